@@ -1,1 +1,3 @@
-//! (collections)
+//! Data structures. They have never heard of Redis: no keys, commands or replies, only bytes, nodes and order.
+
+pub mod shared;
