@@ -459,7 +459,14 @@ pub struct BlobMut<'a> {
     blob: &'a mut Blob,
 }
 
-impl BlobMut<'_> {
+impl<'a> BlobMut<'a> {
+    /// The bytes, for as long as the blob is borrowed.
+    pub fn into_slice(self) -> &'a mut [u8] {
+        // SAFETY: sole owner (checked by make_mut), all bytes initialised, and the unique borrow of the blob is given
+        // up for this one.
+        unsafe { std::slice::from_raw_parts_mut(self.blob.data(), self.blob.len()) }
+    }
+
     /// Replaces `removed` bytes at `at` by `inserted`. O(bytes after `at`), at most one `realloc`.
     ///
     /// Panics when `at + removed` is beyond the end: offsets come from the structure that owns the bytes.
