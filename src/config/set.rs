@@ -1,0 +1,180 @@
+//! CONFIG SET: several options at once, all of them or none.
+//!
+//! ```text
+//!   look up, judge ──► set on a copy ──► swap the copy in ──► Apply ──► done
+//!        │                  │                                   │
+//!        ▼                  ▼                                   ▼
+//!      error              error, the copy is dropped          error, the old Config is put back
+//!                                                             and applied again
+//! ```
+//!
+//! Mirrors: configSetCommand() of config.c. There, old values are kept as text and set again one
+//! by one; here the whole `Config` is cloned, which cannot fail half-way.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::{Config, ConfigOption, Flag, Reason, find};
+
+/// What has to follow when the configuration changes: sockets, limits, threads.
+pub trait Apply {
+    /// The configuration the server works from.
+    fn config(&mut self) -> &mut Config;
+
+    /// Makes the server follow `config()`, whose options `changed` were just set, in the order
+    /// they were asked for. Called again with the same names, and the old configuration back in
+    /// place, when it fails: it must then undo what it did before it failed.
+    ///
+    /// # Errors
+    /// The option to blame, and why in the words the client reads.
+    fn apply(&mut self, changed: &[&'static str]) -> Result<(), ApplyError>;
+}
+
+/// The server cannot follow an option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplyError {
+    pub option: &'static str,
+    pub reason: Reason,
+}
+
+impl ApplyError {
+    pub fn new(option: &'static str, reason: impl Into<Reason>) -> Self {
+        let reason = reason.into();
+        ApplyError { option, reason }
+    }
+}
+
+/// What the one who asks, and the moment, allow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// Options marked [`Flag::Protected`].
+    pub protected: bool,
+    /// The data set is being loaded.
+    pub loading: bool,
+}
+
+/// Why CONFIG SET did nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetError {
+    /// An option that waits for the data set; the client reads the usual LOADING error.
+    Loading,
+    /// No option has this name.
+    Unknown(Vec<u8>),
+    /// A value was refused, or the server could not follow it.
+    Failed { option: Vec<u8>, reason: Reason },
+}
+
+impl fmt::Display for SetError {
+    /// The sentence after the error code.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetError::Loading => f.write_str("the data set is being loaded"),
+            SetError::Unknown(name) => write!(
+                f,
+                "Unknown option or number of arguments for CONFIG SET - '{}'",
+                lossy(name)
+            ),
+            SetError::Failed { option, reason } => write!(
+                f,
+                "CONFIG SET failed (possibly related to argument '{}') - {reason}",
+                lossy(option)
+            ),
+        }
+    }
+}
+
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// Sets `pairs` of names and values on `server`, all or none.
+///
+/// # Errors
+/// The first pair that is wrong, or the first the server could not follow; nothing has changed.
+#[doc(alias = "configSetCommand")]
+pub fn set(
+    server: &mut impl Apply,
+    pairs: &[(&[u8], &[u8])],
+    permissions: Permissions,
+) -> Result<(), SetError> {
+    let (config, changed) = server.config().with(pairs, permissions)?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let old = std::mem::replace(server.config(), config);
+    if let Err(error) = server.apply(&changed) {
+        *server.config() = old;
+        // What was followed a moment ago can be followed again; if not, the log has it.
+        let _ = server.apply(&changed);
+        return Err(SetError::Failed {
+            option: error.option.into(),
+            reason: error.reason,
+        });
+    }
+    Ok(())
+}
+
+impl Config {
+    /// A copy with `pairs` set, and the names of the options to act on.
+    pub fn with(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        permissions: Permissions,
+    ) -> Result<(Config, Vec<&'static str>), SetError> {
+        let options = judge(pairs, permissions)?;
+        let mut config = self.clone();
+        let mut changed = Vec::new();
+        for (option, (name, value)) in options.iter().zip(pairs) {
+            let set = option.set(&mut config, &arguments(option, value));
+            match set {
+                Ok(true) => changed.push(option.name),
+                Ok(false) => {}
+                Err(reason) => return Err(failed(name, reason)),
+            }
+        }
+        Ok((config, changed))
+    }
+}
+
+/// The options of all pairs, when each of them may be set now.
+fn judge(
+    pairs: &[(&[u8], &[u8])],
+    permissions: Permissions,
+) -> Result<Vec<&'static ConfigOption>, SetError> {
+    let mut options: Vec<&'static ConfigOption> = Vec::with_capacity(pairs.len());
+    for (name, _) in pairs {
+        let option = find(name).ok_or_else(|| SetError::Unknown(name.to_vec()))?;
+        if option.has(Flag::Immutable) {
+            return Err(failed(name, "can't set immutable config"));
+        }
+        if option.has(Flag::Protected) && !permissions.protected {
+            return Err(failed(name, "can't set protected config"));
+        }
+        if option.has(Flag::DenyLoading) && permissions.loading {
+            return Err(SetError::Loading);
+        }
+        if options.iter().any(|known| std::ptr::eq(*known, option)) {
+            return Err(failed(name, "duplicate parameter"));
+        }
+        options.push(option);
+    }
+    Ok(options)
+}
+
+fn failed(option: &[u8], reason: impl Into<Reason>) -> SetError {
+    SetError::Failed {
+        option: option.to_ascii_lowercase(),
+        reason: reason.into(),
+    }
+}
+
+/// The words of a value: an option of several words takes them in one argument, separated by
+/// single spaces.
+fn arguments<'a>(option: &ConfigOption, value: &'a [u8]) -> Vec<&'a [u8]> {
+    match option.has(Flag::MultiArg) {
+        // Nothing at all is no word, not an empty one.
+        true if value.is_empty() => Vec::new(),
+        true => value.split(|b| *b == b' ').collect(),
+        false => vec![value],
+    }
+}
