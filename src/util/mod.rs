@@ -2,5 +2,11 @@
 //!
 //! Everything above may use this room; this room uses nothing of ours.
 
+pub mod args;
+pub mod crc16;
+pub mod glob;
 pub mod long_double;
 pub mod num;
+pub mod rng;
+pub mod sha1;
+pub mod time;
