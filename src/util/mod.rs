@@ -4,9 +4,13 @@
 
 pub mod args;
 pub mod crc16;
+pub mod crc64;
 pub mod glob;
+pub mod histogram;
 pub mod long_double;
+pub mod lzf;
 pub mod num;
 pub mod rng;
 pub mod sha1;
 pub mod time;
+pub mod xxh3;
