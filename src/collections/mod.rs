@@ -1,5 +1,6 @@
 //! Data structures. They have never heard of Redis: no keys, commands or replies, only bytes, nodes and order.
 
+pub mod btree;
 pub mod intset;
 pub mod listpack;
 pub mod shared;
