@@ -7,3 +7,6 @@ pub mod config;
 pub mod keyspace;
 pub mod types;
 pub mod util;
+
+/// The Redis release whose core commands we implement; what INFO and error blocks call us.
+pub const REDIS_VERSION: &str = "7.4.0";

@@ -1,8 +1,10 @@
 //! All that the configuration asks of the file system, in a few small functions.
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use crate::util::glob::{self, Case};
 
 /// The directory in its absolute form, links resolved; an error when it is none.
 pub fn directory(path: &Path) -> io::Result<PathBuf> {
@@ -42,4 +44,97 @@ pub fn path(bytes: &[u8]) -> Cow<'_, Path> {
 /// Where the process is; the root when even that is gone.
 pub fn current_dir() -> PathBuf {
     std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
+}
+
+/// A whole file; an error when it is longer than `limit`.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut text)?;
+    if text.len() as u64 > limit {
+        return Err(io::Error::other("the file is too large"));
+    }
+    Ok(text)
+}
+
+/// Can lines be appended to this file? It exists afterwards.
+pub fn can_append(path: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).open(path).map(|_| ())
+}
+
+/// Paths found for one pattern: this many and no more.
+const MAX_MATCHES: usize = 10_000;
+
+/// The existing paths a pattern names, sorted. Wildcards stand for no slash, and for no leading dot.
+pub fn glob(pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in pattern.components() {
+        let wanted = part.as_os_str().as_encoded_bytes();
+        if !wanted.iter().any(|b| b"*?[".contains(b)) {
+            found.iter_mut().for_each(|path| path.push(part));
+            continue;
+        }
+        let inside = |directory: &PathBuf| {
+            let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+            let names = entries.map(|entry| entry.file_name());
+            let matching = names.filter(|name| {
+                let name = name.as_encoded_bytes();
+                let hidden = name.starts_with(b".") && !wanted.starts_with(b".");
+                !hidden && glob::matches(wanted, name, Case::Sensitive)
+            });
+            let paths = matching.map(|name| directory.join(name));
+            paths.collect::<Vec<_>>()
+        };
+        found = found.iter().flat_map(inside).take(MAX_MATCHES).collect();
+    }
+    found.retain(|path| path.exists());
+    found.sort();
+    found
+}
+
+/// Puts `content` in the place of the file at `path`: whoever reads it sees the old or the new one,
+/// and after a crash too.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (temporary, mut file) = temporary_beside(path)?;
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // The error that counts is the first one.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    match path.parent() {
+        Some(directory) => sync_directory(directory),
+        None => Ok(()),
+    }
+}
+
+/// A new file in the directory of `path`, named after it.
+fn temporary_beside(path: &Path) -> io::Result<(PathBuf, std::fs::File)> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+    for attempt in 0.. {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}-{attempt}", std::process::id()));
+        let temporary = PathBuf::from(name);
+        match options.open(&temporary) {
+            Ok(file) => return Ok((temporary, file)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
+            Err(e) => return Err(e),
+        }
+    }
+    unreachable!("the loop ends by returning")
+}
+
+/// Makes a rename inside `directory` durable.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        std::fs::File::open(directory)?.sync_all()?;
+    }
+    Ok(())
 }

@@ -535,7 +535,10 @@ impl Kind<OutputLimits> for OutputLimitsPerClass {
             let shown = format!("{class} {hard} {soft} {}", limit.soft_seconds);
             Line::new(name, shown, limit != preset)
         };
-        both.map(line).collect()
+        let mut lines: Vec<Line> = both.map(line).collect();
+        // What must be said comes first, so that it takes the old lines and not what may be left out.
+        lines.sort_by_key(|line| !line.force);
+        lines
     }
 }
 
@@ -577,7 +580,7 @@ pub struct NotifyLetters;
 impl Kind<NotifyFlags> for NotifyLetters {
     fn parse(&self, args: &[&[u8]], _old: &NotifyFlags) -> Result<NotifyFlags, Reason> {
         NotifyFlags::parse(one(args)?)
-            .ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdnoc'.".into())
+            .ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdnocaSTIV'.".into())
     }
 
     fn show(&self, value: &NotifyFlags) -> Vec<u8> {

@@ -21,16 +21,22 @@
 mod checks;
 pub mod disk;
 pub mod kinds;
+mod load;
 mod options;
+mod rewrite;
 mod set;
 pub mod values;
 pub mod words;
 
 use std::fmt;
 
+use crate::util::glob::{self, Case};
+
 pub use checks::expand_title;
 pub use kinds::{Line, Reason};
+pub use load::{CommandLine, Fatal, Referee, Remark};
 pub use options::{Config, OPTIONS};
+pub use rewrite::Rewrite;
 pub use set::{Apply, ApplyError, Permissions, SetError, set};
 pub use values::*;
 
@@ -133,6 +139,39 @@ pub struct Directives {
     pub sentinel: Vec<(usize, Vec<Vec<u8>>)>,
 }
 
+impl Config {
+    /// What CONFIG GET answers: the names that match with their values, each name once, in the
+    /// order of the table. A name without wildcards is answered as it was spelled, hidden or not.
+    #[doc(alias = "configGetCommand")]
+    pub fn get(&self, patterns: &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut add = |name: &[u8], option: &ConfigOption| {
+            if !found
+                .iter()
+                .any(|(known, _)| known.eq_ignore_ascii_case(name))
+            {
+                found.push((name.to_vec(), option.show(self)));
+            }
+        };
+        for pattern in patterns {
+            if !pattern.iter().any(|b| b"[*?".contains(b)) {
+                if let Some(option) = find(pattern) {
+                    add(pattern, option);
+                }
+                continue;
+            }
+            for option in OPTIONS.iter().filter(|o| !o.has(Flag::Hidden)) {
+                for name in option.names() {
+                    if glob::matches(pattern, name.as_bytes(), Case::Ignored) {
+                        add(name.as_bytes(), option);
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
 impl fmt::Debug for Config {
     /// Only where it came from: the values include passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,47 +182,4 @@ impl fmt::Debug for Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_lower_case() {
-        let mut names: Vec<&str> = OPTIONS.iter().flat_map(ConfigOption::names).collect();
-        for name in &names {
-            assert_eq!(*name, name.to_ascii_lowercase());
-            assert!(find(name.to_ascii_uppercase().as_bytes()).is_some());
-        }
-        names.sort_unstable();
-        let count = names.len();
-        names.dedup();
-        assert_eq!(names.len(), count);
-    }
-
-    #[test]
-    fn every_option_has_a_summary_of_one_line() {
-        for option in OPTIONS {
-            assert!(option.summary().ends_with('.'), "{}", option.name);
-            assert!(!option.summary().contains('\n'), "{}", option.name);
-        }
-    }
-
-    #[test]
-    fn what_is_shown_can_be_set_again() {
-        let default = Config::default();
-        for option in OPTIONS {
-            if matches!(option.name, "replicaof" | "preload-file") {
-                continue; // What they show when unset is no value.
-            }
-            let shown = option.show(&default);
-            let mut config = default.clone();
-            let words: Vec<&[u8]> = match option.has(Flag::MultiArg) && !shown.is_empty() {
-                true => shown.split(|b| *b == b' ').collect(),
-                false => vec![&shown],
-            };
-            option
-                .set(&mut config, &words)
-                .unwrap_or_else(|reason| panic!("{}: {reason}", option.name));
-            assert!(config == default, "{}", option.name);
-        }
-    }
-}
+mod tests;

@@ -14,7 +14,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Config, ConfigOption, Flag, Reason, find};
+use super::load::remarks_on;
+use super::{Config, ConfigOption, Flag, Reason, Remark, find};
 
 /// What has to follow when the configuration changes: sockets, limits, threads.
 pub trait Apply {
@@ -89,6 +90,8 @@ fn lossy(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Sets `pairs` of names and values on `server`, all or none.
 ///
+/// Returns what the log should say of it.
+///
 /// # Errors
 /// The first pair that is wrong, or the first the server could not follow; nothing has changed.
 #[doc(alias = "configSetCommand")]
@@ -96,11 +99,14 @@ pub fn set(
     server: &mut impl Apply,
     pairs: &[(&[u8], &[u8])],
     permissions: Permissions,
-) -> Result<(), SetError> {
+) -> Result<Vec<Remark>, SetError> {
     let (config, changed) = server.config().with(pairs, permissions)?;
     if changed.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let options = changed.iter().filter_map(|name| find(name.as_bytes()));
+    let remarks = options.filter_map(|option| remarks_on(option, &config));
+    let remarks = remarks.collect();
     let old = std::mem::replace(server.config(), config);
     if let Err(error) = server.apply(&changed) {
         *server.config() = old;
@@ -111,7 +117,7 @@ pub fn set(
             reason: error.reason,
         });
     }
-    Ok(())
+    Ok(remarks)
 }
 
 impl Config {

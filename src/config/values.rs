@@ -353,6 +353,11 @@ impl NotifyFlags {
     pub const NEW: Self = Self(1 << 14);
     pub const OVERWRITTEN: Self = Self(1 << 15);
     pub const TYPE_CHANGED: Self = Self(1 << 16);
+    pub const SUBKEYSPACE: Self = Self(1 << 19);
+    pub const SUBKEYEVENT: Self = Self(1 << 20);
+    pub const SUBKEYSPACE_ITEM: Self = Self(1 << 21);
+    pub const SUBKEYSPACE_EVENT: Self = Self(1 << 22);
+    pub const ARRAY: Self = Self(1 << 23);
 
     /// What the letter `A` stands for.
     pub const ALL: Self = Self(
@@ -365,7 +370,8 @@ impl NotifyFlags {
             | Self::EXPIRED.0
             | Self::EVICTED.0
             | Self::STREAM.0
-            | Self::MODULE.0,
+            | Self::MODULE.0
+            | Self::ARRAY.0,
     );
 
     /// The letters in the order they are shown: first those `A` hides, then the rest.
@@ -380,16 +386,26 @@ impl NotifyFlags {
         (b'e', Self::EVICTED),
         (b't', Self::STREAM),
         (b'd', Self::MODULE),
+        (b'a', Self::ARRAY),
         (b'n', Self::NEW),
         (b'o', Self::OVERWRITTEN),
         (b'c', Self::TYPE_CHANGED),
         (b'K', Self::KEYSPACE),
         (b'E', Self::KEYEVENT),
+        (b'S', Self::SUBKEYSPACE),
+        (b'T', Self::SUBKEYEVENT),
+        (b'I', Self::SUBKEYSPACE_ITEM),
+        (b'V', Self::SUBKEYSPACE_EVENT),
         (b'm', Self::KEY_MISS),
     ];
 
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// The `NOTIFY_*` bits of server.h.
+    pub fn bits(self) -> u32 {
+        self.0
     }
 
     /// Is any of `other` in it?

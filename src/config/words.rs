@@ -1,6 +1,8 @@
 //! How values are spelled: loose integers, sizes with units, quoted strings.
 //!
-//! Mirrors: strtoll(), sdscatrepr() of sds.c and rewriteConfigFormatMemory() of config.c.
+//! Mirrors: what config.c does with strtoll(), sdstrim() and rewriteConfigFormatMemory().
+
+use crate::util::args;
 
 /// An integer as `strtoll` reads it, the whole text being used: leading zeros and a `+` may stand.
 pub fn loose_integer(text: &[u8]) -> Option<i64> {
@@ -18,24 +20,21 @@ pub fn show_memory(bytes: u64) -> String {
     }
 }
 
-/// The text in double quotes, escaped so that the splitter of a line reads the same bytes back.
-#[doc(alias = "sdscatrepr")]
+/// A line without the white space around it.
+pub fn trim(line: &[u8]) -> &[u8] {
+    let blank = |b: &u8| b" \t\r\n".contains(b);
+    let start = line.iter().position(|b| !blank(b)).unwrap_or(line.len());
+    let end = line
+        .iter()
+        .rposition(|b| !blank(b))
+        .map_or(start, |last| last + 1);
+    &line[start..end]
+}
+
+/// The text in double quotes, so that a line can hold any bytes.
 pub fn quote(text: &[u8]) -> Vec<u8> {
     let mut quoted = Vec::with_capacity(text.len() + 2);
-    quoted.push(b'"');
-    for &byte in text {
-        match byte {
-            b'\\' | b'"' => quoted.extend([b'\\', byte]),
-            b'\n' => quoted.extend(b"\\n"),
-            b'\r' => quoted.extend(b"\\r"),
-            b'\t' => quoted.extend(b"\\t"),
-            0x07 => quoted.extend(b"\\a"),
-            0x08 => quoted.extend(b"\\b"),
-            b' '..=b'~' => quoted.push(byte),
-            _ => quoted.extend(format!("\\x{byte:02x}").into_bytes()),
-        }
-    }
-    quoted.push(b'"');
+    args::repr(&mut quoted, text);
     quoted
 }
 
@@ -50,11 +49,9 @@ mod tests {
     }
 
     #[test]
-    fn quoting_escapes_what_a_line_cannot_hold() {
-        assert_eq!(quote(b"a b"), b"\"a b\"");
-        assert_eq!(
-            quote(b"\"\\\n\x07\x00\xff"),
-            b"\"\\\"\\\\\\n\\a\\x00\\xff\""
-        );
+    fn trimming_takes_both_ends() {
+        assert_eq!(trim(b" \t a b \r"), b"a b");
+        assert_eq!(trim(b" \t"), b"");
+        assert_eq!(trim(b""), b"");
     }
 }
