@@ -4,6 +4,7 @@ pub mod btree;
 pub mod intset;
 pub mod listpack;
 pub mod shared;
+pub mod table;
 
 #[cfg(test)]
 pub(crate) mod testing {

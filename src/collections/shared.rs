@@ -799,7 +799,14 @@ pub struct BigStrMut<'a> {
     string: &'a mut BigStr,
 }
 
-impl BigStrMut<'_> {
+impl<'a> BigStrMut<'a> {
+    /// The bytes, for as long as the string is borrowed.
+    pub fn into_slice(self) -> &'a mut [u8] {
+        let (data, len) = (self.string.data(), self.string.len());
+        // SAFETY: sole owner (checked by make_mut), and the unique borrow lasts for 'a.
+        unsafe { std::slice::from_raw_parts_mut(data, len) }
+    }
+
     /// Room for `more` bytes after the end, doubling up to 1 MiB at a time. On failure nothing has changed.
     pub fn reserve(&mut self, more: usize) -> Result<(), TooLarge> {
         let (len, cap) = (self.string.len(), self.string.capacity());

@@ -1,0 +1,858 @@
+//! The table: every key's home. Grows by one segment at a time, is frozen in microseconds, scanned exactly once.
+//!
+//! ```text
+//!   top                 2^d words: the first d bits of a key's hash choose one
+//!    |
+//!    +-> block          2^w words: the next w <= 8 bits choose one
+//!         |
+//!         +-> segment   1..16 cache lines of entry words: sixteen more bits choose the word
+//!              |
+//!              +-> entry   key, deadline, value in one allocation
+//! ```
+//!
+//! This is extendible hashing (Fagin, Nievergelt, Pippenger, Strong: "Extendible Hashing", 1979) on two levels. A
+//! segment that is full splits into two by one more bit of the hash; when its block has no word for the second half
+//! the block doubles, and when a block has all its 256 words it splits into two, for which the top may double. Each
+//! of these steps moves at most 127 words or copies a few kilobytes, so there is no rehash, incremental or otherwise,
+//! and no insert that waits for one. Deletes do the same backwards.
+//!
+//! A key's *position* is its hash read from the most significant bit, and never changes. Segments are ranges of
+//! positions. A scan walks positions, so it can stop anywhere and go on later, whatever has split in between.
+//!
+//! Blocks, segments and entries are counted (`collections/shared.rs`). Cloning a table copies the top and raises the
+//! counts of the blocks; from then on the side that writes copies block, segment and entry on its way down, each when
+//! it is shared and only then. Invariants:
+//! 1. A node that a table can reach has one count for that (segments one per block, whatever the number of words
+//!    naming it), and is written only while that count is the only one.
+//! 2. Clones of a table share a *family* token. While it has one owner, all nodes below have one owner too, and the
+//!    walk down need not look at counts: that is what a write costs when no snapshot is out.
+//! 3. An entry enters a table with a count of one, so 2 also holds for what was moved from another table.
+//!
+//! Mirrors: dict.c, kvstore.c, and the expires table of db.c.
+//! Differs: dict.c has chains in one array and rehashes it bucket by bucket into one of twice the size. Per key we
+//! pay about 11 bytes above the entry, where it pays 8 to 16 and a 24-byte node; and a scan returns no key twice.
+#![allow(unsafe_code)]
+
+mod block;
+mod entry;
+mod hash;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod word;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+
+use self::block::Block;
+use self::entry::Raw;
+use self::segment::Segment;
+use self::word::Word;
+use super::shared::{Shared, TooLarge};
+use crate::util::num::IntBuf;
+
+pub use self::entry::{Entry, INLINE_MAX, Moved, NewValue, Removed, StrRef, ValueRef};
+pub use self::hash::hash;
+pub use self::walk::{Iter, SegmentStats};
+
+/// What an entry may hold besides a string. Cloning one must be cheap: it happens when a snapshot shares the entry.
+pub trait Payload: Clone + Send + Sync {}
+
+impl<T: Clone + Send + Sync> Payload for T {}
+
+/// For tables whose values are strings or nothing: sets, hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoObject {}
+
+/// A hash table from byte strings to strings or `V`s, with optional deadlines.
+///
+/// Keys are given with their hash under [`Table::seed`], so that a caller who needs it twice computes it once.
+pub struct Table<V: Payload> {
+    /// Empty, or a power of two of words. A block shallower than that is named by several neighbouring words.
+    top: Vec<Word>,
+    len: usize,
+    volatile: usize,
+    /// Sum of all deadlines, for the average.
+    deadlines: i128,
+    seed: u64,
+    /// Segments by depth; as long as the deepest one needs.
+    depths: Vec<u32>,
+    /// Bytes in blocks and segments.
+    node_bytes: usize,
+    /// Bytes copied because a clone shared them.
+    copied: u64,
+    /// See invariant 2. Unset until the first clone.
+    family: OnceLock<Shared<()>>,
+    values: PhantomData<V>,
+}
+
+// SAFETY: the nodes are counted atomically and written only by the one table that reaches them; what they hold may
+// itself be read (Sync) and dropped (Send) on any thread.
+unsafe impl<V: Payload> Send for Table<V> {}
+// SAFETY: as above; &Table only reads, the access clock excepted, which is atomic.
+unsafe impl<V: Payload> Sync for Table<V> {}
+
+/// What [`Table::set`] found.
+#[derive(Debug)]
+pub enum Set<V: Payload> {
+    New,
+    /// The old value was inline, and the new one has been written over it.
+    InPlace,
+    Replaced(Removed<V>),
+}
+
+/// What becomes of an entry's deadline when its value is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deadline {
+    Keep,
+    Set(Option<i64>),
+}
+
+/// The way to a segment.
+#[derive(Clone, Copy)]
+struct Path {
+    top: usize,
+    block: Block,
+    slot: usize,
+    segment: Segment,
+}
+
+/// Two buddy segments with no more entries than this in all become one: 60 % of a full one.
+const MERGE_AT: usize = segment::limit(segment::FULL_LINES) * 6 / 10;
+
+/// Two buddy blocks no wider than this become one.
+const MERGE_WIDTH: u32 = block::MAX_WIDTH - 3;
+
+impl<V: Payload> Table<V> {
+    /// An empty table, which owns no memory. `seed` should be random and secret where keys come from strangers.
+    pub const fn new(seed: u64) -> Table<V> {
+        Table {
+            top: Vec::new(),
+            len: 0,
+            volatile: 0,
+            deadlines: 0,
+            seed,
+            depths: Vec::new(),
+            node_bytes: 0,
+            copied: 0,
+            family: OnceLock::new(),
+            values: PhantomData,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Entries with a deadline.
+    pub fn volatile_len(&self) -> usize {
+        self.volatile
+    }
+
+    /// The mean of all deadlines, in the deadlines' unit.
+    pub fn mean_deadline(&self) -> Option<i64> {
+        (self.volatile > 0).then(|| (self.deadlines / self.volatile as i128) as i64)
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The hash to pass with `key`.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        hash(self.seed, key)
+    }
+
+    /// Bytes in the nodes above the entries.
+    pub fn node_bytes(&self) -> usize {
+        self.node_bytes + self.top.capacity() * size_of::<Word>()
+    }
+
+    /// Bytes copied so far because a clone shared them.
+    pub fn copied_bytes(&self) -> u64 {
+        self.copied
+    }
+
+    // ------------------------------------------------------------------------------------------ reading
+
+    /// The entry of `key`. O(1): one line of the table and the entry.
+    #[inline]
+    pub fn get(&self, hash: u64, key: &[u8]) -> Option<Entry<'_, V>> {
+        let path = self.path(hash)?;
+        let slot = path.segment.find::<V>(hash, key)?;
+        // SAFETY: the word of an entry in this table, which the borrow keeps from changing.
+        Some(unsafe { Entry::new(Raw::of(path.segment.get(slot))) })
+    }
+
+    /// Brings what lookups of these keys will read into the cache, all of them at once.
+    ///
+    /// Three passes, so that the misses of one stage overlap: block words, home lines, entries. Worth it from two
+    /// keys on; from sixteen on a lookup costs a fifth of what it costs alone.
+    pub fn prefetch(&self, hashes: &[u64]) {
+        if self.top.is_empty() {
+            return;
+        }
+        for &hash in hashes {
+            self.block(hash).1.prefetch(hash);
+        }
+        for &hash in hashes {
+            let block = self.block(hash).1;
+            block.segment(block.index(hash)).prefetch_home(hash);
+        }
+        for &hash in hashes {
+            let block = self.block(hash).1;
+            block.segment(block.index(hash)).prefetch_matches(hash);
+        }
+    }
+
+    fn top_bits(&self) -> u32 {
+        self.top.len().trailing_zeros()
+    }
+
+    /// The table must not be empty of nodes.
+    #[inline]
+    fn block(&self, hash: u64) -> (usize, Block) {
+        let top = (hash >> 1 >> (63 - self.top_bits())) as usize;
+        // SAFETY: a word of our top, and we live.
+        (top, unsafe { Block::of(self.top[top]) })
+    }
+
+    #[inline]
+    fn path(&self, hash: u64) -> Option<Path> {
+        if self.top.is_empty() {
+            return None;
+        }
+        let (top, block) = self.block(hash);
+        let slot = block.index(hash);
+        Some(Path {
+            top,
+            block,
+            slot,
+            segment: block.segment(slot),
+        })
+    }
+
+    /// Each block once.
+    fn blocks(&self) -> impl Iterator<Item = Block> {
+        let mut top = 0;
+        std::iter::from_fn(move || {
+            let word = *self.top.get(top)?;
+            // SAFETY: a word of our top, and we live.
+            let block = unsafe { Block::of(word) };
+            top += 1 << (self.top_bits() - block.depth);
+            Some(block)
+        })
+    }
+
+    // ------------------------------------------------------------------------------------------ writing
+
+    /// Inserts `key` or changes its value. `clock` is given the old access clock and says the new one. O(1).
+    pub fn set(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: NewValue<'_, V>,
+        deadline: Deadline,
+        clock: impl FnOnce(Option<u32>) -> u32,
+    ) -> Set<V> {
+        let checked = self.is_checked();
+        loop {
+            let Some(path) = self.own_path(hash, checked) else {
+                self.plant();
+                continue;
+            };
+            if let Some(slot) = path.segment.find::<V>(hash, key) {
+                return self.overwrite(&path, slot, value, deadline, clock, checked);
+            }
+            if path.segment.len() < segment::limit(path.segment.lines) {
+                let deadline = match deadline {
+                    Deadline::Keep => None,
+                    Deadline::Set(at) => at,
+                };
+                let raw = Raw::build(key, value, deadline, clock(None));
+                self.link(&path, hash, raw);
+                return Set::New;
+            }
+            self.make_room(&path);
+        }
+    }
+
+    /// Puts a removed entry in, under the key it has or another, with its value, deadline and access clock.
+    /// An entry that was there under that key is returned.
+    pub fn put(&mut self, hash: u64, key: &[u8], entry: Removed<V>) -> Option<Removed<V>> {
+        let old = self.remove(hash, key);
+        let mut raw = entry.into_raw();
+        if !raw.count().is_one() || raw.key::<V>() != key {
+            raw = raw.remade::<V>(Some(key), raw.deadline());
+        }
+        let checked = self.is_checked();
+        loop {
+            match self.own_path(hash, checked) {
+                None => self.plant(),
+                Some(path) if path.segment.len() < segment::limit(path.segment.lines) => {
+                    self.link(&path, hash, raw);
+                    return old;
+                }
+                Some(path) => self.make_room(&path),
+            }
+        }
+    }
+
+    /// The entry of `key`, to be changed. Unshares the way to it. O(1).
+    pub fn get_mut(&mut self, hash: u64, key: &[u8]) -> Option<EntryMut<'_, V>> {
+        // Found first, so that a miss copies nothing.
+        let slot = self.path(hash)?.segment.find::<V>(hash, key)?;
+        let checked = self.is_checked();
+        let path = self.own_path(hash, checked)?;
+        Some(EntryMut {
+            table: self,
+            hash,
+            path,
+            slot,
+            checked,
+        })
+    }
+
+    /// Takes an entry out. O(1).
+    pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Removed<V>> {
+        Some(self.get_mut(hash, key)?.remove())
+    }
+
+    /// Whether nodes may have owners besides us (invariant 2).
+    #[inline]
+    fn is_checked(&mut self) -> bool {
+        match self.family.get() {
+            None => false,
+            Some(token) if token.is_unique() => {
+                self.family.take();
+                false
+            }
+            Some(_) => true,
+        }
+    }
+
+    /// The way to a segment, block and segment written to by us alone.
+    #[inline]
+    fn own_path(&mut self, hash: u64, checked: bool) -> Option<Path> {
+        let path = self.path(hash)?;
+        Some(if checked { self.unshare(path) } else { path })
+    }
+
+    #[cold]
+    fn unshare(&mut self, mut path: Path) -> Path {
+        if !path.block.count().is_one() {
+            let old = path.block;
+            path.block = old.copy();
+            self.copied += old.bytes() as u64;
+            self.place(path.top, path.block);
+            // SAFETY: the count our top had, whose words now name the copy.
+            unsafe { old.release::<V>() };
+        }
+        if !path.segment.count().is_one() {
+            let old = path.segment;
+            path.segment = old.copy();
+            self.copied += old.bytes() as u64;
+            path.block.place(path.slot, path.segment);
+            // SAFETY: the count our block had, whose words now name the copy.
+            unsafe { old.release::<V>() };
+        }
+        path
+    }
+
+    /// Names `block` in all top words of its range around `top`.
+    fn place(&mut self, top: usize, block: Block) {
+        let span = 1 << (self.top_bits() - block.depth);
+        let start = top & !(span - 1);
+        self.top[start..start + span].fill(block.word());
+    }
+
+    /// The first block and segment.
+    fn plant(&mut self) {
+        let segment = Segment::new(1, 0);
+        let block = Block::holding(segment);
+        self.node_bytes += segment.bytes() + block.bytes();
+        self.top = vec![block.word()];
+        self.depths = vec![1];
+    }
+
+    fn link(&mut self, path: &Path, hash: u64, raw: Raw) {
+        let deadline = raw.deadline();
+        let tag = segment::tag_of(hash, path.segment.depth);
+        path.segment
+            .insert(raw.word(segment::with_volatile(tag, deadline.is_some())));
+        self.len += 1;
+        self.account(path.block, None, deadline);
+    }
+
+    /// Books a change of deadline in the block and in the totals; the segment books its own from its words.
+    #[inline]
+    fn account(&mut self, block: Block, old: Option<i64>, new: Option<i64>) {
+        if old == new {
+            return;
+        }
+        if let Some(ms) = old {
+            self.volatile -= 1;
+            self.deadlines -= i128::from(ms);
+            block.add_volatile(-1);
+        }
+        if let Some(ms) = new {
+            self.volatile += 1;
+            self.deadlines += i128::from(ms);
+            block.add_volatile(1);
+            block.set_earliest(block.earliest().min(ms));
+        }
+    }
+
+    fn overwrite(
+        &mut self,
+        path: &Path,
+        slot: usize,
+        mut value: NewValue<'_, V>,
+        deadline: Deadline,
+        clock: impl FnOnce(Option<u32>) -> u32,
+        checked: bool,
+    ) -> Set<V> {
+        // SAFETY: the word of an entry in this table.
+        let raw = unsafe { Raw::of(path.segment.get(slot)) };
+        let old_deadline = raw.deadline();
+        let new_deadline = match deadline {
+            Deadline::Keep => old_deadline,
+            Deadline::Set(at) => at,
+        };
+        let clock = clock(Some(raw.clock()));
+        if !checked || raw.count().is_one() {
+            // SAFETY: sole owner, and &mut self; `value` cannot point into an entry of a table borrowed uniquely.
+            match unsafe { raw.overwrite(value, new_deadline, clock) } {
+                Ok(()) => {
+                    self.retag(path, slot, old_deadline, new_deadline);
+                    return Set::InPlace;
+                }
+                Err(back) => value = back,
+            }
+        }
+        let new = Raw::build(raw.key::<V>(), value, new_deadline, clock);
+        let old = self.exchange(path, slot, new);
+        // SAFETY: the count the segment had.
+        Set::Replaced(unsafe { Removed::new(old) })
+    }
+
+    /// After the deadline of the entry in `slot` changed in place.
+    fn retag(&mut self, path: &Path, slot: usize, old: Option<i64>, new: Option<i64>) {
+        if old != new {
+            let word = path.segment.get(slot);
+            let tag = segment::with_volatile(word.tag(), new.is_some());
+            path.segment.replace(slot, word.with_tag(tag));
+            self.account(path.block, old, new);
+        }
+    }
+
+    /// Puts another entry of the same key in a slot; the caller gets the old one's count.
+    fn exchange(&mut self, path: &Path, slot: usize, new: Raw) -> Raw {
+        let word = path.segment.get(slot);
+        // SAFETY: the word of an entry in this table.
+        let old = unsafe { Raw::of(word) };
+        let (old_deadline, new_deadline) = (old.deadline(), new.deadline());
+        path.segment.replace(
+            slot,
+            new.word(segment::with_volatile(word.tag(), new_deadline.is_some())),
+        );
+        self.account(path.block, old_deadline, new_deadline);
+        old
+    }
+
+    /// Takes the entry out of a slot, without tidying up after it.
+    fn unlink(&mut self, path: &Path, slot: usize) -> Removed<V> {
+        let word = path.segment.remove(slot);
+        // SAFETY: the word of an entry that was in this table; its count is now ours to give away.
+        let removed = unsafe { Removed::new(Raw::of(word)) };
+        self.len -= 1;
+        self.account(path.block, removed.deadline(), None);
+        removed
+    }
+
+    // ------------------------------------------------------------------------------------------ growing
+
+    fn count_depth(&mut self, depth: u32, change: i32) {
+        let depth = depth as usize;
+        if self.depths.len() <= depth {
+            self.depths.resize(depth + 1, 0);
+        }
+        self.depths[depth] = self.depths[depth].wrapping_add_signed(change);
+        while self.depths.last() == Some(&0) {
+            self.depths.pop();
+        }
+    }
+
+    /// One step towards room for one more entry in a full segment: it grows, or splits, or what it hangs from does.
+    fn make_room(&mut self, path: &Path) {
+        let Path {
+            top,
+            block,
+            slot,
+            segment,
+        } = *path;
+        if segment.lines < segment::FULL_LINES {
+            self.resize_segment(path, segment::lines_for(segment.len() + 1));
+        } else if segment.depth == segment::MAX_DEPTH {
+            assert!(
+                segment.lines < segment::MAX_LINES,
+                "hundreds of keys agree in half of their hash bits"
+            );
+            self.resize_segment(path, (segment.lines + 2).min(segment::MAX_LINES));
+        } else if segment.depth < block.depth + block.width {
+            let old_bytes = segment.bytes();
+            let span = block.span(segment);
+            let start = slot & !(span - 1);
+            self.count_depth(segment.depth, -1);
+            let (low, high) = segment.split::<V>(self.seed);
+            block.place(start, low);
+            block.place(start + span / 2, high);
+            self.count_depth(low.depth, 2);
+            self.node_bytes = self.node_bytes + low.bytes() + high.bytes() - old_bytes;
+        } else if block.width < block::MAX_WIDTH {
+            self.node_bytes -= block.bytes();
+            let block = block.widened();
+            self.node_bytes += block.bytes();
+            self.place(top, block);
+        } else if block.depth < self.top_bits() {
+            let span = 1usize << (self.top_bits() - block.depth);
+            let start = top & !(span - 1);
+            self.node_bytes -= block.bytes();
+            let (low, high) = block.split();
+            self.node_bytes += low.bytes() + high.bytes();
+            self.place(start, low);
+            self.place(start + span / 2, high);
+        } else {
+            self.top = self.top.iter().flat_map(|&w| [w, w]).collect();
+        }
+    }
+
+    fn resize_segment(&mut self, path: &Path, lines: usize) {
+        self.node_bytes = self.node_bytes + lines * 64 - path.segment.bytes();
+        let new = path.segment.resized::<V>(lines);
+        path.block.place(path.slot, new);
+    }
+
+    // ------------------------------------------------------------------------------------------ shrinking
+
+    /// After a removal near `hash`: at most one merge of segments and what that allows above.
+    ///
+    /// Not while a clone is out: it would copy nodes to save memory.
+    fn tidy(&mut self, hash: u64, checked: bool) {
+        if self.len == 0 {
+            self.clear_nodes();
+            return;
+        }
+        let Some(path) = self.path(hash) else { return };
+        let Path {
+            block,
+            slot,
+            segment,
+            ..
+        } = path;
+        // Looking at the buddy may be a cache miss: once in four removals will do.
+        if checked || !segment.len().is_multiple_of(4) {
+            return;
+        }
+        if segment.len() <= MERGE_AT / 2 && segment.depth > block.depth {
+            let span = block.span(segment);
+            let slot = slot & !(span - 1);
+            let buddy = block.segment(slot ^ span);
+            if buddy.depth == segment.depth && segment.len() + buddy.len() <= MERGE_AT {
+                self.merge(
+                    &path,
+                    slot & !span,
+                    if slot & span == 0 {
+                        (segment, buddy)
+                    } else {
+                        (buddy, segment)
+                    },
+                );
+                return;
+            }
+        }
+        let lines = segment::lines_for(segment.len() * 4 / 3 + 1);
+        if lines < segment.lines && segment.len() <= segment::limit(segment.lines) / 2 {
+            self.resize_segment(&path, lines);
+        }
+    }
+
+    #[cold]
+    fn merge(&mut self, path: &Path, slot: usize, (low, high): (Segment, Segment)) {
+        let block = path.block;
+        let deepest = low.depth == block.depth + block.width;
+        self.node_bytes -= low.bytes() + high.bytes();
+        self.count_depth(low.depth, -2);
+        let one = low.merged::<V>(high, self.seed);
+        self.count_depth(one.depth, 1);
+        self.node_bytes += one.bytes();
+        block.place(slot, one);
+
+        // The block halves when no segment needs all its words, two narrow blocks become one, the top halves.
+        if !deepest
+            || block
+                .segments()
+                .any(|(_, s)| s.depth == block.depth + block.width)
+        {
+            return;
+        }
+        self.node_bytes -= block.bytes();
+        let block = block.narrowed();
+        self.node_bytes += block.bytes();
+        self.place(path.top, block);
+        if block.depth == 0 || block.width > MERGE_WIDTH {
+            return;
+        }
+        let span = 1usize << (self.top_bits() - block.depth);
+        // SAFETY: a word of our top, and we live.
+        let buddy = unsafe { Block::of(self.top[path.top ^ span]) };
+        if buddy.depth != block.depth || buddy.width > MERGE_WIDTH {
+            return;
+        }
+        self.node_bytes -= block.bytes() + buddy.bytes();
+        let one = if path.top & span == 0 {
+            block.merged(buddy)
+        } else {
+            buddy.merged(block)
+        };
+        self.node_bytes += one.bytes();
+        self.place(path.top, one);
+        if self.blocks().all(|b| b.depth < self.top_bits()) {
+            self.top = self.top.iter().copied().step_by(2).collect();
+        }
+    }
+
+    /// Gives up all nodes.
+    fn clear_nodes(&mut self) {
+        let blocks: Vec<Block> = self.blocks().collect();
+        self.top = Vec::new();
+        for block in blocks {
+            // SAFETY: the count our top had, which names it no longer.
+            unsafe { block.release::<V>() };
+        }
+        self.depths = Vec::new();
+        (self.len, self.volatile, self.deadlines, self.node_bytes) = (0, 0, 0, 0);
+    }
+}
+
+impl<V: Payload> Clone for Table<V> {
+    /// Shares all nodes: O(blocks), a few microseconds for ten million keys.
+    fn clone(&self) -> Table<V> {
+        let family = self.family.get_or_init(|| Shared::new(())).clone();
+        self.blocks().for_each(|b| b.count().acquire());
+        Table {
+            top: self.top.clone(),
+            len: self.len,
+            volatile: self.volatile,
+            deadlines: self.deadlines,
+            seed: self.seed,
+            depths: self.depths.clone(),
+            node_bytes: self.node_bytes,
+            copied: self.copied + (self.top.len() * size_of::<Word>()) as u64,
+            family: OnceLock::from(family),
+            values: PhantomData,
+        }
+    }
+}
+
+impl<V: Payload> Drop for Table<V> {
+    /// The nodes go first, then (as a field) the family token: who sees the token alone sees the nodes alone.
+    fn drop(&mut self) {
+        self.clear_nodes();
+    }
+}
+
+impl<V: Payload> fmt::Debug for Table<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({} entries)", self.len)
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- EntryMut
+
+/// An entry somebody changes. The way to it belongs to this table alone; the entry itself is unshared on demand.
+pub struct EntryMut<'a, V: Payload> {
+    table: &'a mut Table<V>,
+    hash: u64,
+    path: Path,
+    slot: usize,
+    checked: bool,
+}
+
+impl<V: Payload> fmt::Debug for EntryMut<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.entry().fmt(f)
+    }
+}
+
+impl<'a, V: Payload> EntryMut<'a, V> {
+    #[inline]
+    fn raw(&self) -> Raw {
+        // SAFETY: the word of an entry in the table we borrow.
+        unsafe { Raw::of(self.path.segment.get(self.slot)) }
+    }
+
+    /// To read it.
+    pub fn entry(&self) -> Entry<'_, V> {
+        // SAFETY: the borrow of self keeps the table as it is.
+        unsafe { Entry::new(self.raw()) }
+    }
+
+    /// Gives up writing for a longer look.
+    pub fn into_entry(self) -> Entry<'a, V> {
+        // SAFETY: the unique borrow of the table for 'a is what we hold, and we end here.
+        unsafe { Entry::new(self.raw()) }
+    }
+
+    /// The entry with no other owner.
+    #[inline]
+    fn own(&mut self) -> Raw {
+        let raw = self.raw();
+        if !self.checked || raw.count().is_one() {
+            return raw;
+        }
+        let new = raw.copy::<V>();
+        self.table.copied += new.bytes::<V>() as u64;
+        let old = self.table.exchange(&self.path, self.slot, new);
+        // SAFETY: the count the segment had.
+        unsafe { old.release::<V>() };
+        new
+    }
+
+    /// Whether no clone of the table shares the entry.
+    pub fn is_unique(&self) -> bool {
+        !self.checked || self.raw().count().is_one()
+    }
+
+    /// The object, if it is not a string.
+    #[inline]
+    pub fn object_mut(&mut self) -> Option<&mut V> {
+        // SAFETY: `own` made us the only owner, and the result borrows self uniquely.
+        unsafe { self.own().object_mut() }
+    }
+
+    /// As [`EntryMut::object_mut`], for as long as the table is borrowed.
+    #[inline]
+    pub fn into_object_mut(mut self) -> Option<&'a mut V> {
+        // SAFETY: `own` made us the only owner, and the unique borrow of the table lasts for 'a.
+        unsafe { self.own().object_mut() }
+    }
+
+    /// Changes the value, in place when it fits. Returns the old one if it was more than inline bytes.
+    pub fn set(&mut self, value: NewValue<'_, V>, deadline: Deadline) -> Option<Removed<V>> {
+        let path = self.path;
+        match self.table.overwrite(
+            &path,
+            self.slot,
+            value,
+            deadline,
+            |old| old.unwrap_or(0),
+            self.checked,
+        ) {
+            Set::Replaced(old) => Some(old),
+            Set::New | Set::InPlace => None,
+        }
+    }
+
+    /// Sets or clears the deadline; `true` if that changed anything.
+    pub fn set_deadline(&mut self, deadline: Option<i64>) -> bool {
+        let old = self.raw().deadline();
+        if old == deadline {
+            return false;
+        }
+        if let Some(ms) = deadline
+            && old.is_some()
+        {
+            // SAFETY: `own` made us the only owner, and we borrow the table uniquely.
+            unsafe { self.own().rewrite_deadline(ms) };
+            self.table.retag(&self.path, self.slot, old, deadline);
+            return true;
+        }
+        // The entry changes shape. `remade` consumes the count the segment has, so the word is replaced at once.
+        let raw = self.raw();
+        let new = raw.remade::<V>(None, deadline);
+        let word = self.path.segment.get(self.slot);
+        let tag = segment::with_volatile(word.tag(), deadline.is_some());
+        self.path.segment.replace(self.slot, new.word(tag));
+        self.table.account(self.path.block, old, deadline);
+        true
+    }
+
+    /// A string's bytes to write to, at least `len` of them (the new ones zero); `None` for an object.
+    ///
+    /// An integer becomes its digits. The value counts as edited from here on.
+    pub fn bytes_mut(&mut self, len: usize) -> Result<Option<&mut [u8]>, TooLarge> {
+        let mut scratch = IntBuf::new();
+        let raw = self.raw();
+        let ValueRef::String(string) = raw.value::<V>() else {
+            return Ok(None);
+        };
+        if string.big().is_none() {
+            let old = string.as_bytes(&mut scratch);
+            if len > INLINE_MAX {
+                let big = entry::extended(old, len, b"")?;
+                self.set(NewValue::Big(big), Deadline::Keep);
+            } else if len > old.len() || string.as_int().is_some() {
+                let mut inline = [0; INLINE_MAX];
+                inline[..old.len()].copy_from_slice(old);
+                let len = len.max(old.len());
+                self.set(NewValue::RawBytes(&inline[..len]), Deadline::Keep);
+            }
+        }
+        let raw = self.own();
+        // SAFETY: `own` made us the only owner, and the result borrows self uniquely.
+        if let Some(big) = unsafe { raw.big_mut() } {
+            let mut w = big.try_make_mut()?;
+            if w.len() < len {
+                let more = len - w.len();
+                w.reserve(more)?;
+                w.resize(len, 0)?;
+            }
+            return Ok(Some(w.into_slice()));
+        }
+        // SAFETY: as above.
+        Ok(unsafe { raw.inline_mut::<V>() })
+    }
+
+    /// Appends to a string and returns its new length; `None` for an object. Amortised O(tail).
+    pub fn append(&mut self, tail: &[u8]) -> Result<Option<usize>, TooLarge> {
+        let mut scratch = IntBuf::new();
+        let ValueRef::String(string) = self.raw().value::<V>() else {
+            return Ok(None);
+        };
+        if string.big().is_some() {
+            let raw = self.own();
+            // SAFETY: `own` made us the only owner, and we borrow the table uniquely.
+            let big = unsafe { raw.big_mut() }.expect("a long string");
+            let mut w = big.try_make_mut()?;
+            w.extend_from_slice(tail)?;
+            return Ok(Some(w.len()));
+        }
+        let old = string.as_bytes(&mut scratch);
+        let len = old.len() + tail.len();
+        if len <= INLINE_MAX {
+            let mut inline = [0; INLINE_MAX];
+            inline[..old.len()].copy_from_slice(old);
+            inline[old.len()..len].copy_from_slice(tail);
+            self.set(NewValue::RawBytes(&inline[..len]), Deadline::Keep);
+        } else {
+            let big = entry::extended(old, len, tail)?;
+            self.set(NewValue::Big(big), Deadline::Keep);
+        }
+        Ok(Some(len))
+    }
+
+    /// Takes the entry out of the table.
+    pub fn remove(self) -> Removed<V> {
+        let removed = self.table.unlink(&self.path, self.slot);
+        self.table.tidy(self.hash, self.checked);
+        removed
+    }
+}

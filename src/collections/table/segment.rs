@@ -1,0 +1,443 @@
+//! A segment: up to sixteen cache lines of entry words, the unit that splits, merges and is copied on write.
+//!
+//! ```text
+//!   line 0   [ head ][word][word][word][word][word][word][word]
+//!   line 1   [ word ][word] ...                                     1, 2, 4, 8, 10, 12, 14 or 16 lines
+//! ```
+//!
+//! A key's *home* is a line, computed from its word's tag alone; when that line is full the key lives in the first
+//! later line (cyclically) with room. Invariant: every line between a key's home and its place is full. So a
+//! lookup stops at the first line with a hole, and a removal pulls back what had been pushed out.
+//!
+//! The tag of an entry word: `volatile 1 | occupied 1 | nibble 4 | low 10`. Low = low hash bits, which also give
+//! the home line. Nibble = the four position bits that the next splits look at, so that three splits of four need
+//! not look at the entries.
+//!
+//! Differs from dict.c: no chains and no pointers between entries, so a lookup is one line of DRAM and the entry.
+#![allow(unsafe_code)]
+
+use std::alloc::{self, Layout, handle_alloc_error};
+use std::ptr::NonNull;
+
+use super::Payload;
+use super::entry::Raw;
+use super::word::{Word, prefetch};
+use crate::collections::shared::Count;
+
+/// Words per line.
+const LINE: usize = 8;
+
+/// Lines of a segment that has reached its usual full size.
+pub(super) const FULL_LINES: usize = 16;
+
+/// Beyond this depth a segment grows instead of splitting. The hash would have to be broken to get there.
+pub(super) const MAX_DEPTH: u32 = 36;
+
+/// Lines of a segment that cannot split; its slots must be countable in a u8.
+pub(super) const MAX_LINES: usize = 31;
+
+const VOLATILE: u16 = 1 << 15;
+const OCCUPIED: u16 = 1 << 14;
+const NIBBLE_AT: u32 = 10;
+const LOW: u16 = (1 << NIBBLE_AT) - 1;
+
+/// A segment's address, with what the word in the block says about it.
+///
+/// A promise as [`Raw`] is: whoever makes one keeps the segment alive, and writes only to one it owns alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    at: NonNull<u8>,
+    pub(super) lines: usize,
+    /// Leading hash bits that all keys in here share.
+    pub(super) depth: u32,
+}
+
+#[repr(C)]
+struct Head {
+    count: Count,
+    len: u8,
+    volatile: u8,
+    spare: [u8; 2],
+}
+
+/// Entries a segment of so many lines takes before it grows or splits: 84 % of its slots, all of a single line.
+pub(super) const fn limit(lines: usize) -> usize {
+    if lines == 1 {
+        LINE - 1
+    } else {
+        (lines * LINE - 1) * 84 / 100 + 1
+    }
+}
+
+/// The number of lines that suits `len` entries.
+pub(super) fn lines_for(len: usize) -> usize {
+    const SIZES: [usize; 8] = [1, 2, 4, 8, 10, 12, 14, 16];
+    SIZES
+        .into_iter()
+        .find(|&n| len <= limit(n))
+        .unwrap_or(FULL_LINES)
+}
+
+/// The tag of the word for a key with this hash in a segment of this depth, without the volatile bit.
+#[inline]
+pub(super) fn tag_of(hash: u64, depth: u32) -> u16 {
+    OCCUPIED | nibble(hash, depth) << NIBBLE_AT | hash as u16 & LOW
+}
+
+pub(super) fn with_volatile(tag: u16, volatile: bool) -> u16 {
+    if volatile {
+        tag | VOLATILE
+    } else {
+        tag & !VOLATILE
+    }
+}
+
+pub(super) fn is_volatile(word: Word) -> bool {
+    word.tag() & VOLATILE != 0
+}
+
+#[inline]
+fn nibble(hash: u64, depth: u32) -> u16 {
+    (hash >> (60 - (depth & !3)) & 15) as u16
+}
+
+#[inline]
+fn home(tag: u16, lines: usize) -> usize {
+    (usize::from(tag & 0xFF) * lines) >> 8
+}
+
+impl Segment {
+    fn layout(lines: usize) -> Layout {
+        Layout::from_size_align(lines * 64, 64).expect("a few lines")
+    }
+
+    /// An empty segment with a count of one.
+    pub(super) fn new(lines: usize, depth: u32) -> Segment {
+        debug_assert!((1..=MAX_LINES).contains(&lines));
+        let layout = Segment::layout(lines);
+        // SAFETY: never of size zero. Zeroed words are empty words.
+        let raw = unsafe { alloc::alloc_zeroed(layout) };
+        let at = NonNull::new(raw).unwrap_or_else(|| handle_alloc_error(layout));
+        // SAFETY: fresh, aligned, larger than the head.
+        unsafe {
+            at.cast::<Head>().write(Head {
+                count: Count::one(),
+                len: 0,
+                volatile: 0,
+                spare: [0; 2],
+            })
+        };
+        Segment { at, lines, depth }
+    }
+
+    /// # Safety
+    /// The word is a segment word of a live block, and the segment stays alive while the result is in use.
+    #[inline]
+    pub(super) unsafe fn of(word: Word) -> Segment {
+        let tag = word.tag();
+        Segment {
+            at: word.to(),
+            lines: usize::from(tag & 0xFF),
+            depth: u32::from(tag >> 8),
+        }
+    }
+
+    /// The word a block keeps: address, lines, depth.
+    pub(super) fn word(self) -> Word {
+        Word::new(self.at, self.lines as u16 | (self.depth as u16) << 8)
+    }
+
+    pub(super) fn bytes(self) -> usize {
+        self.lines * 64
+    }
+
+    #[inline]
+    pub(super) fn count<'a>(self) -> &'a Count {
+        // SAFETY: a live segment begins with its count, which is only ever accessed as one.
+        unsafe { self.at.cast::<Count>().as_ref() }
+    }
+
+    #[inline]
+    pub(super) fn len(self) -> usize {
+        // SAFETY: a live segment has a head; only its sole owner writes this byte.
+        usize::from(unsafe { (*self.at.cast::<Head>().as_ptr()).len })
+    }
+
+    pub(super) fn volatile(self) -> usize {
+        // SAFETY: as above.
+        usize::from(unsafe { (*self.at.cast::<Head>().as_ptr()).volatile })
+    }
+
+    fn add(self, len: i32, volatile: i32) {
+        // SAFETY: callers own the segment alone; the raw place is accessed without a reference to the whole head,
+        // whose count other threads never touch then.
+        unsafe {
+            let head = self.at.cast::<Head>().as_ptr();
+            (*head).len = (i32::from((*head).len) + len) as u8;
+            (*head).volatile = (i32::from((*head).volatile) + volatile) as u8;
+        }
+    }
+
+    /// Index 0 is the head.
+    pub(super) fn slots(self) -> usize {
+        self.lines * LINE
+    }
+
+    #[inline]
+    fn at(self, slot: usize) -> *mut Word {
+        debug_assert!(slot >= 1 && slot < self.slots());
+        // SAFETY: within the segment.
+        unsafe { self.at.cast::<Word>().as_ptr().add(slot) }
+    }
+
+    #[inline]
+    pub(super) fn get(self, slot: usize) -> Word {
+        // SAFETY: an initialised word of a live segment.
+        unsafe { self.at(slot).read() }
+    }
+
+    #[inline]
+    fn set(self, slot: usize, word: Word) {
+        // SAFETY: callers own the segment alone.
+        unsafe { self.at(slot).write(word) };
+    }
+
+    /// All occupied slots.
+    pub(super) fn words(self) -> impl Iterator<Item = Word> {
+        (1..self.slots())
+            .map(move |i| self.get(i))
+            .filter(|w| !w.is_empty())
+    }
+
+    pub(super) fn prefetch_home(self, hash: u64) {
+        let line = home(tag_of(hash, self.depth), self.lines);
+        prefetch(self.at.as_ptr().wrapping_add(line * 64));
+    }
+
+    /// Asks the cache for the entries that may be this key's.
+    pub(super) fn prefetch_matches(self, hash: u64) {
+        let tag = tag_of(hash, self.depth);
+        let line = home(tag, self.lines);
+        for slot in (line * LINE).max(1)..(line + 1) * LINE {
+            let word = self.get(slot);
+            if word.tag() & !VOLATILE == tag {
+                word.prefetch();
+            }
+        }
+    }
+
+    pub(super) fn prefetch_entries(self) {
+        self.words().for_each(Word::prefetch);
+    }
+
+    /// The slot of `key`.
+    #[inline]
+    pub(super) fn find<V>(self, hash: u64, key: &[u8]) -> Option<usize> {
+        let tag = tag_of(hash, self.depth);
+        let mut line = home(tag, self.lines);
+        for _ in 0..self.lines {
+            let mut hole = false;
+            for slot in (line * LINE).max(1)..(line + 1) * LINE {
+                let word = self.get(slot);
+                if word.tag() & !VOLATILE == tag {
+                    // SAFETY: an occupied word of a live segment points to a live entry.
+                    if unsafe { Raw::of(word) }.key::<V>() == key {
+                        return Some(slot);
+                    }
+                }
+                hole |= word.is_empty();
+            }
+            if hole {
+                return None;
+            }
+            line = if line + 1 == self.lines { 0 } else { line + 1 };
+        }
+        None
+    }
+
+    /// Puts a word into the first hole from its home on; the caller knows that there is one. Returns the slot.
+    pub(super) fn insert(self, word: Word) -> usize {
+        debug_assert!(self.len() < self.slots() - 1);
+        let mut line = home(word.tag(), self.lines);
+        loop {
+            for slot in (line * LINE).max(1)..(line + 1) * LINE {
+                if self.get(slot).is_empty() {
+                    self.set(slot, word);
+                    self.add(1, i32::from(is_volatile(word)));
+                    return slot;
+                }
+            }
+            line = (line + 1) % self.lines;
+        }
+    }
+
+    /// Puts `word` in the place of another for the same key.
+    pub(super) fn replace(self, slot: usize, word: Word) {
+        let old = self.get(slot);
+        self.add(
+            0,
+            i32::from(is_volatile(word)) - i32::from(is_volatile(old)),
+        );
+        self.set(slot, word);
+    }
+
+    /// Empties a slot and restores the invariant: whatever was pushed past it moves back.
+    pub(super) fn remove(self, slot: usize) -> Word {
+        let gone = self.get(slot);
+        self.add(-1, -i32::from(is_volatile(gone)));
+        let mut hole = slot;
+        let mut hole_line = slot / LINE;
+        // A line with another hole never pushed anything out.
+        let mut pushed = !self.has_hole(hole_line);
+        self.set(hole, Word::EMPTY);
+        let mut line = hole_line;
+        while pushed {
+            line = (line + 1) % self.lines;
+            if line == hole_line {
+                break;
+            }
+            let distance = (line + self.lines - hole_line) % self.lines;
+            let full = !self.has_hole(line);
+            let candidate = ((line * LINE).max(1)..(line + 1) * LINE).find(|&i| {
+                let word = self.get(i);
+                !word.is_empty() && {
+                    let from_home = (line + self.lines - home(word.tag(), self.lines)) % self.lines;
+                    from_home >= distance
+                }
+            });
+            if let Some(i) = candidate {
+                self.set(hole, self.get(i));
+                self.set(i, Word::EMPTY);
+                (hole, hole_line) = (i, line);
+            }
+            pushed = full;
+        }
+        gone
+    }
+
+    fn has_hole(self, line: usize) -> bool {
+        ((line * LINE).max(1)..(line + 1) * LINE).any(|i| self.get(i).is_empty())
+    }
+
+    /// The same entries in a new segment; each entry gains an owner. The old segment is untouched.
+    pub(super) fn copy(self) -> Segment {
+        self.prefetch_entries();
+        let new = Segment::new(self.lines, self.depth);
+        for slot in 1..self.slots() {
+            let word = self.get(slot);
+            if !word.is_empty() {
+                // SAFETY: a word of a live segment.
+                unsafe { Raw::of(word) }.count().acquire();
+                new.set(slot, word);
+            }
+        }
+        new.add(self.len() as i32, self.volatile() as i32);
+        new
+    }
+
+    /// Moves all entries out, giving up the caller's count of the segment; each word returned owns a count.
+    fn drain<V: Payload>(self) -> Vec<Word> {
+        let words: Vec<Word> = self.words().collect();
+        if self.count().is_one() {
+            // SAFETY: sole owner, and the entries' counts have moved to `words`.
+            unsafe { self.free_shell() };
+        } else {
+            for &word in &words {
+                // SAFETY: a word of a live segment.
+                unsafe { Raw::of(word) }.count().acquire();
+            }
+            // SAFETY: the caller's count, given up.
+            unsafe { self.release::<V>() };
+        }
+        words
+    }
+
+    /// The same entries in a segment of another size. Consumes the caller's count.
+    pub(super) fn resized<V: Payload>(self, lines: usize) -> Segment {
+        let new = Segment::new(lines, self.depth);
+        for word in self.drain::<V>() {
+            new.insert(word);
+        }
+        new
+    }
+
+    /// Two segments, one bit deeper, each of the size that suits it. Consumes the caller's count.
+    pub(super) fn split<V: Payload>(self, seed: u64) -> (Segment, Segment) {
+        let depth = self.depth + 1;
+        let bit = NIBBLE_AT + 3 - self.depth % 4;
+        let new_nibble = depth.is_multiple_of(4);
+        if new_nibble {
+            self.prefetch_entries();
+        }
+        let mut halves = [Vec::new(), Vec::new()];
+        for mut word in self.drain::<V>() {
+            let half = usize::from(word.tag() >> bit & 1);
+            if new_nibble {
+                word = retagged::<V>(word, seed, depth);
+            }
+            halves[half].push(word);
+        }
+        let [low, high] = halves.map(|words| {
+            // At depth MAX_DEPTH everything may have gone to one side.
+            let lines = if words.len() > limit(FULL_LINES) {
+                self.lines
+            } else {
+                lines_for(words.len() + 1)
+            };
+            let new = Segment::new(lines, depth);
+            words.into_iter().for_each(|w| _ = new.insert(w));
+            new
+        });
+        (low, high)
+    }
+
+    /// One segment, one bit shallower, from two buddies (the lower first). Consumes the caller's counts.
+    pub(super) fn merged<V: Payload>(self, high: Segment, seed: u64) -> Segment {
+        debug_assert_eq!(self.depth, high.depth);
+        let depth = self.depth - 1;
+        let new = Segment::new(lines_for(self.len() + high.len() + 1), depth);
+        // The nibble of a depth that is a multiple of four lacks the bit that told the buddies apart.
+        let new_nibble = self.depth.is_multiple_of(4);
+        for segment in [self, high] {
+            for word in segment.drain::<V>() {
+                new.insert(if new_nibble {
+                    retagged::<V>(word, seed, depth)
+                } else {
+                    word
+                });
+            }
+        }
+        new
+    }
+
+    /// Gives up one count; with the last, the segment and its counts of the entries go.
+    ///
+    /// # Safety
+    /// The caller owns the count it gives up and does not use the segment again.
+    pub(super) unsafe fn release<V: Payload>(self) {
+        if self.count().release() {
+            self.prefetch_entries();
+            for word in self.words() {
+                // SAFETY: the segment owned one count of each of its entries.
+                unsafe { Raw::of(word).release::<V>() };
+            }
+            // SAFETY: last owner, entries released.
+            unsafe { self.free_shell() };
+        }
+    }
+
+    /// # Safety
+    /// Sole owner; the entries' counts have been moved or released.
+    unsafe fn free_shell(self) {
+        // SAFETY: allocated with this layout.
+        unsafe { alloc::dealloc(self.at.as_ptr(), Segment::layout(self.lines)) };
+    }
+}
+
+/// The word with the tag its key has at another depth.
+fn retagged<V>(word: Word, seed: u64, depth: u32) -> Word {
+    // SAFETY: callers hold the word of a live entry.
+    let key = unsafe { Raw::of(word) }.key::<V>();
+    let hash = super::hash(seed, key);
+    word.with_tag(with_volatile(tag_of(hash, depth), is_volatile(word)))
+}
