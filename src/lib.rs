@@ -1,12 +1,44 @@
 //! Oxidis: Redis to be read. A Redis-compatible server that never forks.
+//!
+//! This page is the table of contents of the crate. A request goes
+//! [`server`] → [`resp::request`] → [`dispatch`] → a handler in [`commands`] → [`keyspace`] →
+//! [`resp::Reply`] → the client's output buffer → [`server`]. A room uses only rooms below it:
+//!
+//! | room | what it is |
+//! |---|---|
+//! | [`server`] | the loop: the only room that polls or holds a socket |
+//! | [`commands`] | one file per group, each handler under its declaration |
+//! | [`dispatch`] | what a command is, and how one runs |
+//! | [`state`] | everything a server is, but its sockets |
+//! | [`clients`], [`observe`], [`background`] | who is connected; what an operator sees; helper threads |
+//! | [`resp`] | the wire |
+//! | [`keyspace`] | databases: find, add, replace, delete, expire |
+//! | [`types`] | what a key can hold |
+//! | [`collections`] | data structures; have never heard of Redis |
+//! | [`config`] | each option declared once |
+//! | [`sys`], [`util`] | the door out of the process; pure helpers |
+//!
+//! To embed a server, start at [`Server::builder`].
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations)]
 
+pub mod background;
+pub mod clients;
 pub mod collections;
+pub mod commands;
 pub mod config;
+pub mod dispatch;
 pub mod keyspace;
+pub mod observe;
+pub mod resp;
+pub mod server;
+pub mod state;
+pub mod sys;
 pub mod types;
 pub mod util;
 
 /// The Redis release whose core commands we implement; what INFO and error blocks call us.
 pub const REDIS_VERSION: &str = "7.4.0";
+
+pub use resp::Value;
+pub use server::{Builder, Handle, Server, StartError};

@@ -1,0 +1,48 @@
+//! Helper threads, and the mailbox through which they answer.
+//!
+//! One thread owns the data. Others get only what they can own (a snapshot to write, garbage to
+//! drop) and leave their answer as a closure that the owning thread runs between two commands.
+//!
+//! Mirrors: bio.c.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use mio::Waker;
+
+use crate::state::State;
+
+/// Work for the thread that owns the data.
+pub type Letter = Box<dyn FnOnce(&mut State) + Send>;
+
+/// The sending end; cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Mailbox {
+    letters: Sender<Letter>,
+    waker: Option<Arc<Waker>>,
+}
+
+impl Mailbox {
+    /// A mailbox whose letters wake a poll; without a waker (tests) the owner looks by itself.
+    pub fn new(waker: Option<Arc<Waker>>) -> (Mailbox, Receiver<Letter>) {
+        let (letters, inbox) = channel();
+        (Mailbox { letters, waker }, inbox)
+    }
+
+    /// Leaves a letter. False when the server has ended.
+    pub fn send(&self, letter: impl FnOnce(&mut State) + Send + 'static) -> bool {
+        let sent = self.letters.send(Box::new(letter)).is_ok();
+        if sent && let Some(waker) = &self.waker {
+            // A failed wake can only mean a closed poll; the letter waits for nobody then.
+            let _ = waker.wake();
+        }
+        sent
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mailbox")
+    }
+}

@@ -1,0 +1,281 @@
+//! One client. Mirrors: `struct client` of server.h.
+
+use std::fmt;
+
+use crate::clients::ClientKey;
+use crate::dispatch::table::CommandId;
+use crate::keyspace::{DbId, Ms};
+use crate::resp::request::{Parser, Request};
+use crate::resp::{Output, Protocol};
+
+/// A client's number: unique for the life of the server, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a client is, for output limits and CLIENT KILL TYPE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// An ordinary one.
+    Normal,
+    /// A replica of ours.
+    Replica,
+    /// Subscribed to something.
+    PubSub,
+    /// Our own primary.
+    Primary,
+}
+
+macro_rules! flags {
+    ($($(#[$doc:meta])* $name:ident = $bit:literal;)*) => {
+        impl ClientFlags {
+            $($(#[$doc])* pub const $name: ClientFlags = ClientFlags(1 << $bit);)*
+        }
+    };
+}
+
+/// A set of yes-or-no facts about a client.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClientFlags(u64);
+
+flags! {
+    /// Close once everything queued is sent.
+    CLOSE_AFTER_REPLY = 0;
+    /// Close at the end of this loop turn, sent or not.
+    CLOSE_ASAP = 1;
+    /// In a transaction.
+    MULTI = 2;
+    /// A watched key changed: EXEC will fail.
+    DIRTY_CAS = 3;
+    /// An error while queueing: EXEC will fail.
+    DIRTY_EXEC = 4;
+    /// Waiting for something; parses no further requests.
+    BLOCKED = 5;
+    /// Registered among those with something to send.
+    PENDING_WRITE = 6;
+    /// CLIENT REPLY OFF.
+    REPLY_OFF = 7;
+    /// CLIENT REPLY SKIP: the next command is not answered.
+    REPLY_SKIP_NEXT = 8;
+    /// CLIENT REPLY SKIP: this command is not answered.
+    REPLY_SKIP = 9;
+    /// A MONITOR.
+    MONITOR = 10;
+    /// A replica of ours.
+    REPLICA = 11;
+    /// Our primary.
+    PRIMARY = 12;
+    /// Subscribed in some way; under RESP2 only some commands are allowed.
+    PUBSUB = 13;
+    /// READONLY was said (cluster).
+    READONLY = 14;
+    /// ASKING was said (cluster); holds for one command.
+    ASKING = 15;
+    /// CLIENT NO-EVICT ON.
+    NO_EVICT = 16;
+    /// CLIENT NO-TOUCH ON.
+    NO_TOUCH = 17;
+    /// CLIENT TRACKING ON; the details are in `tracking`.
+    TRACKING = 18;
+    /// No socket: scripts, AOF loading, in-process commands.
+    FAKE = 19;
+    /// Came through a Unix socket.
+    UNIX_SOCKET = 20;
+    /// Runs commands of a script or function.
+    SCRIPT = 21;
+    /// Held back by CLIENT PAUSE; its request is retried later.
+    PAUSED = 22;
+    /// Was unblocked and has requests to process.
+    UNBLOCKED = 23;
+    /// A command of this client may not be refused or paused: loading and replication feed it.
+    MUST_OBEY = 24;
+    /// Ended a request with an error in its protocol.
+    PROTOCOL_ERROR = 25;
+    /// Inside the execution of EXEC.
+    IN_EXEC = 26;
+    /// May say what only peers of a cluster or a replication link may say.
+    INTERNAL = 27;
+    /// Its request in progress is being re-run after it was blocked on keys.
+    REEXECUTING = 28;
+    /// Authenticated, or needs no authentication.
+    AUTHENTICATED = 29;
+}
+
+impl ClientFlags {
+    /// No flag.
+    pub const NONE: ClientFlags = ClientFlags(0);
+
+    /// Whether all of `other` are set.
+    #[inline]
+    pub fn has(self, other: ClientFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any of `other` is set.
+    #[inline]
+    pub fn any(self, other: ClientFlags) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Sets.
+    #[inline]
+    pub fn set(&mut self, other: ClientFlags) {
+        self.0 |= other.0;
+    }
+
+    /// Clears.
+    #[inline]
+    pub fn clear(&mut self, other: ClientFlags) {
+        self.0 &= !other.0;
+    }
+
+    /// Sets or clears.
+    pub fn put(&mut self, other: ClientFlags, on: bool) {
+        if on {
+            self.set(other)
+        } else {
+            self.clear(other)
+        }
+    }
+}
+
+impl std::ops::BitOr for ClientFlags {
+    type Output = ClientFlags;
+    fn bitor(self, other: ClientFlags) -> ClientFlags {
+        ClientFlags(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for ClientFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its number.
+    pub id: ClientId,
+    /// Its place in [`super::Clients`].
+    pub key: ClientKey,
+    /// Facts about it.
+    pub flags: ClientFlags,
+    /// The database it selected.
+    pub db: DbId,
+    /// The protocol it speaks.
+    pub protocol: Protocol,
+    /// What it still has to be sent. While a command of this client runs, its queue is in the hands
+    /// of the reply, and what others send meanwhile gathers here, to follow that reply.
+    pub out: Output,
+    /// Received bytes that are not a whole request yet, from a request's first byte on.
+    pub query: Vec<u8>,
+    /// How far `query` is parsed.
+    pub parser: Parser,
+    /// The request being parsed.
+    pub request: Request,
+    /// The last command it ran.
+    pub last_command: Option<CommandId>,
+    /// Name given by CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// Library name and version given by CLIENT SETINFO.
+    pub library: (Vec<u8>, Vec<u8>),
+    /// The user it acts as.
+    pub user: std::rc::Rc<str>,
+    /// Address of the other end, as CLIENT LIST prints it.
+    pub address: String,
+    /// Our address on this connection.
+    pub local_address: String,
+    /// The socket's descriptor; -1 for fake clients.
+    pub fd: i32,
+    /// Connected since, unix time.
+    pub created_ms: Ms,
+    /// Last request or byte received or sent, unix time.
+    pub active_ms: Ms,
+    /// When the output buffer went over its soft limit.
+    pub soft_limit_since_ms: Option<Ms>,
+    /// Requests processed.
+    pub commands: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// The largest part of the reply buffer used lately, and since when (reply buffer resizing).
+    pub reply_peak: (usize, Ms),
+    /// The largest query buffer lately (query buffer resizing).
+    pub query_peak: usize,
+}
+
+impl Client {
+    pub(super) fn new(id: ClientId, key: ClientKey, now: Ms) -> Self {
+        Client {
+            id,
+            key,
+            flags: ClientFlags::NONE,
+            db: DbId(0),
+            protocol: Protocol::Resp2,
+            out: Output::new(),
+            query: Vec::new(),
+            parser: Parser::default(),
+            request: Request::default(),
+            last_command: None,
+            name: Vec::new(),
+            library: (Vec::new(), Vec::new()),
+            user: "default".into(),
+            address: String::new(),
+            local_address: String::new(),
+            fd: -1,
+            created_ms: now,
+            active_ms: now,
+            soft_limit_since_ms: None,
+            commands: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            reply_peak: (0, now),
+            query_peak: 0,
+        }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> ClientKind {
+        if self.flags.has(ClientFlags::PRIMARY) {
+            ClientKind::Primary
+        } else if self.flags.has(ClientFlags::REPLICA) && !self.flags.has(ClientFlags::MONITOR) {
+            ClientKind::Replica
+        } else if self.flags.has(ClientFlags::PUBSUB) {
+            ClientKind::PubSub
+        } else {
+            ClientKind::Normal
+        }
+    }
+
+    /// Whether it may be given bytes to parse now.
+    #[inline]
+    pub fn runnable(&self) -> bool {
+        const STOPPED: ClientFlags = ClientFlags(
+            ClientFlags::BLOCKED.0
+                | ClientFlags::PAUSED.0
+                | ClientFlags::CLOSE_ASAP.0
+                | ClientFlags::CLOSE_AFTER_REPLY.0,
+        );
+        !self.flags.any(STOPPED)
+    }
+
+    /// Whether its replies go nowhere.
+    #[inline]
+    pub fn silent(&self) -> bool {
+        self.flags
+            .any(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
+            && !self.flags.has(ClientFlags::PUBSUB)
+    }
+
+    /// Whether it waits for something.
+    pub fn blocked(&self) -> bool {
+        self.flags.has(ClientFlags::BLOCKED)
+    }
+}

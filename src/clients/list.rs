@@ -1,0 +1,231 @@
+//! All clients, by a key that is never mistaken for a later client's.
+
+use std::ops::{Index, IndexMut};
+
+use slab::Slab;
+
+use super::client::{Client, ClientFlags, ClientId};
+use crate::keyspace::Ms;
+use crate::resp::{Protocol, Reply};
+
+/// Where a client is in the slab. Slots are reused; the id tells whether it is still the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientKey {
+    /// The slab's slot: the poll's token.
+    pub slot: u32,
+    /// The low bits of the client's id.
+    stamp: u32,
+}
+
+/// The clients of a server.
+#[derive(Debug, Default)]
+pub struct Clients {
+    slab: Slab<Client>,
+    next_id: u64,
+    /// Clients that have something to send, each once.
+    pending_write: Vec<ClientKey>,
+    /// Clients to be closed at the end of the loop turn.
+    to_close: Vec<ClientKey>,
+    /// Clients that may go on with requests they already sent.
+    resumed: Vec<ClientKey>,
+    /// How many are without a socket.
+    fake: usize,
+}
+
+impl Clients {
+    /// No clients.
+    pub fn new() -> Self {
+        Clients {
+            next_id: 1,
+            ..Clients::default()
+        }
+    }
+
+    /// A new client. O(1).
+    pub fn insert(&mut self, now: Ms, flags: ClientFlags) -> &mut Client {
+        let id = ClientId(self.next_id);
+        self.next_id += 1;
+        let entry = self.slab.vacant_entry();
+        let key = ClientKey {
+            slot: entry.key() as u32,
+            stamp: id.0 as u32,
+        };
+        self.fake += usize::from(flags.has(ClientFlags::FAKE));
+        let client = entry.insert(Client::new(id, key, now));
+        client.flags = flags;
+        client
+    }
+
+    /// Takes a client out; what others know of it must be undone before.
+    pub fn remove(&mut self, key: ClientKey) -> Option<Client> {
+        self.get(key)?;
+        let client = self.slab.try_remove(key.slot as usize)?;
+        self.fake -= usize::from(client.flags.has(ClientFlags::FAKE));
+        Some(client)
+    }
+
+    /// The client, if it is still there.
+    #[inline]
+    pub fn get(&self, key: ClientKey) -> Option<&Client> {
+        self.slab.get(key.slot as usize).filter(|c| c.key == key)
+    }
+
+    /// The client, if it is still there.
+    #[inline]
+    pub fn get_mut(&mut self, key: ClientKey) -> Option<&mut Client> {
+        self.slab
+            .get_mut(key.slot as usize)
+            .filter(|c| c.key == key)
+    }
+
+    /// The client in a slot.
+    pub fn at_slot(&self, slot: usize) -> Option<&Client> {
+        self.slab.get(slot)
+    }
+
+    /// The client with this number. O(n).
+    pub fn by_id(&self, id: ClientId) -> Option<&Client> {
+        self.iter().find(|c| c.id == id)
+    }
+
+    /// All, fake ones included, in slab order.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.slab.iter().map(|(_, client)| client)
+    }
+
+    /// All, fake ones included, in slab order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.slab.iter_mut().map(|(_, client)| client)
+    }
+
+    /// The keys of all that have a socket, oldest first.
+    pub fn connected_keys(&self) -> Vec<ClientKey> {
+        let mut all: Vec<&Client> = self
+            .iter()
+            .filter(|c| !c.flags.has(ClientFlags::FAKE))
+            .collect();
+        all.sort_unstable_by_key(|c| c.id);
+        all.into_iter().map(|c| c.key).collect()
+    }
+
+    /// How many have a socket.
+    pub fn connected(&self) -> usize {
+        self.slab.len() - self.fake
+    }
+
+    /// The highest number given so far.
+    pub fn last_id(&self) -> u64 {
+        self.next_id - 1
+    }
+
+    /// Writes a message to a client other than the one whose command runs, and queues the sending.
+    /// To the client whose command runs it is delivered behind the command's reply.
+    pub fn send(&mut self, key: ClientKey, write: impl FnOnce(&mut Reply)) {
+        let Some(client) = self.get_mut(key) else {
+            return;
+        };
+        if client
+            .flags
+            .any(ClientFlags::CLOSE_ASAP | ClientFlags::FAKE)
+        {
+            return;
+        }
+        let mut reply = Reply::to_wire(std::mem::take(&mut client.out), client.protocol);
+        write(&mut reply);
+        if let Some(out) = reply.into_output() {
+            client.out = out;
+        }
+        self.wants_write(key);
+    }
+
+    /// Notes that the client has something to send.
+    #[inline]
+    pub fn wants_write(&mut self, key: ClientKey) {
+        if let Some(client) = self.get_mut(key)
+            && !client.flags.has(ClientFlags::PENDING_WRITE)
+        {
+            client.flags.set(ClientFlags::PENDING_WRITE);
+            self.pending_write.push(key);
+        }
+    }
+
+    /// Takes the list of those with something to send.
+    pub fn take_pending_write(&mut self) -> Vec<ClientKey> {
+        std::mem::take(&mut self.pending_write)
+    }
+
+    /// Gives an emptied list back, so that its room is reused.
+    pub fn reuse_pending_write(&mut self, mut list: Vec<ClientKey>) {
+        if self.pending_write.is_empty() {
+            list.clear();
+            self.pending_write = list;
+        }
+    }
+
+    /// Closes a client at the end of the loop turn, whatever it has yet to be sent.
+    pub fn close_asap(&mut self, key: ClientKey) {
+        if let Some(client) = self.get_mut(key)
+            && !client.flags.has(ClientFlags::CLOSE_ASAP)
+        {
+            client.flags.set(ClientFlags::CLOSE_ASAP);
+            self.to_close.push(key);
+        }
+    }
+
+    /// Takes the list of those to be closed.
+    pub fn take_to_close(&mut self) -> Vec<ClientKey> {
+        std::mem::take(&mut self.to_close)
+    }
+
+    /// Lets a client go on with what it already sent (it was blocked or paused).
+    pub fn resume(&mut self, key: ClientKey) {
+        if let Some(client) = self.get_mut(key)
+            && !client.flags.has(ClientFlags::UNBLOCKED)
+        {
+            client.flags.set(ClientFlags::UNBLOCKED);
+            self.resumed.push(key);
+        }
+    }
+
+    /// Whether some client may go on without new bytes: the loop must not sleep.
+    pub fn has_resumed(&self) -> bool {
+        !self.resumed.is_empty()
+    }
+
+    /// Takes the list of those that may go on.
+    pub fn take_resumed(&mut self) -> Vec<ClientKey> {
+        std::mem::take(&mut self.resumed)
+    }
+
+    /// A client without a socket that speaks a protocol.
+    pub fn insert_fake(&mut self, now: Ms, protocol: Protocol) -> ClientKey {
+        let flags = ClientFlags::FAKE | ClientFlags::AUTHENTICATED;
+        let client = self.insert(now, flags);
+        client.protocol = protocol;
+        client.key
+    }
+}
+
+impl Index<ClientKey> for Clients {
+    type Output = Client;
+
+    /// For keys of clients known to be there; a stale key is a bug and panics.
+    #[inline]
+    fn index(&self, key: ClientKey) -> &Client {
+        self.get(key).expect("the client is still connected")
+    }
+}
+
+impl IndexMut<ClientKey> for Clients {
+    #[inline]
+    fn index_mut(&mut self, key: ClientKey) -> &mut Client {
+        self.get_mut(key).expect("the client is still connected")
+    }
+}
+
+impl Clients {
+    /// Whether some client has something to send.
+    pub fn has_pending_write(&self) -> bool {
+        !self.pending_write.is_empty()
+    }
+}

@@ -1,0 +1,25 @@
+//! Commands, one file per group, each handler under its declaration.
+//!
+//! A group's `COMMANDS` lists its declarations; [`GROUPS`] lists the groups. A declaration left out of
+//! its list is reported by the compiler as unused.
+
+mod connection;
+mod string;
+
+use crate::dispatch::command::Command;
+
+/// Every command, group by group.
+pub const GROUPS: &[&[&Command]] = &[string::COMMANDS, connection::COMMANDS];
+
+/// What a file of commands needs.
+mod prelude {
+    pub use crate::dispatch::Ctx;
+    pub use crate::dispatch::args::Args;
+    pub use crate::dispatch::command::Flag::*;
+    pub use crate::dispatch::command::KeyFlag::*;
+    pub use crate::dispatch::command::{
+        Arity, Category, Command, Docs, Group, KeySpec, Result, arg,
+    };
+    pub use crate::keyspace::events::Event;
+    pub use crate::resp::Error;
+}

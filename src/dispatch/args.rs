@@ -1,0 +1,359 @@
+//! The arguments of a request: ranges of one buffer, and a typed cursor over them.
+//!
+//! ```text
+//!   Argv    buf + spans     [SET][key][value]            Copy: three references
+//!   Args    Argv + next              ^                   key()? integer()? word("NX") …
+//!   OwnedArgv               the same, owning its bytes   queued, blocked, propagated commands
+//! ```
+//!
+//! Mirrors: `c->argv` and the `get*FromObjectOrReply` family of object.c.
+
+use super::command::Result;
+use crate::collections::shared::BigStr;
+use crate::keyspace::NewValue;
+use crate::resp::Error;
+use crate::util::num;
+
+const BIG: u32 = u32::MAX;
+
+/// Where an argument is.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    /// A range of the buffer; both below 4 GiB.
+    #[inline]
+    pub fn new(start: usize, len: usize) -> Self {
+        debug_assert!(start < u32::MAX as usize && len < u32::MAX as usize);
+        Span {
+            start: start as u32,
+            len: len as u32,
+        }
+    }
+
+    /// The `n`th big argument.
+    pub fn big(n: usize) -> Self {
+        Span {
+            start: n as u32,
+            len: BIG,
+        }
+    }
+
+    /// Whether it has an allocation of its own.
+    pub fn is_big(self) -> bool {
+        self.len == BIG
+    }
+
+    /// Its length in the buffer.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+}
+
+/// All words of a request; word 0 is the command's name.
+#[derive(Clone, Copy, Debug)]
+pub struct Argv<'a> {
+    buf: &'a [u8],
+    spans: &'a [Span],
+    bigs: &'a [BigStr],
+}
+
+impl<'a> Argv<'a> {
+    /// Over a buffer, ranges of it and big arguments.
+    #[inline]
+    pub fn new(buf: &'a [u8], spans: &'a [Span], bigs: &'a [BigStr]) -> Self {
+        Argv { buf, spans, bigs }
+    }
+
+    /// Number of words.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is not even a name.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// A word; empty when there is none, so that no caller can go out of bounds.
+    #[inline]
+    pub fn get(&self, i: usize) -> &'a [u8] {
+        match self.spans.get(i) {
+            Some(span) if !span.is_big() => {
+                let start = span.start as usize;
+                &self.buf[start..start + span.len as usize]
+            }
+            Some(span) => self.bigs[span.start as usize].as_slice(),
+            None => &[],
+        }
+    }
+
+    /// A word as a value to store: a big one is shared, not copied.
+    #[inline]
+    pub fn value(&self, i: usize) -> NewValue<'a> {
+        match self.spans.get(i) {
+            Some(span) if span.is_big() => NewValue::Big(self.bigs[span.start as usize].clone()),
+            _ => NewValue::Bytes(self.get(i)),
+        }
+    }
+
+    /// All words in order.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator {
+        (0..self.len()).map(move |i| self.get(i))
+    }
+
+    /// The same words without the first `n`.
+    pub fn skip(self, n: usize) -> Argv<'a> {
+        Argv {
+            spans: &self.spans[n.min(self.spans.len())..],
+            ..self
+        }
+    }
+
+    /// Bytes of all words together.
+    pub fn bytes(&self) -> usize {
+        self.iter().map(<[u8]>::len).sum()
+    }
+
+    /// A copy that owns its bytes; big arguments stay shared.
+    pub fn to_owned(&self) -> OwnedArgv {
+        let mut owned = OwnedArgv::default();
+        for (i, span) in self.spans.iter().enumerate() {
+            if span.is_big() {
+                owned.push_big(self.bigs[span.start as usize].clone());
+            } else {
+                owned.push(self.get(i));
+            }
+        }
+        owned
+    }
+
+    /// Appends the request as RESP (the AOF's and the replicas' form).
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut digits = num::IntBuf::new();
+        out.push(b'*');
+        out.extend_from_slice(digits.format(self.len() as i64));
+        out.extend_from_slice(b"\r\n");
+        for word in self.iter() {
+            out.push(b'$');
+            out.extend_from_slice(digits.format(word.len() as i64));
+            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(word);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// A request that owns its bytes.
+#[derive(Clone, Debug, Default)]
+pub struct OwnedArgv {
+    buf: Vec<u8>,
+    spans: Vec<Span>,
+    bigs: Vec<BigStr>,
+}
+
+impl OwnedArgv {
+    /// From words.
+    pub fn from_words<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Self {
+        let mut owned = OwnedArgv::default();
+        for word in words {
+            owned.push(word.as_ref());
+        }
+        owned
+    }
+
+    /// Appends a word.
+    pub fn push(&mut self, word: &[u8]) {
+        if self.buf.len() + word.len() >= u32::MAX as usize / 2 {
+            return self.push_big(BigStr::from_slice(word));
+        }
+        self.spans.push(Span::new(self.buf.len(), word.len()));
+        self.buf.extend_from_slice(word);
+    }
+
+    /// Appends a number.
+    pub fn push_integer(&mut self, n: i64) {
+        self.push(num::IntBuf::new().format(n));
+    }
+
+    /// Appends a big word without copying it.
+    pub fn push_big(&mut self, word: BigStr) {
+        self.spans.push(Span::big(self.bigs.len()));
+        self.bigs.push(word);
+    }
+
+    /// The words.
+    pub fn as_argv(&self) -> Argv<'_> {
+        Argv::new(&self.buf, &self.spans, &self.bigs)
+    }
+
+    /// Forgets the words and keeps the room.
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.spans.clear();
+        self.bigs.clear();
+    }
+
+    /// Memory of the words, in bytes (`argv-mem`, `multi-mem`).
+    pub fn memory(&self) -> usize {
+        let bigs: usize = self.bigs.iter().map(BigStr::allocated_bytes).sum();
+        self.buf.capacity() + self.spans.capacity() * size_of::<Span>() + bigs
+    }
+}
+
+/// A cursor over the arguments behind the command's name.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    argv: Argv<'a>,
+    next: usize,
+}
+
+impl<'a> Args<'a> {
+    /// Starts behind the first `names` words.
+    #[inline]
+    pub fn new(argv: Argv<'a>, names: usize) -> Self {
+        Args { argv, next: names }
+    }
+
+    /// The whole request.
+    pub fn argv(&self) -> Argv<'a> {
+        self.argv
+    }
+
+    /// Position of the next argument in the request.
+    pub fn position(&self) -> usize {
+        self.next
+    }
+
+    /// How many arguments are left.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.argv.len().saturating_sub(self.next)
+    }
+
+    /// Whether none is left.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The next argument, when there is one, without taking it.
+    pub fn peek(&self) -> Option<&'a [u8]> {
+        (!self.is_empty()).then(|| self.argv.get(self.next))
+    }
+
+    /// Takes the next argument: any bytes. A missing one is a syntax error.
+    #[inline]
+    pub fn bytes(&mut self) -> Result<&'a [u8]> {
+        self.next().ok_or(Error::Syntax)
+    }
+
+    /// Takes a key.
+    #[inline]
+    pub fn key(&mut self) -> Result<&'a [u8]> {
+        self.bytes()
+    }
+
+    /// Takes a value to store.
+    #[inline]
+    pub fn value(&mut self) -> Result<NewValue<'a>> {
+        let at = self.next;
+        self.bytes()?;
+        Ok(self.argv.value(at))
+    }
+
+    /// Takes a 64-bit integer.
+    pub fn integer(&mut self) -> Result<i64> {
+        num::parse_i64(self.bytes()?).ok_or(Error::NotInteger)
+    }
+
+    /// Takes an integer with an error of its own.
+    pub fn integer_or(&mut self, error: Error) -> Result<i64> {
+        num::parse_i64(self.bytes()?).ok_or(error)
+    }
+
+    /// Takes an integer within bounds; outside them the error is Redis's "must be in range".
+    pub fn integer_within(&mut self, min: i64, max: i64) -> Result<i64> {
+        let n = self.integer()?;
+        if (min..=max).contains(&n) {
+            return Ok(n);
+        }
+        Err(Error::once(format!(
+            "value is out of range, must be in range [{min}, {max}]"
+        )))
+    }
+
+    /// Takes a count that may not be negative.
+    pub fn positive(&mut self) -> Result<i64> {
+        let n = self.integer().map_err(|_| POSITIVE)?;
+        if n >= 0 { Ok(n) } else { Err(POSITIVE) }
+    }
+
+    /// Takes a floating-point number.
+    pub fn float(&mut self) -> Result<f64> {
+        num::parse_f64(self.bytes()?).ok_or(Error::NotFloat)
+    }
+
+    /// Takes the next argument if it is this word, in any case.
+    #[inline]
+    pub fn word(&mut self, word: &str) -> bool {
+        let found = self
+            .peek()
+            .is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+        self.next += usize::from(found);
+        found
+    }
+
+    /// Takes the next argument if it is this word and at least `more` arguments follow it.
+    pub fn word_with(&mut self, word: &str, more: usize) -> bool {
+        self.len() > more && self.word(word)
+    }
+
+    /// Takes `n` arguments at once; fewer are a syntax error.
+    pub fn take(&mut self, n: usize) -> Result<Args<'a>> {
+        if self.len() < n {
+            return Err(Error::Syntax);
+        }
+        let spans = &self.argv.spans[..self.next + n];
+        let taken = Args {
+            argv: Argv { spans, ..self.argv },
+            next: self.next,
+        };
+        self.next += n;
+        Ok(taken)
+    }
+
+    /// Nothing may be left; otherwise a syntax error.
+    pub fn end(&self) -> Result {
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Syntax)
+        }
+    }
+}
+
+impl<'a> Iterator for Args<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let arg = self.peek()?;
+        self.next += 1;
+        Some(arg)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), Some(self.len()))
+    }
+}
+
+const POSITIVE: Error = Error::Once(std::borrow::Cow::Borrowed(
+    "value is out of range, must be positive",
+));

@@ -1,0 +1,99 @@
+//! Runs one command: time, count, log, propagate. EXEC, scripts and the loading of an AOF re-enter
+//! here, behind the gate.
+//!
+//! Mirrors: `call()` and `afterCommand()` of server.c.
+
+use super::args::{Args, Argv};
+use super::command::Flag;
+use super::context::{Ctx, Effect};
+use super::propagate::Targets;
+use super::table::CommandId;
+use crate::clients::{ClientFlags, ClientKey};
+use crate::observe;
+use crate::resp::Reply;
+use crate::state::State;
+
+/// Who wants the command to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOrigin {
+    /// A client's request.
+    Client,
+    /// EXEC, for one of its queued commands.
+    Exec,
+    /// `redis.call` or a function.
+    Script,
+    /// A file being loaded or a primary's stream: not propagated, not slow-logged.
+    Replay,
+    /// A blocked command that is served, or run again.
+    Unblocked,
+}
+
+/// Runs a command; returns whether it succeeded. Its reply, errors included, is in `reply`.
+pub fn call(
+    state: &mut State,
+    client: ClientKey,
+    id: CommandId,
+    argv: Argv<'_>,
+    reply: &mut Reply,
+    origin: CallOrigin,
+) -> bool {
+    let entry = &state.commands[id];
+    let (run, words, flags) = (entry.decl.run, entry.words(), entry.flags);
+    let db = state.clients[client].db;
+    let dirty_before = state.dirty;
+
+    state.effects.enter();
+    let started = state.clock.monotonic_ns();
+    let mut ctx = Ctx {
+        state,
+        client,
+        db,
+        reply,
+        command: id,
+        effect: Effect::AsReceived,
+        forced: Targets::NONE,
+        origin,
+    };
+    let result = run(&mut ctx, Args::new(argv, words));
+    let Ctx { effect, forced, .. } = ctx;
+    let elapsed = state.clock.monotonic_ns().saturating_sub(started);
+
+    let ok = match result {
+        Ok(()) => true,
+        Err(error) => {
+            reply.error(&error);
+            state.stats.count_error(&error);
+            false
+        }
+    };
+
+    // A command that blocked is timed and counted when it is served.
+    let blocked = state
+        .clients
+        .get(client)
+        .is_some_and(|c| c.flags.has(ClientFlags::BLOCKED));
+    if !blocked {
+        observe::after_call(state, client, id, argv, elapsed, ok, origin);
+    }
+
+    let changed = state.dirty != dirty_before;
+    if (changed || forced != Targets::NONE) && origin != CallOrigin::Replay {
+        let targets = if changed {
+            Targets::ALL.or(forced)
+        } else {
+            forced
+        };
+        match effect {
+            Effect::AsReceived if !flags.has(Flag::ScriptRunner) || forced != Targets::NONE => {
+                state.effects.say(db, argv, targets);
+            }
+            Effect::Rewritten(rewritten) => state.effects.say(db, rewritten.as_argv(), targets),
+            Effect::AsReceived | Effect::Suppressed => {}
+        }
+    }
+    state.reap_expired();
+    if state.effects.leave() {
+        state.after_unit();
+    }
+    ok
+}

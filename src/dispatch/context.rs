@@ -1,0 +1,114 @@
+//! All a handler may touch.
+
+use super::args::{Argv, OwnedArgv};
+use super::propagate::Targets;
+use super::table::{CommandId, Entry};
+use crate::clients::{Client, ClientKey};
+use crate::keyspace::events::Event;
+use crate::keyspace::{Db, DbId};
+use crate::resp::Reply;
+use crate::state::State;
+
+/// What the AOF and the replicas are told of the command being run.
+#[derive(Debug, Default)]
+pub enum Effect {
+    /// The request as it came, if the command changed anything.
+    #[default]
+    AsReceived,
+    /// Another request instead.
+    Rewritten(OwnedArgv),
+    /// Nothing: the handler said all there is through [`Ctx::also`].
+    Suppressed,
+}
+
+/// A command being run: its surroundings. The fields are separate so that a handler can read the
+/// keyspace while it writes the reply.
+#[derive(Debug)]
+pub struct Ctx<'a> {
+    /// Everything but sockets.
+    pub state: &'a mut State,
+    /// Who asks.
+    pub client: ClientKey,
+    /// The database selected when the command began.
+    pub db: DbId,
+    /// Where the answer goes.
+    pub reply: &'a mut Reply,
+    /// Which command this is.
+    pub command: CommandId,
+    /// What is propagated.
+    pub effect: Effect,
+    /// Propagated to these even if nothing changed.
+    pub forced: Targets,
+    /// How it was called.
+    pub origin: super::CallOrigin,
+}
+
+impl Ctx<'_> {
+    /// The selected database.
+    #[inline]
+    pub fn db(&mut self) -> &mut Db {
+        &mut self.state.keyspace[self.db]
+    }
+
+    /// The asking client.
+    #[inline]
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.state.clients[self.client]
+    }
+
+    /// The command's entry: its name, flags and counters.
+    pub fn entry(&self) -> &Entry {
+        &self.state.commands[self.command]
+    }
+
+    /// The command's full name, as error texts quote it.
+    pub fn name(&self) -> String {
+        self.entry().name.to_string()
+    }
+
+    /// A key was changed: counts the change, fails WATCH, invalidates tracking, publishes the event.
+    /// The one call after a write.
+    #[inline]
+    pub fn modified(&mut self, key: &[u8], event: Event) {
+        self.state.dirty += 1;
+        self.state.modified(self.db, key, event);
+    }
+
+    /// As [`Ctx::modified`], counting `n` changes (elements removed, fields set).
+    pub fn modified_n(&mut self, key: &[u8], event: Event, n: usize) {
+        self.state.dirty += n as u64;
+        self.state.modified(self.db, key, event);
+    }
+
+    /// Publishes a further event of a key, when one command causes several.
+    pub fn notify(&mut self, key: &[u8], event: Event) {
+        self.state.notify(event, self.db, key);
+    }
+
+    /// The readers of the effects get this request instead of the one received.
+    pub fn rewrite<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) {
+        if self.state.effects.listening != Targets::NONE {
+            self.effect = Effect::Rewritten(OwnedArgv::from_words(words));
+        }
+    }
+
+    /// The readers of the effects get nothing for this command but what [`Ctx::also`] says.
+    pub fn suppress(&mut self) {
+        self.effect = Effect::Suppressed;
+    }
+
+    /// The readers of the effects get this request, before the command's own.
+    pub fn also<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) {
+        if self.state.effects.listening != Targets::NONE {
+            let argv = OwnedArgv::from_words(words);
+            self.state
+                .effects
+                .say(self.db, argv.as_argv(), Targets::ALL);
+        }
+    }
+
+    /// As [`Ctx::also`], for a request at hand.
+    pub fn also_argv(&mut self, db: DbId, argv: Argv<'_>) {
+        self.state.effects.say(db, argv, Targets::ALL);
+    }
+}

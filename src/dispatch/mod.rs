@@ -1,0 +1,19 @@
+//! What a command is, and how one runs.
+//!
+//! ```text
+//!   Argv -> table::lookup -> gate (may it run now?) -> call (run, time, log) -> handler
+//!                                                        ^ EXEC, scripts re-enter here
+//! ```
+
+pub mod args;
+mod call;
+pub mod command;
+mod context;
+mod gate;
+mod propagate;
+pub mod table;
+
+pub use call::{CallOrigin, call};
+pub use context::{Ctx, Effect};
+pub use gate::{Outcome, process};
+pub use propagate::{Effects, Targets};

@@ -1,0 +1,339 @@
+//! Commands by name, with what is derived from their declarations and counted about them.
+//!
+//! Built once per server from the constants in `commands/`; `rename-command` acts here.
+//! A subcommand is an entry of its own (`config|get`), found through its container.
+//!
+//! Mirrors: `populateCommandTable`, `lookupCommand` and `ACLSetCommand…CategoryBits` of server.c.
+//! Differs: one open-addressed index over lower-cased names instead of a dict per container.
+
+use super::args::Argv;
+use super::command::{Category, Command, Flag};
+use crate::util::histogram::Histogram;
+
+/// A command's or subcommand's number in its server's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u16);
+
+/// A set of [`Flag`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(pub u32);
+
+impl Flags {
+    /// Whether the flag is set.
+    #[inline]
+    pub fn has(self, flag: Flag) -> bool {
+        self.0 & flag as u32 != 0
+    }
+}
+
+/// A set of [`Category`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Categories(pub u32);
+
+impl Categories {
+    /// Whether the category is in it.
+    pub fn has(self, category: Category) -> bool {
+        self.0 & category as u32 != 0
+    }
+}
+
+/// What is counted about a command (INFO commandstats, latencystats).
+#[derive(Debug, Default)]
+pub struct CommandStats {
+    /// Times it ran.
+    pub calls: u64,
+    /// Time spent in it, in microseconds.
+    pub usec: u64,
+    /// Times it was refused before it ran.
+    pub rejected: u64,
+    /// Times it ran and answered with an error.
+    pub failed: u64,
+    /// Latencies in nanoseconds; made at the first call while `latency-tracking` is on.
+    pub latencies: Option<Box<Histogram>>,
+}
+
+/// A command as this server knows it.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its number.
+    pub id: CommandId,
+    /// Its declaration.
+    pub decl: &'static Command,
+    /// The name clients use, `container|sub` for subcommands. Renaming changes it.
+    pub name: Box<str>,
+    /// The container of a subcommand.
+    pub parent: Option<CommandId>,
+    /// Subcommands, in the order of their declaration.
+    pub subcommands: Vec<CommandId>,
+    /// Declared flags, and those that follow from the key specs.
+    pub flags: Flags,
+    /// Declared categories and those that flags imply.
+    pub categories: Categories,
+    /// Whether key specs or a finder can tell keys at all.
+    pub has_keys: bool,
+    /// Its counters.
+    pub stats: CommandStats,
+}
+
+impl Entry {
+    /// How many words name it: 2 for a subcommand.
+    #[inline]
+    pub fn words(&self) -> usize {
+        1 + usize::from(self.parent.is_some())
+    }
+
+    /// Whether a request of so many words has the right number.
+    #[inline]
+    pub fn accepts(&self, words: usize) -> bool {
+        match self.decl.arity {
+            super::command::Arity::Exactly(n) => words == n as usize,
+            super::command::Arity::AtLeast(n) => words >= n as usize,
+        }
+    }
+}
+
+/// Why no command was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// No such command.
+    Command,
+    /// The container exists, the subcommand does not.
+    Subcommand(CommandId),
+}
+
+/// All commands of a server.
+#[derive(Debug)]
+pub struct CommandTable {
+    entries: Vec<Entry>,
+    /// Open addressing; `u16::MAX` is empty. Twice as many slots as names, a power of two.
+    index: Vec<u16>,
+    /// Sum of calls that ended in an error, by first word, lives in `observe`; this is the total of names.
+    top_level: usize,
+}
+
+/// Longest name looked up; longer ones are unknown.
+const NAME_MAX: usize = 64;
+
+impl CommandTable {
+    /// Derives a table from declarations.
+    pub fn new(groups: &[&[&'static Command]]) -> Self {
+        let mut table = CommandTable {
+            entries: Vec::new(),
+            index: Vec::new(),
+            top_level: 0,
+        };
+        for decl in groups.iter().copied().flatten() {
+            let parent = table.add(decl, None);
+            table.top_level += 1;
+            for sub in decl.subcommands {
+                let id = table.add(sub, Some(parent));
+                table.entries[parent.0 as usize].subcommands.push(id);
+            }
+        }
+        table.rebuild_index();
+        table
+    }
+
+    fn add(&mut self, decl: &'static Command, parent: Option<CommandId>) -> CommandId {
+        let id = CommandId(self.entries.len() as u16);
+        let name = match parent {
+            Some(parent) => format!("{}|{}", self.entries[parent.0 as usize].name, decl.name),
+            None => decl.name.to_owned(),
+        };
+        self.entries.push(Entry {
+            id,
+            decl,
+            name: name.into(),
+            parent,
+            subcommands: Vec::new(),
+            flags: derive_flags(decl),
+            categories: derive_categories(decl),
+            has_keys: !decl.keys.is_empty() || decl.find_keys.is_some(),
+            stats: CommandStats::default(),
+        });
+        id
+    }
+
+    fn rebuild_index(&mut self) {
+        let size = (2 * self.entries.len()).next_power_of_two();
+        self.index = vec![u16::MAX; size];
+        for entry in &self.entries {
+            if entry.name.is_empty() {
+                continue;
+            }
+            let mut slot = hash(entry.name.as_bytes()) as usize & (size - 1);
+            while self.index[slot] != u16::MAX {
+                slot = (slot + 1) & (size - 1);
+            }
+            self.index[slot] = entry.id.0;
+        }
+    }
+
+    /// Renames a command; an empty new name removes it. Errors in Redis's words for the config file.
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<(), String> {
+        let Some(id) = self
+            .find(from.as_bytes())
+            .filter(|id| self[*id].parent.is_none())
+        else {
+            return Err("No such command in rename-command".into());
+        };
+        if !to.is_empty() && self.find(to.as_bytes()).is_some() {
+            return Err("Target command name already exists".into());
+        }
+        let to = to.to_ascii_lowercase();
+        for sub in self[id].subcommands.clone() {
+            let own = self[sub].decl.name;
+            let name = if to.is_empty() {
+                String::new()
+            } else {
+                format!("{to}|{own}")
+            };
+            self.entries[sub.0 as usize].name = name.into();
+        }
+        self.entries[id.0 as usize].name = to.into();
+        self.rebuild_index();
+        Ok(())
+    }
+
+    /// The entry of a full name, `container|sub` for subcommands, in any case. O(1).
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<CommandId> {
+        if name.len() > NAME_MAX {
+            return None;
+        }
+        let mask = self.index.len() - 1;
+        let mut slot = hash(name) as usize & mask;
+        loop {
+            let id = self.index[slot];
+            if id == u16::MAX {
+                return None;
+            }
+            if self.entries[id as usize]
+                .name
+                .as_bytes()
+                .eq_ignore_ascii_case(name)
+            {
+                return Some(CommandId(id));
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// The command a request names, resolved to its subcommand. A container called by its bare name
+    /// is the container itself.
+    #[inline]
+    pub fn lookup(&self, argv: Argv<'_>) -> Result<CommandId, Missing> {
+        let id = self.find_top(argv.get(0)).ok_or(Missing::Command)?;
+        if self[id].subcommands.is_empty() || argv.len() < 2 {
+            return Ok(id);
+        }
+        self.subcommand(id, argv.get(1))
+            .ok_or(Missing::Subcommand(id))
+    }
+
+    /// A top-level command by name.
+    #[inline]
+    pub fn find_top(&self, name: &[u8]) -> Option<CommandId> {
+        self.find(name).filter(|id| self[*id].parent.is_none())
+    }
+
+    /// A subcommand by its own name.
+    pub fn subcommand(&self, container: CommandId, name: &[u8]) -> Option<CommandId> {
+        let subs = &self[container].subcommands;
+        subs.iter()
+            .copied()
+            .find(|id| self[*id].decl.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// The entry whose declaration this is.
+    pub fn id_of(&self, name: &str) -> Option<CommandId> {
+        self.entries
+            .iter()
+            .find(|e| e.parent.is_none() && e.decl.name == name)
+            .map(|e| e.id)
+    }
+
+    /// All entries, containers before their subcommands.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// All entries, to reset their counters.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut()
+    }
+
+    /// Commands that are not subcommands and not removed by renaming (COMMAND COUNT).
+    pub fn top_level(&self) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(|e| e.parent.is_none() && !e.name.is_empty())
+    }
+}
+
+impl std::ops::Index<CommandId> for CommandTable {
+    type Output = Entry;
+    #[inline]
+    fn index(&self, id: CommandId) -> &Entry {
+        &self.entries[id.0 as usize]
+    }
+}
+
+impl std::ops::IndexMut<CommandId> for CommandTable {
+    #[inline]
+    fn index_mut(&mut self, id: CommandId) -> &mut Entry {
+        &mut self.entries[id.0 as usize]
+    }
+}
+
+/// FNV-1a over the lower-cased name: names are short, and the table is not open to attack because
+/// only declared names are in it.
+#[inline]
+fn hash(name: &[u8]) -> u32 {
+    let step = |hash: u32, byte: &u8| (hash ^ (byte | 0x20) as u32).wrapping_mul(0x0100_0193);
+    let hash = name.iter().fold(0x811c_9dc5, step);
+    hash ^ (hash >> 15)
+}
+
+fn derive_flags(decl: &Command) -> Flags {
+    use super::command::{BeginSearch, FindKeys, KeyFlag};
+    let mut bits = decl.flags.iter().fold(0, |bits, flag| bits | *flag as u32);
+    // Redis calls keys movable when no first-last-step triple describes them.
+    let movable = decl.keys.iter().any(|spec| {
+        !matches!(spec.begin, BeginSearch::Index(_))
+            || !matches!(spec.find, FindKeys::Range { .. })
+            || spec.flags.contains(&KeyFlag::Incomplete)
+    });
+    if movable {
+        bits |= Flag::MovableKeys as u32;
+    }
+    Flags(bits)
+}
+
+fn derive_categories(decl: &Command) -> Categories {
+    let flags = derive_flags(decl);
+    let mut bits = decl
+        .acl
+        .iter()
+        .fold(0, |bits, category| bits | *category as u32);
+    let implied = [
+        (Flag::Write, Category::Write),
+        (Flag::Admin, Category::Admin),
+        (Flag::Admin, Category::Dangerous),
+        (Flag::PubSub, Category::PubSub),
+        (Flag::Fast, Category::Fast),
+        (Flag::Blocking, Category::Blocking),
+    ];
+    for (flag, category) in implied {
+        if flags.has(flag) {
+            bits |= category as u32;
+        }
+    }
+    if flags.has(Flag::ReadOnly) && bits & Category::Scripting as u32 == 0 {
+        bits |= Category::Read as u32;
+    }
+    if bits & Category::Fast as u32 == 0 {
+        bits |= Category::Slow as u32;
+    }
+    Categories(bits)
+}

@@ -1,0 +1,20 @@
+//! The wire: RESP2 and RESP3, in and out.
+//!
+//! ```text
+//!   bytes -> request::Parser -> Argv (ranges of the query buffer)      resp/request.rs
+//!   handler -> Reply -> Output -> socket                               resp/reply.rs, output.rs
+//!   handler -> Error -> the words a client reads                       resp/error.rs
+//! ```
+//!
+//! Mirrors: the protocol half of networking.c.
+
+mod error;
+mod output;
+mod reply;
+pub mod request;
+mod value;
+
+pub use error::Error;
+pub use output::Output;
+pub use reply::{Mark, Protocol, Reply};
+pub use value::Value;

@@ -1,0 +1,329 @@
+//! What a client still has to be sent.
+//!
+//! Small replies are appended to one growing tail; a large string is queued by reference and
+//! sent from where it lies, so that a GET of a megabyte copies none of it.
+//!
+//! ```text
+//!   sent ->|  [ bytes ][ shared string ][ bytes ]   tail: bytes being appended
+//! ```
+//!
+//! Mirrors: the reply buffer and reply list of networking.c (`_addReplyToBufferOrList`).
+//! Differs: one list of segments instead of a fixed buffer plus a list; shared values are segments
+//! too, where Redis copies them.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use crate::collections::shared::BigStr;
+
+/// A tail larger than this is closed and a new one begun, so that no append ever has to move more.
+const SEGMENT: usize = 16 * 1024;
+/// Slices handed to one `writev`.
+const MAX_SLICES: usize = 64;
+
+#[derive(Debug)]
+enum Segment {
+    Bytes(Vec<u8>),
+    Shared(BigStr),
+}
+
+impl Segment {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Segment::Bytes(bytes) => bytes,
+            Segment::Shared(string) => string.as_slice(),
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Segment::Bytes(bytes) => bytes.capacity(),
+            Segment::Shared(string) => string.as_slice().len(),
+        }
+    }
+}
+
+/// A queue of bytes with a growing end.
+#[derive(Debug, Default)]
+pub struct Output {
+    closed: VecDeque<Segment>,
+    tail: Vec<u8>,
+    /// Bytes of the first segment that are already sent.
+    sent: usize,
+    /// Bytes queued in `closed`, those sent not subtracted.
+    closed_bytes: usize,
+    /// Segments ever closed and removed from the front: makes positions absolute.
+    removed: u64,
+}
+
+/// A place in an [`Output`] where bytes can still be inserted later.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    segment: u64,
+    offset: usize,
+}
+
+impl Output {
+    /// Nothing queued.
+    pub fn new() -> Self {
+        Output::default()
+    }
+
+    /// Bytes not yet sent.
+    pub fn len(&self) -> usize {
+        self.closed_bytes + self.tail.len() - self.sent
+    }
+
+    /// Whether everything is sent.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Segments in the list, the tail not counted (`oll` in CLIENT LIST).
+    pub fn segments(&self) -> usize {
+        self.closed.len()
+    }
+
+    /// Bytes in the tail (`obl` in CLIENT LIST).
+    pub fn tail_len(&self) -> usize {
+        self.tail.len()
+    }
+
+    /// Room of the tail (`rbs` in CLIENT LIST).
+    pub fn tail_capacity(&self) -> usize {
+        self.tail.capacity()
+    }
+
+    /// Memory held by the list of closed segments (`omem` in CLIENT LIST).
+    pub fn list_memory(&self) -> usize {
+        self.closed
+            .iter()
+            .map(|s| s.capacity() + size_of::<Segment>())
+            .sum()
+    }
+
+    /// The tail to append to.
+    #[inline]
+    pub fn tail(&mut self) -> &mut Vec<u8> {
+        if self.tail.len() >= SEGMENT {
+            self.close_tail(SEGMENT);
+        }
+        &mut self.tail
+    }
+
+    /// Gives the tail another capacity; its bytes stay (reply buffer resizing).
+    pub fn resize_tail(&mut self, capacity: usize) {
+        if capacity < self.tail.capacity() {
+            self.tail.shrink_to(capacity);
+        } else {
+            self.tail.reserve_exact(capacity - self.tail.len());
+        }
+    }
+
+    /// Appends bytes.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        let tail = self.tail();
+        if tail.len() + bytes.len() > tail.capacity() && !tail.is_empty() && bytes.len() >= SEGMENT
+        {
+            // A big piece gets a segment of its own size rather than doubling what is there.
+            self.close_tail(bytes.len());
+        }
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// Queues a large string by reference.
+    pub fn push_shared(&mut self, string: BigStr) {
+        self.close_tail(0);
+        self.closed_bytes += string.as_slice().len();
+        self.closed.push_back(Segment::Shared(string));
+    }
+
+    /// Appends all of another queue.
+    pub fn append(&mut self, mut other: Output) {
+        other.drop_sent();
+        if other.closed.is_empty() {
+            self.push(&other.tail);
+            return;
+        }
+        self.close_tail(0);
+        self.closed_bytes += other.closed_bytes;
+        self.closed.append(&mut other.closed);
+        self.tail = other.tail;
+    }
+
+    fn close_tail(&mut self, next_capacity: usize) {
+        if !self.tail.is_empty() {
+            let tail = std::mem::replace(&mut self.tail, Vec::with_capacity(next_capacity));
+            self.closed_bytes += tail.len();
+            self.closed.push_back(Segment::Bytes(tail));
+        }
+    }
+
+    /// Where the next byte will go.
+    pub(super) fn position(&mut self) -> Position {
+        let offset = self.tail().len();
+        Position {
+            segment: self.removed + self.closed.len() as u64,
+            offset,
+        }
+    }
+
+    /// Inserts bytes at a place taken before; what was appended since moves behind them.
+    pub(super) fn insert(&mut self, at: Position, bytes: &[u8]) {
+        let index = (at.segment - self.removed) as usize;
+        let segment = if index == self.closed.len() {
+            &mut self.tail
+        } else {
+            self.closed_bytes += bytes.len();
+            match &mut self.closed[index] {
+                Segment::Bytes(segment) => segment,
+                Segment::Shared(_) => {
+                    // The tail was empty when the place was taken, so a shared string sits there.
+                    self.closed.insert(index, Segment::Bytes(bytes.to_vec()));
+                    return;
+                }
+            }
+        };
+        segment.splice(at.offset..at.offset, bytes.iter().copied());
+    }
+
+    /// Takes back everything appended since a place was taken.
+    pub(super) fn truncate(&mut self, at: Position) {
+        let index = (at.segment - self.removed) as usize;
+        while self.closed.len() > index {
+            if let Some(segment) = self.closed.pop_back() {
+                self.closed_bytes -= segment.as_slice().len();
+                if self.closed.len() == index
+                    && let Segment::Bytes(bytes) = segment
+                {
+                    self.tail = bytes;
+                }
+            }
+        }
+        self.tail.truncate(at.offset);
+    }
+
+    /// Slices for one `writev`, from the first unsent byte on.
+    pub fn slices<'a>(&'a self, out: &mut Vec<IoSlice<'a>>) {
+        let mut skip = self.sent;
+        let all = self
+            .closed
+            .iter()
+            .map(Segment::as_slice)
+            .chain([self.tail.as_slice()]);
+        for bytes in all.take(MAX_SLICES) {
+            if bytes.len() > skip {
+                out.push(IoSlice::new(&bytes[skip..]));
+            }
+            skip = 0;
+        }
+    }
+
+    /// The only slice, when there is but one: spares the caller a `writev`.
+    #[inline]
+    pub fn single(&self) -> Option<&[u8]> {
+        self.closed.is_empty().then(|| &self.tail[self.sent..])
+    }
+
+    /// Notes that `n` bytes were sent and frees what is fully gone.
+    pub fn advance(&mut self, n: usize) {
+        self.sent += n;
+        while let Some(first) = self.closed.front() {
+            let len = first.as_slice().len();
+            if self.sent < len {
+                return;
+            }
+            self.sent -= len;
+            self.closed_bytes -= len;
+            self.removed += 1;
+            self.closed.pop_front();
+        }
+        if self.sent == self.tail.len() {
+            self.sent = 0;
+            self.tail.clear();
+            if self.tail.capacity() > 2 * SEGMENT {
+                self.tail = Vec::new();
+            }
+        }
+    }
+
+    fn drop_sent(&mut self) {
+        if self.sent == 0 {
+            return;
+        }
+        let sent = std::mem::take(&mut self.sent);
+        match self.closed.pop_front() {
+            None => {
+                self.tail.drain(..sent);
+            }
+            Some(first) => {
+                self.closed_bytes -= sent;
+                let rest = first.as_slice()[sent..].to_vec();
+                self.closed.push_front(Segment::Bytes(rest));
+            }
+        }
+    }
+
+    /// Everything unsent, copied into one vector (tests, in-process commands).
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut all = Vec::with_capacity(self.len());
+        for segment in &self.closed {
+            all.extend_from_slice(segment.as_slice());
+        }
+        all.extend_from_slice(&self.tail);
+        all.drain(..self.sent);
+        all
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Output {
+            removed: self.removed,
+            ..Output::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn insertion_lands_where_the_place_was_taken() {
+        let mut out = Output::new();
+        out.push(b"before ");
+        let place = out.position();
+        for _ in 0..3000 {
+            out.push(b"0123456789");
+        }
+        out.insert(place, b"*3000 ");
+        let all = out.to_vec();
+        assert_eq!(out.len(), all.len());
+        assert!(all.starts_with(b"before *3000 0123456789"));
+        out.truncate(place);
+        assert_eq!(out.to_vec(), b"before ");
+        assert_eq!(out.len(), 7);
+    }
+
+    #[test]
+    fn advancing_over_segments_sends_every_byte_once() {
+        let mut out = Output::new();
+        let mut expected = Vec::new();
+        for i in 0..10_000u32 {
+            let piece = format!("{i},");
+            out.push(piece.as_bytes());
+            expected.extend_from_slice(piece.as_bytes());
+        }
+        let mut sent = Vec::new();
+        while !out.is_empty() {
+            let mut slices = Vec::new();
+            out.slices(&mut slices);
+            let first = slices[0][..slices[0].len().min(777)].to_vec();
+            drop(slices);
+            out.advance(first.len());
+            sent.extend(first);
+        }
+        assert_eq!(sent, expected);
+    }
+}

@@ -1,0 +1,160 @@
+//! A reply as a tree: what in-process callers and scripts get instead of bytes.
+
+/// One reply of any RESP3 type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `+OK`
+    Simple(String),
+    /// `-ERR …`, without the dash.
+    Error(String),
+    /// `:1`
+    Integer(i64),
+    /// `$3 foo`
+    Bulk(Vec<u8>),
+    /// `_`, `$-1` or `*-1`
+    Null,
+    /// `*n`
+    Array(Vec<Value>),
+    /// `%n`
+    Map(Vec<(Value, Value)>),
+    /// `~n`
+    Set(Vec<Value>),
+    /// `>n`
+    Push(Vec<Value>),
+    /// `,3.14`
+    Double(f64),
+    /// `#t`
+    Boolean(bool),
+    /// `(123…`
+    BigNumber(String),
+    /// `=txt:…`: format and text.
+    Verbatim(String, Vec<u8>),
+}
+
+impl Value {
+    /// The bytes of a string of any kind.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Value::Simple(text) | Value::BigNumber(text) => Some(text.as_bytes()),
+            Value::Bulk(bytes) | Value::Verbatim(_, bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The number, when it is one.
+    pub fn as_integer(&self) -> Option<i64> {
+        match self {
+            Value::Integer(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// Whether this is an error reply.
+    pub fn is_error(&self) -> bool {
+        matches!(self, Value::Error(_))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Array,
+    Map,
+    Set,
+    Push,
+    /// An attribute: collected and dropped.
+    Attribute,
+}
+
+/// Builds a [`Value`] from the calls that would otherwise write bytes.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    done: Vec<Value>,
+    open: Vec<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    shape: Shape,
+    /// How many values are still awaited; unknown while the length is deferred.
+    missing: Option<usize>,
+    values: Vec<Value>,
+}
+
+impl Tree {
+    pub(super) fn value(&mut self, value: Value) {
+        match self.open.last_mut() {
+            None => self.done.push(value),
+            Some(open) => {
+                open.values.push(value);
+                self.close_full();
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, shape: Shape, len: Option<usize>) {
+        // Reserved only up to a bound: the length may come from a client's COUNT.
+        let values = Vec::with_capacity(len.unwrap_or(0).min(1024));
+        self.open.push(Open {
+            shape,
+            missing: len,
+            values,
+        });
+        self.close_full();
+    }
+
+    /// Closes the innermost collection whose length was deferred.
+    pub(super) fn close_deferred(&mut self, shape: Shape) {
+        if let Some(open) = self.open.iter_mut().rev().find(|o| o.missing.is_none()) {
+            open.missing = Some(open.values.len());
+            open.shape = shape;
+        }
+        self.close_full();
+    }
+
+    fn close_full(&mut self) {
+        while let Some(open) = self.open.last() {
+            if open.missing != Some(open.values.len()) {
+                return;
+            }
+            let Some(open) = self.open.pop() else { return };
+            let value = match open.shape {
+                Shape::Attribute => continue,
+                Shape::Array => Value::Array(open.values),
+                Shape::Set => Value::Set(open.values),
+                Shape::Push => Value::Push(open.values),
+                Shape::Map => {
+                    let mut pairs = Vec::with_capacity(open.values.len() / 2);
+                    let mut values = open.values.into_iter();
+                    while let (Some(key), Some(value)) = (values.next(), values.next()) {
+                        pairs.push((key, value));
+                    }
+                    Value::Map(pairs)
+                }
+            };
+            match self.open.last_mut() {
+                Some(parent) => parent.values.push(value),
+                None => self.done.push(value),
+            }
+        }
+    }
+
+    pub(super) fn depth(&self) -> (usize, usize) {
+        (
+            self.open.len(),
+            self.open.last().map_or(self.done.len(), |o| o.values.len()),
+        )
+    }
+
+    pub(super) fn truncate(&mut self, (depth, len): (usize, usize)) {
+        self.open.truncate(depth);
+        match self.open.last_mut() {
+            Some(open) => open.values.truncate(len),
+            None => self.done.truncate(len),
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Value> {
+        self.open.clear();
+        std::mem::take(&mut self.done)
+    }
+}

@@ -1,0 +1,214 @@
+//! A server inside a program: built, started on a thread of its own, spoken to, stopped.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+
+use super::event_loop::Server;
+use crate::background::Mailbox;
+use crate::config::Config;
+use crate::dispatch;
+use crate::dispatch::args::OwnedArgv;
+use crate::resp::{Protocol, Reply, Value};
+use crate::state::ServerRequest;
+
+/// Settings of a server to be started; see [`Server::builder`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    config: Config,
+    tcp: bool,
+    error: Option<String>,
+}
+
+/// Why a server did not start.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Server {
+    /// Starts describing a server to embed. Unlike the stand-alone server it listens on the loopback
+    /// address only, on a port the system picks, saves nothing and logs nothing.
+    ///
+    /// ```
+    /// let server = oxidis::Server::builder().start()?;
+    /// assert_eq!(server.execute(["SET", "greeting", "hello"]).as_bytes(), Some(&b"OK"[..]));
+    /// println!("redis://{}", server.address().expect("it listens on TCP"));
+    /// server.shutdown();
+    /// # Ok::<(), oxidis::StartError>(())
+    /// ```
+    pub fn builder() -> Builder {
+        let config = Config {
+            bind: vec!["127.0.0.1".into()],
+            port: 0,
+            save: Vec::new(),
+            ..Config::default()
+        };
+        Builder {
+            config,
+            tcp: true,
+            error: None,
+        }
+    }
+}
+
+impl Builder {
+    /// The TCP port; 0 (the default) lets the system pick one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.config.port = port;
+        self
+    }
+
+    /// The address to listen on, 127.0.0.1 unless told.
+    pub fn bind(mut self, address: impl Into<String>) -> Self {
+        self.config.bind = vec![address.into()];
+        self
+    }
+
+    /// Listens on no TCP port at all.
+    pub fn no_tcp(mut self) -> Self {
+        self.tcp = false;
+        self
+    }
+
+    /// A Unix socket to listen on as well.
+    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.unixsocket = Some(path.into().to_string_lossy().into_owned());
+        self
+    }
+
+    /// Any directive of `redis.conf`. A bad one makes [`Builder::start`] fail with Redis's words.
+    pub fn directive(mut self, name: &str, value: &str) -> Self {
+        let words: Vec<&[u8]> = vec![value.as_bytes()];
+        let set = match crate::config::find(name.as_bytes()) {
+            Some(option) => option
+                .set(&mut self.config, &words)
+                .map(|_| ())
+                .map_err(|e| e.to_string()),
+            None => Err("Bad directive or wrong number of arguments".to_owned()),
+        };
+        if let Err(reason) = set {
+            self.error.get_or_insert(format!("{name}: {reason}"));
+        }
+        self
+    }
+
+    /// Starts it on a thread of its own and returns once it accepts connections.
+    pub fn start(self) -> Result<Handle, StartError> {
+        if let Some(error) = self.error {
+            return Err(StartError(error));
+        }
+        let (tell, told) = channel();
+        let Builder { config, tcp, .. } = self;
+        let unix_socket = config.unixsocket.clone().map(PathBuf::from);
+        let run = move || {
+            let started = Server::new(config)
+                .map_err(|error| error.to_string())
+                .and_then(|mut server| {
+                    server.listen(tcp)?;
+                    Ok(server)
+                });
+            match started {
+                Ok(mut server) => {
+                    let mailbox = server.state.mailbox.clone();
+                    let address = server.addresses().first().copied();
+                    if tell.send(Ok((mailbox, address))).is_ok() {
+                        server.run();
+                    }
+                }
+                Err(reason) => {
+                    let _ = tell.send(Err(reason));
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("oxidis".into())
+            .spawn(run)
+            .map_err(|error| StartError(error.to_string()))?;
+        match told.recv() {
+            Ok(Ok((mailbox, address))) => Ok(Handle {
+                mailbox,
+                address,
+                unix_socket,
+                thread: Some(thread),
+            }),
+            Ok(Err(reason)) => Err(StartError(reason)),
+            Err(_) => Err(StartError("the server thread ended at once".into())),
+        }
+    }
+}
+
+/// A running embedded server. Dropping it shuts the server down and waits for its thread.
+#[derive(Debug)]
+pub struct Handle {
+    mailbox: Mailbox,
+    address: Option<SocketAddr>,
+    unix_socket: Option<PathBuf>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Handle {
+    /// The TCP address, unless it listens on none.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The port, 0 if it listens on none.
+    pub fn port(&self) -> u16 {
+        self.address.map_or(0, |address| address.port())
+    }
+
+    /// The Unix socket, if one was asked for.
+    pub fn unix_socket(&self) -> Option<&std::path::Path> {
+        self.unix_socket.as_deref()
+    }
+
+    /// Runs one command without a socket, in database 0, and waits for its reply. Each call is a
+    /// client of its own: what belongs to a connection (SELECT, MULTI, WATCH, subscriptions) does not
+    /// outlive it, and commands that would wait answer at once as they do inside MULTI.
+    pub fn execute<W: AsRef<[u8]>>(&self, words: impl IntoIterator<Item = W>) -> Value {
+        let argv = OwnedArgv::from_words(words);
+        let (tell, told) = channel();
+        self.mailbox.send(move |state| {
+            let now = state.clock.unix_ms();
+            let client = state.clients.insert_fake(now, Protocol::Resp3);
+            let mut reply = Reply::to_value(Protocol::Resp3);
+            dispatch::process(state, client, argv.as_argv(), &mut reply);
+            state.forget_client(client);
+            let _ = tell.send(reply.take_values().into_iter().next());
+        });
+        match told.recv() {
+            Ok(Some(value)) => value,
+            Ok(None) => Value::Null,
+            Err(_) => Value::Error("ERR the server has ended".into()),
+        }
+    }
+
+    /// Ends the server and waits until its sockets are closed and its thread is gone.
+    pub fn shutdown(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.mailbox
+                .send(|state| state.requests.push(ServerRequest::Exit(0)));
+            // A panic of the server's thread was reported by the panic hook already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,32 @@
+//! Periodic work, `hz` times a second, each piece on a budget.
+//!
+//! Mirrors: `serverCron` and `clientsCron` of server.c.
+
+use std::time::{Duration, Instant};
+
+use super::event_loop::Server;
+
+/// With more clients than this per turn of the cron, `dynamic-hz` raises the frequency.
+const CLIENTS_PER_RUN: usize = 200;
+const MAX_HZ: u32 = 500;
+
+impl Server {
+    /// One turn.
+    pub(super) fn cron(&mut self) {
+        let hz = self.hz();
+        self.next_cron = Instant::now() + Duration::from_micros(1_000_000 / u64::from(hz));
+        self.cron_runs += 1;
+        self.state.cron(self.cron_runs, hz);
+    }
+
+    fn hz(&self) -> u32 {
+        let mut hz = self.state.config.hz;
+        if self.state.config.dynamic_hz {
+            let clients = self.state.clients.connected();
+            while hz < MAX_HZ && clients / hz as usize > CLIENTS_PER_RUN {
+                hz = (hz * 2).min(MAX_HZ);
+            }
+        }
+        hz
+    }
+}

@@ -1,0 +1,371 @@
+//! Wait, read, run, before-sleep, in that order, for ever.
+//!
+//! Mirrors: `aeMain`, `aeProcessEvents` (ae.c), `beforeSleep` and `afterSleep` (server.c).
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use mio::event::Source as _;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::connection::Connection;
+use super::io::{BATCH, READ_BUFFER};
+use super::listener::{self, Listener, Peer};
+use crate::background::{Letter, Mailbox};
+use crate::clients::{ClientFlags, ClientKey};
+use crate::config::Config;
+use crate::resp::request::Request;
+use crate::state::{ServerRequest, State};
+use crate::sys::clock::Clock;
+
+/// Tokens below this are listeners and the waker.
+pub(super) const FIRST_CLIENT: usize = 64;
+const WAKER: Token = Token(FIRST_CLIENT - 1);
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+
+/// A server: its sockets, its poll, its state.
+#[derive(Debug)]
+pub struct Server {
+    /// Everything but sockets.
+    pub state: State,
+    pub(super) poll: Poll,
+    pub(super) connections: Vec<Option<Connection>>,
+    pub(super) listeners: Vec<Listener>,
+    /// Clients whose socket may hold more than the last read took.
+    pub(super) more: Vec<ClientKey>,
+    pub(super) read_buffer: Vec<u8>,
+    pub(super) batch: Vec<Request>,
+    pub(super) inbox: Receiver<Letter>,
+    pub(super) next_cron: Instant,
+    pub(super) cron_runs: u64,
+    /// Listeners that may have more connections waiting.
+    accepting: Vec<usize>,
+    /// Set by a signal or a command: the code to leave with.
+    exit: Option<i32>,
+    /// This server is the process: it answers to signals.
+    pub(super) owns_process: bool,
+}
+
+impl Server {
+    /// A server that does not listen yet. Errors are the system's.
+    pub fn new(config: Config) -> io::Result<Server> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let (mailbox, inbox) = Mailbox::new(Some(waker));
+        let clock = Clock::machine();
+        let state = State::new(config, clock, crate::sys::random_seed(), mailbox);
+        let mut batch = Vec::new();
+        batch.resize_with(BATCH, Request::default);
+        Ok(Server {
+            state,
+            poll,
+            connections: Vec::new(),
+            listeners: Vec::new(),
+            more: Vec::new(),
+            read_buffer: vec![0; READ_BUFFER],
+            batch,
+            inbox,
+            next_cron: Instant::now(),
+            cron_runs: 0,
+            accepting: Vec::new(),
+            exit: None,
+            owns_process: false,
+        })
+    }
+
+    /// Lets signals end this server.
+    pub fn own_process(&mut self) {
+        self.owns_process = true;
+    }
+
+    /// Listens on every address the configuration names; `any_port` lets the system pick the TCP port.
+    /// The error is the line for the log.
+    pub fn listen(&mut self, any_port: bool) -> Result<(), String> {
+        let config = &self.state.config;
+        let mut fresh = Vec::new();
+        let mut port = config.port;
+        if port != 0 || any_port {
+            for word in &config.bind {
+                let (addresses, optional) = match listener::resolve(word, port) {
+                    Ok(found) => found,
+                    Err(error) => return Err(could_not(word, port, &error)),
+                };
+                for address in addresses {
+                    match Listener::tcp(address, config.tcp_backlog) {
+                        Ok(listener) => {
+                            if port == 0 {
+                                port = listener.tcp_address().map_or(0, |a| a.port());
+                            }
+                            fresh.push(listener);
+                        }
+                        Err(error) if optional && listener::is_absent(&error) => {}
+                        Err(error) => return Err(could_not(word, port, &error)),
+                    }
+                }
+            }
+        }
+        let keep_unix = self
+            .listeners
+            .iter()
+            .any(|l| matches!(l, Listener::Unix(_)));
+        if let (Some(path), false) = (&config.unixsocket, keep_unix) {
+            let (mode, backlog) = (config.unixsocketperm, config.tcp_backlog);
+            match Listener::unix(path.as_ref(), mode, backlog) {
+                Ok(listener) => fresh.push(listener),
+                Err(error) => {
+                    return Err(format!(
+                        "Failed opening Unix socket: bind: {}",
+                        reason(&error)
+                    ));
+                }
+            }
+        }
+        let mut kept = Vec::new();
+        for mut old in std::mem::take(&mut self.listeners) {
+            let _ = old.deregister(self.poll.registry());
+            if matches!(old, Listener::Unix(_)) {
+                kept.push(old);
+            }
+        }
+        kept.extend(fresh);
+        for (i, listener) in kept.iter_mut().enumerate() {
+            listener
+                .register(self.poll.registry(), Token(i))
+                .map_err(|error| format!("Failed listening: {}", reason(&error)))?;
+        }
+        self.listeners = kept;
+        self.state.tcp_port = port;
+        Ok(())
+    }
+
+    /// The TCP addresses listened on.
+    pub fn addresses(&self) -> Vec<std::net::SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(Listener::tcp_address)
+            .collect()
+    }
+
+    /// Serves until asked to end; returns the exit code.
+    pub fn run(&mut self) -> i32 {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            self.before_sleep();
+            if let Some(code) = self.exit {
+                self.leave();
+                return code;
+            }
+            let timeout = self.sleep_time();
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
+                Err(error) => panic!("the poll failed: {error}"),
+            }
+            self.state.refresh_clock();
+            self.state.stats.eventloop_cycles += 1;
+            let awake = self.state.clock.monotonic_ns();
+            self.serve(&events);
+            if Instant::now() >= self.next_cron {
+                self.cron();
+            }
+            let busy = self.state.clock.monotonic_ns().saturating_sub(awake);
+            self.state.stats.eventloop_duration_us += busy / 1000;
+        }
+    }
+
+    fn serve(&mut self, events: &Events) {
+        while let Ok(letter) = self.inbox.try_recv() {
+            letter(&mut self.state);
+        }
+        // Those with more to read had their share in an earlier turn; they queue with the others.
+        let more = std::mem::take(&mut self.more);
+        let accepting = std::mem::take(&mut self.accepting);
+        for event in events {
+            match event.token() {
+                WAKER => {}
+                Token(i) if i < FIRST_CLIENT => self.accept(i),
+                Token(i) => {
+                    let slot = i - FIRST_CLIENT;
+                    let Some(Some(connection)) = self.connections.get(slot) else {
+                        continue;
+                    };
+                    let key = connection.key;
+                    if event.is_writable() && connection.awaits_room {
+                        self.write_client(key);
+                    }
+                    if event.is_readable() || event.is_error() || event.is_read_closed() {
+                        self.read_client(key);
+                    }
+                }
+            }
+        }
+        for i in accepting {
+            self.accept(i);
+        }
+        for key in more {
+            self.read_client(key);
+        }
+    }
+
+    fn sleep_time(&self) -> Duration {
+        let idle = self.more.is_empty()
+            && self.accepting.is_empty()
+            && !self.state.clients.has_resumed()
+            && !self.state.clients.has_pending_write();
+        if !idle {
+            return Duration::ZERO;
+        }
+        self.next_cron.saturating_duration_since(Instant::now())
+    }
+
+    fn before_sleep(&mut self) {
+        if self.owns_process && crate::sys::signal::take().is_some() {
+            self.exit = Some(0);
+        }
+        self.state.before_sleep();
+        for key in self.state.clients.take_resumed() {
+            self.resume_client(key);
+        }
+        let pending = self.state.clients.take_pending_write();
+        for key in &pending {
+            self.write_client(*key);
+        }
+        self.state.clients.reuse_pending_write(pending);
+        for key in self.state.clients.take_to_close() {
+            self.close(key);
+        }
+        for request in std::mem::take(&mut self.state.requests) {
+            match request {
+                ServerRequest::Exit(code) => self.exit = Some(code),
+                ServerRequest::Listen => {
+                    let _ = self.listen(false);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, index: usize) {
+        let budget = self.state.config.max_new_connections_per_cycle;
+        for _ in 0..budget {
+            let Some(listener) = self.listeners.get(index) else {
+                return;
+            };
+            match listener.accept(self.state.config.unixsocket.as_deref()) {
+                Ok(peer) => self.welcome(peer),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // A connection that died in the queue, or no descriptors left: the next event or the
+                // next connection tries again.
+                Err(_) => return,
+            }
+        }
+        self.accepting.push(index);
+    }
+
+    fn welcome(&mut self, peer: Peer) {
+        let Peer {
+            mut stream,
+            address,
+            local,
+            is_local,
+        } = peer;
+        let config = &self.state.config;
+        if self.state.clients.connected() >= config.maxclients as usize {
+            // As much as fits into the socket's buffer; nobody waits for the rest.
+            let _ = stream.write(b"-ERR max number of clients reached\r\n");
+            self.state.stats.connections_rejected += 1;
+            return;
+        }
+        let no_password = self.state.password_free();
+        if config.protected_mode && no_password && !is_local {
+            let _ = stream.write(DENIED);
+            self.state.stats.connections_rejected += 1;
+            return;
+        }
+        listener::set_keepalive(&stream, config.tcp_keepalive);
+        let mut flags = ClientFlags::NONE;
+        flags.put(ClientFlags::AUTHENTICATED, no_password);
+        flags.put(
+            ClientFlags::UNIX_SOCKET,
+            matches!(stream, super::connection::Stream::Unix(_)),
+        );
+        let now = self.state.clock.unix_ms();
+        let client = self.state.clients.insert(now, flags);
+        let key = client.key;
+        client.fd = stream.descriptor();
+        client.address = address;
+        client.local_address = local;
+        let slot = key.slot as usize;
+        let token = Token(slot + FIRST_CLIENT);
+        if stream
+            .register(self.poll.registry(), token, Interest::READABLE)
+            .is_err()
+        {
+            self.state.forget_client(key);
+            return;
+        }
+        if self.connections.len() <= slot {
+            self.connections.resize_with(slot + 1, || None);
+        }
+        self.connections[slot] = Some(Connection {
+            key,
+            stream,
+            readable: false,
+            awaits_room: false,
+        });
+        self.state.stats.connections_received += 1;
+    }
+
+    fn close(&mut self, key: ClientKey) {
+        self.state.forget_client(key);
+        if let Some(place) = self.connections.get_mut(key.slot as usize)
+            && place.as_ref().is_some_and(|c| c.key == key)
+            && let Some(mut connection) = place.take()
+        {
+            let _ = connection.stream.deregister(self.poll.registry());
+        }
+    }
+
+    /// Sends what can be sent at once and removes the Unix socket.
+    fn leave(&mut self) {
+        for key in self.state.clients.connected_keys() {
+            self.write_client(key);
+        }
+        self.listeners.clear();
+        if let Some(path) = &self.state.config.unixsocket {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    // The system's words without Rust's "(os error n)".
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn could_not(word: &str, port: u16, error: &io::Error) -> String {
+    let word = word.trim_start_matches('-');
+    format!(
+        "Warning: Could not create server TCP listening socket {word}:{port}: bind: {}",
+        reason(error)
+    )
+}
+
+const DENIED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and \
+no password is set for the default user. In this mode connections are only accepted from the loopback \
+interface. If you want to connect from external computers to Redis you may adopt one of the following \
+solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the \
+loopback interface by connecting to Redis from the same host the server is running, however MAKE SURE \
+Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make this change \
+permanent. 2) Alternatively you can just disable the protected mode by editing the Redis configuration \
+file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started \
+the server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an \
+authentication password for the default user. NOTE: You only need to do one of the above things in order \
+for the server to start accepting connections from the outside.\r\n";

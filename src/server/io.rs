@@ -1,0 +1,395 @@
+//! Bytes in to requests, replies to bytes out.
+//!
+//! One `read` per readable client and turn, into one buffer shared by all: whole requests are parsed
+//! and run from it in place, and only an unfinished rest is copied to the client. One `write` per
+//! client and turn, from the reply where it lies.
+//!
+//! Edge-triggered polling: a read that came back short has drained the socket, so nobody asks the
+//! kernel a second time for `EAGAIN`; one that filled the buffer leaves the client in line for the
+//! next turn, behind everybody else who is ready.
+//!
+//! Pipelined requests are parsed a batch ahead so that the keys they name are on their way from
+//! memory before the first of them runs.
+//!
+//! Mirrors: `readQueryFromClient`, `processInputBuffer` and `writeToClient` of networking.c.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+
+use mio::{Interest, Token};
+
+use super::event_loop::{FIRST_CLIENT, Server};
+use crate::clients::{ClientFlags, ClientKey};
+use crate::dispatch::{self, Outcome};
+use crate::resp::Reply;
+use crate::resp::request::{Limits, Parsed, Parser, Request};
+
+/// The buffer every client's bytes are read into.
+pub(super) const READ_BUFFER: usize = 64 * 1024;
+/// What a client with an unfinished request reads at a time.
+const PRIVATE_READ: usize = 16 * 1024;
+/// Requests parsed ahead of the one that runs.
+pub(super) const BATCH: usize = 16;
+/// Bytes written to one client before others get their turn.
+const WRITE_SHARE: usize = 1 << 20;
+
+enum Source {
+    Shared(usize),
+    Private,
+    Arriving,
+}
+
+impl Server {
+    /// Reads once from a client and runs what arrived.
+    pub(super) fn read_client(&mut self, key: ClientKey) {
+        let Some(client) = self.state.clients.get_mut(key) else {
+            return;
+        };
+        let Some(Some(connection)) = self.connections.get_mut(key.slot as usize) else {
+            return;
+        };
+        connection.readable = true;
+        if !client.runnable() {
+            return;
+        }
+        let (room, result) = if client.parser.arriving().is_some_and(|missing| missing > 0) {
+            let missing = client.parser.arriving().unwrap_or(0);
+            (
+                missing,
+                client
+                    .parser
+                    .read_arriving(&mut connection.stream)
+                    .map(|n| (n, Source::Arriving)),
+            )
+        } else if client.query.is_empty() {
+            let read = connection.stream.read(&mut self.read_buffer);
+            (READ_BUFFER, read.map(|n| (n, Source::Shared(n))))
+        } else {
+            let len = client.query.len();
+            client.query.resize(len + PRIVATE_READ, 0);
+            let read = connection.stream.read(&mut client.query[len..]);
+            client.query.truncate(len + *read.as_ref().unwrap_or(&0));
+            (PRIVATE_READ, read.map(|n| (n, Source::Private)))
+        };
+        let (n, source) = match result {
+            Ok((0, _)) => return self.state.clients.close_asap(key),
+            Ok((n, source)) => (n, source),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                connection.readable = false;
+                return;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                self.more.push(key);
+                return;
+            }
+            Err(_) => return self.state.clients.close_asap(key),
+        };
+        if n < room {
+            connection.readable = false;
+        } else {
+            self.more.push(key);
+        }
+        client.active_ms = self.state.clock.unix_ms();
+        client.bytes_in += n as u64;
+        self.state.stats.net_input_bytes += n as u64;
+        self.state.stats.reads_processed += 1;
+
+        match source {
+            Source::Shared(n) => {
+                let buffer = std::mem::take(&mut self.read_buffer);
+                let used = self.run_requests(key, &buffer[..n]);
+                if used < n
+                    && let Some(client) = self.state.clients.get_mut(key)
+                {
+                    client.query.extend_from_slice(&buffer[used..n]);
+                }
+                self.read_buffer = buffer;
+            }
+            Source::Private | Source::Arriving => self.run_private(key),
+        }
+        self.check_query_limit(key);
+    }
+
+    /// Runs what a client already sent, when it may go on.
+    pub(super) fn resume_client(&mut self, key: ClientKey) {
+        let Some(client) = self.state.clients.get_mut(key) else {
+            return;
+        };
+        client.flags.clear(ClientFlags::UNBLOCKED);
+        if !client.runnable() {
+            return;
+        }
+        self.run_private(key);
+        let waiting = self
+            .connections
+            .get(key.slot as usize)
+            .and_then(Option::as_ref);
+        if waiting.is_some_and(|c| c.readable) {
+            self.more.push(key);
+        }
+    }
+
+    fn run_private(&mut self, key: ClientKey) {
+        let Some(client) = self.state.clients.get_mut(key) else {
+            return;
+        };
+        let mut query = std::mem::take(&mut client.query);
+        let used = self.run_requests(key, &query);
+        if let Some(client) = self.state.clients.get_mut(key) {
+            query.drain(..used);
+            // An idle client keeps no buffer. While a big argument arrives, the client already holds
+            // the part of its request that came before it.
+            if !query.is_empty() {
+                client.query = query;
+            }
+        }
+    }
+
+    /// Parses and runs the requests in `buf`, which begins with a request's first byte. Returns how
+    /// many bytes are used up; the rest belongs to a request that is not whole or not runnable yet.
+    fn run_requests(&mut self, key: ClientKey, buf: &[u8]) -> usize {
+        let mut batch = std::mem::take(&mut self.batch);
+        let used = self.run_batches(key, buf, &mut batch);
+        self.batch = batch;
+        used
+    }
+
+    fn run_batches(&mut self, key: ClientKey, buf: &[u8], batch: &mut [Request]) -> usize {
+        let mut used = 0;
+        loop {
+            // Parse ahead.
+            let Some(client) = self.state.clients.get_mut(key) else {
+                return used;
+            };
+            let limits = Limits {
+                max_bulk: self.state.config.proto_max_bulk_len as u64,
+                unauthenticated: !client.flags.has(ClientFlags::AUTHENTICATED),
+            };
+            // Before authentication the limits may change with each request.
+            let ahead = if limits.unauthenticated { 1 } else { BATCH };
+            let mut ready = 0;
+            let mut end = used;
+            let mut last = Parsed::Incomplete;
+            while ready < ahead {
+                std::mem::swap(&mut batch[ready], &mut client.request);
+                last = client.parser.parse(&buf[end..], limits, &mut batch[ready]);
+                if last != Parsed::Request {
+                    std::mem::swap(&mut batch[ready], &mut client.request);
+                    break;
+                }
+                end += batch[ready].len;
+                ready += 1;
+            }
+            if ready > 1 {
+                self.prefetch(key, &buf[used..], &batch[..ready]);
+            }
+
+            // Run.
+            if ready > 0 {
+                let stopped = self.run_batch(key, buf, &mut used, &batch[..ready]);
+                let Some(client) = self.state.clients.get_mut(key) else {
+                    return used;
+                };
+                if stopped {
+                    // What was parsed beyond is parsed again when the client may go on.
+                    client.parser = Parser::default();
+                    client.request = Request::default();
+                    return used;
+                }
+            }
+            match last {
+                Parsed::Request => continue,
+                Parsed::Error(error) => {
+                    let text = format!("ERR Protocol error: {error}");
+                    self.state.stats.count_error_code("ERR");
+                    self.state
+                        .clients
+                        .send(key, |reply| reply.error_text(&text));
+                    if let Some(client) = self.state.clients.get_mut(key) {
+                        client
+                            .flags
+                            .set(ClientFlags::CLOSE_AFTER_REPLY | ClientFlags::PROTOCOL_ERROR);
+                    }
+                    return buf.len();
+                }
+                Parsed::Incomplete => {
+                    let Some(client) = self.state.clients.get_mut(key) else {
+                        return used;
+                    };
+                    if client.parser.arriving().is_none_or(|missing| missing == 0) {
+                        return used;
+                    }
+                    // A big argument begins: what arrived of it moves out of the buffer.
+                    let begin = used + client.parser.position();
+                    let fed = client.parser.feed_arriving(&buf[begin..]);
+                    client.query.clear();
+                    client.query.extend_from_slice(&buf[used..begin]);
+                    client.query.extend_from_slice(&buf[begin + fed..]);
+                    return buf.len();
+                }
+            }
+        }
+    }
+
+    /// Runs parsed requests and adds their bytes to `used`, until one stops the client: then true.
+    fn run_batch(
+        &mut self,
+        key: ClientKey,
+        buf: &[u8],
+        used: &mut usize,
+        batch: &[Request],
+    ) -> bool {
+        let client = &mut self.state.clients[key];
+        let mut reply = Reply::to_wire(std::mem::take(&mut client.out), client.protocol);
+        let mut stopped = false;
+        for request in batch {
+            let argv = request.argv(&buf[*used..]);
+            let outcome = if self.state.clients[key].silent() {
+                let mut nowhere = Reply::discard();
+                dispatch::process(&mut self.state, key, argv, &mut nowhere)
+            } else {
+                dispatch::process(&mut self.state, key, argv, &mut reply)
+            };
+            if outcome == Outcome::Postponed {
+                stopped = true;
+                break;
+            }
+            *used += request.len;
+            let client = &mut self.state.clients[key];
+            client.commands += 1;
+            if client
+                .flags
+                .any(ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT)
+            {
+                let next = client.flags.has(ClientFlags::REPLY_SKIP_NEXT);
+                client
+                    .flags
+                    .clear(ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT);
+                client.flags.put(ClientFlags::REPLY_SKIP, next);
+            }
+            if client.protocol != reply.protocol() {
+                reply.set_protocol(client.protocol);
+            }
+            if !client.out.is_empty() {
+                // Messages to the client itself follow the reply they were sent during.
+                let messages = std::mem::take(&mut client.out);
+                reply.append(messages);
+            }
+            if !client.runnable() {
+                stopped = true;
+                break;
+            }
+        }
+        if let Some(out) = reply.into_output() {
+            let client = &mut self.state.clients[key];
+            client.out = out;
+            if !client.out.is_empty() {
+                self.state.clients.wants_write(key);
+            }
+        }
+        stopped
+    }
+
+    /// Starts bringing the first keys of parsed requests into the cache.
+    fn prefetch(&mut self, key: ClientKey, buf: &[u8], batch: &[Request]) {
+        let db = self.state.clients[key].db;
+        let db = &self.state.keyspace[db];
+        let mut hashes = [None; BATCH];
+        let mut start = 0;
+        for (hash, request) in hashes.iter_mut().zip(batch) {
+            let argv = request.argv(&buf[start..]);
+            if argv.len() > 1 {
+                *hash = Some(db.hash(argv.get(1)));
+            }
+            start += request.len;
+        }
+        let mut known = Vec::with_capacity(BATCH);
+        known.extend(hashes.into_iter().flatten());
+        db.prefetch(&known);
+    }
+
+    fn check_query_limit(&mut self, key: ClientKey) {
+        let Some(client) = self.state.clients.get(key) else {
+            return;
+        };
+        let held = client.query.len() + client.parser.parsed_bytes(&client.request);
+        if held > self.state.config.client_query_buffer_limit {
+            self.state.stats.query_buffer_disconnections += 1;
+            self.state.clients.close_asap(key);
+        }
+    }
+
+    /// Sends what a client has waiting. Whatever the socket does not take now is sent when it has
+    /// room again.
+    pub(super) fn write_client(&mut self, key: ClientKey) {
+        let Some(client) = self.state.clients.get_mut(key) else {
+            return;
+        };
+        let Some(Some(connection)) = self.connections.get_mut(key.slot as usize) else {
+            return;
+        };
+        client.flags.clear(ClientFlags::PENDING_WRITE);
+        let mut written = 0;
+        while !client.out.is_empty() && written < WRITE_SHARE {
+            let result = match client.out.single() {
+                Some(bytes) => connection.stream.write(bytes),
+                None => {
+                    let mut slices: Vec<IoSlice<'_>> = Vec::new();
+                    client.out.slices(&mut slices);
+                    connection.stream.write_vectored(&slices)
+                }
+            };
+            match result {
+                Ok(n) => {
+                    written += n;
+                    client.out.advance(n);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !connection.awaits_room {
+                        connection.awaits_room = true;
+                        let _ = interest(&self.poll, connection, key, true);
+                    }
+                    break;
+                }
+                Err(_) => {
+                    self.state.clients.close_asap(key);
+                    return;
+                }
+            }
+        }
+        client.bytes_out += written as u64;
+        self.state.stats.net_output_bytes += written as u64;
+        self.state.stats.writes_processed += u64::from(written > 0);
+        if written > 0 {
+            client.active_ms = self.state.clock.unix_ms();
+        }
+        if client.out.is_empty() {
+            if connection.awaits_room {
+                connection.awaits_room = false;
+                let _ = interest(&self.poll, connection, key, false);
+            }
+            if client.flags.has(ClientFlags::CLOSE_AFTER_REPLY) {
+                self.state.clients.close_asap(key);
+            }
+        } else if !connection.awaits_room {
+            // It had its share; the rest goes out in the next turn.
+            self.state.clients.wants_write(key);
+        }
+    }
+}
+
+fn interest(
+    poll: &mio::Poll,
+    connection: &mut super::connection::Connection,
+    key: ClientKey,
+    writable: bool,
+) -> io::Result<()> {
+    let token = Token(key.slot as usize + FIRST_CLIENT);
+    let what = if writable {
+        Interest::READABLE | Interest::WRITABLE
+    } else {
+        Interest::READABLE
+    };
+    poll.registry()
+        .reregister(&mut connection.stream, token, what)
+}

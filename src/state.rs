@@ -1,0 +1,168 @@
+//! Everything a server is, but its sockets: one field per subsystem.
+//!
+//! `Server` (in `server/`) owns a `State` and hands it down by reference; there are no globals, so
+//! several servers live in one process. The same requests, clock and seed give the same bytes.
+//!
+//! Mirrors: `struct redisServer` of server.h.
+
+use crate::background::Mailbox;
+use crate::clients::{ClientKey, Clients};
+use crate::config::Config;
+use crate::dispatch::Effects;
+use crate::dispatch::table::CommandTable;
+use crate::keyspace::events::{Class, Event};
+use crate::keyspace::{DbId, Keyspace};
+use crate::observe::Stats;
+use crate::sys::clock::Clock;
+use crate::util::rng::Rng;
+
+/// What the state asks of the loop that owns the sockets.
+#[derive(Debug)]
+pub enum ServerRequest {
+    /// End the loop; the exit code.
+    Exit(i32),
+    /// Listen as the configuration says now.
+    Listen,
+}
+
+/// Everything but sockets.
+#[derive(Debug)]
+pub struct State {
+    /// The configuration.
+    pub config: Config,
+    /// Databases.
+    pub keyspace: Keyspace,
+    /// Clients.
+    pub clients: Clients,
+    /// Commands and their counters.
+    pub commands: CommandTable,
+    /// Counters.
+    pub stats: Stats,
+    /// Time.
+    pub clock: Clock,
+    /// Chance.
+    pub rng: Rng,
+    /// The stream of effects.
+    pub effects: Effects,
+    /// Changes since the last save; grows with every effective write.
+    pub dirty: u64,
+    /// Clients that see every command.
+    pub monitors: Vec<ClientKey>,
+    /// What the loop should do before it sleeps.
+    pub requests: Vec<ServerRequest>,
+    /// Where other threads leave work for this one.
+    pub mailbox: Mailbox,
+    /// 40 hex digits, new at every start.
+    pub run_id: String,
+    /// Started, unix time in milliseconds.
+    pub started_ms: i64,
+    /// The port really listened on (the configured one may be 0 when embedded).
+    pub tcp_port: u16,
+    /// Whether background expiry runs (DEBUG SET-ACTIVE-EXPIRE).
+    pub active_expire: bool,
+}
+
+impl State {
+    /// A state with empty databases.
+    pub fn new(config: Config, clock: Clock, seed: u64, mailbox: Mailbox) -> Self {
+        let mut rng = Rng::new(seed);
+        let databases = config.databases as usize;
+        let keyspace = Keyspace::new(databases, config.cluster_enabled, rng.next_u64());
+        let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize]));
+        let run_id = run_id.collect();
+        let started_ms = clock.unix_ms();
+        State {
+            config,
+            keyspace,
+            clients: Clients::new(),
+            commands: CommandTable::new(crate::commands::GROUPS),
+            stats: Stats::default(),
+            clock,
+            rng,
+            effects: Effects::default(),
+            dirty: 0,
+            monitors: Vec::new(),
+            requests: Vec::new(),
+            mailbox,
+            run_id,
+            started_ms,
+            tcp_port: 0,
+            active_expire: true,
+        }
+    }
+
+    /// Reads the clock; the keyspace judges deadlines by this moment until the next call.
+    pub fn refresh_clock(&mut self) {
+        self.clock.refresh();
+        self.keyspace.env().set_now(self.clock.unix_ms());
+    }
+
+    /// A key was changed: whoever watches, tracks, waits for or listens to it learns of it.
+    #[inline]
+    pub fn modified(&mut self, db: DbId, key: &[u8], event: Event) {
+        self.reap_expired();
+        self.touched(db, key);
+        self.notify(event, db, key);
+    }
+
+    /// A key changed for those who watch or cache it; no event.
+    pub fn touched(&mut self, _db: DbId, _key: &[u8]) {}
+
+    /// Publishes a keyspace event if its class is asked for.
+    #[inline]
+    pub fn notify(&mut self, event: Event, db: DbId, key: &[u8]) {
+        let wanted = self.config.notify_keyspace_events.bits();
+        if wanted & event.class as u32 != 0
+            && wanted & (Class::Keyspace as u32 | Class::Keyevent as u32) != 0
+        {
+            self.publish_event(event, db, key);
+        }
+    }
+
+    fn publish_event(&mut self, _event: Event, _db: DbId, _key: &[u8]) {}
+
+    /// Deletes the keys that lookups found past their deadline, and says so.
+    #[inline]
+    pub fn reap_expired(&mut self) {
+        if !self.keyspace.env().has_expired() {
+            return;
+        }
+        for (db, key) in self.keyspace.env().take_expired() {
+            self.delete_expired(db, &key);
+        }
+    }
+
+    /// A unit of execution (a command, a transaction, a script) is complete.
+    #[inline]
+    pub fn after_unit(&mut self) {
+        if !self.effects.is_empty() {
+            self.effects.take();
+        }
+    }
+}
+
+impl State {
+    /// What must be done between the commands of one turn of the loop and its sleep, in Redis's order.
+    pub fn before_sleep(&mut self) {
+        self.reap_expired();
+    }
+
+    /// Periodic work; `runs` counts the calls, `hz` is how often they come.
+    pub fn cron(&mut self, _runs: u64, _hz: u32) {
+        let used = crate::sys::alloc::used();
+        self.stats.peak_memory = self.stats.peak_memory.max(used);
+    }
+
+    /// Whether a client needs no password.
+    pub fn password_free(&self) -> bool {
+        self.config.requirepass.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// Undoes all a client left behind, and the client itself.
+    pub fn forget_client(&mut self, key: ClientKey) {
+        self.monitors.retain(|k| *k != key);
+        self.clients.remove(key);
+    }
+
+    fn delete_expired(&mut self, _db: DbId, _key: &[u8]) {}
+}

@@ -1,0 +1,17 @@
+//! The only door out of the process: clock, random seeds, signals, the allocator, the log.
+//!
+//! Nothing below or beside this room asks the kernel for anything by itself, so that a test can put
+//! its own clock and seed in and get the same bytes out.
+//!
+//! Mirrors: monotonic.c, zmalloc.c, setproctitle.c and the signal handlers of server.c.
+
+pub mod alloc;
+pub mod clock;
+pub mod signal;
+
+/// Bytes nobody can predict, from the kernel.
+pub fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    // The standard library seeds this from the kernel's generator, on every platform alike.
+    RandomState::new().hash_one(std::process::id())
+}

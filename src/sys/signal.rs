@@ -1,0 +1,45 @@
+//! Signals that end the server, for the process that owns them. Embedded servers install none.
+#![allow(unsafe_code)] // sigaction is a system call, and its handler may do almost nothing.
+
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+
+/// Signals belong to the process, so what they leave behind must be static.
+static PENDING: AtomicI32 = AtomicI32::new(0);
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// Installs handlers for SIGTERM and SIGINT and ignores SIGPIPE and SIGHUP. The handler only notes the
+/// signal; the loop's `poll` is interrupted by it and finds the note.
+#[cfg(unix)]
+pub fn install() {
+    extern "C" fn note(signal: libc::c_int) {
+        if signal == libc::SIGINT && COUNT.fetch_add(1, Relaxed) > 0 {
+            // A second Ctrl-C means it: leave at once.
+            // SAFETY: async-signal-safe.
+            unsafe { libc::_exit(1) };
+        }
+        PENDING.store(signal, Relaxed);
+    }
+    let handler: extern "C" fn(libc::c_int) = note;
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: the structure is zeroed, which is a valid empty one, and the handler does nothing
+        // that is not async-signal-safe.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as usize;
+            libc::sigemptyset(&raw mut action.sa_mask);
+            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+        }
+    }
+    for signal in [libc::SIGPIPE, libc::SIGHUP] {
+        // SAFETY: ignoring a signal has no preconditions.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// The signal noted since the last call, if any.
+pub fn take() -> Option<i32> {
+    match PENDING.swap(0, Relaxed) {
+        0 => None,
+        signal => Some(signal),
+    }
+}
