@@ -22,6 +22,7 @@ mod checks;
 pub mod disk;
 pub mod kinds;
 mod load;
+mod logging;
 mod options;
 mod rewrite;
 mod set;

@@ -8,6 +8,8 @@
 
 use std::fmt;
 
+pub use crate::sys::log::{Facility as SyslogFacility, Format as LogFormat, Level as LogLevel};
+
 /// An option that takes one word out of a fixed list.
 pub trait Choice: Copy + PartialEq + 'static {
     /// Every accepted word with its value; the first word of a value is the one shown.
@@ -42,17 +44,24 @@ pub trait FlagSet: Copy + PartialEq + 'static {
     }
 }
 
-/// Declares an enum and its spellings together.
-macro_rules! choices {
-    ($( $(#[$doc:meta])* $name:ident { $( $(#[$vdoc:meta])* $variant:ident = $word:literal $(| $other:literal)* ),+ $(,)? } )+) => { $(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $( $(#[$vdoc])* $variant ),+ }
-
+/// Spells an enum of another room.
+macro_rules! spell {
+    ($( $name:ident { $( $variant:ident = $word:literal $(| $other:literal)* ),+ $(,)? } )+) => { $(
         impl Choice for $name {
             const NAMES: &'static [(&'static str, Self)] =
                 &[ $( ($word, $name::$variant), $( ($other, $name::$variant), )* )+ ];
         }
+    )+ };
+}
+
+/// Declares an enum and its spellings together.
+macro_rules! choices {
+    ($( $(#[$doc:meta])* $name:ident { $( $variant:ident = $word:literal $(| $other:literal)* ),+ $(,)? } )+) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $( $variant ),+ }
+
+        spell! { $name { $( $variant = $word $(| $other)* ),+ } }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,6 +69,30 @@ macro_rules! choices {
             }
         }
     )+ };
+}
+
+spell! {
+    LogLevel {
+        Debug = "debug",
+        Verbose = "verbose",
+        Notice = "notice",
+        Warning = "warning",
+        Nothing = "nothing",
+    }
+
+    LogFormat { Redis = "redis", Json = "json" }
+
+    SyslogFacility {
+        User = "user",
+        Local0 = "local0",
+        Local1 = "local1",
+        Local2 = "local2",
+        Local3 = "local3",
+        Local4 = "local4",
+        Local5 = "local5",
+        Local6 = "local6",
+        Local7 = "local7",
+    }
 }
 
 choices! {
@@ -76,31 +109,6 @@ choices! {
         AllkeysLrm = "allkeys-lrm",
         AllkeysRandom = "allkeys-random",
         NoEviction = "noeviction",
-    }
-
-    /// How much the server says in its log; ordered, `Nothing` being the quietest.
-    LogLevel {
-        Debug = "debug",
-        Verbose = "verbose",
-        Notice = "notice",
-        Warning = "warning",
-        Nothing = "nothing",
-    }
-
-    /// The shape of a log line (Oxidis only).
-    LogFormat { Redis = "redis", Json = "json" }
-
-    /// The syslog facility lines are sent to.
-    SyslogFacility {
-        User = "user",
-        Local0 = "local0",
-        Local1 = "local1",
-        Local2 = "local2",
-        Local3 = "local3",
-        Local4 = "local4",
-        Local5 = "local5",
-        Local6 = "local6",
-        Local7 = "local7",
     }
 
     /// The process supervisor to report to.

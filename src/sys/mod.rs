@@ -7,6 +7,7 @@
 
 pub mod alloc;
 pub mod clock;
+pub mod log;
 pub mod signal;
 
 /// Bytes nobody can predict, from the kernel.
