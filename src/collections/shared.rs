@@ -439,6 +439,7 @@ impl Deref for Blob {
 }
 
 impl AsRef<[u8]> for Blob {
+    #[inline]
     fn as_ref(&self) -> &[u8] {
         self.as_slice()
     }

@@ -61,6 +61,7 @@ pub use sequence::Sequence;
 use crate::collections::shared::Shared;
 use node::{Change, Node};
 use seek::{Place, Seek};
+use slots::partition;
 
 /// What a tree holds.
 pub trait Item: Clone {
@@ -74,6 +75,9 @@ pub trait Item: Clone {
     fn weight(&self) -> u64 {
         1
     }
+
+    /// Reads the memory that `clone` will write to, such as a reference count. Only a matter of speed.
+    fn warm(&self) {}
 }
 
 /// The tree itself, knowing neither order nor purpose; its users give it those. `L` items to a leaf, `M` edges to
@@ -170,14 +174,12 @@ impl<I: Item, const L: usize, const M: usize> Tree<I, L, M> {
         loop {
             match node {
                 Node::Inner(edges) => {
-                    let i = edges
-                        .partition_point(|e| before(&e.first))
-                        .saturating_sub(1);
+                    let i = partition(edges, |e| before(&e.first)).saturating_sub(1);
                     position += edges[..i].iter().map(|e| e.weight).sum::<u64>();
                     node = &edges[i].node;
                 }
                 Node::Leaf(items) => {
-                    let i = items.partition_point(|item| before(item.key()));
+                    let i = partition(items, |item| before(item.key()));
                     return position + items[..i].iter().map(|item| item.weight()).sum::<u64>();
                 }
             }

@@ -3,13 +3,14 @@
 //! Each operation goes down one path. What the level above has to know comes back up: by how much the weight
 //! changed, whether the first key did, and, after an insert, the right half of a node that had to be cut.
 
+use std::hint::black_box;
+
 use super::Item;
 use super::seek::{Place, Seek};
 use super::slots::Slots;
 use crate::collections::shared::Shared;
 
 /// A leaf or an inner node, always behind a [`Shared`]. One type for both, so that a link is one word.
-#[derive(Clone)]
 pub(crate) enum Node<I: Item, const L: usize, const M: usize> {
     Leaf(Slots<I, L>),
     Inner(Slots<Edge<I, L, M>, M>),
@@ -39,6 +40,26 @@ pub(super) struct Change {
 struct Outer {
     left: bool,
     right: bool,
+}
+
+impl<I: Item, const L: usize, const M: usize> Clone for Node<I, L, M> {
+    /// A node is cloned because a snapshot holds it too, and then raises as many counts as it has items, each in
+    /// memory of its own. An increment waits for its cache line and holds up the next one; reads do not, so all of
+    /// them are read first.
+    fn clone(&self) -> Self {
+        match self {
+            Node::Leaf(items) => {
+                items.iter().for_each(|item| item.warm());
+                Node::Leaf(items.clone())
+            }
+            Node::Inner(edges) => {
+                for edge in edges.iter() {
+                    black_box(edge.node.is_unique());
+                }
+                Node::Inner(edges.clone())
+            }
+        }
+    }
 }
 
 impl<I: Item, const L: usize, const M: usize> Edge<I, L, M> {

@@ -12,6 +12,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hint::black_box;
 use std::ops::Range;
 
 use super::seek::{At, ByKey, Sorted};
@@ -62,6 +63,9 @@ impl<M: Clone + AsRef<[u8]>> Item for Ranked<M> {
     type Key = Self;
     fn key(&self) -> &Self {
         self
+    }
+    fn warm(&self) {
+        black_box(self.member.as_ref().len());
     }
 }
 

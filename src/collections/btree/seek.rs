@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::Item;
 use super::node::Edge;
-use super::slots::Slot;
+use super::slots::{Slot, partition};
 
 /// Finds an item that is there. Asked for an edge at each inner node, from the top, then for a slot in the leaf.
 pub(crate) trait Seek<I: Item> {
@@ -28,13 +28,15 @@ pub(crate) struct ByKey<F>(pub F);
 
 impl<I: Item, F: Fn(&I::Key) -> Ordering> Seek<I> for ByKey<F> {
     fn edge<const L: usize, const M: usize>(&mut self, edges: &[Slot<Edge<I, L, M>>]) -> usize {
-        edges
-            .partition_point(|e| self.0(&e.first).is_le())
-            .saturating_sub(1)
+        partition(edges, |e| self.0(&e.first).is_le()).saturating_sub(1)
     }
 
     fn slot(&mut self, items: &[Slot<I>]) -> Option<usize> {
-        items.binary_search_by(|item| self.0(item.key())).ok()
+        let at = partition(items, |item| self.0(item.key()).is_lt());
+        items
+            .get(at)
+            .is_some_and(|item| self.0(item.key()).is_eq())
+            .then_some(at)
     }
 }
 
@@ -74,13 +76,11 @@ impl<I: Item<Key: Ord>> Place<I> for Sorted {
         item: &I,
         edges: &[Slot<Edge<I, L, M>>],
     ) -> usize {
-        edges
-            .partition_point(|e| e.first < *item.key())
-            .saturating_sub(1)
+        partition(edges, |e| e.first < *item.key()).saturating_sub(1)
     }
 
     fn slot(&mut self, item: &I, items: &[Slot<I>]) -> usize {
-        items.partition_point(|other| other.key() < item.key())
+        partition(items, |other| other.key() < item.key())
     }
 }
 

@@ -32,6 +32,28 @@ impl<T> DerefMut for Slot<T> {
     }
 }
 
+/// Number of items that stand `before` a place; they are the first ones of the row.
+///
+/// Looks at every fourth item, all of them, then at the three behind the last hit. More comparisons than a binary
+/// search, but none waits for another: on a node that is not in the cache its lines are fetched together, on one
+/// that is, no branch is guessed wrong. A rank among a million costs 0.8 us instead of 1.1 (`benches/packed.rs`).
+#[inline]
+pub(super) fn partition<T>(row: &[Slot<T>], before: impl Fn(&T) -> bool) -> usize {
+    const STRIDE: usize = 4;
+    let mut hits = 0;
+    let mut i = 0;
+    while i < row.len() {
+        hits += usize::from(before(&row[i]));
+        i += STRIDE;
+    }
+    let Some(full) = hits.checked_sub(1) else {
+        return 0;
+    };
+    let from = full * STRIDE + 1;
+    let group = row[from..].iter().take(STRIDE - 1);
+    from + group.filter(|item| before(item)).count()
+}
+
 impl<T, const N: usize> Slots<T, N> {
     pub(super) fn new() -> Self {
         Slots {
