@@ -2,6 +2,7 @@
 
 pub mod btree;
 pub mod intset;
+pub mod legacy;
 pub mod listpack;
 pub mod shared;
 pub mod table;
