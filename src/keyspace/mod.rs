@@ -1,136 +1,153 @@
-//! provisional
+//! The keyspace: numbered databases of keys, values and deadlines, and their frozen twins.
+//!
+//! ```text
+//!   Keyspace -- Db 0 -- one table, or in a cluster one per hash slot      (collections/table)
+//!            |- Db 1 ...
+//!            '- Env    the time, the access clock, hits and misses; read and counted by every lookup
+//!
+//!   Snapshot = the same roots, cloned: what they reach is never written again while it lives
+//! ```
+//!
+//! Commands find keys here and nothing else: they see no words, segments or counts. Deleting what has expired is not
+//! done by lookups, which only hide and note it ([`Env::take_expired`]), because a deletion has to be told to the
+//! AOF, the replicas and whoever watches, and that is not this room's business.
+//!
+//! Mirrors: redisDb (server.h), db.c, and kvstore.c for the slots.
+//! Differs: no expires table, no rehashing cron; a snapshot instead of `fork()`.
+
+pub mod db;
+pub mod env;
 pub mod events;
-use crate::collections::shared::BigStr;
-use crate::resp::Error;
-use crate::util::num::IntBuf;
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+pub mod slots;
+pub mod snapshot;
+
+use std::ops::{Index, IndexMut};
+use std::rc::Rc;
+
+use crate::collections::table;
+use crate::types::Value;
+
+pub use self::db::{Db, Entry, EntryMut, ExpireStats, StringMut};
+pub use self::env::Env;
+pub use self::slots::{KeyHash, RemovedTable};
+pub use self::snapshot::Snapshot;
+pub use crate::collections::table::{Deadline, INLINE_MAX, Inserted, Moved, SegmentStats, StrRef};
+pub use crate::types::Kind;
+
+/// Unix time in milliseconds.
 pub type Ms = i64;
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+
+/// A value on its way in; integers and short strings are stored inline, see `collections/table/entry.rs`.
+pub type NewValue<'a> = table::NewValue<'a, Value>;
+
+/// A value as it is stored.
+pub type ValueRef<'a> = table::ValueRef<'a, Value>;
+
+/// A key taken out of its database, with its value and deadline. May be dropped on any thread.
+pub type Removed = table::Removed<Value>;
+
+/// The number SELECT takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DbId(pub u32);
-#[derive(Debug, Default)]
-pub struct Env {
-    now: Cell<i64>,
-    q: RefCell<Vec<(DbId, Box<[u8]>)>>,
-}
-impl Env {
-    pub fn set_now(&self, n: i64) {
-        self.now.set(n)
-    }
-    pub fn has_expired(&self) -> bool {
-        !self.q.borrow().is_empty()
-    }
-    pub fn take_expired(&self) -> Vec<(DbId, Box<[u8]>)> {
-        self.q.take()
-    }
-}
+
+/// The key holds another type than the command works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrongType;
+
+/// All databases of a server.
 #[derive(Debug)]
 pub struct Keyspace {
     dbs: Vec<Db>,
-    env: Env,
+    env: Rc<Env>,
 }
-#[derive(Debug, Default)]
-pub struct Db {
-    m: HashMap<Vec<u8>, S>,
+
+/// Memory and sizes of one database, without looking at its entries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MemStats {
+    pub keys: usize,
+    pub volatile: usize,
+    /// Bytes of the tables above the entries.
+    pub table_bytes: usize,
+    /// Bytes of nodes and entries copied since the start because a snapshot shared them. What lies below an entry's
+    /// value (blocks of a list, say) is not in it.
+    pub copied_bytes: u64,
 }
-#[derive(Debug)]
-pub enum S {
-    I(i64),
-    B(Vec<u8>),
-    G(BigStr),
-}
-#[derive(Debug)]
-pub enum NewValue<'a> {
-    Int(i64),
-    Bytes(&'a [u8]),
-    Big(BigStr),
-}
-#[derive(Clone, Copy, Debug)]
-pub enum StrRef<'a> {
-    Int(i64),
-    B(&'a [u8]),
-    G(&'a BigStr),
-}
-impl<'a> StrRef<'a> {
-    pub fn big(&self) -> Option<&'a BigStr> {
-        if let StrRef::G(b) = self {
-            Some(b)
-        } else {
-            None
-        }
-    }
-    pub fn as_bytes<'b>(&self, s: &'b mut IntBuf) -> &'b [u8]
-    where
-        'a: 'b,
-    {
-        match self {
-            StrRef::Int(i) => s.format(*i),
-            StrRef::B(b) => b,
-            StrRef::G(b) => b.as_slice(),
-        }
-    }
-}
+
 impl Keyspace {
-    pub fn new(n: usize, _c: bool, _s: u64) -> Self {
-        Keyspace {
-            dbs: (0..n).map(|_| Db::default()).collect(),
-            env: Env::default(),
-        }
+    /// Empty databases. `cluster`: a table per hash slot. `seed` should be random: it keys the hash.
+    pub fn new(databases: usize, cluster: bool, seed: u64) -> Keyspace {
+        let env = Rc::new(Env::new(seed));
+        let dbs = (0..databases as u32)
+            .map(|i| Db::new(DbId(i), cluster, seed, Rc::clone(&env)))
+            .collect();
+        Keyspace { dbs, env }
     }
+
     pub fn env(&self) -> &Env {
         &self.env
     }
-}
-impl std::ops::Index<DbId> for Keyspace {
-    type Output = Db;
-    fn index(&self, i: DbId) -> &Db {
-        &self.dbs[i.0 as usize]
+
+    pub fn len_dbs(&self) -> usize {
+        self.dbs.len()
     }
-}
-impl std::ops::IndexMut<DbId> for Keyspace {
-    fn index_mut(&mut self, i: DbId) -> &mut Db {
-        &mut self.dbs[i.0 as usize]
+
+    pub fn get(&self, id: DbId) -> Option<&Db> {
+        self.dbs.get(id.0 as usize)
     }
-}
-impl Db {
-    pub fn hash(&self, _k: &[u8]) -> u64 {
-        0
+
+    pub fn get_mut(&mut self, id: DbId) -> Option<&mut Db> {
+        self.dbs.get_mut(id.0 as usize)
     }
-    pub fn prefetch(&self, _h: &[u64]) {}
-    pub fn get_string(&self, k: &[u8]) -> Result<Option<StrRef<'_>>, Error> {
-        Ok(self.m.get(k).map(|s| match s {
-            S::I(i) => StrRef::Int(*i),
-            S::B(b) => StrRef::B(b),
-            S::G(g) => StrRef::G(g),
-        }))
-    }
-    pub fn set(&mut self, k: &[u8], v: NewValue<'_>, _d: Option<Ms>) {
-        self.m.insert(
-            k.to_vec(),
-            match v {
-                NewValue::Int(i) => S::I(i),
-                NewValue::Bytes(b) => {
-                    crate::util::num::parse_i64(b).map_or_else(|| S::B(b.to_vec()), S::I)
-                }
-                NewValue::Big(g) => S::G(g),
-            },
-        );
-    }
-    pub fn string_mut(&mut self, k: &[u8]) -> Result<Option<M<'_>>, Error> {
-        Ok(self.m.get_mut(k).map(M))
-    }
-}
-#[derive(Debug)]
-pub struct M<'a>(&'a mut S);
-impl M<'_> {
-    pub fn as_integer(&self) -> Option<i64> {
-        if let S::I(i) = &*self.0 {
-            Some(*i)
-        } else {
-            None
+
+    /// SWAPDB: two databases exchange their content and keep their numbers. O(1).
+    pub fn swap(&mut self, a: DbId, b: DbId) {
+        let (a, b) = (a.0 as usize, b.0 as usize);
+        if a != b {
+            let [a, b] = self
+                .dbs
+                .get_disjoint_mut([a, b])
+                .expect("two numbers of databases that exist");
+            a.swap_content(b);
         }
     }
-    pub fn set_integer(&mut self, n: i64) {
-        *self.0 = S::I(n)
+
+    pub fn iter(&self) -> impl Iterator<Item = &Db> {
+        self.dbs.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Db> {
+        self.dbs.iter_mut()
+    }
+
+    /// Keys in all databases.
+    pub fn keys(&self) -> usize {
+        self.dbs.iter().map(Db::len).sum()
+    }
+
+    /// Freezes all databases as they are. O(databases), nothing is copied; writes copy what they meet from then on.
+    pub fn snapshot(&mut self) -> Snapshot {
+        Snapshot::of(self.dbs.iter(), &self.env)
+    }
+
+    /// Bytes copied since the start because a snapshot shared them. Take the difference around a snapshot.
+    pub fn copied_bytes(&self) -> u64 {
+        self.dbs.iter().map(|db| db.mem().copied_bytes).sum()
     }
 }
+
+impl Index<DbId> for Keyspace {
+    type Output = Db;
+    /// Clients can only name databases that exist (SELECT checks), so another number is a bug.
+    fn index(&self, id: DbId) -> &Db {
+        &self.dbs[id.0 as usize]
+    }
+}
+
+impl IndexMut<DbId> for Keyspace {
+    fn index_mut(&mut self, id: DbId) -> &mut Db {
+        &mut self.dbs[id.0 as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -92,6 +92,12 @@ impl Error {
     }
 }
 
+impl From<crate::keyspace::WrongType> for Error {
+    fn from(_: crate::keyspace::WrongType) -> Error {
+        Error::WrongType
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {

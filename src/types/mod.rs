@@ -1,1 +1,81 @@
-//! (types)
+//! What a key can hold.
+//!
+//! A string is not a [`Value`]: the table's entry holds it itself (`collections/table/entry.rs`), inline while it is
+//! short. Everything else is a `Value`, stored in the entry as it is, so a command gets a plain `&mut Value`.
+//!
+//! To add a type or an encoding: give the type an enum with one variant per encoding, each a single pointer
+//! (`Blob`, `Shared<T>` or a newtype of one), name it in [`Value`] and answer its questions below. Nothing else: no
+//! unsafe, no tags. What must hold is that `clone()` is cheap and shares (raise a count, copy nothing), because the
+//! keyspace clones a value when a snapshot shares its entry, and that every change goes through `make_mut`.
+//! An encoding that changes writes the new variant over the old: `*self = Set::Table(...)`.
+//!
+//! Mirrors: robj's type and encoding (server.h, object.c).
+
+pub mod set;
+
+pub use self::set::Set;
+
+/// A value that is not a string.
+#[derive(Debug, Clone)]
+pub enum Value {
+    Set(Set),
+}
+
+/// The types a client can be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    String,
+    List,
+    Set,
+    Zset,
+    Hash,
+    Stream,
+}
+
+impl Kind {
+    /// The name TYPE answers with.
+    #[doc(alias = "getObjectTypeName")]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::Zset => "zset",
+            Kind::Hash => "hash",
+            Kind::Stream => "stream",
+        }
+    }
+}
+
+impl Value {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Value::Set(_) => Kind::Set,
+        }
+    }
+
+    /// The name OBJECT ENCODING answers with.
+    #[doc(alias = "strEncoding")]
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Value::Set(set) => set.encoding(),
+        }
+    }
+
+    /// Bytes in the allocator, the value's own few in the entry excluded. `samples` bounds how many elements are
+    /// looked at (0: all).
+    #[doc(alias = "objectComputeSize")]
+    pub fn allocated_bytes(&self, samples: usize) -> usize {
+        match self {
+            Value::Set(set) => set.allocated_bytes(samples),
+        }
+    }
+
+    /// How many steps freeing it takes: above a handful it is worth a helper thread.
+    #[doc(alias = "lazyfreeGetFreeEffort")]
+    pub fn free_effort(&self) -> usize {
+        match self {
+            Value::Set(set) => set.free_effort(),
+        }
+    }
+}

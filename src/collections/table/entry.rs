@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::Payload;
 use super::word::Word;
 use crate::collections::shared::{BigStr, Count, TooLarge, good_size};
-use crate::util::num::{IntBuf, int_len};
+use crate::util::num::{IntBuf, int_len, parse_i64};
 
 /// Strings up to this many bytes live inside their entry.
 pub const INLINE_MAX: usize = 192;
@@ -102,7 +102,16 @@ impl<'a> StrRef<'a> {
         self.len() == 0
     }
 
-    /// The integer, when it is stored as one. Digits stored as bytes are the caller's to parse.
+    /// The integer it is stored as, or that its bytes spell.
+    pub fn parse_int(&self) -> Option<i64> {
+        match *self {
+            StrRef::Int(n) => Some(n),
+            StrRef::Embedded(b) | StrRef::Raw(b) => parse_i64(b),
+            StrRef::Big(s) => parse_i64(s),
+        }
+    }
+
+    /// The integer, when it is stored as one.
     pub fn as_int(&self) -> Option<i64> {
         match *self {
             StrRef::Int(n) => Some(n),

@@ -96,7 +96,7 @@ unsafe impl<V: Payload> Sync for Table<V> {}
 
 /// What [`Table::set`] found.
 #[derive(Debug)]
-pub enum Set<V: Payload> {
+pub enum Inserted<V: Payload> {
     New,
     /// The old value was inline, and the new one has been written over it.
     InPlace,
@@ -108,6 +108,22 @@ pub enum Set<V: Payload> {
 pub enum Deadline {
     Keep,
     Set(Option<i64>),
+}
+
+/// What a lookup reads, in order; each address is known only from what the one before brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrefetchStage {
+    Block,
+    Line,
+    Entry,
+}
+
+impl PrefetchStage {
+    pub const ALL: [PrefetchStage; 3] = [
+        PrefetchStage::Block,
+        PrefetchStage::Line,
+        PrefetchStage::Entry,
+    ];
 }
 
 /// The way to a segment.
@@ -175,7 +191,7 @@ impl<V: Payload> Table<V> {
         self.node_bytes + self.top.capacity() * size_of::<Word>()
     }
 
-    /// Bytes copied so far because a clone shared them.
+    /// Bytes of nodes and entries copied so far because a clone shared them.
     pub fn copied_bytes(&self) -> u64 {
         self.copied
     }
@@ -193,22 +209,26 @@ impl<V: Payload> Table<V> {
 
     /// Brings what lookups of these keys will read into the cache, all of them at once.
     ///
-    /// Three passes, so that the misses of one stage overlap: block words, home lines, entries. Worth it from two
-    /// keys on; from sixteen on a lookup costs a fifth of what it costs alone.
+    /// Worth it from two keys on; from sixteen on a lookup costs a fifth of what it costs alone.
     pub fn prefetch(&self, hashes: &[u64]) {
+        for stage in PrefetchStage::ALL {
+            for &hash in hashes {
+                self.prefetch_stage(stage, hash);
+            }
+        }
+    }
+
+    /// One stage of [`Table::prefetch`] for one key: for callers whose keys lie in several tables. All keys should
+    /// have passed a stage before the first enters the next, so that their misses overlap.
+    pub fn prefetch_stage(&self, stage: PrefetchStage, hash: u64) {
         if self.top.is_empty() {
             return;
         }
-        for &hash in hashes {
-            self.block(hash).1.prefetch(hash);
-        }
-        for &hash in hashes {
-            let block = self.block(hash).1;
-            block.segment(block.index(hash)).prefetch_home(hash);
-        }
-        for &hash in hashes {
-            let block = self.block(hash).1;
-            block.segment(block.index(hash)).prefetch_matches(hash);
+        let block = self.block(hash).1;
+        match stage {
+            PrefetchStage::Block => block.prefetch(hash),
+            PrefetchStage::Line => block.segment(block.index(hash)).prefetch_home(hash),
+            PrefetchStage::Entry => block.segment(block.index(hash)).prefetch_matches(hash),
         }
     }
 
@@ -261,7 +281,7 @@ impl<V: Payload> Table<V> {
         value: NewValue<'_, V>,
         deadline: Deadline,
         clock: impl FnOnce(Option<u32>) -> u32,
-    ) -> Set<V> {
+    ) -> Inserted<V> {
         let checked = self.is_checked();
         loop {
             let Some(path) = self.own_path(hash, checked) else {
@@ -278,7 +298,7 @@ impl<V: Payload> Table<V> {
                 };
                 let raw = Raw::build(key, value, deadline, clock(None));
                 self.link(&path, hash, raw);
-                return Set::New;
+                return Inserted::New;
             }
             self.make_room(&path);
         }
@@ -418,7 +438,7 @@ impl<V: Payload> Table<V> {
         deadline: Deadline,
         clock: impl FnOnce(Option<u32>) -> u32,
         checked: bool,
-    ) -> Set<V> {
+    ) -> Inserted<V> {
         // SAFETY: the word of an entry in this table.
         let raw = unsafe { Raw::of(path.segment.get(slot)) };
         let old_deadline = raw.deadline();
@@ -432,7 +452,7 @@ impl<V: Payload> Table<V> {
             match unsafe { raw.overwrite(value, new_deadline, clock) } {
                 Ok(()) => {
                     self.retag(path, slot, old_deadline, new_deadline);
-                    return Set::InPlace;
+                    return Inserted::InPlace;
                 }
                 Err(back) => value = back,
             }
@@ -440,7 +460,7 @@ impl<V: Payload> Table<V> {
         let new = Raw::build(raw.key::<V>(), value, new_deadline, clock);
         let old = self.exchange(path, slot, new);
         // SAFETY: the count the segment had.
-        Set::Replaced(unsafe { Removed::new(old) })
+        Inserted::Replaced(unsafe { Removed::new(old) })
     }
 
     /// After the deadline of the entry in `slot` changed in place.
@@ -756,8 +776,8 @@ impl<'a, V: Payload> EntryMut<'a, V> {
             |old| old.unwrap_or(0),
             self.checked,
         ) {
-            Set::Replaced(old) => Some(old),
-            Set::New | Set::InPlace => None,
+            Inserted::Replaced(old) => Some(old),
+            Inserted::New | Inserted::InPlace => None,
         }
     }
 

@@ -121,8 +121,8 @@ fn step(table: &mut Table<Object>, model: &mut Model, rng: &mut Rng, space: usiz
             let value = random_value(rng);
             let found = table.set(hash, &key, as_new(&value), Deadline::Set(deadline), |_| 7);
             let old = model.insert(key, (value, deadline));
-            assert_eq!(matches!(found, Set::New), old.is_none());
-            if let Set::Replaced(removed) = found {
+            assert_eq!(matches!(found, Inserted::New), old.is_none());
+            if let Inserted::Replaced(removed) = found {
                 assert_eq!(
                     plain(removed.entry()).1,
                     old.expect("something was replaced")

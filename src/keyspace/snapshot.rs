@@ -1,0 +1,87 @@
+//! The frozen keyspace that a background job reads.
+//!
+//! Taking one raises a few counts; nothing is copied. From then on the writing side copies each node it would change
+//! and leaves the old one to the snapshot. The job may read on another thread, and drops the snapshot there: what only
+//! it still holds is freed there too.
+//!
+//! Mirrors: the child of `rdbSaveBackground()` (rdb.c), seen from inside.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::slots::Tables;
+use super::{Db, DbId, Entry, Env};
+
+/// All databases as they were at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    // First, so that the count falls when the tables are gone.
+    dbs: Vec<Tables>,
+    _live: Live,
+}
+
+/// One snapshot in [`Env::live_snapshots`].
+#[derive(Debug)]
+struct Live(Arc<AtomicU32>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Snapshot {
+    pub(super) fn of<'a>(dbs: impl Iterator<Item = &'a Db>, env: &Env) -> Snapshot {
+        env.snapshots.fetch_add(1, Ordering::Relaxed);
+        let live = Live(Arc::clone(&env.snapshots));
+        Snapshot {
+            dbs: dbs.map(|db| db.tables().clone()).collect(),
+            _live: live,
+        }
+    }
+
+    /// The databases that are not empty.
+    pub fn dbs(&self) -> impl Iterator<Item = DbId> {
+        (0..)
+            .map(DbId)
+            .zip(&self.dbs)
+            .filter(|(_, t)| t.len() > 0)
+            .map(|(id, _)| id)
+    }
+
+    /// Keys of a database, those that have expired included.
+    pub fn len(&self, db: DbId) -> usize {
+        self.tables(db).map_or(0, Tables::len)
+    }
+
+    /// No keys in any database.
+    pub fn is_empty(&self) -> bool {
+        self.dbs().next().is_none()
+    }
+
+    /// Keys of a database that have a deadline.
+    pub fn volatile_len(&self, db: DbId) -> usize {
+        self.tables(db).map_or(0, Tables::volatile_len)
+    }
+
+    /// The entries of a database, slot by slot in a cluster.
+    pub fn iter_db(&self, db: DbId) -> impl Iterator<Item = Entry<'_>> {
+        self.iter_slots(db).flat_map(|(_, entries)| entries)
+    }
+
+    /// The entries of a database by slot (one slot 0 outside of a cluster).
+    pub fn iter_slots(
+        &self,
+        db: DbId,
+    ) -> impl Iterator<Item = (u16, impl ExactSizeIterator<Item = Entry<'_>>)> {
+        self.tables(db)
+            .into_iter()
+            .flat_map(|tables| tables.iter())
+            .filter(|(_, table)| !table.is_empty())
+            .map(|(slot, table)| (slot, table.iter().map(Entry)))
+    }
+
+    fn tables(&self, db: DbId) -> Option<&Tables> {
+        self.dbs.get(db.0 as usize)
+    }
+}
