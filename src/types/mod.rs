@@ -11,6 +11,9 @@
 //!
 //! Mirrors: robj's type and encoding (server.h, object.c).
 
+pub mod bitmap;
+pub mod geohash;
+pub mod hyperloglog;
 pub mod set;
 
 pub use self::set::Set;
