@@ -1,4 +1,4 @@
-//! The server process: arguments, configuration file, signals.
+//! The server process; all it does is in [`oxidis::server::run_process`].
 //!
 //! Mirrors: `main()` of server.c.
 
@@ -8,19 +8,7 @@ use std::process::ExitCode;
 static ALLOCATOR: oxidis::sys::alloc::Counting = oxidis::sys::alloc::Counting;
 
 fn main() -> ExitCode {
-    let config = oxidis::config::Config::default();
-    oxidis::sys::signal::install();
-    let mut server = match oxidis::Server::new(config) {
-        Ok(server) => server,
-        Err(error) => {
-            eprintln!("Failed to start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    server.own_process();
-    if let Err(line) = server.listen(false) {
-        eprintln!("{line}");
-        return ExitCode::FAILURE;
-    }
-    ExitCode::from(server.run() as u8)
+    let arguments = std::env::args_os().map(|argument| argument.into_encoded_bytes());
+    let arguments: Vec<Vec<u8>> = arguments.collect();
+    ExitCode::from(oxidis::server::run_process(&arguments) as u8)
 }

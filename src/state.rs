@@ -14,6 +14,8 @@ use crate::keyspace::events::{Class, Event};
 use crate::keyspace::{DbId, Keyspace};
 use crate::observe::Stats;
 use crate::sys::clock::Clock;
+use crate::sys::limits::OomScore;
+use crate::sys::log::{Logger, Target};
 use crate::util::rng::Rng;
 
 /// What the state asks of the loop that owns the sockets.
@@ -21,8 +23,13 @@ use crate::util::rng::Rng;
 pub enum ServerRequest {
     /// End the loop; the exit code.
     Exit(i32),
-    /// Listen as the configuration says now.
-    Listen,
+}
+
+/// What only the owner of the sockets can do, at once, for a command.
+pub trait Host: std::fmt::Debug {
+    /// Listens where the configuration says and returns the TCP port. The error is the line for the log;
+    /// there may then be no TCP socket left until the next call.
+    fn listen(&mut self, config: &Config) -> Result<u16, String>;
 }
 
 /// Everything but sockets.
@@ -50,6 +57,12 @@ pub struct State {
     pub monitors: Vec<ClientKey>,
     /// What the loop should do before it sleeps.
     pub requests: Vec<ServerRequest>,
+    /// The owner of the sockets; none where there are no sockets.
+    pub host: Option<Box<dyn Host>>,
+    /// The log.
+    pub log: Logger,
+    /// What the system counts against the process when memory runs out.
+    pub oom_score: OomScore,
     /// Where other threads leave work for this one.
     pub mailbox: Mailbox,
     /// 40 hex digits, new at every start.
@@ -83,6 +96,9 @@ impl State {
             dirty: 0,
             monitors: Vec::new(),
             requests: Vec::new(),
+            host: None,
+            log: Logger::new(Target::Nowhere),
+            oom_score: OomScore::default(),
             mailbox,
             run_id,
             started_ms,

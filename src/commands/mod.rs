@@ -3,13 +3,14 @@
 //! A group's `COMMANDS` lists its declarations; [`GROUPS`] lists the groups. A declaration left out of
 //! its list is reported by the compiler as unused.
 
+pub mod config;
 mod connection;
 mod string;
 
 use crate::dispatch::command::Command;
 
 /// Every command, group by group.
-pub const GROUPS: &[&[&Command]] = &[string::COMMANDS, connection::COMMANDS];
+pub const GROUPS: &[&[&Command]] = &[string::COMMANDS, connection::COMMANDS, config::COMMANDS];
 
 /// What a file of commands needs.
 mod prelude {

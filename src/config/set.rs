@@ -121,6 +121,12 @@ pub fn set(
 }
 
 impl Config {
+    /// Sets one option by name, before there is a server that would have to follow.
+    pub fn assign(&mut self, name: &[u8], value: &[u8]) -> Result<(), Reason> {
+        let option = find(name).ok_or("Bad directive or wrong number of arguments")?;
+        option.set(self, &arguments(option, value)).map(|_| ())
+    }
+
     /// A copy with `pairs` set, and the names of the options to act on.
     pub fn with(
         &self,

@@ -253,6 +253,13 @@ impl CommandTable {
             .map(|e| e.id)
     }
 
+    /// CONFIG RESETSTAT: the counters of every command.
+    pub fn reset_stats(&mut self) {
+        for entry in &mut self.entries {
+            entry.stats = CommandStats::default();
+        }
+    }
+
     /// All entries, containers before their subcommands.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()

@@ -25,7 +25,7 @@ pub enum Class {
     New = 1 << 14,
     Overwritten = 1 << 15,
     TypeChanged = 1 << 16,
-    Array = 1 << 17,
+    Array = 1 << 23,
 }
 
 /// Something that happened to a key.

@@ -87,14 +87,7 @@ impl Builder {
 
     /// Any directive of `redis.conf`. A bad one makes [`Builder::start`] fail with Redis's words.
     pub fn directive(mut self, name: &str, value: &str) -> Self {
-        let words: Vec<&[u8]> = vec![value.as_bytes()];
-        let set = match crate::config::find(name.as_bytes()) {
-            Some(option) => option
-                .set(&mut self.config, &words)
-                .map(|_| ())
-                .map_err(|e| e.to_string()),
-            None => Err("Bad directive or wrong number of arguments".to_owned()),
-        };
+        let set = self.config.assign(name.as_bytes(), value.as_bytes());
         if let Err(reason) = set {
             self.error.get_or_insert(format!("{name}: {reason}"));
         }

@@ -12,7 +12,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::connection::Connection;
 use super::io::{BATCH, READ_BUFFER};
-use super::listener::{self, Listener, Peer};
+use super::listener::{self, Peer};
+use super::listeners::SharedListeners;
 use crate::background::{Letter, Mailbox};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::config::Config;
@@ -33,7 +34,7 @@ pub struct Server {
     pub state: State,
     pub(super) poll: Poll,
     pub(super) connections: Vec<Option<Connection>>,
-    pub(super) listeners: Vec<Listener>,
+    pub(super) listeners: SharedListeners,
     /// Clients whose socket may hold more than the last read took.
     pub(super) more: Vec<ClientKey>,
     pub(super) read_buffer: Vec<u8>,
@@ -56,14 +57,16 @@ impl Server {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (mailbox, inbox) = Mailbox::new(Some(waker));
         let clock = Clock::machine();
-        let state = State::new(config, clock, crate::sys::random_seed(), mailbox);
+        let mut state = State::new(config, clock, crate::sys::random_seed(), mailbox);
+        let listeners = SharedListeners::new(poll.registry().try_clone()?);
+        state.host = Some(Box::new(listeners.clone()));
         let mut batch = Vec::new();
         batch.resize_with(BATCH, Request::default);
         Ok(Server {
             state,
             poll,
             connections: Vec::new(),
-            listeners: Vec::new(),
+            listeners,
             more: Vec::new(),
             read_buffer: vec![0; READ_BUFFER],
             batch,
@@ -81,72 +84,17 @@ impl Server {
         self.owns_process = true;
     }
 
-    /// Listens on every address the configuration names; `any_port` lets the system pick the TCP port.
-    /// The error is the line for the log.
+    /// Listens where the configuration says; `any_port` lets the system pick the TCP port. The error is
+    /// the line for the log.
     pub fn listen(&mut self, any_port: bool) -> Result<(), String> {
-        let config = &self.state.config;
-        let mut fresh = Vec::new();
-        let mut port = config.port;
-        if port != 0 || any_port {
-            for word in &config.bind {
-                let (addresses, optional) = match listener::resolve(word, port) {
-                    Ok(found) => found,
-                    Err(error) => return Err(could_not(word, port, &error)),
-                };
-                for address in addresses {
-                    match Listener::tcp(address, config.tcp_backlog) {
-                        Ok(listener) => {
-                            if port == 0 {
-                                port = listener.tcp_address().map_or(0, |a| a.port());
-                            }
-                            fresh.push(listener);
-                        }
-                        Err(error) if optional && listener::is_absent(&error) => {}
-                        Err(error) => return Err(could_not(word, port, &error)),
-                    }
-                }
-            }
-        }
-        let keep_unix = self
-            .listeners
-            .iter()
-            .any(|l| matches!(l, Listener::Unix(_)));
-        if let (Some(path), false) = (&config.unixsocket, keep_unix) {
-            let (mode, backlog) = (config.unixsocketperm, config.tcp_backlog);
-            match Listener::unix(path.as_ref(), mode, backlog) {
-                Ok(listener) => fresh.push(listener),
-                Err(error) => {
-                    return Err(format!(
-                        "Failed opening Unix socket: bind: {}",
-                        reason(&error)
-                    ));
-                }
-            }
-        }
-        let mut kept = Vec::new();
-        for mut old in std::mem::take(&mut self.listeners) {
-            let _ = old.deregister(self.poll.registry());
-            if matches!(old, Listener::Unix(_)) {
-                kept.push(old);
-            }
-        }
-        kept.extend(fresh);
-        for (i, listener) in kept.iter_mut().enumerate() {
-            listener
-                .register(self.poll.registry(), Token(i))
-                .map_err(|error| format!("Failed listening: {}", reason(&error)))?;
-        }
-        self.listeners = kept;
-        self.state.tcp_port = port;
+        let mut listeners = self.listeners.0.borrow_mut();
+        self.state.tcp_port = listeners.follow(&self.state.config, any_port)?;
         Ok(())
     }
 
     /// The TCP addresses listened on.
     pub fn addresses(&self) -> Vec<std::net::SocketAddr> {
-        self.listeners
-            .iter()
-            .filter_map(Listener::tcp_address)
-            .collect()
+        self.listeners.0.borrow().addresses()
     }
 
     /// Serves until asked to end; returns the exit code.
@@ -240,9 +188,6 @@ impl Server {
         for request in std::mem::take(&mut self.state.requests) {
             match request {
                 ServerRequest::Exit(code) => self.exit = Some(code),
-                ServerRequest::Listen => {
-                    let _ = self.listen(false);
-                }
             }
         }
     }
@@ -250,10 +195,12 @@ impl Server {
     fn accept(&mut self, index: usize) {
         let budget = self.state.config.max_new_connections_per_cycle;
         for _ in 0..budget {
-            let Some(listener) = self.listeners.get(index) else {
+            let unix_path = self.state.config.unixsocket.as_deref();
+            let accepted = self.listeners.0.borrow().accept(index, unix_path);
+            let Some(accepted) = accepted else {
                 return;
             };
-            match listener.accept(self.state.config.unixsocket.as_deref()) {
+            match accepted {
                 Ok(peer) => self.welcome(peer),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -334,28 +281,11 @@ impl Server {
         for key in self.state.clients.connected_keys() {
             self.write_client(key);
         }
-        self.listeners.clear();
+        self.listeners.0.borrow_mut().close_all();
         if let Some(path) = &self.state.config.unixsocket {
             let _ = std::fs::remove_file(path);
         }
     }
-}
-
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    // The system's words without Rust's "(os error n)".
-    text.split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn could_not(word: &str, port: u16, error: &io::Error) -> String {
-    let word = word.trim_start_matches('-');
-    format!(
-        "Warning: Could not create server TCP listening socket {word}:{port}: bind: {}",
-        reason(error)
-    )
 }
 
 const DENIED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and \

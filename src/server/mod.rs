@@ -13,6 +13,9 @@ mod cron;
 mod event_loop;
 mod io;
 mod listener;
+mod listeners;
+mod process;
 
 pub use builder::{Builder, Handle, StartError};
 pub use event_loop::Server;
+pub use process::run_process;

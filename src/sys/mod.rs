@@ -7,6 +7,8 @@
 
 pub mod alloc;
 pub mod clock;
+pub mod daemon;
+pub mod limits;
 pub mod log;
 pub mod signal;
 

@@ -1,0 +1,412 @@
+//! CONFIG: the configuration, seen and changed by clients; and what follows a change.
+//!
+//! Mirrors: configGetCommand(), configSetCommand(), configRewriteCommand(), configResetStatCommand() and
+//! the update…() functions of config.c.
+
+use super::prelude::*;
+use crate::clients::ClientFlags;
+use crate::config::{self, Apply, ApplyError, Config, OomScoreAdj, Permissions};
+use crate::config::{Remark, Rewrite, SetError, disk};
+use crate::state::State;
+use crate::sys::{alloc, limits};
+
+pub const COMMANDS: &[&Command] = &[&CONFIG];
+
+const CONFIG: Command = Command {
+    name: "config",
+    arity: Arity::AtLeast(2),
+    docs: Docs {
+        group: Group::Server,
+        since: "2.0.0",
+        complexity: "Depends on subcommand.",
+        summary: "Reads and changes the configuration of the running server.",
+        ..Docs::BASE
+    },
+    subcommands: &[
+        &CONFIG_GET,
+        &CONFIG_HELP,
+        &CONFIG_RESETSTAT,
+        &CONFIG_REWRITE,
+        &CONFIG_SET,
+    ],
+    ..Command::BASE
+};
+
+const CONFIG_GET: Command = Command {
+    name: "get",
+    arity: Arity::AtLeast(3),
+    flags: &[Admin, NoScript, Loading, Stale],
+    args: &[arg::string("parameter").multiple()],
+    docs: Docs {
+        group: Group::Server,
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of options.",
+        summary: "Returns options and their values, by name or pattern.",
+        ..Docs::BASE
+    },
+    run: config_get,
+    ..Command::BASE
+};
+
+#[doc(alias = "configGetCommand")]
+fn config_get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let patterns: Vec<&[u8]> = args.collect();
+    let found = ctx.state.config.get(&patterns);
+    ctx.reply.map(found.len());
+    for (name, value) in found {
+        ctx.reply.bulk(&name);
+        ctx.reply.bulk(&value);
+    }
+    Ok(())
+}
+
+const CONFIG_SET: Command = Command {
+    name: "set",
+    arity: Arity::AtLeast(4),
+    flags: &[Admin, NoScript, Loading, Stale],
+    args: &[arg::block("data", &[arg::string("parameter"), arg::string("value")]).multiple()],
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    docs: Docs {
+        group: Group::Server,
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of options set.",
+        summary: "Sets options while the server runs, all of them or none.",
+        ..Docs::BASE
+    },
+    run: config_set,
+    ..Command::BASE
+};
+
+#[doc(alias = "configSetCommand")]
+fn config_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let mut pairs = Vec::with_capacity(args.len() / 2);
+    while !args.is_empty() {
+        pairs.push((args.bytes()?, args.bytes()?));
+    }
+    let permissions = Permissions {
+        protected: is_trusted(ctx),
+        loading: false,
+    };
+    match config::set(ctx.state, &pairs, permissions) {
+        Ok(remarks) => {
+            log(ctx.state, &remarks);
+            ctx.reply.ok();
+            Ok(())
+        }
+        Err(SetError::Loading) => Err(Error::Loading),
+        Err(error) => Err(Error::once(error.to_string())),
+    }
+}
+
+/// May the client change protected options?
+fn is_trusted(ctx: &mut Ctx<'_>) -> bool {
+    let local = is_local(ctx);
+    ctx.state.config.enable_protected_configs.allows(local)
+}
+
+/// Does the client's connection come from this machine?
+fn is_local(ctx: &mut Ctx<'_>) -> bool {
+    let client = ctx.client();
+    let no_network = ClientFlags::UNIX_SOCKET | ClientFlags::FAKE;
+    let address = client.address.parse::<std::net::SocketAddr>();
+    client.flags.any(no_network) || address.is_ok_and(|a| a.ip().is_loopback())
+}
+
+const CONFIG_REWRITE: Command = Command {
+    name: "rewrite",
+    arity: Arity::Exactly(2),
+    flags: &[Admin, NoScript, Loading, Stale],
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    docs: Docs {
+        group: Group::Server,
+        since: "2.8.0",
+        complexity: "O(N) where N is the number of lines and options.",
+        summary: "Writes the configuration in force to the file it came from.",
+        ..Docs::BASE
+    },
+    run: config_rewrite,
+    ..Command::BASE
+};
+
+#[doc(alias = "configRewriteCommand")]
+fn config_rewrite(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    rewrite_file(ctx.state, false)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// CONFIG REWRITE, and DEBUG CONFIG-REWRITE-FORCE-ALL with `force_all`.
+pub fn rewrite_file(state: &mut State, force_all: bool) -> Result {
+    if state.config.file.is_none() {
+        return Err(Error::once("The server is running without a config file"));
+    }
+    let rewrite = Rewrite {
+        force_all,
+        ..Rewrite::default()
+    };
+    match state.config.rewrite_file(&rewrite) {
+        Ok(()) => {
+            state.log.notice("CONFIG REWRITE executed with success.");
+            Ok(())
+        }
+        Err(error) => {
+            let reason = disk::reason(&error);
+            state
+                .log
+                .warning(format_args!("CONFIG REWRITE failed: {reason}"));
+            Err(Error::once(format!("Rewriting config file: {reason}")))
+        }
+    }
+}
+
+const CONFIG_RESETSTAT: Command = Command {
+    name: "resetstat",
+    arity: Arity::Exactly(2),
+    flags: &[Admin, NoScript, Loading, Stale],
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    docs: Docs {
+        group: Group::Server,
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of commands.",
+        summary: "Sets the counters INFO shows back to zero.",
+        ..Docs::BASE
+    },
+    run: config_resetstat,
+    ..Command::BASE
+};
+
+#[doc(alias = "configResetStatCommand")]
+fn config_resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    ctx.state.stats.reset();
+    ctx.state.commands.reset_stats();
+    ctx.reply.ok();
+    Ok(())
+}
+
+const CONFIG_HELP: Command = Command {
+    name: "help",
+    arity: Arity::Exactly(2),
+    flags: &[Loading, Stale],
+    docs: Docs {
+        group: Group::Server,
+        since: "5.0.0",
+        complexity: "O(1)",
+        summary: "Describes the subcommands of CONFIG.",
+        ..Docs::BASE
+    },
+    run: config_help,
+    ..Command::BASE
+};
+
+#[doc(alias = "configHelpCommand")]
+fn config_help(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    ctx.reply.help(
+        "CONFIG",
+        &[
+            "GET <pattern> [<pattern> ...]",
+            "    Return the options that match, and their values.",
+            "SET <option> <value> [<option> <value> ...]",
+            "    Set options, all of them or none.",
+            "RESETSTAT",
+            "    Set the counters of INFO back to zero.",
+            "REWRITE",
+            "    Write the configuration to its file.",
+        ],
+    );
+    Ok(())
+}
+
+/// Says in the log what the configuration has to say.
+pub fn log(state: &State, remarks: &[Remark]) {
+    for Remark { level, text } in remarks {
+        state.log.write(*level, text);
+    }
+}
+
+/// What follows a change. An option without an arm is read wherever it is used, and followed by that.
+impl Apply for State {
+    fn config(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    fn apply(&mut self, changed: &[&'static str]) -> std::result::Result<(), ApplyError> {
+        let mut listened = false;
+        for &name in changed {
+            match name {
+                "bind" | "port" if !listened => {
+                    listened = true;
+                    self.listen_again(name)?;
+                }
+                "loglevel" | "log-format" => self.config.tune_log(&self.log),
+                "maxclients" => self.grant_clients()?,
+                "maxmemory" => self.check_maxmemory(),
+                "oom-score-adj" | "oom-score-adj-values" => self.set_oom_score(name)?,
+                _ if name.starts_with("tls-") => self.refuse_tls(name)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn listen_again(&mut self, name: &'static str) -> std::result::Result<(), ApplyError> {
+        let Some(host) = self.host.as_mut() else {
+            return Ok(());
+        };
+        match host.listen(&self.config) {
+            Ok(port) => {
+                self.tcp_port = port;
+                Ok(())
+            }
+            Err(line) => {
+                self.log.warning(line);
+                let reason = match name {
+                    "bind" => "Failed to bind to specified addresses.",
+                    _ => "Unable to listen on this port. Check server logs.",
+                };
+                Err(ApplyError::new(name, reason))
+            }
+        }
+    }
+
+    #[doc(alias = "updateMaxclients")]
+    fn grant_clients(&mut self) -> std::result::Result<(), ApplyError> {
+        let wanted = self.config.maxclients;
+        let granted = limits::clients(wanted);
+        if granted == wanted {
+            return Ok(());
+        }
+        let reason = format!(
+            "The operating system is not able to handle the specified number of clients, try with \
+             {granted}"
+        );
+        Err(ApplyError::new("maxclients", reason))
+    }
+
+    #[doc(alias = "updateMaxmemory")]
+    fn check_maxmemory(&self) {
+        let (limit, used) = (self.config.maxmemory, alloc::used());
+        if limit != 0 && limit < used as u64 {
+            self.log.warning(format_args!(
+                "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the \
+                 current memory usage ({used}). This will result in key eviction and/or the inability \
+                 to accept new write commands depending on the maxmemory-policy."
+            ));
+        }
+    }
+
+    /// Sets the process's out-of-memory score for the role it has.
+    #[doc(alias = "setOOMScoreAdj")]
+    pub fn set_oom_score(&mut self, name: &'static str) -> std::result::Result<(), ApplyError> {
+        let scores = self.config.oom_score_adj_values;
+        let score = match self.config.replicaof.is_some() {
+            true => scores.replica,
+            false => scores.primary,
+        };
+        let mode = self.config.oom_score_adj;
+        let wanted = (mode != OomScoreAdj::No).then_some(score);
+        let relative = mode == OomScoreAdj::Relative;
+        self.oom_score.set(wanted, relative).map_err(|error| {
+            let reason = disk::reason(&error);
+            self.log
+                .warning(format_args!("Unable to write oom_score_adj: {reason}"));
+            ApplyError::new(
+                name,
+                "Failed to set current oom_score_adj. Check server logs.",
+            )
+        })
+    }
+
+    /// Options of TLS may be set, but nothing may ask for it.
+    fn refuse_tls(&self, name: &'static str) -> std::result::Result<(), ApplyError> {
+        let config = &self.config;
+        match config.tls_port != 0 || config.tls_replication || config.tls_cluster {
+            true => Err(ApplyError::new(
+                name,
+                "Unable to update TLS configuration. Check server logs.",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::resp::Value;
+    use crate::{Server, server::Handle};
+
+    fn server() -> Handle {
+        Server::builder().start().expect("it starts")
+    }
+
+    fn text(value: &Value) -> String {
+        match value {
+            Value::Error(text) => text.clone(),
+            value => String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned(),
+        }
+    }
+
+    #[test]
+    fn a_taken_port_undoes_the_whole_set() {
+        let server = server();
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().unwrap().port().to_string();
+        let answer = server.execute(["CONFIG", "SET", "maxmemory", "5gb", "port", &taken]);
+        assert!(text(&answer).starts_with(
+            "ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port"
+        ));
+        let Value::Map(pairs) = server.execute(["CONFIG", "GET", "maxmemory"]) else {
+            panic!("no map");
+        };
+        assert_eq!(text(&pairs[0].1), "0");
+    }
+
+    #[test]
+    fn another_port_and_address_are_listened_on() {
+        let server = server();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let port = address.port().to_string();
+        let set =
+            |option: &str, value: &str| text(&server.execute(["CONFIG", "SET", option, value]));
+        assert_eq!(set("port", &port), "OK");
+        assert!(std::net::TcpStream::connect(address).is_ok());
+        assert_eq!(
+            set("bind", "*"),
+            "OK",
+            "on the same port the old socket makes room"
+        );
+        assert!(std::net::TcpStream::connect(address).is_ok());
+        assert!(set("bind", "256.256.256.256").contains("Failed to bind to specified addresses"));
+        assert!(std::net::TcpStream::connect(address).is_ok());
+        assert_eq!(set("bind", ""), "OK");
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn subcommands_answer_in_redis_words() {
+        let server = server();
+        let answer = |words: &[&str]| text(&server.execute(words));
+        assert_eq!(
+            answer(&["CONFIG", "SET", "a", "b", "c"]),
+            "ERR syntax error"
+        );
+        assert_eq!(
+            answer(&["CONFIG", "SET", "a", "b"]),
+            "ERR Unknown option or number of arguments for CONFIG SET - 'a'"
+        );
+        assert_eq!(
+            answer(&["CONFIG", "REWRITE"]),
+            "ERR The server is running without a config file"
+        );
+        assert_eq!(answer(&["CONFIG", "RESETSTAT"]), "OK");
+        assert_eq!(
+            answer(&["CONFIG", "SET", "tls-replication", "yes"]),
+            "ERR CONFIG SET failed (possibly related to argument 'tls-replication') - \
+             Unable to update TLS configuration. Check server logs."
+        );
+        assert!(answer(&["CONFIG", "SET", "dir", "/"]).contains("protected"));
+    }
+}

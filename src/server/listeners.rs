@@ -1,0 +1,140 @@
+//! All the sockets a server listens on, and how they follow the configuration.
+//!
+//! The loop accepts from them; CONFIG SET moves them, through the [`Host`] handle the state holds. Both
+//! run on the one thread that owns the data, in turn, so one cell is all the sharing needs.
+//!
+//! Mirrors: `changeListener` and `listenToPort` of networking.c and server.c. Differs: on another port
+//! the new sockets are open before the old ones close, so that there is no moment without any.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use mio::{Registry, Token};
+
+use super::listener::{self, Listener, Peer};
+use crate::config::Config;
+use crate::config::disk::reason;
+use crate::state::Host;
+
+/// The listening sockets of a server; a token's number is a place in the list.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    registry: Registry,
+    list: Vec<Listener>,
+    port: u16,
+}
+
+/// The same sockets, held by the loop and by the state.
+#[derive(Clone, Debug)]
+pub(super) struct SharedListeners(pub(super) Rc<RefCell<Listeners>>);
+
+impl SharedListeners {
+    pub(super) fn new(registry: Registry) -> Self {
+        SharedListeners(Rc::new(RefCell::new(Listeners {
+            registry,
+            list: Vec::new(),
+            port: 0,
+        })))
+    }
+}
+
+impl Host for SharedListeners {
+    fn listen(&mut self, config: &Config) -> Result<u16, String> {
+        self.0.borrow_mut().follow(config, false)
+    }
+}
+
+impl Listeners {
+    /// Listens where the configuration says and returns the TCP port; `any_port` lets the system pick
+    /// one in the place of 0. The error is the line for the log; there may then be no TCP socket left.
+    pub(super) fn follow(&mut self, config: &Config, any_port: bool) -> Result<u16, String> {
+        // On the same port an old socket may stand in the way of a new one.
+        if config.port == self.port {
+            self.close_tcp();
+        }
+        let (mut fresh, port) = open_tcp(config, any_port)?;
+        if let (Some(path), false) = (&config.unixsocket, self.has_unix()) {
+            let opened = Listener::unix(path.as_ref(), config.unixsocketperm, config.tcp_backlog);
+            let failed = |e| format!("Failed opening Unix socket: bind: {}", reason(&e));
+            fresh.push(opened.map_err(failed)?);
+        }
+        self.close_tcp();
+        self.list.extend(fresh);
+        for (place, listener) in self.list.iter_mut().enumerate() {
+            let token = Token(place);
+            // One that stays was registered under another place.
+            let _ = listener.deregister(&self.registry);
+            let registered = listener.register(&self.registry, token);
+            registered.map_err(|e| format!("Failed listening: {}", reason(&e)))?;
+        }
+        self.port = port;
+        Ok(port)
+    }
+
+    fn has_unix(&self) -> bool {
+        self.list.iter().any(|l| matches!(l, Listener::Unix(_)))
+    }
+
+    fn close_tcp(&mut self) {
+        let registry = &self.registry;
+        self.list.retain_mut(|listener| match listener {
+            Listener::Unix(_) => true,
+            Listener::Tcp(_) => {
+                let _ = listener.deregister(registry);
+                false
+            }
+        });
+    }
+
+    /// The TCP addresses listened on.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.list.iter().filter_map(Listener::tcp_address).collect()
+    }
+
+    /// Takes a connection waiting at a place; `None` when nothing listens there any more.
+    pub(super) fn accept(&self, place: usize, unix_path: Option<&str>) -> Option<io::Result<Peer>> {
+        self.list
+            .get(place)
+            .map(|listener| listener.accept(unix_path))
+    }
+
+    pub(super) fn close_all(&mut self) {
+        self.list.clear();
+    }
+}
+
+/// Opens a socket per address of `bind`; an address with a dash may be absent.
+fn open_tcp(config: &Config, any_port: bool) -> Result<(Vec<Listener>, u16), String> {
+    let mut fresh = Vec::new();
+    let mut port = config.port;
+    if port == 0 && !any_port {
+        return Ok((fresh, port));
+    }
+    for word in &config.bind {
+        let (addresses, optional) =
+            listener::resolve(word, port).map_err(|error| could_not(word, port, &error))?;
+        for address in addresses {
+            match Listener::tcp(address, config.tcp_backlog) {
+                Ok(listener) => {
+                    if port == 0 {
+                        port = listener.tcp_address().map_or(0, |a| a.port());
+                    }
+                    fresh.push(listener);
+                }
+                Err(error) if optional && listener::is_absent(&error) => {}
+                Err(error) => return Err(could_not(word, port, &error)),
+            }
+        }
+    }
+    Ok((fresh, port))
+}
+
+fn could_not(word: &str, port: u16, error: &io::Error) -> String {
+    let word = word.trim_start_matches('-');
+    format!(
+        "Warning: Could not create server TCP listening socket {word}:{port}: bind: {}",
+        reason(error)
+    )
+}

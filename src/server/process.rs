@@ -1,0 +1,234 @@
+//! The stand-alone server: from the arguments of the process to its exit code.
+//!
+//! ```text
+//!   arguments, file ─► Config ─► log ─► background ─► limits, pid file ─► sockets ─► the loop ─► exit code
+//! ```
+//!
+//! The first lines of the log are read by programs: tools wait for `Ready to accept connections`.
+//!
+//! Mirrors: main() of server.c.
+
+use super::Server;
+use crate::commands::GROUPS;
+use crate::config::disk;
+use crate::config::{CommandLine, Config, Reason, Referee};
+use crate::dispatch::table::CommandTable;
+use crate::sys::log::{Level, Logger, Role};
+use crate::sys::{daemon, limits, signal};
+
+const USAGE: &str = "\
+Usage: oxidis-server [/path/to/redis.conf] [options] [-]
+       oxidis-server - (read the configuration from standard input)
+       oxidis-server -v or --version
+       oxidis-server -h or --help
+
+Examples:
+       oxidis-server (with the default configuration)
+       oxidis-server /etc/redis/6379.conf
+       oxidis-server --port 7777
+       oxidis-server --port 7777 --replicaof 127.0.0.1 8888
+       oxidis-server /etc/redis.conf --loglevel verbose -
+";
+
+/// Runs the server these arguments describe, the program's name being the first, until it ends; returns
+/// the code to exit with. What went wrong before there is a log is on standard error.
+#[doc(alias = "main")]
+pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
+    match arguments.get(1).map(Vec::as_slice) {
+        Some(b"-v" | b"--version") => {
+            println!("{}", version());
+            return 0;
+        }
+        Some(b"-h" | b"--help") => {
+            print!("{USAGE}");
+            return 0;
+        }
+        _ => {}
+    }
+    let command_line = CommandLine::parse(arguments);
+    let mut judge = Judge(CommandTable::new(GROUPS));
+    let (config, remarks) = match Config::load(&command_line, &mut judge) {
+        Ok(loaded) => loaded,
+        Err(fatal) => {
+            eprint!("{fatal}");
+            return 1;
+        }
+    };
+    if config.sentinel {
+        eprintln!("Sentinel mode is not supported.");
+        return 1;
+    }
+    let log = config.open_log();
+    for remark in &remarks {
+        log.write(remark.level, &remark.text);
+    }
+    if config.daemonize
+        && let Err(error) = daemon::detach()
+    {
+        let reason = disk::reason(&error);
+        log.warning(format_args!("Can't go into the background: {reason}"));
+        return 1;
+    }
+    serve(config, log, arguments.len() == 1)
+}
+
+/// Makes the process a server and runs it.
+fn serve(mut config: Config, log: Logger, no_arguments: bool) -> i32 {
+    log.notice("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
+    log.notice(format_args!(
+        "{}, pid={}, just started",
+        version(),
+        std::process::id()
+    ));
+    match no_arguments {
+        true => log.warning(
+            "Warning: no config file specified, using the default config. In order to specify a \
+             config file use oxidis-server /path/to/redis.conf",
+        ),
+        false => log.notice("Configuration loaded"),
+    }
+    let granted = limits::clients(config.maxclients);
+    if granted < config.maxclients {
+        let asked = std::mem::replace(&mut config.maxclients, granted);
+        log.warning(format_args!(
+            "The system does not grant enough open files for {asked} clients: maxclients has been \
+             reduced to {granted}. Raise 'ulimit -n' for more."
+        ));
+    }
+    let pid_file = write_pid_file(&config, &log);
+    let code = match Server::new(config) {
+        Ok(mut server) => {
+            server.state.log = log.clone();
+            run(&mut server, &log)
+        }
+        Err(error) => {
+            let reason = disk::reason(&error);
+            log.warning(format_args!("Can't start: {reason}"));
+            1
+        }
+    };
+    if let Some(file) = pid_file {
+        log.notice("Removing the pid file.");
+        // The next server overwrites one that stays.
+        let _ = std::fs::remove_file(file);
+    }
+    code
+}
+
+fn run(server: &mut Server, log: &Logger) -> i32 {
+    signal::install();
+    server.own_process();
+    for (from, to) in server.state.config.directives.renamed_commands.clone() {
+        let (from, to) = (String::from_utf8_lossy(&from), String::from_utf8_lossy(&to));
+        if let Err(reason) = server.state.commands.rename(&from, &to) {
+            log.warning(reason);
+            return 1;
+        }
+    }
+    // A score that cannot be set was logged; Redis goes on, too.
+    let _ = server.state.set_oom_score("oom-score-adj");
+    show_banner(&server.state.config, log);
+    let config = &server.state.config;
+    if config.tls_port != 0 || config.tls_replication || config.tls_cluster {
+        log.warning("Failed to configure TLS. This build has none.");
+        return 1;
+    }
+    let port = config.port;
+    if let Err(line) = server.listen(false) {
+        log.warning(line);
+        log.warning(format_args!(
+            "Failed listening on port {port} (tcp), aborting."
+        ));
+        return 1;
+    }
+    let config = &server.state.config;
+    let tcp = !server.addresses().is_empty();
+    let unix = config.unixsocket.is_some();
+    if !tcp && !unix {
+        log.warning("Configured to not listen anywhere, exiting.");
+        return 1;
+    }
+    log.set_role(match config.replicaof {
+        Some(_) => Role::Replica,
+        None => Role::Primary,
+    });
+    log.notice("Server initialized");
+    for (listens, kind) in [(tcp, "tcp"), (unix, "unix")] {
+        if listens {
+            log.notice(format_args!("Ready to accept connections {kind}"));
+        }
+    }
+    let code = server.run();
+    log.warning("Redis is now ready to exit, bye bye...");
+    code
+}
+
+/// What `--version` prints and the log begins with.
+fn version() -> String {
+    let (own, bits) = (env!("CARGO_PKG_VERSION"), usize::BITS);
+    let redis = crate::REDIS_VERSION;
+    format!("Oxidis version={own}, Redis version={redis}, bits={bits}")
+}
+
+/// Writes the process id where the configuration says; where daemons do if it says nothing.
+#[doc(alias = "createPidFile")]
+fn write_pid_file(config: &Config, log: &Logger) -> Option<std::path::PathBuf> {
+    let file = match (&config.pidfile, config.daemonize) {
+        (Some(file), _) => file.as_str(),
+        (None, true) => "/var/run/redis.pid",
+        (None, false) => return None,
+    };
+    let file = config.dir.join(file);
+    match std::fs::write(&file, format!("{}\n", std::process::id())) {
+        Ok(()) => Some(file),
+        Err(error) => {
+            let reason = disk::reason(&error);
+            log.warning(format_args!("Failed to write PID file: {reason}"));
+            None
+        }
+    }
+}
+
+/// The banner where a person may look, one line of the same elsewhere.
+#[doc(alias = "redisAsciiArt")]
+fn show_banner(config: &Config, log: &Logger) {
+    use std::io::IsTerminal;
+    let mode = if config.cluster_enabled {
+        "cluster"
+    } else {
+        "standalone"
+    };
+    let port = config.port;
+    let watched = config.logfile.is_empty() && std::io::stdout().is_terminal();
+    if !config.always_show_logo && !watched {
+        log.notice(format_args!("Running mode={mode}, port={port}."));
+        return;
+    }
+    let (own, redis) = (env!("CARGO_PKG_VERSION"), crate::REDIS_VERSION);
+    let pid = std::process::id();
+    let lines = [
+        String::new(),
+        format!("    ██████╗ ██╗  ██╗    Oxidis {own}"),
+        format!("   ██╔═══██╗╚██╗██╔╝    speaks Redis {redis}"),
+        "   ██║   ██║ ╚███╔╝".to_owned(),
+        format!("   ██║   ██║ ██╔██╗     Running in {mode} mode"),
+        format!("   ╚██████╔╝██╔╝ ██╗    Port: {port}"),
+        format!("    ╚═════╝ ╚═╝  ╚═╝    PID: {pid}"),
+        String::new(),
+    ];
+    log.raw(Level::Notice, &(lines.join("\n") + "\n"));
+}
+
+/// Judges the lines of a configuration file that name commands.
+struct Judge(CommandTable);
+
+impl Referee for Judge {
+    fn rename_command(&mut self, from: &[u8], to: &[u8]) -> Result<(), Reason> {
+        let (from, to) = (String::from_utf8_lossy(from), String::from_utf8_lossy(to));
+        self.0.rename(&from, &to).map_err(Reason::from)
+    }
+
+    fn user(&mut self, _words: &[Vec<u8>]) -> Result<(), Reason> {
+        Ok(())
+    }
+}
