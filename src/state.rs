@@ -6,10 +6,11 @@
 //! Mirrors: `struct redisServer` of server.h.
 
 use crate::background::Mailbox;
-use crate::clients::{ClientKey, Clients};
+use crate::clients::transaction::Watches;
+use crate::clients::{ClientFlags, ClientKey, Clients};
 use crate::config::Config;
-use crate::dispatch::Effects;
 use crate::dispatch::table::CommandTable;
+use crate::dispatch::{Effects, Said};
 use crate::keyspace::events::{Class, Event};
 use crate::keyspace::{DbId, Keyspace};
 use crate::observe::Stats;
@@ -41,6 +42,10 @@ pub struct State {
     pub keyspace: Keyspace,
     /// Clients.
     pub clients: Clients,
+    /// Keys that transactions watch.
+    pub watches: Watches,
+    /// Whose request is being served, while one is.
+    pub current_client: Option<ClientKey>,
     /// Commands and their counters.
     pub commands: CommandTable,
     /// Counters.
@@ -81,6 +86,7 @@ impl State {
         let mut rng = Rng::new(seed);
         let databases = config.databases as usize;
         let keyspace = Keyspace::new(databases, config.cluster_enabled, rng.next_u64());
+        let watches = Watches::new(rng.next_u64());
         let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize]));
         let run_id = run_id.collect();
         let started_ms = clock.unix_ms();
@@ -88,6 +94,8 @@ impl State {
             config,
             keyspace,
             clients: Clients::new(),
+            watches,
+            current_client: None,
             commands: CommandTable::new(crate::commands::GROUPS),
             stats: Stats::default(),
             clock,
@@ -122,7 +130,30 @@ impl State {
     }
 
     /// A key changed for those who watch or cache it; no event.
-    pub fn touched(&mut self, _db: DbId, _key: &[u8]) {}
+    #[inline]
+    pub fn touched(&mut self, db: DbId, key: &[u8]) {
+        if !self.watches.is_empty() {
+            self.watches
+                .touch(&mut self.clients, &self.keyspace, db, key);
+        }
+    }
+
+    /// A database is about to be emptied, or all of them: those who watch or cache its keys learn of it.
+    #[doc(alias = "signalFlushedDb")]
+    pub fn flushing(&mut self, which: Option<DbId>) {
+        let all = 0..self.config.databases;
+        for db in which.map_or(all, |db| db.0..db.0 + 1) {
+            self.watches
+                .touch_db(&mut self.clients, &self.keyspace, DbId(db), None);
+        }
+    }
+
+    /// Two databases are about to exchange their content.
+    pub fn swapping(&mut self, a: DbId, b: DbId) {
+        let (clients, keyspace) = (&mut self.clients, &self.keyspace);
+        self.watches.touch_db(clients, keyspace, a, Some(b));
+        self.watches.touch_db(clients, keyspace, b, Some(a));
+    }
 
     /// Publishes a keyspace event if its class is asked for.
     #[inline]
@@ -148,13 +179,20 @@ impl State {
         }
     }
 
-    /// A unit of execution (a command, a transaction, a script) is complete.
+    /// A unit of execution (a command, a transaction, a script) is complete: its effects go to
+    /// their readers.
     #[inline]
     pub fn after_unit(&mut self) {
         if !self.effects.is_empty() {
-            self.effects.take();
+            let unit = self.effects.take_unit();
+            self.feed_unit(&unit);
         }
     }
+
+    /// The one place where effects reach their readers. A unit of several is already wrapped in
+    /// MULTI and EXEC.
+    #[doc(alias = "propagateNow")]
+    fn feed_unit(&mut self, _unit: &[Said]) {}
 }
 
 impl State {
@@ -174,9 +212,21 @@ impl State {
         self.config.requirepass.as_ref().is_none_or(Vec::is_empty)
     }
 
+    /// Ends a client's transaction: its queue, its watches and its flags.
+    #[doc(alias = "discardTransaction")]
+    pub fn end_transaction(&mut self, key: ClientKey) {
+        self.watches.unwatch_all(&mut self.clients, key);
+        if let Some(client) = self.clients.get_mut(key) {
+            client.transaction = None;
+            let flags = ClientFlags::MULTI | ClientFlags::DIRTY_CAS | ClientFlags::DIRTY_EXEC;
+            client.flags.clear(flags);
+        }
+    }
+
     /// Undoes all a client left behind, and the client itself.
     pub fn forget_client(&mut self, key: ClientKey) {
         self.monitors.retain(|k| *k != key);
+        self.watches.unwatch_all(&mut self.clients, key);
         self.clients.remove(key);
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::clients::ClientKey;
+use crate::clients::transaction::Transaction;
 use crate::dispatch::table::CommandId;
 use crate::keyspace::{DbId, Ms};
 use crate::resp::request::{Parser, Request};
@@ -181,6 +182,8 @@ pub struct Client {
     pub request: Request,
     /// The last command it ran.
     pub last_command: Option<CommandId>,
+    /// What it queued since MULTI and what it watches.
+    pub transaction: Option<Box<Transaction>>,
     /// Name given by CLIENT SETNAME.
     pub name: Vec<u8>,
     /// Library name and version given by CLIENT SETINFO.
@@ -224,6 +227,7 @@ impl Client {
             parser: Parser::default(),
             request: Request::default(),
             last_command: None,
+            transaction: None,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
             user: "default".into(),

@@ -14,6 +14,7 @@
 
 mod client;
 mod list;
+pub mod transaction;
 
 pub use client::{Client, ClientFlags, ClientId, ClientKind};
 pub use list::{ClientKey, Clients};

@@ -1,6 +1,7 @@
 //! Data structures. They have never heard of Redis: no keys, commands or replies, only bytes, nodes and order.
 
 pub mod btree;
+pub mod byte_map;
 pub mod intset;
 pub mod legacy;
 pub mod listpack;

@@ -6,11 +6,17 @@
 pub mod config;
 mod connection;
 mod string;
+mod transaction;
 
 use crate::dispatch::command::Command;
 
 /// Every command, group by group.
-pub const GROUPS: &[&[&Command]] = &[string::COMMANDS, connection::COMMANDS, config::COMMANDS];
+pub const GROUPS: &[&[&Command]] = &[
+    config::COMMANDS,
+    connection::COMMANDS,
+    string::COMMANDS,
+    transaction::COMMANDS,
+];
 
 /// What a file of commands needs.
 mod prelude {

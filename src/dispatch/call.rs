@@ -76,6 +76,8 @@ pub fn call(
         observe::after_call(state, client, id, argv, elapsed, ok, origin);
     }
 
+    // What the command found dead died before the command's own effect.
+    state.reap_expired();
     let changed = state.dirty != dirty_before;
     if (changed || forced != Targets::NONE) && origin != CallOrigin::Replay {
         let targets = if changed {
@@ -91,8 +93,10 @@ pub fn call(
             Effect::AsReceived | Effect::Suppressed => {}
         }
     }
-    state.reap_expired();
     if state.effects.leave() {
+        if flags.has(Flag::ArbitraryKeys) {
+            state.effects.do_not_wrap();
+        }
         state.after_unit();
     }
     ok

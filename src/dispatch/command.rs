@@ -91,10 +91,14 @@ pub enum Flag {
     MayReplicate = 1 << 20,
     /// Internal to replication and the bus; hidden from users' docs.
     OnlyInternal = 1 << 21,
-    /// Never kept back by CLIENT PAUSE or queued by MULTI: it ends or inspects the transaction.
+    /// Runs at once inside MULTI instead of being queued: it ends or inspects the transaction.
     InsideMulti = 1 << 22,
     /// The reply's order depends on a hash seed (a tip, too).
     Protected = 1 << 23,
+    /// Runs the commands queued by MULTI, whose flags then matter.
+    QueueRunner = 1 << 24,
+    /// Touches keys nobody named, so the expiries it finds are no part of a transaction.
+    ArbitraryKeys = 1 << 25,
 }
 
 /// The flags that `COMMAND INFO` names, in the order Redis lists them.

@@ -9,7 +9,7 @@
 use super::args::Argv;
 use super::call::{CallOrigin, call};
 use super::command::Flag;
-use super::table::{CommandId, Missing};
+use super::table::{CommandId, Flags, Missing};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::resp::{Error, Reply};
 use crate::state::State;
@@ -29,36 +29,60 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     if argv.is_empty() {
         return Outcome::Done;
     }
-    let id = match identify(state, argv) {
-        Ok(id) => id,
-        Err(error) => {
-            reject(state, client, None, reply, &error);
-            return Outcome::Done;
-        }
-    };
-    match admit(state, client, id) {
-        Ok(()) => {
-            state.clients[client].last_command = Some(id);
-            call(state, client, id, argv, reply, CallOrigin::Client);
-        }
-        Err(error) => reject(state, client, Some(id), reply, &error),
+    state.current_client = Some(client);
+    match identify(state, argv) {
+        Ok(id) => match admit(state, client, id) {
+            Ok(()) => run_or_queue(state, client, id, argv, reply),
+            Err(error) => reject(state, client, Some(id), reply, &error),
+        },
+        Err((id, error)) => reject(state, client, id, reply, &error),
     }
+    state.current_client = None;
     Outcome::Done
 }
 
-/// The command a request names, with its arity checked; otherwise the error in Redis's words.
+fn run_or_queue(
+    state: &mut State,
+    client: ClientKey,
+    id: CommandId,
+    argv: Argv<'_>,
+    reply: &mut Reply,
+) {
+    let flags = state.commands[id].flags;
+    let who = &mut state.clients[client];
+    who.last_command = Some(id);
+    if who.flags.has(ClientFlags::MULTI) && !flags.has(Flag::InsideMulti) {
+        // A transaction that will fail anyway only looks as if it were filled.
+        if !who
+            .flags
+            .any(ClientFlags::DIRTY_CAS | ClientFlags::DIRTY_EXEC)
+        {
+            let transaction = who.transaction.get_or_insert_default();
+            transaction.push(id, flags, argv);
+        }
+        reply.simple("QUEUED");
+        return;
+    }
+    call(state, client, id, argv, reply, CallOrigin::Client);
+}
+
+/// The command a request names, with its arity checked; otherwise the error in Redis's words, and
+/// the command where one was found.
 #[inline]
-pub(super) fn identify(state: &State, argv: Argv<'_>) -> Result<CommandId, Error> {
+pub(super) fn identify(
+    state: &State,
+    argv: Argv<'_>,
+) -> Result<CommandId, (Option<CommandId>, Error)> {
     match state.commands.lookup(argv) {
         Ok(id) => {
             let entry = &state.commands[id];
             if entry.accepts(argv.len()) && (entry.subcommands.is_empty() || argv.len() >= 2) {
                 Ok(id)
             } else {
-                Err(Error::WrongArity(entry.name.to_string()))
+                Err((Some(id), Error::WrongArity(entry.name.to_string())))
             }
         }
-        Err(missing) => Err(unknown(state, argv, missing)),
+        Err(missing) => Err((None, unknown(state, argv, missing))),
     }
 }
 
@@ -91,7 +115,7 @@ fn unknown(state: &State, argv: Argv<'_>, missing: Missing) -> Error {
 }
 
 fn admit(state: &mut State, client: ClientKey, id: CommandId) -> Result<(), Error> {
-    let flags = state.commands[id].flags;
+    let flags = effective_flags(state, client, id);
     let who = &state.clients[client];
     let standing = who.flags;
 
@@ -99,10 +123,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId) -> Result<(), Erro
         return Err(Error::NoAuth);
     }
     if standing.has(ClientFlags::MULTI) && flags.has(Flag::NoMulti) {
-        let name = state.commands[id].name.to_string();
-        return Err(Error::once(format!(
-            "Command '{name}' not allowed inside a transaction"
-        )));
+        return Err(Error::once("Command not allowed inside a transaction"));
     }
     if standing.has(ClientFlags::PUBSUB) && who.protocol == crate::resp::Protocol::Resp2 {
         let allowed = flags.has(Flag::PubSub) && !flags.has(Flag::MayReplicate)
@@ -118,7 +139,18 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId) -> Result<(), Erro
     Ok(())
 }
 
-/// Answers with an error instead of running; inside MULTI the transaction is spoiled.
+/// The flags a command is judged by: EXEC's depend on what is queued.
+fn effective_flags(state: &State, client: ClientKey, id: CommandId) -> Flags {
+    let flags = state.commands[id].flags;
+    match &state.clients[client].transaction {
+        Some(transaction) if flags.has(Flag::QueueRunner) => transaction.effective_flags(flags),
+        _ => flags,
+    }
+}
+
+/// Answers with an error instead of running. Inside MULTI the transaction is spoiled; an EXEC that
+/// is refused ends it.
+#[doc(alias = "rejectCommand")]
 fn reject(
     state: &mut State,
     client: ClientKey,
@@ -126,12 +158,22 @@ fn reject(
     reply: &mut Reply,
     error: &Error,
 ) {
-    if let Some(id) = id {
-        state.commands[id].stats.rejected += 1;
-    }
     let who = &mut state.clients[client];
     if who.flags.has(ClientFlags::MULTI) {
         who.flags.set(ClientFlags::DIRTY_EXEC);
+    }
+    if let Some(id) = id {
+        let entry = &mut state.commands[id];
+        entry.stats.rejected += 1;
+        if entry.flags.has(Flag::QueueRunner) {
+            state.end_transaction(client);
+            let reason = error.to_string();
+            let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
+            let text = format!("EXECABORT Transaction discarded because of: {reason}");
+            let error = Error::coded(text);
+            state.stats.count_error(&error);
+            return reply.error(&error);
+        }
     }
     state.stats.count_error(error);
     reply.error(error);

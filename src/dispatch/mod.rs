@@ -16,4 +16,4 @@ pub mod table;
 pub use call::{CallOrigin, call};
 pub use context::{Ctx, Effect};
 pub use gate::{Outcome, process};
-pub use propagate::{Effects, Targets};
+pub use propagate::{Effects, Said, Targets};

@@ -55,8 +55,8 @@ impl Targets {
 /// One effect.
 #[derive(Debug)]
 pub struct Said {
-    /// The database it happened in.
-    pub db: DbId,
+    /// The database it happened in; none for MULTI and EXEC, which need no SELECT before them.
+    pub db: Option<DbId>,
     /// The command that repeats it.
     pub argv: OwnedArgv,
     /// Whom to tell.
@@ -69,6 +69,8 @@ pub struct Effects {
     /// Who reads the stream; nobody is the common case of a server without AOF and replicas.
     pub listening: Targets,
     pending: Vec<Said>,
+    /// The unit is not wrapped even if it has several effects.
+    loose: bool,
     /// How deep calls are nested: EXEC and scripts call commands.
     depth: u32,
 }
@@ -97,16 +99,35 @@ impl Effects {
         let targets = targets.and(self.listening);
         if targets != Targets::NONE {
             self.pending.push(Said {
-                db,
+                db: Some(db),
                 argv: argv.to_owned(),
                 targets,
             });
         }
     }
 
-    /// Takes the unit's effects.
-    pub fn take(&mut self) -> Vec<Said> {
-        std::mem::take(&mut self.pending)
+    /// The command being run touches keys nobody named (SCAN, RANDOMKEY): what it finds expired is
+    /// said as single deletions, not as a transaction.
+    pub fn do_not_wrap(&mut self) {
+        self.loose = true;
+    }
+
+    /// Takes the unit's effects; several are put between MULTI and EXEC, so that they are replayed
+    /// together or not at all.
+    #[doc(alias = "propagatePendingCommands")]
+    pub fn take_unit(&mut self) -> Vec<Said> {
+        let mut unit = std::mem::take(&mut self.pending);
+        let loose = std::mem::take(&mut self.loose);
+        if unit.len() > 1 && !loose {
+            let bound = |word: &str| Said {
+                db: None,
+                argv: OwnedArgv::from_words([word]),
+                targets: Targets::ALL.and(self.listening),
+            };
+            unit.insert(0, bound("MULTI"));
+            unit.push(bound("EXEC"));
+        }
+        unit
     }
 
     /// Whether the unit has effects.

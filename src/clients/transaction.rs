@@ -1,0 +1,306 @@
+//! Transactions: what a client queued since MULTI, and which keys it watches.
+//!
+//! ```text
+//!   Client.transaction   queue [SET a 1][INCR b]      watched [(db 0, "k"), (db 3, "x")]
+//!                                                          |
+//!   Watches              db 0: "k" -> [client, client …]   |  one lookup per change of any key,
+//!                        db 3: "x" -> [client]           <-+  none while nobody watches
+//! ```
+//!
+//! WATCH is optimistic locking without versions: whoever changes a key flags all that watch it
+//! (`DIRTY_CAS`), and a flagged client's EXEC does nothing. A flagged client has its watches
+//! dropped at once, since nothing could unflag it but the end of its transaction.
+//!
+//! Invariant: a client is listed under a key exactly if the key is in the client's own list.
+//!
+//! A key that was already past its deadline when WATCH saw it counts as absent: its deletion by
+//! expiry is no change, anything else is.
+//!
+//! Mirrors: multi.c.
+
+use super::{ClientFlags, ClientKey, Clients};
+use crate::collections::byte_map::{ByteMap, Seed};
+use crate::dispatch::args::{Argv, OwnedArgv};
+use crate::dispatch::command::Flag;
+use crate::dispatch::table::{CommandId, Flags};
+use crate::keyspace::{DbId, Keyspace};
+
+/// A command waiting for EXEC.
+#[derive(Debug)]
+pub struct Queued {
+    /// Which command.
+    pub id: CommandId,
+    /// Its words.
+    pub argv: OwnedArgv,
+}
+
+/// A client's part in transactions. Present while it queues or watches.
+#[derive(Debug)]
+pub struct Transaction {
+    queue: Vec<Queued>,
+    memory: usize,
+    /// Flags that at least one queued command has.
+    some: u32,
+    /// Flags that all queued commands have.
+    all: u32,
+    watched: Vec<(DbId, Box<[u8]>)>,
+}
+
+impl Default for Transaction {
+    fn default() -> Self {
+        Transaction {
+            queue: Vec::new(),
+            memory: 0,
+            some: 0,
+            all: u32::MAX,
+            watched: Vec::new(),
+        }
+    }
+}
+
+impl Transaction {
+    /// Queues a command.
+    pub fn push(&mut self, id: CommandId, flags: Flags, argv: Argv<'_>) {
+        let argv = argv.to_owned();
+        self.memory += argv.memory();
+        self.some |= flags.0;
+        self.all &= flags.0;
+        self.queue.push(Queued { id, argv });
+    }
+
+    /// How many commands are queued.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes of the queue (`multi-mem`).
+    pub fn memory(&self) -> usize {
+        self.memory + self.queue.capacity() * size_of::<Queued>()
+    }
+
+    /// How many keys are watched.
+    pub fn watched(&self) -> usize {
+        self.watched.len()
+    }
+
+    /// Takes the queue to execute it.
+    pub fn take_queue(&mut self) -> Vec<Queued> {
+        self.memory = 0;
+        std::mem::take(&mut self.queue)
+    }
+
+    /// The flags EXEC is judged by: it may change data if a queued command may, it is allowed
+    /// while loading only if all of them are.
+    pub fn effective_flags(&self, exec: Flags) -> Flags {
+        const ANY: u32 = Flag::Write as u32
+            | Flag::ReadOnly as u32
+            | Flag::DenyOom as u32
+            | Flag::MayReplicate as u32
+            | Flag::NoAsyncLoading as u32;
+        const ALL: u32 = Flag::Loading as u32 | Flag::Stale as u32;
+        Flags((exec.0 | self.some & ANY) & (self.all | !ALL))
+    }
+}
+
+#[derive(Debug)]
+struct Watcher {
+    client: ClientKey,
+    /// The key was past its deadline when the watch began.
+    expired: bool,
+}
+
+/// All watched keys of a server.
+#[derive(Debug)]
+pub struct Watches {
+    dbs: Vec<ByteMap<Vec<Watcher>>>,
+    seed: Seed,
+    keys: usize,
+    clients: usize,
+}
+
+impl Watches {
+    /// Nothing watched.
+    pub fn new(seed: u64) -> Self {
+        Watches {
+            dbs: Vec::new(),
+            seed: Seed(seed),
+            keys: 0,
+            clients: 0,
+        }
+    }
+
+    /// Whether nobody watches anything.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.clients == 0
+    }
+
+    /// Clients that watch something (`watching_clients`).
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Keys watched, each once per database (`total_watched_keys`).
+    pub fn keys(&self) -> usize {
+        self.keys
+    }
+
+    /// Lets a client watch a key; watching it twice is watching it once. O(keys it watches).
+    #[doc(alias = "watchForKey")]
+    pub fn watch(
+        &mut self,
+        clients: &mut Clients,
+        keyspace: &Keyspace,
+        client: ClientKey,
+        db: DbId,
+        key: &[u8],
+    ) {
+        let who = clients[client].transaction.get_or_insert_default();
+        if who.watched.iter().any(|(d, k)| *d == db && **k == *key) {
+            return;
+        }
+        self.clients += usize::from(who.watched.is_empty());
+        who.watched.push((db, key.into()));
+        let index = db.0 as usize;
+        if self.dbs.len() <= index {
+            let seed = self.seed;
+            self.dbs
+                .resize_with(index + 1, || ByteMap::with_hasher(seed));
+        }
+        let watchers = self.dbs[index].entry(key.into()).or_default();
+        self.keys += usize::from(watchers.is_empty());
+        let expired = Presence::of(keyspace, db, key) == Presence::Expired;
+        watchers.push(Watcher { client, expired });
+    }
+
+    /// Ends all of a client's watches; its flags stay. O(keys it watches).
+    #[doc(alias = "unwatchAllKeys")]
+    pub fn unwatch_all(&mut self, clients: &mut Clients, client: ClientKey) {
+        let Some(who) = clients.get_mut(client) else {
+            return;
+        };
+        let Some(transaction) = &mut who.transaction else {
+            return;
+        };
+        let watched = std::mem::take(&mut transaction.watched);
+        if transaction.is_empty() && !who.flags.has(ClientFlags::MULTI) {
+            who.transaction = None;
+        }
+        self.clients -= usize::from(!watched.is_empty());
+        for (db, key) in watched {
+            self.remove(db, &key, client);
+        }
+    }
+
+    fn remove(&mut self, db: DbId, key: &[u8], client: ClientKey) {
+        let Some(keys) = self.dbs.get_mut(db.0 as usize) else {
+            return;
+        };
+        if let Some(watchers) = keys.get_mut(key) {
+            watchers.retain(|w| w.client != client);
+            if watchers.is_empty() {
+                keys.remove(key);
+                self.keys -= 1;
+            }
+        }
+    }
+
+    /// Whether a key that a client watches died of time since (EXEC asks).
+    #[doc(alias = "isWatchedKeyExpired")]
+    pub fn expired_since(&self, clients: &Clients, keyspace: &Keyspace, client: ClientKey) -> bool {
+        let Some(transaction) = &clients[client].transaction else {
+            return false;
+        };
+        transaction.watched.iter().any(|(db, key)| {
+            let watchers = self.dbs.get(db.0 as usize).and_then(|keys| keys.get(key));
+            let was = watchers
+                .and_then(|w| w.iter().find(|w| w.client == client))
+                .is_some_and(|w| w.expired);
+            !was && Presence::of(keyspace, *db, key) == Presence::Expired
+        })
+    }
+
+    /// A key changed: the transactions that watch it will fail. O(watchers) when there are any.
+    #[doc(alias = "touchWatchedKey")]
+    pub fn touch(&mut self, clients: &mut Clients, keyspace: &Keyspace, db: DbId, key: &[u8]) {
+        let Some(watchers) = self
+            .dbs
+            .get_mut(db.0 as usize)
+            .and_then(|keys| keys.get_mut(key))
+        else {
+            return;
+        };
+        let mut failed = Vec::new();
+        for watcher in watchers {
+            if watcher.expired && Presence::of(keyspace, db, key) == Presence::Absent {
+                // What was dead is now gone: nothing changed.
+                watcher.expired = false;
+            } else {
+                failed.push(watcher.client);
+            }
+        }
+        for client in failed {
+            clients[client].flags.set(ClientFlags::DIRTY_CAS);
+            self.unwatch_all(clients, client);
+        }
+    }
+
+    /// A whole database is about to be emptied, or replaced by another's content.
+    /// O(keys watched in it).
+    #[doc(alias = "touchAllWatchedKeysInDb")]
+    pub fn touch_db(
+        &mut self,
+        clients: &mut Clients,
+        keyspace: &Keyspace,
+        db: DbId,
+        replaced_with: Option<DbId>,
+    ) {
+        let Some(keys) = self.dbs.get_mut(db.0 as usize) else {
+            return;
+        };
+        for (key, watchers) in keys {
+            let before = Presence::of(keyspace, db, key);
+            let after = match replaced_with {
+                Some(other) => Presence::of(keyspace, other, key),
+                None => Presence::Absent,
+            };
+            if before == Presence::Absent && after == Presence::Absent {
+                continue;
+            }
+            for watcher in watchers {
+                match (watcher.expired, after) {
+                    (true, Presence::Absent) => watcher.expired = false,
+                    (true, Presence::Expired) => {}
+                    (false, Presence::Expired) if before == Presence::Absent => {
+                        watcher.expired = true;
+                    }
+                    _ => clients[watcher.client].flags.set(ClientFlags::DIRTY_CAS),
+                }
+            }
+        }
+    }
+}
+
+/// What is under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Absent,
+    /// There, but past its deadline.
+    Expired,
+    There,
+}
+
+impl Presence {
+    fn of(keyspace: &Keyspace, db: DbId, key: &[u8]) -> Presence {
+        match keyspace[db].peek_raw(key) {
+            None => Presence::Absent,
+            Some(entry) if entry.is_expired(keyspace.env().now_ms()) => Presence::Expired,
+            Some(_) => Presence::There,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+//!
+//! The gate queues what a client sends between MULTI and EXEC (`dispatch/gate.rs`); the queue and
+//! the watches are in `clients/transaction.rs`. EXEC runs the queue through the same `call` as
+//! everything else, one unit of execution around all of it, so that its effects are propagated
+//! between MULTI and EXEC.
+//!
+//! Mirrors: the commands of multi.c.
+
+use super::prelude::*;
+use crate::clients::ClientFlags;
+use crate::dispatch::{CallOrigin, call};
+
+pub const COMMANDS: &[&Command] = &[&DISCARD, &EXEC, &MULTI, &UNWATCH, &WATCH];
+
+const MULTI: Command = Command {
+    name: "multi",
+    arity: Arity::Exactly(1),
+    flags: &[NoScript, Loading, Stale, Fast, AllowBusy, InsideMulti],
+    acl: &[Category::Transaction],
+    docs: Docs {
+        group: Group::Transactions,
+        since: "1.2.0",
+        complexity: "O(1)",
+        summary: "Begins a transaction: what follows is queued until EXEC.",
+        ..Docs::BASE
+    },
+    run: multi,
+    ..Command::BASE
+};
+
+#[doc(alias = "multiCommand")]
+fn multi(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    let client = ctx.client();
+    if client.flags.has(ClientFlags::MULTI) {
+        return Err(Error::once("MULTI calls can not be nested"));
+    }
+    client.flags.set(ClientFlags::MULTI);
+    ctx.reply.ok();
+    Ok(())
+}
+
+const EXEC: Command = Command {
+    name: "exec",
+    arity: Arity::Exactly(1),
+    flags: &[
+        NoScript,
+        Loading,
+        Stale,
+        SkipSlowlog,
+        InsideMulti,
+        QueueRunner,
+    ],
+    acl: &[Category::Transaction],
+    docs: Docs {
+        group: Group::Transactions,
+        since: "1.2.0",
+        complexity: "That of the queued commands",
+        summary: "Runs the queued commands, unless a watched key changed.",
+        ..Docs::BASE
+    },
+    run: exec,
+    ..Command::BASE
+};
+
+#[doc(alias = "execCommand")]
+fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    let (client, state) = (ctx.client, &mut *ctx.state);
+    if !state.clients[client].flags.has(ClientFlags::MULTI) {
+        return Err(Error::once("EXEC without MULTI"));
+    }
+    let expired = state
+        .watches
+        .expired_since(&state.clients, &state.keyspace, client);
+    let flags = state.clients[client].flags;
+    if flags.has(ClientFlags::DIRTY_EXEC) {
+        state.end_transaction(client);
+        return Err(Error::ExecAbort);
+    }
+    if expired || flags.has(ClientFlags::DIRTY_CAS) {
+        state.end_transaction(client);
+        ctx.reply.null_array();
+        return Ok(());
+    }
+
+    // Nobody needs to be told any more that a watched key changes.
+    state.watches.unwatch_all(&mut state.clients, client);
+    let who = &mut state.clients[client];
+    let queue = who
+        .transaction
+        .as_mut()
+        .map(|t| t.take_queue())
+        .unwrap_or_default();
+    let could_block = !who.flags.has(ClientFlags::IN_EXEC);
+    who.flags.set(ClientFlags::IN_EXEC);
+    ctx.reply.array(queue.len());
+    for queued in &queue {
+        let argv = queued.argv.as_argv();
+        call(
+            ctx.state,
+            client,
+            queued.id,
+            argv,
+            ctx.reply,
+            CallOrigin::Exec,
+        );
+        let protocol = ctx.state.clients[client].protocol;
+        if protocol != ctx.reply.protocol() {
+            ctx.reply.set_protocol(protocol);
+        }
+    }
+    if could_block {
+        ctx.client().flags.clear(ClientFlags::IN_EXEC);
+    }
+    ctx.state.end_transaction(client);
+    // The effects are those of the queued commands; the stream wraps them by itself.
+    ctx.suppress();
+    Ok(())
+}
+
+const DISCARD: Command = Command {
+    name: "discard",
+    arity: Arity::Exactly(1),
+    flags: &[NoScript, Loading, Stale, Fast, AllowBusy, InsideMulti],
+    acl: &[Category::Transaction],
+    docs: Docs {
+        group: Group::Transactions,
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of queued commands",
+        summary: "Ends a transaction without running it.",
+        ..Docs::BASE
+    },
+    run: discard,
+    ..Command::BASE
+};
+
+#[doc(alias = "discardCommand")]
+fn discard(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    if !ctx.client().flags.has(ClientFlags::MULTI) {
+        return Err(Error::once("DISCARD without MULTI"));
+    }
+    ctx.state.end_transaction(ctx.client);
+    ctx.reply.ok();
+    Ok(())
+}
+
+const WATCH: Command = Command {
+    name: "watch",
+    arity: Arity::AtLeast(2),
+    flags: &[NoScript, Loading, Stale, Fast, AllowBusy, InsideMulti],
+    acl: &[Category::Transaction],
+    keys: &[KeySpec::at(1, &[Ro]).to(-1, 1)],
+    args: &[arg::key("key").multiple()],
+    docs: Docs {
+        group: Group::Transactions,
+        since: "2.2.0",
+        complexity: "O(1) for each key",
+        summary: "Lets the next transaction fail if one of the keys changes before it runs.",
+        ..Docs::BASE
+    },
+    run: watch,
+    ..Command::BASE
+};
+
+#[doc(alias = "watchCommand")]
+fn watch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let (client, db) = (ctx.client, ctx.db);
+    let flags = ctx.client().flags;
+    if flags.has(ClientFlags::MULTI) {
+        return Err(Error::once("WATCH inside MULTI is not allowed"));
+    }
+    // A transaction that has failed already needs no further watches.
+    if !flags.has(ClientFlags::DIRTY_CAS) {
+        let state = &mut *ctx.state;
+        for key in args {
+            state
+                .watches
+                .watch(&mut state.clients, &state.keyspace, client, db, key);
+        }
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+const UNWATCH: Command = Command {
+    name: "unwatch",
+    arity: Arity::Exactly(1),
+    flags: &[NoScript, Loading, Stale, Fast, AllowBusy],
+    acl: &[Category::Transaction],
+    docs: Docs {
+        group: Group::Transactions,
+        since: "2.2.0",
+        complexity: "O(1) for each watched key",
+        summary: "Forgets all watched keys.",
+        ..Docs::BASE
+    },
+    run: unwatch,
+    ..Command::BASE
+};
+
+#[doc(alias = "unwatchCommand")]
+fn unwatch(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    let state = &mut *ctx.state;
+    state.watches.unwatch_all(&mut state.clients, ctx.client);
+    ctx.client().flags.clear(ClientFlags::DIRTY_CAS);
+    ctx.reply.ok();
+    Ok(())
+}
