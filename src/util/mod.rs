@@ -6,6 +6,7 @@ pub mod args;
 pub mod crc16;
 pub mod crc64;
 pub mod glob;
+mod grisu;
 pub mod histogram;
 pub mod long_double;
 pub mod lzf;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   bytes ──parse_i64──▶ i64 ──IntBuf──▶ bytes     the same bytes: "007", "+1", "-0", " 1" are no integers
-//!   bytes ──parse_f64──▶ f64 ──FloatBuf─▶ bytes    the shortest digits that read back as the same f64
+//!   bytes ──parse_f64──▶ f64 ──FloatBuf─▶ bytes    few digits that read back as the same f64
 //! ```
 //!
 //! Invariant: what [`parse_i64`] accepts, [`IntBuf`] writes back byte for byte. This is why a string value
@@ -11,11 +11,10 @@
 //!
 //! Mirrors: util.c (`string2ll`, `string2ull`, `ll2string`, `string2d`, `d2string`, `fixedpoint_d2string`,
 //! `memtoull`). The 80-bit `long double` of INCRBYFLOAT is in [`super::long_double`].
-//! Differs: the digits of a float come from the standard library (Grisu with a Dragon fallback: always
-//! the shortest), where Redis 7.2 uses Grisu2, which in about one case of a thousand has a digit too many;
-//! the layout is that of Redis 7.2. (Redis 7.0 printed `%.17g`: 0.1 as 0.10000000000000001.)
+//! Printed as Redis 7.2 and later print, digit for digit (see [`super::grisu`]). Redis 7.0 printed `%.17g`: 0.1
+//! as 0.10000000000000001.
 
-use std::fmt::Write as _;
+use super::grisu;
 
 /// Longest text [`parse_i64`] looks at, and longest [`IntBuf`] writes: `-9223372036854775808`.
 pub const MAX_INT_LEN: usize = 20;
@@ -371,7 +370,7 @@ impl FloatBuf {
         }
     }
 
-    /// The shortest text that reads back as `value`: whole numbers without a dot, exponents as `1e+20`,
+    /// A short text that reads back as `value`: whole numbers without a dot, exponents as `1e+20`,
     /// `inf`, `-inf`, `nan`, `-0`.
     #[doc(alias = "d2string")]
     pub fn format(&mut self, value: f64) -> &[u8] {
@@ -396,30 +395,14 @@ impl FloatBuf {
 
     /// A finite number that is not printed as an `i64`: the layout of `fpconv_dtoa`.
     fn format_fraction(&mut self, value: f64) {
-        let mut scientific = Scratch::default();
-        write!(scientific, "{:e}", value.abs())
-            .expect("an f64 has at most 17 digits and 3 of exponent");
-        let text = scientific.as_bytes();
-        let marker = text
-            .iter()
-            .position(|&byte| byte == b'e')
-            .expect("{:e} writes an e");
-        let mut digits = [0; 17];
-        let mut count = 0;
-        for &byte in text[..marker].iter().filter(|&&byte| byte != b'.') {
-            digits[count] = byte;
-            count += 1;
-        }
-        let digits = &digits[..count];
-        let exponent =
-            saturating_exponent(&text[marker + 1..]).expect("{:e} writes an exponent") as i32;
-
+        let shortest = grisu::shortest(value);
+        let (digits, power) = (shortest.as_bytes(), shortest.power);
         if value < 0.0 {
             self.push(b"-");
         }
         // The value is `digits * 10^power`, and its first digit stands for 10^exponent.
-        let count = count as i32;
-        let power = exponent - (count - 1);
+        let count = digits.len() as i32;
+        let exponent = power + count - 1;
         if power >= 0 && exponent < count + 7 {
             self.push(digits);
             self.zeros(power);
@@ -483,29 +466,6 @@ pub fn format_fixed(value: f64, digits: u32) -> String {
     let (whole, rest) = (scaled.unsigned_abs() / unit, scaled.unsigned_abs() % unit);
     let sign = if scaled < 0 { "-" } else { "" };
     format!("{sign}{whole}.{rest:0width$}", width = digits as usize)
-}
-
-/// Room for `{:e}` of an `f64`, so that printing does not allocate.
-#[derive(Default)]
-struct Scratch {
-    bytes: [u8; MAX_FLOAT_LEN],
-    len: usize,
-}
-
-impl Scratch {
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-impl std::fmt::Write for Scratch {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let room = self.bytes.get_mut(self.len..self.len + text.len());
-        room.ok_or(std::fmt::Error)?
-            .copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
-    }
 }
 
 /// An amount of memory in bytes: digits and a unit, `k m g` by thousands, `kb mb gb` by 1024, `b` or
