@@ -13,7 +13,7 @@
 //!   └────┴────┴────┘
 //! ```
 //!
-//! Invariant: a [`Cell`] of step n has 2n bits; step is 1 to 26.
+//! Invariant: a `Cell` of step n has 2n bits; step is 1 to 26.
 //!
 //! Mirrors: geohash.c, geohash_helper.c and the pure parts of geo.c: the same cells in the same order and
 //! the same arithmetic, so that distances agree to the last digit.

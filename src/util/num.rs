@@ -11,7 +11,7 @@
 //!
 //! Mirrors: util.c (`string2ll`, `string2ull`, `ll2string`, `string2d`, `d2string`, `fixedpoint_d2string`,
 //! `memtoull`). The 80-bit `long double` of INCRBYFLOAT is in [`super::long_double`].
-//! Printed as Redis 7.2 and later print, digit for digit (see [`super::grisu`]). Redis 7.0 printed `%.17g`: 0.1
+//! Printed as Redis 7.2 and later print, digit for digit (see `grisu.rs`). Redis 7.0 printed `%.17g`: 0.1
 //! as 0.10000000000000001.
 
 use super::grisu;
