@@ -68,8 +68,9 @@ fn one<'a>(args: &[&'a [u8]]) -> Result<&'a [u8], Reason> {
     }
 }
 
-/// The argument as text.
+/// The argument as text, which ends at a NUL as it does in C.
 fn text(arg: &[u8]) -> Result<&str, Reason> {
+    let arg = arg.split(|b| *b == 0).next().unwrap_or_default();
     std::str::from_utf8(arg).map_err(|_| Reason::from("argument must be valid UTF-8"))
 }
 
@@ -186,6 +187,25 @@ impl<T: Number> Kind<T> for Bytes {
     }
 }
 
+/// A number of bytes that is raised to a least one instead of refused.
+#[derive(Debug)]
+pub struct BytesAtLeast(pub u64);
+
+impl Kind<u64> for BytesAtLeast {
+    fn parse(&self, args: &[&[u8]], old: &u64) -> Result<u64, Reason> {
+        let bytes = Bytes(1, i64::MAX as u64).parse(args, old)?;
+        Ok(self.0.max(bytes))
+    }
+
+    fn show(&self, value: &u64) -> Vec<u8> {
+        value.to_string().into_bytes()
+    }
+
+    fn lines(&self, name: &str, value: &u64, default: &u64) -> Vec<Line> {
+        Bytes(1, i64::MAX as u64).lines(name, value, default)
+    }
+}
+
 /// Permission bits, written in octal.
 #[derive(Debug)]
 pub struct Octal(pub u32);
@@ -228,7 +248,8 @@ impl Kind<ClientMemory> for BytesOrPercent {
         }
         let percent = arg.strip_suffix(b"%").and_then(num::parse_i64);
         match percent {
-            Some(share @ 0..=100) => Ok(ClientMemory::Percent(share as u8)),
+            Some(0) => Ok(ClientMemory::Bytes(0)),
+            Some(share @ 1..=100) => Ok(ClientMemory::Percent(share as u8)),
             Some(101..) => Err("percentage argument must be less or equal to 100".into()),
             _ => Err("argument must be a memory or percent value".into()),
         }
@@ -236,7 +257,6 @@ impl Kind<ClientMemory> for BytesOrPercent {
 
     fn show(&self, value: &ClientMemory) -> Vec<u8> {
         match value {
-            // A share of nothing is no limit, which is written as the number it is.
             ClientMemory::Bytes(bytes) => bytes.to_string().into_bytes(),
             ClientMemory::Percent(share) => format!("{share}%").into_bytes(),
         }

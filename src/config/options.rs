@@ -328,7 +328,7 @@ options! {
     /// Save packets towards replicas at the price of delay.
     repl_disable_tcp_nodelay("repl-disable-tcp-nodelay"): bool = false, YesNo;
     /// Bytes of the stream kept for replicas that return.
-    repl_backlog_size("repl-backlog-size"): u64 = MB, Bytes(1, LONG as u64);
+    repl_backlog_size("repl-backlog-size"): u64 = MB, BytesAtLeast(16 << 10);
     /// Seconds without replicas after which it is freed; 0 never.
     repl_backlog_ttl("repl-backlog-ttl"): u64 = 3600, Int(0, LONG);
     /// Replicas in good state a write needs; 0 needs none.

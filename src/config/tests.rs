@@ -123,7 +123,7 @@ fn another_value_survives_a_rewrite() {
         cluster-announce-hostname node.example
         list-max-listpack-size 7
         slowlog-log-slower-than -1
-        repl-backlog-size 1025";
+        repl-backlog-size 20481";
     let config = parse(text);
     let rewritten = config.rewrite(b"", &Rewrite::default());
     let again = parse(&String::from_utf8(rewritten.clone()).unwrap());
@@ -718,7 +718,9 @@ fn odd_values_are_shown_in_one_way() {
         ("cluster-slot-stats-enabled", "mem cpu net", "yes"),
         ("bind", "", ""),
         ("save", "", ""),
-        ("repl-backlog-size", "1k", "1000"),
+        ("repl-backlog-size", "1k", "16384"),
+        ("maxmemory-clients", "0%", "0"),
+        ("masteruser", "a\0b", "a"),
         (
             "client-output-buffer-limit",
             "normal 1mb 2mb 60 replica 3mb 4mb 70",
