@@ -11,6 +11,7 @@
 //! | [`dispatch`] | what a command is, and how one runs |
 //! | [`state`] | everything a server is, but its sockets |
 //! | [`clients`], [`observe`], [`background`] | who is connected; what an operator sees; helper threads |
+//! | [`pubsub`] | channels, patterns, shard channels |
 //! | [`resp`] | the wire |
 //! | [`keyspace`] | databases: find, add, replace, delete, expire |
 //! | [`types`] | what a key can hold |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod dispatch;
 pub mod keyspace;
 pub mod observe;
+pub mod pubsub;
 pub mod resp;
 pub mod server;
 pub mod state;

@@ -14,6 +14,7 @@ use crate::dispatch::{Effects, Said};
 use crate::keyspace::events::{Class, Event};
 use crate::keyspace::{DbId, Keyspace};
 use crate::observe::Stats;
+use crate::pubsub::{Kind, PubSub};
 use crate::sys::clock::Clock;
 use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
@@ -44,6 +45,8 @@ pub struct State {
     pub clients: Clients,
     /// Keys that transactions watch.
     pub watches: Watches,
+    /// Channels and who listens to them.
+    pub pubsub: PubSub,
     /// Whose request is being served, while one is.
     pub current_client: Option<ClientKey>,
     /// Commands and their counters.
@@ -87,6 +90,7 @@ impl State {
         let databases = config.databases as usize;
         let keyspace = Keyspace::new(databases, config.cluster_enabled, rng.next_u64());
         let watches = Watches::new(rng.next_u64());
+        let pubsub = PubSub::new(rng.next_u64());
         let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize]));
         let run_id = run_id.collect();
         let started_ms = clock.unix_ms();
@@ -95,6 +99,7 @@ impl State {
             keyspace,
             clients: Clients::new(),
             watches,
+            pubsub,
             current_client: None,
             commands: CommandTable::new(crate::commands::GROUPS),
             stats: Stats::default(),
@@ -166,7 +171,26 @@ impl State {
         }
     }
 
-    fn publish_event(&mut self, _event: Event, _db: DbId, _key: &[u8]) {}
+    #[cold]
+    fn publish_event(&mut self, event: Event, db: DbId, key: &[u8]) {
+        if self.pubsub.is_empty() {
+            return;
+        }
+        let wanted = self.config.notify_keyspace_events.bits();
+        let (pubsub, clients) = (&mut self.pubsub, &mut self.clients);
+        let mut channel = Vec::with_capacity(32 + key.len());
+        if wanted & Class::Keyspace as u32 != 0 {
+            channel.extend_from_slice(format!("__keyspace@{}__:", db.0).as_bytes());
+            channel.extend_from_slice(key);
+            pubsub.publish(clients, Kind::Channel, &channel, event.name.as_bytes());
+        }
+        if wanted & Class::Keyevent as u32 != 0 {
+            channel.clear();
+            channel.extend_from_slice(format!("__keyevent@{}__:", db.0).as_bytes());
+            channel.extend_from_slice(event.name.as_bytes());
+            pubsub.publish(clients, Kind::Channel, &channel, key);
+        }
+    }
 
     /// Deletes the keys that lookups found past their deadline, and says so.
     #[inline]
@@ -226,6 +250,7 @@ impl State {
     /// Undoes all a client left behind, and the client itself.
     pub fn forget_client(&mut self, key: ClientKey) {
         self.monitors.retain(|k| *k != key);
+        self.pubsub.forget(&mut self.clients, key);
         self.watches.unwatch_all(&mut self.clients, key);
         self.clients.remove(key);
     }

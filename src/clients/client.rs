@@ -6,6 +6,7 @@ use crate::clients::ClientKey;
 use crate::clients::transaction::Transaction;
 use crate::dispatch::table::CommandId;
 use crate::keyspace::{DbId, Ms};
+use crate::pubsub::Subscriptions;
 use crate::resp::request::{Parser, Request};
 use crate::resp::{Output, Protocol};
 
@@ -184,6 +185,8 @@ pub struct Client {
     pub last_command: Option<CommandId>,
     /// What it queued since MULTI and what it watches.
     pub transaction: Option<Box<Transaction>>,
+    /// What it is subscribed to.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// Name given by CLIENT SETNAME.
     pub name: Vec<u8>,
     /// Library name and version given by CLIENT SETINFO.
@@ -228,6 +231,7 @@ impl Client {
             request: Request::default(),
             last_command: None,
             transaction: None,
+            subscriptions: None,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
             user: "default".into(),

@@ -5,11 +5,12 @@ use std::ops::{Index, IndexMut};
 use slab::Slab;
 
 use super::client::{Client, ClientFlags, ClientId};
+use crate::collections::shared::BigStr;
 use crate::keyspace::Ms;
 use crate::resp::{Protocol, Reply};
 
 /// Where a client is in the slab. Slots are reused; the id tells whether it is still the same one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientKey {
     /// The slab's slot: the poll's token.
     pub slot: u32,
@@ -136,6 +137,27 @@ impl Clients {
             client.out = out;
         }
         self.wants_write(key);
+    }
+
+    /// As [`Clients::send`], for bytes that are already RESP, with a shared string between them and
+    /// a line break where one is given.
+    #[inline]
+    pub fn deliver(&mut self, key: ClientKey, bytes: &[u8], string: Option<&BigStr>) {
+        let Some(client) = self.get_mut(key) else {
+            return;
+        };
+        if client.flags.has(ClientFlags::CLOSE_ASAP) {
+            return;
+        }
+        client.out.push(bytes);
+        if let Some(string) = string {
+            client.out.push_shared(string.clone());
+            client.out.push(b"\r\n");
+        }
+        if !client.flags.has(ClientFlags::PENDING_WRITE) {
+            client.flags.set(ClientFlags::PENDING_WRITE);
+            self.pending_write.push(key);
+        }
     }
 
     /// Notes that the client has something to send.

@@ -3,6 +3,7 @@
 //! Mirrors: the connection commands of networking.c and server.c.
 
 use super::prelude::*;
+use crate::clients::ClientFlags;
 use crate::keyspace::DbId;
 
 pub const COMMANDS: &[&Command] = &[&ECHO, &PING, &SELECT];
@@ -33,7 +34,7 @@ fn echo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 const PING: Command = Command {
     name: "ping",
     arity: Arity::AtLeast(1),
-    flags: &[Fast],
+    flags: &[Fast, WhileSubscribed],
     acl: &[Category::Connection],
     args: &[arg::string("message").optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
@@ -53,6 +54,14 @@ fn ping(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let message = args.next();
     if !args.is_empty() {
         return Err(Error::WrongArity(ctx.name()));
+    }
+    let subscribed = ctx.client().flags.has(ClientFlags::PUBSUB);
+    if subscribed && !ctx.reply.resp3() {
+        // Between messages the answer must look like one.
+        ctx.reply.array(2);
+        ctx.reply.bulk(b"pong");
+        ctx.reply.bulk(message.unwrap_or_default());
+        return Ok(());
     }
     match message {
         None => ctx.reply.simple("PONG"),

@@ -5,6 +5,7 @@
 
 pub mod config;
 mod connection;
+mod pubsub;
 mod string;
 mod transaction;
 
@@ -14,6 +15,7 @@ use crate::dispatch::command::Command;
 pub const GROUPS: &[&[&Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
+    pubsub::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
 ];

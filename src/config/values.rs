@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use crate::keyspace::events::Class;
 pub use crate::sys::log::{Facility as SyslogFacility, Format as LogFormat, Level as LogLevel};
 
 /// An option that takes one word out of a fixed list.
@@ -345,27 +346,27 @@ pub struct Primary {
 pub struct NotifyFlags(u32);
 
 impl NotifyFlags {
-    pub const KEYSPACE: Self = Self(1 << 0);
-    pub const KEYEVENT: Self = Self(1 << 1);
-    pub const GENERIC: Self = Self(1 << 2);
-    pub const STRING: Self = Self(1 << 3);
-    pub const LIST: Self = Self(1 << 4);
-    pub const SET: Self = Self(1 << 5);
-    pub const HASH: Self = Self(1 << 6);
-    pub const ZSET: Self = Self(1 << 7);
-    pub const EXPIRED: Self = Self(1 << 8);
-    pub const EVICTED: Self = Self(1 << 9);
-    pub const STREAM: Self = Self(1 << 10);
-    pub const KEY_MISS: Self = Self(1 << 11);
-    pub const MODULE: Self = Self(1 << 13);
-    pub const NEW: Self = Self(1 << 14);
-    pub const OVERWRITTEN: Self = Self(1 << 15);
-    pub const TYPE_CHANGED: Self = Self(1 << 16);
-    pub const SUBKEYSPACE: Self = Self(1 << 19);
-    pub const SUBKEYEVENT: Self = Self(1 << 20);
-    pub const SUBKEYSPACE_ITEM: Self = Self(1 << 21);
-    pub const SUBKEYSPACE_EVENT: Self = Self(1 << 22);
-    pub const ARRAY: Self = Self(1 << 23);
+    pub const KEYSPACE: Self = Self(Class::Keyspace as u32);
+    pub const KEYEVENT: Self = Self(Class::Keyevent as u32);
+    pub const GENERIC: Self = Self(Class::Generic as u32);
+    pub const STRING: Self = Self(Class::String as u32);
+    pub const LIST: Self = Self(Class::List as u32);
+    pub const SET: Self = Self(Class::Set as u32);
+    pub const HASH: Self = Self(Class::Hash as u32);
+    pub const ZSET: Self = Self(Class::Zset as u32);
+    pub const EXPIRED: Self = Self(Class::Expired as u32);
+    pub const EVICTED: Self = Self(Class::Evicted as u32);
+    pub const STREAM: Self = Self(Class::Stream as u32);
+    pub const KEY_MISS: Self = Self(Class::KeyMiss as u32);
+    pub const MODULE: Self = Self(Class::Module as u32);
+    pub const NEW: Self = Self(Class::New as u32);
+    pub const OVERWRITTEN: Self = Self(Class::Overwritten as u32);
+    pub const TYPE_CHANGED: Self = Self(Class::TypeChanged as u32);
+    pub const SUBKEYSPACE: Self = Self(Class::Subkeyspace as u32);
+    pub const SUBKEYEVENT: Self = Self(Class::Subkeyevent as u32);
+    pub const SUBKEYSPACE_ITEM: Self = Self(Class::SubkeyspaceItem as u32);
+    pub const SUBKEYSPACE_EVENT: Self = Self(Class::SubkeyspaceEvent as u32);
+    pub const ARRAY: Self = Self(Class::Array as u32);
 
     /// What the letter `A` stands for.
     pub const ALL: Self = Self(

@@ -99,6 +99,8 @@ pub enum Flag {
     QueueRunner = 1 << 24,
     /// Touches keys nobody named, so the expiries it finds are no part of a transaction.
     ArbitraryKeys = 1 << 25,
+    /// Allowed for a subscribed client that speaks RESP2.
+    WhileSubscribed = 1 << 26,
 }
 
 /// The flags that `COMMAND INFO` names, in the order Redis lists them.

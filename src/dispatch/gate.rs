@@ -126,8 +126,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId) -> Result<(), Erro
         return Err(Error::once("Command not allowed inside a transaction"));
     }
     if standing.has(ClientFlags::PUBSUB) && who.protocol == crate::resp::Protocol::Resp2 {
-        let allowed = flags.has(Flag::PubSub) && !flags.has(Flag::MayReplicate)
-            || matches!(&*state.commands[id].name, "ping" | "quit" | "reset");
+        let allowed = flags.has(Flag::WhileSubscribed);
         if !allowed {
             let name = state.commands[id].name.to_string();
             return Err(Error::once(format!(

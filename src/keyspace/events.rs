@@ -25,6 +25,10 @@ pub enum Class {
     New = 1 << 14,
     Overwritten = 1 << 15,
     TypeChanged = 1 << 16,
+    Subkeyspace = 1 << 19,
+    Subkeyevent = 1 << 20,
+    SubkeyspaceItem = 1 << 21,
+    SubkeyspaceEvent = 1 << 22,
     Array = 1 << 23,
 }
 
