@@ -29,6 +29,9 @@ pub const LFU_INIT: u8 = 5;
 #[derive(Debug)]
 pub struct Env {
     now_ms: Cell<Ms>,
+    /// The same in seconds and in minutes, as access clocks count them.
+    seconds: Cell<u32>,
+    minutes: Cell<u32>,
     lfu: Cell<bool>,
     lfu_log_factor: Cell<u32>,
     lfu_decay_minutes: Cell<u32>,
@@ -48,6 +51,8 @@ impl Env {
     pub(super) fn new(seed: u64) -> Env {
         Env {
             now_ms: Cell::new(0),
+            seconds: Cell::new(0),
+            minutes: Cell::new(0),
             lfu: Cell::new(false),
             lfu_log_factor: Cell::new(10),
             lfu_decay_minutes: Cell::new(1),
@@ -70,6 +75,8 @@ impl Env {
     /// To be called once per turn of the loop; frozen while a script or a transaction runs.
     pub fn set_now(&self, now: Ms) {
         self.now_ms.set(now);
+        self.seconds.set((now / 1000) as u32 & CLOCK_MASK);
+        self.minutes.set((now / 60_000) as u32 & 0xFFFF);
     }
 
     /// Whether the access clock counts frequency (an LFU policy) instead of telling the last time.
@@ -151,11 +158,11 @@ impl Env {
     }
 
     fn minutes(&self) -> u32 {
-        (self.now_ms.get() / 60_000) as u32 & 0xFFFF
+        self.minutes.get()
     }
 
     fn seconds(&self) -> u32 {
-        (self.now_ms.get() / 1000) as u32 & CLOCK_MASK
+        self.seconds.get()
     }
 
     /// The clock of a key that is new.

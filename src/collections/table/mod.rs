@@ -79,6 +79,7 @@ pub struct Table<V: Payload> {
     seed: u64,
     /// Segments by depth; as long as the deepest one needs.
     depths: Vec<u32>,
+    walks: Walks,
     /// Bytes in blocks and segments.
     node_bytes: usize,
     /// Bytes copied because a clone shared them.
@@ -126,6 +127,15 @@ impl PrefetchStage {
     ];
 }
 
+/// The times of the active expiry, which the segments' bounds are read by; see [`segment::Due`].
+#[derive(Clone, Copy)]
+struct Walks {
+    last_step: i64,
+    began: i64,
+    /// When the last walk that came to its end had begun: every segment has been looked at since.
+    last_began: i64,
+}
+
 /// The way to a segment.
 #[derive(Clone, Copy)]
 struct Path {
@@ -149,6 +159,11 @@ impl<V: Payload> Table<V> {
             len: 0,
             volatile: 0,
             deadlines: 0,
+            walks: Walks {
+                last_step: 0,
+                began: 0,
+                last_began: 0,
+            },
             seed,
             depths: Vec::new(),
             node_bytes: 0,
@@ -194,6 +209,26 @@ impl<V: Payload> Table<V> {
     /// Bytes of nodes and entries copied so far because a clone shared them.
     pub fn copied_bytes(&self) -> u64 {
         self.copied
+    }
+
+    // ------------------------------------------------------------------------------------------ by key alone
+
+    /// [`Table::get`] for a caller who has no hash at hand, as the next three.
+    pub fn find(&self, key: &[u8]) -> Option<Entry<'_, V>> {
+        self.get(self.hash(key), key)
+    }
+
+    pub fn find_mut(&mut self, key: &[u8]) -> Option<EntryMut<'_, V>> {
+        self.get_mut(self.hash(key), key)
+    }
+
+    /// Inserts or overwrites a key that needs no access clock; a deadline it has goes.
+    pub fn insert(&mut self, key: &[u8], value: NewValue<'_, V>) -> Inserted<V> {
+        self.set(self.hash(key), key, value, Deadline::Set(None), |_| 0)
+    }
+
+    pub fn delete(&mut self, key: &[u8]) -> Option<Removed<V>> {
+        self.remove(self.hash(key), key)
     }
 
     // ------------------------------------------------------------------------------------------ reading
@@ -408,15 +443,16 @@ impl<V: Payload> Table<V> {
         path.segment
             .insert(raw.word(segment::with_volatile(tag, deadline.is_some())));
         self.len += 1;
-        self.account(path.block, None, deadline);
+        self.account(path, None, deadline);
     }
 
-    /// Books a change of deadline in the block and in the totals; the segment books its own from its words.
+    /// Books a change of deadline in the block and in the totals; the segment has counted its words already.
     #[inline]
-    fn account(&mut self, block: Block, old: Option<i64>, new: Option<i64>) {
+    fn account(&mut self, path: &Path, old: Option<i64>, new: Option<i64>) {
         if old == new {
             return;
         }
+        let block = path.block;
         if let Some(ms) = old {
             self.volatile -= 1;
             self.deadlines -= i128::from(ms);
@@ -426,7 +462,10 @@ impl<V: Payload> Table<V> {
             self.volatile += 1;
             self.deadlines += i128::from(ms);
             block.add_volatile(1);
-            block.set_earliest(block.earliest().min(ms));
+            path.segment.add_due(ms, self.walks.last_step);
+            // Within the horizon, so that no segment goes unseen for longer.
+            let bound = ms.min(self.walks.last_step + segment::Due::HORIZON_MS);
+            block.set_earliest(block.earliest().min(bound));
         }
     }
 
@@ -469,7 +508,7 @@ impl<V: Payload> Table<V> {
             let word = path.segment.get(slot);
             let tag = segment::with_volatile(word.tag(), new.is_some());
             path.segment.replace(slot, word.with_tag(tag));
-            self.account(path.block, old, new);
+            self.account(path, old, new);
         }
     }
 
@@ -483,7 +522,7 @@ impl<V: Payload> Table<V> {
             slot,
             new.word(segment::with_volatile(word.tag(), new_deadline.is_some())),
         );
-        self.account(path.block, old_deadline, new_deadline);
+        self.account(path, old_deadline, new_deadline);
         old
     }
 
@@ -493,7 +532,7 @@ impl<V: Payload> Table<V> {
         // SAFETY: the word of an entry that was in this table; its count is now ours to give away.
         let removed = unsafe { Removed::new(Raw::of(word)) };
         self.len -= 1;
-        self.account(path.block, removed.deadline(), None);
+        self.account(path, removed.deadline(), None);
         removed
     }
 
@@ -672,6 +711,7 @@ impl<V: Payload> Clone for Table<V> {
             len: self.len,
             volatile: self.volatile,
             deadlines: self.deadlines,
+            walks: self.walks,
             seed: self.seed,
             depths: self.depths.clone(),
             node_bytes: self.node_bytes,
@@ -801,7 +841,8 @@ impl<'a, V: Payload> EntryMut<'a, V> {
         let word = self.path.segment.get(self.slot);
         let tag = segment::with_volatile(word.tag(), deadline.is_some());
         self.path.segment.replace(self.slot, new.word(tag));
-        self.table.account(self.path.block, old, deadline);
+        let path = self.path;
+        self.table.account(&path, old, deadline);
         true
     }
 

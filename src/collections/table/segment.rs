@@ -57,7 +57,40 @@ struct Head {
     count: Count,
     len: u8,
     volatile: u8,
-    spare: [u8; 2],
+    due: u16,
+}
+
+/// A lower bound of the deadlines in a segment, in sixteen bits: units of 256 ms, modulo 2^16, so that it tells time
+/// only around a known moment. It lets the active expiry pass a segment by after one look at its head.
+///
+/// Bookings are kept within [`Due::HORIZON_MS`] after the last walk, and a walk looks again at whatever is due, so
+/// what is booked is never older than the walk before last: while that is less than two hours ago ([`Due::TRUST_MS`]),
+/// 2.3 hours either way are enough to tell. Otherwise the walk looks at everything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due(u16);
+
+impl Due {
+    const UNIT_BITS: u32 = 8;
+    pub(super) const HORIZON_MS: i64 = 90 * 60_000;
+    pub(super) const TRUST_MS: i64 = 120 * 60_000;
+
+    fn of(ms: i64) -> Due {
+        Due((ms >> Due::UNIT_BITS) as u16)
+    }
+
+    /// The moment meant, if it is within 2.3 hours of `now`; never later than what was booked.
+    pub(super) fn at(self, now: i64) -> i64 {
+        let ahead = self.0.wrapping_sub(Due::of(now).0) as i16;
+        ((now >> Due::UNIT_BITS) + i64::from(ahead)) << Due::UNIT_BITS
+    }
+
+    fn earlier(self, other: Due) -> Due {
+        if (self.0.wrapping_sub(other.0) as i16) < 0 {
+            self
+        } else {
+            other
+        }
+    }
 }
 
 /// Entries a segment of so many lines takes before it grows or splits: 84 % of its slots, all of a single line.
@@ -124,7 +157,7 @@ impl Segment {
                 count: Count::one(),
                 len: 0,
                 volatile: 0,
-                spare: [0; 2],
+                due: 0,
             })
         };
         Segment { at, lines, depth }
@@ -166,6 +199,28 @@ impl Segment {
     pub(super) fn volatile(self) -> usize {
         // SAFETY: as above.
         usize::from(unsafe { (*self.at.cast::<Head>().as_ptr()).volatile })
+    }
+
+    pub(super) fn due(self) -> Due {
+        // SAFETY: as above.
+        Due(unsafe { (*self.at.cast::<Head>().as_ptr()).due })
+    }
+
+    /// Books that no deadline is earlier than `ms`. The last walk was at `walked`.
+    pub(super) fn set_due(self, ms: i64, walked: i64) {
+        self.write_due(Due::of(ms.clamp(walked - 1, walked + Due::HORIZON_MS)));
+    }
+
+    /// Books one more deadline, already counted. What is booked of a segment without deadlines is meaningless.
+    pub(super) fn add_due(self, ms: i64, walked: i64) {
+        if self.volatile() <= 1 || ms < self.due().at(walked) {
+            self.set_due(ms, walked);
+        }
+    }
+
+    fn write_due(self, due: Due) {
+        // SAFETY: callers own the segment alone.
+        unsafe { (*self.at.cast::<Head>().as_ptr()).due = due.0 };
     }
 
     fn add(self, len: i32, volatile: i32) {
@@ -218,16 +273,59 @@ impl Segment {
     pub(super) fn prefetch_matches(self, hash: u64) {
         let tag = tag_of(hash, self.depth);
         let line = home(tag, self.lines);
-        for slot in (line * LINE).max(1)..(line + 1) * LINE {
-            let word = self.get(slot);
-            if word.tag() & !VOLATILE == tag {
-                word.prefetch();
-            }
+        let (mut hits, _) = self.probe(line, tag);
+        while hits != 0 {
+            self.get(line * LINE + hits.trailing_zeros() as usize)
+                .prefetch();
+            hits &= hits - 1;
         }
+    }
+
+    pub(super) fn prefetch_head(self) {
+        prefetch(self.at.as_ptr());
     }
 
     pub(super) fn prefetch_entries(self) {
         self.words().for_each(Word::prefetch);
+    }
+
+    /// Looks at all words of a line at once: those with this tag (volatile or not), and the holes, a bit for each.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[inline]
+    fn probe(self, line: usize, tag: u16) -> (u32, u32) {
+        use std::arch::x86_64::*;
+        // SAFETY: SSE2 is part of x86-64. A line is 64 bytes, aligned to 64. Of line 0 the first word is the head, whose
+        // count other threads may be changing: it is not read.
+        unsafe {
+            let at = self.at.as_ptr().cast::<__m128i>().add(line * 4);
+            let first = match line {
+                0 => _mm_slli_si128::<8>(_mm_loadl_epi64(at.byte_add(8))),
+                _ => _mm_load_si128(at),
+            };
+            let mask = _mm_set1_epi64x(i64::from(!VOLATILE));
+            let tags = |v| _mm_and_si128(_mm_srli_epi64::<48>(v), mask);
+            // Packing signed 32-bit lanes twice leaves the eight tags, which are below 2^15, side by side.
+            let [b, c, d] = [1, 2, 3].map(|i| tags(_mm_load_si128(at.add(i))));
+            let low = _mm_packs_epi32(tags(first), b);
+            let all = _mm_packs_epi32(low, _mm_packs_epi32(c, d));
+            let hits = _mm_cmpeq_epi16(all, _mm_set1_epi16(tag as i16));
+            let holes = _mm_cmpeq_epi16(all, _mm_setzero_si128());
+            let both = _mm_movemask_epi8(_mm_packs_epi16(hits, holes)) as u32;
+            (both & 0xFF, (both >> 8) & !u32::from(line == 0))
+        }
+    }
+
+    /// Looks at all words of a line: those with this tag (volatile or not), and the holes, a bit for each.
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    #[inline]
+    fn probe(self, line: usize, tag: u16) -> (u32, u32) {
+        let (mut hits, mut holes) = (0, 0);
+        for i in usize::from(line == 0)..LINE {
+            let word = self.get(line * LINE + i);
+            hits |= u32::from(word.tag() & !VOLATILE == tag) << i;
+            holes |= u32::from(word.is_empty()) << i;
+        }
+        (hits, holes)
     }
 
     /// The slot of `key`.
@@ -236,18 +334,16 @@ impl Segment {
         let tag = tag_of(hash, self.depth);
         let mut line = home(tag, self.lines);
         for _ in 0..self.lines {
-            let mut hole = false;
-            for slot in (line * LINE).max(1)..(line + 1) * LINE {
-                let word = self.get(slot);
-                if word.tag() & !VOLATILE == tag {
-                    // SAFETY: an occupied word of a live segment points to a live entry.
-                    if unsafe { Raw::of(word) }.key::<V>() == key {
-                        return Some(slot);
-                    }
+            let (mut hits, holes) = self.probe(line, tag);
+            while hits != 0 {
+                let slot = line * LINE + hits.trailing_zeros() as usize;
+                // SAFETY: an occupied word of a live segment points to a live entry.
+                if unsafe { Raw::of(self.get(slot)) }.key::<V>() == key {
+                    return Some(slot);
                 }
-                hole |= word.is_empty();
+                hits &= hits - 1;
             }
-            if hole {
+            if holes != 0 {
                 return None;
             }
             line = if line + 1 == self.lines { 0 } else { line + 1 };
@@ -260,14 +356,14 @@ impl Segment {
         debug_assert!(self.len() < self.slots() - 1);
         let mut line = home(word.tag(), self.lines);
         loop {
-            for slot in (line * LINE).max(1)..(line + 1) * LINE {
-                if self.get(slot).is_empty() {
-                    self.set(slot, word);
-                    self.add(1, i32::from(is_volatile(word)));
-                    return slot;
-                }
+            let (_, holes) = self.probe(line, 0);
+            if holes != 0 {
+                let slot = line * LINE + holes.trailing_zeros() as usize;
+                self.set(slot, word);
+                self.add(1, i32::from(is_volatile(word)));
+                return slot;
             }
-            line = (line + 1) % self.lines;
+            line = if line + 1 == self.lines { 0 } else { line + 1 };
         }
     }
 
@@ -316,7 +412,7 @@ impl Segment {
     }
 
     fn has_hole(self, line: usize) -> bool {
-        ((line * LINE).max(1)..(line + 1) * LINE).any(|i| self.get(i).is_empty())
+        self.probe(line, 0).1 != 0
     }
 
     /// The same entries in a new segment; each entry gains an owner. The old segment is untouched.
@@ -332,12 +428,14 @@ impl Segment {
             }
         }
         new.add(self.len() as i32, self.volatile() as i32);
+        new.write_due(self.due());
         new
     }
 
     /// Moves all entries out, giving up the caller's count of the segment; each word returned owns a count.
     fn drain<V: Payload>(self) -> Vec<Word> {
-        let words: Vec<Word> = self.words().collect();
+        let mut words = Vec::with_capacity(self.len());
+        words.extend(self.words());
         if self.count().is_one() {
             // SAFETY: sole owner, and the entries' counts have moved to `words`.
             unsafe { self.free_shell() };
@@ -355,6 +453,7 @@ impl Segment {
     /// The same entries in a segment of another size. Consumes the caller's count.
     pub(super) fn resized<V: Payload>(self, lines: usize) -> Segment {
         let new = Segment::new(lines, self.depth);
+        new.write_due(self.due());
         for word in self.drain::<V>() {
             new.insert(word);
         }
@@ -369,7 +468,8 @@ impl Segment {
         if new_nibble {
             self.prefetch_entries();
         }
-        let mut halves = [Vec::new(), Vec::new()];
+        let (due, len) = (self.due(), self.len());
+        let mut halves = [Vec::with_capacity(len), Vec::with_capacity(len)];
         for mut word in self.drain::<V>() {
             let half = usize::from(word.tag() >> bit & 1);
             if new_nibble {
@@ -385,6 +485,7 @@ impl Segment {
                 lines_for(words.len() + 1)
             };
             let new = Segment::new(lines, depth);
+            new.write_due(due);
             words.into_iter().for_each(|w| _ = new.insert(w));
             new
         });
@@ -398,6 +499,11 @@ impl Segment {
         let new = Segment::new(lines_for(self.len() + high.len() + 1), depth);
         // The nibble of a depth that is a multiple of four lacks the bit that told the buddies apart.
         let new_nibble = self.depth.is_multiple_of(4);
+        new.write_due(match (self.volatile(), high.volatile()) {
+            (0, _) => high.due(),
+            (_, 0) => self.due(),
+            _ => self.due().earlier(high.due()),
+        });
         for segment in [self, high] {
             for word in segment.drain::<V>() {
                 new.insert(if new_nibble {

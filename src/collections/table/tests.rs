@@ -471,6 +471,86 @@ fn expiry_takes_what_is_due_and_nothing_else() {
     );
 }
 
+/// Half a day in steps of half a minute, with pauses, jumps of the clock and snapshots: after each walk nothing due is
+/// left, and all walks together read each entry a few times only.
+#[test]
+fn expiry_walks_read_little_and_miss_nothing() {
+    let n = if cfg!(miri) { 60 } else { 2_000 };
+    let hours = 3_600_000;
+    let start = 1_700_000_000_000;
+    let mut rng = Rng::new(5);
+    let mut table: Table<NoObject> = Table::new(6);
+    let (mut now, mut cursor, mut examined, mut added, mut walks) = (start, 0, 0, 0, 0);
+    let mut kept = Vec::new();
+    let mut add = |table: &mut Table<NoObject>, rng: &mut Rng, now: i64| {
+        let key = format!("key:{added}");
+        added += 1;
+        let ms = now
+            + rng.below(if added % 2 == 0 {
+                12 * hours
+            } else {
+                hours / 2
+            }) as i64;
+        let hash = table.hash(key.as_bytes());
+        table.set(
+            hash,
+            key.as_bytes(),
+            NewValue::Int(0),
+            Deadline::Set(Some(ms)),
+            |_| 0,
+        );
+        added
+    };
+    (0..n).for_each(|_| _ = add(&mut table, &mut rng, now));
+    let mut total = n;
+    while now < start + 14 * hours as i64 {
+        now += 30_000;
+        match rng.below(200) {
+            0 => now += 3 * hours as i64,
+            1 => now -= 60_000,
+            2 => {
+                let live = table.clone();
+                kept.push((now, std::mem::replace(&mut table, live)));
+            }
+            _ => {}
+        }
+        // Every third snapshot lives for hours.
+        kept.retain(|(from, _)| {
+            now - from
+                < if from / 30_000 % 3 == 0 {
+                    4 * hours as i64
+                } else {
+                    100_000
+                }
+        });
+        for _ in 0..rng.below(n / 500 + 2) {
+            total = add(&mut table, &mut rng, now);
+        }
+        loop {
+            let step = table.expire_step(&mut cursor, now, &mut |r| {
+                assert!(r.deadline().is_some_and(|ms| ms <= now));
+            });
+            examined += step.examined;
+            if step.wrapped {
+                break;
+            }
+        }
+        walks += 1;
+        let late = table
+            .iter()
+            .filter(|e| e.deadline().is_some_and(|ms| ms <= now))
+            .count();
+        assert_eq!(late, 0, "after {walks} walks, {} s", (now - start) / 1000);
+        if cfg!(miri) && walks > 20 {
+            break;
+        }
+    }
+    assert!(
+        cfg!(miri) || examined < total * 60,
+        "{examined} looks at {total} entries in {walks} walks"
+    );
+}
+
 #[test]
 fn entries_fit_their_classes_and_integers_their_bytes() {
     let mut table: Table<NoObject> = Table::new(0);

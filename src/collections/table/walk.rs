@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::entry::{Entry, Raw, Removed};
-use super::segment::{FULL_LINES, Segment, is_volatile, limit};
+use super::segment::{Due, FULL_LINES, Segment, is_volatile, limit};
 use super::word::Word;
 use super::{Path, Payload, Table};
 
@@ -189,7 +189,8 @@ impl<V: Payload> Table<V> {
 
     /// Looks at one block for entries whose deadline is `now` or earlier, takes them out and hands them to `f`.
     ///
-    /// `cursor` is where the walk goes on; begin with 0. A block whose earliest deadline lies ahead costs one look.
+    /// `cursor` is where the walk goes on; begin with 0. A block whose earliest deadline lies ahead costs one look, in
+    /// other blocks so does a segment; entries are read only in segments where something is (nearly) due.
     pub fn expire_step(
         &mut self,
         cursor: &mut u64,
@@ -197,66 +198,98 @@ impl<V: Payload> Table<V> {
         f: &mut dyn FnMut(Removed<V>),
     ) -> ExpireStep {
         let mut step = ExpireStep::default();
-        let Some(path) = self.path(*cursor) else {
-            *cursor = 0;
-            return ExpireStep {
-                wrapped: true,
-                ..step
-            };
-        };
-        let start = *cursor;
-        let end = after_block(start, &path);
+        if *cursor == 0 {
+            self.walks.began = now;
+        }
+        self.walks.last_step = now;
         let mut gone: Vec<(u64, Removed<V>)> = Vec::new();
-        let block = path.block;
-        if block.volatile() > 0 && block.earliest() <= now {
-            let checked = self.is_checked();
-            let first = if block.depth == 0 {
-                0
-            } else {
-                start >> (64 - block.depth) << (64 - block.depth)
-            };
-            let mut earliest = i64::MAX;
-            let mut hash = Some(first);
-            while let Some(at) = hash.filter(|&h| end.is_none_or(|end| h < end)) {
-                let Some(Path { segment, .. }) = self.path(at) else {
-                    break;
-                };
-                if segment.volatile() > 0 {
-                    segment
-                        .words()
-                        .filter(|&w| is_volatile(w))
-                        .for_each(Word::prefetch);
-                    let mut dead = Vec::new();
-                    for word in segment.words().filter(|&w| is_volatile(w)) {
-                        step.examined += 1;
-                        // SAFETY: a word of this table.
-                        let entry = unsafe { self.entry(word) };
-                        match entry.deadline() {
-                            Some(ms) if ms <= now => dead.push(self.hash(entry.key())),
-                            Some(ms) => earliest = earliest.min(ms),
-                            None => {}
-                        }
-                    }
-                    dead.sort_unstable();
-                    dead.dedup();
-                    for dead in dead {
-                        self.unlink_expired(dead, now, checked, &mut gone);
-                    }
-                }
-                hash = after(at, segment);
-            }
-            if let Some(path) = self.own_path(first, checked) {
-                path.block.set_earliest(earliest);
-            }
-            step.expired = gone.len();
-            for (hash, removed) in gone {
-                f(removed);
-                self.tidy(hash, checked);
+        let mut end = None;
+        let checked = self.is_checked();
+        if let Some(path) = self.path(*cursor) {
+            end = after_block(*cursor, &path);
+            if path.block.volatile() > 0 && path.block.earliest() <= now {
+                step.examined = self.expire_block(&path, *cursor, end, now, checked, &mut gone);
+                step.expired = gone.len();
             }
         }
         step.wrapped = end.is_none();
         *cursor = end.unwrap_or(0);
+        if step.wrapped {
+            self.walks.last_began = self.walks.began;
+        }
+        for (hash, removed) in gone {
+            f(removed);
+            self.tidy(hash, checked);
+        }
         step
+    }
+
+    fn expire_block(
+        &mut self,
+        path: &Path,
+        cursor: u64,
+        end: Option<u64>,
+        now: i64,
+        checked: bool,
+        gone: &mut Vec<(u64, Removed<V>)>,
+    ) -> usize {
+        let trusted = (0..Due::TRUST_MS).contains(&(now - self.walks.last_began));
+        let depth = path.block.depth;
+        let first = if depth == 0 {
+            0
+        } else {
+            cursor >> (64 - depth) << (64 - depth)
+        };
+        let (mut examined, mut earliest) = (0, now + Due::HORIZON_MS);
+        path.block.segments().for_each(|(_, s)| s.prefetch_head());
+        let mut next = Some(first);
+        while let Some(at) = next.filter(|&h| end.is_none_or(|end| h < end)) {
+            let Some(Path { segment, .. }) = self.path(at) else {
+                break;
+            };
+            next = after(at, segment);
+            if segment.volatile() == 0 {
+                continue;
+            }
+            let due = segment.due().at(now);
+            if trusted && due > now {
+                earliest = earliest.min(due);
+                continue;
+            }
+            let volatile = || segment.words().filter(|&w| is_volatile(w));
+            volatile().for_each(Word::prefetch);
+            let (mut dead, mut ahead) = (Vec::new(), now + Due::HORIZON_MS);
+            for word in volatile() {
+                examined += 1;
+                // SAFETY: a word of this table.
+                let entry = unsafe { self.entry(word) };
+                match entry.deadline() {
+                    Some(ms) if ms <= now => dead.push(self.hash(entry.key())),
+                    Some(ms) => ahead = ahead.min(ms),
+                    None => {}
+                }
+            }
+            dead.sort_unstable();
+            dead.dedup();
+            for hash in dead {
+                self.unlink_expired(hash, now, checked, gone);
+            }
+            // A bound is not worth a copy of a shared node, before it gets too old to be read.
+            let old = due < now - Due::TRUST_MS / 2;
+            if let Some(Path { segment, .. }) = self.path(at)
+                && (!checked || segment.count().is_one() || old)
+                && let Some(Path { segment, .. }) = self.own_path(at, checked)
+            {
+                segment.set_due(ahead, now);
+            }
+            earliest = earliest.min(ahead);
+        }
+        if let Some(Path { block, .. }) = self.path(first)
+            && (!checked || block.count().is_one())
+        {
+            block.set_earliest(earliest);
+        }
+        examined
     }
 
     /// Takes out all expired entries of one hash.
@@ -287,7 +320,7 @@ impl<V: Payload> Table<V> {
         }
     }
 
-    /// No deadline is earlier than this. O(blocks).
+    /// No deadline is earlier than this, which may lie up to an hour and a half before the first. O(blocks).
     pub fn earliest_deadline(&self) -> Option<i64> {
         self.blocks()
             .filter(|b| b.volatile() > 0)
