@@ -7,12 +7,12 @@
 
 use crate::background::Mailbox;
 use crate::clients::transaction::Watches;
-use crate::clients::{ClientFlags, ClientKey, Clients};
+use crate::clients::{ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
 use crate::config::Config;
 use crate::dispatch::table::CommandTable;
 use crate::dispatch::{Effects, Said};
 use crate::keyspace::events::{Class, Event};
-use crate::keyspace::{DbId, Keyspace};
+use crate::keyspace::{DbId, Keyspace, Ms};
 use crate::observe::Stats;
 use crate::pubsub::{Kind, PubSub};
 use crate::sys::clock::Clock;
@@ -61,6 +61,8 @@ pub struct State {
     pub effects: Effects,
     /// Changes since the last save; grows with every effective write.
     pub dirty: u64,
+    /// Which clients are held back.
+    pub pauses: Pauses,
     /// Clients that see every command.
     pub monitors: Vec<ClientKey>,
     /// What the loop should do before it sleeps.
@@ -107,6 +109,7 @@ impl State {
             rng,
             effects: Effects::default(),
             dirty: 0,
+            pauses: Pauses::default(),
             monitors: Vec::new(),
             requests: Vec::new(),
             host: None,
@@ -222,6 +225,9 @@ impl State {
 impl State {
     /// What must be done between the commands of one turn of the loop and its sleep, in Redis's order.
     pub fn before_sleep(&mut self) {
+        if self.pauses.mode() != PauseMode::None {
+            self.update_pauses();
+        }
         self.reap_expired();
     }
 
@@ -252,8 +258,78 @@ impl State {
         self.monitors.retain(|k| *k != key);
         self.pubsub.forget(&mut self.clients, key);
         self.watches.unwatch_all(&mut self.clients, key);
+        self.pauses.forget(key);
         self.clients.remove(key);
     }
 
     fn delete_expired(&mut self, _db: DbId, _key: &[u8]) {}
+}
+
+impl State {
+    /// What the server is: `standalone`, `cluster` or `sentinel`.
+    pub fn mode(&self) -> &'static str {
+        if self.config.cluster_enabled {
+            "cluster"
+        } else if self.config.sentinel {
+            "sentinel"
+        } else {
+            "standalone"
+        }
+    }
+
+    /// Holds clients back until a moment, or lets them go ([`PauseMode::None`]).
+    #[doc(alias = "pauseActions")]
+    pub fn pause_clients(&mut self, purpose: PausePurpose, mode: PauseMode, end: Ms) {
+        self.pauses.set(purpose, mode, end);
+        self.update_pauses();
+    }
+
+    #[doc(alias = "updatePausedActions")]
+    fn update_pauses(&mut self) {
+        let released = self.pauses.update(self.clock.unix_ms());
+        // While writes are held back, keys that are over are hidden but stay: their deletion is a write.
+        let paused = self.pauses.mode() != PauseMode::None;
+        let replica = self.config.replicaof.is_some();
+        self.keyspace.env().set_hide_only(paused || replica);
+        for key in released {
+            if let Some(client) = self.clients.get_mut(key) {
+                client.flags.clear(ClientFlags::PAUSED);
+                self.clients.resume(key);
+            }
+        }
+    }
+
+    /// When the loop must wake up even if nothing happens, besides the cron.
+    pub fn next_deadline(&self) -> Option<Ms> {
+        self.pauses.next_end()
+    }
+
+    /// CLIENT UNBLOCK: ends a client's wait as if its time were over, or with an error. False when it
+    /// does not wait.
+    pub fn end_wait(&mut self, _client: ClientKey, _with_error: bool) -> bool {
+        false
+    }
+
+    /// RESET: the connection is as new, but for its library's name.
+    #[doc(alias = "clearClientConnectionState")]
+    pub fn reset_client(&mut self, key: ClientKey) {
+        self.monitors.retain(|monitor| *monitor != key);
+        self.end_transaction(key);
+        let no_password = self.password_free();
+        let client = &mut self.clients[key];
+        client.flags.clear(
+            ClientFlags::MONITOR
+                | ClientFlags::ASKING
+                | ClientFlags::READONLY
+                | ClientFlags::REPLY_OFF
+                | ClientFlags::REPLY_SKIP_NEXT
+                | ClientFlags::NO_TOUCH
+                | ClientFlags::NO_EVICT,
+        );
+        client.flags.put(ClientFlags::AUTHENTICATED, no_password);
+        client.db = DbId(0);
+        client.protocol = crate::resp::Protocol::Resp2;
+        client.user = "default".into();
+        client.name.clear();
+    }
 }

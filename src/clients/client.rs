@@ -106,6 +106,8 @@ flags! {
     REEXECUTING = 28;
     /// Authenticated, or needs no authentication.
     AUTHENTICATED = 29;
+    /// Its socket took no more; the rest is sent when there is room.
+    AWAITS_ROOM = 30;
 }
 
 impl ClientFlags {
@@ -177,6 +179,8 @@ pub struct Client {
     pub out: Output,
     /// Received bytes that are not a whole request yet, from a request's first byte on.
     pub query: Vec<u8>,
+    /// Bytes in the buffer shared by all, while requests of this client are run from there.
+    pub shared_query: usize,
     /// How far `query` is parsed.
     pub parser: Parser,
     /// The request being parsed.
@@ -227,6 +231,7 @@ impl Client {
             protocol: Protocol::Resp2,
             out: Output::new(),
             query: Vec::new(),
+            shared_query: 0,
             parser: Parser::default(),
             request: Request::default(),
             last_command: None,
@@ -274,12 +279,28 @@ impl Client {
         !self.flags.any(STOPPED)
     }
 
+    /// Bytes it sent that are not used up, and room for more.
+    pub fn query_bytes(&self) -> (usize, usize) {
+        let (arriving, room) = self.parser.arriving_bytes();
+        let len = self.query.len() + arriving;
+        (len, self.query.capacity() - self.query.len() + room)
+    }
+
     /// Whether its replies go nowhere.
     #[inline]
     pub fn silent(&self) -> bool {
         self.flags
             .any(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
             && !self.flags.has(ClientFlags::PUBSUB)
+    }
+
+    /// Whether it is on this machine: a Unix socket, a loopback address, or no socket at all.
+    pub fn is_local(&self) -> bool {
+        self.flags.any(ClientFlags::UNIX_SOCKET | ClientFlags::FAKE)
+            || self
+                .address
+                .parse()
+                .is_ok_and(|a: std::net::SocketAddr| a.ip().is_loopback())
     }
 
     /// Whether it waits for something.

@@ -109,9 +109,9 @@ impl Clients {
         all.into_iter().map(|c| c.key).collect()
     }
 
-    /// How many have a socket.
+    /// How many have a socket, those about to be closed not counted.
     pub fn connected(&self) -> usize {
-        self.slab.len() - self.fake
+        self.slab.len() - self.fake - self.to_close.len()
     }
 
     /// The highest number given so far.

@@ -14,7 +14,9 @@
 
 mod client;
 mod list;
+mod pause;
 pub mod transaction;
 
 pub use client::{Client, ClientFlags, ClientId, ClientKind};
 pub use list::{ClientKey, Clients};
+pub use pause::{PauseMode, PausePurpose, Pauses};

@@ -1,12 +1,97 @@
-//! The connection itself: PING, SELECT, HELLO and their kin.
+//! The connection itself: PING, SELECT, HELLO, AUTH and their kin.
 //!
-//! Mirrors: the connection commands of networking.c and server.c.
+//! Mirrors: the connection commands of networking.c, server.c and acl.c.
 
 use super::prelude::*;
-use crate::clients::ClientFlags;
+use crate::clients::{ClientFlags, ClientKey};
 use crate::keyspace::DbId;
+use crate::resp::Protocol;
+use crate::state::State;
 
-pub const COMMANDS: &[&Command] = &[&ECHO, &PING, &SELECT];
+pub const COMMANDS: &[&Command] = &[&AUTH, &ECHO, &HELLO, &PING, &QUIT, &RESET, &SELECT];
+
+const AUTH: Command = Command {
+    name: "auth",
+    arity: Arity::AtLeast(2),
+    flags: &[NoScript, Loading, Stale, Fast, NoAuth, AllowBusy],
+    acl: &[Category::Connection],
+    args: &[
+        arg::string("username").optional().since("6.0.0"),
+        arg::string("password"),
+    ],
+    docs: Docs {
+        group: Group::Connection,
+        since: "1.0.0",
+        complexity: "O(N) where N is the number of passwords of the user",
+        summary: "Proves who the client is.",
+        ..Docs::BASE
+    },
+    run: auth,
+    ..Command::BASE
+};
+
+#[doc(alias = "authCommand")]
+fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let argv = args.argv();
+    if argv.len() > 3 {
+        return Err(Error::Syntax);
+    }
+    ctx.redact(1);
+    let (user, password) = if argv.len() == 2 {
+        if ctx.state.password_free() {
+            return Err(Error::once(
+                "AUTH <password> called without any password configured for the default user. \
+                 Are you sure your configuration is correct?",
+            ));
+        }
+        (DEFAULT_USER, argv.get(1))
+    } else {
+        ctx.redact(2);
+        (argv.get(1), argv.get(2))
+    };
+    authenticate(ctx.state, ctx.client, user, password)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+const DEFAULT_USER: &[u8] = b"default";
+
+/// Makes the client act as the user, if the password is the user's. The one place where passwords are
+/// checked.
+///
+/// # Errors
+/// WRONGPASS.
+#[doc(alias = "ACLAuthenticateUser")]
+pub fn authenticate(state: &mut State, client: ClientKey, user: &[u8], password: &[u8]) -> Result {
+    let right = user == DEFAULT_USER
+        && match &state.config.requirepass {
+            Some(wanted) if !wanted.is_empty() => same_bytes(wanted, password),
+            _ => true,
+        };
+    if !right {
+        state.stats.acl_denied[ACL_DENIED_AUTH] += 1;
+        return Err(Error::coded(
+            "WRONGPASS invalid username-password pair or user is disabled.",
+        ));
+    }
+    let client = &mut state.clients[client];
+    client.user = "default".into();
+    client.flags.set(ClientFlags::AUTHENTICATED);
+    Ok(())
+}
+
+const ACL_DENIED_AUTH: usize = 3;
+
+/// Whether there is a user of this name.
+pub fn user_exists(_state: &State, name: &[u8]) -> bool {
+    name == DEFAULT_USER
+}
+
+/// Compares in a time that tells nothing of where the two differ.
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    let differ = a.iter().zip(b).fold(0, |sum, (x, y)| sum | (x ^ y));
+    a.len() == b.len() && std::hint::black_box(differ) == 0
+}
 
 const ECHO: Command = Command {
     name: "echo",
@@ -29,6 +114,124 @@ const ECHO: Command = Command {
 fn echo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.reply.bulk(args.bytes()?);
     Ok(())
+}
+
+const HELLO: Command = Command {
+    name: "hello",
+    arity: Arity::AtLeast(1),
+    flags: &[NoScript, Loading, Stale, Fast, NoAuth, AllowBusy],
+    acl: &[Category::Connection],
+    args: &[arg::block(
+        "arguments",
+        &[
+            arg::integer("protover"),
+            arg::block("auth", &[arg::string("username"), arg::string("password")])
+                .token("AUTH")
+                .optional(),
+            arg::string("clientname").token("SETNAME").optional(),
+        ],
+    )
+    .optional()],
+    docs: Docs {
+        group: Group::Connection,
+        since: "6.0.0",
+        complexity: "O(1)",
+        summary: "Agrees on a protocol, and may authenticate and name the client.",
+        ..Docs::BASE
+    },
+    run: hello,
+    ..Command::BASE
+};
+
+#[doc(alias = "helloCommand")]
+fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let mut protocol = None;
+    if !args.is_empty() {
+        let version = args.integer_or(Error::once(
+            "Protocol version is not an integer or out of range",
+        ))?;
+        protocol = Some(match version {
+            2 => Protocol::Resp2,
+            3 => Protocol::Resp3,
+            _ => return Err(Error::coded("NOPROTO unsupported protocol version")),
+        });
+    }
+    let (mut login, mut name) = (None, None);
+    while !args.is_empty() {
+        if args.word_with("AUTH", 2) {
+            ctx.redact(args.position());
+            ctx.redact(args.position() + 1);
+            login = Some((args.bytes()?, args.bytes()?));
+        } else if args.word_with("SETNAME", 1) {
+            name = Some(client_name(args.bytes()?)?);
+        } else {
+            let option = String::from_utf8_lossy(args.bytes()?);
+            return Err(Error::once(format!(
+                "Syntax error in HELLO option '{option}'"
+            )));
+        }
+    }
+    if let Some((user, password)) = login {
+        authenticate(ctx.state, ctx.client, user, password)?;
+    }
+    if !ctx.client().flags.has(ClientFlags::AUTHENTICATED) {
+        return Err(Error::coded(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
+             <proto> AUTH <user> <pass> option can be used to authenticate the client and select the \
+             RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = name {
+        ctx.client().name = name.to_vec();
+    }
+    if let Some(protocol) = protocol {
+        ctx.client().protocol = protocol;
+        ctx.reply.set_protocol(protocol);
+    }
+    let sentinel = ctx.state.config.sentinel;
+    let mode = ctx.state.mode();
+    let role = if ctx.state.config.replicaof.is_some() {
+        "replica"
+    } else {
+        "master"
+    };
+    let id = ctx.client().id.0;
+    let reply = &mut *ctx.reply;
+    reply.map(6 + usize::from(!sentinel));
+    reply.bulk(b"server");
+    reply.bulk(b"redis");
+    reply.bulk(b"version");
+    reply.bulk(crate::REDIS_VERSION.as_bytes());
+    reply.bulk(b"proto");
+    reply.integer(if reply.resp3() { 3 } else { 2 });
+    reply.bulk(b"id");
+    reply.integer(id as i64);
+    reply.bulk(b"mode");
+    reply.bulk(mode.as_bytes());
+    if !sentinel {
+        reply.bulk(b"role");
+        reply.bulk(role.as_bytes());
+    }
+    reply.bulk(b"modules");
+    reply.array(0);
+    Ok(())
+}
+
+/// A name for a client: printable ASCII without spaces, or nothing.
+#[doc(alias = "validateClientName")]
+pub(super) fn client_name(name: &[u8]) -> Result<&[u8]> {
+    if printable(name) {
+        return Ok(name);
+    }
+    Err(Error::once(
+        "Client names cannot contain spaces, newlines or special characters.",
+    ))
+}
+
+/// What CLIENT LIST can show without breaking its format.
+#[doc(alias = "validateClientAttr")]
+pub(super) fn printable(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_graphic)
 }
 
 const PING: Command = Command {
@@ -55,9 +258,9 @@ fn ping(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !args.is_empty() {
         return Err(Error::WrongArity(ctx.name()));
     }
-    let subscribed = ctx.client().flags.has(ClientFlags::PUBSUB);
+    let subscribed = ctx.state.clients[ctx.client].flags.has(ClientFlags::PUBSUB);
     if subscribed && !ctx.reply.resp3() {
-        // Between messages the answer must look like one.
+        // All a subscriber reads under RESP2 looks like a message.
         ctx.reply.array(2);
         ctx.reply.bulk(b"pong");
         ctx.reply.bulk(message.unwrap_or_default());
@@ -67,6 +270,75 @@ fn ping(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         None => ctx.reply.simple("PONG"),
         Some(message) => ctx.reply.bulk(message),
     }
+    Ok(())
+}
+
+const QUIT: Command = Command {
+    name: "quit",
+    arity: Arity::AtLeast(1),
+    flags: &[
+        InsideMulti,
+        NoScript,
+        Loading,
+        Stale,
+        Fast,
+        NoAuth,
+        AllowBusy,
+    ],
+    acl: &[Category::Connection],
+    docs: Docs {
+        group: Group::Connection,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Closes the connection once all replies are sent.",
+        deprecated: Some(("7.2.0", "closing the socket")),
+        ..Docs::BASE
+    },
+    run: quit,
+    ..Command::BASE
+};
+
+#[doc(alias = "quitCommand")]
+fn quit(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    ctx.reply.ok();
+    ctx.client().flags.set(ClientFlags::CLOSE_AFTER_REPLY);
+    Ok(())
+}
+
+const RESET: Command = Command {
+    name: "reset",
+    arity: Arity::Exactly(1),
+    flags: &[
+        InsideMulti,
+        NoScript,
+        Loading,
+        Stale,
+        Fast,
+        NoAuth,
+        AllowBusy,
+    ],
+    acl: &[Category::Connection],
+    docs: Docs {
+        group: Group::Connection,
+        since: "6.2.0",
+        complexity: "O(N) where N is what the connection holds: watched keys, channels",
+        summary: "Makes the connection as new: no transaction, no subscription, no name, database 0.",
+        ..Docs::BASE
+    },
+    run: reset,
+    ..Command::BASE
+};
+
+#[doc(alias = "resetCommand")]
+fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let flags = ctx.client().flags;
+    let replica = flags.has(ClientFlags::REPLICA) && !flags.has(ClientFlags::MONITOR);
+    if replica || flags.has(ClientFlags::PRIMARY) {
+        return Err(Error::once("can only reset normal client connections"));
+    }
+    ctx.state.reset_client(ctx.client);
+    ctx.reply.set_protocol(Protocol::Resp2);
+    ctx.reply.simple("RESET");
     Ok(())
 }
 

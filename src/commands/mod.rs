@@ -3,6 +3,7 @@
 //! A group's `COMMANDS` lists its declarations; [`GROUPS`] lists the groups. A declaration left out of
 //! its list is reported by the compiler as unused.
 
+mod client;
 pub mod config;
 mod connection;
 mod pubsub;
@@ -13,6 +14,7 @@ use crate::dispatch::command::Command;
 
 /// Every command, group by group.
 pub const GROUPS: &[&[&Command]] = &[
+    client::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
     pubsub::COMMANDS,

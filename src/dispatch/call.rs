@@ -5,7 +5,7 @@
 
 use super::args::{Args, Argv};
 use super::command::Flag;
-use super::context::{Ctx, Effect};
+use super::context::{Ctx, Effect, Redacted};
 use super::propagate::Targets;
 use super::table::CommandId;
 use crate::clients::{ClientFlags, ClientKey};
@@ -53,6 +53,7 @@ pub fn call(
         effect: Effect::AsReceived,
         forced: Targets::NONE,
         origin,
+        redacted: Redacted::default(),
     };
     let result = run(&mut ctx, Args::new(argv, words));
     let Ctx { effect, forced, .. } = ctx;

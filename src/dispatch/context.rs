@@ -41,6 +41,27 @@ pub struct Ctx<'a> {
     pub forced: Targets,
     /// How it was called.
     pub origin: super::CallOrigin,
+    /// Arguments that hold secrets.
+    pub redacted: Redacted,
+}
+
+/// Arguments that neither MONITOR nor the slow log may show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redacted(u64);
+
+impl Redacted {
+    /// Positions from this one on share one bit.
+    const LAST: usize = 63;
+
+    /// Whether the argument at a position (the command's name is 0) holds a secret.
+    pub fn has(self, position: usize) -> bool {
+        self.0 >> position.min(Self::LAST) & 1 != 0
+    }
+
+    /// Marks one.
+    pub fn add(&mut self, position: usize) {
+        self.0 |= 1 << position.min(Self::LAST);
+    }
 }
 
 impl Ctx<'_> {
@@ -105,6 +126,13 @@ impl Ctx<'_> {
                 .effects
                 .say(self.db, argv.as_argv(), Targets::ALL);
         }
+    }
+
+    /// The argument at a position (the command's name is 0) is a secret: MONITOR and the slow log show
+    /// `(redacted)` instead.
+    #[doc(alias = "redactClientCommandArgument")]
+    pub fn redact(&mut self, position: usize) {
+        self.redacted.add(position);
     }
 
     /// As [`Ctx::also`], for a request at hand.

@@ -10,7 +10,8 @@ use super::args::Argv;
 use super::call::{CallOrigin, call};
 use super::command::Flag;
 use super::table::{CommandId, Flags, Missing};
-use crate::clients::{ClientFlags, ClientKey};
+use crate::clients::{Client, ClientFlags, ClientKey, PauseMode};
+use crate::config::ProtectedAction;
 use crate::resp::{Error, Reply};
 use crate::state::State;
 
@@ -32,7 +33,13 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     state.current_client = Some(client);
     match identify(state, argv) {
         Ok(id) => match admit(state, client, id) {
-            Ok(()) => run_or_queue(state, client, id, argv, reply),
+            Ok(()) => {
+                if state.pauses.mode() != PauseMode::None && held_back(state, client, id) {
+                    state.current_client = None;
+                    return Outcome::Postponed;
+                }
+                run_or_queue(state, client, id, argv, reply);
+            }
             Err(error) => reject(state, client, Some(id), reply, &error),
         },
         Err((id, error)) => reject(state, client, id, reply, &error),
@@ -119,6 +126,26 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId) -> Result<(), Erro
     let who = &state.clients[client];
     let standing = who.flags;
 
+    if flags.has(Flag::Protected) {
+        let debug = state.commands[id].decl.name == "debug";
+        let config = &state.config;
+        let (name, option, action) = if debug {
+            ("DEBUG", "enable-debug-command", config.enable_debug_command)
+        } else {
+            (
+                "MODULE",
+                "enable-module-command",
+                config.enable_module_command,
+            )
+        };
+        if !allowed_protected(action, who) {
+            return Err(Error::once(format!(
+                "{name} command not allowed. If the {option} option is set to \"local\", you can run it \
+                 from a local connection, otherwise you need to set this option in the configuration \
+                 file, and then restart the server."
+            )));
+        }
+    }
     if !standing.has(ClientFlags::AUTHENTICATED) && !flags.has(Flag::NoAuth) {
         return Err(Error::NoAuth);
     }
@@ -144,6 +171,35 @@ fn effective_flags(state: &State, client: ClientKey, id: CommandId) -> Flags {
     match &state.clients[client].transaction {
         Some(transaction) if flags.has(Flag::QueueRunner) => transaction.effective_flags(flags),
         _ => flags,
+    }
+}
+
+/// Whether CLIENT PAUSE or its like holds the request back; if so, its client waits.
+#[doc(alias = "blockPostponeClient")]
+fn held_back(state: &mut State, key: ClientKey, id: CommandId) -> bool {
+    let flags = effective_flags(state, key, id);
+    let client = &mut state.clients[key];
+    // Replicas and whatever speaks for the server itself are never held back.
+    let exempt = ClientFlags::REPLICA | ClientFlags::MUST_OBEY | ClientFlags::FAKE;
+    if client.flags.any(exempt) {
+        return false;
+    }
+    let writes = flags.has(Flag::Write) || flags.has(Flag::MayReplicate);
+    if state.pauses.mode() == PauseMode::Write && !writes {
+        return false;
+    }
+    client.flags.set(ClientFlags::PAUSED);
+    state.pauses.wait(key);
+    true
+}
+
+/// Whether a client may use a command that reaches into the server's insides.
+#[doc(alias = "allowProtectedAction")]
+fn allowed_protected(action: ProtectedAction, client: &Client) -> bool {
+    match action {
+        ProtectedAction::Yes => true,
+        ProtectedAction::No => false,
+        ProtectedAction::Local => client.is_local(),
     }
 }
 

@@ -14,6 +14,6 @@ mod propagate;
 pub mod table;
 
 pub use call::{CallOrigin, call};
-pub use context::{Ctx, Effect};
+pub use context::{Ctx, Effect, Redacted};
 pub use gate::{Outcome, process};
 pub use propagate::{Effects, Said, Targets};

@@ -2,8 +2,10 @@
 //!
 //! Mirrors: the `stat_*` fields of server.h, slowlog.c, latency.c.
 
+mod clients;
 pub mod stats;
 
+pub use clients::{ClientMemory, Running};
 pub use stats::Stats;
 
 use crate::clients::ClientKey;

@@ -24,6 +24,8 @@ use crate::util::args;
 
 /// Arguments from this size on get an allocation of their own when they arrive in pieces.
 pub const BIG: usize = 32 * 1024;
+/// The buffer every client's bytes are read into.
+pub const READ_BUFFER: usize = 64 * 1024;
 /// The longest inline request, and the longest line that holds a count.
 const INLINE_MAX: usize = 64 * 1024;
 /// Bounds for clients that have not authenticated.
@@ -175,6 +177,14 @@ impl Parser {
     /// The big argument under way: how many bytes it still lacks.
     pub fn arriving(&self) -> Option<usize> {
         self.arriving.as_ref().map(|a| a.len - a.string.len())
+    }
+
+    /// Bytes of the big argument under way, and room for more of it.
+    pub fn arriving_bytes(&self) -> (usize, usize) {
+        self.arriving.as_ref().map_or((0, 0), |a| {
+            let len = a.string.len();
+            (len, a.string.capacity() - len)
+        })
     }
 
     /// Reads from a peer straight into the big argument; returns the bytes read.

@@ -11,13 +11,13 @@ use mio::event::Source as _;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::connection::Connection;
-use super::io::{BATCH, READ_BUFFER};
+use super::io::BATCH;
 use super::listener::{self, Peer};
 use super::listeners::SharedListeners;
 use crate::background::{Letter, Mailbox};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::config::Config;
-use crate::resp::request::Request;
+use crate::resp::request::{READ_BUFFER, Request};
 use crate::state::{ServerRequest, State};
 use crate::sys::clock::Clock;
 
@@ -137,10 +137,11 @@ impl Server {
                 Token(i) if i < FIRST_CLIENT => self.accept(i),
                 Token(i) => {
                     let slot = i - FIRST_CLIENT;
-                    let Some(Some(connection)) = self.connections.get(slot) else {
+                    let Some(Some(connection)) = self.connections.get_mut(slot) else {
                         continue;
                     };
                     let key = connection.key;
+                    connection.peer_closed |= event.is_read_closed() || event.is_error();
                     if event.is_writable() && connection.awaits_room {
                         self.write_client(key);
                     }
@@ -166,7 +167,14 @@ impl Server {
         if !idle {
             return Duration::ZERO;
         }
-        self.next_cron.saturating_duration_since(Instant::now())
+        let until_cron = self.next_cron.saturating_duration_since(Instant::now());
+        match self.state.next_deadline() {
+            Some(end) => {
+                let ms = end.saturating_sub(self.state.clock.unix_ms()).max(0);
+                until_cron.min(Duration::from_millis(ms as u64))
+            }
+            None => until_cron,
+        }
     }
 
     fn before_sleep(&mut self) {
@@ -261,6 +269,7 @@ impl Server {
             key,
             stream,
             readable: false,
+            peer_closed: false,
             awaits_room: false,
         });
         self.state.stats.connections_received += 1;

@@ -21,10 +21,8 @@ use super::event_loop::{FIRST_CLIENT, Server};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::dispatch::{self, Outcome};
 use crate::resp::Reply;
-use crate::resp::request::{Limits, Parsed, Parser, Request};
+use crate::resp::request::{Limits, Parsed, Parser, READ_BUFFER, Request};
 
-/// The buffer every client's bytes are read into.
-pub(super) const READ_BUFFER: usize = 64 * 1024;
 /// What a client with an unfinished request reads at a time.
 const PRIVATE_READ: usize = 16 * 1024;
 /// Requests parsed ahead of the one that runs.
@@ -49,6 +47,11 @@ impl Server {
         };
         connection.readable = true;
         if !client.runnable() {
+            // Nobody is left to read what a waiting client would be answered.
+            let waits = ClientFlags::BLOCKED | ClientFlags::PAUSED;
+            if connection.peer_closed && client.flags.any(waits) {
+                self.state.clients.close_asap(key);
+            }
             return;
         }
         let (room, result) = if client.parser.arriving().is_some_and(|missing| missing > 0) {
@@ -83,24 +86,29 @@ impl Server {
             }
             Err(_) => return self.state.clients.close_asap(key),
         };
-        if n < room {
+        if n < room && !connection.peer_closed {
             connection.readable = false;
         } else {
             self.more.push(key);
         }
         client.active_ms = self.state.clock.unix_ms();
         client.bytes_in += n as u64;
+        client.query_peak = client.query_peak.max(client.query.len());
         self.state.stats.net_input_bytes += n as u64;
         self.state.stats.reads_processed += 1;
 
         match source {
             Source::Shared(n) => {
+                client.shared_query = n;
                 let buffer = std::mem::take(&mut self.read_buffer);
                 let used = self.run_requests(key, &buffer[..n]);
-                if used < n
-                    && let Some(client) = self.state.clients.get_mut(key)
-                {
-                    client.query.extend_from_slice(&buffer[used..n]);
+                if let Some(client) = self.state.clients.get_mut(key) {
+                    client.shared_query = 0;
+                    if used < n {
+                        // The rest of the request will be read into the same buffer.
+                        client.query.reserve_exact(n - used + PRIVATE_READ);
+                        client.query.extend_from_slice(&buffer[used..n]);
+                    }
                 }
                 self.read_buffer = buffer;
             }
@@ -136,9 +144,9 @@ impl Server {
         let used = self.run_requests(key, &query);
         if let Some(client) = self.state.clients.get_mut(key) {
             query.drain(..used);
-            // An idle client keeps no buffer. While a big argument arrives, the client already holds
-            // the part of its request that came before it.
-            if !query.is_empty() {
+            // While a big argument arrives, the client already holds the part of its request that came
+            // before it. The cron takes the buffer from a client that does not use it.
+            if client.query.is_empty() {
                 client.query = query;
             }
         }
@@ -282,7 +290,8 @@ impl Server {
         if let Some(out) = reply.into_output() {
             let client = &mut self.state.clients[key];
             client.out = out;
-            if !client.out.is_empty() {
+            let ends = client.flags.has(ClientFlags::CLOSE_AFTER_REPLY);
+            if !client.out.is_empty() || ends {
                 self.state.clients.wants_write(key);
             }
         }
@@ -328,6 +337,7 @@ impl Server {
             return;
         };
         client.flags.clear(ClientFlags::PENDING_WRITE);
+        client.reply_peak.0 = client.reply_peak.0.max(client.out.len());
         let mut written = 0;
         while !client.out.is_empty() && written < WRITE_SHARE {
             let result = match client.out.single() {
@@ -347,6 +357,7 @@ impl Server {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if !connection.awaits_room {
                         connection.awaits_room = true;
+                        client.flags.set(ClientFlags::AWAITS_ROOM);
                         let _ = interest(&self.poll, connection, key, true);
                     }
                     break;
@@ -366,6 +377,7 @@ impl Server {
         if client.out.is_empty() {
             if connection.awaits_room {
                 connection.awaits_room = false;
+                client.flags.clear(ClientFlags::AWAITS_ROOM);
                 let _ = interest(&self.poll, connection, key, false);
             }
             if client.flags.has(ClientFlags::CLOSE_AFTER_REPLY) {

@@ -1,0 +1,162 @@
+//! A client in one line, for CLIENT LIST, CLIENT INFO and the log.
+//!
+//! Mirrors: `catClientInfoString` and `getClientMemoryUsage` of networking.c.
+
+use std::fmt::Write;
+
+use crate::clients::{Client, ClientFlags, ClientKey};
+use crate::resp::request::READ_BUFFER;
+use crate::resp::{Output, Protocol};
+use crate::state::State;
+
+/// What is known only of the client whose command runs: its reply and its request are not in the client.
+#[derive(Clone, Copy, Debug)]
+pub struct Running<'a> {
+    /// Which client.
+    pub client: ClientKey,
+    /// Its reply so far, when it goes to a socket.
+    pub output: Option<&'a Output>,
+    /// Bytes of its arguments.
+    pub argv_bytes: usize,
+}
+
+/// What a client costs, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientMemory {
+    /// The list of what is still to be sent (`omem`).
+    pub output: usize,
+    /// Everything (`tot-mem`).
+    pub total: usize,
+}
+
+impl Client {
+    /// What it costs; `output` is its reply while its command runs. O(1).
+    #[doc(alias = "getClientMemoryUsage")]
+    pub fn memory(&self, output: Option<&Output>, argv_bytes: usize) -> ClientMemory {
+        let list = self.out.list_memory() + output.map_or(0, Output::list_memory);
+        let tail = self.out.tail_capacity() + output.map_or(0, Output::tail_capacity);
+        let (query, room) = self.query_bytes();
+        let queued = self.transaction.as_ref().map_or(0, |t| t.memory());
+        ClientMemory {
+            output: list,
+            total: list + tail + query + room + argv_bytes + queued + size_of::<Client>(),
+        }
+    }
+}
+
+impl State {
+    /// The line, without its end.
+    #[doc(alias = "catClientInfoString")]
+    pub fn describe_client(&self, client: &Client, running: Option<Running<'_>>) -> String {
+        let running = running.filter(|running| running.client == client.key);
+        let output = running.and_then(|running| running.output);
+        let out = output.unwrap_or(&client.out);
+        let argv_bytes = match running {
+            Some(running) => running.argv_bytes,
+            None => client.parser.parsed_bytes(&client.request),
+        };
+        let memory = client.memory(output, argv_bytes);
+        let now = self.clock.unix_ms();
+        let (mut query, mut query_free) = client.query_bytes();
+        if client.shared_query > 0 {
+            query += client.shared_query;
+            query_free += READ_BUFFER - client.shared_query;
+        }
+        let transaction = client.transaction.as_deref();
+        let queued = transaction.map_or(0, |t| t.len());
+        let command = client.last_command.map(|id| &*self.commands[id].name);
+        let lossy = String::from_utf8_lossy;
+        let mut line = String::with_capacity(400);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            line,
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} \
+             multi={} watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl={} oll={} \
+             omem={} tot-mem={} events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={} \
+             tot-net-in={} tot-net-out={} tot-cmds={}",
+            client.id,
+            client.address,
+            client.local_address,
+            client.fd,
+            lossy(&client.name),
+            now / 1000 - client.created_ms / 1000,
+            now / 1000 - client.active_ms / 1000,
+            letters(client.flags),
+            client.db.0,
+            0,
+            0,
+            0,
+            if client.flags.has(ClientFlags::MULTI) {
+                queued as i64
+            } else {
+                -1
+            },
+            transaction.map_or(0, |t| t.watched()),
+            query,
+            query_free,
+            argv_bytes,
+            transaction.map_or(0, |t| t.memory()),
+            out.tail_capacity(),
+            client.reply_peak.0.min(out.tail_capacity()),
+            if running.is_some() { 0 } else { out.tail_len() },
+            out.segments(),
+            memory.output,
+            memory.total,
+            if client.flags.has(ClientFlags::AWAITS_ROOM) {
+                "rw"
+            } else {
+                "r"
+            },
+            command.unwrap_or("NULL"),
+            client.user,
+            -1,
+            if client.protocol == Protocol::Resp3 {
+                3
+            } else {
+                2
+            },
+            lossy(&client.library.0),
+            lossy(&client.library.1),
+            client.bytes_in,
+            client.bytes_out,
+            client.commands,
+        );
+        line
+    }
+}
+
+/// The letters of `flags=`; `N` when there are none.
+fn letters(flags: ClientFlags) -> String {
+    const LETTERS: &[(ClientFlags, char)] = &[
+        (ClientFlags::PRIMARY, 'M'),
+        (ClientFlags::PUBSUB, 'P'),
+        (ClientFlags::MULTI, 'x'),
+        (ClientFlags::BLOCKED, 'b'),
+        (ClientFlags::PAUSED, 'b'),
+        (ClientFlags::TRACKING, 't'),
+        (ClientFlags::DIRTY_CAS, 'd'),
+        (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
+        (ClientFlags::UNBLOCKED, 'u'),
+        (ClientFlags::CLOSE_ASAP, 'A'),
+        (ClientFlags::UNIX_SOCKET, 'U'),
+        (ClientFlags::READONLY, 'r'),
+        (ClientFlags::NO_EVICT, 'e'),
+        (ClientFlags::NO_TOUCH, 'T'),
+    ];
+    let mut text = String::new();
+    if flags.has(ClientFlags::MONITOR) {
+        text.push('O');
+    } else if flags.has(ClientFlags::REPLICA) {
+        text.push('S');
+    }
+    text.extend(
+        LETTERS
+            .iter()
+            .filter(|(flag, _)| flags.has(*flag))
+            .map(|(_, letter)| letter),
+    );
+    if text.is_empty() {
+        text.push('N');
+    }
+    text
+}
