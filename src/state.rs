@@ -315,6 +315,7 @@ impl State {
     pub fn reset_client(&mut self, key: ClientKey) {
         self.monitors.retain(|monitor| *monitor != key);
         self.end_transaction(key);
+        self.pubsub.forget(&mut self.clients, key);
         let no_password = self.password_free();
         let client = &mut self.clients[key];
         client.flags.clear(

@@ -237,7 +237,7 @@ pub(super) fn printable(text: &[u8]) -> bool {
 const PING: Command = Command {
     name: "ping",
     arity: Arity::AtLeast(1),
-    flags: &[Fast, WhileSubscribed],
+    flags: &[WhileSubscribed, Fast, WhileSubscribed],
     acl: &[Category::Connection],
     args: &[arg::string("message").optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
@@ -278,6 +278,7 @@ const QUIT: Command = Command {
     arity: Arity::AtLeast(1),
     flags: &[
         InsideMulti,
+        WhileSubscribed,
         NoScript,
         Loading,
         Stale,
@@ -310,6 +311,7 @@ const RESET: Command = Command {
     arity: Arity::Exactly(1),
     flags: &[
         InsideMulti,
+        WhileSubscribed,
         NoScript,
         Loading,
         Stale,

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use crate::clients::{Client, ClientFlags, ClientKey};
+use crate::pubsub::Kind;
 use crate::resp::request::READ_BUFFER;
 use crate::resp::{Output, Protocol};
 use crate::state::State;
@@ -37,9 +38,17 @@ impl Client {
         let tail = self.out.tail_capacity() + output.map_or(0, Output::tail_capacity);
         let (query, room) = self.query_bytes();
         let queued = self.transaction.as_ref().map_or(0, |t| t.memory());
+        let channels = self.subscriptions.as_ref().map_or(0, |s| s.memory());
         ClientMemory {
             output: list,
-            total: list + tail + query + room + argv_bytes + queued + size_of::<Client>(),
+            total: list
+                + tail
+                + query
+                + room
+                + argv_bytes
+                + queued
+                + channels
+                + size_of::<Client>(),
         }
     }
 }
@@ -62,6 +71,8 @@ impl State {
             query += client.shared_query;
             query_free += READ_BUFFER - client.shared_query;
         }
+        let subscriptions = client.subscriptions.as_deref();
+        let subscribed = |kind| subscriptions.map_or(0, |s| s.len(kind));
         let transaction = client.transaction.as_deref();
         let queued = transaction.map_or(0, |t| t.len());
         let command = client.last_command.map(|id| &*self.commands[id].name);
@@ -83,9 +94,9 @@ impl State {
             now / 1000 - client.active_ms / 1000,
             letters(client.flags),
             client.db.0,
-            0,
-            0,
-            0,
+            subscribed(Kind::Channel),
+            subscribed(Kind::Pattern),
+            subscribed(Kind::Shard),
             if client.flags.has(ClientFlags::MULTI) {
                 queued as i64
             } else {
