@@ -6,6 +6,7 @@
 //! Mirrors: `struct redisServer` of server.h.
 
 use crate::background::Mailbox;
+use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::{ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
 use crate::config::Config;
@@ -45,6 +46,8 @@ pub struct State {
     pub clients: Clients,
     /// Keys that transactions watch.
     pub watches: Watches,
+    /// Which clients may hold copies of which keys.
+    pub tracking: Tracking,
     /// Channels and who listens to them.
     pub pubsub: PubSub,
     /// Whose request is being served, while one is.
@@ -92,6 +95,7 @@ impl State {
         let databases = config.databases as usize;
         let keyspace = Keyspace::new(databases, config.cluster_enabled, rng.next_u64());
         let watches = Watches::new(rng.next_u64());
+        let tracking = Tracking::new(rng.next_u64());
         let pubsub = PubSub::new(rng.next_u64());
         let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize]));
         let run_id = run_id.collect();
@@ -101,6 +105,7 @@ impl State {
             keyspace,
             clients: Clients::new(),
             watches,
+            tracking,
             pubsub,
             current_client: None,
             commands: CommandTable::new(crate::commands::GROUPS),
@@ -144,6 +149,10 @@ impl State {
             self.watches
                 .touch(&mut self.clients, &self.keyspace, db, key);
         }
+        if !self.tracking.is_idle() {
+            let changer = self.current_client;
+            self.tracking.invalidate(&mut self.clients, changer, key);
+        }
     }
 
     /// A database is about to be emptied, or all of them: those who watch or cache its keys learn of it.
@@ -154,6 +163,7 @@ impl State {
             self.watches
                 .touch_db(&mut self.clients, &self.keyspace, DbId(db), None);
         }
+        self.tracking.invalidate_all(&mut self.clients);
     }
 
     /// Two databases are about to exchange their content.
@@ -229,6 +239,9 @@ impl State {
             self.update_pauses();
         }
         self.reap_expired();
+        if !self.tracking.is_idle() {
+            self.tracking.broadcast(&mut self.clients);
+        }
     }
 
     /// Periodic work; `runs` counts the calls, `hz` is how often they come.
@@ -257,6 +270,7 @@ impl State {
     pub fn forget_client(&mut self, key: ClientKey) {
         self.monitors.retain(|k| *k != key);
         self.pubsub.forget(&mut self.clients, key);
+        self.tracking.disable(&mut self.clients, key);
         self.watches.unwatch_all(&mut self.clients, key);
         self.pauses.forget(key);
         self.clients.remove(key);
@@ -316,6 +330,7 @@ impl State {
         self.monitors.retain(|monitor| *monitor != key);
         self.end_transaction(key);
         self.pubsub.forget(&mut self.clients, key);
+        self.tracking.disable(&mut self.clients, key);
         let no_password = self.password_free();
         let client = &mut self.clients[key];
         client.flags.clear(

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::clients::ClientKey;
+use crate::clients::tracking::Tracked;
 use crate::clients::transaction::Transaction;
 use crate::dispatch::table::CommandId;
 use crate::keyspace::{DbId, Ms};
@@ -189,6 +190,8 @@ pub struct Client {
     pub last_command: Option<CommandId>,
     /// What it queued since MULTI and what it watches.
     pub transaction: Option<Box<Transaction>>,
+    /// Which keys it is told about.
+    pub tracking: Option<Box<Tracked>>,
     /// What it is subscribed to.
     pub subscriptions: Option<Box<Subscriptions>>,
     /// Name given by CLIENT SETNAME.
@@ -236,6 +239,7 @@ impl Client {
             request: Request::default(),
             last_command: None,
             transaction: None,
+            tracking: None,
             subscriptions: None,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),

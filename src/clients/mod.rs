@@ -15,6 +15,7 @@
 mod client;
 mod list;
 mod pause;
+pub mod tracking;
 pub mod transaction;
 
 pub use client::{Client, ClientFlags, ClientId, ClientKind};

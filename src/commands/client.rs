@@ -4,6 +4,7 @@
 
 use super::connection::{client_name, printable, user_exists};
 use super::prelude::*;
+use super::tracking::{CLIENT_CACHING, CLIENT_GETREDIR, CLIENT_TRACKING, CLIENT_TRACKINGINFO};
 use crate::clients::{Client, ClientFlags, ClientId, ClientKind, PauseMode, PausePurpose};
 use crate::keyspace::Ms;
 use crate::observe::Running;
@@ -21,7 +22,9 @@ const CLIENT: Command = Command {
         ..Docs::BASE
     },
     subcommands: &[
+        &CLIENT_CACHING,
         &CLIENT_GETNAME,
+        &CLIENT_GETREDIR,
         &CLIENT_HELP,
         &CLIENT_ID,
         &CLIENT_INFO,
@@ -33,6 +36,8 @@ const CLIENT: Command = Command {
         &CLIENT_REPLY,
         &CLIENT_SETINFO,
         &CLIENT_SETNAME,
+        &CLIENT_TRACKING,
+        &CLIENT_TRACKINGINFO,
         &CLIENT_UNBLOCK,
         &CLIENT_UNPAUSE,
     ],

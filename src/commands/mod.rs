@@ -8,6 +8,7 @@ pub mod config;
 mod connection;
 mod pubsub;
 mod string;
+mod tracking;
 mod transaction;
 
 use crate::dispatch::command::Command;

@@ -6,6 +6,7 @@
 use super::args::{Args, Argv};
 use super::command::Flag;
 use super::context::{Ctx, Effect, Redacted};
+use super::keys;
 use super::propagate::Targets;
 use super::table::CommandId;
 use crate::clients::{ClientFlags, ClientKey};
@@ -77,6 +78,10 @@ pub fn call(
         observe::after_call(state, client, id, argv, elapsed, ok, origin);
     }
 
+    if state.tracking.clients() > 0 && flags.has(Flag::ReadOnly) {
+        remember_reads(state, id, argv);
+    }
+
     // What the command found dead died before the command's own effect.
     state.reap_expired();
     let changed = state.dirty != dirty_before;
@@ -101,4 +106,25 @@ pub fn call(
         state.after_unit();
     }
     ok
+}
+
+/// The keys of a reading command may now be in the cache of whoever asked. Of a script, the commands
+/// it calls count, not the script.
+#[doc(alias = "trackingRememberKeys")]
+fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
+    let entry = &state.commands[id];
+    let Some(client) = state.current_client else {
+        return;
+    };
+    let wanted = state
+        .clients
+        .get(client)
+        .and_then(|c| c.tracking.as_ref())
+        .is_some_and(|own| own.remembers());
+    if !wanted || entry.flags.has(Flag::ScriptRunner) {
+        return;
+    }
+    for key in keys::find(entry.decl, argv).unwrap_or_default() {
+        state.tracking.remember(client, argv.get(key.position));
+    }
 }

@@ -32,7 +32,7 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     }
     state.current_client = Some(client);
     match identify(state, argv) {
-        Ok(id) => match admit(state, client, id) {
+        Ok(id) => match admit_and_tell(state, client, id, reply) {
             Ok(()) => {
                 if state.pauses.mode() != PauseMode::None && held_back(state, client, id) {
                     state.current_client = None;
@@ -46,6 +46,29 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     }
     state.current_client = None;
     Outcome::Done
+}
+
+/// As [`admit`]. What it made others send to this client precedes the command's reply: a key that
+/// was evicted to make room must not seem to have been so after it.
+fn admit_and_tell(
+    state: &mut State,
+    client: ClientKey,
+    id: CommandId,
+    reply: &mut Reply,
+) -> Result<(), Error> {
+    if state.tracking.clients() == 0 {
+        return admit(state, client, id);
+    }
+    let max_keys = state.config.tracking_table_max_keys;
+    state
+        .tracking
+        .limit(&mut state.clients, max_keys, &mut state.rng);
+    let admitted = admit(state, client, id);
+    let out = &mut state.clients[client].out;
+    if !out.is_empty() && reply.output().is_some() {
+        reply.append(std::mem::take(out));
+    }
+    admitted
 }
 
 fn run_or_queue(
@@ -71,6 +94,24 @@ fn run_or_queue(
         return;
     }
     call(state, client, id, argv, reply, CallOrigin::Client);
+    if state.tracking.clients() > 0 {
+        caching_served(state, client, id);
+    }
+}
+
+/// CLIENT CACHING holds for the next command that is not a CLIENT one, or for a whole transaction.
+fn caching_served(state: &mut State, client: ClientKey, id: CommandId) {
+    let container = state.commands[id].parent;
+    let said_now = container.is_some_and(|id| state.commands[id].decl.name == "client");
+    let Some(who) = state.clients.get_mut(client) else {
+        return;
+    };
+    if let Some(own) = &mut who.tracking
+        && !said_now
+        && !who.flags.has(ClientFlags::MULTI)
+    {
+        own.caching = false;
+    }
 }
 
 /// The command a request names, with its arity checked; otherwise the error in Redis's words, and

@@ -10,6 +10,7 @@ mod call;
 pub mod command;
 mod context;
 mod gate;
+pub mod keys;
 mod propagate;
 pub mod table;
 

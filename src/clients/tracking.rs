@@ -1,0 +1,432 @@
+//! Client-side caching: who may hold which keys, and telling them when a key changes.
+//!
+//! ```text
+//!   default   a read remembers    keys      "user:1" -> [client, client]     told once, then forgotten
+//!   BCAST     nothing remembered  prefixes  "user:"  -> clients, keys changed in this loop turn
+//! ```
+//!
+//! A client that leaves stays in the table until its keys change: the table holds keys that are
+//! never mistaken for a later client's, so nobody has to search for them.
+//!
+//! Messages go out with the reply that follows the change, never inside one: what is sent to the
+//! client whose command runs gathers behind its reply (`clients/list.rs`).
+//!
+//! Mirrors: tracking.c. Differs: the table is bounded by forgetting a key picked by chance from a
+//! list of all, where Redis walks a radix tree at random.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use super::{ClientFlags, ClientId, ClientKey, Clients};
+use crate::collections::byte_map::Seed;
+use crate::resp::{Error, Protocol, Reply};
+use crate::util::num::IntBuf;
+use crate::util::rng::Rng;
+
+/// The channel on which RESP2 clients hear of changes.
+const CHANNEL: &[u8] = b"__redis__:invalidate";
+/// Keys forgotten at once when the table is over its bound, per time this did not suffice.
+const EFFORT: usize = 100;
+
+/// How a client wants to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Modes {
+    /// Of every key with its prefixes, read or not.
+    pub bcast: bool,
+    /// Only of keys read after CLIENT CACHING YES.
+    pub optin: bool,
+    /// Not of keys read after CLIENT CACHING NO.
+    pub optout: bool,
+    /// Not of its own changes.
+    pub noloop: bool,
+}
+
+/// A client's part in tracking. Present while tracking is on.
+#[derive(Debug, Default)]
+pub struct Tracked {
+    /// How it wants to be told.
+    pub modes: Modes,
+    /// Who is told in its stead.
+    pub redirect: Option<(ClientId, ClientKey)>,
+    /// CLIENT CACHING was said; holds for the next command.
+    pub caching: bool,
+    /// Whoever should be told is gone.
+    pub broken_redirect: bool,
+    prefixes: BTreeSet<Box<[u8]>>,
+}
+
+impl Tracked {
+    /// The number of the client that is told; 0 for this one itself.
+    pub fn redirect_id(&self) -> u64 {
+        self.redirect.map_or(0, |(id, _)| id.0)
+    }
+
+    /// Whether the keys it reads now are to be remembered.
+    pub fn remembers(&self) -> bool {
+        let Modes {
+            bcast,
+            optin,
+            optout,
+            ..
+        } = self.modes;
+        let said = if self.caching { !optout } else { !optin };
+        said && !bcast
+    }
+
+    /// Its prefixes, in order.
+    pub fn prefixes(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.prefixes.iter().map(|p| &**p)
+    }
+}
+
+#[derive(Debug)]
+struct Cached {
+    /// Where the key is in `order`.
+    at: usize,
+    /// Who may hold it, sorted.
+    clients: Vec<ClientKey>,
+}
+
+#[derive(Debug, Default)]
+struct Prefix {
+    clients: BTreeSet<ClientKey>,
+    /// Keys changed in this turn of the loop, and by whom last.
+    changed: BTreeMap<Box<[u8]>, Option<ClientKey>>,
+}
+
+/// All a server knows of its clients' caches.
+#[derive(Debug)]
+pub struct Tracking {
+    keys: HashMap<Rc<[u8]>, Cached, Seed>,
+    /// All keys of the table, so that one can be picked by chance.
+    order: Vec<Rc<[u8]>>,
+    items: usize,
+    prefixes: BTreeMap<Box<[u8]>, Prefix>,
+    clients: usize,
+    /// How often in a row the table stayed over its bound.
+    over: usize,
+}
+
+impl Tracking {
+    /// Nobody tracks.
+    pub fn new(seed: u64) -> Self {
+        Tracking {
+            keys: HashMap::with_hasher(Seed(seed)),
+            order: Vec::new(),
+            items: 0,
+            prefixes: BTreeMap::new(),
+            clients: 0,
+            over: 0,
+        }
+    }
+
+    /// Clients with tracking on (`tracking_clients`).
+    #[inline]
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Keys in the table (`tracking_total_keys`).
+    pub fn total_keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Pairs of key and client in the table (`tracking_total_items`).
+    pub fn total_items(&self) -> usize {
+        self.items
+    }
+
+    /// Prefixes of BCAST clients (`tracking_total_prefixes`).
+    pub fn total_prefixes(&self) -> usize {
+        self.prefixes.len()
+    }
+
+    /// Whether a change of a key could interest anybody.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.keys.is_empty() && self.prefixes.is_empty()
+    }
+
+    /// Turns tracking on, or changes how. The caller has checked that the modes agree.
+    #[doc(alias = "enableTracking")]
+    pub fn enable(
+        &mut self,
+        clients: &mut Clients,
+        client: ClientKey,
+        modes: Modes,
+        redirect: Option<(ClientId, ClientKey)>,
+        prefixes: &[&[u8]],
+    ) {
+        let who = &mut clients[client];
+        self.clients += usize::from(!who.flags.has(ClientFlags::TRACKING));
+        who.flags.set(ClientFlags::TRACKING);
+        let own = who.tracking.get_or_insert_default();
+        own.modes = modes;
+        own.redirect = redirect;
+        own.broken_redirect = false;
+        if modes.bcast {
+            let everything: &[&[u8]] = &[b""];
+            let prefixes = if prefixes.is_empty() {
+                everything
+            } else {
+                prefixes
+            };
+            for prefix in prefixes {
+                let entry = self.prefixes.entry((*prefix).into()).or_default();
+                entry.clients.insert(client);
+                own.prefixes.insert((*prefix).into());
+            }
+        }
+    }
+
+    /// Turns tracking off. What the table holds of the client is forgotten when its keys change.
+    #[doc(alias = "disableTracking")]
+    pub fn disable(&mut self, clients: &mut Clients, client: ClientKey) {
+        let Some(who) = clients.get_mut(client) else {
+            return;
+        };
+        let Some(own) = who.tracking.take() else {
+            return;
+        };
+        who.flags.clear(ClientFlags::TRACKING);
+        self.clients -= 1;
+        for prefix in own.prefixes {
+            if let Some(entry) = self.prefixes.get_mut(&prefix) {
+                entry.clients.remove(&client);
+                if entry.clients.is_empty() {
+                    self.prefixes.remove(&prefix);
+                }
+            }
+        }
+    }
+
+    /// Prefixes of one client may not overlap, or a change would be told twice.
+    #[doc(alias = "checkPrefixCollisionsOrReply")]
+    pub fn check_prefixes(own: Option<&Tracked>, prefixes: &[&[u8]]) -> Result<(), Error> {
+        let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
+        let show = |p: &[u8]| String::from_utf8_lossy(p).into_owned();
+        for (i, new) in prefixes.iter().enumerate() {
+            let mut old = own.into_iter().flat_map(Tracked::prefixes);
+            if let Some(old) = old.find(|old| overlap(old, new)) {
+                return Err(Error::once(format!(
+                    "Prefix '{}' overlaps with an existing prefix '{}'. \
+                     Prefixes for a single client must not overlap.",
+                    show(new),
+                    show(old)
+                )));
+            }
+            if let Some(other) = prefixes[i + 1..].iter().find(|other| overlap(other, new)) {
+                return Err(Error::once(format!(
+                    "Prefix '{}' overlaps with another provided prefix '{}'. \
+                     Prefixes for a single client must not overlap.",
+                    show(new),
+                    show(other)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A client read a key and may keep what it read.
+    #[doc(alias = "trackingRememberKeys")]
+    pub fn remember(&mut self, client: ClientKey, key: &[u8]) {
+        let cached = match self.keys.get_mut(key) {
+            Some(cached) => cached,
+            None => {
+                let key: Rc<[u8]> = key.into();
+                self.order.push(key.clone());
+                self.keys.entry(key).or_insert(Cached {
+                    at: self.order.len() - 1,
+                    clients: Vec::new(),
+                })
+            }
+        };
+        if let Err(at) = cached.clients.binary_search(&client) {
+            cached.clients.insert(at, client);
+            self.items += 1;
+        }
+    }
+
+    fn forget(&mut self, key: &[u8]) -> Option<Vec<ClientKey>> {
+        let Cached { at, clients } = self.keys.remove(key)?;
+        self.order.swap_remove(at);
+        if let Some(moved) = self.order.get(at)
+            && let Some(cached) = self.keys.get_mut(moved)
+        {
+            cached.at = at;
+        }
+        self.items -= clients.len();
+        Some(clients)
+    }
+
+    /// A key changed: whoever may hold it is told. `changer` is the client whose request is served.
+    #[doc(alias = "trackingInvalidateKey")]
+    pub fn invalidate(&mut self, clients: &mut Clients, changer: Option<ClientKey>, key: &[u8]) {
+        for (prefix, entry) in &mut self.prefixes {
+            if key.starts_with(prefix) {
+                entry.changed.insert(key.into(), changer);
+            }
+        }
+        self.drop_key(clients, changer, key);
+    }
+
+    /// Tells those who may hold a key to drop it, and forgets it.
+    fn drop_key(&mut self, clients: &mut Clients, changer: Option<ClientKey>, key: &[u8]) {
+        let Some(holders) = self.forget(key) else {
+            return;
+        };
+        let mut keys = Vec::with_capacity(key.len() + 16);
+        array_header(&mut keys, 1);
+        bulk(&mut keys, key);
+        for holder in holders {
+            let told = clients
+                .get(holder)
+                .and_then(|c| c.tracking.as_ref())
+                .is_some_and(|own| {
+                    let own_change = own.modes.noloop && changer == Some(holder);
+                    !own.modes.bcast && !own_change
+                });
+            if told {
+                tell(clients, holder, &keys);
+            }
+        }
+    }
+
+    /// All keys are gone: every client that tracks is told to drop everything.
+    #[doc(alias = "trackingInvalidateKeysOnFlush")]
+    pub fn invalidate_all(&mut self, clients: &mut Clients) {
+        if self.clients > 0 {
+            let tracking = |c: &&super::Client| c.flags.has(ClientFlags::TRACKING);
+            let all: Vec<_> = clients.iter().filter(tracking).map(|c| c.key).collect();
+            for client in all {
+                let nothing: &[u8] = match clients[client].protocol {
+                    Protocol::Resp2 => b"$-1\r\n",
+                    Protocol::Resp3 => b"_\r\n",
+                };
+                tell(clients, client, nothing);
+            }
+        }
+        self.keys.clear();
+        self.order.clear();
+        self.items = 0;
+    }
+
+    /// Keeps the table within its bound by forgetting keys, as if they had changed.
+    #[doc(alias = "trackingLimitUsedSlots")]
+    pub fn limit(&mut self, clients: &mut Clients, max_keys: usize, rng: &mut Rng) {
+        if max_keys == 0 || self.keys.len() <= max_keys {
+            self.over = 0;
+            return;
+        }
+        for _ in 0..EFFORT * (self.over + 1) {
+            let at = rng.below(self.order.len() as u64) as usize;
+            let key = self.order[at].clone();
+            self.drop_key(clients, None, &key);
+            if self.keys.len() <= max_keys {
+                self.over = 0;
+                return;
+            }
+        }
+        self.over += 1;
+    }
+
+    /// Tells the BCAST clients what changed in this turn of the loop: one message per prefix.
+    #[doc(alias = "trackingBroadcastInvalidationMessages")]
+    pub fn broadcast(&mut self, clients: &mut Clients) {
+        for prefix in self.prefixes.values_mut() {
+            if prefix.changed.is_empty() {
+                continue;
+            }
+            let changed = std::mem::take(&mut prefix.changed);
+            let everything = encode(changed.keys());
+            for client in &prefix.clients {
+                let noloop = clients
+                    .get(*client)
+                    .and_then(|c| c.tracking.as_ref())
+                    .is_some_and(|own| own.modes.noloop);
+                if !noloop {
+                    tell(clients, *client, &everything);
+                    continue;
+                }
+                let others: Vec<_> = changed
+                    .iter()
+                    .filter(|(_, changer)| **changer != Some(*client))
+                    .map(|(key, _)| key)
+                    .collect();
+                if !others.is_empty() {
+                    tell(clients, *client, &encode(others.into_iter()));
+                }
+            }
+        }
+    }
+}
+
+/// Sends a client, or whom it named, what to drop: an array of keys or a null, as RESP.
+#[doc(alias = "sendTrackingMessage")]
+fn tell(clients: &mut Clients, client: ClientKey, keys: &[u8]) {
+    let Some(who) = clients.get_mut(client) else {
+        return;
+    };
+    let protocol = who.protocol;
+    let Some(own) = &mut who.tracking else { return };
+    let Some((id, target)) = own.redirect else {
+        // RESP2 knows no messages out of turn.
+        if protocol == Protocol::Resp3 {
+            clients.send(client, |reply| invalidate(reply, keys));
+        }
+        return;
+    };
+    let Some(target) = clients.get(target) else {
+        if let Some(own) = &mut clients[client].tracking {
+            own.broken_redirect = true;
+        }
+        if protocol == Protocol::Resp3 {
+            clients.send(client, |reply| {
+                reply.push(2);
+                reply.bulk(b"tracking-redir-broken");
+                reply.integer(id.0 as i64);
+            });
+        }
+        return;
+    };
+    let (key, subscribed) = (target.key, target.flags.has(ClientFlags::PUBSUB));
+    if target.protocol == Protocol::Resp3 {
+        clients.send(key, |reply| invalidate(reply, keys));
+    } else if subscribed {
+        clients.send(key, |reply| {
+            reply.push(3);
+            reply.bulk(b"message");
+            reply.bulk(CHANNEL);
+            reply.raw(keys);
+        });
+    }
+}
+
+fn invalidate(reply: &mut Reply, keys: &[u8]) {
+    reply.push(2);
+    reply.bulk(b"invalidate");
+    reply.raw(keys);
+}
+
+fn encode<'a>(keys: impl ExactSizeIterator<Item = &'a Box<[u8]>>) -> Vec<u8> {
+    let mut out = Vec::new();
+    array_header(&mut out, keys.len());
+    for key in keys {
+        bulk(&mut out, key);
+    }
+    out
+}
+
+fn array_header(out: &mut Vec<u8>, len: usize) {
+    out.push(b'*');
+    out.extend_from_slice(IntBuf::new().format(len as i64));
+    out.extend_from_slice(b"\r\n");
+}
+
+fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'$');
+    out.extend_from_slice(IntBuf::new().format(bytes.len() as i64));
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
