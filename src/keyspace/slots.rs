@@ -14,6 +14,7 @@
 //! Differs: no slot in the hash itself; a hot hash tag would make one table's directory as deep as the hash.
 
 use std::array;
+use std::ops::ControlFlow;
 
 use crate::collections::shared::Shared;
 use crate::collections::table::{self, PrefetchStage, SegmentStats, Table};
@@ -260,6 +261,32 @@ impl Tables {
         }
     }
 
+    /// See [`super::Snapshot::consume_db`].
+    pub(super) fn consume(
+        &mut self,
+        f: &mut dyn FnMut(u16, super::Entry<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match self {
+            Tables::Single(table) => consume(table, 0, f),
+            Tables::Slots(slots) => {
+                for page in 0..slots.pages.len() {
+                    for i in 0..PAGE {
+                        let slot = page * PAGE + i;
+                        let place = match slots.pages[page].get_mut() {
+                            // Shared: the table is read where it is, behind a count of its own.
+                            None => &mut slots.pages[page].0[i].clone(),
+                            Some(page) => &mut page.0[i],
+                        };
+                        if let Some(table) = place {
+                            consume(table, slot as u16, f)?;
+                        }
+                    }
+                }
+                ControlFlow::Continue(())
+            }
+        }
+    }
+
     /// Takes a slot's table away.
     pub(super) fn take_slot(&mut self, slot: u16) -> RemovedTable {
         let mut removed = RemovedTable {
@@ -299,6 +326,19 @@ impl Tables {
                 .for_each(|(a, b)| *a += b);
         }
         sum
+    }
+}
+
+fn consume(
+    table: &mut Shared<Entries>,
+    slot: u16,
+    f: &mut dyn FnMut(u16, super::Entry<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    match table.get_mut() {
+        Some(table) => table.consume(&mut |entry| f(slot, super::Entry(entry))),
+        None => table
+            .iter()
+            .try_for_each(|entry| f(slot, super::Entry(entry))),
     }
 }
 

@@ -281,6 +281,18 @@ fn races_a_model() {
                 (model.len() - keys.len(), 0)
             );
         }
+        for written in [false, true] {
+            let mut snapshot = ks.snapshot();
+            if written {
+                ks[DB].set(b"{1}:new", NewValue::Int(1), None);
+            }
+            let mut left: BTreeSet<_> = snapshot.iter_db(DB).map(|e| e.key().to_vec()).collect();
+            let flow = snapshot.consume_db(DB, &mut |_, e| {
+                assert!(left.remove(e.key()));
+                std::ops::ControlFlow::Continue(())
+            });
+            assert!(flow.is_continue() && left.is_empty());
+        }
         let (len, removed) = (ks[DB].len(), ks[DB].clear());
         assert_eq!(
             (removed.len(), removed.iter().count(), ks[DB].len()),

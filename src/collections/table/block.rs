@@ -195,6 +195,8 @@ impl Block {
         let new = self.twin(self.width);
         // SAFETY: both blocks have this many words, and the new one is ours alone.
         unsafe { ptr::copy_nonoverlapping(self.at(0), new.at(0), self.slots()) };
+        // The counts lie in as many cold lines as there are segments: asked for all at once, waited for once.
+        self.segments().for_each(|(_, s)| s.prefetch_head());
         self.segments().for_each(|(_, s)| s.count().acquire());
         new
     }

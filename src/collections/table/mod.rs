@@ -691,11 +691,16 @@ impl<V: Payload> Table<V> {
     /// Gives up all nodes.
     fn clear_nodes(&mut self) {
         let blocks: Vec<Block> = self.blocks().collect();
-        self.top = Vec::new();
+        self.forget_nodes();
         for block in blocks {
             // SAFETY: the count our top had, which names it no longer.
             unsafe { block.release::<V>() };
         }
+    }
+
+    /// Becomes empty; the blocks' counts are the caller's.
+    fn forget_nodes(&mut self) {
+        self.top = Vec::new();
         self.depths = Vec::new();
         (self.len, self.volatile, self.deadlines, self.node_bytes) = (0, 0, 0, 0);
     }

@@ -316,6 +316,52 @@ fn deleting_gives_nodes_back() {
     }
 }
 
+/// What a snapshot has been read of is not copied any more, and what it reads is what was there when it was taken.
+#[test]
+fn a_consumed_snapshot_lets_go_as_it_goes() {
+    let n = if cfg!(miri) { 300 } else { 60_000 };
+    let mut live = filled(n);
+    let mut frozen = live.clone();
+    let write = |live: &mut Table<NoObject>, key: &[u8]| {
+        let before = live.copied_bytes();
+        live.insert(key, NewValue::Int(-1));
+        live.copied_bytes() - before
+    };
+    let (mut seen, mut first) = (0, Vec::new());
+    let flow = frozen.consume(&mut |entry| {
+        let value = |e: Entry<'_, NoObject>| e.value().as_string().and_then(|s| s.as_int());
+        assert_eq!(
+            Some(entry.key().to_vec()),
+            value(entry).map(|n| format!("key:{n}").into_bytes())
+        );
+        seen += 1;
+        if seen == 1 {
+            first = entry.key().to_vec();
+        } else if seen == n {
+            // The last block is still held, the first was let go of long ago.
+            assert!(write(&mut live, entry.key()) > 0);
+            assert!(cfg!(miri) || write(&mut live, &first) == 0);
+        } else if seen % 100 == 50 && (n / 4..n / 2).contains(&seen) {
+            write(&mut live, entry.key());
+        }
+        std::ops::ControlFlow::Continue(())
+    });
+    assert!(flow.is_continue() && frozen.is_empty() && seen == n);
+
+    let mut frozen = live.clone();
+    let mut left = 10;
+    let flow = frozen.consume(&mut |_| {
+        left -= 1;
+        if left == 0 {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
+        }
+    });
+    assert!(flow.is_break() && left == 0);
+    assert_eq!(live.len(), n);
+}
+
 /// Keys present from the first call to the last come exactly once, while others come and go.
 #[test]
 fn a_scan_returns_each_key_once_under_growth_and_deletion() {

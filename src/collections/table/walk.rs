@@ -6,7 +6,9 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 
+use super::block::Block;
 use super::entry::{Entry, Raw, Removed};
 use super::segment::{Due, FULL_LINES, Segment, is_volatile, limit};
 use super::word::Word;
@@ -72,6 +74,37 @@ impl<V: Payload> Table<V> {
             left: self.len,
             values: PhantomData,
         }
+    }
+
+    /// Hands all entries to `f` in the order of [`Table::iter`] and gives each block up as soon as it is done, so that
+    /// another table which shares it stops copying what it writes there. Ends early, and gives up the rest, when `f`
+    /// says so.
+    pub fn consume(
+        &mut self,
+        f: &mut dyn FnMut(Entry<'_, V>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let blocks: Vec<Block> = self.blocks().collect();
+        // From here on the blocks' counts are ours, not the table's; a panic in `f` leaks them, which is safe.
+        self.forget_nodes();
+        let mut flow = ControlFlow::Continue(());
+        for block in blocks {
+            for (_, segment) in block.segments() {
+                if flow.is_break() {
+                    break;
+                }
+                segment.prefetch_entries();
+                for word in segment.words() {
+                    // SAFETY: the block, whose count we hold, keeps its entries alive and unwritten.
+                    flow = f(unsafe { Entry::new(Raw::of(word)) });
+                    if flow.is_break() {
+                        break;
+                    }
+                }
+            }
+            // SAFETY: our count, given up.
+            unsafe { block.release::<V>() };
+        }
+        flow
     }
 
     /// Calls `f` for up to `count` entries (more only where positions are equal) from position `from` on, in the order
