@@ -1,0 +1,446 @@
+//! The same random commands to Oxidis and to real Redis, and every reply compared, errors included.
+//!
+//! ```text
+//!   groups.rs ─ tables of shapes ─→ shape.rs ─ random commands ─┬→ Oxidis ─┐
+//!                                                               └→ Redis  ─┴→ compare, command by command
+//! ```
+//!
+//! Commands go out in batches of random size, so pipelining is part of it; half of a stream speaks RESP3. From
+//! time to time, and at the end, all keys are compared by content, encoding and deadline. A difference is
+//! reported with its seed and with the latest commands that touched the same keys.
+//!
+//! Without a `redis-server` in PATH the streams run against Oxidis alone, which must then answer every
+//! command with well-formed RESP.
+//!
+//! - `OXIDIS_DIFF_COMMANDS`: commands per stream (default 10,000; a million takes some minutes)
+//! - `OXIDIS_DIFF_SEED`: repeat a run
+//! - `OXIDIS_TEST_REDIS`: another Redis than the one in PATH
+
+mod groups;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::support::client::encode;
+use crate::support::random::Random;
+use crate::support::{Client, Reply, Server};
+use groups::{GENERIC, Group, STRING};
+use shape::{Check, Maker, Row, Shape};
+
+#[test]
+fn strings() {
+    run(&[&STRING, &GENERIC]);
+}
+
+/// Where the newest Redis is right to differ from the older one that we are compared with. Every arm says why; an
+/// error as such is never excused.
+fn explained(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
+    match command[0].to_ascii_uppercase().as_slice() {
+        // Up to 7.4 a type that does not exist finds nothing; since 8.0 it is an error, seen before any other.
+        // A cursor that no server ever gave out (-5, " 1") was read by another function, so it may be refused.
+        b"SCAN" => {
+            let strange = command.get(1).is_none_or(|cursor| {
+                str::from_utf8(cursor).map_or(true, |text| text.parse::<u64>().is_err())
+            });
+            let refused = |reply: &Reply| reply.is_error() && reply.text() == "ERR invalid cursor";
+            (ours.is_error() && ours.text().starts_with("ERR unknown type name"))
+                || (strange && (refused(theirs) || refused(ours)))
+        }
+        // Up to 7.4 an end that lies before the first byte meant the first byte.
+        b"GETRANGE" | b"SUBSTR" => {
+            matches!(theirs, Reply::Bulk(byte) if byte.len() == 1)
+                && *ours == Reply::from("")
+                && command[3].starts_with(b"-")
+        }
+        _ => false,
+    }
+}
+
+/// A stream over the rows of these groups, on keys of the first one.
+fn run(groups: &[&Group]) {
+    let seed = Random::seed_from_env("OXIDIS_DIFF_SEED");
+    let commands = std::env::var("OXIDIS_DIFF_COMMANDS")
+        .map_or(10_000, |n| n.parse().expect("a number of commands"));
+    let redis = Server::redis().map(|builder| builder.start());
+    if redis.is_none() {
+        eprintln!("no redis-server in PATH: replies are not compared");
+    }
+    let oxidis = Server::oxidis().start();
+    let mut stream = Stream::new(
+        groups,
+        seed,
+        oxidis.client(),
+        redis.as_ref().map(Server::client),
+    );
+    while stream.sent < commands {
+        if stream.sent >= commands / 2 && !stream.resp3 {
+            stream.switch_to_resp3();
+        }
+        stream.batch();
+        if stream.sent / 2_000 != stream.last_comparison {
+            stream.last_comparison = stream.sent / 2_000;
+            stream.compare_contents();
+        }
+    }
+    stream.compare_contents();
+}
+
+struct Stream {
+    name: String,
+    seed: u64,
+    maker: Maker,
+    rows: Vec<(Shape, Row)>,
+    total_weight: usize,
+    oxidis: Client,
+    redis: Option<Client>,
+    sent: usize,
+    resp3: bool,
+    last_comparison: usize,
+    /// The latest commands, for the report of a difference.
+    history: Vec<Vec<Vec<u8>>>,
+}
+
+const HISTORY: usize = 4_000;
+
+impl Stream {
+    fn new(groups: &[&Group], seed: u64, oxidis: Client, redis: Option<Client>) -> Stream {
+        let rows: Vec<_> = groups
+            .iter()
+            .flat_map(|group| group.rows)
+            .map(|row| (Shape::parse(row.shape), *row))
+            .collect();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a clock after 1970")
+            .as_secs();
+        let (own, others) = (
+            groups[0].letter,
+            groups[1..].iter().map(|group| group.letter).collect(),
+        );
+        Stream {
+            name: groups
+                .iter()
+                .map(|group| group.name)
+                .collect::<Vec<_>>()
+                .join(", "),
+            seed,
+            maker: Maker {
+                random: Random::new(seed),
+                own,
+                others,
+                now,
+                deadlines: 0,
+            },
+            total_weight: rows.iter().map(|(_, row)| row.weight as usize).sum(),
+            rows,
+            oxidis,
+            redis,
+            sent: 0,
+            resp3: false,
+            last_comparison: 0,
+            history: Vec::new(),
+        }
+    }
+
+    fn random_command(&mut self) -> (Vec<Vec<u8>>, Check) {
+        let mut at = self.maker.random.below(self.total_weight);
+        let drawn = self
+            .rows
+            .iter()
+            .find(|(_, row)| match at.checked_sub(row.weight as usize) {
+                Some(rest) => {
+                    at = rest;
+                    false
+                }
+                None => true,
+            });
+        let (shape, row) = drawn.expect("the weights add up to their total");
+        (shape.make(&mut self.maker), row.check)
+    }
+
+    fn switch_to_resp3(&mut self) {
+        self.resp3 = true;
+        for client in [Some(&mut self.oxidis), self.redis.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            client.cmd("HELLO 3");
+        }
+    }
+
+    /// A few commands in one write to each server. A scan takes several, so it ends a batch.
+    fn batch(&mut self) {
+        let size = 1 + self.maker.random.below(40);
+        let mut batch = Vec::new();
+        let mut scan = None;
+        while batch.len() < size && scan.is_none() {
+            match self.random_command() {
+                (command, Check::Scan) => scan = Some(command),
+                other => batch.push(other),
+            }
+        }
+
+        let bytes: Vec<u8> = batch
+            .iter()
+            .flat_map(|(command, _)| encode(command))
+            .collect();
+        self.oxidis.send(&bytes).expect("Oxidis takes commands");
+        if let Some(redis) = &mut self.redis {
+            redis.send(&bytes).expect("Redis takes commands");
+        }
+        for (command, check) in batch {
+            let ours = self.oxidis.read();
+            let ours =
+                ours.unwrap_or_else(|error| self.fail(&command, &format!("no reply: {error}")));
+            let theirs = self
+                .redis
+                .as_mut()
+                .map(|redis| redis.read().expect("Redis answers"));
+            self.judge(command, check, theirs, ours);
+        }
+        if let Some(command) = scan {
+            let ours = follow_cursor(&mut self.oxidis, &command);
+            let theirs = self
+                .redis
+                .as_mut()
+                .map(|redis| follow_cursor(redis, &command));
+            // From any other cursor than 0 on, what is found hangs on where the keys lie.
+            let check = if command[cursor_position(&command)] == b"0" {
+                Check::Unordered
+            } else {
+                Check::Alike
+            };
+            self.judge(command, check, theirs, ours);
+        }
+    }
+
+    fn judge(&mut self, command: Vec<Vec<u8>>, check: Check, theirs: Option<Reply>, ours: Reply) {
+        self.sent += 1;
+        if let Some(theirs) = theirs
+            && !agree(check, &theirs, &ours)
+            && !explained(&command, &theirs, &ours)
+        {
+            self.fail(&command, &format!("Redis:  {theirs}\nOxidis: {ours}"));
+        }
+        if self.history.len() == HISTORY {
+            self.history.drain(..HISTORY / 2);
+        }
+        self.history.push(command);
+    }
+
+    fn fail(&self, command: &[Vec<u8>], what: &str) -> ! {
+        let is_key = |arg: &&Vec<u8>| arg.get(1) == Some(&b':');
+        let related = |past: &&Vec<Vec<u8>>| {
+            past[1..]
+                .iter()
+                .filter(is_key)
+                .any(|key| command[1..].contains(key))
+        };
+        let mut before: Vec<String> = self
+            .history
+            .iter()
+            .rev()
+            .filter(related)
+            .take(25)
+            .map(|c| show(c))
+            .collect();
+        before.reverse();
+        panic!(
+            "{} stream, command {} of OXIDIS_DIFF_SEED={}{}\n{}\n> {}\n{what}\n",
+            self.name,
+            self.sent,
+            self.seed,
+            if self.resp3 { ", RESP3" } else { "" },
+            before.join("\n"),
+            show(command),
+        );
+    }
+
+    fn compare_contents(&mut self) {
+        let ours = contents(&mut self.oxidis);
+        let Some(redis) = &mut self.redis else { return };
+        let theirs = contents(redis);
+        let near = |a: &Contents, b: &Contents| {
+            a.deadline.abs_diff(b.deadline) < 5_000
+                && a.kind == b.kind
+                && a.encoding == b.encoding
+                && a.value == b.value
+        };
+        for key in theirs.keys().chain(ours.keys()) {
+            let (theirs, ours) = (theirs.get(key), ours.get(key));
+            if !matches!((theirs, ours), (Some(theirs), Some(ours)) if near(theirs, ours)) {
+                let command = vec![b"(contents)".to_vec(), key.1.clone()];
+                self.fail(
+                    &command,
+                    &format!("database {}\nRedis:  {theirs:?}\nOxidis: {ours:?}", key.0),
+                );
+            }
+        }
+    }
+}
+
+fn agree(check: Check, theirs: &Reply, ours: &Reply) -> bool {
+    if theirs == ours {
+        return true;
+    }
+    match (check, theirs, ours) {
+        (Check::Near(tolerance), Reply::Integer(a), Reply::Integer(b)) => {
+            *a >= 0 && *b >= 0 && a.abs_diff(*b) <= tolerance as u64
+        }
+        (Check::Unordered, Reply::Array(_), Reply::Array(_))
+        | (Check::Unordered, Reply::Set(_), Reply::Set(_)) => {
+            sorted(theirs.items()) == sorted(ours.items())
+        }
+        (Check::Unordered, Reply::Map(_), Reply::Map(_)) => {
+            pairs(theirs.items()) == pairs(ours.items())
+        }
+        (Check::Alike, theirs, ours) => {
+            !theirs.is_error() && std::mem::discriminant(theirs) == std::mem::discriminant(ours)
+        }
+        _ => false,
+    }
+}
+
+fn sorted(items: &[Reply]) -> Vec<String> {
+    let mut items: Vec<String> = items.iter().map(Reply::to_string).collect();
+    items.sort();
+    items
+}
+
+fn pairs(items: &[Reply]) -> Vec<String> {
+    let mut pairs: Vec<String> = items
+        .chunks(2)
+        .map(|pair| pair.iter().map(Reply::to_string).collect())
+        .collect();
+    pairs.sort();
+    pairs
+}
+
+/// After the name, in SCAN, or after the key; the name's own place if the command ends before.
+fn cursor_position(command: &[Vec<u8>]) -> usize {
+    let at = if command[0].eq_ignore_ascii_case(b"scan") {
+        1
+    } else {
+        2
+    };
+    if at < command.len() { at } else { 0 }
+}
+
+/// Asks with the cursor of each reply until it is 0 again. Gives all elements, each once, or the error.
+fn follow_cursor(client: &mut Client, command: &[Vec<u8>]) -> Reply {
+    let cursor_at = if command[0].eq_ignore_ascii_case(b"scan") {
+        1
+    } else {
+        2
+    };
+    let mut command = command.to_vec();
+    let mut found = BTreeMap::new();
+    loop {
+        let reply = client.call(&command);
+        if reply.is_error() {
+            return reply;
+        }
+        let [cursor, page] = reply.items() else {
+            panic!("not a page of a scan: {reply}")
+        };
+        // Fields and scores come in pairs; a pair is one element.
+        let width = if command[0].eq_ignore_ascii_case(b"scan")
+            || command[0].eq_ignore_ascii_case(b"sscan")
+        {
+            1
+        } else {
+            2
+        };
+        for element in page.items().chunks(width) {
+            found.insert(sorted(element).concat(), element.to_vec());
+        }
+        if cursor.bytes() == b"0" {
+            return Reply::Array(found.into_values().flatten().collect());
+        }
+        command[cursor_at] = cursor.bytes().to_vec();
+    }
+}
+
+/// What a key holds, as commands tell it.
+#[derive(Debug)]
+struct Contents {
+    kind: String,
+    encoding: String,
+    value: Vec<String>,
+    /// Milliseconds since 1970; -1: none.
+    deadline: i64,
+}
+
+fn contents(client: &mut Client) -> BTreeMap<(usize, Vec<u8>), Contents> {
+    let mut all = BTreeMap::new();
+    let databases = 3;
+    // SELECT is part of the streams: find the database again by a key that only it holds.
+    let marker = "(the stream's database)";
+    client.call(&["SET", marker, ""]).ok();
+    let mut current = 0;
+    for db in 0..databases {
+        client.call(&["SELECT", &db.to_string()]).ok();
+        for key in client.cmd("KEYS *").items() {
+            let key = key.bytes();
+            if key == marker.as_bytes() {
+                current = db;
+                continue;
+            }
+            let kind = client.call(&[b"TYPE", key]).text();
+            let (read, order_matters): (&[&str], bool) = match kind.as_str() {
+                "string" => (&["GET"], true),
+                "list" => (&["LRANGE", "0", "-1"], true),
+                "zset" => (&["ZRANGE", "0", "-1", "WITHSCORES"], true),
+                "stream" => (&["XRANGE", "-", "+"], true),
+                "hash" => (&["HGETALL"], false),
+                "set" => (&["SMEMBERS"], false),
+                other => panic!("a key of type {other}"),
+            };
+            let mut command: Vec<&[u8]> = read.iter().map(|word| word.as_bytes()).collect();
+            command.insert(1, key);
+            let value = match client.call(&command) {
+                Reply::Map(items) => pairs(&items),
+                Reply::Array(items) if kind == "hash" => pairs(&items),
+                Reply::Array(items) | Reply::Set(items) if !order_matters => sorted(&items),
+                other => vec![other.to_string()],
+            };
+            let Reply::Integer(deadline) = client.call(&[b"PEXPIRETIME", key]) else {
+                panic!("no deadline")
+            };
+            let encoding = client
+                .call(&[b"OBJECT".as_slice(), b"ENCODING", key])
+                .text();
+            all.insert(
+                (db, key.to_vec()),
+                Contents {
+                    kind,
+                    encoding,
+                    value,
+                    deadline,
+                },
+            );
+        }
+    }
+    client.call(&["SELECT", &current.to_string()]).ok();
+    client.call(&["DEL", marker]).is(1);
+    all
+}
+
+fn show(command: &[Vec<u8>]) -> String {
+    let word = |arg: &Vec<u8>| {
+        let (shown, rest) = arg.split_at(arg.len().min(100));
+        let quote = if arg.is_empty() || shown.iter().any(|c| !c.is_ascii_graphic()) {
+            "\""
+        } else {
+            ""
+        };
+        let more = if rest.is_empty() {
+            String::new()
+        } else {
+            format!("…{} more", rest.len())
+        };
+        format!("{quote}{}{more}{quote}", shown.escape_ascii())
+    };
+    command.iter().map(word).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,20 @@
+//! What the integration tests stand on: a server process and a client that shows every byte of a reply.
+//!
+//! ```text
+//!   let server = Server::oxidis().start();       a process, a free port, a directory of its own
+//!   let mut c = server.client();
+//!   c.cmd("INCRBY n 5").is(5);                   a transcript: what is sent, what comes back
+//!   c.cmd("LPUSH n x").error("WRONGTYPE");
+//! ```
+//!
+//! The `redis` crate is used where a real library's view matters; here nothing stands between the test and
+//! the wire, so that a `$-1` is not a `*-1` and a malformed request can be sent at all.
+
+pub mod client;
+pub mod random;
+pub mod reply;
+pub mod server;
+
+pub use client::Client;
+pub use reply::Reply;
+pub use server::Server;
