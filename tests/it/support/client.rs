@@ -2,7 +2,7 @@
 //! never comes is a failed test, not a hung one.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -70,8 +70,12 @@ impl Client {
         Reply::read(&mut self.stream)
     }
 
-    /// Everything until the server closes the connection.
-    pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+    /// Says that nothing more will be sent, and reads all that comes until the server closes.
+    pub fn finish(&mut self) -> io::Result<Vec<u8>> {
+        match self.stream.get_mut() {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write)?,
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write)?,
+        }
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest)?;
         Ok(rest)
