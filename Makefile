@@ -1,0 +1,32 @@
+# check is the whole gate. The others take longer; each says what it needs.
+
+.PHONY: check upstream fuzz miri bench
+
+REDIS_SRC ?= ../redis
+FUZZ_SECONDS ?= 60
+
+check:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo test
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: left out"; fi
+
+# Redis's own test suite; REDIS_SRC is a checkout of github.com/redis/redis.
+upstream:
+	cargo build --release
+	tcl-tests/run --redis-src $(REDIS_SRC) --retry 1
+
+# Every fuzz target for FUZZ_SECONDS; needs cargo-fuzz and a nightly compiler.
+fuzz:
+	for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
+# The unsafe ground, under an interpreter that sees every bad access; needs the nightly's miri.
+miri:
+	cargo +nightly miri test --lib collections
+
+# Oxidis and real Redis side by side; needs redis-server.
+bench:
+	cargo bench --bench compare
