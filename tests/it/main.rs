@@ -2,4 +2,5 @@
 
 mod differential;
 mod garbage;
+mod smoke;
 mod support;
