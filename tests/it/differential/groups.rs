@@ -1,7 +1,7 @@
 //! The groups: what is sent, one row per form of a command. Only what Redis 7.0 knows, for that is what the
 //! distributions install; newer commands and options are tested in the files of their themes.
 
-use super::shape::{Row, alike, exact, near, scan, unordered};
+use super::shape::{Row, alike, exact, near, scan, unordered, unordered_pairs};
 
 /// A group of commands, and the letter its keys begin with.
 #[derive(Debug)]
@@ -81,5 +81,185 @@ pub const GENERIC: Group = Group {
         exact("ECHO value").weight(2),
         exact("OBJECT NOSUCH key").weight(1),
         exact("NOSUCHCOMMAND value+").weight(1),
+    ],
+};
+
+pub const LIST: Group = Group {
+    name: "list",
+    letter: 'l',
+    rows: &[
+        exact("(LPUSH|RPUSH) key (name|value)+").weight(60),
+        exact("(LPUSHX|RPUSHX) key (name|value)+"),
+        exact("(LPOP|RPOP) key [count]").weight(20),
+        exact("LLEN key"),
+        exact("LRANGE key index index").weight(20),
+        exact("LINDEX key index"),
+        exact("LSET key index (name|value)"),
+        exact("LINSERT key (BEFORE|AFTER) name (name|value)"),
+        exact("LREM key integer name"),
+        exact("LTRIM key index index").weight(4),
+        exact("RPOPLPUSH key key"),
+        exact("LMOVE key key (LEFT|RIGHT) (LEFT|RIGHT)"),
+        exact("LPOS key name [RANK integer] [COUNT count] [MAXLEN count]").weight(20),
+        exact("LMPOP (1 key|2 key key|count key) (LEFT|RIGHT) [COUNT count]"),
+    ],
+};
+
+pub const SET: Group = Group {
+    name: "set",
+    letter: 'e',
+    rows: &[
+        exact("SADD key (name|value|integer)+").weight(60),
+        exact("SADD key integer+").weight(20),
+        exact("SREM key (name|integer)+").weight(20),
+        exact("SCARD key"),
+        exact("SISMEMBER key (name|integer)"),
+        exact("SMISMEMBER key (name|integer)+"),
+        unordered("SMEMBERS key"),
+        exact("SMOVE key key (name|integer)"),
+        unordered("(SINTER|SUNION|SDIFF) key+").weight(30),
+        exact("(SINTERSTORE|SUNIONSTORE|SDIFFSTORE) key key+"),
+        exact("SINTERCARD (1 key|2 key key|3 key key key|count key) [LIMIT count]"),
+        alike("SRANDMEMBER key"),
+        // What is popped is chance, unless it is everything.
+        unordered("SPOP key 100000").always_whole().weight(2),
+        scan("SSCAN key cursor [MATCH pattern] [COUNT count]"),
+    ],
+};
+
+pub const HASH: Group = Group {
+    name: "hash",
+    letter: 'h',
+    rows: &[
+        exact("(HSET|HMSET) key (name (name|value))+").weight(60),
+        exact("HSETNX key name value"),
+        exact("HGET key name"),
+        exact("HMGET key name+"),
+        exact("HDEL key name+").weight(20),
+        exact("HLEN key"),
+        exact("HEXISTS key name"),
+        exact("HSTRLEN key name"),
+        exact("HINCRBY key name integer").weight(20),
+        exact("HINCRBYFLOAT key name float").weight(20),
+        unordered_pairs("HGETALL key"),
+        unordered("(HKEYS|HVALS) key"),
+        alike("HRANDFIELD key"),
+        scan("HSCAN key cursor [MATCH pattern] [COUNT count]"),
+    ],
+};
+
+pub const ZSET: Group = Group {
+    name: "zset",
+    letter: 'z',
+    rows: &[
+        exact("ZADD key [NX|XX|GT|LT] [CH] [INCR] (float name)+").weight(60),
+        exact("ZADD key (integer (name|value))+").weight(20),
+        exact("ZINCRBY key float name").weight(20),
+        exact("ZREM key name+").weight(20),
+        exact("ZCARD key"),
+        exact("ZSCORE key name"),
+        exact("ZMSCORE key name+"),
+        exact("(ZRANK|ZREVRANK) key name"),
+        exact("(ZCOUNT) key border border"),
+        exact("ZRANGE key index index [REV] [WITHSCORES]").weight(20),
+        exact("ZRANGE key border border BYSCORE [REV] [LIMIT index index] [WITHSCORES]").weight(20),
+        exact("ZRANGESTORE key key border border BYSCORE [REV] [LIMIT index index]"),
+        exact("ZRANGESTORE key key index index [REV]"),
+        exact("ZREVRANGE key index index [WITHSCORES]"),
+        exact(
+            "(ZRANGEBYSCORE|ZREVRANGEBYSCORE) key border border [WITHSCORES] [LIMIT index index]",
+        ),
+        exact("ZREMRANGEBYSCORE key border border").weight(3),
+        exact("ZREMRANGEBYRANK key index index").weight(3),
+        exact("(ZPOPMIN|ZPOPMAX) key [count]"),
+        exact("ZMPOP (1 key|2 key key|count key) (MIN|MAX) [COUNT count]"),
+        exact(
+            "(ZUNION|ZINTER) (1 key|2 key key|count key) [WEIGHTS float float] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
+        ),
+        exact(
+            "(ZUNIONSTORE|ZINTERSTORE) key 2 key key [WEIGHTS float float] [AGGREGATE (SUM|MIN|MAX)]",
+        ),
+        exact("ZDIFF (1 key|2 key key|count key) [WITHSCORES]"),
+        exact("ZDIFFSTORE key 2 key key"),
+        exact("ZINTERCARD (1 key|2 key key|count key) [LIMIT count]"),
+        alike("ZRANDMEMBER key"),
+        scan("ZSCAN key cursor [MATCH pattern] [COUNT count]"),
+    ],
+};
+
+/// Ranges by name mean something only where all scores are equal; so never together with [`ZSET`].
+pub const ZSET_BY_NAME: Group = Group {
+    name: "zset by name",
+    letter: 'x',
+    rows: &[
+        exact("ZADD key (0 (name|value))+")
+            .always_whole()
+            .weight(60),
+        exact("ZREM key name+").weight(20),
+        exact("ZLEXCOUNT key lex lex").weight(20),
+        exact("ZRANGE key lex lex BYLEX [REV] [LIMIT index index]").weight(20),
+        exact("(ZRANGEBYLEX|ZREVRANGEBYLEX) key lex lex [LIMIT index index]").weight(20),
+        exact("ZRANGESTORE key key lex lex BYLEX [REV] [LIMIT index index]"),
+        exact("ZREMRANGEBYLEX key lex lex"),
+    ],
+};
+
+pub const BITMAP: Group = Group {
+    name: "bitmap",
+    letter: 'b',
+    rows: &[
+        exact("SET key value").weight(20),
+        exact("SETBIT key offset bit").weight(40),
+        exact("GETBIT key offset").weight(20),
+        exact("BITCOUNT key [index index [BYTE|BIT]]").weight(20),
+        exact("BITPOS key bit [index [index [BYTE|BIT]]]").weight(20),
+        exact("BITOP (AND|OR|XOR) key key+").weight(20),
+        exact("BITOP NOT key key"),
+        exact(
+            "BITFIELD key ([OVERFLOW (WRAP|SAT|FAIL)] \
+             (GET field-type offset|SET field-type offset integer|INCRBY field-type offset integer))+",
+        )
+        .weight(40),
+        exact("BITFIELD_RO key (GET field-type offset)+"),
+    ],
+};
+
+pub const HYPERLOGLOG: Group = Group {
+    name: "hyperloglog",
+    letter: 'p',
+    rows: &[
+        exact("PFADD key (name|value|integer)+").weight(60),
+        exact("PFADD key"),
+        exact("PFCOUNT key+").weight(30),
+        exact("PFMERGE key key+"),
+        exact("SET key value").weight(1),
+        exact("STRLEN key"),
+    ],
+};
+
+pub const GEO: Group = Group {
+    name: "geo",
+    letter: 'o',
+    rows: &[
+        exact("GEOADD key [NX|XX] [CH] (longitude latitude name)+").weight(60),
+        exact("GEODIST key name name [M|KM|FT|MI]").weight(20),
+        exact("GEOPOS key name+"),
+        exact("GEOHASH key name+"),
+        exact(
+            "GEOSEARCH key (FROMMEMBER name|FROMLONLAT longitude latitude) \
+             (BYRADIUS distance (M|KM|FT|MI)|BYBOX distance distance (M|KM|FT|MI)) (ASC|DESC) \
+             [COUNT count] [WITHCOORD] [WITHDIST] [WITHHASH]",
+        )
+        .weight(40),
+        exact(
+            "GEOSEARCHSTORE key key (FROMMEMBER name|FROMLONLAT longitude latitude) \
+             BYRADIUS distance (M|KM|FT|MI) (ASC|DESC) [COUNT count] [STOREDIST]",
+        ),
+        exact(
+            "GEORADIUS key longitude latitude distance (M|KM|FT|MI) (ASC|DESC) [COUNT count] [WITHDIST] [STORE key]",
+        ),
+        exact(
+            "GEORADIUSBYMEMBER_RO key name distance (M|KM|FT|MI) (ASC|DESC) [COUNT count] [WITHCOORD]",
+        ),
     ],
 };

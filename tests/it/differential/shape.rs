@@ -22,6 +22,8 @@ pub enum Check {
     Near(i64),
     /// The same elements in any order: the order of a hash table is nobody's promise.
     Unordered,
+    /// The same, where two elements belong together.
+    UnorderedPairs,
     /// The same kind of reply: the choice is random.
     Alike,
     /// A cursor is followed to its end; all that it brought is then the same, in any order.
@@ -35,49 +37,52 @@ pub struct Row {
     pub check: Check,
     /// How often against the others; see [`Row::weight`].
     pub weight: u32,
+    /// See [`Row::always_whole`].
+    pub may_spoil: bool,
 }
 
 pub const fn exact(shape: &'static str) -> Row {
-    Row {
-        shape,
-        check: Check::Exact,
-        weight: 10,
-    }
+    row(shape, Check::Exact)
 }
 
 pub const fn near(shape: &'static str, tolerance: i64) -> Row {
-    Row {
-        shape,
-        check: Check::Near(tolerance),
-        weight: 10,
-    }
+    row(shape, Check::Near(tolerance))
 }
 
 pub const fn unordered(shape: &'static str) -> Row {
-    Row {
-        shape,
-        check: Check::Unordered,
-        weight: 10,
-    }
+    row(shape, Check::Unordered)
+}
+
+pub const fn unordered_pairs(shape: &'static str) -> Row {
+    row(shape, Check::UnorderedPairs)
 }
 
 pub const fn alike(shape: &'static str) -> Row {
-    Row {
-        shape,
-        check: Check::Alike,
-        weight: 10,
-    }
+    row(shape, Check::Alike)
 }
 
 pub const fn scan(shape: &'static str) -> Row {
+    row(shape, Check::Scan)
+}
+
+const fn row(shape: &'static str, check: Check) -> Row {
     Row {
         shape,
-        check: Check::Scan,
+        check,
         weight: 10,
+        may_spoil: true,
     }
 }
 
 impl Row {
+    /// Never with an argument missing or wrong: without its count, a random choice would part the servers.
+    pub const fn always_whole(self) -> Row {
+        Row {
+            may_spoil: false,
+            ..self
+        }
+    }
+
     /// A row weighs 10: more for what builds up state, 1 for what tears all of it down.
     pub const fn weight(self, weight: u32) -> Row {
         Row { weight, ..self }
@@ -111,6 +116,15 @@ enum Kind {
     Cursor,
     TypeName,
     Bit,
+    /// An end of a range of scores.
+    Border,
+    /// An end of a range of names.
+    Lex,
+    /// As `u8` or `i63`.
+    FieldType,
+    Longitude,
+    Latitude,
+    Distance,
 }
 
 const KINDS: &[(&str, Kind)] = &[
@@ -131,6 +145,12 @@ const KINDS: &[(&str, Kind)] = &[
     ("cursor", Kind::Cursor),
     ("type", Kind::TypeName),
     ("bit", Kind::Bit),
+    ("border", Kind::Border),
+    ("lex", Kind::Lex),
+    ("field-type", Kind::FieldType),
+    ("longitude", Kind::Longitude),
+    ("latitude", Kind::Latitude),
+    ("distance", Kind::Distance),
 ];
 
 /// Numbers that parsers get wrong. None is valid as a size that a command would then allocate, or as a deadline
@@ -145,10 +165,9 @@ const NASTY: &[&str] = &[
     "-0",
     "01",
     "1 ",
-    " 1",
     "1.0",
     "1e3",
-    "0x10",
+    "0x1g",
     "nan",
     "inf",
     "-inf",
@@ -158,7 +177,6 @@ const NASTY: &[&str] = &[
     "9223372036854775808",
     "18446744073709551615",
     "4294967296",
-    "1e400",
     "1.5\0",
     "1\r\n",
 ];
@@ -180,9 +198,9 @@ enum Item {
 #[derive(Debug)]
 pub struct Maker {
     pub random: Random,
-    /// First letter of this group's keys; the other groups' letters.
+    /// The letter that keys of the row at hand begin with; those of all groups' keys.
     pub own: char,
-    pub others: Vec<char>,
+    pub letters: Vec<char>,
     /// Seconds since 1970 when the stream began.
     pub now: u64,
     /// Deadlines given out so far.
@@ -257,10 +275,10 @@ impl Shape {
     }
 
     /// One random command of this shape.
-    pub fn make(&self, maker: &mut Maker) -> Vec<Vec<u8>> {
+    pub fn make(&self, maker: &mut Maker, may_spoil: bool) -> Vec<Vec<u8>> {
         let mut args = Vec::new();
         self.expand(maker, &mut args);
-        if maker.random.percent(14) {
+        if may_spoil && maker.random.percent(14) {
             self.spoil(maker, &mut args);
         }
         args
@@ -344,9 +362,8 @@ impl Kind {
         };
         let number = match self {
             Kind::Key => {
-                let foreign = !maker.others.is_empty() && random.percent(6);
-                let letter = if foreign {
-                    *random.pick(&maker.others)
+                let letter = if random.percent(6) {
+                    *random.pick(&maker.letters)
                 } else {
                     maker.own
                 };
@@ -361,6 +378,35 @@ impl Kind {
                     "string", "list", "set", "zset", "hash", "stream", "String", "none",
                 ];
                 return random.pick(&types).as_bytes().to_vec();
+            }
+            Kind::Border => {
+                let open = if random.percent(25) { "(" } else { "" };
+                let score = match random.below(6) {
+                    0 => random.pick(&["-inf", "+inf", "inf"]).to_string(),
+                    1 => random.below(10).to_string(),
+                    _ => String::from_utf8(float(random)).expect("digits"),
+                };
+                return format!("{open}{score}").into_bytes();
+            }
+            Kind::Lex => {
+                let text = match random.below(6) {
+                    0 => "-".to_owned(),
+                    1 => "+".to_owned(),
+                    2 => format!("m{}", random.below(12)),
+                    _ => format!("{}m{}", random.pick(&["[", "("]), random.below(12)),
+                };
+                return text.into_bytes();
+            }
+            Kind::FieldType => {
+                let bits = *random.pick(&[1, 2, 3, 8, 9, 16, 31, 32, 63, 64, 65]);
+                return format!("{}{bits}", random.pick(&["u", "i"])).into_bytes();
+            }
+            Kind::Longitude => return degrees(random, 185),
+            Kind::Latitude => return degrees(random, 88),
+            Kind::Distance => {
+                return (random.below(8_000_000) as f64 / 7.0)
+                    .to_string()
+                    .into_bytes();
             }
             Kind::Cursor => 0,
             Kind::Integer => match random.below(10) {
@@ -476,6 +522,12 @@ fn float(random: &mut Random) -> Vec<u8> {
         _ => format!("{}", (random.below(200_000) as f64 - 100_000.0) / 1000.0),
     };
     text.into_bytes()
+}
+
+/// Up to `bound` on both sides, so that some lie beyond what the earth or the projection has.
+fn degrees(random: &mut Random, bound: i64) -> Vec<u8> {
+    let millionths = random.below(2_000_000 * bound as usize) as i64 - 1_000_000 * bound;
+    (millionths as f64 / 1e6).to_string().into_bytes()
 }
 
 fn pattern(random: &mut Random, own: char) -> Vec<u8> {
