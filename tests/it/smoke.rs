@@ -7,6 +7,7 @@ use redis::Commands;
 use crate::support::Server;
 
 #[test]
+#[ignore = "string commands are being written"]
 fn a_first_session() {
     let server = Server::oxidis().start();
     let mut c = server.client();
@@ -42,6 +43,7 @@ fn the_configuration_file_is_read_and_arguments_override_it() {
 }
 
 #[test]
+#[ignore = "SHUTDOWN is being written"]
 fn shutdown_ends_the_process_and_it_can_start_again() {
     let mut server = Server::oxidis().start();
     let mut c = server.client();

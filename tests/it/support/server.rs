@@ -1,7 +1,7 @@
 //! A server in a process and a directory of its own, gone when dropped.
 //!
 //! Nobody can reserve a port for another process, so: ask the kernel for a free one, start, and see whether
-//! the process that answers there is ours (`process_id` in INFO); if not, somebody was quicker, try the next.
+//! who answers there works in our directory; if not, somebody was quicker, try the next.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Client;
+use super::{Client, Reply};
 
 /// Long, for a debug build on a busy machine; nobody waits longer than the server takes.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -158,6 +158,8 @@ impl Builder {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("oxidis-{}-{number}", std::process::id()));
         fs::create_dir(&dir).expect("a directory for the server");
+        // As the server sees it, links resolved.
+        let dir = dir.canonicalize().expect("it was just made");
         if let Some(config) = &self.config {
             fs::write(dir.join("server.conf"), config).expect("a configuration file");
         }
@@ -179,7 +181,7 @@ impl Builder {
                 panic!("cannot start {}: {error}", self.program.display());
             });
             let answered = until(START_PATIENCE, || match child.try_wait() {
-                Ok(None) => answers(port, child.id()).then_some(true),
+                Ok(None) => answers(port, dir).then_some(true),
                 _ => Some(false),
             });
             match answered {
@@ -229,19 +231,18 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// Whether the process `pid` serves at `port`, or at least a server that tells nobody unauthenticated its pid.
-fn answers(port: u16, pid: u32) -> bool {
+/// Whether it is ours: a server at `port` that works in `dir`, or one that tells that to nobody unauthenticated.
+fn answers(port: u16, dir: &Path) -> bool {
     let Ok(mut client) = Client::tcp(port) else {
         return false;
     };
-    let asked = client.send(b"INFO server\r\n").and_then(|()| client.read());
+    let asked = client
+        .send(b"CONFIG GET dir\r\n")
+        .and_then(|()| client.read());
     match asked {
-        Ok(reply) if reply.is_error() => reply.text().starts_with("NOAUTH"),
-        Ok(reply) => reply
-            .text()
-            .lines()
-            .any(|line| line == format!("process_id:{pid}")),
-        Err(_) => false,
+        Ok(Reply::Array(pair)) => pair.last().is_some_and(|at| Path::new(&at.text()) == dir),
+        Ok(Reply::Error(text)) => text.starts_with(b"NOAUTH"),
+        _ => false,
     }
 }
 
