@@ -5,7 +5,10 @@
 //!
 //! Mirrors: `struct redisServer` of server.h.
 
-use crate::background::Mailbox;
+mod expire;
+mod keys;
+
+use crate::background::{LazyFree, Mailbox};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::{ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
@@ -13,7 +16,7 @@ use crate::config::Config;
 use crate::dispatch::table::CommandTable;
 use crate::dispatch::{Effects, Said};
 use crate::keyspace::events::{Class, Event};
-use crate::keyspace::{DbId, Keyspace, Ms};
+use crate::keyspace::{DbId, ExpireCycle, Keyspace, Ms, Pace};
 use crate::observe::Stats;
 use crate::pubsub::{Kind, PubSub};
 use crate::sys::clock::Clock;
@@ -86,6 +89,10 @@ pub struct State {
     pub tcp_port: u16,
     /// Whether background expiry runs (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expire: bool,
+    /// The active expiry, between its turns.
+    pub expire_cycle: ExpireCycle,
+    /// Garbage on its way to the thread that frees it.
+    pub lazyfree: LazyFree,
 }
 
 impl State {
@@ -100,7 +107,7 @@ impl State {
         let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize]));
         let run_id = run_id.collect();
         let started_ms = clock.unix_ms();
-        State {
+        let state = State {
             config,
             keyspace,
             clients: Clients::new(),
@@ -125,7 +132,11 @@ impl State {
             started_ms,
             tcp_port: 0,
             active_expire: true,
-        }
+            expire_cycle: ExpireCycle::default(),
+            lazyfree: LazyFree::default(),
+        };
+        state.tune_access_clock();
+        state
     }
 
     /// Reads the clock; the keyspace judges deadlines by this moment until the next call.
@@ -205,17 +216,6 @@ impl State {
         }
     }
 
-    /// Deletes the keys that lookups found past their deadline, and says so.
-    #[inline]
-    pub fn reap_expired(&mut self) {
-        if !self.keyspace.env().has_expired() {
-            return;
-        }
-        for (db, key) in self.keyspace.env().take_expired() {
-            self.delete_expired(db, &key);
-        }
-    }
-
     /// A unit of execution (a command, a transaction, a script) is complete: its effects go to
     /// their readers.
     #[inline]
@@ -239,13 +239,16 @@ impl State {
             self.update_pauses();
         }
         self.reap_expired();
+        self.expire_some(Pace::Fast);
+        self.stats.lazyfreed_objects += self.lazyfree.take_freed();
         if !self.tracking.is_idle() {
             self.tracking.broadcast(&mut self.clients);
         }
     }
 
     /// Periodic work; `runs` counts the calls, `hz` is how often they come.
-    pub fn cron(&mut self, _runs: u64, _hz: u32) {
+    pub fn cron(&mut self, _runs: u64, hz: u32) {
+        self.expire_some(Pace::Slow { hz });
         let used = crate::sys::alloc::used();
         self.stats.peak_memory = self.stats.peak_memory.max(used);
     }
@@ -275,8 +278,6 @@ impl State {
         self.pauses.forget(key);
         self.clients.remove(key);
     }
-
-    fn delete_expired(&mut self, _db: DbId, _key: &[u8]) {}
 }
 
 impl State {

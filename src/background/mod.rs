@@ -5,6 +5,10 @@
 //!
 //! Mirrors: bio.c.
 
+mod lazyfree;
+
+pub use self::lazyfree::LazyFree;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};

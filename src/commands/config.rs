@@ -239,6 +239,9 @@ impl Apply for State {
                 }
                 "loglevel" | "log-format" => self.config.tune_log(&self.log),
                 "maxclients" => self.grant_clients()?,
+                "maxmemory-policy" | "lfu-log-factor" | "lfu-decay-time" => {
+                    self.tune_access_clock();
+                }
                 "maxmemory" => self.check_maxmemory(),
                 "oom-score-adj" | "oom-score-adj-values" => self.set_oom_score(name)?,
                 _ if name.starts_with("tls-") => self.refuse_tls(name)?,

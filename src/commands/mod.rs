@@ -6,6 +6,7 @@
 mod client;
 pub mod config;
 mod connection;
+mod keys;
 mod pubsub;
 mod string;
 mod tracking;
@@ -18,6 +19,7 @@ pub const GROUPS: &[&[&Command]] = &[
     client::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
+    keys::COMMANDS,
     pubsub::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,

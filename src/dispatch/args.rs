@@ -188,6 +188,14 @@ impl OwnedArgv {
         self.bigs.push(word);
     }
 
+    /// Appends a word of a request; a big one is shared.
+    pub fn push_word(&mut self, argv: Argv<'_>, i: usize) {
+        match argv.value(i) {
+            NewValue::Big(word) => self.push_big(word),
+            _ => self.push(argv.get(i)),
+        }
+    }
+
     /// The words.
     pub fn as_argv(&self) -> Argv<'_> {
         Argv::new(&self.buf, &self.spans, &self.bigs)

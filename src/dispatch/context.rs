@@ -5,7 +5,7 @@ use super::propagate::Targets;
 use super::table::{CommandId, Entry};
 use crate::clients::{Client, ClientKey};
 use crate::keyspace::events::Event;
-use crate::keyspace::{Db, DbId};
+use crate::keyspace::{Db, DbId, Deadline, Ms, NewValue};
 use crate::resp::Reply;
 use crate::state::State;
 
@@ -101,6 +101,50 @@ impl Ctx<'_> {
         self.state.modified(self.db, key, event);
     }
 
+    /// The time deadlines are judged by; stands still while a transaction or a script runs.
+    #[doc(alias = "commandTimeSnapshot")]
+    #[inline]
+    pub fn now_ms(&self) -> Ms {
+        self.state.keyspace.env().now_ms()
+    }
+
+    /// Gives a key a value, whatever it held; to be followed by [`Ctx::modified`].
+    #[inline]
+    pub fn store(&mut self, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
+        self.state.store(self.db, key, value, deadline);
+    }
+
+    /// Deletes a key, its value on another thread if `lazy` and worth it; whether there was one. To be followed by
+    /// [`Ctx::modified`].
+    pub fn delete(&mut self, key: &[u8], lazy: bool) -> bool {
+        self.state.delete(self.db, key, lazy)
+    }
+
+    /// A reading lookup found nothing under the key.
+    #[inline]
+    pub fn missed(&mut self, key: &[u8]) {
+        self.state.reap_expired();
+        self.state.notify(Event::MISS, self.db, key);
+    }
+
+    /// Whether a deadline set now means that the key is gone at once. Not while a file or a primary's stream is
+    /// replayed: there the deletion will be said, or has been.
+    #[doc(alias = "checkAlreadyExpired")]
+    pub fn is_past(&self, deadline: Ms) -> bool {
+        deadline <= self.now_ms()
+            && self.origin != super::CallOrigin::Replay
+            && !self.state.keyspace.env().is_hide_only()
+    }
+
+    /// How long a command may make a string; what is replayed was allowed once.
+    #[doc(alias = "checkStringLength")]
+    pub fn max_string_len(&self) -> usize {
+        if self.origin == super::CallOrigin::Replay {
+            return usize::MAX;
+        }
+        self.state.config.proto_max_bulk_len
+    }
+
     /// Publishes a further event of a key, when one command causes several.
     pub fn notify(&mut self, key: &[u8], event: Event) {
         self.state.notify(event, self.db, key);
@@ -110,6 +154,20 @@ impl Ctx<'_> {
     pub fn rewrite<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) {
         if self.state.effects.listening != Targets::NONE {
             self.effect = Effect::Rewritten(OwnedArgv::from_words(words));
+        }
+    }
+
+    /// As [`Ctx::rewrite`], for words at hand.
+    pub fn rewrite_as(&mut self, words: &[&[u8]]) {
+        self.rewrite(words);
+    }
+
+    /// As [`Ctx::rewrite`], word by word.
+    pub fn rewrite_with(&mut self, build: impl FnOnce(&mut OwnedArgv)) {
+        if self.state.effects.listening != Targets::NONE {
+            let mut argv = OwnedArgv::default();
+            build(&mut argv);
+            self.effect = Effect::Rewritten(argv);
         }
     }
 

@@ -124,6 +124,25 @@ impl Db {
         entry
     }
 
+    /// As [`Db::get`], but the access clock stays (EXISTS, TTL, OBJECT …).
+    #[doc(alias = "LOOKUP_NOTOUCH")]
+    #[inline]
+    pub fn get_untouched(&self, key: &[u8]) -> Option<Entry<'_>> {
+        let entry = self.peek(key);
+        self.env.count(entry.is_some());
+        entry
+    }
+
+    /// Whether an entry found by a walk is past its deadline; it is then noted to be deleted.
+    #[doc(alias = "expireIfNeeded")]
+    pub fn is_dead(&self, entry: &Entry<'_>) -> bool {
+        let dead = self.env.hides(entry.deadline());
+        if dead {
+            self.env.found_expired(self.id, entry.key());
+        }
+        dead
+    }
+
     /// A lookup that counts nothing and touches nothing.
     #[doc(alias = "lookupKeyReadWithFlags")]
     #[inline]
@@ -200,7 +219,7 @@ impl Db {
     ) -> Option<Removed> {
         match self.insert(key, value, Deadline::Set(deadline)) {
             Inserted::Replaced(old) => Some(old),
-            Inserted::New | Inserted::InPlace => None,
+            Inserted::New | Inserted::InPlace(_) => None,
         }
     }
 
@@ -208,7 +227,7 @@ impl Db {
     pub fn set_keeping_ttl(&mut self, key: &[u8], value: NewValue<'_>) -> Option<Removed> {
         match self.insert(key, value, Deadline::Keep) {
             Inserted::Replaced(old) => Some(old),
-            Inserted::New | Inserted::InPlace => None,
+            Inserted::New | Inserted::InPlace(_) => None,
         }
     }
 
@@ -225,6 +244,16 @@ impl Db {
             }
             other => other,
         };
+        self.insert_as_is(key, value, deadline)
+    }
+
+    /// As [`Db::insert`], but `Bytes` stay bytes whatever they spell.
+    pub fn insert_as_is(
+        &mut self,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Deadline,
+    ) -> Inserted<Value> {
         let h = self.tables.hash(key);
         let env = &*self.env;
         let clock = |old: Option<u32>| match old {
@@ -324,12 +353,12 @@ impl Db {
     /// Takes out keys whose deadline has passed at `now` and hands them to `on`, while `go_on` says so.
     ///
     /// Goes through the database block by block (up to some 20 000 keys each) from where the last call stopped, to
-    /// the end of the last table at most. Blocks and tables without a due deadline cost one look.
+    /// the end of the last table at most. Blocks and tables without a due deadline cost one look. `go_on` is asked before each step, and told what the steps before it did.
     #[doc(alias = "activeExpireCycle")]
     pub fn expire_cycle(
         &mut self,
         now: Ms,
-        go_on: &mut dyn FnMut() -> bool,
+        go_on: &mut dyn FnMut(&ExpireStats) -> bool,
         on: &mut dyn FnMut(Removed),
     ) -> ExpireStats {
         let mut stats = ExpireStats::default();
@@ -348,7 +377,7 @@ impl Db {
                 if !due {
                     break;
                 }
-                if !go_on() {
+                if !go_on(&stats) {
                     return stats;
                 }
                 // Redis deletes what is past its deadline, not what is at it.

@@ -99,6 +99,14 @@ impl Env {
         self.no_touch.set(on);
     }
 
+    pub fn is_no_touch(&self) -> bool {
+        self.no_touch.get()
+    }
+
+    pub fn is_hide_only(&self) -> bool {
+        self.hide_only.get()
+    }
+
     /// A replica hides keys that have expired and waits for its primary to delete them.
     pub fn set_hide_only(&self, on: bool) {
         self.hide_only.set(on);

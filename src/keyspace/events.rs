@@ -99,6 +99,10 @@ impl Event {
     pub const PERSIST: Event = Event::generic("persist");
     /// A key appeared.
     pub const NEW: Event = Event::new(Class::New, "new");
+    /// A key got another value in place of the one it had.
+    pub const OVERWRITTEN: Event = Event::new(Class::Overwritten, "overwritten");
+    /// A key got a value of another type.
+    pub const TYPE_CHANGED: Event = Event::new(Class::TypeChanged, "type_changed");
     /// A lookup found nothing.
     pub const MISS: Event = Event::new(Class::KeyMiss, "keymiss");
     /// A string was stored.

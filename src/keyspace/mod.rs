@@ -18,6 +18,7 @@
 pub mod db;
 pub mod env;
 pub mod events;
+pub mod expire;
 pub mod slots;
 pub mod snapshot;
 
@@ -29,6 +30,7 @@ use crate::types::Value;
 
 pub use self::db::{Db, Entry, EntryMut, ExpireStats, StringMut};
 pub use self::env::Env;
+pub use self::expire::{ExpireCycle, Pace};
 pub use self::slots::{KeyHash, RemovedTable};
 pub use self::snapshot::Snapshot;
 pub use crate::collections::table::{Deadline, INLINE_MAX, Inserted, Moved, SegmentStats, StrRef};

@@ -24,7 +24,7 @@ use crate::util::crc16::{SLOTS, key_hash_slot};
 pub(super) type Entries = Table<Value>;
 
 /// Where a key is: computed once per key, good until the keyspace ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyHash {
     pub(super) hash: u64,
     /// 0 outside of a cluster.

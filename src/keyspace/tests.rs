@@ -257,7 +257,7 @@ fn races_a_model() {
             .filter(|v| v.1.is_some_and(|ms| ms < 500))
             .count();
         let mut gone = 0;
-        let stats = ks[DB].expire_cycle(500, &mut || true, &mut |r| {
+        let stats = ks[DB].expire_cycle(500, &mut |_| true, &mut |r| {
             assert!(model.remove(r.key()).is_some());
             gone += 1;
         });

@@ -32,7 +32,7 @@ pub struct Stats {
     pub expired_time_cap_reached: u64,
     /// Microseconds spent in active expire cycles.
     pub expire_cycle_us: u64,
-    /// Estimated share of keys past their deadline, in percent.
+    /// Estimated share of the volatile keys that are past their deadline and still there, in percent.
     pub expired_stale_perc: f64,
     /// Keys that died of memory.
     pub evicted_keys: u64,

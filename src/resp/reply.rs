@@ -348,6 +348,23 @@ impl Reply {
         }
     }
 
+    /// A floating-point number given as text, for those an `f64` cannot hold; a string under RESP2.
+    pub fn long_double(&mut self, text: &str) {
+        let resp3 = self.resp3();
+        match &mut self.sink {
+            Sink::Wire(out) if resp3 => {
+                let tail = out.tail();
+                tail.push(b',');
+                tail.extend_from_slice(text.as_bytes());
+                tail.extend_from_slice(b"\r\n");
+            }
+            Sink::Tree(tree) if resp3 => {
+                tree.value(Value::Double(text.parse().unwrap_or(f64::NAN)));
+            }
+            _ => self.bulk(text.as_bytes()),
+        }
+    }
+
     /// True or false; 1 or 0 under RESP2.
     pub fn boolean(&mut self, yes: bool) {
         let resp3 = self.resp3();

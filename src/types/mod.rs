@@ -15,6 +15,7 @@ pub mod bitmap;
 pub mod geohash;
 pub mod hyperloglog;
 pub mod set;
+pub mod string;
 
 pub use self::set::Set;
 

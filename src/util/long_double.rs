@@ -49,6 +49,37 @@ enum Magnitude {
 }
 
 impl LongDouble {
+    /// The largest finite number.
+    #[doc(alias = "LDBL_MAX")]
+    pub const MAX: LongDouble = LongDouble {
+        negative: false,
+        magnitude: Magnitude::Finite {
+            mantissa: u64::MAX,
+            exponent: MAX_EXPONENT as i32,
+        },
+    };
+
+    /// The smallest finite number.
+    pub const MIN: LongDouble = LongDouble {
+        negative: true,
+        ..LongDouble::MAX
+    };
+
+    /// The number with the other sign.
+    pub fn negated(self) -> Self {
+        LongDouble {
+            negative: !self.negative,
+            ..self
+        }
+    }
+
+    /// Whether it is less than another.
+    pub fn is_below(&self, other: &Self) -> bool {
+        // Gradual underflow: a difference is zero only between equals. Equal infinities have none.
+        let difference = self.checked_add(other.negated());
+        difference.is_some_and(|d| d.negative && !d.is_zero())
+    }
+
     /// Reads decimal or hexadecimal text, `inf`, `infinity`; the grammar of `num::parse_f64`, with the
     /// range of a long double. `None`: not a number in full, `nan`, out of range, rounding to zero, or
     /// 5 KB long and more.

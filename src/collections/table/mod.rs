@@ -103,8 +103,8 @@ unsafe impl<V: Payload> Sync for Table<V> {}
 #[derive(Debug)]
 pub enum Inserted<V: Payload> {
     New,
-    /// The old value was inline, and the new one has been written over it.
-    InPlace,
+    /// The old value was inline, and the new one has been written over it. The deadline it had.
+    InPlace(Option<i64>),
     Replaced(Removed<V>),
 }
 
@@ -495,7 +495,7 @@ impl<V: Payload> Table<V> {
             match unsafe { raw.overwrite(value, new_deadline, clock) } {
                 Ok(()) => {
                     self.retag(path, slot, old_deadline, new_deadline);
-                    return Inserted::InPlace;
+                    return Inserted::InPlace(old_deadline);
                 }
                 Err(back) => value = back,
             }
@@ -826,7 +826,7 @@ impl<'a, V: Payload> EntryMut<'a, V> {
             self.checked,
         ) {
             Inserted::Replaced(old) => Some(old),
-            Inserted::New | Inserted::InPlace => None,
+            Inserted::New | Inserted::InPlace(_) => None,
         }
     }
 

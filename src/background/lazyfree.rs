@@ -1,0 +1,132 @@
+//! Lazy free: a thread that drops what others have no time to drop.
+//!
+//! ```text
+//!   data thread -- garbage --> [ queue ] --> the thread: drop, count, next
+//! ```
+//!
+//! Garbage is anything that may be dropped elsewhere: a key taken out of its table, a whole table, a cache. The
+//! thread is started by the first garbage, and ends when its [`LazyFree`] is dropped and the queue is empty.
+//!
+//! Mirrors: lazyfree.c and the lazy-free worker of bio.c.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+/// Freeing that takes more steps than this is worth another thread's time, and a hand-over's.
+#[doc(alias = "LAZYFREE_THRESHOLD")]
+const WORTH_IT: usize = 64;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Debug, Default)]
+struct Counts {
+    pending: AtomicU64,
+    freed: AtomicU64,
+}
+
+/// The way to the thread.
+#[derive(Default)]
+pub struct LazyFree {
+    jobs: Option<Sender<Job>>,
+    counts: Arc<Counts>,
+}
+
+impl LazyFree {
+    /// Whether freeing that takes so many steps should be left to the thread.
+    pub fn is_worth_it(effort: usize) -> bool {
+        effort > WORTH_IT
+    }
+
+    /// Leaves garbage to the thread; it counts as so many objects in INFO.
+    #[doc(alias = "bioCreateLazyFreeJob")]
+    pub fn free<T: Send + 'static>(&mut self, garbage: T, objects: usize) {
+        let objects = objects as u64;
+        let counts = Arc::clone(&self.counts);
+        counts.pending.fetch_add(objects, Ordering::Relaxed);
+        self.submit(move || {
+            drop(garbage);
+            // Freed first: whoever sees nothing pending sees everything freed.
+            counts.freed.fetch_add(objects, Ordering::Relaxed);
+            counts.pending.fetch_sub(objects, Ordering::Release);
+        });
+    }
+
+    /// Has the thread do something after all that was left to it before.
+    #[doc(alias = "bioCreateCompRq")]
+    pub fn then(&mut self, job: impl FnOnce() + Send + 'static) {
+        self.submit(job);
+    }
+
+    /// Objects left to the thread and not freed yet.
+    #[doc(alias = "lazyfreeGetPendingObjectsCount")]
+    pub fn pending(&self) -> u64 {
+        self.counts.pending.load(Ordering::Acquire)
+    }
+
+    /// Objects freed since the last call.
+    pub fn take_freed(&self) -> u64 {
+        if self.jobs.is_none() {
+            return 0;
+        }
+        self.counts.freed.swap(0, Ordering::Relaxed)
+    }
+
+    fn submit(&mut self, job: impl FnOnce() + Send + 'static) {
+        let jobs = match &self.jobs {
+            Some(jobs) => jobs,
+            None => {
+                let (jobs, queue) = channel();
+                let name = thread::Builder::new().name("lazyfree".into());
+                if name.spawn(move || work(&queue)).is_err() {
+                    // No thread to be had: then it takes the time it takes.
+                    return job();
+                }
+                self.jobs.insert(jobs)
+            }
+        };
+        if let Err(back) = jobs.send(Box::new(job)) {
+            (back.0)();
+        }
+    }
+}
+
+impl std::fmt::Debug for LazyFree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LazyFree({} pending)", self.pending())
+    }
+}
+
+fn work(queue: &Receiver<Job>) {
+    while let Ok(job) = queue.recv() {
+        job();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_is_dropped_elsewhere_in_order_and_counted() {
+        struct Tattler(Sender<thread::ThreadId>);
+        impl Drop for Tattler {
+            fn drop(&mut self) {
+                let _ = self.0.send(thread::current().id());
+            }
+        }
+        let mut lazyfree = LazyFree::default();
+        let (tell, told) = channel();
+        lazyfree.free(Tattler(tell.clone()), 7);
+        lazyfree.free(Tattler(tell), 5);
+        let (done, wait) = channel();
+        lazyfree.then(move || done.send(()).expect("the test waits"));
+        wait.recv().expect("the thread answers");
+        assert_eq!((lazyfree.pending(), lazyfree.take_freed()), (0, 12));
+        assert_eq!(lazyfree.take_freed(), 0);
+        let threads: Vec<_> = told.iter().collect();
+        assert_eq!(threads.len(), 2);
+        assert!(!threads.contains(&thread::current().id()));
+    }
+}

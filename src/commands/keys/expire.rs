@@ -1,0 +1,409 @@
+//! Deadlines: EXPIRE and its kin, TTL and its kin, PERSIST.
+//!
+//! A deadline is kept in milliseconds of unix time, and propagated so, whatever unit it came in: a replica's clock and
+//! the time of a replay do not matter.
+//!
+//! Mirrors: the command half of expire.c.
+
+use super::super::prelude::*;
+use crate::keyspace::Ms;
+use crate::util::num;
+
+/// How a command gives its time.
+#[derive(Clone, Copy)]
+enum Unit {
+    Seconds,
+    Milliseconds,
+}
+
+/// When a deadline may be replaced.
+#[derive(Clone, Copy, Default)]
+struct Conditions {
+    nx: bool,
+    xx: bool,
+    gt: bool,
+    lt: bool,
+}
+
+impl Conditions {
+    #[doc(alias = "parseExtendedExpireArgumentsOrReply")]
+    fn read(args: &mut Args<'_>) -> Result<Self> {
+        let mut only = Conditions::default();
+        while !args.is_empty() {
+            if args.word("NX") {
+                only.nx = true;
+            } else if args.word("XX") {
+                only.xx = true;
+            } else if args.word("GT") {
+                only.gt = true;
+            } else if args.word("LT") {
+                only.lt = true;
+            } else {
+                let option = String::from_utf8_lossy(args.bytes()?);
+                return Err(Error::once(format!("Unsupported option {option}")));
+            }
+        }
+        if only.nx && (only.xx || only.gt || only.lt) {
+            return Err(Error::once(
+                "NX and XX, GT or LT options at the same time are not compatible",
+            ));
+        }
+        if only.gt && only.lt {
+            return Err(Error::once(
+                "GT and LT options at the same time are not compatible",
+            ));
+        }
+        Ok(only)
+    }
+
+    /// Whether a deadline may take the place of the one there is; having none is to live for ever.
+    fn allow(self, new: Ms, old: Option<Ms>) -> bool {
+        let Some(old) = old else {
+            return !self.xx && !self.gt;
+        };
+        !self.nx && (!self.gt || new > old) && (!self.lt || new < old)
+    }
+}
+
+pub(super) const EXPIRE: Command = Command {
+    name: "expire",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::integer("seconds"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::word("nx", "NX"),
+                arg::word("xx", "XX"),
+                arg::word("gt", "GT"),
+                arg::word("lt", "LT"),
+            ],
+        )
+        .optional()
+        .since("7.0.0"),
+    ],
+    docs: Docs {
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Gives a key so many seconds to live.",
+        ..Docs::BASE
+    },
+    run: expire,
+    ..Command::BASE
+};
+
+#[doc(alias = "expireCommand")]
+fn expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let now = ctx.now_ms();
+    set_deadline(ctx, args, Unit::Seconds, now)
+}
+
+pub(super) const PEXPIRE: Command = Command {
+    name: "pexpire",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::integer("milliseconds"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::word("nx", "NX"),
+                arg::word("xx", "XX"),
+                arg::word("gt", "GT"),
+                arg::word("lt", "LT"),
+            ],
+        )
+        .optional()
+        .since("7.0.0"),
+    ],
+    docs: Docs {
+        group: Group::Generic,
+        since: "2.6.0",
+        complexity: "O(1)",
+        summary: "Gives a key so many milliseconds to live.",
+        ..Docs::BASE
+    },
+    run: pexpire,
+    ..Command::BASE
+};
+
+#[doc(alias = "pexpireCommand")]
+fn pexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let now = ctx.now_ms();
+    set_deadline(ctx, args, Unit::Milliseconds, now)
+}
+
+pub(super) const EXPIREAT: Command = Command {
+    name: "expireat",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::unix_time("unix-time-seconds"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::word("nx", "NX"),
+                arg::word("xx", "XX"),
+                arg::word("gt", "GT"),
+                arg::word("lt", "LT"),
+            ],
+        )
+        .optional()
+        .since("7.0.0"),
+    ],
+    docs: Docs {
+        group: Group::Generic,
+        since: "1.2.0",
+        complexity: "O(1)",
+        summary: "Lets a key live until a moment, in seconds of unix time.",
+        ..Docs::BASE
+    },
+    run: expireat,
+    ..Command::BASE
+};
+
+#[doc(alias = "expireatCommand")]
+fn expireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    set_deadline(ctx, args, Unit::Seconds, 0)
+}
+
+pub(super) const PEXPIREAT: Command = Command {
+    name: "pexpireat",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::unix_time("unix-time-milliseconds"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::word("nx", "NX"),
+                arg::word("xx", "XX"),
+                arg::word("gt", "GT"),
+                arg::word("lt", "LT"),
+            ],
+        )
+        .optional()
+        .since("7.0.0"),
+    ],
+    docs: Docs {
+        group: Group::Generic,
+        since: "2.6.0",
+        complexity: "O(1)",
+        summary: "Lets a key live until a moment, in milliseconds of unix time.",
+        ..Docs::BASE
+    },
+    run: pexpireat,
+    ..Command::BASE
+};
+
+#[doc(alias = "pexpireatCommand")]
+fn pexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    set_deadline(ctx, args, Unit::Milliseconds, 0)
+}
+
+/// `base`: what the time given is added to.
+#[doc(alias = "expireGenericCommand")]
+fn set_deadline(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, base: Ms) -> Result {
+    let key = args.key()?;
+    let time = args.bytes()?;
+    let first_option = args.position();
+    let only = Conditions::read(&mut args)?;
+    let time = num::parse_i64(time).ok_or(Error::NotInteger)?;
+    let ms = match unit {
+        Unit::Seconds => time.checked_mul(1000),
+        Unit::Milliseconds => Some(time),
+    };
+    let at = ms
+        .and_then(|ms| ms.checked_add(base))
+        .ok_or_else(|| Error::InvalidExpire(ctx.name()))?;
+
+    let past = ctx.is_past(at);
+    let entry = ctx.state.keyspace[ctx.db].get_mut(key);
+    let Some(mut entry) = entry.filter(|entry| only.allow(at, entry.deadline())) else {
+        ctx.reply.integer(0);
+        return Ok(());
+    };
+    if past {
+        let removed = entry.remove();
+        ctx.state
+            .discard(removed, ctx.state.config.lazyfree_lazy_expire);
+        ctx.rewrite_as(&[ctx.state.expire_word().as_bytes(), key]);
+        ctx.modified(key, Event::DEL);
+    } else {
+        entry.set_deadline(Some(at));
+        if base != 0 || matches!(unit, Unit::Seconds) {
+            let argv = args.argv();
+            ctx.rewrite_with(|words| {
+                words.push(b"PEXPIREAT");
+                words.push_word(argv, 1);
+                words.push_integer(at);
+                (first_option..argv.len()).for_each(|i| words.push_word(argv, i));
+            });
+        }
+        ctx.modified(key, Event::EXPIRE);
+    }
+    ctx.reply.integer(1);
+    Ok(())
+}
+
+pub(super) const TTL: Command = Command {
+    name: "ttl",
+    arity: Arity::Exactly(2),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[arg::key("key")],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Returns how many seconds a key has to live; -1 if it has no deadline, -2 if there is no such key.",
+        ..Docs::BASE
+    },
+    run: ttl,
+    ..Command::BASE
+};
+
+#[doc(alias = "ttlCommand")]
+fn ttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let now = ctx.now_ms();
+    tell_deadline(ctx, args, Unit::Seconds, now)
+}
+
+pub(super) const PTTL: Command = Command {
+    name: "pttl",
+    arity: Arity::Exactly(2),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[arg::key("key")],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Generic,
+        since: "2.6.0",
+        complexity: "O(1)",
+        summary: "Returns how many milliseconds a key has to live; -1 if it has no deadline, -2 if there is no such key.",
+        ..Docs::BASE
+    },
+    run: pttl,
+    ..Command::BASE
+};
+
+#[doc(alias = "pttlCommand")]
+fn pttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let now = ctx.now_ms();
+    tell_deadline(ctx, args, Unit::Milliseconds, now)
+}
+
+pub(super) const EXPIRETIME: Command = Command {
+    name: "expiretime",
+    arity: Arity::Exactly(2),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[arg::key("key")],
+    docs: Docs {
+        group: Group::Generic,
+        since: "7.0.0",
+        complexity: "O(1)",
+        summary: "Returns a key's deadline in seconds of unix time; -1 if it has none, -2 if there is no such key.",
+        ..Docs::BASE
+    },
+    run: expiretime,
+    ..Command::BASE
+};
+
+#[doc(alias = "expiretimeCommand")]
+fn expiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    tell_deadline(ctx, args, Unit::Seconds, 0)
+}
+
+pub(super) const PEXPIRETIME: Command = Command {
+    name: "pexpiretime",
+    arity: Arity::Exactly(2),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[arg::key("key")],
+    docs: Docs {
+        group: Group::Generic,
+        since: "7.0.0",
+        complexity: "O(1)",
+        summary: "Returns a key's deadline in milliseconds of unix time; -1 if it has none, -2 if there is no such key.",
+        ..Docs::BASE
+    },
+    run: pexpiretime,
+    ..Command::BASE
+};
+
+#[doc(alias = "pexpiretimeCommand")]
+fn pexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    tell_deadline(ctx, args, Unit::Milliseconds, 0)
+}
+
+#[doc(alias = "ttlGenericCommand")]
+fn tell_deadline(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, base: Ms) -> Result {
+    let key = args.key()?;
+    let Some(entry) = ctx.db().get_untouched(key) else {
+        ctx.missed(key);
+        ctx.reply.integer(-2);
+        return Ok(());
+    };
+    let answer = match entry.deadline() {
+        None => -1,
+        Some(at) => {
+            let ms = at.saturating_sub(base).max(0);
+            match unit {
+                Unit::Seconds => ms.saturating_add(500) / 1000,
+                Unit::Milliseconds => ms,
+            }
+        }
+    };
+    ctx.reply.integer(answer);
+    Ok(())
+}
+
+pub(super) const PERSIST: Command = Command {
+    name: "persist",
+    arity: Arity::Exactly(2),
+    flags: &[Write, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[arg::key("key")],
+    docs: Docs {
+        group: Group::Generic,
+        since: "2.2.0",
+        complexity: "O(1)",
+        summary: "Takes a key's deadline away.",
+        ..Docs::BASE
+    },
+    run: persist,
+    ..Command::BASE
+};
+
+#[doc(alias = "persistCommand")]
+fn persist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let entry = ctx.db().get_mut(key);
+    let changed = entry.is_some_and(|mut entry| entry.set_deadline(None));
+    if changed {
+        ctx.modified(key, Event::PERSIST);
+    }
+    ctx.reply.integer(changed.into());
+    Ok(())
+}

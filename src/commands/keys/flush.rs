@@ -1,0 +1,199 @@
+//! Whole databases: FLUSHDB, FLUSHALL, SWAPDB.
+//!
+//! Emptying a database swaps its table for a new one; freeing the old one takes as long as it takes, and happens on
+//! the lazy-free thread. ASYNC answers at once, SYNC when that thread is done: the client waits, the server does not.
+//! Where a client cannot wait (in a transaction, in a script) SYNC frees on the spot.
+//!
+//! Mirrors: `flushCommandCommon()`, `flushallSyncBgDone()`, `swapdbCommand()` of db.c.
+
+use super::super::prelude::*;
+use crate::clients::{ClientFlags, ClientKey};
+use crate::dispatch::args::OwnedArgv;
+use crate::dispatch::table::CommandId;
+use crate::dispatch::{CallOrigin, Targets};
+use crate::keyspace::DbId;
+use crate::observe;
+use crate::state::State;
+
+pub(super) const FLUSHDB: Command = Command {
+    name: "flushdb",
+    arity: Arity::AtLeast(1),
+    flags: &[Write],
+    acl: &[Category::Keyspace, Category::Dangerous],
+    args: &[arg::one_of(
+        "flush-type",
+        &[
+            arg::word("async", "ASYNC").since("4.0.0"),
+            arg::word("sync", "SYNC").since("6.2.0"),
+        ],
+    )
+    .optional()],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1); freeing N keys takes O(N) on another thread.",
+        summary: "Deletes all keys of the database.",
+        ..Docs::BASE
+    },
+    run: flushdb,
+    ..Command::BASE
+};
+
+#[doc(alias = "flushdbCommand")]
+fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let db = ctx.db;
+    flush(ctx, args, Some(db))
+}
+
+pub(super) const FLUSHALL: Command = Command {
+    name: "flushall",
+    arity: Arity::AtLeast(1),
+    flags: &[Write],
+    acl: &[Category::Keyspace, Category::Dangerous],
+    args: &[arg::one_of(
+        "flush-type",
+        &[
+            arg::word("async", "ASYNC").since("4.0.0"),
+            arg::word("sync", "SYNC").since("6.2.0"),
+        ],
+    )
+    .optional()],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1); freeing N keys takes O(N) on another thread.",
+        summary: "Deletes all keys of all databases.",
+        ..Docs::BASE
+    },
+    run: flushall,
+    ..Command::BASE
+};
+
+#[doc(alias = "flushallCommand")]
+fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    flush(ctx, args, None)
+}
+
+#[doc(alias = "flushCommandCommon")]
+fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, which: Option<DbId>) -> Result {
+    let lazy = if args.is_empty() {
+        ctx.state.config.lazyfree_lazy_user_flush
+    } else if args.word("ASYNC") {
+        true
+    } else if args.word("SYNC") {
+        false
+    } else {
+        return Err(Error::Syntax);
+    };
+    args.end()?;
+
+    let gone = ctx.state.empty(which);
+    let keys: usize = gone.iter().map(|table| table.len()).sum();
+    ctx.state.dirty += keys as u64;
+    // Said even if there was nothing to delete here: elsewhere there may be.
+    ctx.forced = Targets::ALL;
+
+    const CANNOT_WAIT: ClientFlags = ClientFlags::FAKE;
+    let flags = ctx.client().flags;
+    let can_wait = ctx.origin == CallOrigin::Client
+        && !flags.any(CANNOT_WAIT | ClientFlags::MULTI | ClientFlags::MUST_OBEY);
+    if !lazy && !can_wait {
+        drop(gone);
+    } else if keys > 0 {
+        ctx.state.lazyfree.free(gone, keys);
+    }
+    if lazy || !can_wait || keys == 0 {
+        ctx.reply.ok();
+    } else {
+        wait(ctx, args);
+    }
+    Ok(())
+}
+
+/// Has the client wait for the lazy-free thread to come to what was just left to it.
+fn wait(ctx: &mut Ctx<'_>, args: Args<'_>) {
+    ctx.client().flags.set(ClientFlags::BLOCKED);
+    let (client, command) = (ctx.client, ctx.command);
+    let argv = args.argv().to_owned();
+    let started_ns = ctx.state.clock.monotonic_ns();
+    let mailbox = ctx.state.mailbox.clone();
+    ctx.state.lazyfree.then(move || {
+        mailbox.send(move |state| flushed(state, client, command, &argv, started_ns));
+    });
+}
+
+/// The garbage of a client's FLUSHALL SYNC is gone.
+#[doc(alias = "flushallSyncBgDone")]
+fn flushed(
+    state: &mut State,
+    client: ClientKey,
+    command: CommandId,
+    argv: &OwnedArgv,
+    started_ns: u64,
+) {
+    state.stats.lazyfreed_objects += state.lazyfree.take_freed();
+    let Some(waiting) = state.clients.get_mut(client) else {
+        return;
+    };
+    waiting.flags.clear(ClientFlags::BLOCKED);
+    if !waiting.silent() {
+        state.clients.send(client, |reply| reply.ok());
+    }
+    let elapsed_ns = state.clock.monotonic_ns().saturating_sub(started_ns);
+    let argv = argv.as_argv();
+    observe::after_call(
+        state,
+        client,
+        command,
+        argv,
+        elapsed_ns,
+        true,
+        CallOrigin::Unblocked,
+    );
+    state.clients.resume(client);
+}
+
+pub(super) const SWAPDB: Command = Command {
+    name: "swapdb",
+    arity: Arity::Exactly(3),
+    flags: &[Write, Fast],
+    acl: &[Category::Keyspace, Category::Dangerous],
+    args: &[arg::integer("index1"), arg::integer("index2")],
+    docs: Docs {
+        group: Group::Server,
+        since: "4.0.0",
+        complexity: "O(1); O(N) in the number of clients that watch or wait for keys.",
+        summary: "Exchanges the content of two databases.",
+        ..Docs::BASE
+    },
+    run: swapdb,
+    ..Command::BASE
+};
+
+#[doc(alias = "swapdbCommand")]
+fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if ctx.state.config.cluster_enabled {
+        return Err(Error::once("SWAPDB is not allowed in cluster mode"));
+    }
+    let mut index = |which: &str| {
+        let text = format!("invalid {which} DB index");
+        let n = args.integer_or(Error::once(text.clone()))?;
+        i32::try_from(n).map_err(|_| Error::once(text))
+    };
+    let (a, b) = (index("first")?, index("second")?);
+    let known = 0..ctx.state.keyspace.len_dbs() as i32;
+    if !known.contains(&a) || !known.contains(&b) {
+        return Err(Error::DbIndexOutOfRange);
+    }
+
+    let (a, b) = (DbId(a as u32), DbId(b as u32));
+    if a != b {
+        ctx.state.swapping(a, b);
+        ctx.state.keyspace.swap(a, b);
+    }
+    ctx.state.dirty += 1;
+    ctx.reply.ok();
+    Ok(())
+}

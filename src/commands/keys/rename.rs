@@ -1,0 +1,254 @@
+//! Keys that go elsewhere: RENAME, MOVE, COPY.
+//!
+//! A key that is moved keeps its value as it is, whatever its size; a copy shares the value's nodes with the original
+//! until one of them changes.
+
+use super::super::prelude::*;
+use crate::keyspace::{DbId, Deadline, INLINE_MAX, NewValue, StrRef, ValueRef};
+
+pub(super) const RENAME: Command = Command {
+    name: "rename",
+    arity: Arity::Exactly(3),
+    flags: &[Write],
+    acl: &[Category::Keyspace],
+    keys: &[
+        KeySpec::at(1, &[Rw, Access, Delete]),
+        KeySpec::at(2, &[Ow, Update]),
+    ],
+    args: &[arg::key("key"), arg::key("newkey").spec(1)],
+    docs: Docs {
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(1); deleting what the new name held may take longer.",
+        summary: "Gives a key another name; a key of that name is lost.",
+        ..Docs::BASE
+    },
+    run: rename,
+    ..Command::BASE
+};
+
+#[doc(alias = "renameCommand")]
+fn rename(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    rename_to(ctx, args, false)
+}
+
+pub(super) const RENAMENX: Command = Command {
+    name: "renamenx",
+    arity: Arity::Exactly(3),
+    flags: &[Write, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[
+        KeySpec::at(1, &[Rw, Access, Delete]),
+        KeySpec::at(2, &[Ow, Insert]),
+    ],
+    args: &[arg::key("key"), arg::key("newkey").spec(1)],
+    docs: Docs {
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Gives a key another name if no key has that name.",
+        ..Docs::BASE
+    },
+    run: renamenx,
+    ..Command::BASE
+};
+
+#[doc(alias = "renamenxCommand")]
+fn renamenx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    rename_to(ctx, args, true)
+}
+
+#[doc(alias = "renameGenericCommand")]
+fn rename_to(ctx: &mut Ctx<'_>, mut args: Args<'_>, if_absent: bool) -> Result {
+    let from = args.key()?;
+    let to = args.key()?;
+
+    let db = ctx.db();
+    let kind = db.peek(from).ok_or(Error::NoSuchKey)?.kind();
+    let replaced = db.peek(to).map(|entry| entry.kind());
+    if from == to || if_absent && replaced.is_some() {
+        if if_absent {
+            ctx.reply.integer(0);
+        } else {
+            ctx.reply.ok();
+        }
+        return Ok(());
+    }
+    // If the new name belonged to a dead key, that one goes first.
+    ctx.state.reap_expired();
+    let db = ctx.db();
+    let Some(removed) = db.take(from) else {
+        return Err(Error::NoSuchKey);
+    };
+    if let Some(old) = db.put(to, removed) {
+        ctx.state
+            .discard(old, ctx.state.config.lazyfree_lazy_server_del);
+    }
+    ctx.notify(to, Event::NEW);
+    ctx.modified(from, Event::generic("rename_from"));
+    ctx.state.modified(ctx.db, to, Event::generic("rename_to"));
+    if let Some(old_kind) = replaced {
+        ctx.state.say_overwritten(ctx.db, to, kind != old_kind);
+    }
+    if if_absent {
+        ctx.reply.integer(1);
+    } else {
+        ctx.reply.ok();
+    }
+    Ok(())
+}
+
+/// A database number that exists.
+fn database(ctx: &Ctx<'_>, args: &mut Args<'_>) -> Result<DbId> {
+    let number = args.integer_within(i32::MIN.into(), i32::MAX.into())?;
+    let known = 0..ctx.state.keyspace.len_dbs() as i64;
+    if !known.contains(&number) {
+        return Err(Error::DbIndexOutOfRange);
+    }
+    Ok(DbId(number as u32))
+}
+
+fn same_object() -> Error {
+    Error::once("source and destination objects are the same")
+}
+
+pub(super) const MOVE: Command = Command {
+    name: "move",
+    arity: Arity::Exactly(3),
+    flags: &[Write, Fast],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Rw, Access, Update])],
+    args: &[arg::key("key"), arg::integer("db")],
+    docs: Docs {
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Moves a key to another database, unless there is one of its name.",
+        ..Docs::BASE
+    },
+    run: move_key,
+    ..Command::BASE
+};
+
+#[doc(alias = "moveCommand")]
+fn move_key(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    if ctx.state.config.cluster_enabled {
+        return Err(Error::once("MOVE is not allowed in cluster mode"));
+    }
+    let to = database(ctx, &mut args)?;
+    if to == ctx.db {
+        return Err(same_object());
+    }
+
+    let keyspace = &mut ctx.state.keyspace;
+    if !keyspace[ctx.db].contains(key) || keyspace[to].contains(key) {
+        ctx.reply.integer(0);
+        return Ok(());
+    }
+    ctx.state.reap_expired();
+    let keyspace = &mut ctx.state.keyspace;
+    if let Some(removed) = keyspace[ctx.db].take(key) {
+        keyspace[to].put(key, removed);
+    }
+    ctx.state.notify(Event::NEW, to, key);
+    ctx.modified(key, Event::generic("move_from"));
+    ctx.state.modified(to, key, Event::generic("move_to"));
+    ctx.reply.integer(1);
+    Ok(())
+}
+
+pub(super) const COPY: Command = Command {
+    name: "copy",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, DenyOom],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Ro, Access]), KeySpec::at(2, &[Ow, Update])],
+    args: &[
+        arg::key("source"),
+        arg::key("destination").spec(1),
+        arg::integer("destination-db").token("DB").optional(),
+        arg::word("replace", "REPLACE").optional(),
+    ],
+    docs: Docs {
+        group: Group::Generic,
+        since: "6.2.0",
+        complexity: "O(1); large values share their memory until one of them changes.",
+        summary: "Gives a key's value, and its deadline, to another key too.",
+        ..Docs::BASE
+    },
+    run: copy,
+    ..Command::BASE
+};
+
+#[doc(alias = "copyCommand")]
+fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let from = args.key()?;
+    let to = args.key()?;
+    let (mut db, mut replace) = (ctx.db, false);
+    while !args.is_empty() {
+        if args.word("REPLACE") {
+            replace = true;
+        } else if args.word_with("DB", 1) {
+            db = database(ctx, &mut args)?;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    if ctx.state.config.cluster_enabled && (ctx.db, db) != (DbId(0), DbId(0)) {
+        return Err(Error::once(
+            "Copying to another database is not allowed in cluster mode",
+        ));
+    }
+    if (ctx.db, from) == (db, to) {
+        return Err(same_object());
+    }
+
+    let keyspace = &ctx.state.keyspace;
+    let Some(entry) = keyspace[ctx.db].get(from) else {
+        ctx.missed(from);
+        ctx.reply.integer(0);
+        return Ok(());
+    };
+    let replaced = keyspace[db].peek(to).map(|entry| entry.kind());
+    if replaced.is_some() && !replace {
+        ctx.reply.integer(0);
+        return Ok(());
+    }
+    let (kind, deadline) = (entry.kind(), entry.deadline());
+    let mut inline = [0; INLINE_MAX];
+    let value = copied(entry.value(), &mut inline);
+    // What the new name held goes first: a dead key with its own news, a living one to make room.
+    ctx.state.reap_expired();
+    if replaced.is_some() {
+        ctx.state
+            .delete(db, to, ctx.state.config.lazyfree_lazy_server_del);
+    }
+    ctx.state.keyspace[db].insert_as_is(to, value, Deadline::Set(deadline));
+    ctx.state.notify(Event::NEW, db, to);
+    ctx.state.dirty += 1;
+    ctx.state.modified(db, to, Event::generic("copy_to"));
+    if let Some(old_kind) = replaced {
+        ctx.state.say_overwritten(db, to, kind != old_kind);
+    }
+    ctx.reply.integer(1);
+    Ok(())
+}
+
+/// The same value once more; bytes that lie inside the entry go through `inline`.
+fn copied<'a>(value: ValueRef<'_>, inline: &'a mut [u8; INLINE_MAX]) -> NewValue<'a> {
+    let mut keep = |bytes: &[u8]| inline[..bytes.len()].copy_from_slice(bytes);
+    match value {
+        ValueRef::String(StrRef::Int(n)) => NewValue::Int(n),
+        ValueRef::String(StrRef::Embedded(bytes)) => {
+            keep(bytes);
+            NewValue::Bytes(&inline[..bytes.len()])
+        }
+        ValueRef::String(StrRef::Raw(bytes)) => {
+            keep(bytes);
+            NewValue::RawBytes(&inline[..bytes.len()])
+        }
+        ValueRef::String(StrRef::Big(string)) => NewValue::Big(string.clone()),
+        ValueRef::Object(value) => NewValue::Object(value.clone()),
+    }
+}

@@ -1,0 +1,195 @@
+//! Walking the keys: SCAN, KEYS, RANDOMKEY, DBSIZE.
+
+use super::super::prelude::*;
+use crate::keyspace::Kind;
+use crate::util::glob::{self, Case};
+use crate::util::num;
+
+/// Keys returned when COUNT does not say otherwise.
+const DEFAULT_COUNT: usize = 10;
+/// Dead keys RANDOMKEY passes over before it returns one all the same; they stay only on a replica or in a pause.
+const RANDOM_TRIES: usize = 100;
+
+pub(super) const SCAN: Command = Command {
+    name: "scan",
+    arity: Arity::AtLeast(2),
+    flags: &[ReadOnly],
+    acl: &[Category::Keyspace],
+    args: &[
+        arg::integer("cursor"),
+        arg::pattern("pattern").token("MATCH").optional(),
+        arg::integer("count").token("COUNT").optional(),
+        arg::string("type").token("TYPE").optional().since("6.0.0"),
+    ],
+    tips: &[
+        "nondeterministic_output",
+        "request_policy:special",
+        "response_policy:special",
+    ],
+    docs: Docs {
+        group: Group::Generic,
+        since: "2.8.0",
+        complexity: "O(1) for each call; O(N) for a whole walk through N keys.",
+        summary: "Returns some keys, and the cursor to go on with; a key that is there all the while is returned exactly once.",
+        ..Docs::BASE
+    },
+    run: scan,
+    ..Command::BASE
+};
+
+#[doc(alias = "scanCommand")]
+fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let cursor = num::parse_u64(args.bytes()?).ok_or_else(|| Error::once("invalid cursor"))?;
+    let (mut pattern, mut count, mut only) = (None, DEFAULT_COUNT, None);
+    while !args.is_empty() {
+        if args.word_with("COUNT", 1) {
+            let n = args.integer()?;
+            count = usize::try_from(n).map_err(|_| Error::Syntax)?;
+            if count == 0 {
+                return Err(Error::Syntax);
+            }
+        } else if args.word_with("MATCH", 1) {
+            pattern = args.next().filter(|pattern| *pattern != b"*");
+        } else if args.word_with("TYPE", 1) {
+            let name = args.bytes()?;
+            only = Some(kind_named(name).ok_or_else(|| {
+                let name = String::from_utf8_lossy(name);
+                Error::once(format!("unknown type name '{name}'"))
+            })?);
+        } else if args.word("NOVALUES") {
+            return Err(Error::once("NOVALUES option can only be used in HSCAN"));
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+
+    // The cursor stands before the keys, and is known after them.
+    let mut names = Vec::new();
+    let mut ends = Vec::new();
+    let db = &ctx.state.keyspace[ctx.db];
+    let next = db.scan(cursor, count, &mut |entry| {
+        let wanted = only.is_none_or(|kind| entry.kind() == kind)
+            && pattern.is_none_or(|p| glob::matches(p, entry.key(), Case::Sensitive));
+        if wanted && !db.is_dead(&entry) {
+            names.extend_from_slice(entry.key());
+            ends.push(names.len());
+        }
+    });
+    ctx.reply.array(2);
+    ctx.reply.bulk(num::IntBuf::new().format_u64(next));
+    ctx.reply.array(ends.len());
+    let mut start = 0;
+    for end in ends {
+        ctx.reply.bulk(&names[start..end]);
+        start = end;
+    }
+    Ok(())
+}
+
+fn kind_named(name: &[u8]) -> Option<Kind> {
+    use Kind::*;
+    let kinds = [String, List, Set, Zset, Hash, Stream];
+    kinds
+        .into_iter()
+        .find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
+}
+
+pub(super) const KEYS: Command = Command {
+    name: "keys",
+    arity: Arity::Exactly(2),
+    flags: &[ReadOnly],
+    acl: &[Category::Keyspace, Category::Dangerous],
+    args: &[arg::pattern("pattern")],
+    tips: &["request_policy:all_shards", "nondeterministic_output_order"],
+    docs: Docs {
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(N) where N is the number of keys in the database.",
+        summary: "Returns all keys that match a pattern.",
+        ..Docs::BASE
+    },
+    run: keys,
+    ..Command::BASE
+};
+
+#[doc(alias = "keysCommand")]
+fn keys(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let pattern = args.bytes()?;
+    let all = pattern == b"*";
+    let now = ctx.now_ms();
+    let mark = ctx.reply.open();
+    let mut n = 0;
+    for entry in ctx.state.keyspace[ctx.db].iter() {
+        let key = entry.key();
+        let matches = all || glob::matches(pattern, key, Case::Sensitive);
+        if matches && !entry.is_expired(now) {
+            ctx.reply.bulk(key);
+            n += 1;
+        }
+    }
+    ctx.reply.close_array(mark, n);
+    Ok(())
+}
+
+pub(super) const RANDOMKEY: Command = Command {
+    name: "randomkey",
+    arity: Arity::Exactly(1),
+    flags: &[ReadOnly],
+    acl: &[Category::Keyspace],
+    tips: &[
+        "request_policy:all_shards",
+        "response_policy:special",
+        "nondeterministic_output",
+    ],
+    docs: Docs {
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Returns some key, each with the same probability.",
+        ..Docs::BASE
+    },
+    run: randomkey,
+    ..Command::BASE
+};
+
+#[doc(alias = "randomkeyCommand")]
+fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    for attempt in 1.. {
+        let state = &mut *ctx.state;
+        let (db, rng) = (&state.keyspace[ctx.db], &mut state.rng);
+        let Some(entry) = db.random(&mut || rng.next_u64()) else {
+            break;
+        };
+        if !db.is_dead(&entry) || attempt == RANDOM_TRIES {
+            ctx.reply.bulk(entry.key());
+            return Ok(());
+        }
+        state.reap_expired();
+    }
+    ctx.reply.null();
+    Ok(())
+}
+
+pub(super) const DBSIZE: Command = Command {
+    name: "dbsize",
+    arity: Arity::Exactly(1),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Keyspace],
+    tips: &["request_policy:all_shards", "response_policy:agg_sum"],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Counts the keys of the database.",
+        ..Docs::BASE
+    },
+    run: dbsize,
+    ..Command::BASE
+};
+
+#[doc(alias = "dbsizeCommand")]
+fn dbsize(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    let len = ctx.db().len();
+    ctx.reply.count(len);
+    Ok(())
+}

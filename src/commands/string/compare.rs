@@ -1,0 +1,304 @@
+//! Strings compared: IFEQ and its kin, DIGEST, DELEX, LCS.
+//!
+//! A digest is the XXH3 hash of a string, 16 hex digits: a client that keeps it can say "if it is still the string I
+//! know" without sending the string.
+
+use super::super::prelude::*;
+use crate::dispatch::args::Argv;
+use crate::dispatch::command::{KeyFlag, KeyRef};
+use crate::keyspace::StrRef;
+use crate::types::string::lcs::{self, Lcs};
+use crate::util::num::IntBuf;
+use crate::util::xxh3::xxh3_64_hex;
+
+/// A condition on the string a key holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Comparison<'a> {
+    with: &'a [u8],
+    digest: bool,
+    negated: bool,
+}
+
+impl<'a> Comparison<'a> {
+    fn named(word: &[u8], with: &'a [u8]) -> Option<Self> {
+        let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
+        let (digest, negated) = if is(b"IFEQ") {
+            (false, false)
+        } else if is(b"IFNE") {
+            (false, true)
+        } else if is(b"IFDEQ") {
+            (true, false)
+        } else if is(b"IFDNE") {
+            (true, true)
+        } else {
+            return None;
+        };
+        Some(Comparison {
+            with,
+            digest,
+            negated,
+        })
+    }
+
+    /// Takes a condition with its argument, if one comes next.
+    pub fn read(args: &mut Args<'a>) -> Option<Self> {
+        let mut ahead = *args;
+        let (word, with) = (ahead.next()?, ahead.next()?);
+        let comparison = Comparison::named(word, with)?;
+        *args = ahead;
+        Some(comparison)
+    }
+
+    pub fn is_same_kind(&self, other: &Self) -> bool {
+        (self.digest, self.negated) == (other.digest, other.negated)
+    }
+
+    /// Whether a string meets it.
+    pub fn holds(&self, string: StrRef<'_>) -> Result<bool> {
+        let mut scratch = IntBuf::new();
+        let bytes = string.as_bytes(&mut scratch);
+        let equal = if self.digest {
+            if self.with.len() != 16 {
+                return Err(Error::once("must be exactly 16 hexadecimal characters"));
+            }
+            xxh3_64_hex(bytes).eq_ignore_ascii_case(self.with)
+        } else {
+            bytes == self.with
+        };
+        Ok(equal != self.negated)
+    }
+
+    /// Whether a key that is not there meets it.
+    pub fn holds_for_absent(&self) -> bool {
+        self.negated
+    }
+}
+
+pub(super) const DIGEST: Command = Command {
+    name: "digest",
+    arity: Arity::Exactly(2),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[arg::key("key")],
+    docs: Docs {
+        group: Group::String,
+        since: "8.4.0",
+        complexity: "O(N) where N is the length of the string.",
+        summary: "Returns the XXH3 hash of the string a key holds, as 16 hex digits.",
+        ..Docs::BASE
+    },
+    run: digest,
+    ..Command::BASE
+};
+
+#[doc(alias = "digestCommand")]
+fn digest(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    match ctx.state.keyspace[ctx.db].get_string(key)? {
+        Some(string) => {
+            let digest = xxh3_64_hex(string.as_bytes(&mut IntBuf::new()));
+            ctx.reply.bulk(&digest);
+        }
+        None => {
+            ctx.missed(key);
+            ctx.reply.null();
+        }
+    }
+    Ok(())
+}
+
+pub(super) const DELEX: Command = Command {
+    name: "delex",
+    arity: Arity::AtLeast(2),
+    flags: &[Write, Fast],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Rw, Delete, VariableFlags])],
+    find_keys: Some(delex_keys),
+    args: &[
+        arg::key("key"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::string("ifeq-value").token("IFEQ"),
+                arg::string("ifne-value").token("IFNE"),
+                arg::string("ifdeq-digest").token("IFDEQ"),
+                arg::string("ifdne-digest").token("IFDNE"),
+            ],
+        )
+        .optional(),
+    ],
+    docs: Docs {
+        group: Group::String,
+        since: "8.4.0",
+        complexity: "O(1) for IFEQ and IFNE, O(N) for IFDEQ and IFDNE where N is the length of the string.",
+        summary: "Deletes a key if the string it holds, or that string's digest, is or is not what is given.",
+        ..Docs::BASE
+    },
+    run: delex,
+    ..Command::BASE
+};
+
+#[doc(alias = "delexCommand")]
+fn delex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let condition = match args.len() {
+        0 => None,
+        2 => Some((args.bytes()?, args.bytes()?)),
+        _ => return Err(Error::WrongArity(ctx.name())),
+    };
+    if let Some((word, with)) = condition {
+        let Some(entry) = ctx.state.keyspace[ctx.db].get(key) else {
+            ctx.missed(key);
+            ctx.reply.integer(0);
+            return Ok(());
+        };
+        let string = entry.string().ok_or_else(|| {
+            Error::once("Key should be of string type if conditions are specified")
+        })?;
+        let comparison = Comparison::named(word, with)
+            .ok_or_else(|| Error::once("Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"))?;
+        if !comparison.holds(string)? {
+            ctx.reply.integer(0);
+            return Ok(());
+        }
+    }
+    let deleted = ctx.delete(key, ctx.state.config.lazyfree_lazy_user_del);
+    if deleted {
+        ctx.rewrite_as(&[b"DEL", key]);
+        ctx.modified(key, Event::DEL);
+    }
+    ctx.reply.integer(deleted.into());
+    Ok(())
+}
+
+/// Without a condition it only deletes.
+#[doc(alias = "delexGetKeys")]
+fn delex_keys(argv: Argv<'_>, keys: &mut Vec<KeyRef>) -> Result {
+    let flags: &[KeyFlag] = if argv.len() > 2 {
+        &[Rw, Access, Delete]
+    } else {
+        &[Rm, Delete]
+    };
+    keys.push(KeyRef { position: 1, flags });
+    Ok(())
+}
+
+pub(super) const LCS: Command = Command {
+    name: "lcs",
+    arity: Arity::AtLeast(3),
+    flags: &[ReadOnly],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Ro, Access]).to(1, 1)],
+    args: &[
+        arg::key("key1"),
+        arg::key("key2"),
+        arg::word("len", "LEN").optional(),
+        arg::word("idx", "IDX").optional(),
+        arg::integer("min-match-len")
+            .token("MINMATCHLEN")
+            .optional(),
+        arg::word("withmatchlen", "WITHMATCHLEN").optional(),
+    ],
+    docs: Docs {
+        group: Group::String,
+        since: "7.0.0",
+        complexity: "O(N*M) where N and M are the lengths of the strings.",
+        summary: "Finds the longest common subsequence of two strings.",
+        ..Docs::BASE
+    },
+    run: lcs_command,
+    ..Command::BASE
+};
+
+#[doc(alias = "lcsCommand")]
+fn lcs_command(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let keys = [args.key()?, args.key()?];
+    let mut scratch = [IntBuf::new(), IntBuf::new()];
+    let mut strings: [&[u8]; 2] = [b"", b""];
+    let mut missing = [false; 2];
+    let db = &ctx.state.keyspace[ctx.db];
+    for (i, scratch) in scratch.iter_mut().enumerate() {
+        match db.get(keys[i]) {
+            Some(entry) => {
+                let string = entry
+                    .string()
+                    .ok_or_else(|| Error::once("The specified keys must contain string values"))?;
+                strings[i] = string.as_bytes(scratch);
+            }
+            None => missing[i] = true,
+        }
+    }
+
+    let (mut only_len, mut ranges, mut with_len, mut min_len) = (false, false, false, 0);
+    while !args.is_empty() {
+        if args.word("IDX") {
+            ranges = true;
+        } else if args.word("LEN") {
+            only_len = true;
+        } else if args.word("WITHMATCHLEN") {
+            with_len = true;
+        } else if args.word_with("MINMATCHLEN", 1) {
+            min_len = args.integer()?.max(0) as u64;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    if only_len && ranges {
+        return Err(Error::once(
+            "If you want both the length and indexes, please just use IDX.",
+        ));
+    }
+    let [a, b] = strings;
+    if a.len().max(b.len()) >= u32::MAX as usize - 1 {
+        return Err(Error::once("String too long for LCS"));
+    }
+    let too_much = lcs::table_bytes(a.len(), b.len());
+    if too_much.is_none_or(|bytes| bytes > ctx.state.config.proto_max_bulk_len as u64) {
+        return Err(Error::once(
+            "Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+        ));
+    }
+    let no_memory =
+        |_| Error::once("Insufficient memory, failed allocating transient memory for LCS");
+
+    let reply = &mut *ctx.reply;
+    if only_len {
+        reply.integer(lcs::length(a, b).map_err(no_memory)?.into());
+    } else {
+        let lcs = Lcs::new(a, b).map_err(no_memory)?;
+        if ranges {
+            reply.map(2);
+            reply.bulk(b"matches");
+            let mark = reply.open();
+            let mut n = 0;
+            for (in_a, in_b) in lcs.ranges() {
+                let len = u64::from(in_a.1 - in_a.0 + 1);
+                if len < min_len {
+                    continue;
+                }
+                n += 1;
+                reply.array(2 + usize::from(with_len));
+                for (first, last) in [in_a, in_b] {
+                    reply.array(2);
+                    reply.integer(first.into());
+                    reply.integer(last.into());
+                }
+                if with_len {
+                    reply.integer(len as i64);
+                }
+            }
+            reply.close_array(mark, n);
+            reply.bulk(b"len");
+            reply.integer(lcs.len().into());
+        } else {
+            reply.bulk(&lcs.text());
+        }
+    }
+    for (key, missing) in keys.into_iter().zip(missing) {
+        if missing {
+            ctx.missed(key);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! Reading one string, and what happens to it on the way: GET, GETDEL, GETEX, GETRANGE, STRLEN.
+
+use super::super::prelude::*;
+use super::options::{Dialect, Expiry, Options};
+use crate::keyspace::StrRef;
+use crate::types::string::range;
+use crate::util::num::IntBuf;
+
+pub(super) const GET: Command = Command {
+    name: "get",
+    arity: Arity::Exactly(2),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[arg::key("key")],
+    docs: Docs {
+        group: Group::String,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Returns the string a key holds.",
+        ..Docs::BASE
+    },
+    run: get,
+    ..Command::BASE
+};
+
+#[doc(alias = "getCommand")]
+fn get(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    match ctx.state.keyspace[ctx.db].get_string(key)? {
+        Some(string) => ctx.reply.string(string),
+        None => absent(ctx, key),
+    }
+    Ok(())
+}
+
+#[cold]
+fn absent(ctx: &mut Ctx<'_>, key: &[u8]) {
+    ctx.missed(key);
+    ctx.reply.null();
+}
+
+pub(super) const GETDEL: Command = Command {
+    name: "getdel",
+    arity: Arity::Exactly(2),
+    flags: &[Write, Fast],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Rw, Access, Delete])],
+    args: &[arg::key("key")],
+    docs: Docs {
+        group: Group::String,
+        since: "6.2.0",
+        complexity: "O(1)",
+        summary: "Returns the string a key holds, and deletes the key.",
+        ..Docs::BASE
+    },
+    run: getdel,
+    ..Command::BASE
+};
+
+#[doc(alias = "getdelCommand")]
+fn getdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    match ctx.state.keyspace[ctx.db].get_string(key)? {
+        Some(string) => ctx.reply.string(string),
+        None => {
+            absent(ctx, key);
+            return Ok(());
+        }
+    }
+    ctx.delete(key, false);
+    ctx.rewrite_as(&[b"DEL", key]);
+    ctx.modified(key, Event::DEL);
+    Ok(())
+}
+
+pub(super) const GETEX: Command = Command {
+    name: "getex",
+    arity: Arity::AtLeast(2),
+    flags: &[Write, Fast],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Rw, Access, Update])],
+    args: &[
+        arg::key("key"),
+        arg::one_of(
+            "expiration",
+            &[
+                arg::integer("seconds").token("EX"),
+                arg::integer("milliseconds").token("PX"),
+                arg::unix_time("unix-time-seconds").token("EXAT"),
+                arg::unix_time("unix-time-milliseconds").token("PXAT"),
+                arg::word("persist", "PERSIST"),
+            ],
+        )
+        .optional(),
+    ],
+    docs: Docs {
+        group: Group::String,
+        since: "6.2.0",
+        complexity: "O(1)",
+        summary: "Returns the string a key holds, and sets or removes the key's deadline.",
+        ..Docs::BASE
+    },
+    run: getex,
+    ..Command::BASE
+};
+
+#[doc(alias = "getexCommand")]
+fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let options = Options::read(&mut args, Dialect::GetEx)?;
+
+    if ctx.state.keyspace[ctx.db].get_string(key)?.is_none() {
+        absent(ctx, key);
+        return Ok(());
+    }
+    let deadline = options.expiry.deadline(ctx)?;
+    let gone = match (options.expiry, deadline) {
+        (Expiry::At(unit, _), Some(at)) => unit.is_absolute() && ctx.is_past(at),
+        _ => false,
+    };
+    let db = &mut ctx.state.keyspace[ctx.db];
+    let Some(mut entry) = db.get_mut(key) else {
+        return Ok(());
+    };
+    // Before the key may go.
+    if let Some(string) = entry.string() {
+        ctx.reply.string(string);
+    }
+
+    if gone {
+        let removed = entry.remove();
+        ctx.state
+            .discard(removed, ctx.state.config.lazyfree_lazy_expire);
+        ctx.rewrite_as(&[ctx.state.expire_word().as_bytes(), key]);
+        ctx.modified(key, Event::DEL);
+    } else if let Some(at) = deadline {
+        entry.set_deadline(Some(at));
+        ctx.rewrite_as(&[b"PEXPIREAT", key, IntBuf::new().format(at)]);
+        ctx.modified(key, Event::EXPIRE);
+    } else if options.expiry == Expiry::Persist && entry.set_deadline(None) {
+        ctx.rewrite_as(&[b"PERSIST", key]);
+        ctx.modified(key, Event::PERSIST);
+    }
+    Ok(())
+}
+
+pub(super) const GETRANGE: Command = Command {
+    name: "getrange",
+    arity: Arity::Exactly(4),
+    flags: &[ReadOnly],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[arg::key("key"), arg::integer("start"), arg::integer("end")],
+    docs: Docs {
+        group: Group::String,
+        since: "2.4.0",
+        complexity: "O(N) where N is the length of the result.",
+        summary: "Returns a part of the string a key holds; negative positions count from its end.",
+        ..Docs::BASE
+    },
+    run: getrange,
+    ..Command::BASE
+};
+
+pub(super) const SUBSTR: Command = Command {
+    name: "substr",
+    arity: Arity::Exactly(4),
+    flags: &[ReadOnly],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[arg::key("key"), arg::integer("start"), arg::integer("end")],
+    docs: Docs {
+        group: Group::String,
+        since: "1.0.0",
+        complexity: "O(N) where N is the length of the result.",
+        summary: "Returns a part of the string a key holds.",
+        deprecated: Some(("2.0.0", "`GETRANGE`")),
+        ..Docs::BASE
+    },
+    run: getrange,
+    ..Command::BASE
+};
+
+#[doc(alias = "getrangeCommand")]
+fn getrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let start = args.integer()?;
+    let end = args.integer()?;
+
+    let Some(string) = ctx.state.keyspace[ctx.db].get_string(key)? else {
+        ctx.missed(key);
+        ctx.reply.bulk(b"");
+        return Ok(());
+    };
+    match range(start, end, string.len()) {
+        // All of it: then a long one need not be copied.
+        Some(all) if all.len() == string.len() => ctx.reply.string(string),
+        Some(part) => ctx.reply.bulk(&string.as_bytes(&mut IntBuf::new())[part]),
+        None => ctx.reply.bulk(b""),
+    }
+    Ok(())
+}
+
+pub(super) const STRLEN: Command = Command {
+    name: "strlen",
+    arity: Arity::Exactly(2),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Ro])],
+    args: &[arg::key("key")],
+    docs: Docs {
+        group: Group::String,
+        since: "2.2.0",
+        complexity: "O(1)",
+        summary: "Returns how many bytes the string of a key has.",
+        ..Docs::BASE
+    },
+    run: strlen,
+    ..Command::BASE
+};
+
+#[doc(alias = "strlenCommand")]
+fn strlen(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let string = ctx.state.keyspace[ctx.db].get_string(key)?;
+    let len = string.as_ref().map(StrRef::len);
+    if len.is_none() {
+        ctx.missed(key);
+    }
+    ctx.reply.count(len.unwrap_or(0));
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! Several strings at once: MGET, MSET, MSETNX, MSETEX.
+
+use super::super::prelude::*;
+use super::options::{Dialect, Expiry, Options, Unit};
+use crate::keyspace::{Db, Deadline, KeyHash};
+
+/// Keys whose memory is fetched together.
+const BATCH: usize = 16;
+
+/// Brings the keys at the next places (every `step`th) on their way from memory before the first is looked up.
+fn prefetch(db: &Db, args: &Args<'_>, step: usize) {
+    let mut hashes = [KeyHash::default(); BATCH];
+    let mut n = 0;
+    for (hash, key) in hashes.iter_mut().zip((*args).step_by(step)) {
+        *hash = db.hash(key);
+        n += 1;
+    }
+    if n > 1 {
+        db.prefetch(&hashes[..n]);
+    }
+}
+
+pub(super) const MGET: Command = Command {
+    name: "mget",
+    arity: Arity::AtLeast(2),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Ro, Access]).to(-1, 1)],
+    args: &[arg::key("key").multiple()],
+    tips: &["request_policy:multi_shard"],
+    docs: Docs {
+        group: Group::String,
+        since: "1.0.0",
+        complexity: "O(N) where N is the number of keys.",
+        summary: "Returns the strings of several keys, null for those that hold none.",
+        ..Docs::BASE
+    },
+    run: mget,
+    ..Command::BASE
+};
+
+#[doc(alias = "mgetCommand")]
+fn mget(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    ctx.reply.array(args.len());
+    let mut i = 0;
+    while let Some(key) = args.peek() {
+        let db = &ctx.state.keyspace[ctx.db];
+        if i % BATCH == 0 {
+            prefetch(db, &args, 1);
+        }
+        i += 1;
+        args.key()?;
+        match db.get(key) {
+            Some(entry) => match entry.string() {
+                Some(string) => ctx.reply.string(string),
+                None => ctx.reply.null(),
+            },
+            None => {
+                ctx.reply.null();
+                ctx.missed(key);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Stores all pairs that are left.
+fn store_all(ctx: &mut Ctx<'_>, mut args: Args<'_>, deadline: Deadline) -> Result {
+    let mut i = 0;
+    while !args.is_empty() {
+        if i % BATCH == 0 {
+            prefetch(&ctx.state.keyspace[ctx.db], &args, 2);
+        }
+        i += 1;
+        let key = args.key()?;
+        let value = args.value()?;
+        ctx.store(key, value, deadline);
+        ctx.modified(key, Event::SET);
+        if matches!(deadline, Deadline::Set(Some(_))) {
+            ctx.notify(key, Event::EXPIRE);
+        }
+    }
+    Ok(())
+}
+
+/// Whether any of the keys at every second place is there, or is not.
+fn any_key(ctx: &Ctx<'_>, args: Args<'_>, present: bool) -> bool {
+    let db = &ctx.state.keyspace[ctx.db];
+    let mut keys = args.step_by(2);
+    keys.any(|key| db.contains(key) == present)
+}
+
+pub(super) const MSET: Command = Command {
+    name: "mset",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, DenyOom],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Ow, Update]).to(-1, 2)],
+    args: &[arg::block("data", &[arg::key("key"), arg::string("value")]).multiple()],
+    tips: &[
+        "request_policy:multi_shard",
+        "response_policy:all_succeeded",
+    ],
+    docs: Docs {
+        group: Group::String,
+        since: "1.0.1",
+        complexity: "O(N) where N is the number of keys.",
+        summary: "Makes several keys hold strings, all at once.",
+        ..Docs::BASE
+    },
+    run: mset,
+    ..Command::BASE
+};
+
+#[doc(alias = "msetCommand")]
+fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    if !args.len().is_multiple_of(2) {
+        return Err(Error::WrongArity(ctx.name()));
+    }
+    store_all(ctx, args, Deadline::Set(None))?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+pub(super) const MSETNX: Command = Command {
+    name: "msetnx",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, DenyOom],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Ow, Insert]).to(-1, 2)],
+    args: &[arg::block("data", &[arg::key("key"), arg::string("value")]).multiple()],
+    docs: Docs {
+        group: Group::String,
+        since: "1.0.1",
+        complexity: "O(N) where N is the number of keys.",
+        summary: "Makes several keys hold strings, all at once, if none of them is there yet.",
+        ..Docs::BASE
+    },
+    run: msetnx,
+    ..Command::BASE
+};
+
+#[doc(alias = "msetnxCommand")]
+fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    if !args.len().is_multiple_of(2) {
+        return Err(Error::WrongArity(ctx.name()));
+    }
+    if any_key(ctx, args, true) {
+        ctx.reply.integer(0);
+        return Ok(());
+    }
+    store_all(ctx, args, Deadline::Set(None))?;
+    ctx.reply.integer(1);
+    Ok(())
+}
+
+pub(super) const MSETEX: Command = Command {
+    name: "msetex",
+    arity: Arity::AtLeast(4),
+    flags: &[Write, DenyOom, MovableKeys],
+    acl: &[Category::String],
+    keys: &[KeySpec::at(1, &[Ow, Update]).counted(0, 1, 2)],
+    args: &[
+        arg::integer("numkeys"),
+        arg::block("data", &[arg::key("key"), arg::string("value")]).multiple(),
+        arg::one_of("condition", &[arg::word("nx", "NX"), arg::word("xx", "XX")]).optional(),
+        arg::one_of(
+            "expiration",
+            &[
+                arg::integer("seconds").token("EX"),
+                arg::integer("milliseconds").token("PX"),
+                arg::unix_time("unix-time-seconds").token("EXAT"),
+                arg::unix_time("unix-time-milliseconds").token("PXAT"),
+                arg::word("keepttl", "KEEPTTL"),
+            ],
+        )
+        .optional(),
+    ],
+    tips: &[
+        "request_policy:multi_shard",
+        "response_policy:all_succeeded",
+    ],
+    docs: Docs {
+        group: Group::String,
+        since: "8.4.0",
+        complexity: "O(N) where N is the number of keys.",
+        summary: "Makes several keys hold strings, all at once, with one deadline for all; if none of them is there yet, or all are, if wanted.",
+        ..Docs::BASE
+    },
+    run: msetex,
+    ..Command::BASE
+};
+
+#[doc(alias = "msetexCommand")]
+fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let invalid = || Error::once("invalid numkeys value");
+    let keys = args.integer_or(invalid())?;
+    let keys = i32::try_from(keys).ok().filter(|n| *n >= 1);
+    let words = 2 * keys.ok_or_else(invalid)? as usize;
+    if args.len() < words {
+        return Err(Error::once("wrong number of key-value pairs"));
+    }
+    let pairs = Args::take(&mut args, words)?;
+    let first_option = args.position();
+    let options = Options::read(&mut args, Dialect::MSetEx)?;
+    let at = options.expiry.deadline(ctx)?;
+
+    if options.if_absent && any_key(ctx, pairs, true)
+        || options.if_present && any_key(ctx, pairs, false)
+    {
+        ctx.reply.integer(0);
+        return Ok(());
+    }
+    let deadline = match options.expiry {
+        Expiry::Keep => Deadline::Keep,
+        _ => Deadline::Set(at),
+    };
+    store_all(ctx, pairs, deadline)?;
+    if let (Expiry::At(unit, _), Some(at)) = (options.expiry, at)
+        && unit != Unit::PxAt
+    {
+        // The deadline as a moment; what the condition was has been decided.
+        let argv = args.argv();
+        ctx.rewrite_with(|out| {
+            (0..first_option).for_each(|i| out.push_word(argv, i));
+            out.push(b"PXAT");
+            out.push_integer(at);
+        });
+    }
+    ctx.reply.integer(1);
+    Ok(())
+}

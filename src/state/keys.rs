@@ -1,0 +1,136 @@
+//! Keys that come, go and are replaced, made known.
+//!
+//! The keyspace stores; this says what it meant: a key that is new, one that was written over, one whose time had
+//! come before somebody wrote over it. [`State::store`] is the one way to make a key.
+//!
+//! Mirrors: `setKey()`, `dbAdd()`, `dbSetValue()`, `dbGenericDelete()` and `emptyData()` of db.c.
+
+use super::State;
+use crate::background::LazyFree;
+use crate::keyspace::events::Event;
+use crate::keyspace::{
+    DbId, Deadline, Inserted, Kind, Ms, NewValue, Removed, RemovedTable, ValueRef,
+};
+
+impl State {
+    /// Gives a key a value, whatever it held. Publishes `new`, or `overwritten` and `type_changed`; the command's own
+    /// event, the count of changes and the propagation are the caller's, through `Ctx::modified`.
+    #[doc(alias = "setKey")]
+    pub fn store(&mut self, db: DbId, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
+        let kind = kind_of(&value);
+        let inserted = match deadline {
+            Deadline::Keep => {
+                if let Some(mut entry) = self.keyspace[db].get_mut(key) {
+                    let old_kind = entry.kind();
+                    let old = entry.set(encoded(value));
+                    self.say_overwritten(db, key, kind != old_kind);
+                    if let Some(old) = old {
+                        self.discard(old, self.config.lazyfree_lazy_server_del);
+                    }
+                    return;
+                }
+                // Not there, or dead: then there is no deadline to keep.
+                self.keyspace[db].insert(key, value, Deadline::Set(None))
+            }
+            deadline => self.keyspace[db].insert(key, value, deadline),
+        };
+        match inserted {
+            Inserted::New => self.notify(Event::NEW, db, key),
+            Inserted::InPlace(old_deadline) => {
+                self.say_replaced(db, key, old_deadline, kind != Kind::String);
+            }
+            Inserted::Replaced(old) => {
+                self.say_replaced(db, key, old.deadline(), kind != removed_kind(&old));
+                self.discard(old, self.config.lazyfree_lazy_server_del);
+            }
+        }
+    }
+
+    /// Has the access clocks of keys count as the configuration says.
+    pub fn tune_access_clock(&self) {
+        let env = self.keyspace.env();
+        env.set_lfu(self.config.maxmemory_policy.is_lfu());
+        env.set_lfu_tuning(self.config.lfu_log_factor, self.config.lfu_decay_time);
+    }
+
+    fn say_replaced(&mut self, db: DbId, key: &[u8], old_deadline: Option<Ms>, type_changed: bool) {
+        let now = self.keyspace.env().now_ms();
+        if old_deadline.is_some_and(|at| now > at) {
+            if self.may_expire() {
+                self.say_expired(db, key);
+            }
+            self.notify(Event::NEW, db, key);
+        } else {
+            self.say_overwritten(db, key, type_changed);
+        }
+    }
+
+    /// A key got another value in place of the one it had.
+    pub fn say_overwritten(&mut self, db: DbId, key: &[u8], type_changed: bool) {
+        self.notify(Event::OVERWRITTEN, db, key);
+        if type_changed {
+            self.notify(Event::TYPE_CHANGED, db, key);
+        }
+    }
+
+    /// Takes a live key out and frees its value, on another thread if `lazy` and worth it. Whether there was one.
+    #[doc(alias = "dbGenericDelete")]
+    pub fn delete(&mut self, db: DbId, key: &[u8], lazy: bool) -> bool {
+        let Some(entry) = self.keyspace[db].get_mut(key) else {
+            return false;
+        };
+        let removed = entry.remove();
+        self.discard(removed, lazy);
+        true
+    }
+
+    /// Frees what was taken out, on another thread if `lazy` and worth it.
+    #[doc(alias = "freeObjAsync")]
+    #[inline]
+    pub fn discard(&mut self, removed: Removed, lazy: bool) {
+        if lazy
+            && let ValueRef::Object(value) = removed.value()
+            && LazyFree::is_worth_it(value.free_effort())
+        {
+            self.lazyfree.free(removed, 1);
+        }
+    }
+
+    /// Empties one database, or all. The keys are the caller's to drop.
+    #[doc(alias = "emptyData")]
+    pub fn empty(&mut self, which: Option<DbId>) -> Vec<RemovedTable> {
+        self.flushing(which);
+        let databases = match which {
+            Some(db) => db.0..db.0 + 1,
+            None => 0..self.keyspace.len_dbs() as u32,
+        };
+        let cleared = databases.map(|db| self.keyspace[DbId(db)].clear());
+        cleared.filter(|table| !table.is_empty()).collect()
+    }
+}
+
+fn kind_of(value: &NewValue<'_>) -> Kind {
+    match value {
+        NewValue::Object(value) => value.kind(),
+        _ => Kind::String,
+    }
+}
+
+/// The type of a value that was taken out.
+pub fn removed_kind(removed: &Removed) -> Kind {
+    match removed.value() {
+        ValueRef::String(_) => Kind::String,
+        ValueRef::Object(value) => value.kind(),
+    }
+}
+
+/// Bytes that spell an integer are stored as one.
+#[doc(alias = "tryObjectEncoding")]
+fn encoded(value: NewValue<'_>) -> NewValue<'_> {
+    match value {
+        NewValue::Bytes(bytes) if bytes.len() <= crate::util::num::MAX_INT_LEN => {
+            crate::util::num::parse_i64(bytes).map_or(value, NewValue::Int)
+        }
+        other => other,
+    }
+}
