@@ -13,7 +13,7 @@ const RANDOM_TRIES: usize = 100;
 pub(super) const SCAN: Command = Command {
     name: "scan",
     arity: Arity::AtLeast(2),
-    flags: &[ReadOnly],
+    flags: &[ReadOnly, ArbitraryKeys],
     acl: &[Category::Keyspace],
     args: &[
         arg::integer("cursor"),
@@ -134,7 +134,7 @@ fn keys(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 pub(super) const RANDOMKEY: Command = Command {
     name: "randomkey",
     arity: Arity::Exactly(1),
-    flags: &[ReadOnly],
+    flags: &[ReadOnly, ArbitraryKeys],
     acl: &[Category::Keyspace],
     tips: &[
         "request_policy:all_shards",
