@@ -4,6 +4,7 @@
 //! its list is reported by the compiler as unused.
 
 mod client;
+mod command;
 pub mod config;
 mod connection;
 mod keys;
@@ -17,6 +18,7 @@ use crate::dispatch::command::Command;
 /// Every command, group by group.
 pub const GROUPS: &[&[&Command]] = &[
     client::COMMANDS,
+    command::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
     keys::COMMANDS,

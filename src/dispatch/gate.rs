@@ -124,7 +124,7 @@ pub(super) fn identify(
     match state.commands.lookup(argv) {
         Ok(id) => {
             let entry = &state.commands[id];
-            if entry.accepts(argv.len()) && (entry.subcommands.is_empty() || argv.len() >= 2) {
+            if entry.accepts(argv.len()) {
                 Ok(id)
             } else {
                 Err((Some(id), Error::WrongArity(entry.name.to_string())))

@@ -1,93 +1,231 @@
-//! Which words of a request are keys, told by the command's key specs or its own finder.
+//! Which words of a request are keys, told from the command's declaration.
 //!
-//! Mirrors: `getKeysFromCommandWithSpecs` and `getKeysUsingKeySpecs` of db.c.
+//! ```text
+//!   MSET k v k v       spec  at(1).to(-1, 2)         range  first 1, last 3, step 2
+//!   ZUNION 2 a b       spec  at(1).counted(0, 1, 1)  range  first 2, last 3, step 1
+//!   SET k v NX         spec with variable flags      find_keys of the declaration is asked
+//! ```
+//!
+//! Specs are turned into ranges of positions on the stack; nothing is allocated unless a finder of the
+//! command's own is asked. COMMAND GETKEYS, the ACL, cluster routing and tracking all ask here.
+//!
+//! Invariant: every position told is a word of the request.
+//!
+//! Mirrors: `getKeysFromCommandWithSpecs`, `getKeysUsingKeySpecs` (db.c) and
+//! `populateCommandLegacyRangeSpec` (server.c).
 
 use super::args::Argv;
 use super::command::{BeginSearch, Command, FindKeys, KeyFlag, KeyRef, KeySpec};
 use crate::util::num;
 
-/// The keys of a request, in the order the specs find them; `None` when they cannot be told (a
-/// number of keys that is none, an unknown place). O(words).
-pub fn find(command: &Command, argv: Argv<'_>) -> Option<Vec<KeyRef>> {
-    find_with(command, argv, false)
+/// More specs than any command has.
+const SPECS_MAX: usize = 8;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Range {
+    first: usize,
+    last: usize,
+    step: usize,
+    flags: &'static [KeyFlag],
 }
 
-/// As [`find`], with the channels that are routed like keys.
-pub fn find_routed(command: &Command, argv: Argv<'_>) -> Option<Vec<KeyRef>> {
-    find_with(command, argv, true)
+/// The keys of one request.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    ranges: [Range; SPECS_MAX],
+    len: usize,
+    found: Vec<KeyRef>,
 }
 
-fn find_with(command: &Command, argv: Argv<'_>, routed: bool) -> Option<Vec<KeyRef>> {
-    let wanted = |spec: &&KeySpec| routed || !spec.flags.contains(&KeyFlag::NotKey);
-    let varies = |spec: &KeySpec| spec.flags.contains(&KeyFlag::VariableFlags);
-    let mut found = Vec::new();
-    let reliable = command.find_keys.is_none() || !command.keys.iter().any(varies);
-    if reliable {
-        let mut specs = command.keys.iter().filter(wanted);
-        if specs.all(|spec| apply(spec, argv, &mut found).is_some()) {
-            return Some(found);
+/// What to look for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Search {
+    /// Also words that are routed like keys but are none (shard channels).
+    pub not_keys: bool,
+    /// Keep what the specs tell even if one of them cannot be followed.
+    pub partial: bool,
+}
+
+impl Keys {
+    /// The keys a request names. `None` when they cannot be told: the arguments do not fit the command.
+    /// O(keys).
+    #[doc(alias = "getKeysFromCommandWithSpecs")]
+    pub fn of(decl: &Command, argv: Argv<'_>, search: Search) -> Option<Keys> {
+        let usable = decl.keys.iter().any(|spec| !spec.has(KeyFlag::NotKey)) || search.not_keys;
+        let variable = decl
+            .keys
+            .iter()
+            .any(|spec| spec.has(KeyFlag::VariableFlags));
+        if usable && (!variable || decl.find_keys.is_none()) {
+            let told = Keys::by_specs(decl.keys, argv, search);
+            if told.is_some() || decl.find_keys.is_none() {
+                return told;
+            }
         }
-        found.clear();
+        let find = decl.find_keys?;
+        let mut keys = Keys::default();
+        find(argv, &mut keys.found).ok()?;
+        keys.found.retain(|key| key.position < argv.len());
+        Some(keys)
     }
-    let finder = command.find_keys?;
-    finder(argv, &mut found).ok()?;
-    Some(found)
+
+    /// The keys that key specs tell. `None` when one cannot be followed, unless the search is partial.
+    #[doc(alias = "getKeysUsingKeySpecs")]
+    pub fn by_specs(specs: &[KeySpec], argv: Argv<'_>, search: Search) -> Option<Keys> {
+        let mut keys = Keys::default();
+        for spec in specs.iter().take(SPECS_MAX) {
+            if spec.has(KeyFlag::NotKey) && !search.not_keys {
+                continue;
+            }
+            match range_of(spec, argv) {
+                Found::Range(range) => {
+                    keys.ranges[keys.len] = range;
+                    keys.len += 1;
+                    if spec.has(KeyFlag::Incomplete) && !search.partial {
+                        return None;
+                    }
+                }
+                Found::Absent => {}
+                Found::Invalid if search.partial => {}
+                Found::Invalid => return None,
+            }
+        }
+        Some(keys)
+    }
+
+    /// All keys, spec by spec.
+    pub fn iter(&self) -> impl Iterator<Item = KeyRef> {
+        let ranges = self.ranges[..self.len].iter();
+        let of_specs = ranges.flat_map(|range| {
+            let positions = (range.first..=range.last).step_by(range.step);
+            positions.map(|position| KeyRef {
+                position,
+                flags: range.flags,
+            })
+        });
+        of_specs.chain(self.found.iter().copied())
+    }
+
+    /// Whether the request names no key.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0 && self.found.is_empty()
+    }
+
+    /// How many keys the request names.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
 }
 
-/// Adds the keys of one spec; `None` when the request is not as the spec expects.
-pub fn apply(spec: &KeySpec, argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Option<()> {
-    let argc = argv.len() as i64;
-    let first = match spec.begin {
-        BeginSearch::Index(at) => i64::from(at),
-        BeginSearch::Keyword(word, from) => match keyword(argv, word, i64::from(from)) {
-            Some(at) => at + 1,
-            // An optional part that was left out.
-            None => return Some(()),
+impl KeySpec {
+    /// Whether the flag is declared.
+    pub fn has(&self, flag: KeyFlag) -> bool {
+        self.flags.contains(&flag)
+    }
+}
+
+enum Found {
+    Range(Range),
+    /// The word that would announce keys is not there.
+    Absent,
+    Invalid,
+}
+
+fn range_of(spec: &KeySpec, argv: Argv<'_>) -> Found {
+    let words = argv.len() as i64;
+    let mut first = match spec.begin {
+        BeginSearch::Index(index) => i64::from(index),
+        BeginSearch::Keyword(word, from) => match after_keyword(word, i64::from(from), argv) {
+            Some(position) => position,
+            None => return Found::Absent,
         },
-        BeginSearch::Unknown => return None,
+        BeginSearch::Unknown => return Found::Invalid,
     };
-    let (first, last, step) = match spec.find {
-        FindKeys::Range { last, step, limit } => {
-            let (last, limit) = (i64::from(last), i64::from(limit));
-            let last = match (last, limit) {
-                (0.., _) => first + last,
-                (_, 0) => argc + last,
-                _ => first + (argc - first) / limit + last,
-            };
-            (first, last, step)
+    let (last, step) = match spec.find {
+        FindKeys::Range { last, step, .. } if last >= 0 => (first + i64::from(last), step),
+        FindKeys::Range { last, step, limit } if limit > 1 => {
+            let part = (words - first) / i64::from(limit);
+            (first + part + i64::from(last), step)
         }
+        FindKeys::Range { last, step, .. } => (words + i64::from(last), step),
         FindKeys::KeyNum {
             number,
-            first: skip,
+            first: offset,
             step,
         } => {
-            let word = argv.get(usize::try_from(first + i64::from(number)).ok()?);
-            let count = num::parse_i64(word).filter(|n| (0..=argc).contains(n))?;
-            let first = first + i64::from(skip);
-            (first, first + count - 1, step)
+            let at = first + i64::from(number);
+            let told = usize::try_from(at)
+                .ok()
+                .and_then(|at| num::parse_i64(argv.get(at)));
+            let Some(count) = told.filter(|n| *n >= 0) else {
+                return Found::Invalid;
+            };
+            first += i64::from(offset);
+            (first.saturating_add(count - 1), step)
         }
-        FindKeys::Unknown => return None,
+        FindKeys::Unknown => return Found::Invalid,
     };
-    if last >= argc || last < first || first >= argc {
-        return None;
+    if first < 1 || last >= words || last < first || step < 1 {
+        return Found::Invalid;
     }
-    let positions = (first..=last).step_by(step.max(1) as usize);
-    found.extend(positions.map(|at| KeyRef {
-        position: at as usize,
+    Found::Range(Range {
+        first: first as usize,
+        last: last as usize,
+        step: step as usize,
         flags: spec.flags,
-    }));
-    (!spec.flags.contains(&KeyFlag::Incomplete)).then_some(())
+    })
 }
 
-/// Where a word is, looked for forwards from a position, or backwards from one counted from the end.
-fn keyword(argv: Argv<'_>, word: &str, from: i64) -> Option<i64> {
-    let argc = argv.len() as i64;
-    let is_it = |at: &i64| argv.get(*at as usize).eq_ignore_ascii_case(word.as_bytes());
-    if from > 0 {
-        (from..argc - 1).find(is_it)
+/// The position behind a word, looked for forwards from an argument, or backwards from the end.
+fn after_keyword(word: &str, from: i64, argv: Argv<'_>) -> Option<i64> {
+    let words = argv.len() as i64;
+    let is = |i: &i64| argv.get(*i as usize).eq_ignore_ascii_case(word.as_bytes());
+    let found = if from > 0 {
+        // The last word cannot announce anything.
+        (from..words - 1).find(is)
     } else {
-        (2..=argc + from).rev().find(is_it)
+        (2..=words + from).rev().find(is)
+    };
+    found.map(|at| at + 1)
+}
+
+/// First key, last key and step as `COMMAND INFO` has told them since before there were key specs, and
+/// whether they leave keys out ("movable").
+#[doc(alias = "populateCommandLegacyRangeSpec")]
+pub fn legacy_range(specs: &[KeySpec]) -> (Option<(i32, i32, i32)>, bool) {
+    let range = |spec: &KeySpec| match (spec.begin, spec.find) {
+        (BeginSearch::Index(index), FindKeys::Range { last, step, .. }) => {
+            Some((index, last, step))
+        }
+        _ => None,
+    };
+    let absolute = |first: i32, last: i32| if last >= 0 { first + last } else { last };
+    if let [spec] = specs
+        && let Some((first, last, step)) = range(spec)
+    {
+        let movable = spec.has(KeyFlag::Incomplete);
+        return (Some((first, absolute(first, last), step)), movable);
     }
+    let mut movable = false;
+    let mut total: Option<(i32, i32)> = None;
+    for spec in specs {
+        let plain = range(spec).filter(|(first, _, step)| {
+            *step == 1 && total.is_none_or(|(_, last)| last == first - 1)
+        });
+        let Some((first, last, _)) = plain else {
+            movable = true;
+            continue;
+        };
+        movable |= spec.has(KeyFlag::Incomplete);
+        let last = absolute(first, last);
+        total = Some(match total {
+            // Counted from the end is behind all that is counted from the start.
+            Some((begin, end)) if (end as u32) > last as u32 => (begin.min(first), end),
+            Some((begin, _)) => (begin.min(first), last),
+            None => (first, last),
+        });
+    }
+    (total.map(|(first, last)| (first, last, 1)), movable)
 }
 
 #[cfg(test)]
@@ -95,35 +233,57 @@ mod tests {
     use super::*;
     use crate::dispatch::args::OwnedArgv;
 
-    fn positions(spec: KeySpec, request: &str) -> Option<Vec<usize>> {
+    fn keys(specs: &'static [KeySpec], request: &str) -> Option<Vec<usize>> {
         let argv = OwnedArgv::from_words(request.split(' '));
-        let mut found = Vec::new();
-        apply(&spec, argv.as_argv(), &mut found)?;
-        Some(found.into_iter().map(|k| k.position).collect())
+        let keys = Keys::by_specs(specs, argv.as_argv(), Search::default())?;
+        Some(keys.iter().map(|key| key.position).collect())
+    }
+
+    const RO: &[KeyFlag] = &[KeyFlag::Ro];
+
+    #[test]
+    fn specs_tell_positions() {
+        const MSET: &[KeySpec] = &[KeySpec::at(1, RO).to(-1, 2)];
+        assert_eq!(keys(MSET, "mset a 1 b 2"), Some(vec![1, 3]));
+        const ZUNIONSTORE: &[KeySpec] = &[KeySpec::at(1, RO), KeySpec::at(2, RO).counted(0, 1, 1)];
+        assert_eq!(
+            keys(ZUNIONSTORE, "zunionstore d 2 a b"),
+            Some(vec![1, 3, 4])
+        );
+        assert_eq!(keys(ZUNIONSTORE, "zunionstore d 3 a b"), None);
+        assert_eq!(
+            keys(ZUNIONSTORE, "zunionstore d 9223372036854775807 a"),
+            None
+        );
+        assert_eq!(keys(ZUNIONSTORE, "zunionstore d x a"), None);
+        const XREAD: &[KeySpec] = &[KeySpec::after("STREAMS", 1, RO).part(-1, 1, 2)];
+        assert_eq!(
+            keys(XREAD, "xread count 2 streams a b 0 0"),
+            Some(vec![4, 5])
+        );
+        assert_eq!(keys(XREAD, "xread count 2"), Some(vec![]));
+        const MIGRATE: &[KeySpec] = &[KeySpec::after("KEYS", -2, RO).to(-1, 1)];
+        assert_eq!(
+            keys(MIGRATE, "migrate h p x 0 9 keys a b"),
+            Some(vec![7, 8])
+        );
+        assert_eq!(keys(MIGRATE, "migrate"), Some(vec![]));
     }
 
     #[test]
-    fn ranges_counts_and_words_find_their_keys() {
-        let ro = &[KeyFlag::Ro];
-        assert_eq!(positions(KeySpec::at(1, ro), "GET k"), Some(vec![1]));
-        let all = KeySpec::at(1, ro).to(-1, 1);
-        assert_eq!(positions(all, "DEL a b c"), Some(vec![1, 2, 3]));
-        let pairs = KeySpec::at(1, ro).to(-1, 2);
-        assert_eq!(positions(pairs, "MSET a 1 b 2"), Some(vec![1, 3]));
-        let counted = KeySpec::at(2, ro).counted(0, 1, 1);
-        assert_eq!(positions(counted, "EVAL s 2 a b x"), Some(vec![3, 4]));
-        assert_eq!(positions(counted, "EVAL s 9 a b x"), None);
-        assert_eq!(positions(counted, "EVAL s -1 a"), None);
-        let streams = KeySpec::after("STREAMS", 1, ro).part(-1, 1, 2);
+    fn ranges_of_old() {
+        let one = [KeySpec::at(1, RO)];
+        assert_eq!(legacy_range(&one), (Some((1, 1, 1)), false));
+        let mset = [KeySpec::at(1, RO).to(-1, 2)];
+        assert_eq!(legacy_range(&mset), (Some((1, -1, 2)), false));
+        let rename = [KeySpec::at(1, RO), KeySpec::at(2, RO)];
+        assert_eq!(legacy_range(&rename), (Some((1, 2, 1)), false));
+        let zunionstore = [KeySpec::at(1, RO), KeySpec::at(2, RO).counted(0, 1, 1)];
+        assert_eq!(legacy_range(&zunionstore), (Some((1, 1, 1)), true));
         assert_eq!(
-            positions(streams, "XREAD COUNT 1 STREAMS a b 0 0"),
-            Some(vec![4, 5])
+            legacy_range(&[KeySpec::at(2, RO).counted(0, 1, 1)]),
+            (None, true)
         );
-        let backwards = KeySpec::after("KEYS", -2, ro).to(-1, 1);
-        assert_eq!(
-            positions(backwards, "MIGRATE h p KEYS a b"),
-            Some(vec![4, 5])
-        );
-        assert_eq!(positions(backwards, "MIGRATE h p a b c"), Some(vec![]));
+        assert_eq!(legacy_range(&[]), (None, false));
     }
 }

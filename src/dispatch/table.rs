@@ -303,14 +303,8 @@ fn hash(name: &[u8]) -> u32 {
 }
 
 fn derive_flags(decl: &Command) -> Flags {
-    use super::command::{BeginSearch, FindKeys, KeyFlag};
     let mut bits = decl.flags.iter().fold(0, |bits, flag| bits | *flag as u32);
-    // Redis calls keys movable when no first-last-step triple describes them.
-    let movable = decl.keys.iter().any(|spec| {
-        !matches!(spec.begin, BeginSearch::Index(_))
-            || !matches!(spec.find, FindKeys::Range { .. })
-            || spec.flags.contains(&KeyFlag::Incomplete)
-    });
+    let movable = super::keys::legacy_range(decl.keys).1;
     if movable {
         bits |= Flag::MovableKeys as u32;
     }
