@@ -17,7 +17,7 @@ use crate::dispatch::table::CommandTable;
 use crate::dispatch::{Effects, Said};
 use crate::keyspace::events::{Class, Event};
 use crate::keyspace::{DbId, ExpireCycle, Keyspace, Ms, Pace};
-use crate::observe::Stats;
+use crate::observe::{Latency, Slowlog, Stats};
 use crate::pubsub::{Kind, PubSub};
 use crate::sys::clock::Clock;
 use crate::sys::limits::OomScore;
@@ -36,6 +36,44 @@ pub trait Host: std::fmt::Debug {
     /// Listens where the configuration says and returns the TCP port. The error is the line for the log;
     /// there may then be no TCP socket left until the next call.
     fn listen(&mut self, config: &Config) -> Result<u16, String>;
+}
+
+/// What DEBUG switches, for tests.
+#[derive(Clone, Copy, Debug)]
+pub struct DebugSwitches {
+    /// The cron does nothing.
+    pub pause_cron: bool,
+    /// Reply buffers are fitted to what clients need.
+    pub reply_buffer_resizing: bool,
+    /// Milliseconds after which a reply buffer's peak is forgotten; `None`: never.
+    pub reply_buffer_peak_reset: Option<Ms>,
+    /// Scripts may call what they otherwise may not.
+    pub disable_deny_scripts: bool,
+    /// Checksums of RESTORE payloads and snapshots are not looked at.
+    pub skip_checksums: bool,
+}
+
+/// Milliseconds after which a reply buffer's peak is forgotten.
+#[doc(alias = "REPLY_BUFFER_DEFAULT_PEAK_RESET_TIME")]
+pub const REPLY_BUFFER_PEAK_RESET: Ms = 5000;
+
+impl Default for DebugSwitches {
+    fn default() -> Self {
+        DebugSwitches {
+            pause_cron: false,
+            reply_buffer_resizing: true,
+            reply_buffer_peak_reset: Some(REPLY_BUFFER_PEAK_RESET),
+            disable_deny_scripts: false,
+            skip_checksums: false,
+        }
+    }
+}
+
+/// Whether something done every so many milliseconds is due in this turn of the cron.
+#[doc(alias = "run_with_period")]
+fn every(ms: u64, runs: u64, hz: u32) -> bool {
+    let turn_ms = u64::from(1000 / hz.max(1));
+    ms <= turn_ms || runs.is_multiple_of(ms / turn_ms.max(1))
 }
 
 /// Everything but sockets.
@@ -59,6 +97,18 @@ pub struct State {
     pub commands: CommandTable,
     /// Counters.
     pub stats: Stats,
+    /// Commands that took long.
+    pub slowlog: Slowlog,
+    /// Delays.
+    pub latency: Latency,
+    /// Turns of the cron per second, as it is now.
+    pub hz: u32,
+    /// Bytes in use when the state was new.
+    pub initial_memory: usize,
+    /// Bytes of the process in physical memory, as the cron last saw them.
+    pub resident_bytes: usize,
+    /// DEBUG's switches.
+    pub debug: DebugSwitches,
     /// Time.
     pub clock: Clock,
     /// Chance.
@@ -99,6 +149,7 @@ impl State {
     /// A state with empty databases.
     pub fn new(config: Config, clock: Clock, seed: u64, mailbox: Mailbox) -> Self {
         let mut rng = Rng::new(seed);
+        let config_hz = config.hz;
         let databases = config.databases as usize;
         let keyspace = Keyspace::new(databases, config.cluster_enabled, rng.next_u64());
         let watches = Watches::new(rng.next_u64());
@@ -117,6 +168,12 @@ impl State {
             current_client: None,
             commands: CommandTable::new(crate::commands::GROUPS),
             stats: Stats::default(),
+            slowlog: Slowlog::default(),
+            latency: Latency::default(),
+            hz: config_hz,
+            initial_memory: crate::sys::alloc::used(),
+            resident_bytes: 0,
+            debug: DebugSwitches::default(),
             clock,
             rng,
             effects: Effects::default(),
@@ -244,10 +301,16 @@ impl State {
         if !self.tracking.is_idle() {
             self.tracking.broadcast(&mut self.clients);
         }
+        self.report_dropped_errors();
     }
 
     /// Periodic work; `runs` counts the calls, `hz` is how often they come.
-    pub fn cron(&mut self, _runs: u64, hz: u32) {
+    pub fn cron(&mut self, runs: u64, hz: u32) {
+        self.hz = hz;
+        if every(100, runs, hz) {
+            self.sample_metrics();
+            self.resident_bytes = crate::sys::process::resident_bytes();
+        }
         self.expire_some(Pace::Slow { hz });
         let used = crate::sys::alloc::used();
         self.stats.peak_memory = self.stats.peak_memory.max(used);

@@ -81,7 +81,11 @@ const CONFIG_SET: Command = Command {
 fn config_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut pairs = Vec::with_capacity(args.len() / 2);
     while !args.is_empty() {
-        pairs.push((args.bytes()?, args.bytes()?));
+        let (name, position) = (args.bytes()?, args.position());
+        pairs.push((name, args.bytes()?));
+        if config::find(name).is_some_and(|option| option.has(config::Flag::Sensitive)) {
+            ctx.redact(position);
+        }
     }
     let permissions = Permissions {
         protected: is_trusted(ctx),
@@ -178,6 +182,7 @@ const CONFIG_RESETSTAT: Command = Command {
 #[doc(alias = "configResetStatCommand")]
 fn config_resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     ctx.state.stats.reset();
+    ctx.state.keyspace.env().reset_hits_and_misses();
     ctx.state.commands.reset_stats();
     ctx.reply.ok();
     Ok(())

@@ -7,8 +7,13 @@ mod client;
 mod command;
 pub mod config;
 mod connection;
+mod info;
 mod keys;
+mod latency;
+mod memory;
 mod pubsub;
+mod server;
+mod slowlog;
 mod string;
 mod tracking;
 mod transaction;
@@ -21,8 +26,13 @@ pub const GROUPS: &[&[&Command]] = &[
     command::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
+    info::COMMANDS,
     keys::COMMANDS,
+    latency::COMMANDS,
+    memory::COMMANDS,
     pubsub::COMMANDS,
+    server::COMMANDS,
+    slowlog::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
 ];

@@ -6,7 +6,7 @@
 use super::args::{Args, Argv};
 use super::command::Flag;
 use super::context::{Ctx, Effect, Redacted};
-use super::keys;
+use super::keys::{Keys, Search};
 use super::propagate::Targets;
 use super::table::CommandId;
 use crate::clients::{ClientFlags, ClientKey};
@@ -57,7 +57,12 @@ pub fn call(
         redacted: Redacted::default(),
     };
     let result = run(&mut ctx, Args::new(argv, words));
-    let Ctx { effect, forced, .. } = ctx;
+    let Ctx {
+        effect,
+        forced,
+        redacted,
+        ..
+    } = ctx;
     let elapsed = state.clock.monotonic_ns().saturating_sub(started);
 
     let ok = match result {
@@ -69,13 +74,29 @@ pub fn call(
         }
     };
 
+    let caller = state.clients.get(client).map(|c| c.flags);
+    if !state.monitors.is_empty() && !flags.any(&[Flag::SkipMonitor, Flag::Admin]) {
+        // What is run again after it waited was shown before.
+        let again = origin == CallOrigin::Unblocked;
+        let loaded = origin == CallOrigin::Replay
+            && !caller.is_some_and(|flags| flags.has(ClientFlags::PRIMARY));
+        if !again && !loaded {
+            observe::monitor::feed(state, client, db, argv, redacted);
+        }
+    }
     // A command that blocked is timed and counted when it is served.
-    let blocked = state
-        .clients
-        .get(client)
-        .is_some_and(|c| c.flags.has(ClientFlags::BLOCKED));
-    if !blocked {
-        observe::after_call(state, client, id, argv, elapsed, ok, origin);
+    if !caller.is_some_and(|flags| flags.has(ClientFlags::BLOCKED)) {
+        let ran = observe::Ran {
+            client,
+            id,
+            argv,
+            redacted,
+            elapsed_ns: elapsed,
+            ok,
+            outermost: state.effects.depth() == 1,
+            replayed: origin == CallOrigin::Replay,
+        };
+        observe::after_call(state, ran);
     }
 
     if state.tracking.clients() > 0 && flags.has(Flag::ReadOnly) {
@@ -124,7 +145,8 @@ fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
     if !wanted || entry.flags.has(Flag::ScriptRunner) {
         return;
     }
-    for key in keys::find(entry.decl, argv).unwrap_or_default() {
+    let keys = Keys::of(entry.decl, argv, Search::default()).unwrap_or_default();
+    for key in keys.iter() {
         state.tracking.remember(client, argv.get(key.position));
     }
 }

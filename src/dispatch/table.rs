@@ -24,6 +24,12 @@ impl Flags {
     pub fn has(self, flag: Flag) -> bool {
         self.0 & flag as u32 != 0
     }
+
+    /// Whether any of the flags is in it.
+    #[inline]
+    pub fn any(self, flags: &[Flag]) -> bool {
+        flags.iter().any(|flag| self.has(*flag))
+    }
 }
 
 /// A set of [`Category`]s.

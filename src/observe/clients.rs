@@ -73,6 +73,7 @@ impl State {
         }
         let subscriptions = client.subscriptions.as_deref();
         let subscribed = |kind| subscriptions.map_or(0, |s| s.len(kind));
+        let tracked = client.tracking.as_deref();
         let transaction = client.transaction.as_deref();
         let queued = transaction.map_or(0, |t| t.len());
         let command = client.last_command.map(|id| &*self.commands[id].name);
@@ -92,7 +93,7 @@ impl State {
             lossy(&client.name),
             now / 1000 - client.created_ms / 1000,
             now / 1000 - client.active_ms / 1000,
-            letters(client.flags),
+            letters(client),
             client.db.0,
             subscribed(Kind::Channel),
             subscribed(Kind::Pattern),
@@ -120,7 +121,7 @@ impl State {
             },
             command.unwrap_or("NULL"),
             client.user,
-            -1,
+            tracked.map_or(-1, |t| t.redirect_id() as i64),
             if client.protocol == Protocol::Resp3 {
                 3
             } else {
@@ -137,7 +138,8 @@ impl State {
 }
 
 /// The letters of `flags=`; `N` when there are none.
-fn letters(flags: ClientFlags) -> String {
+fn letters(client: &Client) -> String {
+    let flags = client.flags;
     const LETTERS: &[(ClientFlags, char)] = &[
         (ClientFlags::PRIMARY, 'M'),
         (ClientFlags::PUBSUB, 'P'),
@@ -166,6 +168,10 @@ fn letters(flags: ClientFlags) -> String {
             .filter(|(flag, _)| flags.has(*flag))
             .map(|(_, letter)| letter),
     );
+    if let Some(tracked) = &client.tracking {
+        text.extend(tracked.broken_redirect.then_some('R'));
+        text.extend(tracked.modes.bcast.then_some('B'));
+    }
     if text.is_empty() {
         text.push('N');
     }

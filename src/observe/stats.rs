@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::metrics::{Durations, Metrics};
 use crate::resp::Error;
 
 /// Kinds of errors counted before counting stops (a client could invent codes through scripts).
 const ERROR_KINDS_MAX: usize = 128;
+/// Longest code of an error.
+const ERROR_CODE_MAX: usize = 30;
 
 /// Counters of a server.
 #[derive(Debug, Default)]
@@ -44,6 +47,8 @@ pub struct Stats {
     pub errors: BTreeMap<String, u64>,
     /// Errors in all.
     pub error_replies: u64,
+    /// The counters given up when there were too many; to be told to the log and dropped.
+    pub errors_dropped: BTreeMap<String, u64>,
     /// Set once more than a bound of kinds appeared; counting by kind stops.
     pub errors_disabled: bool,
     /// Objects freed on helper threads.
@@ -56,12 +61,18 @@ pub struct Stats {
     pub reads_processed: u64,
     /// Writes processed.
     pub writes_processed: u64,
-    /// Turns of the event loop.
-    pub eventloop_cycles: u64,
-    /// Microseconds in the loop, polling not counted.
-    pub eventloop_duration_us: u64,
-    /// Microseconds in commands.
-    pub eventloop_cmd_duration_us: u64,
+    /// Turns of the event loop, polling not counted.
+    pub eventloop: Durations,
+    /// Commands that are not part of another one.
+    pub eventloop_commands: Durations,
+    /// Turns of the cron.
+    pub eventloop_cron: Durations,
+    /// Writes of the append-only file.
+    pub eventloop_aof: Durations,
+    /// Most commands in one turn of the loop.
+    pub commands_per_cycle_max: u64,
+    /// Figures per second.
+    pub metrics: Metrics,
     /// Most memory ever used.
     pub peak_memory: usize,
     /// ACL denials: commands, keys, channels, authentication.
@@ -76,7 +87,7 @@ pub struct Stats {
     pub sync_partial_err: u64,
     /// RESTORE payloads checked deeply.
     pub dump_payload_sanitizations: u64,
-    /// Reply buffers grown and shrunk.
+    /// Reply buffers grown.
     pub reply_buffer_expands: u64,
     /// Reply buffers shrunk.
     pub reply_buffer_shrinks: u64,
@@ -85,13 +96,22 @@ pub struct Stats {
 impl Stats {
     /// Counts an error reply under its code.
     pub fn count_error(&mut self, error: &Error) {
-        if *error == Error::AlreadySaid {
-            return;
+        if *error != Error::AlreadySaid {
+            self.count_error_text(&error.to_string());
         }
-        self.count_error_code(&error.code());
     }
 
-    /// Counts an error by its code.
+    /// Counts an error by its text: the first word, if it is short, is its code.
+    #[doc(alias = "afterErrorReply")]
+    pub fn count_error_text(&mut self, text: &str) {
+        match text.split_once(' ') {
+            Some((code, _)) if code.len() <= ERROR_CODE_MAX => self.count_error_code(code),
+            _ => self.count_error_code("ERR"),
+        }
+    }
+
+    /// Counts an error by its code. Too many kinds, and counting by kind ends until CONFIG RESETSTAT.
+    #[doc(alias = "incrementErrorCount")]
     pub fn count_error_code(&mut self, code: &str) {
         self.error_replies += 1;
         if self.errors_disabled {
@@ -103,7 +123,7 @@ impl Stats {
             self.errors.insert(code.to_owned(), 1);
         } else {
             self.errors_disabled = true;
-            self.errors.clear();
+            self.errors_dropped = std::mem::take(&mut self.errors);
             self.errors.insert("ERRORSTATS_DISABLED".into(), 1);
         }
     }

@@ -15,8 +15,14 @@ impl Server {
     pub(super) fn cron(&mut self) {
         let hz = self.hz();
         self.next_cron = Instant::now() + Duration::from_micros(1_000_000 / u64::from(hz));
+        if self.state.debug.pause_cron {
+            return;
+        }
+        let started = self.state.clock.monotonic_ns();
         self.cron_runs += 1;
         self.state.cron(self.cron_runs, hz);
+        let took = self.state.clock.monotonic_ns().saturating_sub(started);
+        self.state.stats.eventloop_cron.add(took);
     }
 
     fn hz(&self) -> u32 {

@@ -100,8 +100,16 @@ impl Server {
     /// Serves until asked to end; returns the exit code.
     pub fn run(&mut self) -> i32 {
         let mut events = Events::with_capacity(EVENTS);
+        let mut awake = None;
         loop {
             self.before_sleep();
+            if let Some((since, commands)) = awake {
+                let stats = &mut self.state.stats;
+                let now = self.state.clock.monotonic_ns();
+                stats.eventloop.add(now.saturating_sub(since));
+                let ran = stats.commands_processed.saturating_sub(commands);
+                stats.commands_per_cycle_max = stats.commands_per_cycle_max.max(ran);
+            }
             if let Some(code) = self.exit {
                 self.leave();
                 return code;
@@ -113,14 +121,14 @@ impl Server {
                 Err(error) => panic!("the poll failed: {error}"),
             }
             self.state.refresh_clock();
-            self.state.stats.eventloop_cycles += 1;
-            let awake = self.state.clock.monotonic_ns();
+            awake = Some((
+                self.state.clock.monotonic_ns(),
+                self.state.stats.commands_processed,
+            ));
             self.serve(&events);
             if Instant::now() >= self.next_cron {
                 self.cron();
             }
-            let busy = self.state.clock.monotonic_ns().saturating_sub(awake);
-            self.state.stats.eventloop_duration_us += busy / 1000;
         }
     }
 

@@ -138,6 +138,8 @@ impl State {
         }
         self.expire_cycle.end(examined, expired, ran_out);
         self.stats.expired_stale_perc = self.expire_cycle.stale_percent;
-        self.stats.expire_cycle_us += (self.clock.monotonic_ns() - start_ns) / 1000;
+        let took_us = (self.clock.monotonic_ns() - start_ns) / 1000;
+        self.stats.expire_cycle_us += took_us;
+        self.note_latency("expire-cycle", took_us / 1000);
     }
 }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod daemon;
 pub mod limits;
 pub mod log;
+pub mod process;
 pub mod signal;
 
 /// Bytes nobody can predict, from the kernel.

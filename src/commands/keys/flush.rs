@@ -10,7 +10,7 @@ use super::super::prelude::*;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::dispatch::args::OwnedArgv;
 use crate::dispatch::table::CommandId;
-use crate::dispatch::{CallOrigin, Targets};
+use crate::dispatch::{CallOrigin, Redacted, Targets};
 use crate::keyspace::DbId;
 use crate::observe;
 use crate::state::State;
@@ -143,15 +143,17 @@ fn flushed(
     }
     let elapsed_ns = state.clock.monotonic_ns().saturating_sub(started_ns);
     let argv = argv.as_argv();
-    observe::after_call(
-        state,
+    let ran = observe::Ran {
         client,
-        command,
+        id: command,
         argv,
+        redacted: Redacted::default(),
         elapsed_ns,
-        true,
-        CallOrigin::Unblocked,
-    );
+        ok: true,
+        outermost: false,
+        replayed: false,
+    };
+    observe::after_call(state, ran);
     state.clients.resume(client);
 }
 

@@ -1,0 +1,624 @@
+//! INFO: the server's figures, in sections of `name:value` lines.
+//!
+//! ```text
+//!   INFO                   the sections of "default"
+//!   INFO all | everything  those, and the statistics per command
+//!   INFO a b …             just these, each once, in the order of the table
+//! ```
+//!
+//! Mirrors: `genRedisInfoString` of server.c, with its fields in its order. Differs: one function per
+//! section; where a figure describes what a forkless server does not have (a child, a fork), its name
+//! stays and the figure tells what takes its place (a snapshot).
+
+use std::fmt::Write;
+
+use super::prelude::*;
+use crate::clients::ClientFlags;
+use crate::dispatch::table::Entry;
+use crate::observe::metrics::Metric;
+use crate::pubsub::Kind;
+use crate::state::State;
+use crate::sys::process::{self, CpuTime, Whose};
+use crate::util::histogram::Histogram;
+
+pub const COMMANDS: &[&Command] = &[&INFO];
+
+type Section = (&'static str, Shown, fn(&State, &mut String));
+
+/// When a section is shown without being named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    ByDefault,
+    WithAll,
+    OnlyNamed,
+}
+
+const SECTIONS: &[Section] = &[
+    ("Server", Shown::ByDefault, server),
+    ("Clients", Shown::ByDefault, clients),
+    ("Memory", Shown::ByDefault, memory),
+    ("Persistence", Shown::ByDefault, persistence),
+    ("Stats", Shown::ByDefault, stats),
+    ("Replication", Shown::ByDefault, replication),
+    ("CPU", Shown::ByDefault, cpu),
+    ("Modules", Shown::ByDefault, |_, _| {}),
+    ("Commandstats", Shown::WithAll, commandstats),
+    ("Errorstats", Shown::ByDefault, errorstats),
+    ("Latencystats", Shown::WithAll, latencystats),
+    ("Cluster", Shown::ByDefault, cluster),
+    ("Keyspace", Shown::ByDefault, keyspace),
+    ("Debug", Shown::OnlyNamed, debug),
+];
+
+const INFO: Command = Command {
+    name: "info",
+    arity: Arity::AtLeast(1),
+    flags: &[Loading, Stale],
+    acl: &[Category::Dangerous],
+    args: &[arg::string("section").optional().multiple()],
+    tips: &[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Returns the server's figures.",
+        ..Docs::BASE
+    },
+    run: info,
+    ..Command::BASE
+};
+
+#[doc(alias = "infoCommand")]
+fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let names: Vec<&[u8]> = args.collect();
+    let text = report(ctx.state, &names);
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// The text of INFO for these arguments.
+#[doc(alias = "genRedisInfoString")]
+pub fn report(state: &State, names: &[&[u8]]) -> String {
+    let named = |wanted: &str| {
+        let wanted = wanted.as_bytes();
+        names.iter().any(|name| name.eq_ignore_ascii_case(wanted))
+    };
+    let all = named("all") || named("everything");
+    let default = names.is_empty() || named("default");
+    let mut text = String::new();
+    for (name, shown, write) in SECTIONS {
+        let implied = match shown {
+            Shown::ByDefault => all || default,
+            Shown::WithAll => all,
+            Shown::OnlyNamed => false,
+        };
+        let by_other_name = *name == "Modules" && named("module_list");
+        if implied || named(name) || by_other_name {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            let _ = write!(text, "# {name}\r\n");
+            write(state, &mut text);
+        }
+    }
+    text
+}
+
+/// Appends lines `name:value`. Writing to a string cannot fail.
+macro_rules! lines {
+    ($out:expr, $($name:literal: $value:expr),* $(,)?) => {
+        $( let _ = write!($out, concat!($name, ":{}\r\n"), $value); )*
+    };
+}
+
+/// Two digits behind the point.
+struct Fixed(f64);
+
+impl std::fmt::Display for Fixed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.2}", self.0)
+    }
+}
+
+fn server(state: &State, out: &mut String) {
+    let config = &state.config;
+    let now_us = state.clock.unix_us();
+    let uptime = (state.clock.unix_ms() - state.started_ms) / 1000;
+    let supervised = String::from_utf8_lossy(&shown(state, "supervised")).into_owned();
+    let executable = std::env::current_exe().unwrap_or_default();
+    let file = config.file.clone().unwrap_or_default();
+    lines!(out,
+        "redis_version": crate::REDIS_VERSION,
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
+        "redis_build_id": env!("CARGO_PKG_VERSION"),
+        "oxidis_version": env!("CARGO_PKG_VERSION"),
+        "redis_mode": state.mode(),
+        "os": process::system_name(),
+        "arch_bits": usize::BITS,
+        "monotonic_clock": "POSIX clock_gettime",
+        "multiplexing_api": MULTIPLEXING,
+        "atomicvar_api": "rust-std",
+        "gcc_version": "0.0.0",
+        "process_id": std::process::id(),
+        "process_supervised": supervised,
+        "run_id": state.run_id,
+        "tcp_port": state.tcp_port,
+        "server_time_usec": now_us,
+        "uptime_in_seconds": uptime,
+        "uptime_in_days": uptime / 86_400,
+        "hz": if state.hz > 0 { state.hz } else { config.hz },
+        "configured_hz": config.hz,
+        "lru_clock": state.clock.unix_seconds() & 0xFF_FFFF,
+        "executable": executable.display(),
+        "config_file": file.display(),
+        "io_threads_active": 0,
+    );
+    let mut listeners = 0;
+    if state.tcp_port != 0 {
+        let _ = write!(out, "listener{listeners}:name=tcp");
+        for address in &config.bind {
+            let _ = write!(out, ",bind={address}");
+        }
+        let _ = write!(out, ",port={}\r\n", state.tcp_port);
+        listeners += 1;
+    }
+    if let Some(path) = &config.unixsocket {
+        let _ = write!(out, "listener{listeners}:name=unix,bind={path}\r\n");
+    }
+}
+
+const MULTIPLEXING: &str = if cfg!(any(target_os = "linux", target_os = "android")) {
+    "epoll"
+} else {
+    "kqueue"
+};
+
+/// A configuration value as CONFIG GET shows it.
+fn shown(state: &State, name: &str) -> Vec<u8> {
+    let option = crate::config::find(name.as_bytes());
+    option.map_or_else(Vec::new, |option| option.show(&state.config))
+}
+
+/// What is summed up over all clients.
+#[derive(Default)]
+struct ClientTotals {
+    blocked: usize,
+    max_input: usize,
+    max_output: usize,
+    replicas: usize,
+    normal_memory: usize,
+    replica_memory: usize,
+}
+
+fn client_totals(state: &State) -> ClientTotals {
+    let mut totals = ClientTotals::default();
+    for client in state.clients.iter() {
+        if client.flags.has(ClientFlags::FAKE) {
+            continue;
+        }
+        let has = |flag| usize::from(client.flags.has(flag));
+        totals.blocked += has(ClientFlags::BLOCKED) | has(ClientFlags::PAUSED);
+        let memory = client.memory(None, 0);
+        let (query, room) = client.query_bytes();
+        totals.max_input = totals.max_input.max(query + room);
+        totals.max_output = totals.max_output.max(memory.output);
+        if client.kind() == crate::clients::ClientKind::Replica {
+            totals.replicas += 1;
+            totals.replica_memory += memory.total;
+        } else {
+            totals.normal_memory += memory.total;
+        }
+    }
+    totals
+}
+
+fn clients(state: &State, out: &mut String) {
+    let totals = client_totals(state);
+    lines!(out,
+        "connected_clients": state.clients.connected() - totals.replicas,
+        "cluster_connections": 0,
+        "maxclients": state.config.maxclients,
+        "client_recent_max_input_buffer": totals.max_input,
+        "client_recent_max_output_buffer": totals.max_output,
+        "blocked_clients": totals.blocked,
+        "tracking_clients": state.tracking.clients(),
+        "pubsub_clients": state.pubsub.clients(),
+        "watching_clients": state.watches.clients(),
+        "clients_in_timeout_table": 0,
+        "total_watched_keys": state.watches.keys(),
+        "total_blocking_keys": 0,
+        "total_blocking_keys_on_nokey": 0,
+    );
+}
+
+/// What INFO memory, MEMORY STATS and MEMORY DOCTOR tell of memory. Bytes, unless named otherwise.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MemoryOverview {
+    pub used: usize,
+    pub peak: usize,
+    pub startup: usize,
+    pub resident: usize,
+    pub clients_normal: usize,
+    pub clients_replicas: usize,
+    /// Tables of the databases, by number.
+    pub tables: Vec<(u32, usize)>,
+    pub keys: usize,
+    /// All that is not data.
+    pub overhead: usize,
+    pub dataset: usize,
+    pub replicas: usize,
+}
+
+#[doc(alias = "getMemoryOverheadData")]
+pub(super) fn memory_overview(state: &State) -> MemoryOverview {
+    let used = crate::sys::alloc::used();
+    let totals = client_totals(state);
+    let dbs = state.keyspace.iter().filter(|db| !db.is_empty());
+    let tables: Vec<(u32, usize)> = dbs.map(|db| (db.id().0, db.mem().table_bytes)).collect();
+    let table_bytes: usize = tables.iter().map(|(_, bytes)| bytes).sum();
+    let startup = state.initial_memory;
+    let overhead = startup + totals.normal_memory + totals.replica_memory + table_bytes;
+    MemoryOverview {
+        used,
+        peak: state.stats.peak_memory.max(used),
+        startup,
+        resident: match state.resident_bytes {
+            0 => process::resident_bytes(),
+            sampled => sampled,
+        },
+        clients_normal: totals.normal_memory,
+        clients_replicas: totals.replica_memory,
+        tables,
+        keys: state.keyspace.keys(),
+        overhead,
+        dataset: used.saturating_sub(overhead),
+        replicas: totals.replicas,
+    }
+}
+
+impl MemoryOverview {
+    /// Share of the data in what was allocated since the start, in percent.
+    pub(super) fn dataset_percent(&self) -> f64 {
+        let net = self.used.saturating_sub(self.startup).max(1);
+        self.dataset as f64 * 100.0 / net as f64
+    }
+
+    /// Memory in use now, in percent of the most there ever was.
+    pub(super) fn peak_percent(&self) -> f64 {
+        self.used as f64 * 100.0 / self.peak.max(1) as f64
+    }
+
+    /// Physical memory per byte in use.
+    pub(super) fn fragmentation(&self) -> f64 {
+        self.resident as f64 / self.used.max(1) as f64
+    }
+
+    /// Physical memory beyond what is in use.
+    pub(super) fn fragmentation_bytes(&self) -> i64 {
+        self.resident as i64 - self.used as i64
+    }
+}
+
+fn memory(state: &State, out: &mut String) {
+    let overview = memory_overview(state);
+    let machine = process::machine_bytes();
+    let policy = String::from_utf8_lossy(&shown(state, "maxmemory-policy")).into_owned();
+    let (used, resident) = (overview.used, overview.resident);
+    let maxmemory = state.config.maxmemory as usize;
+    lines!(out,
+        "used_memory": used,
+        "used_memory_human": human(used),
+        "used_memory_rss": resident,
+        "used_memory_rss_human": human(resident),
+        "used_memory_peak": overview.peak,
+        "used_memory_peak_human": human(overview.peak),
+        "used_memory_peak_perc": format_args!("{:.2}%", overview.peak_percent()),
+        "used_memory_overhead": overview.overhead,
+        "used_memory_startup": overview.startup,
+        "used_memory_dataset": overview.dataset,
+        "used_memory_dataset_perc": format_args!("{:.2}%", overview.dataset_percent()),
+        "allocator_allocated": used,
+        "allocator_active": used,
+        "allocator_resident": resident,
+        "allocator_muzzy": 0,
+        "total_system_memory": machine,
+        "total_system_memory_human": human(machine),
+        "used_memory_lua": 0,
+        "used_memory_vm_eval": 0,
+        "used_memory_lua_human": human(0),
+        "used_memory_scripts_eval": 0,
+        "number_of_cached_scripts": 0,
+        "number_of_functions": 0,
+        "number_of_libraries": 0,
+        "used_memory_vm_functions": 0,
+        "used_memory_vm_total": 0,
+        "used_memory_vm_total_human": human(0),
+        "used_memory_functions": 0,
+        "used_memory_scripts": 0,
+        "used_memory_scripts_human": human(0),
+        "maxmemory": maxmemory,
+        "maxmemory_human": human(maxmemory),
+        "maxmemory_policy": policy,
+        "allocator_frag_ratio": Fixed(1.0),
+        "allocator_frag_bytes": 0,
+        "allocator_rss_ratio": Fixed(overview.fragmentation()),
+        "allocator_rss_bytes": overview.fragmentation_bytes(),
+        "rss_overhead_ratio": Fixed(1.0),
+        "rss_overhead_bytes": 0,
+        "mem_fragmentation_ratio": Fixed(overview.fragmentation()),
+        "mem_fragmentation_bytes": overview.fragmentation_bytes(),
+        "mem_not_counted_for_evict": 0,
+        "mem_replication_backlog": 0,
+        "mem_total_replication_buffers": 0,
+        "mem_clients_slaves": overview.clients_replicas,
+        "mem_clients_normal": overview.clients_normal,
+        "mem_cluster_links": 0,
+        "mem_aof_buffer": 0,
+        "mem_allocator": crate::sys::alloc::name(),
+        "mem_overhead_db_hashtable_rehashing": 0,
+        "active_defrag_running": 0,
+        "lazyfree_pending_objects": state.lazyfree.pending(),
+        "lazyfreed_objects": state.stats.lazyfreed_objects,
+    );
+}
+
+/// Bytes for people: `1.50M`.
+#[doc(alias = "bytesToHuman")]
+pub(super) fn human(bytes: usize) -> String {
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let mut figure = bytes as f64 / 1024.0;
+    for unit in ["K", "M", "G", "T", "P"] {
+        if figure < 1024.0 {
+            return format!("{figure:.2}{unit}");
+        }
+        figure /= 1024.0;
+    }
+    format!("{figure:.2}E")
+}
+
+fn persistence(state: &State, out: &mut String) {
+    lines!(out,
+        "loading": 0,
+        "async_loading": 0,
+        "current_cow_peak": 0,
+        "current_cow_size": 0,
+        "current_cow_size_age": 0,
+        "current_fork_perc": Fixed(0.0),
+        "current_save_keys_processed": 0,
+        "current_save_keys_total": 0,
+        "rdb_changes_since_last_save": state.dirty,
+        "rdb_bgsave_in_progress": 0,
+        "rdb_last_save_time": state.started_ms / 1000,
+        "rdb_last_bgsave_status": "ok",
+        "rdb_last_bgsave_time_sec": -1,
+        "rdb_current_bgsave_time_sec": -1,
+        "rdb_saves": 0,
+        "rdb_last_cow_size": 0,
+        "rdb_last_load_keys_expired": 0,
+        "rdb_last_load_keys_loaded": 0,
+        "aof_enabled": 0,
+        "aof_rewrite_in_progress": 0,
+        "aof_rewrite_scheduled": 0,
+        "aof_last_rewrite_time_sec": -1,
+        "aof_current_rewrite_time_sec": -1,
+        "aof_last_bgrewrite_status": "ok",
+        "aof_rewrites": 0,
+        "aof_rewrites_consecutive_failures": 0,
+        "aof_last_write_status": "ok",
+        "aof_last_cow_size": 0,
+        "module_fork_in_progress": 0,
+        "module_fork_last_cow_size": 0,
+    );
+}
+
+fn stats(state: &State, out: &mut String) {
+    let stats = &state.stats;
+    let metric = |metric| stats.metrics.get(metric);
+    let kilobytes = |what| Fixed(metric(what) as f64 / 1024.0);
+    let (hits, misses) = state.keyspace.env().hits_and_misses();
+    let [denied_command, denied_key, denied_channel, denied_auth] = stats.acl_denied;
+    lines!(out,
+        "total_connections_received": stats.connections_received,
+        "total_commands_processed": stats.commands_processed,
+        "instantaneous_ops_per_sec": metric(Metric::Commands),
+        "total_net_input_bytes": stats.net_input_bytes + stats.net_repl_input_bytes,
+        "total_net_output_bytes": stats.net_output_bytes + stats.net_repl_output_bytes,
+        "total_net_repl_input_bytes": stats.net_repl_input_bytes,
+        "total_net_repl_output_bytes": stats.net_repl_output_bytes,
+        "instantaneous_input_kbps": kilobytes(Metric::Input),
+        "instantaneous_output_kbps": kilobytes(Metric::Output),
+        "instantaneous_input_repl_kbps": kilobytes(Metric::ReplicationInput),
+        "instantaneous_output_repl_kbps": kilobytes(Metric::ReplicationOutput),
+        "rejected_connections": stats.connections_rejected,
+        "sync_full": stats.sync_full,
+        "sync_partial_ok": stats.sync_partial_ok,
+        "sync_partial_err": stats.sync_partial_err,
+        "expired_subkeys": stats.expired_subkeys,
+        "expired_keys": stats.expired_keys,
+        "expired_stale_perc": Fixed(stats.expired_stale_perc),
+        "expired_time_cap_reached_count": stats.expired_time_cap_reached,
+        "expire_cycle_cpu_milliseconds": stats.expire_cycle_us / 1000,
+        "evicted_keys": stats.evicted_keys,
+        "evicted_clients": stats.evicted_clients,
+        "evicted_scripts": stats.evicted_scripts,
+        "total_eviction_exceeded_time": 0,
+        "current_eviction_exceeded_time": 0,
+        "keyspace_hits": hits,
+        "keyspace_misses": misses,
+        "pubsub_channels": state.pubsub.len(Kind::Channel),
+        "pubsub_patterns": state.pubsub.len(Kind::Pattern),
+        "pubsubshard_channels": state.pubsub.len(Kind::Shard),
+        "latest_fork_usec": 0,
+        "total_forks": stats.snapshots,
+        "migrate_cached_sockets": 0,
+        "slave_expires_tracked_keys": 0,
+        "active_defrag_hits": 0,
+        "active_defrag_misses": 0,
+        "active_defrag_key_hits": 0,
+        "active_defrag_key_misses": 0,
+        "total_active_defrag_time": 0,
+        "current_active_defrag_time": 0,
+        "tracking_total_keys": state.tracking.total_keys(),
+        "tracking_total_items": state.tracking.total_items(),
+        "tracking_total_prefixes": state.tracking.total_prefixes(),
+        "unexpected_error_replies": 0,
+        "total_error_replies": stats.error_replies,
+        "dump_payload_sanitizations": stats.dump_payload_sanitizations,
+        "total_reads_processed": stats.reads_processed,
+        "total_writes_processed": stats.writes_processed,
+        "io_threaded_reads_processed": 0,
+        "io_threaded_writes_processed": 0,
+        "client_query_buffer_limit_disconnections": stats.query_buffer_disconnections,
+        "client_output_buffer_limit_disconnections": stats.output_buffer_disconnections,
+        "reply_buffer_shrinks": stats.reply_buffer_shrinks,
+        "reply_buffer_expands": stats.reply_buffer_expands,
+        "eventloop_cycles": stats.eventloop.count,
+        "eventloop_duration_sum": stats.eventloop.sum_us(),
+        "eventloop_duration_cmd_sum": stats.eventloop_commands.sum_us(),
+        "instantaneous_eventloop_cycles_per_sec": metric(Metric::Cycles),
+        "instantaneous_eventloop_duration_usec": metric(Metric::CycleDuration),
+        "acl_access_denied_auth": denied_auth,
+        "acl_access_denied_cmd": denied_command,
+        "acl_access_denied_key": denied_key,
+        "acl_access_denied_channel": denied_channel,
+    );
+}
+
+fn replication(state: &State, out: &mut String) {
+    lines!(out,
+        "role": "master",
+        "connected_slaves": 0,
+        "master_failover_state": "no-failover",
+        "master_replid": state.run_id,
+        "master_replid2": "0".repeat(40),
+        "master_repl_offset": 0,
+        "second_repl_offset": -1,
+        "repl_backlog_active": 0,
+        "repl_backlog_size": state.config.repl_backlog_size,
+        "repl_backlog_first_byte_offset": 0,
+        "repl_backlog_histlen": 0,
+    );
+}
+
+fn cpu(_: &State, out: &mut String) {
+    let figures = [
+        (Whose::Process, ""),
+        (Whose::Children, "_children"),
+        (Whose::Thread, "_main_thread"),
+    ];
+    for (whose, suffix) in figures {
+        let Some(CpuTime { system, user }) = process::cpu_time(whose) else {
+            continue;
+        };
+        for (name, time) in [("sys", system), ("user", user)] {
+            let (seconds, micros) = (time.as_secs(), time.subsec_micros());
+            let _ = write!(out, "used_cpu_{name}{suffix}:{seconds}.{micros:06}\r\n");
+        }
+    }
+}
+
+fn commandstats(state: &State, out: &mut String) {
+    for Entry { name, stats, .. } in state.commands.iter() {
+        if stats.calls == 0 && stats.rejected == 0 && stats.failed == 0 {
+            continue;
+        }
+        let per_call = stats.usec as f64 / stats.calls.max(1) as f64;
+        let _ = write!(
+            out,
+            "cmdstat_{}:calls={},usec={},usec_per_call={per_call:.2},rejected_calls={},\
+             failed_calls={}\r\n",
+            safe(name),
+            stats.calls,
+            stats.usec,
+            stats.rejected,
+            stats.failed
+        );
+    }
+}
+
+/// A name that breaks no line of INFO.
+#[doc(alias = "getSafeInfoString")]
+fn safe(name: &str) -> String {
+    let unsafe_in_info = |c: char| "#:\n\r".contains(c);
+    name.replace(unsafe_in_info, "_")
+}
+
+fn errorstats(state: &State, out: &mut String) {
+    for (code, count) in &state.stats.errors {
+        let _ = write!(out, "errorstat_{}:count={count}\r\n", safe(code));
+    }
+}
+
+fn latencystats(state: &State, out: &mut String) {
+    if !state.config.latency_tracking {
+        return;
+    }
+    for entry in state.commands.iter() {
+        if let Some(latencies) = &entry.stats.latencies {
+            let figures = percentiles(state, latencies);
+            let name = safe(&entry.name);
+            let _ = write!(out, "latency_percentiles_usec_{name}:{figures}\r\n");
+        }
+    }
+}
+
+#[doc(alias = "fillPercentileDistributionLatencies")]
+fn percentiles(state: &State, latencies: &Histogram) -> String {
+    let wanted = &state.config.latency_tracking_info_percentiles;
+    let figure = |percentile: &f64| {
+        let microseconds = latencies.percentile(*percentile) as f64 / 1000.0;
+        format!("p{percentile}={microseconds:.3}")
+    };
+    wanted.iter().map(figure).collect::<Vec<_>>().join(",")
+}
+
+fn cluster(state: &State, out: &mut String) {
+    lines!(out, "cluster_enabled": u8::from(state.config.cluster_enabled));
+}
+
+fn keyspace(state: &State, out: &mut String) {
+    let now = state.clock.unix_ms();
+    for db in state.keyspace.iter().filter(|db| !db.is_empty()) {
+        let _ = write!(
+            out,
+            "db{}:keys={},expires={},avg_ttl={},subexpiry={}\r\n",
+            db.id().0,
+            db.len(),
+            db.volatile_len(),
+            db.avg_ttl_ms(now),
+            0
+        );
+    }
+}
+
+fn debug(state: &State, out: &mut String) {
+    let stats = &state.stats;
+    lines!(out,
+        "eventloop_duration_aof_sum": stats.eventloop_aof.sum_us(),
+        "eventloop_duration_cron_sum": stats.eventloop_cron.sum_us(),
+        "eventloop_duration_max": stats.eventloop.max_us(),
+        "eventloop_cmd_per_cycle_max": stats.commands_per_cycle_max,
+        "allocator_allocated_lua": 0,
+        "allocator_active_lua": 0,
+        "allocator_resident_lua": 0,
+        "allocator_frag_bytes_lua": 0,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_for_people() {
+        let shown = [0, 1023, 1024, 1 << 20, 1_610_612_736].map(human);
+        assert_eq!(shown, ["0B", "1023B", "1.00K", "1.00M", "1.50G"]);
+    }
+}

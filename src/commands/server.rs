@@ -1,0 +1,176 @@
+//! The server as such: the time, its role, a picture, and a look over its shoulder.
+//!
+//! Mirrors: the small commands of server.c, replication.c and lolwut.c.
+
+use super::prelude::*;
+use crate::clients::ClientFlags;
+
+pub const COMMANDS: &[&Command] = &[&LASTSAVE, &LOLWUT, &MONITOR, &ROLE, &TIME];
+
+const LASTSAVE: Command = Command {
+    name: "lastsave",
+    arity: Arity::Exactly(1),
+    flags: &[Loading, Stale, Fast],
+    acl: &[Category::Admin, Category::Dangerous],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Returns when the data set was last saved.",
+        ..Docs::BASE
+    },
+    run: lastsave,
+    ..Command::BASE
+};
+
+#[doc(alias = "lastsaveCommand")]
+fn lastsave(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    ctx.reply.integer(ctx.state.started_ms / 1000);
+    Ok(())
+}
+
+const LOLWUT: Command = Command {
+    name: "lolwut",
+    arity: Arity::AtLeast(1),
+    flags: &[ReadOnly, Fast],
+    args: &[arg::integer("version").token("VERSION").optional()],
+    docs: Docs {
+        group: Group::Server,
+        since: "5.0.0",
+        complexity: "O(N) where N is the size of the picture",
+        summary: "Draws a picture and tells the version.",
+        ..Docs::BASE
+    },
+    run: lolwut,
+    ..Command::BASE
+};
+
+const WIDTH: i64 = 64;
+const HEIGHT: i64 = 24;
+
+/// A plate of iron left in the rain: rust begins in a few spots and spreads downwards, each cell under
+/// the influence of the three above it (an elementary cellular automaton, its rule drawn by lot).
+#[doc(alias = "lolwutCommand")]
+fn lolwut(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if args.word_with("VERSION", 1) {
+        args.integer()?;
+    }
+    let mut size = |default: i64, max: i64| match args.next() {
+        None => Ok(default),
+        Some(word) => match crate::util::num::parse_i64(word) {
+            Some(n) => Ok(n.clamp(1, max)),
+            None => Err(Error::NotInteger),
+        },
+    };
+    let (width, height) = (size(WIDTH, 200)? as usize, size(HEIGHT, 100)? as usize);
+
+    // Rules whose pictures are neither empty nor plain.
+    const RULES: [u8; 8] = [18, 22, 30, 45, 60, 90, 105, 150];
+    let rng = &mut ctx.state.rng;
+    let rule = RULES[rng.below(RULES.len() as u64) as usize];
+    let mut row: Vec<bool> = (0..width).map(|_| rng.below(12) == 0).collect();
+    row[width / 2] = true;
+    let mut text = String::new();
+    for line in 0..height {
+        let shade = ['░', '▒', '▓', '█'][line * 4 / height];
+        text.extend(row.iter().map(|rusty| if *rusty { shade } else { ' ' }));
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+        let at = |i: usize| usize::from(row[i % width]);
+        let cell = |i: usize| 4 * at(i + width - 1) + 2 * at(i) + at(i + 1);
+        row = (0..width).map(|i| rule >> cell(i) & 1 == 1).collect();
+    }
+    let version = crate::REDIS_VERSION;
+    let own = env!("CARGO_PKG_VERSION");
+    text += &format!("\nIron oxide, rule {rule}. Oxidis {own}, Redis ver. {version}\n");
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+const MONITOR: Command = Command {
+    name: "monitor",
+    arity: Arity::Exactly(1),
+    flags: &[Admin, NoScript, Loading, Stale],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Shows the client every command from now on.",
+        ..Docs::BASE
+    },
+    run: monitor,
+    ..Command::BASE
+};
+
+#[doc(alias = "monitorCommand")]
+fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let flags = ctx.client().flags;
+    if flags.any(ClientFlags::IN_EXEC | ClientFlags::SCRIPT | ClientFlags::FAKE) {
+        return Err(Error::once(
+            "MONITOR isn't allowed for DENY BLOCKING client",
+        ));
+    }
+    // A replica gets the commands anyway.
+    if flags.any(ClientFlags::REPLICA | ClientFlags::MONITOR) {
+        return Ok(());
+    }
+    ctx.client().flags.set(ClientFlags::MONITOR);
+    ctx.state.monitors.push(ctx.client);
+    ctx.reply.ok();
+    Ok(())
+}
+
+const ROLE: Command = Command {
+    name: "role",
+    arity: Arity::Exactly(1),
+    flags: &[NoScript, Loading, Stale, Fast],
+    acl: &[Category::Admin, Category::Dangerous],
+    docs: Docs {
+        group: Group::Server,
+        since: "2.8.12",
+        complexity: "O(1)",
+        summary: "Tells whether the server is a primary or a replica, and of whom.",
+        ..Docs::BASE
+    },
+    run: role,
+    ..Command::BASE
+};
+
+#[doc(alias = "roleCommand")]
+fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    ctx.reply.array(3);
+    ctx.reply.bulk(b"master");
+    ctx.reply.integer(0);
+    ctx.reply.array(0);
+    Ok(())
+}
+
+const TIME: Command = Command {
+    name: "time",
+    arity: Arity::Exactly(1),
+    flags: &[Loading, Stale, Fast],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Server,
+        since: "2.6.0",
+        complexity: "O(1)",
+        summary: "Returns the time: unix seconds and microseconds.",
+        ..Docs::BASE
+    },
+    run: time,
+    ..Command::BASE
+};
+
+#[doc(alias = "timeCommand")]
+fn time(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    // The cached time is that of the loop's turn; who asks for the time wants it as it is.
+    if ctx.origin == crate::dispatch::CallOrigin::Client {
+        ctx.state.refresh_clock();
+    }
+    let us = ctx.state.clock.unix_us();
+    ctx.reply.array(2);
+    ctx.reply.bulk_integer(us / 1_000_000);
+    ctx.reply.bulk_integer(us % 1_000_000);
+    Ok(())
+}

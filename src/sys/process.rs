@@ -1,0 +1,122 @@
+//! What the system knows of the process and of itself: memory, processor time, names.
+//!
+//! Mirrors: zmalloc_get_rss(), zmalloc_get_memory_size() (zmalloc.c) and the getrusage() calls of
+//! INFO in server.c.
+#![allow(unsafe_code)] // sysconf, getrusage and uname are system calls.
+
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+/// Processor time in the kernel and outside of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuTime {
+    /// In the kernel.
+    pub system: Duration,
+    /// Outside of it.
+    pub user: Duration,
+}
+
+/// Whose processor time is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// All threads of the process.
+    Process,
+    /// Processes it started that have ended.
+    Children,
+    /// The thread that asks.
+    Thread,
+}
+
+/// Processor time used so far. `None` where the system does not tell.
+pub fn cpu_time(whose: Whose) -> Option<CpuTime> {
+    let who = match whose {
+        Whose::Process => libc::RUSAGE_SELF,
+        Whose::Children => libc::RUSAGE_CHILDREN,
+        #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+        Whose::Thread => libc::RUSAGE_THREAD,
+        #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+        Whose::Thread => return None,
+    };
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to a value of the right type, which the call fills.
+    if unsafe { libc::getrusage(who, usage.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: all zeroes are a valid `rusage`, and the call succeeded.
+    let usage = unsafe { usage.assume_init() };
+    let duration = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+    };
+    Some(CpuTime {
+        system: duration(usage.ru_stime),
+        user: duration(usage.ru_utime),
+    })
+}
+
+/// Bytes of the process that are in physical memory; 0 where the system does not tell.
+#[doc(alias = "zmalloc_get_rss")]
+pub fn resident_bytes() -> usize {
+    #[cfg(target_os = "linux")]
+    {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages = text
+            .split(' ')
+            .nth(1)
+            .and_then(|pages| pages.parse::<usize>().ok());
+        pages.unwrap_or(0) * page_bytes()
+    }
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
+fn system_figure(name: libc::c_int) -> usize {
+    // SAFETY: takes a number, returns a number.
+    let figure = unsafe { libc::sysconf(name) };
+    usize::try_from(figure).unwrap_or(0)
+}
+
+/// Bytes of a page of memory.
+pub fn page_bytes() -> usize {
+    system_figure(libc::_SC_PAGESIZE)
+}
+
+/// Bytes of physical memory of the machine.
+#[doc(alias = "zmalloc_get_memory_size")]
+pub fn machine_bytes() -> usize {
+    system_figure(libc::_SC_PHYS_PAGES) * page_bytes()
+}
+
+/// Name, release and hardware of the system, separated by spaces.
+pub fn system_name() -> String {
+    let mut names = MaybeUninit::<libc::utsname>::zeroed();
+    // SAFETY: the pointer is to a value of the right type, which the call fills.
+    if unsafe { libc::uname(names.as_mut_ptr()) } != 0 {
+        return std::env::consts::OS.to_owned();
+    }
+    // SAFETY: all zeroes are a valid `utsname`, and the call succeeded.
+    let names = unsafe { names.assume_init() };
+    let text = |field: &[libc::c_char]| {
+        let bytes = field.iter().map(|c| *c as u8).take_while(|b| *b != 0);
+        String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
+    };
+    format!(
+        "{} {} {}",
+        text(&names.sysname),
+        text(&names.release),
+        text(&names.machine)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_tells() {
+        assert!(machine_bytes() > 1 << 20);
+        assert!(system_name().split(' ').count() >= 3);
+        assert!(cpu_time(Whose::Process).is_some());
+        #[cfg(target_os = "linux")]
+        assert!((1 << 16..machine_bytes()).contains(&resident_bytes()));
+    }
+}
