@@ -11,7 +11,7 @@ mod keys;
 use crate::background::{LazyFree, Mailbox};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
-use crate::clients::{ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
+use crate::clients::{Blocked, ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
 use crate::config::Config;
 use crate::dispatch::table::CommandTable;
 use crate::dispatch::{Effects, Said};
@@ -91,6 +91,8 @@ pub struct State {
     pub tracking: Tracking,
     /// Channels and who listens to them.
     pub pubsub: PubSub,
+    /// Clients that wait for something.
+    pub blocked: Blocked,
     /// Whose request is being served, while one is.
     pub current_client: Option<ClientKey>,
     /// Commands and their counters.
@@ -143,6 +145,8 @@ pub struct State {
     pub expire_cycle: ExpireCycle,
     /// Garbage on its way to the thread that frees it.
     pub lazyfree: LazyFree,
+    /// List elements of so many bytes are kept apart (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: as configured.
+    pub list_plain_from: usize,
 }
 
 impl State {
@@ -155,6 +159,7 @@ impl State {
         let watches = Watches::new(rng.next_u64());
         let tracking = Tracking::new(rng.next_u64());
         let pubsub = PubSub::new(rng.next_u64());
+        let blocked = Blocked::new(rng.next_u64());
         let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize]));
         let run_id = run_id.collect();
         let started_ms = clock.unix_ms();
@@ -165,6 +170,7 @@ impl State {
             watches,
             tracking,
             pubsub,
+            blocked,
             current_client: None,
             commands: CommandTable::new(crate::commands::GROUPS),
             stats: Stats::default(),
@@ -191,6 +197,7 @@ impl State {
             active_expire: true,
             expire_cycle: ExpireCycle::default(),
             lazyfree: LazyFree::default(),
+            list_plain_from: 0,
         };
         state.tune_access_clock();
         state
@@ -221,6 +228,7 @@ impl State {
             let changer = self.current_client;
             self.tracking.invalidate(&mut self.clients, changer, key);
         }
+        self.blocked.touch(db, key);
     }
 
     /// A database is about to be emptied, or all of them: those who watch or cache its keys learn of it.
@@ -230,6 +238,7 @@ impl State {
         for db in which.map_or(all, |db| db.0..db.0 + 1) {
             self.watches
                 .touch_db(&mut self.clients, &self.keyspace, DbId(db), None);
+            self.blocked.touch_db(DbId(db));
         }
         self.tracking.invalidate_all(&mut self.clients);
     }
@@ -239,6 +248,8 @@ impl State {
         let (clients, keyspace) = (&mut self.clients, &self.keyspace);
         self.watches.touch_db(clients, keyspace, a, Some(b));
         self.watches.touch_db(clients, keyspace, b, Some(a));
+        self.blocked.touch_db(a);
+        self.blocked.touch_db(b);
     }
 
     /// Publishes a keyspace event if its class is asked for.
@@ -292,6 +303,7 @@ impl State {
 impl State {
     /// What must be done between the commands of one turn of the loop and its sleep, in Redis's order.
     pub fn before_sleep(&mut self) {
+        self.end_overdue_waits();
         if self.pauses.mode() != PauseMode::None {
             self.update_pauses();
         }
@@ -339,6 +351,7 @@ impl State {
         self.tracking.disable(&mut self.clients, key);
         self.watches.unwatch_all(&mut self.clients, key);
         self.pauses.forget(key);
+        self.blocked.unblock(&mut self.clients, key);
         self.clients.remove(key);
     }
 }
@@ -377,15 +390,10 @@ impl State {
         }
     }
 
-    /// When the loop must wake up even if nothing happens, besides the cron.
+    /// When the loop must wake up even if nothing happens, besides the cron: right after this moment.
     pub fn next_deadline(&self) -> Option<Ms> {
-        self.pauses.next_end()
-    }
-
-    /// CLIENT UNBLOCK: ends a client's wait as if its time were over, or with an error. False when it
-    /// does not wait.
-    pub fn end_wait(&mut self, _client: ClientKey, _with_error: bool) -> bool {
-        false
+        let (wait, pause) = (self.blocked.next_deadline(), self.pauses.next_end());
+        wait.into_iter().chain(pause).min()
     }
 
     /// RESET: the connection is as new, but for its library's name.

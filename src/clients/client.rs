@@ -194,6 +194,8 @@ pub struct Client {
     pub tracking: Option<Box<Tracked>>,
     /// What it is subscribed to.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// What it waits for, while it does.
+    pub waiting: Option<Box<super::Waiting>>,
     /// Name given by CLIENT SETNAME.
     pub name: Vec<u8>,
     /// Library name and version given by CLIENT SETINFO.
@@ -241,6 +243,7 @@ impl Client {
             transaction: None,
             tracking: None,
             subscriptions: None,
+            waiting: None,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
             user: "default".into(),

@@ -12,12 +12,14 @@
 //! clients have (transactions, subscriptions, tracking, blocking) hangs behind one pointer each, so
 //! that an idle client stays small.
 
+pub mod blocked;
 mod client;
 mod list;
 mod pause;
 pub mod tracking;
 pub mod transaction;
 
+pub use blocked::{Blocked, WaitKind, Waiting};
 pub use client::{Client, ClientFlags, ClientId, ClientKind};
 pub use list::{ClientKey, Clients};
 pub use pause::{PauseMode, PausePurpose, Pauses};

@@ -229,10 +229,10 @@ fn clients(state: &State, out: &mut String) {
         "tracking_clients": state.tracking.clients(),
         "pubsub_clients": state.pubsub.clients(),
         "watching_clients": state.watches.clients(),
-        "clients_in_timeout_table": 0,
+        "clients_in_timeout_table": state.blocked.with_deadline(),
         "total_watched_keys": state.watches.keys(),
-        "total_blocking_keys": 0,
-        "total_blocking_keys_on_nokey": 0,
+        "total_blocking_keys": state.blocked.keys(),
+        "total_blocking_keys_on_nokey": state.blocked.keys_even_without(),
     );
 }
 

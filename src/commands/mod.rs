@@ -10,6 +10,8 @@ mod connection;
 mod info;
 mod keys;
 mod latency;
+mod list;
+pub mod lookup;
 mod memory;
 mod pubsub;
 mod server;
@@ -31,6 +33,7 @@ pub const GROUPS: &[&[&Command]] = &[
     latency::COMMANDS,
     memory::COMMANDS,
     pubsub::COMMANDS,
+    list::COMMANDS,
     server::COMMANDS,
     slowlog::COMMANDS,
     string::COMMANDS,

@@ -286,14 +286,14 @@ impl<'a> Args<'a> {
         num::parse_i64(self.bytes()?).ok_or(error)
     }
 
-    /// Takes an integer within bounds; outside them the error is Redis's "must be in range".
+    /// Takes an integer within bounds; outside them the error names them.
     pub fn integer_within(&mut self, min: i64, max: i64) -> Result<i64> {
         let n = self.integer()?;
         if (min..=max).contains(&n) {
             return Ok(n);
         }
         Err(Error::once(format!(
-            "value is out of range, must be in range [{min}, {max}]"
+            "value is out of range, value must between {min} and {max}"
         )))
     }
 

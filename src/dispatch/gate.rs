@@ -10,6 +10,7 @@ use super::args::Argv;
 use super::call::{CallOrigin, call};
 use super::command::Flag;
 use super::table::{CommandId, Flags, Missing};
+use super::unblock;
 use crate::clients::{Client, ClientFlags, ClientKey, PauseMode};
 use crate::config::ProtectedAction;
 use crate::resp::{Error, Reply};
@@ -45,6 +46,7 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
         Err((id, error)) => reject(state, client, id, reply, &error),
     }
     state.current_client = None;
+    unblock::serve_ready(state);
     Outcome::Done
 }
 
@@ -69,6 +71,22 @@ fn admit_and_tell(
         reply.append(std::mem::take(out));
     }
     admitted
+}
+
+/// Runs the command of a client that waited, or refuses it: what was allowed once may not be any more.
+pub(super) fn run_again(
+    state: &mut State,
+    client: ClientKey,
+    id: CommandId,
+    argv: Argv<'_>,
+    reply: &mut Reply,
+) {
+    match admit(state, client, id) {
+        Ok(()) => {
+            call(state, client, id, argv, reply, CallOrigin::Unblocked);
+        }
+        Err(error) => reject(state, client, Some(id), reply, &error),
+    }
 }
 
 fn run_or_queue(

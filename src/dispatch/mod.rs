@@ -13,8 +13,10 @@ mod gate;
 pub mod keys;
 mod propagate;
 pub mod table;
+mod unblock;
 
 pub use call::{CallOrigin, call};
 pub use context::{Ctx, Effect, Redacted};
 pub use gate::{Outcome, process};
 pub use propagate::{Effects, Said, Targets};
+pub use unblock::serve_ready;

@@ -177,9 +177,10 @@ impl Server {
         }
         let until_cron = self.next_cron.saturating_duration_since(Instant::now());
         match self.state.next_deadline() {
+            // A wait is over once its deadline has passed. The clock was read a moment ago.
             Some(end) => {
-                let ms = end.saturating_sub(self.state.clock.unix_ms()).max(0);
-                until_cron.min(Duration::from_millis(ms as u64))
+                let us = end.saturating_add(1).saturating_mul(1000) - self.state.clock.unix_us();
+                until_cron.min(Duration::from_micros(us.max(0) as u64))
             }
             None => until_cron,
         }
@@ -190,6 +191,7 @@ impl Server {
             self.exit = Some(0);
         }
         self.state.before_sleep();
+        crate::dispatch::serve_ready(&mut self.state);
         for key in self.state.clients.take_resumed() {
             self.resume_client(key);
         }

@@ -14,14 +14,17 @@
 pub mod bitmap;
 pub mod geohash;
 pub mod hyperloglog;
+pub mod list;
 pub mod set;
 pub mod string;
 
+pub use self::list::List;
 pub use self::set::Set;
 
 /// A value that is not a string.
 #[derive(Debug, Clone)]
 pub enum Value {
+    List(List),
     Set(Set),
 }
 
@@ -57,6 +60,7 @@ impl Kind {
 impl Value {
     pub fn kind(&self) -> Kind {
         match self {
+            Value::List(_) => Kind::List,
             Value::Set(_) => Kind::Set,
         }
     }
@@ -65,6 +69,7 @@ impl Value {
     #[doc(alias = "strEncoding")]
     pub fn encoding(&self) -> &'static str {
         match self {
+            Value::List(list) => list.encoding(),
             Value::Set(set) => set.encoding(),
         }
     }
@@ -74,6 +79,7 @@ impl Value {
     #[doc(alias = "objectComputeSize")]
     pub fn allocated_bytes(&self, samples: usize) -> usize {
         match self {
+            Value::List(list) => list.allocated_bytes(samples),
             Value::Set(set) => set.allocated_bytes(samples),
         }
     }
@@ -82,6 +88,7 @@ impl Value {
     #[doc(alias = "lazyfreeGetFreeEffort")]
     pub fn free_effort(&self) -> usize {
         match self {
+            Value::List(list) => list.free_effort(),
             Value::Set(set) => set.free_effort(),
         }
     }

@@ -1,0 +1,338 @@
+//! Waiting: clients whose command found nothing yet, and what they wait for.
+//!
+//! ```text
+//!   Client.waiting   BLPOP a b 5, to be run again     keys [a, b]   ticket 41   deadline
+//!                                                            |
+//!   Blocked          db 0: "a" -> { 17: client, 41: client } |  tickets ascend: first come, first served
+//!                          "b" -> { 41: client }           <-+
+//!                    ready     [(db 0, "a")]                    keys changed since, in order of the change
+//!                    deadlines { (ms, ticket): client }
+//! ```
+//!
+//! A command that must wait leaves its words and the keys that could help it here
+//! ([`crate::dispatch::Ctx::block_on_keys`]) and answers nothing. Whoever changes a key somebody waits for makes
+//! it ready; when the command, transaction or script that did so is over, `dispatch/unblock.rs` runs the commands
+//! of those who wait for ready keys again, oldest first. A command run again may find nothing once more: then it
+//! takes a new ticket and keeps its deadline.
+//!
+//! Invariant: a client is in a key's queue under ticket `t` exactly if its [`Waiting`] has that ticket and
+//! lists the key.
+//!
+//! To wait for something else than keys: a variant of [`WaitKind`], [`Blocked::block`] with no keys, and
+//! [`Blocked::others`] to find them again; what they are told when their time is over stands in
+//! `dispatch/unblock.rs`.
+//!
+//! Mirrors: blocked.c, timeout.c. Differs: any change makes a key ready, since whoever runs again judges for
+//! itself; queues are ordered maps, so that leaving one costs O(log n) and needs no links.
+
+use std::collections::BTreeMap;
+
+use super::{ClientFlags, ClientKey, Clients};
+use crate::collections::byte_map::{ByteMap, Seed};
+use crate::dispatch::args::OwnedArgv;
+use crate::dispatch::table::CommandId;
+use crate::keyspace::{DbId, Kind, Ms};
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitKind {
+    /// An element of a list.
+    List,
+    /// A member of a sorted set.
+    Zset,
+    /// An entry of a stream.
+    Stream,
+}
+
+impl WaitKind {
+    /// Whether a key that holds this can help.
+    #[doc(alias = "getBlockedTypeByType")]
+    pub fn is_helped_by(self, kind: Kind) -> bool {
+        matches!(
+            (self, kind),
+            (WaitKind::List, Kind::List)
+                | (WaitKind::Zset, Kind::Zset)
+                | (WaitKind::Stream, Kind::Stream)
+        )
+    }
+}
+
+/// A client's wait. Present while it has [`ClientFlags::BLOCKED`].
+#[derive(Debug)]
+pub struct Waiting {
+    /// What for.
+    pub kind: WaitKind,
+    /// The command to run again.
+    pub id: CommandId,
+    /// Its words.
+    pub argv: OwnedArgv,
+    /// Unix time in milliseconds after which it has waited long enough.
+    pub deadline: Option<Ms>,
+    /// The command is run again as well when the key is gone or of another type (XREADGROUP, whose group
+    /// would be gone with it).
+    pub even_without_key: bool,
+    /// CLIENT REPLY SKIP was said before it.
+    pub silent: bool,
+    db: DbId,
+    keys: Vec<Box<[u8]>>,
+    ticket: u64,
+}
+
+impl Waiting {
+    /// A wait for any of `keys`, each counted once, in one database.
+    pub fn new(kind: WaitKind, id: CommandId, argv: OwnedArgv, deadline: Option<Ms>) -> Self {
+        Waiting {
+            kind,
+            id,
+            argv,
+            deadline,
+            even_without_key: false,
+            silent: false,
+            db: DbId(0),
+            keys: Vec::new(),
+            ticket: 0,
+        }
+    }
+
+    /// The keys it waits for and their database.
+    pub fn keys(&self) -> (DbId, impl Iterator<Item = &[u8]>) {
+        (self.db, self.keys.iter().map(|key| &**key))
+    }
+
+    /// Bytes of its words and keys.
+    pub fn memory(&self) -> usize {
+        self.argv.memory() + self.keys.iter().map(|key| key.len()).sum::<usize>()
+    }
+}
+
+/// Who waits for a key.
+#[derive(Debug, Default)]
+struct Queue {
+    waiters: BTreeMap<u64, ClientKey>,
+    /// How many of them want to know when the key is gone.
+    even_without_key: usize,
+    ready: bool,
+}
+
+/// Everybody who waits.
+#[derive(Debug)]
+pub struct Blocked {
+    dbs: Vec<ByteMap<Queue>>,
+    seed: Seed,
+    ready: Vec<(DbId, Box<[u8]>)>,
+    deadlines: BTreeMap<(Ms, u64), ClientKey>,
+    others: BTreeMap<u64, ClientKey>,
+    next_ticket: u64,
+    clients: usize,
+    keys: usize,
+    keys_even_without: usize,
+    /// The deadline of the command being run again.
+    pub(crate) kept_deadline: Option<Option<Ms>>,
+    /// Ready keys are being served: what becomes ready meanwhile is served by the same loop.
+    pub(crate) serving: bool,
+}
+
+impl Blocked {
+    /// Nobody waits.
+    pub fn new(seed: u64) -> Self {
+        Blocked {
+            dbs: Vec::new(),
+            seed: Seed(seed),
+            ready: Vec::new(),
+            deadlines: BTreeMap::new(),
+            others: BTreeMap::new(),
+            next_ticket: 0,
+            clients: 0,
+            keys: 0,
+            keys_even_without: 0,
+            kept_deadline: None,
+            serving: false,
+        }
+    }
+
+    /// Clients that wait (`blocked_clients`).
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Clients that wait for a limited time (`clients_in_timeout_table`).
+    pub fn with_deadline(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// Keys somebody waits for (`total_blocking_keys`).
+    pub fn keys(&self) -> usize {
+        self.keys
+    }
+
+    /// Those of them whose end somebody wants to know (`total_blocking_keys_on_nokey`).
+    pub fn keys_even_without(&self) -> usize {
+        self.keys_even_without
+    }
+
+    /// Lets a client wait. O(keys · log waiters).
+    #[doc(alias = "blockForKeys")]
+    pub fn block<'a>(
+        &mut self,
+        clients: &mut Clients,
+        client: ClientKey,
+        mut waiting: Waiting,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) {
+        let who = &mut clients[client];
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        waiting.ticket = ticket;
+        waiting.db = who.db;
+        waiting.silent |= who.silent();
+        if let Some(kept) = self.kept_deadline.take() {
+            waiting.deadline = kept;
+        }
+        let index = waiting.db.0 as usize;
+        if self.dbs.len() <= index {
+            let seed = self.seed;
+            self.dbs
+                .resize_with(index + 1, || ByteMap::with_hasher(seed));
+        }
+        for key in keys {
+            let queue = self.dbs[index].entry(key.into()).or_default();
+            self.keys += usize::from(queue.waiters.is_empty());
+            if queue.waiters.insert(ticket, client).is_some() {
+                continue; // Named twice.
+            }
+            if waiting.even_without_key {
+                self.keys_even_without += usize::from(queue.even_without_key == 0);
+                queue.even_without_key += 1;
+            }
+            waiting.keys.push(key.into());
+        }
+        if waiting.keys.is_empty() {
+            self.others.insert(ticket, client);
+        }
+        if let Some(deadline) = waiting.deadline {
+            self.deadlines.insert((deadline, ticket), client);
+        }
+        self.clients += 1;
+        who.flags.set(ClientFlags::BLOCKED);
+        who.waiting = Some(Box::new(waiting));
+    }
+
+    /// Ends a client's wait; what to tell it is the caller's business. O(keys · log waiters).
+    #[doc(alias = "unblockClient")]
+    pub fn unblock(&mut self, clients: &mut Clients, client: ClientKey) -> Option<Box<Waiting>> {
+        let who = clients.get_mut(client)?;
+        let waiting = who.waiting.take()?;
+        who.flags.clear(ClientFlags::BLOCKED);
+        self.clients -= 1;
+        if let Some(deadline) = waiting.deadline {
+            self.deadlines.remove(&(deadline, waiting.ticket));
+        }
+        self.others.remove(&waiting.ticket);
+        let queues = &mut self.dbs[waiting.db.0 as usize];
+        for key in &waiting.keys {
+            let Some(queue) = queues.get_mut(key) else {
+                continue;
+            };
+            queue.waiters.remove(&waiting.ticket);
+            if waiting.even_without_key {
+                queue.even_without_key -= 1;
+                self.keys_even_without -= usize::from(queue.even_without_key == 0);
+            }
+            if queue.waiters.is_empty() {
+                queues.remove(key);
+                self.keys -= 1;
+            }
+        }
+        Some(waiting)
+    }
+
+    /// Those who wait for something else than a key, longest first.
+    pub fn others(&self) -> impl Iterator<Item = ClientKey> {
+        self.others.values().copied()
+    }
+
+    /// A key changed, appeared or went.
+    #[doc(alias = "signalKeyAsReady")]
+    #[inline]
+    pub fn touch(&mut self, db: DbId, key: &[u8]) {
+        if self.keys == 0 {
+            return;
+        }
+        if let Some(queue) = self
+            .dbs
+            .get_mut(db.0 as usize)
+            .and_then(|keys| keys.get_mut(key))
+            && !queue.ready
+        {
+            queue.ready = true;
+            self.ready.push((db, key.into()));
+        }
+    }
+
+    /// All keys of a database may have changed. O(keys waited for in it).
+    #[doc(alias = "scanDatabaseForReadyKeys")]
+    pub fn touch_db(&mut self, db: DbId) {
+        let Some(queues) = self.dbs.get_mut(db.0 as usize) else {
+            return;
+        };
+        for (key, queue) in queues.iter_mut().filter(|(_, queue)| !queue.ready) {
+            queue.ready = true;
+            self.ready.push((db, key.clone()));
+        }
+    }
+
+    /// Whether a key is ready and nobody is serving.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Takes the ready keys, in the order in which they became so.
+    pub(crate) fn take_ready(&mut self) -> Vec<(DbId, Box<[u8]>)> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// A key is about to be served: changes from here on make it ready anew. Returns the ticket at which to stop,
+    /// so that who waits again is not served twice.
+    pub(crate) fn begin(&mut self, db: DbId, key: &[u8]) -> u64 {
+        if let Some(queue) = self
+            .dbs
+            .get_mut(db.0 as usize)
+            .and_then(|keys| keys.get_mut(key))
+        {
+            queue.ready = false;
+        }
+        self.next_ticket
+    }
+
+    /// The first who waits for a key with a ticket in this range, with the ticket.
+    pub(crate) fn waiter(
+        &self,
+        db: DbId,
+        key: &[u8],
+        tickets: std::ops::Range<u64>,
+    ) -> Option<(u64, ClientKey)> {
+        let queue = self.dbs.get(db.0 as usize)?.get(key)?;
+        let (ticket, client) = queue.waiters.range(tickets).next()?;
+        Some((*ticket, *client))
+    }
+
+    /// Whether somebody wants to know when the key is gone.
+    pub(crate) fn wanted_even_without(&self, db: DbId, key: &[u8]) -> bool {
+        self.dbs
+            .get(db.0 as usize)
+            .and_then(|keys| keys.get(key))
+            .is_some_and(|queue| queue.even_without_key > 0)
+    }
+
+    /// When the next wait is over: the moment after which somebody has waited long enough.
+    pub fn next_deadline(&self) -> Option<Ms> {
+        self.deadlines.keys().next().map(|(deadline, _)| *deadline)
+    }
+
+    /// Somebody whose time is over.
+    pub fn overdue(&self, now: Ms) -> Option<ClientKey> {
+        let ((deadline, _), client) = self.deadlines.first_key_value()?;
+        (*deadline < now).then_some(*client)
+    }
+}

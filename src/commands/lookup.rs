@@ -1,0 +1,114 @@
+//! Keys as the types commands work on: one set of lookups for all of them.
+//!
+//! ```text
+//!   db.get_as::<List>(key)?       reading: counts a hit or a miss, moves the access clock
+//!   db.peek_as::<List>(key)?      looking without leaving a trace
+//!   db.get_mut_as::<List>(key)?   writing
+//!   ctx.create(key, list)         a key that was not there
+//!   ctx.emptied(key)              the last element went: the key goes too
+//! ```
+//!
+//! Each answers WRONGTYPE for a key of another type. A value is never left empty under its key.
+//!
+//! Mirrors: `lookupKey{Read,Write}`, `checkType` and `dbAdd` of db.c and object.c.
+
+use super::prelude::*;
+use crate::keyspace::{Db, Deadline, NewValue};
+use crate::types::{List, Set, Value};
+
+/// A type a key can hold, strings aside.
+pub trait Held: Sized {
+    /// The value, if it is of this type.
+    fn of(value: &Value) -> Option<&Self>;
+    /// The value, if it is of this type, to be changed.
+    fn of_mut(value: &mut Value) -> Option<&mut Self>;
+    /// The value as a key holds it.
+    fn into_value(self) -> Value;
+}
+
+macro_rules! held {
+    ($($type:ident),*) => {$(
+        impl Held for $type {
+            #[inline]
+            fn of(value: &Value) -> Option<&Self> {
+                match value {
+                    Value::$type(held) => Some(held),
+                    #[allow(unreachable_patterns)]
+                    _ => None,
+                }
+            }
+
+            #[inline]
+            fn of_mut(value: &mut Value) -> Option<&mut Self> {
+                match value {
+                    Value::$type(held) => Some(held),
+                    #[allow(unreachable_patterns)]
+                    _ => None,
+                }
+            }
+
+            #[inline]
+            fn into_value(self) -> Value {
+                Value::$type(self)
+            }
+        }
+    )*};
+}
+
+held!(List, Set);
+
+impl Db {
+    /// The lookup of a reading command.
+    #[doc(alias = "lookupKeyRead")]
+    #[inline]
+    pub fn get_as<T: Held>(&self, key: &[u8]) -> Result<Option<&T>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(entry) => held(entry.value().as_object()),
+        }
+    }
+
+    /// A lookup that counts and touches nothing.
+    #[inline]
+    pub fn peek_as<T: Held>(&self, key: &[u8]) -> Result<Option<&T>> {
+        match self.peek(key) {
+            None => Ok(None),
+            Some(entry) => held(entry.value().as_object()),
+        }
+    }
+
+    /// The lookup of a writing command.
+    #[doc(alias = "lookupKeyWrite")]
+    #[inline]
+    pub fn get_mut_as<T: Held>(&mut self, key: &[u8]) -> Result<Option<&mut T>> {
+        match self.get_mut(key) {
+            None => Ok(None),
+            Some(entry) => match entry.into_value_mut().and_then(T::of_mut) {
+                Some(value) => Ok(Some(value)),
+                None => Err(Error::WrongType),
+            },
+        }
+    }
+}
+
+fn held<T: Held>(value: Option<&Value>) -> Result<Option<&T>> {
+    match value.and_then(T::of) {
+        Some(value) => Ok(Some(value)),
+        None => Err(Error::WrongType),
+    }
+}
+
+impl Ctx<'_> {
+    /// Puts a value (not an empty one) under a key that was not there. To be followed by [`Ctx::modified`].
+    #[doc(alias = "dbAdd")]
+    pub fn create(&mut self, key: &[u8], value: impl Held) {
+        let value = NewValue::Object(value.into_value());
+        self.store(key, value, Deadline::Set(None));
+    }
+
+    /// The last element of a key's value went: the key goes too. To be called after [`Ctx::modified`].
+    pub fn emptied(&mut self, key: &[u8]) {
+        self.db().remove(key);
+        self.notify(key, Event::DEL);
+    }
+}
