@@ -301,8 +301,12 @@ fn version(program: &PathBuf) -> String {
         .unwrap_or_default();
     let version = text
         .split_whitespace()
-        .find_map(|word| word.strip_prefix("v="));
-    version.unwrap_or("of unknown version").to_owned()
+        .find_map(|word| word.strip_prefix("v=").or(word.strip_prefix("version=")));
+    version
+        .map_or("of unknown version", |version| {
+            version.trim_end_matches(',')
+        })
+        .to_owned()
 }
 
 // --- Speed ---
