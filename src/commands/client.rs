@@ -340,8 +340,7 @@ impl<'a> Filters<'a> {
             } else if args.word_with("USER", 1) {
                 let name = args.bytes()?;
                 if !user_exists(ctx.state, name) {
-                    let name = String::from_utf8_lossy(name);
-                    return Err(Error::once(format!("No such user '{name}'")));
+                    return Err(Error::quoting("ERR No such user '", name, "'"));
                 }
                 filters.user = Some(name);
             } else if args.word_with("SKIPME", 1) {
@@ -384,10 +383,7 @@ fn client_kind(name: &[u8]) -> Result<ClientKind> {
         .iter()
         .find(same)
         .map(|(_, kind)| *kind)
-        .ok_or_else(|| {
-            let name = String::from_utf8_lossy(name);
-            Error::once(format!("Unknown client type '{name}'"))
-        })
+        .ok_or_else(|| Error::quoting("ERR Unknown client type '", name, "'"))
 }
 
 const CLIENT_LIST: Command = Command {
@@ -654,8 +650,7 @@ fn client_setinfo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let value = args.bytes()?;
     let name = option.eq_ignore_ascii_case(b"lib-name");
     if !name && !option.eq_ignore_ascii_case(b"lib-ver") {
-        let option = String::from_utf8_lossy(option);
-        return Err(Error::once(format!("Unrecognized option '{option}'")));
+        return Err(Error::quoting("ERR Unrecognized option '", option, "'"));
     }
     if !printable(value) {
         let option = String::from_utf8_lossy(option);

@@ -165,10 +165,8 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else if args.word_with("SETNAME", 1) {
             name = Some(client_name(args.bytes()?)?);
         } else {
-            let option = String::from_utf8_lossy(args.bytes()?);
-            return Err(Error::once(format!(
-                "Syntax error in HELLO option '{option}'"
-            )));
+            let before = "ERR Syntax error in HELLO option '";
+            return Err(Error::quoting(before, args.bytes()?, "'"));
         }
     }
     if let Some((user, password)) = login {
@@ -363,7 +361,7 @@ const SELECT: Command = Command {
 
 #[doc(alias = "selectCommand")]
 fn select(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let index = args.integer_or(Error::once("invalid DB index"))?;
+    let index = args.integer_within(i32::MIN.into(), i32::MAX.into())?;
     if ctx.state.config.cluster_enabled && index != 0 {
         return Err(Error::once("SELECT is not allowed in cluster mode"));
     }

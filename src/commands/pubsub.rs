@@ -310,10 +310,8 @@ fn list_names(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
 
 /// What a subcommand says to arguments it has no place for.
 fn wrong_words(args: Args<'_>) -> Error {
-    let asked = String::from_utf8_lossy(args.argv().get(1)).into_owned();
-    Error::once(format!(
-        "unknown subcommand or wrong number of arguments for '{asked}'. Try PUBSUB HELP."
-    ))
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    Error::quoting(before, args.argv().get(1), "'. Try PUBSUB HELP.")
 }
 
 const PUBSUB_NUMSUB: Command = Command {

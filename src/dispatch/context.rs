@@ -114,6 +114,11 @@ impl Ctx<'_> {
         self.state.store(self.db, key, value, deadline);
     }
 
+    /// As [`Ctx::store`], but bytes stay bytes although they may spell an integer: what arithmetic with floats leaves.
+    pub fn store_as_is(&mut self, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
+        self.state.store_as_is(self.db, key, value, deadline);
+    }
+
     /// Deletes a key, its value on another thread if `lazy` and worth it; whether there was one. To be followed by
     /// [`Ctx::modified`].
     pub fn delete(&mut self, key: &[u8], lazy: bool) -> bool {

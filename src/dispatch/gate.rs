@@ -13,7 +13,8 @@ use super::table::{CommandId, Flags, Missing};
 use super::unblock;
 use crate::clients::{Client, ClientFlags, ClientKey, PauseMode};
 use crate::config::ProtectedAction;
-use crate::resp::{Error, Reply};
+
+use crate::resp::{Error, Reply, up_to_zero};
 use crate::state::State;
 
 /// What became of a request.
@@ -152,30 +153,35 @@ pub(super) fn identify(
     }
 }
 
+/// Bytes of what the client sent that an error about an unknown command quotes: of the name, and of the arguments.
+const MAX_QUOTED: usize = 128;
+
 fn unknown(state: &State, argv: Argv<'_>, missing: Missing) -> Error {
-    let show = |bytes: &[u8]| {
-        let cut = &bytes[..bytes.len().min(128)];
-        String::from_utf8_lossy(cut).into_owned()
-    };
+    let cut = |bytes: &'_ [u8], room: usize| up_to_zero(&bytes[..bytes.len().min(room)]).to_vec();
     match missing {
         Missing::Subcommand(container) => {
             let name = state.commands[container].name.to_ascii_uppercase();
-            Error::UnknownSubcommand(show(argv.get(1)), name)
+            let asked = cut(argv.get(1), MAX_QUOTED);
+            Error::quoting(
+                "ERR unknown subcommand '",
+                &asked,
+                &format!("'. Try {name} HELP."),
+            )
         }
         Missing::Command => {
-            let mut args = String::new();
+            let mut line = b"ERR unknown command '".to_vec();
+            line.extend(cut(argv.get(0), MAX_QUOTED));
+            line.extend_from_slice(b"', with args beginning with: ");
+            let mut quoted = Vec::new();
             for arg in argv.iter().skip(1) {
-                if args.len() >= 128 {
+                if quoted.len() >= MAX_QUOTED {
                     break;
                 }
-                let room = 128 - args.len();
-                let cut = &arg[..arg.len().min(room)];
-                args.push_str(&format!("'{}' ", String::from_utf8_lossy(cut)));
+                let arg = cut(arg, MAX_QUOTED - quoted.len());
+                quoted.extend([b"'", arg.as_slice(), b"' "].concat());
             }
-            Error::UnknownCommand(format!(
-                "ERR unknown command '{}', with args beginning with: {args}",
-                show(argv.get(0))
-            ))
+            line.extend(quoted);
+            Error::Quoting(line)
         }
     }
 }

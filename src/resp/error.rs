@@ -32,10 +32,8 @@ pub enum Error {
     DbIndexOutOfRange,
     /// Wrong number of arguments; the command's full name.
     WrongArity(String),
-    /// No such command: its name, and the beginning of its arguments.
-    UnknownCommand(String),
-    /// No such subcommand: what was asked, and whose HELP to read.
-    UnknownSubcommand(String, String),
+    /// A whole line that quotes what the client sent, in the client's own bytes; see [`Error::quoting`].
+    Quoting(Vec<u8>),
     /// The `EXPIRE` family's complaint; the command's full name.
     InvalidExpire(String),
     /// A negative timeout.
@@ -83,6 +81,12 @@ impl Error {
     /// A sentence with its own code before it.
     pub fn coded(text: impl Into<Cow<'static, str>>) -> Self {
         Error::Coded(text.into())
+    }
+
+    /// A line, code first, with words of the client in it. Those may be any bytes and are given back as they came,
+    /// up to a zero byte, where a C string ends.
+    pub fn quoting(before: &str, words: &[u8], after: &str) -> Self {
+        Error::Quoting([before.as_bytes(), up_to_zero(words), after.as_bytes()].concat())
     }
 
     /// The first word: what `errorstat_` counts under.
@@ -137,10 +141,7 @@ impl fmt::Display for Error {
             Error::WrongArity(name) => {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");
             }
-            Error::UnknownCommand(text) => return f.write_str(text),
-            Error::UnknownSubcommand(asked, container) => {
-                return write!(f, "ERR unknown subcommand '{asked}'. Try {container} HELP.");
-            }
+            Error::Quoting(line) => return f.write_str(&String::from_utf8_lossy(line)),
             Error::InvalidExpire(name) => {
                 return write!(f, "ERR invalid expire time in '{name}' command");
             }
@@ -155,3 +156,8 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What a C program would print of these bytes.
+pub fn up_to_zero(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or(bytes)
+}

@@ -14,7 +14,7 @@ mod reply;
 pub mod request;
 mod value;
 
-pub use error::Error;
+pub use error::{Error, up_to_zero};
 pub use output::Output;
 pub use reply::{Mark, Protocol, Reply};
 pub use value::Value;

@@ -170,27 +170,35 @@ impl Reply {
     /// An error line, in its final words. Line breaks become spaces.
     pub fn error(&mut self, error: &Error) {
         self.errors += 1;
-        if *error != Error::AlreadySaid {
-            self.error_text(&error.to_string());
+        match error {
+            Error::AlreadySaid => {}
+            Error::Quoting(line) => self.error_line(line),
+            other => self.error_line(other.to_string().as_bytes()),
         }
     }
 
     /// An error line given as text, its code first.
     pub fn error_text(&mut self, text: &str) {
-        let clean = |c: char| if c == '\r' || c == '\n' { ' ' } else { c };
-        let text: String = text
-            .trim_end_matches(['\r', '\n'])
-            .chars()
-            .map(clean)
-            .collect();
+        self.error_line(text.as_bytes());
+    }
+
+    fn error_line(&mut self, mut line: &[u8]) {
+        while let [rest @ .., b'\r' | b'\n'] = line {
+            line = rest;
+        }
+        let clean = |&c: &u8| if c == b'\r' || c == b'\n' { b' ' } else { c };
+        let line = line.iter().map(clean);
         match &mut self.sink {
             Sink::Wire(out) => {
                 let tail = out.tail();
                 tail.push(b'-');
-                tail.extend_from_slice(text.as_bytes());
+                tail.extend(line);
                 tail.extend_from_slice(b"\r\n");
             }
-            Sink::Tree(tree) => tree.value(Value::Error(text)),
+            Sink::Tree(tree) => {
+                let line: Vec<u8> = line.collect();
+                tree.value(Value::Error(String::from_utf8_lossy(&line).into_owned()));
+            }
             Sink::Nowhere => {}
         }
     }

@@ -17,12 +17,17 @@ impl State {
     /// event, the count of changes and the propagation are the caller's, through `Ctx::modified`.
     #[doc(alias = "setKey")]
     pub fn store(&mut self, db: DbId, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
+        self.store_as_is(db, key, encoded(value), deadline);
+    }
+
+    /// As [`State::store`], but bytes stay bytes although they may spell an integer.
+    pub fn store_as_is(&mut self, db: DbId, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
         let kind = kind_of(&value);
         let inserted = match deadline {
             Deadline::Keep => {
                 if let Some(mut entry) = self.keyspace[db].get_mut(key) {
                     let old_kind = entry.kind();
-                    let old = entry.set(encoded(value));
+                    let old = entry.set(value);
                     self.say_overwritten(db, key, kind != old_kind);
                     if let Some(old) = old {
                         self.discard(old, self.config.lazyfree_lazy_server_del);
@@ -30,9 +35,9 @@ impl State {
                     return;
                 }
                 // Not there, or dead: then there is no deadline to keep.
-                self.keyspace[db].insert(key, value, Deadline::Set(None))
+                self.keyspace[db].insert_as_is(key, value, Deadline::Set(None))
             }
-            deadline => self.keyspace[db].insert(key, value, deadline),
+            deadline => self.keyspace[db].insert_as_is(key, value, deadline),
         };
         match inserted {
             Inserted::New => self.notify(Event::NEW, db, key),

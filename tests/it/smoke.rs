@@ -7,7 +7,6 @@ use redis::Commands;
 use crate::support::Server;
 
 #[test]
-#[ignore = "string commands are being written"]
 fn a_first_session() {
     let server = Server::oxidis().start();
     let mut c = server.client();

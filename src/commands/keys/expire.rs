@@ -39,8 +39,7 @@ impl Conditions {
             } else if args.word("LT") {
                 only.lt = true;
             } else {
-                let option = String::from_utf8_lossy(args.bytes()?);
-                return Err(Error::once(format!("Unsupported option {option}")));
+                return Err(Error::quoting("ERR Unsupported option ", args.bytes()?, ""));
             }
         }
         if only.nx && (only.xx || only.gt || only.lt) {

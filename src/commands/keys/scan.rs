@@ -52,10 +52,10 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             pattern = args.next().filter(|pattern| *pattern != b"*");
         } else if args.word_with("TYPE", 1) {
             let name = args.bytes()?;
-            only = Some(kind_named(name).ok_or_else(|| {
-                let name = String::from_utf8_lossy(name);
-                Error::once(format!("unknown type name '{name}'"))
-            })?);
+            only = Some(
+                kind_named(name)
+                    .ok_or_else(|| Error::quoting("ERR unknown type name '", name, "'"))?,
+            );
         } else if args.word("NOVALUES") {
             return Err(Error::once("NOVALUES option can only be used in HSCAN"));
         } else {

@@ -180,7 +180,7 @@ fn write_text(ctx: &mut Ctx<'_>, key: &[u8], text: &[u8]) {
         Some(mut entry) => {
             entry.set(NewValue::Bytes(text));
         }
-        None => ctx.store(key, NewValue::Bytes(text), Deadline::Set(None)),
+        None => ctx.store_as_is(key, NewValue::Bytes(text), Deadline::Set(None)),
     }
 }
 
@@ -450,17 +450,18 @@ fn finish(
         }
         return;
     }
+    let value = match num::parse_i64(text) {
+        Some(n) if !asked.float => NewValue::Int(n),
+        _ => NewValue::Bytes(text),
+    };
     match ctx.state.keyspace[ctx.db].get_mut(key) {
         Some(mut entry) => {
-            entry.set(match num::parse_i64(text) {
-                Some(n) if !asked.float => NewValue::Int(n),
-                _ => NewValue::Bytes(text),
-            });
+            entry.set(value);
             if deadline.is_some() || asked.expiry == Expiry::Persist {
                 entry.set_deadline(deadline);
             }
         }
-        None => ctx.store(key, NewValue::Bytes(text), Deadline::Set(deadline)),
+        None => ctx.store_as_is(key, value, Deadline::Set(deadline)),
     }
     match deadline {
         Some(at) => ctx.rewrite_as(&[b"SET", key, text, b"PXAT", IntBuf::new().format(at)]),

@@ -31,7 +31,6 @@ use groups::{
 use shape::{Check, Maker, Row, Shape};
 
 #[test]
-#[ignore = "string commands are being written"]
 fn strings() {
     run(&[&STRING, &GENERIC]);
 }
@@ -125,6 +124,8 @@ fn explained(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
                 &String::from_utf8_lossy(theirs),
                 &String::from_utf8_lossy(ours),
             ),
+            // A copy of a shared number is no longer shared there; here the number alone decides.
+            (Reply::Integer(1), Reply::Integer(ours)) => *ours == i64::from(i32::MAX),
             _ => false,
         },
         // Up to 7.0 the number that cannot be negated was taken.
@@ -206,6 +207,13 @@ fn run(groups: &[&Group]) {
         }
     }
     stream.compare_contents();
+    let differ = &stream.errors_differ;
+    assert!(
+        differ.is_empty(),
+        "{} stream, OXIDIS_DIFF_SEED={seed}: other words for the same errors\n{}",
+        stream.name,
+        differ.concat()
+    );
 }
 
 struct Stream {
@@ -220,6 +228,8 @@ struct Stream {
     sent: usize,
     resp3: bool,
     last_comparison: usize,
+    /// What two errors differed in: neither changed anything, so the stream goes on.
+    errors_differ: Vec<String>,
     /// The latest commands, for the report of a difference.
     history: Vec<Vec<Vec<u8>>>,
 }
@@ -265,6 +275,7 @@ impl Stream {
             sent: 0,
             resp3: false,
             last_comparison: 0,
+            errors_differ: Vec::new(),
             history: Vec::new(),
         }
     }
@@ -347,7 +358,14 @@ impl Stream {
             && !agree(check, &theirs, &ours)
             && !explained(&command, &theirs, &ours)
         {
-            self.fail(&command, &format!("Redis:  {theirs}\nOxidis: {ours}"));
+            let what = format!("Redis:  {theirs}\nOxidis: {ours}");
+            if !theirs.is_error() || !ours.is_error() {
+                self.fail(&command, &what);
+            }
+            if self.errors_differ.len() < 20 {
+                self.errors_differ
+                    .push(format!("> {}\n{what}\n", show(&command)));
+            }
         }
         if self.history.len() == HISTORY {
             self.history.drain(..HISTORY / 2);
@@ -373,7 +391,8 @@ impl Stream {
             .collect();
         before.reverse();
         panic!(
-            "{} stream, command {} of OXIDIS_DIFF_SEED={}{}\n{}\n> {}\n{what}\n",
+            "{}{} stream, command {} of OXIDIS_DIFF_SEED={}{}\n{}\n> {}\n{what}\n",
+            self.errors_differ.concat(),
             self.name,
             self.sent,
             self.seed,
