@@ -52,3 +52,6 @@ mod prelude {
     pub use crate::keyspace::events::Event;
     pub use crate::resp::Error;
 }
+
+#[cfg(test)]
+mod tests;

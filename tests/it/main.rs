@@ -1,6 +1,9 @@
 //! Tests of the server from outside, one file per theme; see `support` for what they stand on.
 
 mod differential;
+mod expire;
 mod garbage;
+mod keys;
 mod smoke;
+mod strings;
 mod support;

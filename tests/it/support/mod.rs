@@ -18,3 +18,11 @@ pub mod server;
 pub use client::Client;
 pub use reply::Reply;
 pub use server::Server;
+
+/// The key's time to live in seconds is this, or was a little while ago: machines that test may be slow.
+#[track_caller]
+pub fn has_to_live(client: &mut Client, key: &str, seconds: i64) {
+    let ttl = client.cmd(&format!("TTL {key}"));
+    let near = (seconds - 20..=seconds).any(|s| ttl == Reply::from(s));
+    assert!(near, "expected about {seconds}, not {ttl}");
+}

@@ -1,0 +1,135 @@
+//! Keys from outside: renaming, copying, walking, emptying, and the events that tell of it.
+
+use crate::support::{Client, Reply, Server, has_to_live};
+
+#[test]
+fn keys_move_with_their_deadlines() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    c.cmd("SET a 1 EX 100").ok();
+    c.cmd("SET b 2").ok();
+    c.cmd("RENAMENX a b").is(0);
+    c.cmd("RENAME a b").ok();
+    has_to_live(&mut c, "b", 100);
+    c.cmd("RENAME a b").error("ERR no such key");
+    c.cmd("RENAME b b").ok();
+    c.cmd("COPY b c").is(1);
+    c.cmd("COPY b c").is(0);
+    c.cmd("COPY b c REPLACE").is(1);
+    has_to_live(&mut c, "c", 100);
+    c.cmd("COPY b b")
+        .error("ERR source and destination objects are the same");
+    c.cmd("COPY b c DB 99")
+        .error("ERR DB index is out of range");
+    c.cmd("MOVE c 3").is(1);
+    c.cmd("MOVE c 3").is(0);
+    c.cmd("MOVE b 0")
+        .error("ERR source and destination objects are the same");
+    c.cmd("SELECT 3").ok();
+    has_to_live(&mut c, "c", 100);
+    c.cmd("SWAPDB 0 3").ok();
+    c.cmd("EXISTS b c").is(1);
+    c.cmd("SWAPDB 0 x").error("ERR invalid second DB index");
+    c.cmd("SWAPDB 0 16").error("ERR DB index is out of range");
+}
+
+/// A key that is there all the while comes exactly once, whatever is added and deleted meanwhile.
+#[test]
+fn scan_returns_everything_once() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    for i in 0..3000 {
+        c.cmd(&format!("SET stays:{i} x")).ok();
+    }
+    let (mut cursor, mut seen, mut round) = ("0".to_owned(), Vec::new(), 0);
+    loop {
+        let reply = c.cmd(&format!("SCAN {cursor} MATCH stays:* COUNT 50 TYPE string"));
+        cursor = reply.items()[0].text();
+        seen.extend(reply.items()[1].items().iter().map(Reply::text));
+        for i in 0..100 {
+            c.cmd(&format!("SET comes:{round}:{i} x")).ok();
+            if round > 0 {
+                c.cmd(&format!("DEL comes:{}:{i}", round - 1)).is(1);
+            }
+        }
+        round += 1;
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 3000);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 3000);
+    c.cmd("SCAN x").error("ERR invalid cursor");
+    c.cmd("SCAN 0 COUNT 0").error("ERR syntax error");
+    c.cmd("SCAN 0 TYPE nothing")
+        .error("ERR unknown type name 'nothing'");
+}
+
+#[test]
+fn a_flush_that_waits_is_answered_in_turn() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    for i in 0..2000 {
+        c.cmd(&format!("SET k{i} x")).ok();
+    }
+    c.send(b"FLUSHALL SYNC\r\nDBSIZE\r\nSET a 1\r\nFLUSHDB ASYNC\r\nFLUSHALL\r\nPING\r\n")
+        .expect("sent");
+    let mut next = || c.read().expect("a reply");
+    next().ok();
+    next().is(0);
+    next().ok();
+    next().ok();
+    next().ok();
+    next().status("PONG");
+    c.cmd("FLUSHALL NOW").error("ERR syntax error");
+    c.cmd("FLUSHALL SYNC now").error("ERR syntax error");
+}
+
+/// The events of a few commands, in order, as `event key`.
+fn events(listener: &mut Client, n: usize) -> Vec<String> {
+    let message = |reply: Reply| {
+        let items = reply.items();
+        let event = items[2].text();
+        let event = event.rsplit(':').next().unwrap_or_default().to_owned();
+        format!("{event} {}", items[3].text())
+    };
+    (0..n)
+        .map(|_| message(listener.read().expect("an event")))
+        .collect()
+}
+
+#[test]
+fn events_tell_what_became_of_keys() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    c.cmd("CONFIG SET notify-keyspace-events KEAnmoc").ok();
+    let mut listener = server.client();
+    listener.cmd("PSUBSCRIBE __keyevent@*");
+    let mut expect = |command: &str, expected: &[&str]| {
+        c.cmd(command);
+        assert_eq!(events(&mut listener, expected.len()), expected, "{command}");
+    };
+    expect("SET a 1", &["new a", "set a"]);
+    expect("SET a 2 EX 100", &["overwritten a", "set a", "expire a"]);
+    expect("INCR a", &["incrby a"]);
+    expect("GET nothing", &["keymiss nothing"]);
+    expect("APPEND b x", &["new b", "append b"]);
+    expect(
+        "RENAME a b",
+        &["new b", "rename_from a", "rename_to b", "overwritten b"],
+    );
+    expect("COPY b c", &["new c", "copy_to c"]);
+    expect("PERSIST b", &["persist b"]);
+    expect("GETDEL b", &["del b"]);
+    expect("EXPIRE c -1", &["del c"]);
+    expect("SET d 1 PXAT 1", &["new d", "set d", "expire d"]);
+    expect("SET d 2", &["expired d", "new d", "set d"]);
+    expect(
+        "MSET d 1 e 2",
+        &["overwritten d", "set d", "new e", "set e"],
+    );
+    expect("PEXPIRE e 1", &["expire e"]);
+    expect("PING", &["expired e"]);
+}
