@@ -237,7 +237,7 @@ fn push(ctx: &mut Ctx<'_>, args: &mut Args<'_>, end: End, only_existing: bool) -
     let key = args.key()?;
     let limits = ctx.state.list_limits();
     let count = args.len();
-    let bytes = args.map(<[u8]>::len).sum();
+    let bytes = (*args).map(<[u8]>::len).sum();
     let add = |list: &mut List| {
         list.grow_for(bytes, count, limits);
         for element in *args {

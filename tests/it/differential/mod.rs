@@ -36,7 +36,6 @@ fn strings() {
 }
 
 #[test]
-#[ignore = "lists are being written"]
 fn lists() {
     run(&[&LIST, &GENERIC]);
 }
@@ -129,9 +128,7 @@ fn explained(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
             _ => false,
         },
         // Up to 7.0 the number that cannot be negated was taken.
-        b"LREM" | b"LPOS" => {
-            has(b"-9223372036854775808") && refused(ours, "ERR value is out of range")
-        }
+        b"LPOS" => has(b"-9223372036854775808") && refused(ours, "ERR value is out of range"),
         // Up to 7.0 the key was looked at before the other arguments, and not those if it did not exist.
         b"BITCOUNT" | b"BITPOS" => ours.is_error(),
         // WITHSCORE is of 7.2.
@@ -143,6 +140,14 @@ fn explained(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
         _ if name.starts_with(b"Z") || name.starts_with(b"GEO") => same_doubles(theirs, ours),
         _ => false,
     }
+}
+
+/// What is not sent, because an older Redis does it and the newest refuses: from then on the keys would differ.
+fn parts_the_servers(command: &[Vec<u8>]) -> bool {
+    command[0].eq_ignore_ascii_case(b"LREM")
+        && command
+            .get(2)
+            .is_some_and(|count| count == b"-9223372036854775808")
 }
 
 /// The same but for the way in which numbers are written.
@@ -281,6 +286,15 @@ impl Stream {
     }
 
     fn random_command(&mut self) -> (Vec<Vec<u8>>, Check) {
+        loop {
+            let drawn = self.any_command();
+            if !parts_the_servers(&drawn.0) {
+                return drawn;
+            }
+        }
+    }
+
+    fn any_command(&mut self) -> (Vec<Vec<u8>>, Check) {
         let mut at = self.maker.random.below(self.total_weight);
         let drawn = self.rows.iter().find(|(_, row, _)| {
             let found = at < row.weight as usize;
