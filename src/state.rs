@@ -6,6 +6,7 @@
 //! Mirrors: `struct redisServer` of server.h.
 
 mod expire;
+mod fields;
 mod keys;
 
 use crate::background::{LazyFree, Mailbox};
@@ -323,6 +324,7 @@ impl State {
             self.sample_metrics();
             self.resident_bytes = crate::sys::process::resident_bytes();
         }
+        self.expire_due_fields(hz);
         self.expire_some(Pace::Slow { hz });
         let used = crate::sys::alloc::used();
         self.stats.peak_memory = self.stats.peak_memory.max(used);
@@ -419,5 +421,6 @@ impl State {
         client.protocol = crate::resp::Protocol::Resp2;
         client.user = "default".into();
         client.name.clear();
+        client.fieldsets = None;
     }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::clients::ClientKey;
 use crate::clients::tracking::Tracked;
 use crate::clients::transaction::Transaction;
+use crate::clients::{ClientKey, Fieldsets};
 use crate::dispatch::table::CommandId;
 use crate::keyspace::{DbId, Ms};
 use crate::pubsub::Subscriptions;
@@ -192,6 +192,8 @@ pub struct Client {
     pub transaction: Option<Box<Transaction>>,
     /// Which keys it is told about.
     pub tracking: Option<Box<Tracked>>,
+    /// What HIMPORT PREPARE told it.
+    pub fieldsets: Option<Box<Fieldsets>>,
     /// What it is subscribed to.
     pub subscriptions: Option<Box<Subscriptions>>,
     /// What it waits for, while it does.
@@ -241,6 +243,7 @@ impl Client {
             request: Request::default(),
             last_command: None,
             transaction: None,
+            fieldsets: None,
             tracking: None,
             subscriptions: None,
             waiting: None,

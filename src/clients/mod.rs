@@ -14,6 +14,7 @@
 
 pub mod blocked;
 mod client;
+mod fieldsets;
 mod list;
 mod pause;
 pub mod tracking;
@@ -21,5 +22,6 @@ pub mod transaction;
 
 pub use blocked::{Blocked, WaitKind, Waiting};
 pub use client::{Client, ClientFlags, ClientId, ClientKind};
+pub use fieldsets::Fieldsets;
 pub use list::{ClientKey, Clients};
 pub use pause::{PauseMode, PausePurpose, Pauses};

@@ -7,6 +7,7 @@ mod client;
 mod command;
 pub mod config;
 mod connection;
+mod hash;
 mod info;
 mod keys;
 mod latency;
@@ -28,6 +29,7 @@ pub const GROUPS: &[&[&Command]] = &[
     command::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
+    hash::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
     latency::COMMANDS,

@@ -12,6 +12,7 @@ use std::fmt;
 use std::mem;
 use std::rc::Rc;
 
+use super::fields::FieldIndex;
 use super::slots::{KeyHash, RemovedTable, Tables, Totals};
 use super::{DbId, Env, MemStats, Ms, NewValue, Removed, StrRef, ValueRef, WrongType};
 use crate::collections::shared::TooLarge;
@@ -23,7 +24,9 @@ use crate::util::num::{MAX_INT_LEN, parse_i64};
 /// One database.
 pub struct Db {
     id: DbId,
-    tables: Tables,
+    pub(super) tables: Tables,
+    /// Hashes whose fields have deadlines.
+    pub(super) fields: FieldIndex,
     env: Rc<Env>,
     /// Where the active expiry goes on: slot and position.
     expire_at: (u16, u64),
@@ -46,6 +49,7 @@ impl Db {
         Db {
             id,
             tables: Tables::new(cluster, seed),
+            fields: FieldIndex::new(seed),
             env,
             expire_at: (0, 0),
             copied_before: 0,
@@ -58,6 +62,7 @@ impl Db {
 
     pub(super) fn swap_content(&mut self, other: &mut Db) {
         mem::swap(&mut self.tables, &mut other.tables);
+        mem::swap(&mut self.fields, &mut other.fields);
         mem::swap(&mut self.expire_at, &mut other.expire_at);
         mem::swap(&mut self.copied_before, &mut other.copied_before);
     }
@@ -202,6 +207,7 @@ impl Db {
         Some(EntryMut {
             inner,
             totals,
+            fields: &mut self.fields,
             slot: h.slot,
         })
     }
@@ -260,9 +266,20 @@ impl Db {
             Some(clock) => env.touched(clock),
             None => env.new_clock(),
         };
-        self.tables.change(h.slot, |table| {
+        let first_field = match &value {
+            NewValue::Object(Value::Hash(hash)) => hash.earliest_bound(),
+            _ => None,
+        };
+        let inserted = self.tables.change(h.slot, |table| {
             table.set(h.hash, key, value, deadline, clock)
-        })
+        });
+        if let Inserted::Replaced(old) = &inserted {
+            self.fields.strike(old);
+        }
+        if first_field.is_some() {
+            self.track_fields(key, first_field);
+        }
+        inserted
     }
 
     /// Takes a key out, expired or not. The result may be dropped elsewhere.
@@ -271,8 +288,11 @@ impl Db {
         let h = self.tables.hash(key);
         // A miss must not copy the root of a table that a snapshot shares.
         self.tables.table(h.slot)?.get(h.hash, key)?;
-        self.tables
-            .change(h.slot, |table| table.remove(h.hash, key))
+        let removed = self
+            .tables
+            .change(h.slot, |table| table.remove(h.hash, key))?;
+        self.fields.strike(&removed);
+        Some(removed)
     }
 
     /// Takes a key out to put it elsewhere; an expired one is noted and left.
@@ -285,8 +305,20 @@ impl Db {
     /// copied but inline bytes. Returns what was there.
     pub fn put(&mut self, key: &[u8], removed: Removed) -> Option<Removed> {
         let h = self.tables.hash(key);
-        self.tables
-            .change(h.slot, |table| table.put(h.hash, key, removed))
+        let first_field = match removed.value().as_object() {
+            Some(Value::Hash(hash)) => hash.earliest_bound(),
+            _ => None,
+        };
+        let old = self
+            .tables
+            .change(h.slot, |table| table.put(h.hash, key, removed));
+        if let Some(old) = &old {
+            self.fields.strike(old);
+        }
+        if first_field.is_some() {
+            self.track_fields(key, first_field);
+        }
+        old
     }
 
     /// Sets or clears a deadline. `false` if there is no such key.
@@ -309,7 +341,11 @@ impl Db {
         self.copied_before = self.mem().copied_bytes;
         self.expire_at = (0, 0);
         let empty = self.tables.emptied();
-        RemovedTable::of(mem::replace(&mut self.tables, empty))
+        let no_fields = self.fields.emptied();
+        RemovedTable::of(
+            mem::replace(&mut self.tables, empty),
+            Some(mem::replace(&mut self.fields, no_fields)),
+        )
     }
 
     // ------------------------------------------------------------------------------------------ walking
@@ -381,9 +417,13 @@ impl Db {
                     return stats;
                 }
                 // Redis deletes what is past its deadline, not what is at it.
-                let step = self
-                    .tables
-                    .change(slot, |table| table.expire_step(&mut position, now - 1, on));
+                let fields = &mut self.fields;
+                let step = self.tables.change(slot, |table| {
+                    table.expire_step(&mut position, now - 1, &mut |removed| {
+                        fields.strike(&removed);
+                        on(removed);
+                    })
+                });
                 stats.examined += step.examined;
                 stats.expired += step.expired;
                 self.expire_at.1 = position;
@@ -421,7 +461,13 @@ impl Db {
         self.copied_before += self
             .slot_table(slot)
             .map_or(0, |table| table.copied_bytes());
-        self.tables.take_slot(slot)
+        let removed = self.tables.take_slot(slot);
+        if self.hashes_with_deadlines() > 0 {
+            for entry in removed.iter() {
+                self.track_fields(entry.key(), None);
+            }
+        }
+        removed
     }
 
     fn slot_table(&self, slot: u16) -> Option<&super::slots::Entries> {
@@ -537,6 +583,7 @@ impl<'a> Entry<'a> {
 pub struct EntryMut<'a> {
     inner: table::EntryMut<'a, Value>,
     totals: Option<&'a mut Totals>,
+    fields: &'a mut FieldIndex,
     slot: u16,
 }
 
@@ -593,7 +640,18 @@ impl<'a> EntryMut<'a> {
 
     /// Gives another value, of any type; the deadline stays. Returns the old one if it was more than inline bytes.
     pub fn set(&mut self, value: NewValue<'_>) -> Option<Removed> {
-        self.inner.set(value, Deadline::Keep)
+        let first_field = match &value {
+            NewValue::Object(Value::Hash(hash)) => hash.earliest_bound(),
+            _ => None,
+        };
+        let old = self.inner.set(value, Deadline::Keep);
+        if let Some(old) = &old {
+            self.fields.strike(old);
+        }
+        if let Some(earliest) = first_field {
+            self.fields.enter(self.inner.entry().key(), earliest);
+        }
+        old
     }
 
     /// Makes it an integer, in place where it was a short string before.
@@ -629,6 +687,7 @@ impl<'a> EntryMut<'a> {
     /// Takes the key out.
     pub fn remove(self) -> Removed {
         let removed = self.inner.remove();
+        self.fields.strike(&removed);
         if let Some(totals) = self.totals {
             totals.book(self.slot, -1, -isize::from(removed.deadline().is_some()));
         }

@@ -117,6 +117,15 @@ impl Env {
         self.see_expired.set(on);
     }
 
+    /// The time by which fields of hashes are over: now, or never where expired keys are seen as well.
+    pub fn field_time(&self) -> Ms {
+        if self.see_expired.get() {
+            Ms::MIN
+        } else {
+            self.now_ms.get()
+        }
+    }
+
     /// Found and not found by reading lookups.
     pub fn hits_and_misses(&self) -> (u64, u64) {
         (self.hits.get(), self.misses.get())

@@ -19,6 +19,7 @@ pub mod db;
 pub mod env;
 pub mod events;
 pub mod expire;
+mod fields;
 pub mod slots;
 pub mod snapshot;
 

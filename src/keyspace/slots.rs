@@ -16,6 +16,7 @@
 use std::array;
 use std::ops::ControlFlow;
 
+use super::fields::FieldIndex;
 use crate::collections::shared::Shared;
 use crate::collections::table::{self, PrefetchStage, SegmentStats, Table};
 use crate::types::Value;
@@ -291,6 +292,7 @@ impl Tables {
     pub(super) fn take_slot(&mut self, slot: u16) -> RemovedTable {
         let mut removed = RemovedTable {
             tables: Vec::new(),
+            _fields: None,
             len: 0,
         };
         if let Tables::Slots(slots) = self
@@ -380,13 +382,16 @@ impl SlotTables {
 #[derive(Debug)]
 pub struct RemovedTable {
     tables: Vec<Tables>,
+    /// Goes with them: dropping it takes time, too.
+    _fields: Option<FieldIndex>,
     len: usize,
 }
 
 impl RemovedTable {
-    pub(super) fn of(tables: Tables) -> RemovedTable {
+    pub(super) fn of(tables: Tables, fields: Option<FieldIndex>) -> RemovedTable {
         RemovedTable {
             len: tables.len(),
+            _fields: fields,
             tables: vec![tables],
         }
     }

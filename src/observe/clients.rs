@@ -39,6 +39,7 @@ impl Client {
         let (query, room) = self.query_bytes();
         let queued = self.transaction.as_ref().map_or(0, |t| t.memory());
         let channels = self.subscriptions.as_ref().map_or(0, |s| s.memory());
+        let fieldsets = self.fieldsets.as_ref().map_or(0, |f| f.memory());
         ClientMemory {
             output: list,
             total: list
@@ -48,6 +49,7 @@ impl Client {
                 + argv_bytes
                 + queued
                 + channels
+                + fieldsets
                 + size_of::<Client>(),
         }
     }

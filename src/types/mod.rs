@@ -13,17 +13,20 @@
 
 pub mod bitmap;
 pub mod geohash;
+pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 pub mod set;
 pub mod string;
 
+pub use self::hash::Hash;
 pub use self::list::List;
 pub use self::set::Set;
 
 /// A value that is not a string.
 #[derive(Debug, Clone)]
 pub enum Value {
+    Hash(Hash),
     List(List),
     Set(Set),
 }
@@ -60,6 +63,7 @@ impl Kind {
 impl Value {
     pub fn kind(&self) -> Kind {
         match self {
+            Value::Hash(_) => Kind::Hash,
             Value::List(_) => Kind::List,
             Value::Set(_) => Kind::Set,
         }
@@ -69,6 +73,7 @@ impl Value {
     #[doc(alias = "strEncoding")]
     pub fn encoding(&self) -> &'static str {
         match self {
+            Value::Hash(hash) => hash.encoding(),
             Value::List(list) => list.encoding(),
             Value::Set(set) => set.encoding(),
         }
@@ -79,6 +84,7 @@ impl Value {
     #[doc(alias = "objectComputeSize")]
     pub fn allocated_bytes(&self, samples: usize) -> usize {
         match self {
+            Value::Hash(hash) => hash.allocated_bytes(samples),
             Value::List(list) => list.allocated_bytes(samples),
             Value::Set(set) => set.allocated_bytes(samples),
         }
@@ -88,6 +94,7 @@ impl Value {
     #[doc(alias = "lazyfreeGetFreeEffort")]
     pub fn free_effort(&self) -> usize {
         match self {
+            Value::Hash(hash) => hash.free_effort(),
             Value::List(list) => list.free_effort(),
             Value::Set(set) => set.free_effort(),
         }

@@ -1,0 +1,598 @@
+//! Deadlines of fields: HEXPIRE and its kin set them, HTTL and its kin tell them, HPERSIST takes them away.
+//!
+//! All four setters are told to the AOF and the replicas as HPEXPIREAT with the fields that were changed; a moment in
+//! the past as HDEL.
+
+use super::super::prelude::*;
+use super::{HDEL_EVENT, change, field_time, read, remove_if_empty, write};
+use crate::keyspace::Ms;
+use crate::resp::Reply;
+use crate::types::hash::is_past;
+use crate::util::num;
+
+/// The last moment a field's deadline may be.
+#[doc(alias = "HFE_MAX_ABS_TIME_MSEC")]
+const LAST_MOMENT: Ms = (1 << 46) - 1;
+
+pub(super) const HEXPIRE_EVENT: Event = Event::hash("hexpire");
+pub(super) const HPERSIST_EVENT: Event = Event::hash("hpersist");
+
+/// The unit of a time in a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Seconds,
+    Milliseconds,
+}
+
+/// What a time in a request is counted from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    Now,
+    Epoch,
+}
+
+/// A moment in a request, in unix milliseconds.
+#[doc(alias = "parseExpireTime")]
+pub(super) fn moment(ctx: &Ctx<'_>, text: &[u8], unit: Unit, from: From) -> Result<Ms> {
+    let time = num::parse_i64(text).ok_or(Error::NotInteger)?;
+    if time < 0 {
+        return Err(Error::once("invalid expire time, must be >= 0"));
+    }
+    let base = match from {
+        From::Now => ctx.now_ms(),
+        From::Epoch => 0,
+    };
+    let factor = match unit {
+        Unit::Seconds => 1000,
+        Unit::Milliseconds => 1,
+    };
+    time.checked_mul(factor)
+        .filter(|ms| *ms <= LAST_MOMENT - base)
+        .map(|ms| ms + base)
+        .ok_or_else(|| Error::InvalidExpire(ctx.name()))
+}
+
+/// `FIELDS numfields field [field ...]` at the end of a request.
+pub(super) fn fields<'a>(args: &mut Args<'a>) -> Result<Args<'a>> {
+    if !args.word("FIELDS") {
+        return Err(Error::once(
+            "Mandatory argument FIELDS is missing or not at the right position",
+        ));
+    }
+    let bad = || Error::once("Number of fields must be a positive integer");
+    let n = args.integer_or(bad())?;
+    if n < 1 {
+        return Err(bad());
+    }
+    if n as u64 != args.len() as u64 {
+        return Err(count_mismatch());
+    }
+    Ok(*args)
+}
+
+fn count_mismatch() -> Error {
+    Error::once("The `numfields` parameter must match the number of arguments")
+}
+
+/// When a deadline is set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Always,
+    /// There is none.
+    Nx,
+    /// There is one.
+    Xx,
+    /// There is an earlier one.
+    Gt,
+    /// There is a later one, or none.
+    Lt,
+}
+
+impl Condition {
+    fn allows(self, old: Option<Ms>, new: Ms) -> bool {
+        match (self, old) {
+            (Condition::Always, _) | (Condition::Nx | Condition::Lt, None) => true,
+            (Condition::Xx | Condition::Gt, None) | (Condition::Nx, Some(_)) => false,
+            (Condition::Xx, Some(_)) => true,
+            (Condition::Gt, Some(old)) => new > old,
+            (Condition::Lt, Some(old)) => new < old,
+        }
+    }
+}
+
+pub(super) const HEXPIRE: Command = Command {
+    name: "hexpire",
+    arity: Arity::AtLeast(6),
+    flags: &[Write, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::integer("seconds"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::word("nx", "NX"),
+                arg::word("xx", "XX"),
+                arg::word("gt", "GT"),
+                arg::word("lt", "LT"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "7.4.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Gives fields of a hash so many seconds to live.",
+        ..Docs::BASE
+    },
+    run: hexpire,
+    ..Command::BASE
+};
+
+#[doc(alias = "hexpireCommand")]
+fn hexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    set_deadlines(ctx, args, Unit::Seconds, From::Now)
+}
+
+pub(super) const HPEXPIRE: Command = Command {
+    name: "hpexpire",
+    arity: Arity::AtLeast(6),
+    flags: &[Write, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::integer("milliseconds"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::word("nx", "NX"),
+                arg::word("xx", "XX"),
+                arg::word("gt", "GT"),
+                arg::word("lt", "LT"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "7.4.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Gives fields of a hash so many milliseconds to live.",
+        ..Docs::BASE
+    },
+    run: hpexpire,
+    ..Command::BASE
+};
+
+#[doc(alias = "hpexpireCommand")]
+fn hpexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    set_deadlines(ctx, args, Unit::Milliseconds, From::Now)
+}
+
+pub(super) const HEXPIREAT: Command = Command {
+    name: "hexpireat",
+    arity: Arity::AtLeast(6),
+    flags: &[Write, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::unix_time("unix-time-seconds"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::word("nx", "NX"),
+                arg::word("xx", "XX"),
+                arg::word("gt", "GT"),
+                arg::word("lt", "LT"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "7.4.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Has fields of a hash live until a unix time in seconds.",
+        ..Docs::BASE
+    },
+    run: hexpireat,
+    ..Command::BASE
+};
+
+#[doc(alias = "hexpireatCommand")]
+fn hexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    set_deadlines(ctx, args, Unit::Seconds, From::Epoch)
+}
+
+pub(super) const HPEXPIREAT: Command = Command {
+    name: "hpexpireat",
+    arity: Arity::AtLeast(6),
+    flags: &[Write, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::unix_time("unix-time-milliseconds"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::word("nx", "NX"),
+                arg::word("xx", "XX"),
+                arg::word("gt", "GT"),
+                arg::word("lt", "LT"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "7.4.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Has fields of a hash live until a unix time in milliseconds.",
+        ..Docs::BASE
+    },
+    run: hpexpireat,
+    ..Command::BASE
+};
+
+#[doc(alias = "hpexpireatCommand")]
+fn hpexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    set_deadlines(ctx, args, Unit::Milliseconds, From::Epoch)
+}
+
+const NO_FIELD: i64 = -2;
+
+/// What became of one field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    NoField = NO_FIELD as isize,
+    NotAllowed = 0,
+    Set = 1,
+    /// The moment is in the past.
+    Deleted = 2,
+}
+
+/// The condition and the fields may come in either order.
+#[doc(alias = "parseHashCommandArgs")]
+fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)> {
+    const CONDITIONS: [(&str, Condition); 4] = [
+        ("NX", Condition::Nx),
+        ("XX", Condition::Xx),
+        ("GT", Condition::Gt),
+        ("LT", Condition::Lt),
+    ];
+    let (mut condition, mut names) = (Condition::Always, None);
+    while !args.is_empty() {
+        if let Some((_, found)) = CONDITIONS.iter().find(|(word, _)| args.word(word)) {
+            if condition != Condition::Always && condition != *found {
+                return Err(Error::once("Multiple condition flags specified"));
+            }
+            condition = *found;
+        } else if args.word("FIELDS") {
+            if names.is_some() {
+                return Err(Error::once("FIELDS keyword specified multiple times"));
+            }
+            let bad = || Error::once("Parameter `numFields` should be greater than 0");
+            let n = args.integer_or(bad())?;
+            if n < 1 {
+                return Err(bad());
+            }
+            names = Some(args.take(n as usize).map_err(|_| count_mismatch())?);
+        } else if names.is_some() {
+            return Err(count_mismatch());
+        } else {
+            return Err(Error::once(
+                "Mandatory argument FIELDS is missing or not at the right position",
+            ));
+        }
+    }
+    let names = names.ok_or_else(|| Error::once("missing FIELDS argument"))?;
+    Ok((condition, names))
+}
+
+#[doc(alias = "hexpireGenericCommand")]
+fn set_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) -> Result {
+    let key = args.key()?;
+    let there = write(ctx.db(), key)?.is_some();
+    let at = moment(ctx, args.bytes()?, unit, from)?;
+    let rest = args;
+    let (condition, names) = condition_and_fields(&mut args)?;
+    ctx.reply.array(names.len());
+    if !there {
+        names.for_each(|_| ctx.reply.integer(NO_FIELD));
+        return Ok(());
+    }
+
+    let past = ctx.is_past(at);
+    let outcomes = change(ctx, key, |hash| {
+        hash.allow_deadlines();
+        let set = |name| match hash.get(name) {
+            None => Outcome::NoField,
+            Some(found) if !condition.allows(found.deadline, at) => Outcome::NotAllowed,
+            Some(_) if past => {
+                hash.remove(name);
+                Outcome::Deleted
+            }
+            Some(_) => {
+                hash.set_deadline(name, Some(at));
+                Outcome::Set
+            }
+        };
+        names.map(set).collect::<Vec<Outcome>>()
+    })?;
+    let named = |wanted| {
+        let pairs = names.zip(&outcomes);
+        pairs
+            .filter(move |(_, outcome)| **outcome == wanted)
+            .map(|(name, _)| name)
+    };
+    let (set, deleted) = (named(Outcome::Set).count(), named(Outcome::Deleted).count());
+    outcomes
+        .iter()
+        .for_each(|outcome| ctx.reply.integer(*outcome as i64));
+    ctx.state.stats.expired_subkeys += deleted as u64;
+    if set + deleted > 0 {
+        let event = if deleted > 0 {
+            HDEL_EVENT
+        } else {
+            HEXPIRE_EVENT
+        };
+        ctx.modified_n(key, event, set + deleted);
+        remove_if_empty(ctx, key);
+    }
+    named(Outcome::Deleted).for_each(|name| ctx.also([b"HDEL", key, name]));
+
+    if set == 0 {
+        ctx.suppress();
+        return Ok(());
+    }
+    // Word by word as received, but for the moment and the fields that were left as they are.
+    ctx.rewrite_with(|words| {
+        words.push(b"HPEXPIREAT");
+        words.push(key);
+        words.push_integer(at);
+        let (first, last) = (names.position(), names.position() + names.len());
+        for i in rest.position()..rest.argv().len() {
+            match i {
+                i if i + 1 == first => words.push_integer(set as i64),
+                i if (first..last).contains(&i) => {
+                    if outcomes[i - first] == Outcome::Set {
+                        words.push_word(rest.argv(), i);
+                    }
+                }
+                i => words.push_word(rest.argv(), i),
+            }
+        }
+    });
+    Ok(())
+}
+
+pub(super) const HTTL: Command = Command {
+    name: "httl",
+    arity: Arity::AtLeast(5),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Hash,
+        since: "7.4.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Returns how many seconds fields of a hash have to live.",
+        ..Docs::BASE
+    },
+    run: httl,
+    ..Command::BASE
+};
+
+#[doc(alias = "httlCommand")]
+fn httl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    tell_deadlines(ctx, args, Unit::Seconds, From::Now)
+}
+
+pub(super) const HPTTL: Command = Command {
+    name: "hpttl",
+    arity: Arity::AtLeast(5),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Hash,
+        since: "7.4.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Returns how many milliseconds fields of a hash have to live.",
+        ..Docs::BASE
+    },
+    run: hpttl,
+    ..Command::BASE
+};
+
+#[doc(alias = "hpttlCommand")]
+fn hpttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    tell_deadlines(ctx, args, Unit::Milliseconds, From::Now)
+}
+
+pub(super) const HEXPIRETIME: Command = Command {
+    name: "hexpiretime",
+    arity: Arity::AtLeast(5),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "7.4.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Returns until when fields of a hash live, as unix times in seconds.",
+        ..Docs::BASE
+    },
+    run: hexpiretime,
+    ..Command::BASE
+};
+
+#[doc(alias = "hexpiretimeCommand")]
+fn hexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    tell_deadlines(ctx, args, Unit::Seconds, From::Epoch)
+}
+
+pub(super) const HPEXPIRETIME: Command = Command {
+    name: "hpexpiretime",
+    arity: Arity::AtLeast(5),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "7.4.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Returns until when fields of a hash live, as unix times in milliseconds.",
+        ..Docs::BASE
+    },
+    run: hpexpiretime,
+    ..Command::BASE
+};
+
+#[doc(alias = "hpexpiretimeCommand")]
+fn hpexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    tell_deadlines(ctx, args, Unit::Milliseconds, From::Epoch)
+}
+
+const NO_DEADLINE: i64 = -1;
+
+#[doc(alias = "httlGenericCommand")]
+fn tell_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) -> Result {
+    let key = args.key()?;
+    let now = field_time(ctx);
+    let base = match from {
+        From::Now => ctx.now_ms(),
+        From::Epoch => 0,
+    };
+    let hash = read(&ctx.state.keyspace[ctx.db], key)?;
+    let names = fields(&mut args)?;
+    ctx.reply.array(names.len());
+    for name in names {
+        let answer = match hash.and_then(|hash| hash.get(name)) {
+            None => NO_FIELD,
+            Some(found) => match found.deadline {
+                None => NO_DEADLINE,
+                Some(_) if is_past(found.deadline, now) => NO_FIELD,
+                Some(ms) if unit == Unit::Seconds => (ms + 999 - base) / 1000,
+                Some(ms) => ms - base,
+            },
+        };
+        ctx.reply.integer(answer);
+    }
+    if hash.is_none() {
+        ctx.missed(key);
+    }
+    Ok(())
+}
+
+pub(super) const HPERSIST: Command = Command {
+    name: "hpersist",
+    arity: Arity::AtLeast(5),
+    flags: &[Write, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "7.4.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Has fields of a hash live as long as the hash.",
+        ..Docs::BASE
+    },
+    run: hpersist,
+    ..Command::BASE
+};
+
+#[doc(alias = "hpersistCommand")]
+fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let there = write(ctx.db(), key)?.is_some();
+    let names = fields(&mut args)?;
+    ctx.reply.array(names.len());
+    if !there {
+        names.for_each(|_| ctx.reply.integer(NO_FIELD));
+        return Ok(());
+    }
+    let now = field_time(ctx);
+    let answers = change(ctx, key, |hash| {
+        let persist = |name| match hash.get(name) {
+            None => NO_FIELD,
+            Some(found) if found.deadline.is_none() => NO_DEADLINE,
+            Some(found) if is_past(found.deadline, now) => NO_FIELD,
+            Some(_) => i64::from(hash.set_deadline(name, None)),
+        };
+        names.map(persist).collect::<Vec<i64>>()
+    })?;
+    let reply: &mut Reply = ctx.reply;
+    answers.iter().for_each(|answer| reply.integer(*answer));
+    if answers.contains(&1) {
+        ctx.modified(key, HPERSIST_EVENT);
+    }
+    Ok(())
+}

@@ -1,0 +1,435 @@
+//! Values and deadlines in one go: HSETEX HGETEX HGETDEL.
+
+use super::super::prelude::*;
+use super::expire::{From, HEXPIRE_EVENT, HPERSIST_EVENT, Unit, fields, moment};
+use super::{
+    HDEL_EVENT, HSET_EVENT, change, field_time, limits, peek, remove_if_empty, value_at, write,
+};
+use crate::keyspace::Ms;
+use crate::types::hash::is_past;
+
+/// What is to become of the fields' deadlines.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ttl {
+    /// Not said: HSETEX takes them away, HGETEX leaves them.
+    Unsaid,
+    Keep,
+    Persist,
+    At {
+        ms: Ms,
+        /// Where the moment stands in the request, its word before it.
+        position: usize,
+        is_pxat: bool,
+    },
+}
+
+/// Which fields must be there for HSETEX to set any.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Exist {
+    Whatever,
+    None,
+    All,
+}
+
+struct Options<'a> {
+    ttl: Ttl,
+    exist: Exist,
+    /// HSETEX: fields and values.
+    fields: Args<'a>,
+}
+
+/// The options and the fields, in any order.
+#[doc(alias = "parseHashFieldExpireArgs")]
+fn options<'a>(ctx: &Ctx<'_>, args: &mut Args<'a>, setting: bool) -> Result<Options<'a>> {
+    const TIMES: [(&str, Unit, From); 4] = [
+        ("EX", Unit::Seconds, From::Now),
+        ("PX", Unit::Milliseconds, From::Now),
+        ("EXAT", Unit::Seconds, From::Epoch),
+        ("PXAT", Unit::Milliseconds, From::Epoch),
+    ];
+    let last = if setting { "KEEPTTL" } else { "PERSIST" };
+    let one_ttl = || {
+        Error::once(format!(
+            "Only one of EX, PX, EXAT, PXAT or {last} arguments can be specified"
+        ))
+    };
+    let (mut ttl, mut exist, mut fields) = (Ttl::Unsaid, Exist::Whatever, None);
+    while !args.is_empty() {
+        if args.word("FIELDS") {
+            if fields.is_some() {
+                return Err(Error::once("FIELDS keyword specified multiple times"));
+            }
+            if args.is_empty() {
+                return Err(Error::WrongArity(ctx.name()));
+            }
+            let bad = || Error::once("invalid number of fields");
+            let n = args.integer_or(bad())?;
+            if !(1..=i64::from(i32::MAX)).contains(&n) {
+                return Err(bad());
+            }
+            let words = n as usize * if setting { 2 } else { 1 };
+            let few = |_| Error::once("wrong number of arguments");
+            fields = Some(args.take(words).map_err(few)?);
+        } else if let Some((name, unit, from)) = TIMES.iter().find(|(word, ..)| args.word(word)) {
+            if ttl != Ttl::Unsaid {
+                return Err(one_ttl());
+            }
+            let position = Args::position(args);
+            let time = args
+                .next()
+                .ok_or_else(|| Error::once("missing expire time"))?;
+            ttl = Ttl::At {
+                ms: moment(ctx, time, *unit, *from)?,
+                position,
+                is_pxat: *name == "PXAT",
+            };
+        } else if args.word(last) {
+            if ttl != Ttl::Unsaid {
+                return Err(one_ttl());
+            }
+            ttl = if setting { Ttl::Keep } else { Ttl::Persist };
+        } else if let Some((_, wanted)) = [("FNX", Exist::None), ("FXX", Exist::All)]
+            .iter()
+            .find(|(word, _)| setting && args.word(word))
+        {
+            if exist != Exist::Whatever {
+                return Err(Error::once(
+                    "Only one of FXX or FNX arguments can be specified",
+                ));
+            }
+            exist = *wanted;
+        } else {
+            let word = String::from_utf8_lossy(args.bytes()?);
+            return Err(Error::once(format!("unknown argument: {word}")));
+        }
+    }
+    let fields = fields.ok_or_else(|| Error::once("missing FIELDS argument"))?;
+    Ok(Options { ttl, exist, fields })
+}
+
+pub(super) const HSETEX: Command = Command {
+    name: "hsetex",
+    arity: Arity::AtLeast(6),
+    flags: &[Write, DenyOom, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::one_of(
+            "condition",
+            &[arg::word("fnx", "FNX"), arg::word("fxx", "FXX")],
+        )
+        .optional(),
+        arg::one_of(
+            "expiration",
+            &[
+                arg::integer("seconds").token("EX"),
+                arg::integer("milliseconds").token("PX"),
+                arg::unix_time("unix-time-seconds").token("EXAT"),
+                arg::unix_time("unix-time-milliseconds").token("PXAT"),
+                arg::word("keepttl", "KEEPTTL"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "fields",
+            &[
+                arg::integer("numfields"),
+                arg::block("data", &[arg::string("field"), arg::string("value")]).multiple(),
+            ],
+        )
+        .token("FIELDS"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "8.0.0",
+        complexity: "O(N) where N is the number of fields being set.",
+        summary: "Sets fields of a hash together with how long they live.",
+        ..Docs::BASE
+    },
+    run: hsetex,
+    ..Command::BASE
+};
+
+#[doc(alias = "hsetexCommand")]
+fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let Options { ttl, exist, fields } = options(ctx, &mut args, true)?;
+    let now = field_time(ctx);
+    let hash = write(ctx.db(), key)?;
+    if exist != Exist::Whatever {
+        let mut over = Vec::new();
+        let allowed = fields.step_by(2).all(|name| {
+            let found = hash.as_deref().and_then(|hash| hash.get(name));
+            let live = found.is_some_and(|found| !is_past(found.deadline, now));
+            if found.is_some() && !live {
+                over.push(name);
+            }
+            live == (exist == Exist::All)
+        });
+        ctx.state.bury_fields(ctx.db, key, &over);
+        if !allowed {
+            ctx.reply.integer(0);
+            return Ok(());
+        }
+    }
+
+    let limits = limits(ctx);
+    let at = match ttl {
+        Ttl::At { ms, .. } => Some(ms),
+        _ => None,
+    };
+    let past = at.is_some_and(|ms| ctx.is_past(ms));
+    change(ctx, key, |hash| {
+        hash.prepare(fields.len() / 2, fields, &limits);
+        let mut pairs = fields;
+        while let Some(name) = pairs.next() {
+            let value = value_at(&pairs, pairs.position());
+            pairs.next();
+            if past {
+                hash.remove(name);
+                continue;
+            }
+            hash.set(name, value, ttl != Ttl::Unsaid, &limits);
+            if at.is_some() {
+                hash.set_deadline(name, at);
+            }
+        }
+    })?;
+    ctx.modified_n(key, HSET_EVENT, fields.len() / 2);
+    if past {
+        // What is over at once is said as its deletion.
+        ctx.state.stats.expired_subkeys += fields.len() as u64 / 2;
+        ctx.notify(key, HDEL_EVENT);
+        fields
+            .step_by(2)
+            .for_each(|name| ctx.also([b"HDEL", key, name]));
+        ctx.suppress();
+        remove_if_empty(ctx, key);
+    } else if let Ttl::At {
+        ms,
+        position,
+        is_pxat,
+    } = ttl
+    {
+        ctx.notify(key, HEXPIRE_EVENT);
+        if !is_pxat {
+            let argv = args.argv();
+            ctx.rewrite_with(|words| {
+                for i in 0..argv.len() {
+                    match i {
+                        i if i + 1 == position => words.push(b"PXAT"),
+                        i if i == position => words.push_integer(ms),
+                        i => words.push_word(argv, i),
+                    }
+                }
+            });
+        }
+    }
+    ctx.reply.integer(1);
+    Ok(())
+}
+
+pub(super) const HGETEX: Command = Command {
+    name: "hgetex",
+    arity: Arity::AtLeast(5),
+    flags: &[Write, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Access, Update])],
+    args: &[
+        arg::key("key"),
+        arg::one_of(
+            "expiration",
+            &[
+                arg::integer("seconds").token("EX"),
+                arg::integer("milliseconds").token("PX"),
+                arg::unix_time("unix-time-seconds").token("EXAT"),
+                arg::unix_time("unix-time-milliseconds").token("PXAT"),
+                arg::word("persist", "PERSIST"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "8.0.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Returns the values of fields of a hash and sets or clears how long they live.",
+        ..Docs::BASE
+    },
+    run: hgetex,
+    ..Command::BASE
+};
+
+#[doc(alias = "hgetexCommand")]
+fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let there = write(ctx.db(), key)?.is_some();
+    let Options { ttl, fields, .. } = options(ctx, &mut args, false)?;
+    if !there {
+        ctx.reply.array(fields.len());
+        fields.for_each(|_| ctx.reply.null());
+        return Ok(());
+    }
+    let found = say_live(ctx, key, fields)?;
+    let at = match ttl {
+        Ttl::At { ms, .. } => Some(ms),
+        Ttl::Persist => None,
+        _ => return Ok(()),
+    };
+
+    let past = at.is_some_and(|ms| ctx.is_past(ms));
+    if write(ctx.db(), key)?.is_none() {
+        return Ok(());
+    }
+    let changed = change(ctx, key, |hash| {
+        hash.allow_deadlines();
+        let mut changed = Vec::new();
+        for name in found {
+            let did = match at {
+                Some(_) if past => hash.remove(name),
+                Some(_) => hash.set_deadline(name, at),
+                None => {
+                    hash.get(name).is_some_and(|found| found.deadline.is_some())
+                        && hash.set_deadline(name, None)
+                }
+            };
+            if did {
+                changed.push(name);
+            }
+        }
+        changed
+    })?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let event = match at {
+        Some(_) if past => HDEL_EVENT,
+        Some(_) => HEXPIRE_EVENT,
+        None => HPERSIST_EVENT,
+    };
+    ctx.modified_n(key, event, changed.len());
+    if past {
+        ctx.state.stats.expired_subkeys += changed.len() as u64;
+        changed
+            .iter()
+            .for_each(|name| ctx.also([b"HDEL", key, name]));
+        ctx.suppress();
+        remove_if_empty(ctx, key);
+        return Ok(());
+    }
+    ctx.rewrite_with(|words| {
+        match at {
+            Some(ms) => {
+                words.push(b"HPEXPIREAT");
+                words.push(key);
+                words.push_integer(ms);
+            }
+            None => {
+                words.push(b"HPERSIST");
+                words.push(key);
+            }
+        }
+        words.push(b"FIELDS");
+        words.push_integer(changed.len() as i64);
+        changed.iter().for_each(|name| words.push(name));
+    });
+    Ok(())
+}
+
+/// Answers with the values of fields that are not over, deletes those that are, and returns the names of the former.
+fn say_live<'a>(ctx: &mut Ctx<'_>, key: &[u8], names: Args<'a>) -> Result<Vec<&'a [u8]>> {
+    let now = field_time(ctx);
+    let (mut live, mut over) = (Vec::new(), Vec::new());
+    let hash = peek(&ctx.state.keyspace[ctx.db], key)?;
+    ctx.reply.array(names.len());
+    for name in names {
+        match hash.and_then(|hash| hash.get(name)) {
+            Some(found) if is_past(found.deadline, now) => {
+                over.push(name);
+                ctx.reply.null();
+            }
+            Some(found) => {
+                live.push(name);
+                ctx.reply.string(found.value);
+            }
+            None => ctx.reply.null(),
+        }
+    }
+    ctx.state.bury_fields(ctx.db, key, &over);
+    Ok(live)
+}
+
+pub(super) const HGETDEL: Command = Command {
+    name: "hgetdel",
+    arity: Arity::AtLeast(5),
+    flags: &[Write, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Access, Delete])],
+    args: &[
+        arg::key("key"),
+        arg::block(
+            "fields",
+            &[arg::integer("numfields"), arg::string("field").multiple()],
+        )
+        .token("FIELDS"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "8.0.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Returns the values of fields of a hash and deletes them.",
+        ..Docs::BASE
+    },
+    run: hgetdel,
+    ..Command::BASE
+};
+
+#[doc(alias = "hgetdelCommand")]
+fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let there = write(ctx.db(), key)?.is_some();
+    let names = fields(&mut args)?;
+    ctx.reply.array(names.len());
+    if !there {
+        names.for_each(|_| ctx.reply.null());
+        return Ok(());
+    }
+    let now = field_time(ctx);
+    let (mut deleted, mut over) = (0, Vec::new());
+    // A field named twice is there only the first time, so each is deleted as soon as it is said.
+    let db = &mut ctx.state.keyspace[ctx.db];
+    let mut earliest = None;
+    if let Some(hash) = write(db, key)? {
+        for name in names {
+            match hash.get(name) {
+                Some(found) if is_past(found.deadline, now) => {
+                    over.push(name);
+                    ctx.reply.null();
+                }
+                Some(found) => {
+                    ctx.reply.string(found.value);
+                    deleted += usize::from(hash.remove(name));
+                }
+                None => ctx.reply.null(),
+            }
+        }
+        earliest = hash.earliest_bound();
+    }
+    if deleted > 0 {
+        db.track_fields(key, earliest);
+    }
+    ctx.state.bury_fields(ctx.db, key, &over);
+    if deleted > 0 {
+        ctx.modified_n(key, HDEL_EVENT, deleted);
+        remove_if_empty(ctx, key);
+        let names: Vec<&[u8]> = names.collect();
+        ctx.rewrite([&[b"HDEL" as &[u8], key], &names[..]].concat());
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Hashes: HSET, HGET and their kin, deadlines of fields, imports.
+//!
+//! A field past its deadline is answered for as if it were not there, and deleted on that occasion
+//! (`state/fields.rs`), as Redis does: HLEN still counts it, HDEL deletes it like any other, HSET writes over it.
+//!
+//! Mirrors: the command half of t_hash.c.
+
+mod expire;
+mod expiring;
+mod import;
+mod random;
+mod read;
+mod write;
+
+use super::prelude::*;
+use crate::keyspace::{self, Db, Deadline, Ms, ValueRef};
+use crate::types::hash::{Found, Limits, NewValue};
+use crate::types::{Hash, Value};
+
+pub const COMMANDS: &[&Command] = &[
+    &write::HDEL,
+    &read::HEXISTS,
+    &expire::HEXPIRE,
+    &expire::HEXPIREAT,
+    &expire::HEXPIRETIME,
+    &read::HGET,
+    &read::HGETALL,
+    &expiring::HGETDEL,
+    &expiring::HGETEX,
+    &import::HIMPORT,
+    &write::HINCRBY,
+    &write::HINCRBYFLOAT,
+    &read::HKEYS,
+    &read::HLEN,
+    &read::HMGET,
+    &write::HMSET,
+    &expire::HPERSIST,
+    &expire::HPEXPIRE,
+    &expire::HPEXPIREAT,
+    &expire::HPEXPIRETIME,
+    &expire::HPTTL,
+    &random::HRANDFIELD,
+    &read::HSCAN,
+    &write::HSET,
+    &expiring::HSETEX,
+    &write::HSETNX,
+    &read::HSTRLEN,
+    &expire::HTTL,
+    &read::HVALS,
+];
+
+const HSET_EVENT: Event = Event::hash("hset");
+const HDEL_EVENT: Event = Event::hash("hdel");
+
+/// The lookup of a reading command.
+#[inline]
+fn read<'a>(db: &'a Db, key: &[u8]) -> Result<Option<&'a Hash>> {
+    match db.get(key).map(|entry| entry.value()) {
+        None => Ok(None),
+        Some(ValueRef::Object(Value::Hash(hash))) => Ok(Some(hash)),
+        Some(_) => Err(Error::WrongType),
+    }
+}
+
+/// A lookup that counts and touches nothing.
+fn peek<'a>(db: &'a Db, key: &[u8]) -> Result<Option<&'a Hash>> {
+    match db.peek(key).map(|entry| entry.value()) {
+        None => Ok(None),
+        Some(ValueRef::Object(Value::Hash(hash))) => Ok(Some(hash)),
+        Some(_) => Err(Error::WrongType),
+    }
+}
+
+/// The lookup of a writing command.
+#[inline]
+fn write<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a mut Hash>> {
+    match db.get_mut(key) {
+        None => Ok(None),
+        Some(entry) => match entry.into_value_mut() {
+            Some(Value::Hash(hash)) => Ok(Some(hash)),
+            _ => Err(Error::WrongType),
+        },
+    }
+}
+
+/// A field that is not over, found without a trace.
+fn live<'a>(ctx: &'a mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result<Option<Found<'a>>> {
+    let now = field_time(ctx);
+    let Some(hash) = write(ctx.db(), key)? else {
+        return Ok(None);
+    };
+    Ok(hash
+        .get(name)
+        .filter(|found| found.deadline.is_none_or(|ms| ms >= now)))
+}
+
+/// Deletes a field that is over, if it is.
+fn bury_if_over(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result {
+    let now = field_time(ctx);
+    let found = write(ctx.db(), key)?.and_then(|hash| hash.get(name));
+    if found.is_some_and(|found| found.deadline.is_some_and(|ms| ms < now)) {
+        ctx.state.bury_fields(ctx.db, key, &[name]);
+    }
+    Ok(())
+}
+
+/// The time by which fields are over.
+#[inline]
+fn field_time(ctx: &Ctx<'_>) -> Ms {
+    ctx.state.keyspace.env().field_time()
+}
+
+fn limits(ctx: &Ctx<'_>) -> Limits {
+    Limits {
+        entries: ctx.state.config.hash_max_listpack_entries,
+        value: ctx.state.config.hash_max_listpack_value,
+        seed: ctx.state.keyspace[ctx.db].seed(),
+    }
+}
+
+/// Changes the hash under a key, made for it if need be (unless it is left empty). Enters its deadlines in the index.
+fn change<R>(ctx: &mut Ctx<'_>, key: &[u8], f: impl FnOnce(&mut Hash) -> R) -> Result<R> {
+    if let Some(hash) = write(ctx.db(), key)? {
+        let before = hash.earliest_bound();
+        let result = f(hash);
+        let after = hash.earliest_bound();
+        if before != after {
+            ctx.db().track_fields(key, after);
+        }
+        return Ok(result);
+    }
+    let mut hash = Hash::new();
+    let result = f(&mut hash);
+    if !hash.is_empty() {
+        let value = keyspace::NewValue::Object(Value::Hash(hash));
+        ctx.store(key, value, Deadline::Set(None));
+    }
+    Ok(result)
+}
+
+/// A hash without fields takes its key along. To be called after [`Ctx::modified`].
+fn remove_if_empty(ctx: &mut Ctx<'_>, key: &[u8]) {
+    let empty = write(ctx.db(), key).is_ok_and(|hash| hash.is_some_and(|hash| hash.is_empty()));
+    if empty {
+        ctx.db().remove(key);
+        ctx.notify(key, Event::DEL);
+    }
+}
+
+/// A word of the request as a field's value: a big one is shared, not copied.
+fn value_at<'a>(args: &Args<'a>, position: usize) -> NewValue<'a> {
+    match args.argv().value(position) {
+        keyspace::NewValue::Int(n) => NewValue::Int(n),
+        keyspace::NewValue::Bytes(bytes) => NewValue::Bytes(bytes),
+        keyspace::NewValue::RawBytes(bytes) => NewValue::RawBytes(bytes),
+        keyspace::NewValue::Big(big) => NewValue::Big(big),
+        // A word is never an object.
+        keyspace::NewValue::Object(_) => NewValue::Bytes(args.argv().get(position)),
+    }
+}
+
+/// Sets the fields and values that `pairs` stands before; returns how many fields are new.
+fn set_all(hash: &mut Hash, mut pairs: Args<'_>, keep: bool, limits: &Limits) -> usize {
+    let mut new = 0;
+    while let Some(name) = pairs.next() {
+        let value = value_at(&pairs, pairs.position());
+        pairs.next();
+        new += usize::from(hash.set(name, value, keep, limits));
+    }
+    new
+}

@@ -1,0 +1,109 @@
+//! Picking: HRANDFIELD.
+
+use super::super::prelude::*;
+use super::{peek, read};
+use crate::resp::Reply;
+use crate::types::hash::Field;
+
+pub(super) const HRANDFIELD: Command = Command {
+    name: "hrandfield",
+    arity: Arity::AtLeast(2),
+    flags: &[ReadOnly],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::block(
+            "options",
+            &[
+                arg::integer("count"),
+                arg::word("withvalues", "WITHVALUES").optional(),
+            ],
+        )
+        .optional(),
+    ],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Hash,
+        since: "6.2.0",
+        complexity: "O(N) where N is the number of fields returned.",
+        summary: "Returns one or more random fields of a hash.",
+        ..Docs::BASE
+    },
+    run: hrandfield,
+    ..Command::BASE
+};
+
+/// Fields that are over are deleted first: with very many of them this once costs that much.
+#[doc(alias = "hrandfieldCommand")]
+fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let count = match args.is_empty() {
+        true => None,
+        false => Some(count_and_values(&mut args)?),
+    };
+    if read(&ctx.state.keyspace[ctx.db], key)?.is_some() {
+        ctx.state.expire_fields_of(ctx.db, key);
+    }
+    let state = &mut *ctx.state;
+    let (db, rng) = (&state.keyspace[ctx.db], &mut state.rng);
+    let mut rng = || rng.next_u64();
+    let hash = peek(db, key)?;
+    let Some((count, values)) = count else {
+        match hash.and_then(|hash| hash.random(&mut rng)) {
+            Some(field) => ctx.reply.string(field.name),
+            None => ctx.reply.null(),
+        }
+        return Ok(());
+    };
+    let Some(hash) = hash.filter(|_| count != 0) else {
+        ctx.reply.array(0);
+        return Ok(());
+    };
+    let pairs = values && ctx.reply.resp3();
+    let per_field = if values && !pairs { 2 } else { 1 };
+    let n = count.unsigned_abs() as usize;
+    let reply = &mut *ctx.reply;
+    let say = |reply: &mut Reply, field: Field<'_>| {
+        if pairs {
+            reply.array(2);
+        }
+        reply.string(field.name);
+        if values {
+            reply.string(field.value);
+        }
+    };
+    if count < 0 {
+        reply.array(n * per_field);
+        hash.draw(n, &mut rng, &mut |field| say(reply, field));
+    } else {
+        // Counted as they come: a damaged listpack may have fewer than it says.
+        let mark = reply.open();
+        let mut shown = 0;
+        hash.choose(n, &mut rng, &mut |field| {
+            shown += per_field;
+            say(reply, field);
+        });
+        reply.close_array(mark, shown);
+    }
+    Ok(())
+}
+
+fn count_and_values(args: &mut Args<'_>) -> Result<(i64, bool)> {
+    let count = args
+        .integer_within(-i64::MAX, i64::MAX)
+        .map_err(|error| match error {
+            Error::NotInteger => error,
+            _ => Error::OutOfRange,
+        })?;
+    if args.is_empty() {
+        return Ok((count, false));
+    }
+    if args.len() > 1 || !args.word("WITHVALUES") {
+        return Err(Error::Syntax);
+    }
+    if count.unsigned_abs() > i64::MAX as u64 / 2 {
+        return Err(Error::OutOfRange);
+    }
+    Ok((count, true))
+}

@@ -1,0 +1,260 @@
+//! Changing: HSET HSETNX HMSET HDEL HINCRBY HINCRBYFLOAT.
+
+use super::super::prelude::*;
+use super::{HDEL_EVENT, HSET_EVENT, bury_if_over, change, limits, live, set_all, value_at, write};
+use crate::types::hash::NewValue;
+use crate::util::long_double::LongDouble;
+use crate::util::num::IntBuf;
+
+pub(super) const HSET: Command = Command {
+    name: "hset",
+    arity: Arity::AtLeast(4),
+    flags: &[Write, DenyOom, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::block("data", &[arg::string("field"), arg::string("value")]).multiple(),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of fields being set.",
+        summary: "Sets fields of a hash, and counts those that are new.",
+        ..Docs::BASE
+    },
+    run: hset,
+    ..Command::BASE
+};
+
+#[doc(alias = "hsetCommand")]
+fn hset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let new = set_fields(ctx, &mut args)?;
+    ctx.reply.count(new);
+    Ok(())
+}
+
+pub(super) const HMSET: Command = Command {
+    name: "hmset",
+    arity: Arity::AtLeast(4),
+    flags: &[Write, DenyOom, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::block("data", &[arg::string("field"), arg::string("value")]).multiple(),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of fields being set.",
+        summary: "Sets fields of a hash.",
+        deprecated: Some(("4.0.0", "`HSET` with several fields")),
+        ..Docs::BASE
+    },
+    run: hmset,
+    ..Command::BASE
+};
+
+fn hmset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    set_fields(ctx, &mut args)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn set_fields(ctx: &mut Ctx<'_>, args: &mut Args<'_>) -> Result<usize> {
+    let key = args.key()?;
+    if !args.len().is_multiple_of(2) {
+        return Err(Error::WrongArity(ctx.name()));
+    }
+    let (limits, pairs) = (limits(ctx), *args);
+    let new = change(ctx, key, |hash| {
+        hash.prepare(pairs.len() / 2, pairs, &limits);
+        set_all(hash, pairs, false, &limits)
+    })?;
+    ctx.modified_n(key, HSET_EVENT, pairs.len() / 2);
+    Ok(new)
+}
+
+pub(super) const HSETNX: Command = Command {
+    name: "hsetnx",
+    arity: Arity::Exactly(4),
+    flags: &[Write, DenyOom, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Insert])],
+    args: &[arg::key("key"), arg::string("field"), arg::string("value")],
+    docs: Docs {
+        group: Group::Hash,
+        since: "2.0.0",
+        complexity: "O(1)",
+        summary: "Sets a field of a hash unless it is there.",
+        ..Docs::BASE
+    },
+    run: hsetnx,
+    ..Command::BASE
+};
+
+#[doc(alias = "hsetnxCommand")]
+fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let pair = args;
+    let name = args.bytes()?;
+    if live(ctx, key, name)?.is_some() {
+        ctx.reply.integer(0);
+        return Ok(());
+    }
+    bury_if_over(ctx, key, name)?;
+    let limits = limits(ctx);
+    change(ctx, key, |hash| {
+        hash.prepare(1, pair, &limits);
+        hash.set(name, value_at(&args, args.position()), false, &limits)
+    })?;
+    ctx.modified(key, HSET_EVENT);
+    ctx.reply.integer(1);
+    Ok(())
+}
+
+pub(super) const HDEL: Command = Command {
+    name: "hdel",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Delete])],
+    args: &[arg::key("key"), arg::string("field").multiple()],
+    docs: Docs {
+        group: Group::Hash,
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of fields named.",
+        summary: "Deletes fields of a hash; a hash without fields is deleted, too.",
+        ..Docs::BASE
+    },
+    run: hdel,
+    ..Command::BASE
+};
+
+#[doc(alias = "hdelCommand")]
+fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    if write(ctx.db(), key)?.is_none() {
+        ctx.reply.integer(0);
+        return Ok(());
+    }
+    let (deleted, empty) = change(ctx, key, |hash| {
+        let deleted = args.filter(|name| hash.remove(name)).count();
+        (deleted, hash.is_empty())
+    })?;
+    if deleted > 0 {
+        if empty {
+            ctx.db().remove(key);
+        }
+        ctx.modified_n(key, HDEL_EVENT, deleted);
+        if empty {
+            ctx.notify(key, Event::DEL);
+        }
+    }
+    ctx.reply.count(deleted);
+    Ok(())
+}
+
+pub(super) const HINCRBY: Command = Command {
+    name: "hincrby",
+    arity: Arity::Exactly(4),
+    flags: &[Write, DenyOom, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Access, Update])],
+    args: &[
+        arg::key("key"),
+        arg::string("field"),
+        arg::integer("increment"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "2.0.0",
+        complexity: "O(1)",
+        summary: "Adds an integer to the number in a field of a hash; a missing field counts as 0.",
+        ..Docs::BASE
+    },
+    run: hincrby,
+    ..Command::BASE
+};
+
+#[doc(alias = "hincrbyCommand")]
+fn hincrby(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, name) = (args.key()?, args.bytes()?);
+    let by = args.integer()?;
+    let old = match live(ctx, key, name)? {
+        Some(found) => found
+            .value
+            .parse_int()
+            .ok_or_else(|| Error::once("hash value is not an integer"))?,
+        None => 0,
+    };
+    let new = old.checked_add(by).ok_or(Error::IncrementOverflow)?;
+    bury_if_over(ctx, key, name)?;
+    let limits = limits(ctx);
+    change(ctx, key, |hash| {
+        hash.set(name, NewValue::Int(new), true, &limits)
+    })?;
+    ctx.modified(key, Event::hash("hincrby"));
+    ctx.reply.integer(new);
+    Ok(())
+}
+
+pub(super) const HINCRBYFLOAT: Command = Command {
+    name: "hincrbyfloat",
+    arity: Arity::Exactly(4),
+    flags: &[Write, DenyOom, Fast],
+    acl: &[Category::Hash],
+    keys: &[KeySpec::at(1, &[Rw, Access, Update])],
+    args: &[
+        arg::key("key"),
+        arg::string("field"),
+        arg::double("increment"),
+    ],
+    docs: Docs {
+        group: Group::Hash,
+        since: "2.6.0",
+        complexity: "O(1)",
+        summary: "Adds a floating-point number to the one in a field of a hash; a missing field counts as 0.",
+        ..Docs::BASE
+    },
+    run: hincrbyfloat,
+    ..Command::BASE
+};
+
+#[doc(alias = "hincrbyfloatCommand")]
+fn hincrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, name) = (args.key()?, args.bytes()?);
+    let by = LongDouble::parse(args.bytes()?).ok_or(Error::NotFloat)?;
+    if !by.is_finite() {
+        return Err(Error::once("value is NaN or Infinity"));
+    }
+    let (old, timed) = match live(ctx, key, name)? {
+        Some(found) => (
+            LongDouble::parse(found.value.as_bytes(&mut IntBuf::new()))
+                .ok_or_else(|| Error::once("hash value is not a float"))?,
+            found.deadline.is_some(),
+        ),
+        None => (LongDouble::from(0), false),
+    };
+    let new = old
+        .checked_add(by)
+        .filter(LongDouble::is_finite)
+        .ok_or(Error::NanOrInfinity)?
+        .format();
+    bury_if_over(ctx, key, name)?;
+    let limits = limits(ctx);
+    change(ctx, key, |hash| {
+        hash.set(name, NewValue::Bytes(new.as_bytes()), true, &limits)
+    })?;
+    ctx.modified(key, Event::hash("hincrbyfloat"));
+    // Said as its result: another machine might round otherwise. HSET would take the field's deadline away.
+    if timed {
+        let keep: &[&[u8]] = &[b"KEEPTTL", b"FIELDS", b"1", name, new.as_bytes()];
+        ctx.rewrite([&[b"HSETEX" as &[u8], key], keep].concat());
+    } else {
+        ctx.rewrite([b"HSET", key, name, new.as_bytes()]);
+    }
+    ctx.reply.bulk(new.as_bytes());
+    Ok(())
+}
