@@ -593,7 +593,7 @@ fn keyspace(state: &State, out: &mut String) {
             db.len(),
             db.volatile_len(),
             db.avg_ttl_ms(now),
-            0
+            db.hashes_with_deadlines()
         );
     }
 }

@@ -14,7 +14,7 @@
 
 use super::prelude::*;
 use crate::keyspace::{Db, Deadline, NewValue};
-use crate::types::{List, Set, Value};
+use crate::types::{Hash, List, Set, Value};
 
 /// A type a key can hold, strings aside.
 pub trait Held: Sized {
@@ -55,7 +55,7 @@ macro_rules! held {
     )*};
 }
 
-held!(List, Set);
+held!(Hash, List, Set);
 
 impl Db {
     /// The lookup of a reading command.

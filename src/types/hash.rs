@@ -904,7 +904,7 @@ mod tests {
                         assert!(model.values().all(|field| !is_past(field.1, step)));
                     }
                     10 if frozen.len() < 6 => frozen.push((hash.clone(), model.clone())),
-                    10 => drop(frozen.swap_remove(rng.below(6) as usize)),
+                    10 => drop(frozen.swap_remove(rng.below(6))),
                     _ => {
                         let found = hash.get(&name).map(|f| (f.value.to_vec(), f.deadline));
                         assert_eq!(found.as_ref(), model.get(&name));

@@ -4,9 +4,10 @@
 //! the past as HDEL.
 
 use super::super::prelude::*;
-use super::{HDEL_EVENT, change, field_time, read, remove_if_empty, write};
+use super::{HDEL_EVENT, change, field_time, remove_if_empty};
 use crate::keyspace::Ms;
 use crate::resp::Reply;
+use crate::types::Hash;
 use crate::types::hash::is_past;
 use crate::util::num;
 
@@ -317,7 +318,7 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
 #[doc(alias = "hexpireGenericCommand")]
 fn set_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) -> Result {
     let key = args.key()?;
-    let there = write(ctx.db(), key)?.is_some();
+    let there = ctx.db().get_mut_as::<Hash>(key)?.is_some();
     let at = moment(ctx, args.bytes()?, unit, from)?;
     let rest = args;
     let (condition, names) = condition_and_fields(&mut args)?;
@@ -523,7 +524,7 @@ fn tell_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From)
         From::Now => ctx.now_ms(),
         From::Epoch => 0,
     };
-    let hash = read(&ctx.state.keyspace[ctx.db], key)?;
+    let hash = ctx.state.keyspace[ctx.db].get_as::<Hash>(key)?;
     let names = fields(&mut args)?;
     ctx.reply.array(names.len());
     for name in names {
@@ -572,7 +573,7 @@ pub(super) const HPERSIST: Command = Command {
 #[doc(alias = "hpersistCommand")]
 fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let there = write(ctx.db(), key)?.is_some();
+    let there = ctx.db().get_mut_as::<Hash>(key)?.is_some();
     let names = fields(&mut args)?;
     ctx.reply.array(names.len());
     if !there {

@@ -2,10 +2,9 @@
 
 use super::super::prelude::*;
 use super::expire::{From, HEXPIRE_EVENT, HPERSIST_EVENT, Unit, fields, moment};
-use super::{
-    HDEL_EVENT, HSET_EVENT, change, field_time, limits, peek, remove_if_empty, value_at, write,
-};
+use super::{HDEL_EVENT, HSET_EVENT, change, field_time, limits, remove_if_empty, value_at};
 use crate::keyspace::Ms;
+use crate::types::Hash;
 use crate::types::hash::is_past;
 
 /// What is to become of the fields' deadlines.
@@ -156,7 +155,7 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let Options { ttl, exist, fields } = options(ctx, &mut args, true)?;
     let now = field_time(ctx);
-    let hash = write(ctx.db(), key)?;
+    let hash = ctx.db().get_mut_as::<Hash>(key)?;
     if exist != Exist::Whatever {
         let mut over = Vec::new();
         let allowed = fields.step_by(2).all(|name| {
@@ -269,7 +268,7 @@ pub(super) const HGETEX: Command = Command {
 #[doc(alias = "hgetexCommand")]
 fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let there = write(ctx.db(), key)?.is_some();
+    let there = ctx.db().get_mut_as::<Hash>(key)?.is_some();
     let Options { ttl, fields, .. } = options(ctx, &mut args, false)?;
     if !there {
         ctx.reply.array(fields.len());
@@ -284,7 +283,7 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
 
     let past = at.is_some_and(|ms| ctx.is_past(ms));
-    if write(ctx.db(), key)?.is_none() {
+    if ctx.db().get_mut_as::<Hash>(key)?.is_none() {
         return Ok(());
     }
     let changed = change(ctx, key, |hash| {
@@ -346,7 +345,7 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn say_live<'a>(ctx: &mut Ctx<'_>, key: &[u8], names: Args<'a>) -> Result<Vec<&'a [u8]>> {
     let now = field_time(ctx);
     let (mut live, mut over) = (Vec::new(), Vec::new());
-    let hash = peek(&ctx.state.keyspace[ctx.db], key)?;
+    let hash = ctx.state.keyspace[ctx.db].peek_as::<Hash>(key)?;
     ctx.reply.array(names.len());
     for name in names {
         match hash.and_then(|hash| hash.get(name)) {
@@ -393,7 +392,7 @@ pub(super) const HGETDEL: Command = Command {
 #[doc(alias = "hgetdelCommand")]
 fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let there = write(ctx.db(), key)?.is_some();
+    let there = ctx.db().get_mut_as::<Hash>(key)?.is_some();
     let names = fields(&mut args)?;
     ctx.reply.array(names.len());
     if !there {
@@ -405,7 +404,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     // A field named twice is there only the first time, so each is deleted as soon as it is said.
     let db = &mut ctx.state.keyspace[ctx.db];
     let mut earliest = None;
-    if let Some(hash) = write(db, key)? {
+    if let Some(hash) = db.get_mut_as::<Hash>(key)? {
         for name in names {
             match hash.get(name) {
                 Some(found) if is_past(found.deadline, now) => {

@@ -11,7 +11,7 @@
 //! HSET, there as RESTORE.
 
 use super::super::prelude::*;
-use super::{HSET_EVENT, limits, value_at, write};
+use super::{HSET_EVENT, limits, value_at};
 use crate::keyspace::{Deadline, NewValue};
 use crate::types::{Hash, Value};
 
@@ -96,7 +96,7 @@ const HIMPORT_SET: Command = Command {
 #[doc(alias = "himportSetCommand")]
 fn himport_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
-    let there = write(ctx.db(), key)?.is_some();
+    let there = ctx.db().get_mut_as::<Hash>(key)?.is_some();
     let limits = limits(ctx);
     let client = &ctx.state.clients[ctx.client];
     let sets = client.fieldsets.as_ref();

@@ -13,9 +13,9 @@ mod read;
 mod write;
 
 use super::prelude::*;
-use crate::keyspace::{self, Db, Deadline, Ms, ValueRef};
+use crate::keyspace::{self, Ms};
+use crate::types::Hash;
 use crate::types::hash::{Found, Limits, NewValue};
-use crate::types::{Hash, Value};
 
 pub const COMMANDS: &[&Command] = &[
     &write::HDEL,
@@ -52,41 +52,10 @@ pub const COMMANDS: &[&Command] = &[
 const HSET_EVENT: Event = Event::hash("hset");
 const HDEL_EVENT: Event = Event::hash("hdel");
 
-/// The lookup of a reading command.
-#[inline]
-fn read<'a>(db: &'a Db, key: &[u8]) -> Result<Option<&'a Hash>> {
-    match db.get(key).map(|entry| entry.value()) {
-        None => Ok(None),
-        Some(ValueRef::Object(Value::Hash(hash))) => Ok(Some(hash)),
-        Some(_) => Err(Error::WrongType),
-    }
-}
-
-/// A lookup that counts and touches nothing.
-fn peek<'a>(db: &'a Db, key: &[u8]) -> Result<Option<&'a Hash>> {
-    match db.peek(key).map(|entry| entry.value()) {
-        None => Ok(None),
-        Some(ValueRef::Object(Value::Hash(hash))) => Ok(Some(hash)),
-        Some(_) => Err(Error::WrongType),
-    }
-}
-
-/// The lookup of a writing command.
-#[inline]
-fn write<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a mut Hash>> {
-    match db.get_mut(key) {
-        None => Ok(None),
-        Some(entry) => match entry.into_value_mut() {
-            Some(Value::Hash(hash)) => Ok(Some(hash)),
-            _ => Err(Error::WrongType),
-        },
-    }
-}
-
 /// A field that is not over, found without a trace.
 fn live<'a>(ctx: &'a mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result<Option<Found<'a>>> {
     let now = field_time(ctx);
-    let Some(hash) = write(ctx.db(), key)? else {
+    let Some(hash) = ctx.db().get_mut_as::<Hash>(key)? else {
         return Ok(None);
     };
     Ok(hash
@@ -97,7 +66,10 @@ fn live<'a>(ctx: &'a mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result<Option<Foun
 /// Deletes a field that is over, if it is.
 fn bury_if_over(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result {
     let now = field_time(ctx);
-    let found = write(ctx.db(), key)?.and_then(|hash| hash.get(name));
+    let found = ctx
+        .db()
+        .get_mut_as::<Hash>(key)?
+        .and_then(|hash| hash.get(name));
     if found.is_some_and(|found| found.deadline.is_some_and(|ms| ms < now)) {
         ctx.state.bury_fields(ctx.db, key, &[name]);
     }
@@ -120,7 +92,7 @@ fn limits(ctx: &Ctx<'_>) -> Limits {
 
 /// Changes the hash under a key, made for it if need be (unless it is left empty). Enters its deadlines in the index.
 fn change<R>(ctx: &mut Ctx<'_>, key: &[u8], f: impl FnOnce(&mut Hash) -> R) -> Result<R> {
-    if let Some(hash) = write(ctx.db(), key)? {
+    if let Some(hash) = ctx.db().get_mut_as::<Hash>(key)? {
         let before = hash.earliest_bound();
         let result = f(hash);
         let after = hash.earliest_bound();
@@ -132,18 +104,19 @@ fn change<R>(ctx: &mut Ctx<'_>, key: &[u8], f: impl FnOnce(&mut Hash) -> R) -> R
     let mut hash = Hash::new();
     let result = f(&mut hash);
     if !hash.is_empty() {
-        let value = keyspace::NewValue::Object(Value::Hash(hash));
-        ctx.store(key, value, Deadline::Set(None));
+        ctx.create(key, hash);
     }
     Ok(result)
 }
 
 /// A hash without fields takes its key along. To be called after [`Ctx::modified`].
 fn remove_if_empty(ctx: &mut Ctx<'_>, key: &[u8]) {
-    let empty = write(ctx.db(), key).is_ok_and(|hash| hash.is_some_and(|hash| hash.is_empty()));
+    let empty = ctx
+        .db()
+        .get_mut_as::<Hash>(key)
+        .is_ok_and(|hash| hash.is_some_and(|hash| hash.is_empty()));
     if empty {
-        ctx.db().remove(key);
-        ctx.notify(key, Event::DEL);
+        ctx.emptied(key);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Picking: HRANDFIELD.
 
 use super::super::prelude::*;
-use super::{peek, read};
 use crate::resp::Reply;
+use crate::types::Hash;
 use crate::types::hash::Field;
 
 pub(super) const HRANDFIELD: Command = Command {
@@ -42,13 +42,13 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         true => None,
         false => Some(count_and_values(&mut args)?),
     };
-    if read(&ctx.state.keyspace[ctx.db], key)?.is_some() {
+    if ctx.state.keyspace[ctx.db].get_as::<Hash>(key)?.is_some() {
         ctx.state.expire_fields_of(ctx.db, key);
     }
     let state = &mut *ctx.state;
     let (db, rng) = (&state.keyspace[ctx.db], &mut state.rng);
     let mut rng = || rng.next_u64();
-    let hash = peek(db, key)?;
+    let hash = db.peek_as::<Hash>(key)?;
     let Some((count, values)) = count else {
         match hash.and_then(|hash| hash.random(&mut rng)) {
             Some(field) => ctx.reply.string(field.name),

@@ -1,8 +1,9 @@
 //! Looking: HGET HMGET HGETALL HKEYS HVALS HLEN HEXISTS HSTRLEN HSCAN.
 
 use super::super::prelude::*;
-use super::{field_time, read};
+use super::field_time;
 use crate::resp::Reply;
+use crate::types::Hash;
 use crate::types::hash::{Found, is_past};
 use crate::util::glob::{self, Case};
 use crate::util::num::{self, IntBuf};
@@ -98,7 +99,7 @@ fn one_field(
     answer: impl FnOnce(&mut Reply, Option<Found<'_>>),
 ) -> Result {
     let now = field_time(ctx);
-    let Some(hash) = read(&ctx.state.keyspace[ctx.db], key)? else {
+    let Some(hash) = ctx.state.keyspace[ctx.db].get_as::<Hash>(key)? else {
         ctx.missed(key);
         answer(ctx.reply, None);
         return Ok(());
@@ -135,7 +136,7 @@ pub(super) const HMGET: Command = Command {
 fn hmget(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let now = field_time(ctx);
-    let Some(hash) = read(&ctx.state.keyspace[ctx.db], key)? else {
+    let Some(hash) = ctx.state.keyspace[ctx.db].get_as::<Hash>(key)? else {
         ctx.missed(key);
         ctx.reply.array(args.len());
         args.for_each(|_| ctx.reply.null());
@@ -178,7 +179,7 @@ pub(super) const HLEN: Command = Command {
 #[doc(alias = "hlenCommand")]
 fn hlen(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    match read(&ctx.state.keyspace[ctx.db], key)? {
+    match ctx.state.keyspace[ctx.db].get_as::<Hash>(key)? {
         Some(hash) => ctx.reply.count(hash.len()),
         None => {
             ctx.missed(key);
@@ -264,7 +265,7 @@ fn hvals(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 fn all_fields(ctx: &mut Ctx<'_>, mut args: Args<'_>, names: bool, values: bool) -> Result {
     let key = args.key()?;
     let now = field_time(ctx);
-    let hash = read(&ctx.state.keyspace[ctx.db], key)?;
+    let hash = ctx.state.keyspace[ctx.db].get_as::<Hash>(key)?;
     let len = hash.map_or(0, |hash| hash.live_len(now));
     if names && values {
         ctx.reply.map(len);
@@ -323,7 +324,7 @@ fn hscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let cursor = num::parse_u64(args.bytes()?).ok_or_else(|| Error::once("invalid cursor"))?;
     let now = field_time(ctx);
-    let Some(hash) = read(&ctx.state.keyspace[ctx.db], key)? else {
+    let Some(hash) = ctx.state.keyspace[ctx.db].get_as::<Hash>(key)? else {
         ctx.missed(key);
         ctx.reply.array(2);
         ctx.reply.bulk(b"0");

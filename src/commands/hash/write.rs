@@ -1,7 +1,8 @@
 //! Changing: HSET HSETNX HMSET HDEL HINCRBY HINCRBYFLOAT.
 
 use super::super::prelude::*;
-use super::{HDEL_EVENT, HSET_EVENT, bury_if_over, change, limits, live, set_all, value_at, write};
+use super::{HDEL_EVENT, HSET_EVENT, bury_if_over, change, limits, live, set_all, value_at};
+use crate::types::Hash;
 use crate::types::hash::NewValue;
 use crate::util::long_double::LongDouble;
 use crate::util::num::IntBuf;
@@ -135,7 +136,7 @@ pub(super) const HDEL: Command = Command {
 #[doc(alias = "hdelCommand")]
 fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    if write(ctx.db(), key)?.is_none() {
+    if ctx.db().get_mut_as::<Hash>(key)?.is_none() {
         ctx.reply.integer(0);
         return Ok(());
     }
