@@ -3,11 +3,13 @@
 //! A group's `COMMANDS` lists its declarations; [`GROUPS`] lists the groups. A declaration left out of
 //! its list is reported by the compiler as unused.
 
+mod bitmap;
 mod client;
 mod command;
 pub mod config;
 mod connection;
 mod hash;
+mod hyperloglog;
 mod info;
 mod keys;
 mod latency;
@@ -25,11 +27,13 @@ use crate::dispatch::command::Command;
 
 /// Every command, group by group.
 pub const GROUPS: &[&[&Command]] = &[
+    bitmap::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
     hash::COMMANDS,
+    hyperloglog::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,
     latency::COMMANDS,

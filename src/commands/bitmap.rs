@@ -1,0 +1,577 @@
+//! Bitmaps: strings, bit by bit.
+//!
+//! Mirrors: the command half of bitops.c; the pure half is `types/bitmap.rs`.
+
+use super::prelude::*;
+use crate::collections::table::Deadline;
+use crate::keyspace::NewValue;
+use crate::types::bitmap::{self, Field, Operation, Overflow, Unit};
+use crate::util::num::IntBuf;
+
+pub const COMMANDS: &[&Command] = &[
+    &BITCOUNT,
+    &BITFIELD,
+    &BITFIELD_RO,
+    &BITOP,
+    &BITPOS,
+    &GETBIT,
+    &SETBIT,
+];
+
+const BITCOUNT: Command = Command {
+    name: "bitcount",
+    arity: Arity::AtLeast(2),
+    flags: &[ReadOnly],
+    acl: &[Category::Bitmap],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::block(
+            "range",
+            &[
+                arg::integer("start"),
+                arg::integer("end"),
+                arg::one_of(
+                    "unit",
+                    &[arg::word("byte", "BYTE"), arg::word("bit", "BIT")],
+                )
+                .optional()
+                .since("7.0.0"),
+            ],
+        )
+        .optional(),
+    ],
+    docs: Docs {
+        group: Group::Bitmap,
+        since: "2.6.0",
+        complexity: "O(N) where N is the length of the string",
+        summary: "Counts the bits that are set in a string, or in a part of it.",
+        ..Docs::BASE
+    },
+    run: bitcount,
+    ..Command::BASE
+};
+
+#[doc(alias = "bitcountCommand")]
+fn bitcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let range = match args.len() {
+        0 => None,
+        2 | 3 => Some((args.integer()?, args.integer()?, unit(&mut args)?)),
+        _ => return Err(Error::Syntax),
+    };
+
+    let count = match ctx.state.keyspace[ctx.db].get_string(key)? {
+        None => 0,
+        Some(string) => {
+            let mut digits = IntBuf::new();
+            let bytes = string.as_bytes(&mut digits);
+            match range {
+                None => bitmap::count(bytes),
+                Some((start, end, unit)) => bitmap::count_range(bytes, start, end, unit),
+            }
+        }
+    };
+    ctx.reply.integer(count as i64);
+    Ok(())
+}
+
+/// `BYTE`, `BIT` or nothing at the end of a range.
+fn unit(args: &mut Args<'_>) -> Result<Unit> {
+    let unit = if args.word("BIT") {
+        Unit::Bit
+    } else {
+        args.word("BYTE");
+        Unit::Byte
+    };
+    args.end()?;
+    Ok(unit)
+}
+
+const BITFIELD: Command = Command {
+    name: "bitfield",
+    arity: Arity::AtLeast(2),
+    flags: &[Write, DenyOom],
+    acl: &[Category::Bitmap],
+    keys: &[KeySpec::at(1, &[Rw, Access, Update, VariableFlags])],
+    args: &[
+        arg::key("key"),
+        arg::one_of(
+            "operation",
+            &[
+                arg::block(
+                    "get-block",
+                    &[arg::string("encoding"), arg::integer("offset")],
+                )
+                .token("GET"),
+                arg::block(
+                    "write",
+                    &[
+                        arg::one_of(
+                            "overflow-block",
+                            &[
+                                arg::word("wrap", "WRAP"),
+                                arg::word("sat", "SAT"),
+                                arg::word("fail", "FAIL"),
+                            ],
+                        )
+                        .token("OVERFLOW")
+                        .optional(),
+                        arg::one_of(
+                            "write-operation",
+                            &[
+                                arg::block(
+                                    "set-block",
+                                    &[
+                                        arg::string("encoding"),
+                                        arg::integer("offset"),
+                                        arg::integer("value"),
+                                    ],
+                                )
+                                .token("SET"),
+                                arg::block(
+                                    "incrby-block",
+                                    &[
+                                        arg::string("encoding"),
+                                        arg::integer("offset"),
+                                        arg::integer("increment"),
+                                    ],
+                                )
+                                .token("INCRBY"),
+                            ],
+                        ),
+                    ],
+                ),
+            ],
+        )
+        .optional()
+        .multiple(),
+    ],
+    docs: Docs {
+        group: Group::Bitmap,
+        since: "3.2.0",
+        complexity: "O(1) for each operation",
+        summary: "Reads, sets and adds to integers of any width inside a string.",
+        ..Docs::BASE
+    },
+    run: bitfield,
+    ..Command::BASE
+};
+
+#[doc(alias = "bitfieldCommand")]
+fn bitfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let steps = steps(ctx, &mut args)?;
+    run_steps(ctx, key, &steps)
+}
+
+/// One operation of BITFIELD.
+struct Step {
+    field: Field,
+    offset: u64,
+    what: StepKind,
+}
+
+enum StepKind {
+    Get,
+    Set(i64, Overflow),
+    Add(i64, Overflow),
+}
+
+fn steps(ctx: &Ctx<'_>, args: &mut Args<'_>) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    let mut overflow = Overflow::Wrap;
+    while let Some(word) = args.next() {
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        if is("OVERFLOW") && !args.is_empty() {
+            overflow = Overflow::parse(args.bytes()?)
+                .ok_or(Error::once("Invalid OVERFLOW type specified"))?;
+            continue;
+        }
+        let wanted = if is("GET") {
+            2
+        } else if is("SET") || is("INCRBY") {
+            3
+        } else {
+            return Err(Error::Syntax);
+        };
+        if args.len() < wanted {
+            return Err(Error::Syntax);
+        }
+        let field = Field::parse(args.bytes()?).ok_or(Error::once(
+            "Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
+        ))?;
+        let end = |offset: u64| offset.checked_add(u64::from(field.bits()));
+        let offset = field
+            .parse_offset(args.bytes()?)
+            .filter(|offset| end(*offset).is_some() && offset >> 3 < ctx.max_string_len() as u64)
+            .ok_or(BAD_OFFSET)?;
+        let what = if is("GET") {
+            StepKind::Get
+        } else if is("SET") {
+            StepKind::Set(args.integer()?, overflow)
+        } else {
+            StepKind::Add(args.integer()?, overflow)
+        };
+        steps.push(Step {
+            field,
+            offset,
+            what,
+        });
+    }
+    Ok(steps)
+}
+
+fn run_steps(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step]) -> Result {
+    let last_written = steps
+        .iter()
+        .filter(|step| !matches!(step.what, StepKind::Get));
+    let last_bit = last_written
+        .map(|step| step.offset + u64::from(step.field.bits()) - 1)
+        .max();
+
+    let Some(last_bit) = last_bit else {
+        let string = ctx.state.keyspace[ctx.db].get_string(key)?;
+        let mut digits = IntBuf::new();
+        let bytes = string
+            .as_ref()
+            .map_or(&[][..], |string| string.as_bytes(&mut digits));
+        ctx.reply.array(steps.len());
+        for step in steps {
+            ctx.reply.integer(step.field.read(bytes, step.offset));
+        }
+        return Ok(());
+    };
+
+    let grown = make_room(ctx, key, last_bit)?;
+    let mut changes = 0;
+    let (db, reply) = (&mut ctx.state.keyspace[ctx.db], &mut *ctx.reply);
+    if let Some(mut string) = db.string_mut(key)? {
+        let bytes = string.bytes_mut(0).map_err(|_| Error::StringTooLong)?;
+        reply.array(steps.len());
+        for step in steps {
+            let old = step.field.read(bytes, step.offset);
+            let (new, answer) = match step.what {
+                StepKind::Get => {
+                    reply.integer(old);
+                    continue;
+                }
+                StepKind::Set(value, overflow) => (step.field.fit(value, overflow), Some(old)),
+                StepKind::Add(by, overflow) => {
+                    let new = step.field.add(old, by, overflow);
+                    (new, new)
+                }
+            };
+            match (new, answer) {
+                (Some(new), Some(answer)) => {
+                    step.field.write(bytes, step.offset, new);
+                    changes += usize::from(grown || new != old);
+                    reply.integer(answer);
+                }
+                _ => reply.null(),
+            }
+        }
+    }
+    if changes > 0 {
+        ctx.modified_n(key, Event::string("setbit"), changes);
+    }
+    Ok(())
+}
+
+const BAD_OFFSET: Error = Error::Once(std::borrow::Cow::Borrowed(
+    "bit offset is not an integer or out of range",
+));
+
+/// Makes the key hold a string of raw bytes that reaches up to a bit; whether it had to grow for it.
+#[doc(alias = "lookupStringForBitCommand")]
+fn make_room(ctx: &mut Ctx<'_>, key: &[u8], last_bit: u64) -> Result<bool> {
+    let len = (last_bit >> 3) as usize + 1;
+    if len > ctx.max_string_len() {
+        return Err(Error::StringTooLong);
+    }
+    let missing = ctx.db().string_mut(key)?.is_none();
+    if missing {
+        ctx.store(key, NewValue::RawBytes(b""), Deadline::Set(None));
+    }
+    let Some(mut string) = ctx.db().string_mut(key)? else {
+        return Ok(false);
+    };
+    let old_len = string.get().len();
+    string.bytes_mut(len).map_err(|_| Error::StringTooLong)?;
+    Ok(missing || old_len < len)
+}
+
+const BITFIELD_RO: Command = Command {
+    name: "bitfield_ro",
+    arity: Arity::AtLeast(2),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Bitmap],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::block(
+            "get-block",
+            &[arg::string("encoding"), arg::integer("offset")],
+        )
+        .token("GET")
+        .optional()
+        .multiple_token(),
+    ],
+    docs: Docs {
+        group: Group::Bitmap,
+        since: "6.0.0",
+        complexity: "O(1) for each operation",
+        summary: "Reads integers of any width inside a string.",
+        ..Docs::BASE
+    },
+    run: bitfield_ro,
+    ..Command::BASE
+};
+
+#[doc(alias = "bitfieldroCommand")]
+fn bitfield_ro(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let steps = steps(ctx, &mut args)?;
+    if steps.iter().any(|step| !matches!(step.what, StepKind::Get)) {
+        return Err(Error::once("BITFIELD_RO only supports the GET subcommand"));
+    }
+    run_steps(ctx, key, &steps)
+}
+
+const BITOP: Command = Command {
+    name: "bitop",
+    arity: Arity::AtLeast(4),
+    flags: &[Write, DenyOom],
+    acl: &[Category::Bitmap],
+    keys: &[
+        KeySpec::at(2, &[Ow, Update]),
+        KeySpec::at(3, &[Ro, Access]).to(-1, 1),
+    ],
+    args: &[
+        arg::one_of(
+            "operation",
+            &[
+                arg::word("and", "AND"),
+                arg::word("or", "OR"),
+                arg::word("xor", "XOR"),
+                arg::word("not", "NOT"),
+                arg::word("diff", "DIFF"),
+                arg::word("diff1", "DIFF1"),
+                arg::word("andor", "ANDOR"),
+                arg::word("one", "ONE"),
+            ],
+        ),
+        arg::key("destkey"),
+        arg::key("key").spec(1).multiple(),
+    ],
+    docs: Docs {
+        group: Group::Bitmap,
+        since: "2.6.0",
+        complexity: "O(N) where N is the length of the longest string",
+        summary: "Combines strings bit by bit and stores the outcome.",
+        ..Docs::BASE
+    },
+    run: bitop,
+    ..Command::BASE
+};
+
+#[doc(alias = "bitopCommand")]
+fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let name = args.bytes()?;
+    let operation = Operation::parse(name).ok_or(Error::Syntax)?;
+    let target = args.key()?;
+    if !operation.accepts(args.len()) {
+        let name = String::from_utf8_lossy(name).to_ascii_uppercase();
+        let how_many = if operation == Operation::Not {
+            "a single source key"
+        } else {
+            "at least two source keys"
+        };
+        return Err(Error::once(format!(
+            "BITOP {name} must be called with {how_many}."
+        )));
+    }
+
+    let db = &ctx.state.keyspace[ctx.db];
+    let strings = args
+        .map(|key| db.get_string(key))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let mut digits = vec![IntBuf::new(); strings.len()];
+    let sources: Vec<&[u8]> = strings
+        .iter()
+        .zip(&mut digits)
+        .map(|(string, digits)| {
+            string
+                .as_ref()
+                .map_or(&[][..], |string| string.as_bytes(digits))
+        })
+        .collect();
+    let outcome = bitmap::combine(operation, &sources);
+
+    if outcome.is_empty() {
+        if ctx.delete(target, ctx.state.config.lazyfree_lazy_server_del) {
+            ctx.modified(target, Event::DEL);
+        }
+    } else {
+        ctx.store(target, NewValue::RawBytes(&outcome), Deadline::Set(None));
+        ctx.modified(target, Event::SET);
+    }
+    ctx.reply.count(outcome.len());
+    Ok(())
+}
+
+const BITPOS: Command = Command {
+    name: "bitpos",
+    arity: Arity::AtLeast(3),
+    flags: &[ReadOnly],
+    acl: &[Category::Bitmap],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::integer("bit"),
+        arg::block(
+            "range",
+            &[
+                arg::integer("start"),
+                arg::block(
+                    "end-unit-block",
+                    &[
+                        arg::integer("end"),
+                        arg::one_of(
+                            "unit",
+                            &[arg::word("byte", "BYTE"), arg::word("bit", "BIT")],
+                        )
+                        .optional()
+                        .since("7.0.0"),
+                    ],
+                )
+                .optional(),
+            ],
+        )
+        .optional(),
+    ],
+    docs: Docs {
+        group: Group::Bitmap,
+        since: "2.8.7",
+        complexity: "O(N) where N is the length of the string",
+        summary: "Finds the first bit that is set, or clear, in a string or in a part of it.",
+        ..Docs::BASE
+    },
+    run: bitpos,
+    ..Command::BASE
+};
+
+#[doc(alias = "bitposCommand")]
+fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let on = match args.integer()? {
+        0 => false,
+        1 => true,
+        _ => return Err(Error::once("The bit argument must be 1 or 0.")),
+    };
+    let (mut start, mut end, mut within) = (0, None, Unit::Byte);
+    if !args.is_empty() {
+        start = args.integer()?;
+        if !args.is_empty() {
+            end = Some(args.integer()?);
+            within = unit(&mut args)?;
+        }
+    }
+
+    let found = match ctx.state.keyspace[ctx.db].get_string(key)? {
+        // A missing key is an endless row of clear bits.
+        None => (!on).then_some(0),
+        Some(string) => {
+            let mut digits = IntBuf::new();
+            bitmap::position(string.as_bytes(&mut digits), on, start, end, within)
+        }
+    };
+    ctx.reply
+        .integer(found.map_or(-1, |position| position as i64));
+    Ok(())
+}
+
+const GETBIT: Command = Command {
+    name: "getbit",
+    arity: Arity::Exactly(3),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Bitmap],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[arg::key("key"), arg::integer("offset")],
+    docs: Docs {
+        group: Group::Bitmap,
+        since: "2.2.0",
+        complexity: "O(1)",
+        summary: "Returns one bit of a string; beyond its end all bits are clear.",
+        ..Docs::BASE
+    },
+    run: getbit,
+    ..Command::BASE
+};
+
+#[doc(alias = "getbitCommand")]
+fn getbit(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let offset = bit_offset(ctx, &mut args)?;
+    let string = ctx.state.keyspace[ctx.db].get_string(key)?;
+    let mut digits = IntBuf::new();
+    let on = string.is_some_and(|string| bitmap::get_bit(string.as_bytes(&mut digits), offset));
+    ctx.reply.integer(on.into());
+    Ok(())
+}
+
+#[doc(alias = "getBitOffsetFromArgument")]
+fn bit_offset(ctx: &Ctx<'_>, args: &mut Args<'_>) -> Result<u64> {
+    let offset = args.integer_or(BAD_OFFSET)?;
+    let offset = u64::try_from(offset).map_err(|_| BAD_OFFSET)?;
+    if offset >> 3 >= ctx.max_string_len() as u64 {
+        return Err(BAD_OFFSET);
+    }
+    Ok(offset)
+}
+
+const SETBIT: Command = Command {
+    name: "setbit",
+    arity: Arity::Exactly(4),
+    flags: &[Write, DenyOom],
+    acl: &[Category::Bitmap],
+    keys: &[KeySpec::at(1, &[Rw, Access, Update])],
+    args: &[
+        arg::key("key"),
+        arg::integer("offset"),
+        arg::integer("value"),
+    ],
+    docs: Docs {
+        group: Group::Bitmap,
+        since: "2.2.0",
+        complexity: "O(1)",
+        summary: "Sets or clears one bit of a string, which grows as needed, and returns what the bit was.",
+        ..Docs::BASE
+    },
+    run: setbit,
+    ..Command::BASE
+};
+
+#[doc(alias = "setbitCommand")]
+fn setbit(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let offset = bit_offset(ctx, &mut args)?;
+    let bad_bit = Error::once("bit is not an integer or out of range");
+    let on = match args.integer_or(bad_bit.clone())? {
+        0 => false,
+        1 => true,
+        _ => return Err(bad_bit),
+    };
+
+    let grown = make_room(ctx, key, offset)?;
+    let mut was = false;
+    if let Some(mut string) = ctx.db().string_mut(key)? {
+        let bytes = string.bytes_mut(0).map_err(|_| Error::StringTooLong)?;
+        was = bitmap::set_bit(bytes, offset, on);
+    }
+    if grown || was != on {
+        ctx.modified(key, Event::string("setbit"));
+    }
+    ctx.reply.integer(was.into());
+    Ok(())
+}

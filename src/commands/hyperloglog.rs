@@ -1,0 +1,264 @@
+//! HyperLogLog: how many distinct elements, roughly, in 12 kilobytes.
+//!
+//! Mirrors: the command half of hyperloglog.c; the pure half is `types/hyperloglog.rs`.
+
+use super::prelude::*;
+use crate::collections::table::Deadline;
+use crate::keyspace::NewValue;
+use crate::types::hyperloglog::{self, Corrupted, Encoding, NotHyperLogLog, Registers};
+use crate::util::num::IntBuf;
+
+pub const COMMANDS: &[&Command] = &[&PFADD, &PFCOUNT, &PFDEBUG, &PFMERGE, &PFSELFTEST];
+
+const PFADD: Command = Command {
+    name: "pfadd",
+    arity: Arity::AtLeast(2),
+    flags: &[Write, DenyOom, Fast],
+    acl: &[Category::HyperLogLog],
+    keys: &[KeySpec::at(1, &[Rw, Insert])],
+    args: &[
+        arg::key("key"),
+        arg::string("element").optional().multiple(),
+    ],
+    docs: Docs {
+        group: Group::HyperLogLog,
+        since: "2.8.9",
+        complexity: "O(1) for each element",
+        summary: "Adds elements to a HyperLogLog, which is made if the key is missing.",
+        ..Docs::BASE
+    },
+    run: pfadd,
+    ..Command::BASE
+};
+
+#[doc(alias = "pfaddCommand")]
+fn pfadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+
+    let sparse_max = ctx.state.config.hll_sparse_max_bytes;
+    let (mut hll, mut changed) = match read(ctx, key)? {
+        Some(hll) => (hll, false),
+        None => (hyperloglog::create(), true),
+    };
+    for element in args {
+        changed |= hyperloglog::add(&mut hll, element, sparse_max)?;
+    }
+    if changed {
+        hyperloglog::invalidate_cache(&mut hll);
+        write(ctx, key, &hll);
+        ctx.modified(key, Event::string("pfadd"));
+    }
+    ctx.reply.integer(changed.into());
+    Ok(())
+}
+
+/// A copy of the HyperLogLog a key holds.
+#[doc(alias = "isHLLObjectOrReply")]
+fn read(ctx: &Ctx<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    let Some(string) = ctx.state.keyspace[ctx.db].get_string(key)? else {
+        return Ok(None);
+    };
+    let bytes = string.to_vec();
+    hyperloglog::validate(&bytes)?;
+    Ok(Some(bytes))
+}
+
+fn write(ctx: &mut Ctx<'_>, key: &[u8], hll: &[u8]) {
+    ctx.store(key, NewValue::RawBytes(hll), Deadline::Keep);
+}
+
+impl From<NotHyperLogLog> for Error {
+    fn from(_: NotHyperLogLog) -> Error {
+        Error::coded("WRONGTYPE Key is not a valid HyperLogLog string value.")
+    }
+}
+
+impl From<Corrupted> for Error {
+    fn from(_: Corrupted) -> Error {
+        Error::coded("INVALIDOBJ Corrupted HLL object detected")
+    }
+}
+
+const PFCOUNT: Command = Command {
+    name: "pfcount",
+    arity: Arity::AtLeast(2),
+    flags: &[ReadOnly],
+    acl: &[Category::HyperLogLog],
+    keys: &[KeySpec::at(1, &[Rw, Access]).to(-1, 1)],
+    args: &[arg::key("key").multiple()],
+    docs: Docs {
+        group: Group::HyperLogLog,
+        since: "2.8.9",
+        complexity: "O(1) for one key, on average; O(N) where N is the number of keys for several",
+        summary: "Estimates how many distinct elements one or several HyperLogLogs have seen together.",
+        ..Docs::BASE
+    },
+    run: pfcount,
+    ..Command::BASE
+};
+
+#[doc(alias = "pfcountCommand")]
+fn pfcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if args.len() > 1 {
+        let union = union(ctx, args)?.0;
+        ctx.reply.integer(union.count() as i64);
+        return Ok(());
+    }
+
+    let key = args.key()?;
+    let Some(mut hll) = read(ctx, key)? else {
+        ctx.reply.integer(0);
+        return Ok(());
+    };
+    if let Some(count) = hyperloglog::cached_count(&hll) {
+        ctx.reply.integer(count as i64);
+        return Ok(());
+    }
+    let count = hyperloglog::count(&hll)?;
+    // The cached count is part of the value, so a reading command changes it, and replicas are told.
+    hyperloglog::cache_count(&mut hll, count);
+    write(ctx, key, &hll);
+    ctx.state.dirty += 1;
+    ctx.state.touched(ctx.db, key);
+    ctx.reply.integer(count as i64);
+    Ok(())
+}
+
+/// The registers of several keys together, and whether one of them is dense.
+fn union(ctx: &Ctx<'_>, keys: Args<'_>) -> Result<(Registers, bool)> {
+    let mut registers = Registers::new();
+    let mut dense = false;
+    for key in keys {
+        let Some(string) = ctx.state.keyspace[ctx.db].get_string(key)? else {
+            continue;
+        };
+        let mut digits = IntBuf::new();
+        let hll = string.as_bytes(&mut digits);
+        dense |= hyperloglog::validate(hll)? == Encoding::Dense;
+        registers.merge(hll)?;
+    }
+    Ok((registers, dense))
+}
+
+const PFDEBUG: Command = Command {
+    name: "pfdebug",
+    arity: Arity::Exactly(3),
+    flags: &[Write, DenyOom, Admin],
+    acl: &[Category::HyperLogLog],
+    keys: &[KeySpec::at(2, &[Rw, Access])],
+    args: &[arg::string("subcommand"), arg::key("key")],
+    docs: Docs {
+        group: Group::HyperLogLog,
+        since: "2.8.9",
+        complexity: "O(N) where N is the number of registers",
+        summary: "Shows the inside of a HyperLogLog.",
+        syscmd: true,
+        ..Docs::BASE
+    },
+    run: pfdebug,
+    ..Command::BASE
+};
+
+#[doc(alias = "pfdebugCommand")]
+fn pfdebug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let what = args.bytes()?;
+    let key = args.key()?;
+    let is = |name: &str| what.eq_ignore_ascii_case(name.as_bytes());
+
+    let mut hll = read(ctx, key)?.ok_or(Error::once("The specified key does not exist"))?;
+    if is("getreg") || is("todense") {
+        let converted = hyperloglog::to_dense(&mut hll)?;
+        if converted {
+            write(ctx, key, &hll);
+            ctx.state.dirty += 1;
+        }
+        if is("todense") {
+            ctx.reply.integer(converted.into());
+            return Ok(());
+        }
+        let mut registers = Registers::new();
+        registers.merge(&hll)?;
+        ctx.reply.array(registers.values().len());
+        for value in registers.values() {
+            ctx.reply.integer(i64::from(*value));
+        }
+    } else if is("decode") {
+        let runs = hyperloglog::decode(&hll)?.ok_or(Error::once("HLL encoding is not sparse"))?;
+        ctx.reply.bulk(runs.as_bytes());
+    } else if is("encoding") {
+        ctx.reply.simple(hyperloglog::validate(&hll)?.name());
+    } else {
+        let what = String::from_utf8_lossy(what);
+        return Err(Error::once(format!("Unknown PFDEBUG subcommand '{what}'")));
+    }
+    Ok(())
+}
+
+const PFMERGE: Command = Command {
+    name: "pfmerge",
+    arity: Arity::AtLeast(2),
+    flags: &[Write, DenyOom],
+    acl: &[Category::HyperLogLog],
+    keys: &[
+        KeySpec::at(1, &[Rw, Access, Insert]),
+        KeySpec::at(2, &[Ro, Access]).to(-1, 1),
+    ],
+    args: &[
+        arg::key("destkey"),
+        arg::key("sourcekey").spec(1).optional().multiple(),
+    ],
+    docs: Docs {
+        group: Group::HyperLogLog,
+        since: "2.8.9",
+        complexity: "O(N) where N is the number of HyperLogLogs",
+        summary: "Merges HyperLogLogs into one.",
+        ..Docs::BASE
+    },
+    run: pfmerge,
+    ..Command::BASE
+};
+
+#[doc(alias = "pfmergeCommand")]
+fn pfmerge(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    // The target is a source as well.
+    let (registers, dense) = union(ctx, args)?;
+    let target = args.key()?;
+
+    let sparse_max = ctx.state.config.hll_sparse_max_bytes;
+    let mut hll = read(ctx, target)?.unwrap_or_else(hyperloglog::create);
+    if dense {
+        hyperloglog::to_dense(&mut hll)?;
+    }
+    registers.store(&mut hll, sparse_max)?;
+    hyperloglog::invalidate_cache(&mut hll);
+    write(ctx, target, &hll);
+    ctx.modified(target, Event::string("pfadd"));
+    ctx.reply.ok();
+    Ok(())
+}
+
+const PFSELFTEST: Command = Command {
+    name: "pfselftest",
+    arity: Arity::Exactly(1),
+    flags: &[Admin],
+    acl: &[Category::HyperLogLog],
+    docs: Docs {
+        group: Group::HyperLogLog,
+        since: "2.8.9",
+        complexity: "O(N) where N is some tens of thousands",
+        summary: "Checks the estimates of HyperLogLog against known counts.",
+        syscmd: true,
+        ..Docs::BASE
+    },
+    run: pfselftest,
+    ..Command::BASE
+};
+
+#[doc(alias = "pfselftestCommand")]
+fn pfselftest(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let seed = ctx.state.rng.next_u64();
+    hyperloglog::self_test(seed, ctx.state.config.hll_sparse_max_bytes)
+        .map_err(|what| Error::coded(format!("TESTFAILED {what}")))?;
+    ctx.reply.ok();
+    Ok(())
+}
