@@ -473,7 +473,7 @@ fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !args.is_empty() {
         start = args.integer()?;
         if !args.is_empty() {
-            let mut last = args.take(1)?;
+            let mut last = Args::take(&mut args, 1)?;
             // Redis complains of the unit before it reads the end.
             within = unit(&mut args)?;
             end = Some(last.integer()?);
