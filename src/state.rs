@@ -146,6 +146,8 @@ pub struct State {
     pub expire_cycle: ExpireCycle,
     /// Garbage on its way to the thread that frees it.
     pub lazyfree: LazyFree,
+    /// Keys the hash of all sets.
+    pub member_seed: u64,
     /// List elements of so many bytes are kept apart (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: as configured.
     pub list_plain_from: usize,
 }
@@ -161,6 +163,7 @@ impl State {
         let tracking = Tracking::new(rng.next_u64());
         let pubsub = PubSub::new(rng.next_u64());
         let blocked = Blocked::new(rng.next_u64());
+        let member_seed = rng.next_u64();
         let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize]));
         let run_id = run_id.collect();
         let started_ms = clock.unix_ms();
@@ -198,6 +201,7 @@ impl State {
             active_expire: true,
             expire_cycle: ExpireCycle::default(),
             lazyfree: LazyFree::default(),
+            member_seed,
             list_plain_from: 0,
         };
         state.tune_access_clock();

@@ -8,6 +8,7 @@
 
 use std::ops::{ControlFlow, Range};
 
+use super::lookup::element;
 use super::prelude::*;
 use crate::clients::WaitKind;
 use crate::collections::listpack::LpEntry;
@@ -54,15 +55,6 @@ impl State {
             compress_depth: self.config.list_compress_depth,
             plain_from: self.list_plain_from,
         }
-    }
-}
-
-/// Writes an element.
-#[inline]
-fn element(reply: &mut Reply, entry: LpEntry<'_>) {
-    match entry {
-        LpEntry::Int(number) => reply.bulk_integer(number),
-        LpEntry::Str(text) => reply.bulk(text),
     }
 }
 

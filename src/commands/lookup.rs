@@ -13,7 +13,9 @@
 //! Mirrors: `lookupKey{Read,Write}`, `checkType` and `dbAdd` of db.c and object.c.
 
 use super::prelude::*;
+use crate::collections::listpack::LpEntry;
 use crate::keyspace::{Db, Deadline, NewValue};
+use crate::resp::Reply;
 use crate::types::{Hash, List, Set, Value};
 
 /// A type a key can hold, strings aside.
@@ -110,5 +112,14 @@ impl Ctx<'_> {
     pub fn emptied(&mut self, key: &[u8]) {
         self.db().remove(key);
         self.notify(key, Event::DEL);
+    }
+}
+
+/// Writes an element of a list, a member of a set.
+#[inline]
+pub(super) fn element(reply: &mut Reply, entry: LpEntry<'_>) {
+    match entry {
+        LpEntry::Int(number) => reply.bulk_integer(number),
+        LpEntry::Str(text) => reply.bulk(text),
     }
 }

@@ -18,6 +18,7 @@ pub mod lookup;
 mod memory;
 mod pubsub;
 mod server;
+mod set;
 mod slowlog;
 mod string;
 mod tracking;
@@ -41,6 +42,7 @@ pub const GROUPS: &[&[&Command]] = &[
     pubsub::COMMANDS,
     list::COMMANDS,
     server::COMMANDS,
+    set::COMMANDS,
     slowlog::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,

@@ -130,6 +130,12 @@ impl Effects {
         unit
     }
 
+    /// Whether anybody reads the stream: who would build an effect at some cost asks first.
+    #[inline]
+    pub fn is_listened_to(&self) -> bool {
+        self.listening != Targets::NONE
+    }
+
     /// Whether the unit has effects.
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::collections::intset::Intset;
-use crate::collections::shared::{BigStr, Shared};
-use crate::collections::table::{Deadline, Inserted, NoObject, Table};
+use crate::collections::shared::BigStr;
+use crate::collections::table::{Deadline, Inserted};
 use crate::collections::testing::Rng;
+use crate::types::set::SetLimits;
 use crate::types::{Set, Value};
 
 const DB: DbId = DbId(0);
@@ -72,42 +72,32 @@ fn reads_leave_the_clock_alone_under_a_snapshot() {
 #[test]
 fn objects_change_in_place_and_freeze() {
     let mut ks = Keyspace::new(1, false, 1);
-    let mut ints = Intset::new();
-    ints.insert(7);
-    assert!(
-        ks[DB]
-            .set(b"s", NewValue::Object(Value::Set(Set::Intset(ints))), None)
-            .is_none()
-    );
+    let limits = SetLimits {
+        intset_entries: 2,
+        listpack_entries: 0,
+        listpack_value: 0,
+        seed: 3,
+    };
+    let mut ints = Set::intset();
+    ints.add(b"7", limits);
+    let value = NewValue::Object(Value::Set(ints));
+    assert!(ks[DB].set(b"s", value, None).is_none());
     let first = ks.snapshot();
     let Some(Value::Set(set)) = ks[DB].get_mut(b"s").and_then(EntryMut::into_value_mut) else {
         panic!("a set")
     };
-    if let Set::Intset(ints) = set {
-        ints.insert(8);
-    }
+    set.add(b"8", limits);
     let second = ks.snapshot();
     let mut entry = ks[DB].get_mut(b"s").expect("there");
     let Some(Value::Set(set)) = entry.value_mut() else {
         panic!("a set")
     };
-    let mut table: Table<NoObject> = Table::new(3);
-    for member in [&b"7"[..], b"8", b"x"] {
-        table.set(
-            table.hash(member),
-            member,
-            table::NewValue::Bytes(b""),
-            Deadline::Keep,
-            |_| 0,
-        );
-    }
-    *set = Set::Table(Shared::new(table));
+    set.add(b"x", limits);
     assert_eq!((entry.kind(), entry.encoding()), (Kind::Set, "hashtable"));
     assert!(entry.entry().mem_bytes(5) > 100);
     let third = ks.snapshot();
-    if let Some(Value::Set(Set::Table(table))) = ks[DB].get_mut(b"s").expect("there").value_mut() {
-        let table = table.make_mut();
-        assert!(table.remove(table.hash(b"x"), b"x").is_some());
+    if let Some(Value::Set(set)) = ks[DB].get_mut(b"s").expect("there").value_mut() {
+        assert!(set.remove(b"x"));
     }
     let seen = |snapshot: &Snapshot| {
         let entry = snapshot.iter_db(DB).next().expect("one key");
