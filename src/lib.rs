@@ -33,6 +33,7 @@ pub mod keyspace;
 pub mod observe;
 pub mod pubsub;
 pub mod resp;
+pub mod scripting;
 pub mod server;
 pub mod state;
 pub mod sys;

@@ -20,6 +20,7 @@ use crate::keyspace::events::{Class, Event};
 use crate::keyspace::{DbId, ExpireCycle, Keyspace, Ms, Pace};
 use crate::observe::{Latency, Slowlog, Stats};
 use crate::pubsub::{Kind, PubSub};
+use crate::scripting::Scripts;
 use crate::sys::clock::Clock;
 use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
@@ -37,6 +38,11 @@ pub trait Host: std::fmt::Debug {
     /// Listens where the configuration says and returns the TCP port. The error is the line for the log;
     /// there may then be no TCP socket left until the next call.
     fn listen(&mut self, config: &Config) -> Result<u16, String>;
+
+    /// Serves clients while a command runs for long: a script beyond its time.
+    fn serve(&mut self, state: &mut State) {
+        let _ = state;
+    }
 }
 
 /// What DEBUG switches, for tests.
@@ -88,6 +94,8 @@ pub struct State {
     pub clients: Clients,
     /// Keys that transactions watch.
     pub watches: Watches,
+    /// Scripts and functions.
+    pub scripts: Scripts,
     /// Which clients may hold copies of which keys.
     pub tracking: Tracking,
     /// Channels and who listens to them.
@@ -160,6 +168,7 @@ impl State {
         let databases = config.databases as usize;
         let keyspace = Keyspace::new(databases, config.cluster_enabled, rng.next_u64());
         let watches = Watches::new(rng.next_u64());
+        let scripts = Scripts::new(rng.next_u64());
         let tracking = Tracking::new(rng.next_u64());
         let pubsub = PubSub::new(rng.next_u64());
         let blocked = Blocked::new(rng.next_u64());
@@ -172,6 +181,7 @@ impl State {
             keyspace,
             clients: Clients::new(),
             watches,
+            scripts,
             tracking,
             pubsub,
             blocked,

@@ -8,6 +8,7 @@ mod client;
 mod command;
 pub mod config;
 mod connection;
+mod function;
 mod hash;
 mod hyperloglog;
 mod info;
@@ -17,6 +18,7 @@ mod list;
 pub mod lookup;
 mod memory;
 mod pubsub;
+mod scripting;
 mod server;
 mod set;
 mod slowlog;
@@ -39,7 +41,9 @@ pub const GROUPS: &[&[&Command]] = &[
     keys::COMMANDS,
     latency::COMMANDS,
     memory::COMMANDS,
+    function::COMMANDS,
     pubsub::COMMANDS,
+    scripting::COMMANDS,
     list::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,

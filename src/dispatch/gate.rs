@@ -34,9 +34,9 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     }
     state.current_client = Some(client);
     match identify(state, argv) {
-        Ok(id) => match admit_and_tell(state, client, id, reply) {
+        Ok(id) => match admit_and_tell(state, client, id, argv, reply) {
             Ok(()) => {
-                if state.pauses.mode() != PauseMode::None && held_back(state, client, id) {
+                if state.pauses.mode() != PauseMode::None && held_back(state, client, id, argv) {
                     state.current_client = None;
                     return Outcome::Postponed;
                 }
@@ -57,16 +57,17 @@ fn admit_and_tell(
     state: &mut State,
     client: ClientKey,
     id: CommandId,
+    argv: Argv<'_>,
     reply: &mut Reply,
 ) -> Result<(), Error> {
     if state.tracking.clients() == 0 {
-        return admit(state, client, id);
+        return admit(state, client, id, argv);
     }
     let max_keys = state.config.tracking_table_max_keys;
     state
         .tracking
         .limit(&mut state.clients, max_keys, &mut state.rng);
-    let admitted = admit(state, client, id);
+    let admitted = admit(state, client, id, argv);
     let out = &mut state.clients[client].out;
     if !out.is_empty() && reply.output().is_some() {
         reply.append(std::mem::take(out));
@@ -82,7 +83,7 @@ pub(super) fn run_again(
     argv: Argv<'_>,
     reply: &mut Reply,
 ) {
-    match admit(state, client, id) {
+    match admit(state, client, id, argv) {
         Ok(()) => {
             call(state, client, id, argv, reply, CallOrigin::Unblocked);
         }
@@ -106,6 +107,8 @@ fn run_or_queue(
             .flags
             .any(ClientFlags::DIRTY_CAS | ClientFlags::DIRTY_EXEC)
         {
+            let flags = effective_flags(state, client, id, argv);
+            let who = &mut state.clients[client];
             let transaction = who.transaction.get_or_insert_default();
             transaction.push(id, flags, argv);
         }
@@ -186,8 +189,8 @@ fn unknown(state: &State, argv: Argv<'_>, missing: Missing) -> Error {
     }
 }
 
-fn admit(state: &mut State, client: ClientKey, id: CommandId) -> Result<(), Error> {
-    let flags = effective_flags(state, client, id);
+fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) -> Result<(), Error> {
+    let flags = effective_flags(state, client, id, argv);
     let who = &state.clients[client];
     let standing = who.flags;
 
@@ -227,12 +230,19 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId) -> Result<(), Erro
             )));
         }
     }
+    if state.scripts.is_busy() && !flags.has(Flag::AllowBusy) {
+        return Err(state.scripts.busy_error());
+    }
     Ok(())
 }
 
-/// The flags a command is judged by: EXEC's depend on what is queued.
-fn effective_flags(state: &State, client: ClientKey, id: CommandId) -> Flags {
+/// The flags a command is judged by: EXEC's depend on what is queued, those of EVAL and FCALL on what
+/// the script says of itself.
+fn effective_flags(state: &State, client: ClientKey, id: CommandId, argv: Argv<'_>) -> Flags {
     let flags = state.commands[id].flags;
+    if flags.has(Flag::ScriptRunner) {
+        return state.script_flags(id, flags, argv);
+    }
     match &state.clients[client].transaction {
         Some(transaction) if flags.has(Flag::QueueRunner) => transaction.effective_flags(flags),
         _ => flags,
@@ -241,8 +251,8 @@ fn effective_flags(state: &State, client: ClientKey, id: CommandId) -> Flags {
 
 /// Whether CLIENT PAUSE or its like holds the request back; if so, its client waits.
 #[doc(alias = "blockPostponeClient")]
-fn held_back(state: &mut State, key: ClientKey, id: CommandId) -> bool {
-    let flags = effective_flags(state, key, id);
+fn held_back(state: &mut State, key: ClientKey, id: CommandId, argv: Argv<'_>) -> bool {
+    let flags = effective_flags(state, key, id, argv);
     let client = &mut state.clients[key];
     // Replicas and whatever speaks for the server itself are never held back.
     let exempt = ClientFlags::REPLICA | ClientFlags::MUST_OBEY | ClientFlags::FAKE;

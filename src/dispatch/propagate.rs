@@ -71,6 +71,8 @@ pub struct Effects {
     pending: Vec<Said>,
     /// The unit is not wrapped even if it has several effects.
     loose: bool,
+    /// Readers a script keeps its effects from.
+    withheld: Targets,
     /// How deep calls are nested: EXEC and scripts call commands.
     depth: u32,
 }
@@ -96,7 +98,7 @@ impl Effects {
 
     /// Adds an effect to the unit, if somebody listens.
     pub fn say(&mut self, db: DbId, argv: Argv<'_>, targets: Targets) {
-        let targets = targets.and(self.listening);
+        let targets = targets.and(self.listening).without(self.withheld);
         if targets != Targets::NONE {
             self.pending.push(Said {
                 db: Some(db),
@@ -104,6 +106,13 @@ impl Effects {
                 targets,
             });
         }
+    }
+
+    /// From now on only these are told; returns those who were (`redis.set_repl`).
+    pub fn allow_only(&mut self, targets: Targets) -> Targets {
+        let before = Targets::ALL.without(self.withheld);
+        self.withheld = Targets::ALL.without(targets);
+        before
     }
 
     /// The command being run touches keys nobody named (SCAN, RANDOMKEY): what it finds expired is

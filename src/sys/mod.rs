@@ -9,6 +9,7 @@ pub mod alloc;
 pub mod clock;
 pub mod daemon;
 pub mod limits;
+pub mod loan;
 pub mod log;
 pub mod process;
 pub mod signal;

@@ -1,0 +1,593 @@
+//! FCALL, and the libraries of functions.
+//!
+//! A dump of libraries is what an RDB file holds of them: for each the opcode and its text as a
+//! string, then the version and a checksum.
+//!
+//! Mirrors: the commands of functions.c.
+
+use super::prelude::*;
+use super::scripting::count_of_keys;
+use crate::clients::ClientFlags;
+use crate::dispatch::Redacted;
+use crate::observe::monitor;
+use crate::scripting::{self, Invocation, Library, RestorePolicy, ScriptFlags};
+use crate::util::crc64::crc64;
+use crate::util::{glob, lzf, num};
+
+pub const COMMANDS: &[&Command] = &[&FCALL, &FCALL_RO, &FUNCTION];
+
+const DOCS: Docs = Docs {
+    group: Group::Scripting,
+    ..Docs::BASE
+};
+
+const FCALL: Command = Command {
+    name: "fcall",
+    arity: Arity::AtLeast(3),
+    flags: &[
+        NoScript,
+        Stale,
+        SkipMonitor,
+        NoMandatoryKeys,
+        MayReplicate,
+        ScriptRunner,
+    ],
+    acl: &[Category::Scripting],
+    keys: &[KeySpec::at(2, &[Rw, Access, Update]).counted(0, 1, 1)],
+    args: &[
+        arg::string("function"),
+        arg::integer("numkeys"),
+        arg::key("key").optional().multiple(),
+        arg::string("arg").optional().multiple(),
+    ],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "Depends on the function",
+        summary: "Calls a function of a library.",
+        ..DOCS
+    },
+    run: fcall,
+    ..Command::BASE
+};
+#[doc(alias = "fcallCommand")]
+fn fcall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    run(ctx, args, false)
+}
+
+const FCALL_RO: Command = Command {
+    name: "fcall_ro",
+    arity: Arity::AtLeast(3),
+    flags: &[
+        ReadOnly,
+        NoScript,
+        Stale,
+        SkipMonitor,
+        NoMandatoryKeys,
+        MayReplicate,
+        ScriptRunner,
+    ],
+    acl: &[Category::Scripting],
+    keys: &[KeySpec::at(2, &[Ro, Access]).counted(0, 1, 1)],
+    args: &[
+        arg::string("function"),
+        arg::integer("numkeys"),
+        arg::key("key").optional().multiple(),
+        arg::string("arg").optional().multiple(),
+    ],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "Depends on the function",
+        summary: "Calls a function of a library that may not write.",
+        ..DOCS
+    },
+    run: fcall_ro,
+    ..Command::BASE
+};
+#[doc(alias = "fcallroCommand")]
+fn fcall_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    run(ctx, args, true)
+}
+
+#[doc(alias = "fcallCommandGeneric")]
+fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
+    let argv = args.argv();
+    monitor::feed(ctx.state, ctx.client, ctx.db, argv, Redacted::default());
+    let name = args.bytes()?;
+    let function = ctx.state.scripts.libraries.function(name).cloned();
+    let function = function.ok_or(Error::once("Function not found"))?;
+    let keys = num::parse_i64(args.bytes()?);
+    let keys = keys.ok_or(Error::once("Bad number of keys provided"))?;
+    let keys = count_of_keys(keys, args.len())?;
+    let what = Invocation {
+        argv,
+        first: args.position(),
+        keys,
+        read_only,
+    };
+    scripting::call_function(ctx, what, function.name, &function.function, function.flags)
+}
+
+const FUNCTION: Command = Command {
+    name: "function",
+    arity: Arity::AtLeast(2),
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "Depends on subcommand",
+        summary: "Keeps libraries of functions.",
+        ..DOCS
+    },
+    subcommands: &[
+        &FUNCTION_DELETE,
+        &FUNCTION_DUMP,
+        &FUNCTION_FLUSH,
+        &FUNCTION_HELP,
+        &FUNCTION_KILL,
+        &FUNCTION_LIST,
+        &FUNCTION_LOAD,
+        &FUNCTION_RESTORE,
+        &FUNCTION_STATS,
+    ],
+    ..Command::BASE
+};
+const FUNCTION_DELETE: Command = Command {
+    name: "delete",
+    arity: Arity::Exactly(3),
+    flags: &[Write, NoScript],
+    acl: &[Category::Scripting],
+    args: &[arg::string("library-name")],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "O(1)",
+        summary: "Deletes a library and its functions.",
+        ..DOCS
+    },
+    run: function_delete,
+    ..Command::BASE
+};
+#[doc(alias = "functionDeleteCommand")]
+fn function_delete(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if !ctx.state.scripts.libraries.delete(args.bytes()?) {
+        return Err(Error::once("Library not found"));
+    }
+    ctx.state.dirty += 1;
+    ctx.reply.ok();
+    Ok(())
+}
+
+const FUNCTION_DUMP: Command = Command {
+    name: "dump",
+    arity: Arity::Exactly(2),
+    flags: &[NoScript],
+    acl: &[Category::Scripting],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "O(N) where N is the number of functions",
+        summary: "Returns all libraries as one string.",
+        ..DOCS
+    },
+    run: function_dump,
+    ..Command::BASE
+};
+#[doc(alias = "functionDumpCommand")]
+fn function_dump(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    let mut out = Vec::new();
+    for library in ctx.state.scripts.libraries.iter() {
+        out.push(OPCODE_FUNCTION);
+        put_string(&library.code, &mut out);
+    }
+    out.extend_from_slice(&DUMP_VERSION.to_le_bytes());
+    let checksum = crc64(0, &out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    ctx.reply.bulk(&out);
+    Ok(())
+}
+
+const FUNCTION_FLUSH: Command = Command {
+    name: "flush",
+    arity: Arity::AtLeast(2),
+    flags: &[Write, NoScript],
+    acl: &[Category::Scripting],
+    args: &[arg::one_of(
+        "flush-type",
+        &[arg::word("async", "ASYNC"), arg::word("sync", "SYNC")],
+    )
+    .optional()],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "O(N) where N is the number of functions",
+        summary: "Deletes all libraries.",
+        ..DOCS
+    },
+    run: function_flush,
+    ..Command::BASE
+};
+#[doc(alias = "functionFlushCommand")]
+fn function_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let known = args.is_empty() || args.word("SYNC") || args.word("ASYNC");
+    if args.len() > 1 || known && !args.is_empty() {
+        return Err(wrong_words(args));
+    }
+    if !known {
+        return Err(Error::once(
+            "FUNCTION FLUSH only supports SYNC|ASYNC option",
+        ));
+    }
+    ctx.state.scripts.libraries.flush();
+    ctx.state.dirty += 1;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// What a subcommand says to arguments it has no place for.
+fn wrong_words(args: Args<'_>) -> Error {
+    let asked = String::from_utf8_lossy(args.argv().get(1)).into_owned();
+    Error::once(format!(
+        "unknown subcommand or wrong number of arguments for '{asked}'. Try FUNCTION HELP."
+    ))
+}
+
+const FUNCTION_HELP: Command = Command {
+    name: "help",
+    arity: Arity::Exactly(2),
+    flags: &[Loading, Stale],
+    acl: &[Category::Scripting],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "O(1)",
+        summary: "Explains the subcommands.",
+        ..DOCS
+    },
+    run: function_help,
+    ..Command::BASE
+};
+fn function_help(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    ctx.reply.help(
+        "FUNCTION",
+        &[
+            "LOAD [REPLACE] <FUNCTION CODE>",
+            "    Load a library from its code.",
+            "DELETE <LIBRARY NAME>",
+            "    Delete a library.",
+            "LIST [LIBRARYNAME PATTERN] [WITHCODE]",
+            "    Tell about the libraries: name, engine, functions, and the code on request.",
+            "STATS",
+            "    Tell which function runs, by which command and for how long, and how many",
+            "    libraries and functions each engine has.",
+            "KILL",
+            "    End the function that runs.",
+            "FLUSH [ASYNC|SYNC]",
+            "    Delete all libraries.",
+            "DUMP",
+            "    Return all libraries as one string for FUNCTION RESTORE.",
+            "RESTORE <PAYLOAD> [FLUSH|APPEND|REPLACE]",
+            "    Load the libraries of a dump. Those that are there go (FLUSH), stay (APPEND, an",
+            "    error when a name is taken), or stay unless replaced (REPLACE).",
+        ],
+    );
+    Ok(())
+}
+
+const FUNCTION_KILL: Command = Command {
+    name: "kill",
+    arity: Arity::Exactly(2),
+    flags: &[NoScript, AllowBusy],
+    acl: &[Category::Scripting],
+    tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "O(1)",
+        summary: "Ends the function that runs, if it has not written.",
+        ..DOCS
+    },
+    run: function_kill,
+    ..Command::BASE
+};
+#[doc(alias = "functionKillCommand")]
+fn function_kill(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    ctx.state.kill_script(false)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+const FUNCTION_LIST: Command = Command {
+    name: "list",
+    arity: Arity::AtLeast(2),
+    flags: &[NoScript],
+    acl: &[Category::Scripting],
+    args: &[
+        arg::string("library-name-pattern")
+            .token("LIBRARYNAME")
+            .optional(),
+        arg::word("withcode", "WITHCODE").optional(),
+    ],
+    tips: &["nondeterministic_output_order"],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "O(N) where N is the number of functions",
+        summary: "Tells about all libraries and their functions.",
+        ..DOCS
+    },
+    run: function_list,
+    ..Command::BASE
+};
+#[doc(alias = "functionListCommand")]
+fn function_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (mut with_code, mut pattern) = (false, None);
+    while !args.is_empty() {
+        if !with_code && args.word("WITHCODE") {
+            with_code = true;
+        } else if pattern.is_none() && args.word("LIBRARYNAME") {
+            let given = args.next();
+            pattern = Some(given.ok_or(Error::once("library name argument was not given"))?);
+        } else {
+            let unknown = String::from_utf8_lossy(args.bytes()?).into_owned();
+            return Err(Error::once(format!("Unknown argument {unknown}")));
+        }
+    }
+    let reply = &mut *ctx.reply;
+    let wanted = |library: &&Library| {
+        let name = library.name.as_bytes();
+        pattern.is_none_or(|p| glob::matches(p, name, glob::Case::Ignored))
+    };
+    let libraries: Vec<_> = ctx.state.scripts.libraries.iter().filter(wanted).collect();
+    reply.array(libraries.len());
+    for library in libraries {
+        reply.map(3 + usize::from(with_code));
+        reply.bulk(b"library_name");
+        reply.bulk(library.name.as_bytes());
+        reply.bulk(b"engine");
+        reply.bulk(b"LUA");
+        reply.bulk(b"functions");
+        reply.array(library.functions.len());
+        for function in library.functions.values() {
+            reply.map(3);
+            reply.bulk(b"name");
+            reply.bulk(function.name.as_bytes());
+            reply.bulk(b"description");
+            reply.bulk_or_null(function.description.as_deref());
+            reply.bulk(b"flags");
+            let own = ScriptFlags::NAMES
+                .iter()
+                .filter(|(_, flag)| function.flags.has(*flag));
+            reply.set(own.clone().count());
+            for (name, _) in own {
+                reply.simple(name);
+            }
+        }
+        if with_code {
+            reply.bulk(b"library_code");
+            reply.bulk(&library.code);
+        }
+    }
+    Ok(())
+}
+
+const FUNCTION_LOAD: Command = Command {
+    name: "load",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, DenyOom, NoScript],
+    acl: &[Category::Scripting],
+    args: &[
+        arg::word("replace", "REPLACE").optional(),
+        arg::string("function-code"),
+    ],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "O(1), considering compilation time to be constant",
+        summary: "Loads a library.",
+        ..DOCS
+    },
+    run: function_load,
+    ..Command::BASE
+};
+#[doc(alias = "functionLoadCommand")]
+fn function_load(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let mut replace = false;
+    while args.len() > 1 {
+        if !args.word("REPLACE") {
+            let unknown = String::from_utf8_lossy(args.bytes()?).into_owned();
+            return Err(Error::once(format!("Unknown option given: {unknown}")));
+        }
+        replace = true;
+    }
+    let code = args.next().ok_or(Error::once("Function code is missing"))?;
+    let obeyed = ctx.client().flags.has(ClientFlags::MUST_OBEY);
+    let name = ctx
+        .state
+        .load_library(code, replace, !obeyed)
+        .map_err(Error::once)?;
+    ctx.state.dirty += 1;
+    ctx.reply.bulk(name.as_bytes());
+    Ok(())
+}
+
+const FUNCTION_RESTORE: Command = Command {
+    name: "restore",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, DenyOom, NoScript],
+    acl: &[Category::Scripting],
+    args: &[
+        arg::string("serialized-value"),
+        arg::one_of(
+            "policy",
+            &[
+                arg::word("flush", "FLUSH"),
+                arg::word("append", "APPEND"),
+                arg::word("replace", "REPLACE"),
+            ],
+        )
+        .optional(),
+    ],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "O(N) where N is the number of functions",
+        summary: "Loads all libraries of a dump.",
+        ..DOCS
+    },
+    run: function_restore,
+    ..Command::BASE
+};
+#[doc(alias = "functionRestoreCommand")]
+fn function_restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let payload = args.bytes()?;
+    if args.len() > 1 {
+        return Err(wrong_words(args));
+    }
+    let policy = if args.is_empty() || args.word("APPEND") {
+        RestorePolicy::Append
+    } else if args.word("REPLACE") {
+        RestorePolicy::Replace
+    } else if args.word("FLUSH") {
+        RestorePolicy::Flush
+    } else {
+        return Err(Error::once(
+            "Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
+        ));
+    };
+    let body = checked(payload).ok_or(Error::once("DUMP payload version or checksum are wrong"))?;
+    let codes = libraries_of(body).map_err(Error::once)?;
+    ctx.state
+        .restore_libraries(&codes, policy)
+        .map_err(Error::once)?;
+    ctx.state.dirty += 1;
+    ctx.reply.ok();
+    Ok(())
+}
+
+const FUNCTION_STATS: Command = Command {
+    name: "stats",
+    arity: Arity::Exactly(2),
+    flags: &[NoScript, AllowBusy],
+    acl: &[Category::Scripting],
+    tips: &[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "O(1)",
+        summary: "Tells which function runs, and what libraries there are.",
+        ..DOCS
+    },
+    run: function_stats,
+    ..Command::BASE
+};
+#[doc(alias = "functionStatsCommand")]
+fn function_stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    let state = &*ctx.state;
+    if state.scripts.run.as_ref().is_some_and(|run| run.is_eval) {
+        return Err(state.scripts.busy_error());
+    }
+    ctx.reply.map(2);
+    ctx.reply.bulk(b"running_script");
+    match &state.scripts.run {
+        None => ctx.reply.null(),
+        Some(run) => {
+            ctx.reply.map(3);
+            ctx.reply.bulk(b"name");
+            ctx.reply.bulk(run.name.as_bytes());
+            ctx.reply.bulk(b"command");
+            ctx.reply.array(run.request.len());
+            for word in &run.request {
+                ctx.reply.bulk(word);
+            }
+            ctx.reply.bulk(b"duration_ms");
+            let elapsed = state.clock.monotonic_ns().saturating_sub(run.started_ns);
+            ctx.reply.integer((elapsed / 1_000_000) as i64);
+        }
+    }
+    ctx.reply.bulk(b"engines");
+    ctx.reply.map(1);
+    ctx.reply.bulk(b"LUA");
+    ctx.reply.map(2);
+    ctx.reply.bulk(b"libraries_count");
+    ctx.reply.count(state.scripts.libraries.iter().len());
+    ctx.reply.bulk(b"functions_count");
+    ctx.reply.count(state.scripts.libraries.functions());
+    Ok(())
+}
+
+/// `RDB_OPCODE_FUNCTION2`, and what earlier release candidates wrote.
+const OPCODE_FUNCTION: u8 = 245;
+const OPCODE_FUNCTION_PRE_GA: u8 = 246;
+/// The RDB version our dumps are in.
+const DUMP_VERSION: u16 = 12;
+
+/// The payload without its version and checksum, if they are right.
+#[doc(alias = "verifyDumpPayload")]
+fn checked(payload: &[u8]) -> Option<&[u8]> {
+    let (rest, checksum) = payload.split_last_chunk::<8>()?;
+    let (body, version) = rest.split_last_chunk::<2>()?;
+    if u16::from_le_bytes(*version) > DUMP_VERSION {
+        return None;
+    }
+    let checksum = u64::from_le_bytes(*checksum);
+    (checksum == 0 || checksum == crc64(0, rest)).then_some(body)
+}
+
+fn libraries_of(mut body: &[u8]) -> std::result::Result<Vec<Vec<u8>>, String> {
+    let mut codes = Vec::new();
+    while let Some((opcode, rest)) = body.split_first() {
+        match *opcode {
+            OPCODE_FUNCTION => {}
+            OPCODE_FUNCTION_PRE_GA => return Err("Pre-GA function format not supported".into()),
+            _ => return Err("given type is not a function".into()),
+        }
+        body = rest;
+        let code = take_string(&mut body);
+        codes.push(code.ok_or("failed loading the given functions payload")?);
+    }
+    Ok(codes)
+}
+
+fn put_string(bytes: &[u8], out: &mut Vec<u8>) {
+    match bytes.len() {
+        len @ 0..64 => out.push(len as u8),
+        len @ 64..0x4000 => out.extend_from_slice(&(len as u16 | 0x4000).to_be_bytes()),
+        len => {
+            out.push(0x81);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(bytes);
+}
+
+fn take<'a>(from: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = from.split_at_checked(len)?;
+    *from = rest;
+    Some(taken)
+}
+
+/// A length, or the number of a special encoding.
+fn take_length(from: &mut &[u8]) -> Option<std::result::Result<usize, u8>> {
+    let first = take(from, 1)?[0];
+    let wide = |bytes: &[u8]| bytes.iter().fold(0_u64, |n, b| n << 8 | u64::from(*b));
+    let len = match first >> 6 {
+        0 => (first & 63).into(),
+        1 => u64::from(first & 63) << 8 | wide(take(from, 1)?),
+        2 if first == 0x80 => wide(take(from, 4)?),
+        2 if first == 0x81 => wide(take(from, 8)?),
+        3 => return Some(Err(first & 63)),
+        _ => return None,
+    };
+    usize::try_from(len).ok().map(Ok)
+}
+
+/// A string, plain or compressed.
+fn take_string(from: &mut &[u8]) -> Option<Vec<u8>> {
+    const LZF: u8 = 3;
+    match take_length(from)? {
+        Ok(len) => take(from, len).map(<[u8]>::to_vec),
+        Err(LZF) => {
+            let compressed = take_length(from)?.ok()?;
+            let len = take_length(from)?.ok()?;
+            lzf::decompress(take(from, compressed)?, len)
+        }
+        Err(_) => None,
+    }
+}

@@ -1,0 +1,363 @@
+//! EVAL and its kin, and the cache of scripts.
+//!
+//! Mirrors: the commands of eval.c.
+
+use super::prelude::*;
+use crate::dispatch::Redacted;
+use crate::observe::monitor;
+use crate::scripting::{self, Invocation};
+
+pub const COMMANDS: &[&Command] = &[&EVAL, &EVALSHA, &EVALSHA_RO, &EVAL_RO, &SCRIPT];
+
+const DOCS: Docs = Docs {
+    group: Group::Scripting,
+    ..Docs::BASE
+};
+
+const EVAL: Command = Command {
+    name: "eval",
+    arity: Arity::AtLeast(3),
+    flags: &[
+        NoScript,
+        Stale,
+        SkipMonitor,
+        NoMandatoryKeys,
+        MayReplicate,
+        ScriptRunner,
+    ],
+    acl: &[Category::Scripting],
+    keys: &[KeySpec::at(2, &[Rw, Access, Update]).counted(0, 1, 1)],
+    args: &[
+        arg::string("script"),
+        arg::integer("numkeys"),
+        arg::key("key").optional().multiple(),
+        arg::string("arg").optional().multiple(),
+    ],
+    docs: Docs {
+        since: "2.6.0",
+        complexity: "Depends on the script",
+        summary: "Runs a Lua script.",
+        ..DOCS
+    },
+    run: eval,
+    ..Command::BASE
+};
+#[doc(alias = "evalCommand")]
+fn eval(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    run(ctx, args, false, false)
+}
+
+const EVAL_RO: Command = Command {
+    name: "eval_ro",
+    arity: Arity::AtLeast(3),
+    flags: &[
+        ReadOnly,
+        NoScript,
+        Stale,
+        SkipMonitor,
+        NoMandatoryKeys,
+        MayReplicate,
+        ScriptRunner,
+    ],
+    acl: &[Category::Scripting],
+    keys: &[KeySpec::at(2, &[Ro, Access]).counted(0, 1, 1)],
+    args: &[
+        arg::string("script"),
+        arg::integer("numkeys"),
+        arg::key("key").optional().multiple(),
+        arg::string("arg").optional().multiple(),
+    ],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "Depends on the script",
+        summary: "Runs a Lua script that may not write.",
+        ..DOCS
+    },
+    run: eval_ro,
+    ..Command::BASE
+};
+#[doc(alias = "evalRoCommand")]
+fn eval_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    run(ctx, args, false, true)
+}
+
+const EVALSHA: Command = Command {
+    name: "evalsha",
+    arity: Arity::AtLeast(3),
+    flags: &[
+        NoScript,
+        Stale,
+        SkipMonitor,
+        NoMandatoryKeys,
+        MayReplicate,
+        ScriptRunner,
+    ],
+    acl: &[Category::Scripting],
+    keys: &[KeySpec::at(2, &[Rw, Access, Update]).counted(0, 1, 1)],
+    args: &[
+        arg::string("sha1"),
+        arg::integer("numkeys"),
+        arg::key("key").optional().multiple(),
+        arg::string("arg").optional().multiple(),
+    ],
+    docs: Docs {
+        since: "2.6.0",
+        complexity: "Depends on the script",
+        summary: "Runs a Lua script of the cache, named by its SHA-1.",
+        ..DOCS
+    },
+    run: evalsha,
+    ..Command::BASE
+};
+#[doc(alias = "evalShaCommand")]
+fn evalsha(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    run(ctx, args, true, false)
+}
+
+const EVALSHA_RO: Command = Command {
+    name: "evalsha_ro",
+    arity: Arity::AtLeast(3),
+    flags: &[
+        ReadOnly,
+        NoScript,
+        Stale,
+        SkipMonitor,
+        NoMandatoryKeys,
+        MayReplicate,
+        ScriptRunner,
+    ],
+    acl: &[Category::Scripting],
+    keys: &[KeySpec::at(2, &[Ro, Access]).counted(0, 1, 1)],
+    args: &[
+        arg::string("sha1"),
+        arg::integer("numkeys"),
+        arg::key("key").optional().multiple(),
+        arg::string("arg").optional().multiple(),
+    ],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "Depends on the script",
+        summary: "Runs a Lua script of the cache that may not write.",
+        ..DOCS
+    },
+    run: evalsha_ro,
+    ..Command::BASE
+};
+#[doc(alias = "evalShaRoCommand")]
+fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    run(ctx, args, true, true)
+}
+
+#[doc(alias = "evalGenericCommand")]
+fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> Result {
+    let argv = args.argv();
+    // Before the commands of the script show up there.
+    monitor::feed(ctx.state, ctx.client, ctx.db, argv, Redacted::default());
+    args.bytes()?;
+    let keys = args.integer()?;
+    let keys = count_of_keys(keys, args.len())?;
+    let what = Invocation {
+        argv,
+        first: args.position(),
+        keys,
+        read_only,
+    };
+    scripting::eval(ctx, what, by_sha)
+}
+
+/// How many of the words that follow are keys.
+pub(super) fn count_of_keys(keys: i64, words: usize) -> Result<usize> {
+    if keys > words as i64 {
+        return Err(Error::once(
+            "Number of keys can't be greater than number of args",
+        ));
+    }
+    usize::try_from(keys).map_err(|_| Error::once("Number of keys can't be negative"))
+}
+
+const SCRIPT: Command = Command {
+    name: "script",
+    arity: Arity::AtLeast(2),
+    docs: Docs {
+        since: "2.6.0",
+        complexity: "Depends on subcommand",
+        summary: "Keeps the cache of scripts.",
+        ..DOCS
+    },
+    subcommands: &[
+        &SCRIPT_DEBUG,
+        &SCRIPT_EXISTS,
+        &SCRIPT_FLUSH,
+        &SCRIPT_HELP,
+        &SCRIPT_KILL,
+        &SCRIPT_LOAD,
+    ],
+    ..Command::BASE
+};
+const SCRIPT_DEBUG: Command = Command {
+    name: "debug",
+    arity: Arity::Exactly(3),
+    flags: &[NoScript],
+    acl: &[Category::Scripting],
+    args: &[arg::one_of(
+        "mode",
+        &[
+            arg::word("yes", "YES"),
+            arg::word("sync", "SYNC"),
+            arg::word("no", "NO"),
+        ],
+    )],
+    docs: Docs {
+        since: "3.2.0",
+        complexity: "O(1)",
+        summary: "Sets the debug mode of the following scripts.",
+        ..DOCS
+    },
+    run: script_debug,
+    ..Command::BASE
+};
+fn script_debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if args.word("NO") {
+        ctx.reply.ok();
+        return Ok(());
+    }
+    if args.word("YES") || args.word("SYNC") {
+        return Err(Error::once("the script debugger is not available"));
+    }
+    Err(Error::once("Use SCRIPT DEBUG YES/SYNC/NO"))
+}
+
+const SCRIPT_EXISTS: Command = Command {
+    name: "exists",
+    arity: Arity::AtLeast(3),
+    flags: &[NoScript],
+    acl: &[Category::Scripting],
+    args: &[arg::string("sha1").multiple()],
+    tips: &[
+        "request_policy:all_shards",
+        "response_policy:agg_logical_and",
+    ],
+    docs: Docs {
+        since: "2.6.0",
+        complexity: "O(N) where N is the number of scripts asked for",
+        summary: "Tells which scripts are in the cache.",
+        ..DOCS
+    },
+    run: script_exists,
+    ..Command::BASE
+};
+fn script_exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    ctx.reply.array(args.len());
+    for sha in args {
+        let there = ctx.state.scripts.get(sha).is_some();
+        ctx.reply.integer(there.into());
+    }
+    Ok(())
+}
+
+const SCRIPT_FLUSH: Command = Command {
+    name: "flush",
+    arity: Arity::AtLeast(2),
+    flags: &[NoScript],
+    acl: &[Category::Scripting],
+    args: &[arg::one_of(
+        "flush-type",
+        &[arg::word("async", "ASYNC"), arg::word("sync", "SYNC")],
+    )
+    .optional()
+    .since("6.2.0")],
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    docs: Docs {
+        since: "2.6.0",
+        complexity: "O(N) where N is the number of scripts in the cache",
+        summary: "Empties the cache of scripts.",
+        ..DOCS
+    },
+    run: script_flush,
+    ..Command::BASE
+};
+fn script_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let known = args.is_empty() || args.word("SYNC") || args.word("ASYNC");
+    if !known || !args.is_empty() {
+        return Err(Error::once("SCRIPT FLUSH only support SYNC|ASYNC option"));
+    }
+    ctx.state.scripts.flush();
+    ctx.reply.ok();
+    Ok(())
+}
+
+const SCRIPT_HELP: Command = Command {
+    name: "help",
+    arity: Arity::Exactly(2),
+    flags: &[Loading, Stale],
+    acl: &[Category::Scripting],
+    docs: Docs {
+        since: "5.0.0",
+        complexity: "O(1)",
+        summary: "Explains the subcommands.",
+        ..DOCS
+    },
+    run: script_help,
+    ..Command::BASE
+};
+fn script_help(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    ctx.reply.help(
+        "SCRIPT",
+        &[
+            "DEBUG (YES|SYNC|NO)",
+            "    Set the debug mode of the following scripts.",
+            "EXISTS <sha1> [<sha1> ...]",
+            "    Tell which of the scripts are in the cache.",
+            "FLUSH [ASYNC|SYNC]",
+            "    Empty the cache of scripts.",
+            "KILL",
+            "    End the script that runs.",
+            "LOAD <script>",
+            "    Put a script into the cache without running it.",
+        ],
+    );
+    Ok(())
+}
+
+const SCRIPT_KILL: Command = Command {
+    name: "kill",
+    arity: Arity::Exactly(2),
+    flags: &[NoScript, AllowBusy],
+    acl: &[Category::Scripting],
+    tips: &["request_policy:all_shards", "response_policy:one_succeeded"],
+    docs: Docs {
+        since: "2.6.0",
+        complexity: "O(1)",
+        summary: "Ends the script that runs, if it has not written.",
+        ..DOCS
+    },
+    run: script_kill,
+    ..Command::BASE
+};
+fn script_kill(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    ctx.state.kill_script(true)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+const SCRIPT_LOAD: Command = Command {
+    name: "load",
+    arity: Arity::Exactly(3),
+    flags: &[NoScript, Stale],
+    acl: &[Category::Scripting],
+    args: &[arg::string("script")],
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    docs: Docs {
+        since: "2.6.0",
+        complexity: "O(N) where N is the length of the script",
+        summary: "Puts a script into the cache.",
+        ..DOCS
+    },
+    run: script_load,
+    ..Command::BASE
+};
+fn script_load(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (sha, _) = ctx.state.scripts.load(args.bytes()?, true)?;
+    ctx.reply.bulk(&sha);
+    Ok(())
+}

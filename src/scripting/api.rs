@@ -1,0 +1,398 @@
+//! The `redis` table of scripts.
+//!
+//! Mirrors: the `luaRedis*Command` functions of script_lua.c, and `scriptCall` of script.c.
+
+use std::rc::Rc;
+
+use mlua::{Lua, MultiValue, Table, Value};
+
+use super::engine::EngineKind;
+use super::error::ScriptError;
+use super::functions::Registration;
+use super::{Interrupt, reply};
+use crate::dispatch::args::{Argv, OwnedArgv};
+use crate::dispatch::command::Flag;
+use crate::dispatch::{CallOrigin, Targets, call};
+use crate::resp::{Protocol, Reply};
+use crate::state::State;
+use crate::sys::loan::Loan;
+use crate::sys::log::Level;
+use crate::util::num;
+use crate::util::sha1::sha1_hex;
+
+/// The table for scripts or functions.
+#[doc(alias = "luaRegisterRedisAPI")]
+pub fn open(lua: &Lua, loan: &Rc<Loan<State>>, kind: EngineKind) -> mlua::Result<Table> {
+    let redis = lua.create_table()?;
+    for (name, raise) in [("call", true), ("pcall", false)] {
+        let loan = loan.clone();
+        let run = lua.create_function(move |lua, args: MultiValue| {
+            let called = lent(&loan, |state| redis_call(state, lua, args))?;
+            match called {
+                Ok(value) => Ok(value),
+                Err(error) if raise => Err(error.raise()),
+                Err(error) => Ok(Value::Table(error.to_table(lua)?)),
+            }
+        })?;
+        redis.raw_set(name, run)?;
+    }
+    let state = loan.clone();
+    redis.raw_set(
+        "setresp",
+        lua.create_function(move |_, args: MultiValue| {
+            let [version] = exactly(args, "redis.setresp() requires one argument.")?;
+            let protocol = match number(&version) as i64 {
+                2 => Protocol::Resp2,
+                3 => Protocol::Resp3,
+                _ => return Err(raised("RESP version must be 2 or 3.")),
+            };
+            lent(&state, |state| {
+                if let Some(run) = &mut state.scripts.run {
+                    run.protocol = protocol;
+                }
+            })
+        })?,
+    )?;
+    let state = loan.clone();
+    redis.raw_set(
+        "set_repl",
+        lua.create_function(move |_, args: MultiValue| {
+            let [flags] = exactly(args, "redis.set_repl() requires one argument.")?;
+            let flags = number(&flags) as i64;
+            if flags & !3 != 0 {
+                return Err(raised(
+                    "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
+                ));
+            }
+            let aof = if flags & 1 != 0 {
+                Targets::AOF
+            } else {
+                Targets::NONE
+            };
+            let replicas = if flags & 2 != 0 {
+                Targets::REPLICAS
+            } else {
+                Targets::NONE
+            };
+            lent(&state, |state| {
+                if let Some(run) = &mut state.scripts.run {
+                    run.targets = aof.or(replicas);
+                }
+            })
+        })?,
+    )?;
+    for (name, targets) in [
+        ("REPL_NONE", 0),
+        ("REPL_AOF", 1),
+        ("REPL_SLAVE", 2),
+        ("REPL_REPLICA", 2),
+        ("REPL_ALL", 3),
+    ] {
+        redis.raw_set(name, targets)?;
+    }
+    let state = loan.clone();
+    redis.raw_set(
+        "acl_check_cmd",
+        lua.create_function(move |_, args: MultiValue| {
+            let argv = words(args).map_err(ScriptError::raise)?;
+            lent(&state, |state| {
+                match state.commands.lookup(argv.as_argv()) {
+                    Ok(_) => Ok(true),
+                    Err(_) => Err(raised("Invalid command passed to redis.acl_check_cmd()")),
+                }
+            })?
+        })?,
+    )?;
+    redis.raw_set(
+        "sha1hex",
+        lua.create_function(|lua, args: MultiValue| {
+            let [text] = exactly(args, "wrong number of arguments")?;
+            let digest = match lua.coerce_string(text)? {
+                Some(text) => sha1_hex(&text.as_bytes()),
+                None => sha1_hex(b""),
+            };
+            lua.create_string(digest)
+        })?,
+    )?;
+    for (name, is_error) in [("error_reply", true), ("status_reply", false)] {
+        let make = lua.create_function(move |lua, args: MultiValue| {
+            let text = match (args.len(), args.front()) {
+                (1, Some(Value::String(text))) => text.clone(),
+                _ => {
+                    let error = ScriptError::of_redis("wrong number or type of arguments");
+                    return error.to_table(lua);
+                }
+            };
+            if is_error {
+                let text = text.to_string_lossy();
+                let text = match text.strip_prefix('-') {
+                    Some(_) => text,
+                    None => format!("-{text}"),
+                };
+                return ScriptError::of_redis(&text).to_table(lua);
+            }
+            let table = lua.create_table_with_capacity(0, 1)?;
+            table.raw_set("ok", text)?;
+            Ok(table)
+        })?;
+        redis.raw_set(name, make)?;
+    }
+    open_log(lua, loan, &redis)?;
+    if kind == EngineKind::Scripts {
+        let state = loan.clone();
+        redis.raw_set(
+            "breakpoint",
+            lua.create_function(move |_, _: MultiValue| {
+                lent(&state, |state| state.scripts.debugger.break_here())
+            })?,
+        )?;
+        let state = loan.clone();
+        redis.raw_set(
+            "debug",
+            lua.create_function(move |_, args: MultiValue| {
+                lent(&state, |state| state.scripts.debugger.say(&args))
+            })?,
+        )?;
+        redis.raw_set(
+            "replicate_commands",
+            lua.create_function(|_, _: MultiValue| Ok(true))?,
+        )?;
+    }
+    Ok(redis)
+}
+
+/// The table for libraries while they register their functions.
+pub fn open_registering(lua: &Lua, loan: &Rc<Loan<State>>) -> mlua::Result<Table> {
+    let redis = lua.create_table()?;
+    let state = loan.clone();
+    redis.raw_set(
+        "register_function",
+        lua.create_function(move |lua, args: MultiValue| {
+            let registered = lent(&state, |state| match &mut state.scripts.registering {
+                Some(registering) => Registration::read(lua, args)
+                    .and_then(|registration| registering.add(registration)),
+                None => Err(
+                    "redis.register_function can only be called on FUNCTION LOAD command".into(),
+                ),
+            })?;
+            registered.map_err(|text| raised(&text))
+        })?,
+    )?;
+    open_log(lua, loan, &redis)?;
+    Ok(redis)
+}
+
+fn open_log(lua: &Lua, loan: &Rc<Loan<State>>, redis: &Table) -> mlua::Result<()> {
+    let levels = ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"];
+    for (level, name) in levels.into_iter().enumerate() {
+        redis.raw_set(name, level)?;
+    }
+    redis.raw_set("REDIS_VERSION", crate::REDIS_VERSION)?;
+    redis.raw_set("REDIS_VERSION_NUM", version_number())?;
+    let state = loan.clone();
+    let log = lua.create_function(move |lua, mut args: MultiValue| {
+        if args.len() < 2 {
+            return Err(raised("redis.log() requires two arguments or more."));
+        }
+        let level = args.pop_front().unwrap_or_default();
+        let Some(level) = lua.coerce_number(level)? else {
+            return Err(raised("First argument must be a number (log level)."));
+        };
+        let level = match level as i64 {
+            0 => Level::Debug,
+            1 => Level::Verbose,
+            2 => Level::Notice,
+            3 => Level::Warning,
+            _ => return Err(raised("Invalid log level.")),
+        };
+        let mut line = Vec::new();
+        for arg in args {
+            if let Some(text) = lua.coerce_string(arg)? {
+                if !line.is_empty() {
+                    line.push(b' ');
+                }
+                line.extend_from_slice(&text.as_bytes());
+            }
+        }
+        lent(&state, |state| {
+            let line = String::from_utf8_lossy(&line);
+            state.log.write(level, &line);
+        })
+    })?;
+    redis.raw_set("log", log)
+}
+
+/// The version as one number: 0x00MMmmpp.
+fn version_number() -> i64 {
+    let parts = crate::REDIS_VERSION.split('.');
+    parts.fold(0, |n, part| n << 8 | part.parse().unwrap_or(0))
+}
+
+fn raised(text: &str) -> mlua::Error {
+    ScriptError::of_redis(text).raise()
+}
+
+fn lent<R>(loan: &Loan<State>, f: impl FnOnce(&mut State) -> R) -> mlua::Result<R> {
+    loan.with(f)
+        .ok_or_else(|| raised("redis functions are only available while a script runs"))
+}
+
+fn exactly<const N: usize>(args: MultiValue, complaint: &str) -> mlua::Result<[Value; N]> {
+    let args: Vec<Value> = args.into_iter().collect();
+    args.try_into().map_err(|_| raised(complaint))
+}
+
+fn number(value: &Value) -> f64 {
+    match value {
+        Value::Integer(n) => *n as f64,
+        Value::Number(n) => *n,
+        Value::String(text) => num::parse_f64(&text.as_bytes()).unwrap_or(0.0),
+        _ => 0.0,
+    }
+}
+
+/// The words of a command. Numbers are written as Redis writes them, whole ones without a fraction.
+#[doc(alias = "luaArgsToRedisArgv")]
+fn words(args: MultiValue) -> Result<OwnedArgv, ScriptError> {
+    if args.is_empty() {
+        return Err(ScriptError::of_redis(
+            "Please specify at least one argument for this redis lib call",
+        ));
+    }
+    let mut argv = OwnedArgv::default();
+    for arg in args {
+        match arg {
+            Value::String(text) => argv.push(&text.as_bytes()),
+            Value::Integer(n) => argv.push_integer(n),
+            Value::Number(n) => match num::as_whole(n) {
+                Some(n) => argv.push_integer(n),
+                None => argv.push(num::format_f64(n).as_bytes()),
+            },
+            _ => {
+                return Err(ScriptError::of_redis(
+                    "Lua redis lib command arguments must be strings or integers",
+                ));
+            }
+        }
+    }
+    Ok(argv)
+}
+
+/// `redis.call` and `redis.pcall`: runs a command for the script.
+#[doc(alias = "luaRedisGenericCommand")]
+fn redis_call(state: &mut State, lua: &Lua, args: MultiValue) -> Result<Value, ScriptError> {
+    let argv = words(args)?;
+    let argv = argv.as_argv();
+    state.scripts.debugger.note_command(argv);
+    let (answer, resp3) = script_call(state, argv)?;
+    state.scripts.debugger.note_reply(&answer);
+    let failed = |error: mlua::Error| ScriptError::of_redis(&error.to_string());
+    if let crate::resp::Value::Error(text) = answer {
+        return Err(ScriptError {
+            text,
+            coded: true,
+            counted: true,
+        });
+    }
+    reply::to_lua(lua, answer, resp3).map_err(failed)
+}
+
+/// Checks a command of a script and runs it. The error is counted.
+#[doc(alias = "scriptCall")]
+fn script_call(
+    state: &mut State,
+    argv: Argv<'_>,
+) -> Result<(crate::resp::Value, bool), ScriptError> {
+    let looked_up = state.commands.lookup(argv);
+    let checked = match looked_up {
+        Ok(id) if state.commands[id].accepts(argv.len()) => {
+            state.script_may_call(id).map(|()| id).map_err(Some)
+        }
+        Ok(_) => Err(Some(
+            "Wrong number of args calling Redis command from script".into(),
+        )),
+        Err(_) => Err(Some("Unknown Redis command called from script".into())),
+    };
+    let id = match checked {
+        Ok(id) => id,
+        Err(text) => {
+            let mut error = ScriptError::of_redis(&text.unwrap_or_default());
+            error.counted = true;
+            state.stats.count_error_text(&error.text);
+            if let Ok(id) = looked_up {
+                state.commands[id].stats.rejected += 1;
+            }
+            return Err(error);
+        }
+    };
+    let writes = state.commands[id].flags.has(Flag::Write);
+    let client = state.script_client();
+    let Some(run) = &mut state.scripts.run else {
+        return Err(ScriptError::of_redis("no script is running"));
+    };
+    run.wrote |= writes;
+    let (protocol, targets) = (run.protocol, run.targets);
+    state.clients[client].protocol = protocol;
+    let mut reply = Reply::to_value(protocol);
+    let allowed = state.effects.allow_only(targets);
+    call(state, client, id, argv, &mut reply, CallOrigin::Script);
+    state.effects.allow_only(allowed);
+    let value = reply.take_values().into_iter().next();
+    let value = value.unwrap_or(crate::resp::Value::Null);
+    Ok((value, protocol == Protocol::Resp3))
+}
+
+impl State {
+    /// Called now and then while a script runs: lets others be served when it takes long, and says
+    /// whether it must end.
+    #[doc(alias = "scriptInterrupt")]
+    pub(super) fn script_interrupt(&mut self) -> Interrupt {
+        let now = self.clock.monotonic_ns();
+        if let Some(registering) = &self.scripts.registering {
+            return if registering.is_late(now) {
+                Interrupt::Stop(ScriptError::of_redis("FUNCTION LOAD timeout"))
+            } else {
+                Interrupt::Continue
+            };
+        }
+        let threshold_ms = self.config.busy_reply_threshold;
+        let Some(run) = &mut self.scripts.run else {
+            return Interrupt::Continue;
+        };
+        let elapsed_ms = now.saturating_sub(run.started_ns) / 1_000_000;
+        if !run.timed_out {
+            if threshold_ms == 0 || elapsed_ms < threshold_ms || run.debugged {
+                return Interrupt::Continue;
+            }
+            run.timed_out = true;
+            let text = format!(
+                "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can \
+                 try killing the script using the {} command. Script name is: {}.",
+                run.kill_command(),
+                run.name
+            );
+            self.log.write(Level::Warning, &text);
+        }
+        self.serve_while_busy();
+        let killed = self.scripts.run.as_ref().is_some_and(|run| run.killed);
+        if !killed {
+            return Interrupt::Continue;
+        }
+        self.log.write(
+            Level::Notice,
+            &"Lua script killed by user with SCRIPT KILL.",
+        );
+        Interrupt::Stop(ScriptError::of_redis(
+            "Script killed by user with SCRIPT KILL...",
+        ))
+    }
+
+    /// Serves other clients while a script runs: they learn that the server is busy.
+    #[doc(alias = "processEventsWhileBlocked")]
+    fn serve_while_busy(&mut self) {
+        if let Some(mut host) = self.host.take() {
+            host.serve(self);
+            self.host = Some(host);
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! Function libraries: code that registers functions when it is loaded.
+//!
+//! ```text
+//!   FUNCTION LOAD "#!lua name=lib …"  ->  the code runs once, redis.register_function fills a
+//!   Registering  ->  no name taken?  ->  Library, and its functions by lower-cased name
+//! ```
+//!
+//! A library that fails to load leaves everything as it was. Names of functions are unique over all
+//! libraries, in any case of letters; names of libraries are not folded.
+//!
+//! Mirrors: functions.c and function_lua.c.
+
+use std::collections::BTreeMap;
+
+use mlua::{Function, Lua, MultiValue, Value};
+
+use super::engine::{Engine, EngineKind};
+use super::{ScriptFlags, describe};
+use crate::resp::Error;
+use crate::state::State;
+use crate::util::args;
+
+/// How long a library may take to register its functions.
+const LOAD_MAX_NS: u64 = 500 * 1_000_000;
+
+const BAD_NAME: &str = "Library names can only contain letters, numbers, or underscores(_) and must \
+                        be at least one character long";
+
+/// A function of a library.
+#[derive(Clone, Debug)]
+pub struct LibraryFunction {
+    /// Its name as it was registered.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<Vec<u8>>,
+    /// What it may do.
+    pub flags: ScriptFlags,
+    /// The Lua function.
+    pub function: Function,
+}
+
+/// A library.
+#[derive(Clone, Debug)]
+pub struct Library {
+    /// Its name.
+    pub name: String,
+    /// Its whole text, first line included.
+    pub code: Vec<u8>,
+    /// Its functions by name.
+    pub functions: BTreeMap<String, LibraryFunction>,
+}
+
+/// What one call of `redis.register_function` says.
+#[derive(Debug)]
+pub(super) struct Registration {
+    name: Vec<u8>,
+    description: Option<Vec<u8>>,
+    function: Function,
+    flags: ScriptFlags,
+}
+
+impl Registration {
+    /// Reads the arguments: a name and a function, or one table with named ones.
+    #[doc(alias = "luaRegisterFunctionReadArgs")]
+    pub(super) fn read(lua: &Lua, args: MultiValue) -> Result<Registration, String> {
+        let args: Vec<Value> = args.into_iter().collect();
+        match &args[..] {
+            [named] => Self::read_named(lua, named),
+            [name, function] => Ok(Registration {
+                name: text(lua, name)
+                    .ok_or("first argument to redis.register_function must be a string")?,
+                description: None,
+                function: match function {
+                    Value::Function(function) => function.clone(),
+                    _ => {
+                        let text = "second argument to redis.register_function must be a function";
+                        return Err(text.into());
+                    }
+                },
+                flags: ScriptFlags::default(),
+            }),
+            _ => Err("wrong number of arguments to redis.register_function".into()),
+        }
+    }
+
+    fn read_named(lua: &Lua, named: &Value) -> Result<Registration, String> {
+        let Value::Table(named) = named else {
+            return Err(
+                "calling redis.register_function with a single argument is only applicable to Lua \
+                 table (representing named arguments)."
+                    .into(),
+            );
+        };
+        let (mut name, mut description, mut function) = (None, None, None);
+        let mut flags = ScriptFlags::default();
+        for pair in named.pairs::<Value, Value>() {
+            let (key, value) = pair.map_err(|error| error.to_string())?;
+            let key = text(lua, &key)
+                .ok_or("named argument key given to redis.register_function is not a string")?;
+            match &key.to_ascii_lowercase()[..] {
+                b"function_name" => {
+                    let complaint =
+                        "function_name argument given to redis.register_function must be a string";
+                    name = Some(text(lua, &value).ok_or(complaint)?);
+                }
+                b"description" => {
+                    let complaint =
+                        "description argument given to redis.register_function must be a string";
+                    description = Some(text(lua, &value).ok_or(complaint)?);
+                }
+                b"callback" => match value {
+                    Value::Function(callback) => function = Some(callback),
+                    _ => {
+                        return Err(
+                            "callback argument given to redis.register_function must be a function"
+                                .into(),
+                        );
+                    }
+                },
+                b"flags" => {
+                    let Value::Table(list) = value else {
+                        return Err("flags argument to redis.register_function must be a table \
+                             representing function flags"
+                            .into());
+                    };
+                    for flag in list.sequence_values::<Value>() {
+                        let flag = flag.map_err(|error| error.to_string())?;
+                        let flag = text(lua, &flag)
+                            .and_then(|word| ScriptFlags::named(&word.to_ascii_lowercase()));
+                        flags = flags.with(flag.ok_or("unknown flag given")?);
+                    }
+                }
+                _ => return Err("unknown argument given to redis.register_function".into()),
+            }
+        }
+        Ok(Registration {
+            name: name.ok_or("redis.register_function must get a function name argument")?,
+            description,
+            function: function.ok_or("redis.register_function must get a callback argument")?,
+            flags,
+        })
+    }
+}
+
+fn text(lua: &Lua, value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::String(_) | Value::Integer(_) | Value::Number(_) => {
+            let text = lua.coerce_string(value.clone()).ok().flatten()?;
+            Some(text.as_bytes().to_vec())
+        }
+        _ => None,
+    }
+}
+
+/// A library being loaded.
+#[derive(Debug)]
+pub struct Registering {
+    functions: BTreeMap<String, LibraryFunction>,
+    /// When it must be finished; none for what must be loaded whatever it takes.
+    deadline_ns: Option<u64>,
+}
+
+impl Registering {
+    pub(super) fn is_late(&self, now_ns: u64) -> bool {
+        self.deadline_ns.is_some_and(|deadline| now_ns > deadline)
+    }
+
+    /// Adds a function. The error is Redis's sentence.
+    #[doc(alias = "functionLibCreateFunction")]
+    pub(super) fn add(&mut self, registration: Registration) -> Result<(), String> {
+        let name = valid_name(&registration.name).ok_or(BAD_NAME)?;
+        if self.functions.contains_key(&name) {
+            return Err("Function already exists in the library".into());
+        }
+        let function = LibraryFunction {
+            name: name.clone(),
+            description: registration.description,
+            flags: registration.flags,
+            function: registration.function,
+        };
+        self.functions.insert(name, function);
+        Ok(())
+    }
+}
+
+fn valid_name(name: &[u8]) -> Option<String> {
+    let fine = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    if name.is_empty() || !name.iter().all(fine) {
+        return None;
+    }
+    String::from_utf8(name.to_vec()).ok()
+}
+
+/// All libraries of a server.
+#[derive(Debug, Default)]
+pub struct Libraries {
+    engine: Option<Engine>,
+    set: LibrarySet,
+}
+
+/// Libraries, and their functions by lower-cased name.
+#[derive(Clone, Debug, Default)]
+pub struct LibrarySet {
+    libraries: BTreeMap<String, Library>,
+    functions: BTreeMap<String, LibraryFunction>,
+}
+
+impl LibrarySet {
+    fn link(&mut self, library: Library) {
+        for function in library.functions.values() {
+            let name = function.name.to_ascii_lowercase();
+            self.functions.insert(name, function.clone());
+        }
+        self.libraries.insert(library.name.clone(), library);
+    }
+
+    fn unlink(&mut self, name: &str) -> Option<Library> {
+        let library = self.libraries.remove(name)?;
+        for function in library.functions.keys() {
+            self.functions.remove(&function.to_ascii_lowercase());
+        }
+        Some(library)
+    }
+
+    /// Adds a library unless one of its functions' names is taken.
+    fn add(&mut self, library: Library) -> Result<(), String> {
+        let taken = |name: &&String| self.functions.contains_key(&name.to_ascii_lowercase());
+        if let Some(name) = library.functions.keys().find(taken) {
+            return Err(format!("Function {name} already exists"));
+        }
+        self.link(library);
+        Ok(())
+    }
+
+    /// Adds all of another set's libraries, or none.
+    #[doc(alias = "libraryJoin")]
+    fn join(&mut self, other: LibrarySet, replace: bool) -> Result<(), String> {
+        let mut joined = self.clone();
+        for name in other.libraries.keys() {
+            if joined.unlink(name).is_some() && !replace {
+                return Err(format!("Library {name} already exists"));
+            }
+        }
+        for library in other.libraries.into_values() {
+            joined.add(library)?;
+        }
+        *self = joined;
+        Ok(())
+    }
+}
+
+/// What FUNCTION RESTORE does with the libraries that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestorePolicy {
+    /// They go.
+    Flush,
+    /// They stay; a name that is taken is an error.
+    Append,
+    /// They stay but for those of the same name.
+    Replace,
+}
+
+impl Libraries {
+    /// The interpreter, made when first needed.
+    pub(super) fn engine(&mut self) -> Result<&mut Engine, Error> {
+        if self.engine.is_none() {
+            let engine = Engine::new(EngineKind::Functions)
+                .map_err(|error| Error::once(format!("Failed creating the lua VM: {error}")))?;
+            self.engine = Some(engine);
+        }
+        self.engine.as_mut().ok_or(Error::AlreadySaid)
+    }
+
+    /// The libraries by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Library> {
+        self.set.libraries.values()
+    }
+
+    /// How many functions there are (`number_of_functions`).
+    pub fn functions(&self) -> usize {
+        self.set.functions.len()
+    }
+
+    /// A function by its name, in any case of letters.
+    pub fn function(&self, name: &[u8]) -> Option<&LibraryFunction> {
+        let name = std::str::from_utf8(name).ok()?;
+        self.set.functions.get(&name.to_ascii_lowercase())
+    }
+
+    /// Bytes of the interpreter (`used_memory_vm_functions`).
+    pub fn engine_memory(&self) -> usize {
+        self.engine.as_ref().map_or(0, Engine::memory)
+    }
+
+    /// Bytes of the libraries besides the interpreter.
+    pub fn memory(&self) -> usize {
+        let per_function = |f: &LibraryFunction| {
+            size_of::<LibraryFunction>() + f.name.len() + f.description.as_ref().map_or(0, Vec::len)
+        };
+        let per_library = |l: &Library| {
+            let functions: usize = l.functions.values().map(per_function).sum();
+            size_of::<Library>() + l.name.len() + l.code.len() + functions
+        };
+        self.set.libraries.values().map(per_library).sum()
+    }
+
+    /// Forgets a library; whether there was one.
+    pub fn delete(&mut self, name: &[u8]) -> bool {
+        std::str::from_utf8(name)
+            .ok()
+            .and_then(|name| self.set.unlink(name))
+            .is_some()
+    }
+
+    /// Forgets all libraries and the interpreter.
+    pub fn flush(&mut self) {
+        *self = Libraries::default();
+    }
+}
+
+/// What a library's first line says.
+struct Metadata<'a> {
+    name: String,
+    engine: Vec<u8>,
+    /// The code without the first line, its line break kept.
+    body: &'a [u8],
+}
+
+#[doc(alias = "functionExtractLibMetaData")]
+fn metadata(code: &[u8]) -> Result<Metadata<'_>, String> {
+    if !code.starts_with(b"#!") {
+        return Err("Missing library metadata".into());
+    }
+    let end = code.iter().position(|b| *b == b'\n');
+    let end = end.ok_or("Invalid library metadata")?;
+    let words = args::split(&code[..end]).unwrap_or_default();
+    let mut words = words.iter();
+    let engine = words.next().ok_or("Invalid library metadata")?;
+    let engine = engine[2..].to_vec();
+    let mut name: Option<&[u8]> = None;
+    for word in words {
+        let head = word.get(..5).unwrap_or_default();
+        if !head.eq_ignore_ascii_case(b"name=") {
+            let word = String::from_utf8_lossy(word);
+            return Err(format!("Invalid metadata value given: {word}"));
+        }
+        if name.is_some() {
+            return Err("Invalid metadata value, name argument was given multiple times".into());
+        }
+        name = Some(&word[5..]);
+    }
+    let name = name.ok_or("Library name was not given")?;
+    Ok(Metadata {
+        name: valid_name(name).ok_or(BAD_NAME)?,
+        engine,
+        body: &code[end..],
+    })
+}
+
+impl State {
+    /// Loads a library and returns its name. With `limited` it has half a second to register its
+    /// functions. The error is Redis's sentence.
+    #[doc(alias = "functionsCreateWithLibraryCtx")]
+    pub fn load_library(
+        &mut self,
+        code: &[u8],
+        replace: bool,
+        limited: bool,
+    ) -> Result<String, String> {
+        let library = {
+            let name = metadata(code)?.name;
+            if !replace && self.scripts.libraries.set.libraries.contains_key(&name) {
+                return Err(format!("Library '{name}' already exists"));
+            }
+            self.build_library(code, limited)?
+        };
+        let name = library.name.clone();
+        let set = &mut self.scripts.libraries.set;
+        let old = set.unlink(&name);
+        let added = set.add(library);
+        if let (Err(_), Some(old)) = (&added, old) {
+            set.link(old);
+        }
+        added.map(|()| name)
+    }
+
+    /// Runs a library's code and collects what it registers.
+    #[doc(alias = "luaEngineCreate")]
+    fn build_library(&mut self, code: &[u8], limited: bool) -> Result<Library, String> {
+        let metadata = metadata(code)?;
+        if !metadata.engine.eq_ignore_ascii_case(b"lua") {
+            let engine = String::from_utf8_lossy(&metadata.engine);
+            return Err(format!("Engine '{engine}' not found"));
+        }
+        let engine = self.scripts.libraries.engine().map_err(|e| e.to_string())?;
+        let function = engine
+            .compile(metadata.body, "@user_function")
+            .map_err(|text| format!("Error compiling function: {text}"))?;
+        let runner = engine.runner();
+        let now = self.clock.monotonic_ns();
+        self.scripts.registering = Some(Registering {
+            functions: BTreeMap::new(),
+            deadline_ns: limited.then_some(now + LOAD_MAX_NS),
+        });
+        let ran = runner.register(self, &function);
+        let registered = self.scripts.registering.take();
+        if let Err(raised) = ran {
+            if let Value::Table(table) = &raised {
+                // Without its place, as Redis tells it.
+                let _ = table.raw_set("source", Value::Nil);
+            }
+            let (text, _) = describe(&raised, "");
+            return Err(format!("Error registering functions: {text}"));
+        }
+        let functions = registered.map(|r| r.functions).unwrap_or_default();
+        if functions.is_empty() {
+            return Err("No functions registered".into());
+        }
+        Ok(Library {
+            name: metadata.name,
+            code: code.to_vec(),
+            functions,
+        })
+    }
+
+    /// Loads several libraries and joins them with those that are there, or leaves all as it was.
+    pub fn restore_libraries(
+        &mut self,
+        codes: &[Vec<u8>],
+        policy: RestorePolicy,
+    ) -> Result<(), String> {
+        let mut set = LibrarySet::default();
+        for code in codes {
+            let library = self.build_library(code, true)?;
+            if set.libraries.contains_key(&library.name) {
+                return Err(format!("Library '{}' already exists", library.name));
+            }
+            set.add(library)?;
+        }
+        let libraries = &mut self.scripts.libraries;
+        match policy {
+            RestorePolicy::Flush => {
+                libraries.set = set;
+                Ok(())
+            }
+            policy => libraries.set.join(set, policy == RestorePolicy::Replace),
+        }
+    }
+}

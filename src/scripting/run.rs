@@ -1,0 +1,317 @@
+//! Running a script or function: may it run, run it, answer, clean up.
+//!
+//! Mirrors: `scriptPrepareForRun`, `scriptResetRun` and the `scriptVerify*` checks of script.c;
+//! `evalGenericCommand` of eval.c; `fcallCommandGeneric` of functions.c.
+
+use mlua::Function;
+
+use super::engine::{Ran, Runner};
+use super::{Engine, Run, ScriptFlags, describe};
+use crate::clients::ClientFlags;
+use crate::dispatch::args::Argv;
+use crate::dispatch::command::Flag;
+use crate::dispatch::table::{CommandId, Flags};
+use crate::dispatch::{Ctx, Targets};
+use crate::keyspace::DbId;
+use crate::resp::{Error, Protocol};
+use crate::state::State;
+
+/// What a request asks to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Invocation<'a> {
+    /// The whole request.
+    pub argv: Argv<'a>,
+    /// Where its keys begin.
+    pub first: usize,
+    /// How many words are keys; the rest are arguments.
+    pub keys: usize,
+    /// A read-only form of the command.
+    pub read_only: bool,
+}
+
+type Result<T = ()> = std::result::Result<T, Error>;
+
+/// EVAL with a text, or EVALSHA with a SHA-1.
+pub fn eval(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) -> Result {
+    let word = what.argv.get(1);
+    let sha = if by_sha {
+        const NO_SCRIPT: Error = Error::Coded(std::borrow::Cow::Borrowed(
+            "NOSCRIPT No matching script. Please use EVAL.",
+        ));
+        let sha: [u8; 40] = word.try_into().map_err(|_| NO_SCRIPT)?;
+        let sha = sha.to_ascii_lowercase();
+        let sha: [u8; 40] = sha[..].try_into().map_err(|_| NO_SCRIPT)?;
+        if ctx.state.scripts.get(&sha).is_none() {
+            return Err(NO_SCRIPT);
+        }
+        sha
+    } else {
+        let (sha, evicted) = ctx.state.scripts.load(word, false)?;
+        ctx.state.stats.evicted_scripts += evicted as u64;
+        sha
+    };
+    let name = String::from_utf8_lossy(&sha).into_owned();
+    let script = &ctx.state.scripts.get(&sha);
+    let (function, flags) = match script {
+        Some(script) => (script.function.clone(), script.flags),
+        None => return Err(Error::AlreadySaid),
+    };
+    let runner = ctx.state.scripts.engine()?.runner();
+    prepare(ctx, what, name, flags, true)?;
+    let ran = run(ctx.state, &runner, &function, what, true);
+    let result = finish(ctx, ran);
+    ctx.state.scripts.touch(&sha);
+    if let Some(engine) = &mut ctx.state.scripts.engine {
+        engine.collect();
+    }
+    result
+}
+
+/// FCALL of a function that is there.
+pub fn call_function(
+    ctx: &mut Ctx<'_>,
+    what: Invocation<'_>,
+    name: String,
+    function: &Function,
+    flags: ScriptFlags,
+) -> Result {
+    let runner = ctx.state.scripts.libraries.engine()?.runner();
+    prepare(ctx, what, name, flags, false)?;
+    let ran = run(ctx.state, &runner, function, what, false);
+    let result = finish(ctx, ran);
+    if let Ok(engine) = ctx.state.scripts.libraries.engine() {
+        Engine::collect(engine);
+    }
+    result
+}
+
+/// Checks what a script's own flags allow, and sets the scene.
+#[doc(alias = "scriptPrepareForRun")]
+fn prepare(
+    ctx: &mut Ctx<'_>,
+    what: Invocation<'_>,
+    name: String,
+    flags: ScriptFlags,
+    is_eval: bool,
+) -> Result {
+    let state = &mut *ctx.state;
+    let compat = flags.has(ScriptFlags::COMPAT);
+    let obeyed = state.clients[ctx.client].flags.has(ClientFlags::MUST_OBEY);
+    if !compat {
+        if flags.has(ScriptFlags::NO_CLUSTER) && state.config.cluster_enabled {
+            return Err(Error::once(
+                "Can not run script on cluster, 'no-cluster' flag is set.",
+            ));
+        }
+        if !flags.has(ScriptFlags::NO_WRITES) {
+            if state.is_read_only_replica() && !obeyed {
+                return Err(Error::coded(
+                    "READONLY Can not run script with write flag on readonly replica",
+                ));
+            }
+            if what.read_only {
+                return Err(Error::once(
+                    "Can not execute a script with write flag using *_ro command.",
+                ));
+            }
+        }
+        let oom_allowed = flags.has(ScriptFlags::ALLOW_OOM) || flags.has(ScriptFlags::NO_WRITES);
+        if state.out_of_memory() && !oom_allowed {
+            return Err(Error::coded(
+                "OOM allow-oom flag is not set on the script, can not run it when used memory > \
+                 'maxmemory'",
+            ));
+        }
+    }
+    let own = state.script_client();
+    let db = ctx.db;
+    let in_multi = state.clients[ctx.client].flags.has(ClientFlags::MULTI);
+    let (user, client) = (
+        state.clients[ctx.client].user.clone(),
+        &mut state.clients[own],
+    );
+    client.db = db;
+    client.user = user;
+    client.flags.put(ClientFlags::MULTI, in_multi);
+    state.scripts.run = Some(Run {
+        caller: ctx.client,
+        name,
+        request: what.argv.iter().map(<[u8]>::to_vec).collect(),
+        is_eval,
+        read_only: what.read_only || !compat && flags.has(ScriptFlags::NO_WRITES),
+        allow_oom: !compat && flags.has(ScriptFlags::ALLOW_OOM),
+        wrote: false,
+        killed: false,
+        timed_out: false,
+        debugged: false,
+        started_ns: state.clock.monotonic_ns(),
+        protocol: Protocol::Resp2,
+        targets: Targets::ALL,
+    });
+    Ok(())
+}
+
+fn run(
+    state: &mut State,
+    runner: &Runner,
+    function: &Function,
+    what: Invocation<'_>,
+    is_eval: bool,
+) -> Ran {
+    let argv = what.argv.skip(what.first);
+    let words: Vec<&[u8]> = argv.iter().collect();
+    let (keys, args) = words.split_at(what.keys.min(words.len()));
+    let tables = runner
+        .strings(keys.iter().copied())
+        .and_then(|keys| Ok((keys, runner.strings(args.iter().copied())?)));
+    let (keys, args) = match tables {
+        Ok(tables) => tables,
+        Err(error) => return Err(mlua::Value::Error(Box::new(error))),
+    };
+    if is_eval {
+        runner.run(state, function, keys, args)
+    } else {
+        runner.apply(state, function, keys, args)
+    }
+}
+
+/// Answers the caller and ends the run.
+#[doc(alias = "scriptResetRun")]
+fn finish(ctx: &mut Ctx<'_>, ran: Ran) -> Result {
+    let Some(run) = ctx.state.scripts.run.take() else {
+        return Err(Error::AlreadySaid);
+    };
+    let own = ctx.state.script_client();
+    ctx.state.clients[own].flags.clear(ClientFlags::MULTI);
+    if run.timed_out {
+        // What it sent while the script ran waits in its buffer or its socket.
+        ctx.state.clients.resume(run.caller);
+    }
+    // What a script changes is said by the commands it calls.
+    ctx.suppress();
+    match ran {
+        Ok(value) => {
+            let error = super::answer(&value, run.protocol, ctx.reply)
+                .map_err(|error| Error::once(error.to_string()))?;
+            if let Some(text) = error {
+                ctx.state.stats.count_error_text(&text);
+            }
+            Ok(())
+        }
+        Err(raised) => {
+            let (text, counted) = describe(&raised, &run.name);
+            ctx.reply.error_text(&text);
+            if !counted {
+                ctx.state.stats.count_error_text(&text);
+            }
+            Err(Error::AlreadySaid)
+        }
+    }
+}
+
+impl State {
+    /// Whether writes are refused because we are a replica.
+    fn is_read_only_replica(&self) -> bool {
+        self.config.replicaof.is_some() && self.config.replica_read_only
+    }
+
+    /// Whether memory was over its limit when the current request began.
+    fn out_of_memory(&self) -> bool {
+        let limit = self.config.maxmemory;
+        limit > 0 && crate::sys::alloc::used() as u64 > limit
+    }
+
+    /// Whether the running script may call a command; otherwise the words, without their code.
+    pub(super) fn script_may_call(&self, id: CommandId) -> std::result::Result<(), String> {
+        let flags = self.commands[id].flags;
+        let Some(run) = &self.scripts.run else {
+            return Err("no script is running".into());
+        };
+        if flags.has(Flag::NoScript) && !self.scripts.deny_disabled {
+            return Err("This Redis command is not allowed from script".into());
+        }
+        if run.read_only && (flags.has(Flag::Write) || flags.has(Flag::MayReplicate)) {
+            return Err("Write commands are not allowed from read-only scripts.".into());
+        }
+        let obeyed = self
+            .clients
+            .get(run.caller)
+            .is_some_and(|c| c.flags.has(ClientFlags::MUST_OBEY));
+        if run.wrote || obeyed {
+            // It cannot be stopped half way.
+            return Ok(());
+        }
+        if flags.has(Flag::Write) && self.is_read_only_replica() {
+            return Err(format!("-{}", Error::ReadOnly));
+        }
+        if flags.has(Flag::DenyOom) && !run.allow_oom && self.out_of_memory() {
+            return Err(format!("-{}", Error::OutOfMemory));
+        }
+        Ok(())
+    }
+
+    /// The flags by which a request to run a script is judged: what the script says of itself counts,
+    /// not what the command could do.
+    #[doc(alias = "evalGetCommandFlags")]
+    #[doc(alias = "fcallGetCommandFlags")]
+    pub(crate) fn script_flags(&self, id: CommandId, flags: Flags, argv: Argv<'_>) -> Flags {
+        let word = argv.get(1);
+        let own = match self.commands[id].decl.name {
+            "fcall" | "fcall_ro" => self.scripts.libraries.function(word).map(|f| f.flags),
+            "evalsha" | "evalsha_ro" => self.scripts.get(word).map(|script| script.flags),
+            _ => super::shebang(word).ok().map(|(flags, _)| flags),
+        };
+        let Some(own) = own.filter(|own| !own.has(ScriptFlags::COMPAT)) else {
+            return flags;
+        };
+        let cleared = [Flag::Stale, Flag::DenyOom, Flag::Write, Flag::MayReplicate];
+        let mut bits = cleared.iter().fold(flags.0, |bits, f| bits & !(*f as u32));
+        if !own.has(ScriptFlags::ALLOW_OOM) && !own.has(ScriptFlags::NO_WRITES) {
+            bits |= Flag::DenyOom as u32;
+        }
+        if !own.has(ScriptFlags::NO_WRITES) {
+            bits |= Flag::Write as u32;
+        }
+        if own.has(ScriptFlags::ALLOW_STALE) {
+            bits |= Flag::Stale as u32;
+        }
+        Flags(bits)
+    }
+
+    /// SCRIPT KILL and FUNCTION KILL: asks the running script to end.
+    #[doc(alias = "scriptKill")]
+    pub fn kill_script(&mut self, is_eval: bool) -> Result {
+        let busy = self.scripts.busy_error();
+        let Some(run) = &mut self.scripts.run else {
+            return Err(Error::coded("NOTBUSY No scripts in execution right now."));
+        };
+        let obeyed = self
+            .clients
+            .get(run.caller)
+            .is_some_and(|c| c.flags.has(ClientFlags::MUST_OBEY));
+        if obeyed {
+            return Err(Error::coded(
+                "UNKILLABLE The busy script was sent by a master instance in the context of \
+                 replication and cannot be killed.",
+            ));
+        }
+        if run.wrote {
+            return Err(Error::coded(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. \
+                 You can either wait the script termination or kill the server in a hard way using \
+                 the SHUTDOWN NOSAVE command.",
+            ));
+        }
+        if run.is_eval != is_eval {
+            return Err(busy);
+        }
+        run.killed = true;
+        Ok(())
+    }
+
+    /// The database that scripts' commands work on now.
+    pub fn script_db(&self) -> Option<DbId> {
+        let client = self.scripts.client?;
+        self.clients.get(client).map(|c| c.db)
+    }
+}
