@@ -31,6 +31,7 @@ pub mod config;
 pub mod dispatch;
 pub mod keyspace;
 pub mod observe;
+pub mod persistence;
 pub mod pubsub;
 pub mod resp;
 pub mod scripting;

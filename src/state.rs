@@ -19,6 +19,7 @@ use crate::dispatch::{Effects, Said};
 use crate::keyspace::events::{Class, Event};
 use crate::keyspace::{DbId, ExpireCycle, Keyspace, Ms, Pace};
 use crate::observe::{Latency, Slowlog, Stats};
+use crate::persistence::Persistence;
 use crate::pubsub::{Kind, PubSub};
 use crate::scripting::Scripts;
 use crate::sys::clock::Clock;
@@ -140,6 +141,8 @@ pub struct State {
     pub log: Logger,
     /// What the system counts against the process when memory runs out.
     pub oom_score: OomScore,
+    /// Files: what is saved, loaded, appended.
+    pub persistence: Persistence,
     /// Where other threads leave work for this one.
     pub mailbox: Mailbox,
     /// 40 hex digits, new at every start.
@@ -204,6 +207,7 @@ impl State {
             host: None,
             log: Logger::new(Target::Nowhere),
             oom_score: OomScore::default(),
+            persistence: Persistence::new(started_ms / 1000),
             mailbox,
             run_id,
             started_ms,
@@ -323,7 +327,9 @@ impl State {
             self.update_pauses();
         }
         self.reap_expired();
-        self.expire_some(Pace::Fast);
+        if !self.is_loading() {
+            self.expire_some(Pace::Fast);
+        }
         self.stats.lazyfreed_objects += self.lazyfree.take_freed();
         if !self.tracking.is_idle() {
             self.tracking.broadcast(&mut self.clients);
@@ -338,10 +344,14 @@ impl State {
             self.sample_metrics();
             self.resident_bytes = crate::sys::process::resident_bytes();
         }
-        self.expire_due_fields(hz);
-        self.expire_some(Pace::Slow { hz });
         let used = crate::sys::alloc::used();
         self.stats.peak_memory = self.stats.peak_memory.max(used);
+        if self.is_loading() {
+            return;
+        }
+        self.expire_due_fields(hz);
+        self.expire_some(Pace::Slow { hz });
+        self.persistence_cron();
     }
 
     /// Whether a client needs no password.

@@ -5,8 +5,10 @@
 //!
 //! Mirrors: bio.c.
 
+mod job;
 mod lazyfree;
 
+pub use self::job::Job;
 pub use self::lazyfree::LazyFree;
 
 use std::fmt;

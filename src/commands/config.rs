@@ -89,7 +89,7 @@ fn config_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let permissions = Permissions {
         protected: is_trusted(ctx),
-        loading: false,
+        loading: ctx.state.is_loading(),
     };
     match config::set(ctx.state, &pairs, permissions) {
         Ok(remarks) => {
@@ -248,6 +248,7 @@ impl Apply for State {
                     self.tune_access_clock();
                 }
                 "maxmemory" => self.check_maxmemory(),
+                "rdb-key-save-delay" => self.save_delay_changed(),
                 "oom-score-adj" | "oom-score-adj-values" => self.set_oom_score(name)?,
                 _ if name.starts_with("tls-") => self.refuse_tls(name)?,
                 _ => {}

@@ -384,25 +384,13 @@ pub(super) fn human(bytes: usize) -> String {
 }
 
 fn persistence(state: &State, out: &mut String) {
+    for (name, value) in state.persistence_info() {
+        out.push_str(name);
+        out.push(':');
+        out.push_str(&value);
+        out.push_str("\r\n");
+    }
     lines!(out,
-        "loading": 0,
-        "async_loading": 0,
-        "current_cow_peak": 0,
-        "current_cow_size": 0,
-        "current_cow_size_age": 0,
-        "current_fork_perc": Fixed(0.0),
-        "current_save_keys_processed": 0,
-        "current_save_keys_total": 0,
-        "rdb_changes_since_last_save": state.dirty,
-        "rdb_bgsave_in_progress": 0,
-        "rdb_last_save_time": state.started_ms / 1000,
-        "rdb_last_bgsave_status": "ok",
-        "rdb_last_bgsave_time_sec": -1,
-        "rdb_current_bgsave_time_sec": -1,
-        "rdb_saves": 0,
-        "rdb_last_cow_size": 0,
-        "rdb_last_load_keys_expired": 0,
-        "rdb_last_load_keys_loaded": 0,
         "aof_enabled": 0,
         "aof_rewrite_in_progress": 0,
         "aof_rewrite_scheduled": 0,
@@ -455,7 +443,7 @@ fn stats(state: &State, out: &mut String) {
         "pubsub_channels": state.pubsub.len(Kind::Channel),
         "pubsub_patterns": state.pubsub.len(Kind::Pattern),
         "pubsubshard_channels": state.pubsub.len(Kind::Shard),
-        "latest_fork_usec": 0,
+        "latest_fork_usec": state.persistence.stats.last_snapshot_us,
         "total_forks": stats.snapshots,
         "migrate_cached_sockets": 0,
         "slave_expires_tracked_keys": 0,

@@ -17,6 +17,7 @@ mod latency;
 mod list;
 pub mod lookup;
 mod memory;
+mod persistence;
 mod pubsub;
 mod scripting;
 mod server;
@@ -42,6 +43,7 @@ pub const GROUPS: &[&[&Command]] = &[
     latency::COMMANDS,
     memory::COMMANDS,
     function::COMMANDS,
+    persistence::COMMANDS,
     pubsub::COMMANDS,
     scripting::COMMANDS,
     list::COMMANDS,

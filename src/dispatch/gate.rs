@@ -220,6 +220,14 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     if standing.has(ClientFlags::MULTI) && flags.has(Flag::NoMulti) {
         return Err(Error::once("Command not allowed inside a transaction"));
     }
+    if state.cannot_persist()
+        && !standing.has(ClientFlags::MUST_OBEY)
+        && (flags.has(Flag::Write)
+            || flags.has(Flag::DenyOom)
+            || state.commands[id].decl.name == "ping")
+    {
+        return Err(Error::MisConf);
+    }
     if standing.has(ClientFlags::PUBSUB) && who.protocol == crate::resp::Protocol::Resp2 {
         let allowed = flags.has(Flag::WhileSubscribed);
         if !allowed {
@@ -229,6 +237,9 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
                  RESET are allowed in this context"
             )));
         }
+    }
+    if state.is_loading() && !flags.has(Flag::Loading) {
+        return Err(Error::Loading);
     }
     if state.scripts.is_busy() && !flags.has(Flag::AllowBusy) {
         return Err(state.scripts.busy_error());

@@ -97,6 +97,8 @@ impl Event {
     pub const EXPIRE: Event = Event::generic("expire");
     /// The deadline was taken away.
     pub const PERSIST: Event = Event::generic("persist");
+    /// A key was made of a payload.
+    pub const RESTORE: Event = Event::generic("restore");
     /// A key appeared.
     pub const NEW: Event = Event::new(Class::New, "new");
     /// A key got another value in place of the one it had.

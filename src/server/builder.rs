@@ -11,6 +11,7 @@ use crate::background::Mailbox;
 use crate::config::Config;
 use crate::dispatch;
 use crate::dispatch::args::OwnedArgv;
+use crate::persistence::loading::Opened;
 use crate::resp::{Protocol, Reply, Value};
 use crate::state::ServerRequest;
 
@@ -19,6 +20,8 @@ use crate::state::ServerRequest;
 pub struct Builder {
     config: Config,
     tcp: bool,
+    /// A directory was named: what is in it is the data set.
+    loads: bool,
     error: Option<String>,
 }
 
@@ -55,6 +58,7 @@ impl Server {
         Builder {
             config,
             tcp: true,
+            loads: false,
             error: None,
         }
     }
@@ -85,8 +89,10 @@ impl Builder {
         self
     }
 
-    /// Any directive of `redis.conf`. A bad one makes [`Builder::start`] fail with Redis's words.
+    /// Any directive of `redis.conf`. A bad one makes [`Builder::start`] fail with Redis's words. With a
+    /// `dir` the server loads at start what is saved there.
     pub fn directive(mut self, name: &str, value: &str) -> Self {
+        self.loads |= name.eq_ignore_ascii_case("dir");
         let set = self.config.assign(name.as_bytes(), value.as_bytes());
         if let Err(reason) = set {
             self.error.get_or_insert(format!("{name}: {reason}"));
@@ -100,12 +106,18 @@ impl Builder {
             return Err(StartError(error));
         }
         let (tell, told) = channel();
-        let Builder { config, tcp, .. } = self;
+        let Builder {
+            config, tcp, loads, ..
+        } = self;
         let unix_socket = config.unixsocket.clone().map(PathBuf::from);
         let run = move || {
             let started = Server::new(config)
                 .map_err(|error| error.to_string())
                 .and_then(|mut server| {
+                    let state = &mut server.state;
+                    if loads && (state.begin_loading() == Opened::Failed || !state.load_all()) {
+                        return Err("the data set cannot be loaded".to_owned());
+                    }
                     server.listen(tcp)?;
                     Ok(server)
                 });

@@ -17,6 +17,7 @@ use super::listeners::SharedListeners;
 use crate::background::{Letter, Mailbox};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::config::Config;
+use crate::persistence::loading::Slice;
 use crate::resp::request::{READ_BUFFER, Request};
 use crate::state::{ServerRequest, State};
 use crate::sys::clock::Clock;
@@ -46,6 +47,8 @@ pub struct Server {
     accepting: Vec<usize>,
     /// Set by a signal or a command: the code to leave with.
     exit: Option<i32>,
+    /// Lines for the log once the data set is loaded.
+    pub(super) announcements: Vec<String>,
     /// This server is the process: it answers to signals.
     pub(super) owns_process: bool,
 }
@@ -75,6 +78,7 @@ impl Server {
             cron_runs: 0,
             accepting: Vec::new(),
             exit: None,
+            announcements: Vec::new(),
             owns_process: false,
         })
     }
@@ -126,6 +130,7 @@ impl Server {
                 self.state.stats.commands_processed,
             ));
             self.serve(&events);
+            self.load();
             if Instant::now() >= self.next_cron {
                 self.cron();
             }
@@ -167,8 +172,28 @@ impl Server {
         }
     }
 
+    /// A slice of the data set, if it is being loaded.
+    fn load(&mut self) {
+        if !self.state.is_loading() {
+            return;
+        }
+        match self.state.load_slice() {
+            Slice::More => {}
+            Slice::Done => self.announce(),
+            Slice::Failed => self.exit = Some(1),
+        }
+    }
+
+    /// Says in the log that clients are served.
+    pub(super) fn announce(&mut self) {
+        for line in self.announcements.drain(..) {
+            self.state.log.notice(line);
+        }
+    }
+
     fn sleep_time(&self) -> Duration {
-        let idle = self.more.is_empty()
+        let idle = !self.state.is_loading()
+            && self.more.is_empty()
             && self.accepting.is_empty()
             && !self.state.clients.has_resumed()
             && !self.state.clients.has_pending_write();

@@ -13,6 +13,7 @@ use crate::commands::GROUPS;
 use crate::config::disk;
 use crate::config::{CommandLine, Config, Reason, Referee};
 use crate::dispatch::table::CommandTable;
+use crate::persistence::loading::Opened;
 use crate::sys::log::{Level, Logger, Role};
 use crate::sys::{daemon, limits, signal};
 
@@ -155,11 +156,19 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     log.notice("Server initialized");
     for (listens, kind) in [(tcp, "tcp"), (unix, "unix")] {
         if listens {
-            log.notice(format_args!("Ready to accept connections {kind}"));
+            let line = format!("Ready to accept connections {kind}");
+            server.announcements.push(line);
         }
     }
+    match server.state.begin_loading() {
+        Opened::Yes => {}
+        Opened::Missing => server.announce(),
+        Opened::Failed => return 1,
+    }
     let code = server.run();
-    log.warning("Redis is now ready to exit, bye bye...");
+    if code == 0 {
+        log.warning("Redis is now ready to exit, bye bye...");
+    }
     code
 }
 

@@ -1,11 +1,14 @@
 //! Signals that end the server, for the process that owns them. Embedded servers install none.
 #![allow(unsafe_code)] // sigaction is a system call, and its handler may do almost nothing.
 
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+use std::path::Path;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Signals belong to the process, so what they leave behind must be static.
 static PENDING: AtomicI32 = AtomicI32::new(0);
 static COUNT: AtomicU32 = AtomicU32::new(0);
+/// A file that must not stay behind; a C string, never freed.
+static UNFINISHED: AtomicPtr<libc::c_char> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Installs handlers for SIGTERM and SIGINT and ignores SIGPIPE and SIGHUP. The handler only notes the
 /// signal; the loop's `poll` is interrupted by it and finds the note.
@@ -14,6 +17,11 @@ pub fn install() {
     extern "C" fn note(signal: libc::c_int) {
         if signal == libc::SIGINT && COUNT.fetch_add(1, Relaxed) > 0 {
             // A second Ctrl-C means it: leave at once.
+            let unfinished = UNFINISHED.load(SeqCst);
+            if !unfinished.is_null() {
+                // SAFETY: a C string that lives for ever; unlink is async-signal-safe.
+                unsafe { libc::unlink(unfinished) };
+            }
             // SAFETY: async-signal-safe.
             unsafe { libc::_exit(1) };
         }
@@ -42,4 +50,16 @@ pub fn take() -> Option<i32> {
         0 => None,
         signal => Some(signal),
     }
+}
+
+/// The file a save in the foreground is writing: a second SIGINT, which ends the process at once, removes it.
+#[doc(alias = "rdbRemoveTempFile")]
+pub fn remove_when_interrupted(path: Option<&Path>) {
+    let bytes = path.map(|path| path.as_os_str().as_encoded_bytes());
+    let name = bytes.and_then(|bytes| std::ffi::CString::new(bytes).ok());
+    // Leaked, because the handler may be reading it: a few bytes per save in the foreground.
+    UNFINISHED.store(
+        name.map_or(std::ptr::null_mut(), std::ffi::CString::into_raw),
+        SeqCst,
+    );
 }

@@ -94,6 +94,9 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, which: Option<DbId>) -> Result {
     ctx.state.dirty += keys as u64;
     // Said even if there was nothing to delete here: elsewhere there may be.
     ctx.forced = Targets::ALL;
+    if which.is_none() {
+        ctx.state.reset_rdb();
+    }
 
     const CANNOT_WAIT: ClientFlags = ClientFlags::FAKE;
     let flags = ctx.client().flags;

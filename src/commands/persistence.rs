@@ -1,0 +1,326 @@
+//! SAVE, BGSAVE, LASTSAVE: the data set to its file; DUMP and RESTORE: one value to the client and back.
+//!
+//! Mirrors: saveCommand(), bgsaveCommand() of rdb.c, dumpCommand(), restoreCommand() of cluster.c.
+
+use super::prelude::*;
+use crate::dispatch::command::Arg;
+use crate::keyspace::{Deadline, NewValue};
+use crate::persistence::rdb::dump;
+use crate::persistence::rdb::write_value::Unwritten;
+use crate::persistence::saving::Purpose;
+
+pub const COMMANDS: &[&Command] = &[&BGSAVE, &DUMP, &LASTSAVE, &RESTORE, &RESTORE_ASKING, &SAVE];
+
+const SAVE: Command = Command {
+    name: "save",
+    arity: Arity::Exactly(1),
+    flags: &[Admin, NoScript, NoAsyncLoading, NoMulti],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(N) where N is the number of keys in all databases.",
+        summary: "Writes the data set to disk and serves nobody meanwhile.",
+        ..Docs::BASE
+    },
+    run: save,
+    ..Command::BASE
+};
+
+#[doc(alias = "saveCommand")]
+fn save(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    let running = ctx.state.persistence.running.as_ref();
+    if running.is_some_and(|running| running.is_save()) {
+        return Err(Error::once("Background save already in progress"));
+    }
+    if !ctx.state.save_now() {
+        return Err(Error::coded("ERR"));
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+const BGSAVE: Command = Command {
+    name: "bgsave",
+    arity: Arity::AtLeast(1),
+    flags: &[Admin, NoScript, NoAsyncLoading],
+    args: &[arg::one_of(
+        "operation",
+        &[
+            arg::word("schedule", "SCHEDULE").since("3.2.2"),
+            arg::word("cancel", "CANCEL"),
+        ],
+    )
+    .optional()],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1); another thread takes O(N), N the number of keys in all databases.",
+        summary: "Has another thread write the data set to disk, or stops the one that does.",
+        ..Docs::BASE
+    },
+    run: bgsave,
+    ..Command::BASE
+};
+
+#[doc(alias = "bgsaveCommand")]
+fn bgsave(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let schedule = args.word("SCHEDULE");
+    let cancel = !schedule && args.word("CANCEL");
+    args.end()?;
+    let persistence = &mut ctx.state.persistence;
+    if cancel {
+        if std::mem::take(&mut persistence.save_scheduled) {
+            ctx.reply.simple("Scheduled background saving cancelled");
+        } else if ctx.state.cancel_save() {
+            ctx.reply.simple("Background saving cancelled");
+        } else {
+            return Err(Error::once(
+                "Background saving is currently not in progress or scheduled",
+            ));
+        }
+        return Ok(());
+    }
+    match &persistence.running {
+        Some(running) if running.purpose == Purpose::Save => {
+            Err(Error::once("Background save already in progress"))
+        }
+        Some(_) if schedule => {
+            persistence.save_scheduled = true;
+            ctx.reply.simple("Background saving scheduled");
+            Ok(())
+        }
+        Some(_) => Err(Error::once(
+            "Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in \
+             order to schedule a BGSAVE whenever possible.",
+        )),
+        None if ctx.origin == crate::dispatch::CallOrigin::Exec => {
+            // What the transaction does after this must be in the save, or in the count of changes.
+            persistence.save_scheduled = true;
+            ctx.reply.simple("Background saving scheduled");
+            Ok(())
+        }
+        None => {
+            if !ctx.state.save_in_background() {
+                return Err(Error::coded("ERR"));
+            }
+            ctx.reply.simple("Background saving started");
+            Ok(())
+        }
+    }
+}
+
+const LASTSAVE: Command = Command {
+    name: "lastsave",
+    arity: Arity::Exactly(1),
+    flags: &[Loading, Stale, Fast],
+    acl: &[Category::Admin, Category::Dangerous],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "Tells when the data set was last saved, in unix time.",
+        ..Docs::BASE
+    },
+    run: lastsave,
+    ..Command::BASE
+};
+
+#[doc(alias = "lastsaveCommand")]
+fn lastsave(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    ctx.reply.integer(ctx.state.persistence.stats.last_save_s);
+    Ok(())
+}
+
+const DUMP: Command = Command {
+    name: "dump",
+    arity: Arity::Exactly(2),
+    flags: &[ReadOnly],
+    acl: &[Category::Keyspace],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[arg::key("key")],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Generic,
+        since: "2.6.0",
+        complexity: "O(N) where N is the size of the value.",
+        summary: "Returns the value of a key in the form RESTORE takes.",
+        ..Docs::BASE
+    },
+    run: dump,
+    ..Command::BASE
+};
+
+#[doc(alias = "dumpCommand")]
+fn dump(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let options = ctx.state.dump_options();
+    let Some(entry) = ctx.state.keyspace[ctx.db].get_untouched(key) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    match dump::dump(entry.value(), options.0, options.1) {
+        Ok(payload) => {
+            ctx.reply.bulk(&payload);
+            Ok(())
+        }
+        Err(Unwritten::NotInVersion(what)) => Err(Error::once(format!(
+            "RDB version {} cannot hold {what}",
+            options.0
+        ))),
+        Err(Unwritten::Io(error)) => Err(Error::once(error.to_string())),
+    }
+}
+
+const RESTORE_ARGS: &[Arg] = &[
+    arg::key("key"),
+    arg::integer("ttl"),
+    arg::string("serialized-value"),
+    arg::word("replace", "REPLACE").optional().since("3.0.0"),
+    arg::word("absttl", "ABSTTL").optional().since("5.0.0"),
+    arg::integer("seconds")
+        .token("IDLETIME")
+        .optional()
+        .since("5.0.0"),
+    arg::integer("frequency")
+        .token("FREQ")
+        .optional()
+        .since("5.0.0"),
+];
+
+const RESTORE: Command = Command {
+    name: "restore",
+    arity: Arity::AtLeast(4),
+    flags: &[Write, DenyOom],
+    acl: &[Category::Keyspace, Category::Dangerous],
+    keys: &[KeySpec::at(1, &[Ow, Update])],
+    args: RESTORE_ARGS,
+    docs: Docs {
+        group: Group::Generic,
+        since: "2.6.0",
+        complexity: "O(N) where N is the size of the value.",
+        summary: "Makes a key of what DUMP returned.",
+        ..Docs::BASE
+    },
+    run: restore,
+    ..Command::BASE
+};
+
+const RESTORE_ASKING: Command = Command {
+    name: "restore-asking",
+    flags: &[Write, DenyOom, Asking],
+    docs: Docs {
+        group: Group::Server,
+        since: "3.0.0",
+        complexity: "O(N) where N is the size of the value.",
+        summary: "RESTORE for keys on their way to another node of a cluster.",
+        syscmd: true,
+        ..Docs::BASE
+    },
+    ..RESTORE
+};
+
+#[doc(alias = "restoreCommand")]
+fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let request = args.argv();
+    let key = args.key()?;
+    let (ttl, payload) = (args.bytes()?, args.bytes()?);
+    let (mut replace, mut absolute) = (false, false);
+    let (mut idle_s, mut frequency) = (None, None);
+    while !args.is_empty() {
+        if args.word("REPLACE") {
+            replace = true;
+        } else if args.word("ABSTTL") {
+            absolute = true;
+        } else if args.len() >= 2 && frequency.is_none() && args.word("IDLETIME") {
+            let seconds = args.integer()?;
+            if seconds < 0 {
+                return Err(Error::once("Invalid IDLETIME value, must be >= 0"));
+            }
+            idle_s = Some(seconds as u64);
+        } else if args.len() >= 2 && idle_s.is_none() && args.word("FREQ") {
+            let count = args.integer()?;
+            frequency = Some(
+                u8::try_from(count)
+                    .map_err(|_| Error::once("Invalid FREQ value, must be >= 0 and <= 255"))?,
+            );
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    if !replace && ctx.db().contains(key) {
+        return Err(Error::coded("BUSYKEY Target key name already exists."));
+    }
+    let ttl = crate::util::num::parse_i64(ttl).ok_or(Error::NotInteger)?;
+    if ttl < 0 {
+        return Err(Error::once("Invalid TTL value, must be >= 0"));
+    }
+    if !dump::is_intact(payload, ctx.state.persistence.skip_checksum) {
+        return Err(Error::once("DUMP payload version or checksum are wrong"));
+    }
+    let mut scratch = Vec::new();
+    let reading = ctx.state.reading(true);
+    let value = match dump::restore(payload, &reading, &mut scratch) {
+        Ok(value) => value,
+        Err(error) => {
+            ctx.state.log.verbose(format_args!(
+                "Internal error in RDB reading offset {} of a payload -> {}",
+                error.offset, error.reason
+            ));
+            return Err(Error::once("Bad data format"));
+        }
+    };
+
+    let deadline = match ttl {
+        0 => None,
+        ttl if absolute => Some(ttl),
+        ttl => Some(ttl.saturating_add(ctx.now_ms())),
+    };
+    if deadline.is_some_and(|deadline| ctx.is_past(deadline)) {
+        if replace {
+            let lazy = ctx.state.config.lazyfree_lazy_server_del;
+            if ctx.delete(key, lazy) {
+                let word: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
+                ctx.rewrite([word, key]);
+                ctx.modified(key, Event::DEL);
+            }
+        }
+        ctx.reply.ok();
+        return Ok(());
+    }
+    put(ctx, key, value, deadline);
+    let env = ctx.state.keyspace.env();
+    let clock = match (frequency, idle_s) {
+        (Some(count), _) if env.is_lfu() => Some(env.clock_for_frequency(count)),
+        (_, Some(idle)) if !env.is_lfu() => Some(env.clock_for_idle(idle.saturating_mul(1000))),
+        _ => None,
+    };
+    if let Some(clock) = clock
+        && let Some(entry) = ctx.state.keyspace[ctx.db].peek_raw(key)
+    {
+        entry.set_clock(clock);
+    }
+    if let Some(deadline) = deadline
+        && !absolute
+    {
+        ctx.rewrite_with(|words| {
+            for i in 0..request.len() {
+                match i {
+                    2 => words.push_integer(deadline),
+                    _ => words.push_word(request, i),
+                }
+            }
+            words.push(b"ABSTTL");
+        });
+    }
+    ctx.modified(key, Event::RESTORE);
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// The old key, if there is one, is gone first.
+fn put(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, deadline: Option<i64>) {
+    let lazy = ctx.state.config.lazyfree_lazy_server_del;
+    ctx.delete(key, lazy);
+    ctx.store(key, value, Deadline::Set(deadline));
+}

@@ -1,0 +1,178 @@
+//! Files that are whole or not there: written aside, forced to disk, renamed, and the directory forced, too.
+//!
+//! Mirrors: rdbSaveInternal() of rdb.c, rioFile of rio.c.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::rdb::encoder::Sink;
+use super::rdb::save::Options;
+use super::rdb::{self, Reason};
+use crate::background::Job;
+use crate::config::disk;
+use crate::keyspace::Snapshot;
+
+/// Written between two forced flushes, so that the last one is short.
+#[doc(alias = "REDIS_AUTOSYNC_BYTES")]
+const SYNC_EVERY: u64 = 4 * 1024 * 1024;
+
+/// A file being written.
+#[derive(Debug)]
+pub struct FileSink<'a> {
+    file: File,
+    incremental: bool,
+    unsynced: u64,
+    job: &'a Job,
+}
+
+impl<'a> FileSink<'a> {
+    /// `incremental`: force it to disk every few megabytes.
+    pub fn new(file: File, incremental: bool, job: &'a Job) -> FileSink<'a> {
+        FileSink {
+            file,
+            incremental,
+            unsynced: 0,
+            job,
+        }
+    }
+
+    /// Forces it to disk and closes it.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+impl Sink for FileSink<'_> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.job.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.file.write_all(bytes)?;
+        self.job.wrote(bytes.len() as u64);
+        self.unsynced += bytes.len() as u64;
+        if self.incremental && self.unsynced >= SYNC_EVERY {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no file, as a line for the log.
+#[derive(Debug, Clone)]
+pub struct SaveError {
+    pub line: String,
+    pub cancelled: bool,
+}
+
+/// Where an RDB is to go.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub directory: PathBuf,
+    /// Its name while it is not whole.
+    pub temporary: String,
+    pub name: String,
+    pub incremental_sync: bool,
+}
+
+/// Writes a snapshot to a file. Either the whole file is there afterwards, safe from a crash, or the old one is.
+#[doc(alias = "rdbSave")]
+pub fn write_rdb(
+    place: &Place,
+    snapshot: Snapshot,
+    options: &Options,
+    job: &Job,
+) -> Result<u64, SaveError> {
+    let temporary = place.directory.join(&place.temporary);
+    let written = write_temporary(place, &temporary, snapshot, options, job).and_then(|bytes| {
+        let target = place.directory.join(&place.name);
+        fs::rename(&temporary, &target)
+            .map_err(|error| SaveError {
+                line: format!(
+                    "Error moving temp DB file {} on the final destination {} (in server root dir \
+                     {}): {}",
+                    place.temporary,
+                    place.name,
+                    place.directory.display(),
+                    disk::reason(&error)
+                ),
+                cancelled: false,
+            })
+            .map(|()| bytes)
+    });
+    match written {
+        Ok(bytes) => match sync_directory(&place.directory) {
+            Ok(()) => Ok(bytes),
+            Err(error) => Err(write_error("fsync of the directory", &error)),
+        },
+        Err(error) => {
+            // The error that counts is the first one.
+            let _ = fs::remove_file(&temporary);
+            Err(error)
+        }
+    }
+}
+
+fn write_temporary(
+    place: &Place,
+    temporary: &Path,
+    snapshot: Snapshot,
+    options: &Options,
+    job: &Job,
+) -> Result<u64, SaveError> {
+    let file = create(temporary).map_err(|error| SaveError {
+        line: format!(
+            "Failed opening the temp RDB file {} (in server root dir {}) for saving: {}",
+            place.temporary,
+            place.directory.display(),
+            disk::reason(&error)
+        ),
+        cancelled: false,
+    })?;
+    let mut sink = FileSink::new(file, place.incremental_sync, job);
+    let bytes = rdb::save::save(snapshot, options, &mut sink, job).map_err(|error| match &error
+        .reason
+    {
+        Reason::Cancelled => SaveError {
+            line: "Background saving was cancelled".to_owned(),
+            cancelled: true,
+        },
+        Reason::Io(error) => write_error("write", error),
+        reason => SaveError {
+            line: format!("Error saving DB: {reason}"),
+            cancelled: false,
+        },
+    })?;
+    sink.finish()
+        .map_err(|error| write_error("fsync", &error))?;
+    Ok(bytes)
+}
+
+fn write_error(operation: &str, error: &io::Error) -> SaveError {
+    SaveError {
+        line: format!(
+            "Write error while saving DB to the disk({operation}): {}",
+            disk::reason(error)
+        ),
+        cancelled: false,
+    }
+}
+
+/// A new, empty file that everybody may read.
+pub fn create(path: &Path) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+    options.open(path)
+}
+
+/// Makes renames inside a directory durable.
+#[doc(alias = "fsyncFileDir")]
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The data set as files: RDB snapshots, the append-only file, and their loading.
+//!
+//! ```text
+//!   keyspace.snapshot() ──► a helper thread ──► rdb/  dump.rdb, the base of the AOF, DUMP, a full sync
+//!   the stream of effects ──► aof/ ──► appendonlydir/…incr.aof ──► fsync on a helper thread
+//!   start ──► load ──► rdb/ and aof/ back into the keyspace, clients being told -LOADING meanwhile
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | [`rdb`] | the format |
+//! | [`files`] | written aside, forced to disk, renamed |
+//! | [`saving`] | SAVE, BGSAVE, save points: what the owner of the data does for them |
+//! | [`loading`] | a file into the keyspace, slice by slice between turns of the loop |
+//!
+//! Mirrors: rdb.c, aof.c, rio.c.
+//! Differs: no child process. A save is a thread that reads a frozen keyspace; cancelling it is a flag. Loading is a
+//! state of the server, not a function that calls the event loop from inside.
+
+pub mod files;
+pub mod loading;
+pub mod rdb;
+pub mod saving;
+
+use self::loading::Loading;
+use self::saving::Running;
+use crate::state::State;
+
+/// What a server knows about its files.
+#[derive(Debug)]
+pub struct Persistence {
+    pub stats: PersistenceStats,
+    /// The save or rewrite in the background; there is one at a time.
+    pub running: Option<Running>,
+    /// A BGSAVE that waits for a rewrite to end.
+    pub save_scheduled: bool,
+    pub loading: Option<Box<Loading>>,
+    /// Libraries of functions that came with a file.
+    pub functions: Vec<Vec<u8>>,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+    pub skip_checksum: bool,
+    /// Tells one job's answer from another's.
+    next_job: u64,
+}
+
+/// What INFO shows.
+#[derive(Debug, Clone, Default)]
+pub struct PersistenceStats {
+    /// Unix time in seconds of the last good save; at first, of the start.
+    pub last_save_s: i64,
+    pub last_save_try_s: i64,
+    pub last_bgsave_failed: bool,
+    pub last_bgsave_seconds: Option<i64>,
+    pub saves: u64,
+    pub last_cow_bytes: u64,
+    /// Bytes copied for the job in the background so far, the most ever for one, and when that was looked at.
+    pub cow_bytes: u64,
+    pub cow_peak_bytes: u64,
+    pub cow_looked_ms: i64,
+    pub load_keys_expired: u64,
+    pub load_keys_loaded: u64,
+    /// Microseconds the last snapshot took.
+    pub last_snapshot_us: u64,
+}
+
+impl Persistence {
+    pub fn new(now_s: i64) -> Persistence {
+        Persistence {
+            stats: PersistenceStats {
+                last_save_s: now_s,
+                ..PersistenceStats::default()
+            },
+            running: None,
+            save_scheduled: false,
+            loading: None,
+            functions: Vec::new(),
+            skip_checksum: false,
+            next_job: 0,
+        }
+    }
+}
+
+impl State {
+    /// Whether the data set is being loaded: most commands are refused.
+    #[inline]
+    pub fn is_loading(&self) -> bool {
+        self.persistence.loading.is_some()
+    }
+
+    /// The fields of INFO's section about files, in Redis's order.
+    pub fn persistence_info(&self) -> Vec<(&'static str, String)> {
+        let (p, s) = (&self.persistence, &self.persistence.stats);
+        let now_s = self.clock.unix_seconds();
+        let flag = |on: bool| u8::from(on).to_string();
+        let status = |failed: bool| if failed { "err" } else { "ok" }.to_owned();
+        let seconds = |s: Option<i64>| s.unwrap_or(-1).to_string();
+        let age = match s.cow_looked_ms {
+            0 => 0,
+            looked => (self.clock.unix_ms() - looked).max(0) / 1000,
+        };
+        let (mut done, mut total, mut current) = (0, 0, None);
+        if let Some(running) = &p.running {
+            done = running.job.keys();
+            total = running.keys_total;
+            if running.is_save() {
+                current = Some(now_s - running.started_s);
+            }
+        }
+        let percent = match total {
+            0 => 0.0,
+            _ => (done as f64 / total as f64).min(1.0) * 100.0,
+        };
+        let saving = p.running.as_ref().is_some_and(Running::is_save);
+        let mut info = vec![
+            ("loading", flag(self.is_loading())),
+            ("async_loading", flag(false)),
+            ("current_cow_peak", s.cow_peak_bytes.to_string()),
+            ("current_cow_size", s.cow_bytes.to_string()),
+            ("current_cow_size_age", age.to_string()),
+            ("current_fork_perc", format!("{percent:.2}")),
+            ("current_save_keys_processed", done.to_string()),
+            ("current_save_keys_total", total.to_string()),
+            ("rdb_changes_since_last_save", self.dirty.to_string()),
+            ("rdb_bgsave_in_progress", flag(saving)),
+            ("rdb_last_save_time", s.last_save_s.to_string()),
+            ("rdb_last_bgsave_status", status(s.last_bgsave_failed)),
+            ("rdb_last_bgsave_time_sec", seconds(s.last_bgsave_seconds)),
+            ("rdb_current_bgsave_time_sec", seconds(current)),
+            ("rdb_saves", s.saves.to_string()),
+            ("rdb_last_cow_size", s.last_cow_bytes.to_string()),
+            (
+                "rdb_last_load_keys_expired",
+                s.load_keys_expired.to_string(),
+            ),
+            ("rdb_last_load_keys_loaded", s.load_keys_loaded.to_string()),
+        ];
+        if let Some(loading) = &p.loading {
+            loading.info(now_s, &mut info);
+        }
+        info
+    }
+}

@@ -1,0 +1,60 @@
+//! The payload of DUMP and RESTORE: one value, the version, a checksum.
+//!
+//! Mirrors: createDumpPayload() and verifyDumpPayload() of cluster.c.
+
+use super::read_value::{self, Reading};
+use super::write_value::{self, Unwritten};
+use super::{Decoder, Encoder, Error, Reason, Type, VERSION};
+use crate::keyspace::{NewValue, ValueRef};
+use crate::util::crc64::crc64;
+
+const FOOTER: usize = 10;
+
+/// The payload of a value.
+#[doc(alias = "createDumpPayload")]
+pub fn dump(value: ValueRef<'_>, version: u32, compress: bool) -> Result<Vec<u8>, Unwritten> {
+    let mut enc = Encoder::to_memory(compress);
+    enc.version = version;
+    let ty = write_value::type_of(value, version)?;
+    enc.byte(ty as u8);
+    write_value::write(&mut enc, ty, value)?;
+    enc.raw(&(version as u16).to_le_bytes());
+    let checksum = enc.checksum();
+    enc.raw(&checksum.to_le_bytes());
+    Ok(enc.into_bytes())
+}
+
+/// Whether a payload is whole and of a version we know; `skip_checksum` is DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+#[doc(alias = "verifyDumpPayload")]
+pub fn is_intact(payload: &[u8], skip_checksum: bool) -> bool {
+    let Some((body, footer)) = payload.split_last_chunk::<FOOTER>() else {
+        return false;
+    };
+    let [low, high, stored @ ..] = *footer;
+    if u32::from(u16::from_le_bytes([low, high])) > VERSION {
+        return false;
+    }
+    let _ = body;
+    let stored = u64::from_le_bytes(stored);
+    skip_checksum || crc64(0, &payload[..payload.len() - 8]) == stored
+}
+
+/// The value of an intact payload. What lies behind the value is ignored, as Redis does.
+pub fn restore<'t>(
+    payload: &[u8],
+    reading: &Reading,
+    scratch: &'t mut Vec<u8>,
+) -> Result<NewValue<'t>, Error> {
+    let body = &payload[..payload.len().saturating_sub(FOOTER)];
+    let mut dec = Decoder::from_slice(body);
+    let byte = dec.byte()?;
+    let ty = Type::from_byte(byte).ok_or_else(|| dec.corrupt("Bad data format"))?;
+    match read_value::read(&mut dec, ty, reading, scratch) {
+        // Outside of files nobody skips it.
+        Err(Error {
+            reason: Reason::EmptyKey,
+            offset,
+        }) => Err(Error::new(offset, Reason::Corrupt("Empty key"))),
+        other => other,
+    }
+}

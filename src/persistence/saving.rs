@@ -1,0 +1,308 @@
+//! SAVE, BGSAVE and save points, as the owner of the data sees them.
+//!
+//! ```text
+//!   snapshot ──► thread "bgsave": temp file, fsync, rename ──► letter ──► save_done(), between two commands
+//! ```
+//!
+//! Mirrors: rdbSaveBackground(), backgroundSaveDoneHandler() of rdb.c; the save points of serverCron().
+
+use std::time::Instant;
+
+use super::files::{self, Place, SaveError};
+use super::rdb::save::{Clock, Options};
+use super::rdb::{OLDEST_WRITTEN, VERSION};
+use crate::background::Job;
+use crate::config::MaxmemoryPolicy;
+use crate::keyspace::Snapshot;
+use crate::state::State;
+
+/// After a failed save, the next one waits for so many seconds.
+#[doc(alias = "CONFIG_BGSAVE_RETRY_DELAY")]
+const RETRY_AFTER_S: i64 = 5;
+
+/// A job in the background.
+#[derive(Debug)]
+pub struct Running {
+    pub job: Job,
+    pub id: u64,
+    pub purpose: Purpose,
+    pub started_s: i64,
+    pub keys_total: u64,
+    copied_before: u64,
+    dirty_before: u64,
+}
+
+/// What a job writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// BGSAVE.
+    Save,
+    /// BGREWRITEAOF.
+    Rewrite,
+}
+
+impl Running {
+    pub fn is_save(&self) -> bool {
+        self.purpose == Purpose::Save
+    }
+}
+
+impl State {
+    /// What a file of the whole data set is to say besides the keys.
+    #[doc(alias = "rdbSaveInfoAuxFields")]
+    pub fn save_options(&self, aof_base: bool) -> Options {
+        let config = &self.config;
+        let clock = match config.maxmemory_policy {
+            MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => Clock::Frequency,
+            MaxmemoryPolicy::AllkeysLru
+            | MaxmemoryPolicy::VolatileLru
+            | MaxmemoryPolicy::AllkeysLrm
+            | MaxmemoryPolicy::VolatileLrm => Clock::Idle(self.keyspace.env().clock_for_idle(0)),
+            _ => Clock::Dropped,
+        };
+        Options {
+            version: self.written_version(),
+            compress: config.rdbcompression,
+            checksum: config.rdbchecksum,
+            aof_base,
+            redis_version: crate::REDIS_VERSION,
+            created_s: self.clock.unix_seconds(),
+            used_memory: crate::sys::alloc::used() as u64,
+            replication: None,
+            functions: self.persistence.functions.clone(),
+            cluster: config.cluster_enabled,
+            clock,
+        }
+    }
+
+    /// For DUMP: the version written, and whether it compresses.
+    pub fn dump_options(&self) -> (u32, bool) {
+        (self.written_version(), self.config.rdbcompression)
+    }
+
+    fn written_version(&self) -> u32 {
+        match self.config.rdb_version {
+            0 => VERSION,
+            wanted => wanted.clamp(OLDEST_WRITTEN, VERSION),
+        }
+    }
+
+    fn place(&self) -> Place {
+        let number = self.persistence.next_job;
+        Place {
+            directory: self.config.dir.clone(),
+            temporary: format!("temp-{}-{number}.rdb", std::process::id()),
+            name: self.config.dbfilename.clone(),
+            incremental_sync: self.config.rdb_save_incremental_fsync,
+        }
+    }
+
+    /// Freezes the keyspace, counts and times it.
+    fn take_snapshot(&mut self) -> Snapshot {
+        let start = Instant::now();
+        let snapshot = self.keyspace.snapshot();
+        self.persistence.stats.last_snapshot_us = start.elapsed().as_micros() as u64;
+        self.stats.snapshots += 1;
+        snapshot
+    }
+
+    /// Enters a job as the one that runs.
+    pub(super) fn enter_job(&mut self, purpose: Purpose) -> (Running, Snapshot) {
+        let copied_before = self.keyspace.copied_bytes();
+        let keys_total = self.keyspace.keys() as u64;
+        let snapshot = self.take_snapshot();
+        self.persistence.next_job += 1;
+        let running = Running {
+            job: Job::default(),
+            id: self.persistence.next_job,
+            purpose,
+            started_s: self.clock.unix_seconds(),
+            keys_total,
+            copied_before,
+            dirty_before: self.dirty,
+        };
+        running.job.set_delay(self.config.rdb_key_save_delay);
+        (running, snapshot)
+    }
+
+    /// Saves now; nobody is served meanwhile. Whether it worked; the log has the reason if not.
+    #[doc(alias = "rdbSave")]
+    pub fn save_now(&mut self) -> bool {
+        self.persistence.stats.saves += 1;
+        let (options, place) = (self.save_options(false), self.place());
+        let job = Job::default();
+        job.set_delay(self.config.rdb_key_save_delay);
+        let snapshot = self.keyspace.snapshot();
+        self.persistence.next_job += 1;
+        crate::sys::signal::remove_when_interrupted(Some(&place.directory.join(&place.temporary)));
+        let saved = files::write_rdb(&place, snapshot, &options, &job);
+        crate::sys::signal::remove_when_interrupted(None);
+        match saved {
+            Ok(_) => {
+                self.log.notice("DB saved on disk");
+                self.dirty = 0;
+                self.clock.refresh();
+                self.persistence.stats.last_save_s = self.clock.unix_seconds();
+                self.persistence.stats.last_bgsave_failed = false;
+                true
+            }
+            Err(error) => {
+                self.log.warning(error.line);
+                false
+            }
+        }
+    }
+
+    /// Starts a save in the background. Whether it started.
+    #[doc(alias = "rdbSaveBackground")]
+    pub fn save_in_background(&mut self) -> bool {
+        if self.persistence.running.is_some() {
+            return false;
+        }
+        self.persistence.stats.saves += 1;
+        self.persistence.stats.last_save_try_s = self.clock.unix_seconds();
+        let (options, place) = (self.save_options(false), self.place());
+        let (running, snapshot) = self.enter_job(Purpose::Save);
+        let (job, id, mailbox) = (running.job.clone(), running.id, self.mailbox.clone());
+        let started = std::thread::Builder::new()
+            .name("bgsave".into())
+            .spawn(move || {
+                let result = files::write_rdb(&place, snapshot, &options, &job);
+                mailbox.send(move |state| state.save_done(id, result));
+            });
+        match started {
+            Ok(_) => {
+                self.log.notice(format_args!(
+                    "Background saving started by pid {}",
+                    std::process::id()
+                ));
+                self.persistence.running = Some(running);
+                true
+            }
+            Err(error) => {
+                self.persistence.stats.last_bgsave_failed = true;
+                let reason = crate::config::disk::reason(&error);
+                self.log
+                    .warning(format_args!("Can't save in background: thread: {reason}"));
+                false
+            }
+        }
+    }
+
+    #[doc(alias = "backgroundSaveDoneHandler")]
+    fn save_done(&mut self, id: u64, result: Result<u64, SaveError>) {
+        let Some(running) = self.leave_job(id) else {
+            return;
+        };
+        let now = self.clock.unix_seconds();
+        let stats = &mut self.persistence.stats;
+        stats.last_bgsave_seconds = Some(now - running.started_s);
+        stats.last_cow_bytes = std::mem::take(&mut stats.cow_bytes);
+        match result {
+            Ok(_) => {
+                stats.last_save_s = now;
+                stats.last_bgsave_failed = false;
+                self.dirty = self.dirty.saturating_sub(running.dirty_before);
+                self.log.notice("DB saved on disk");
+                self.log.notice("Background saving terminated with success");
+            }
+            // Whoever cancelled it did so on purpose: no reason to refuse writes.
+            Err(error) if error.cancelled => {
+                self.log
+                    .warning("Background saving terminated by a cancellation");
+            }
+            Err(error) => {
+                stats.last_bgsave_failed = true;
+                self.log.warning(error.line);
+                self.log.warning("Background saving error");
+            }
+        }
+    }
+
+    /// Ends the job of this number, unless it was forgotten already.
+    pub(super) fn leave_job(&mut self, id: u64) -> Option<Running> {
+        self.look_at_copies();
+        self.persistence.running.take_if(|running| running.id == id)
+    }
+
+    /// Reads the cost of the job that runs.
+    fn look_at_copies(&mut self) {
+        if let Some(running) = &self.persistence.running {
+            let copied = self.keyspace.copied_bytes();
+            let bytes = copied.saturating_sub(running.copied_before);
+            let stats = &mut self.persistence.stats;
+            stats.cow_bytes = bytes;
+            stats.cow_peak_bytes = stats.cow_peak_bytes.max(bytes);
+            stats.cow_looked_ms = self.clock.unix_ms();
+        }
+    }
+
+    /// Ends the save in the background, if there is one; its file never appears. Whether there was one.
+    #[doc(alias = "killRDBChild")]
+    pub fn cancel_save(&mut self) -> bool {
+        match &self.persistence.running {
+            Some(running) if running.is_save() => {
+                running.job.cancel();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// All keys were deleted: what is being saved is of no use, and what is on disk must not come back.
+    #[doc(alias = "flushAllDataAndResetRDB")]
+    pub fn reset_rdb(&mut self) {
+        self.cancel_save();
+        if !self.config.save.is_empty() {
+            // A failure is in the log, and in INFO.
+            self.save_now();
+        }
+    }
+
+    /// What persistence does at every turn of the cron.
+    pub fn persistence_cron(&mut self) {
+        if let Some(running) = &self.persistence.running {
+            running.job.set_delay(self.config.rdb_key_save_delay);
+            self.look_at_copies();
+            return;
+        }
+        let now = self.clock.unix_seconds();
+        let stats = &self.persistence.stats;
+        let may_try = now - stats.last_save_try_s > RETRY_AFTER_S || !stats.last_bgsave_failed;
+        if self.persistence.save_scheduled && may_try {
+            self.persistence.save_scheduled = false;
+            self.save_in_background();
+            return;
+        }
+        let since = now - stats.last_save_s;
+        let due = self
+            .config
+            .save
+            .iter()
+            .find(|point| self.dirty >= point.changes && since > point.seconds as i64);
+        if let Some(point) = due
+            && may_try
+        {
+            self.log.notice(format_args!(
+                "{} changes in {} seconds. Saving...",
+                point.changes, point.seconds
+            ));
+            self.save_in_background();
+        }
+    }
+
+    /// A running job learns of a new `rdb-key-save-delay`.
+    pub fn save_delay_changed(&self) {
+        if let Some(running) = &self.persistence.running {
+            running.job.set_delay(self.config.rdb_key_save_delay);
+        }
+    }
+
+    /// Whether writes must be refused because nothing could be saved.
+    #[doc(alias = "writeCommandsDeniedByDiskError")]
+    pub fn cannot_persist(&self) -> bool {
+        self.persistence.stats.last_bgsave_failed
+            && self.config.stop_writes_on_bgsave_error
+            && !self.config.save.is_empty()
+    }
+}
