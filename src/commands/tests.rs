@@ -9,15 +9,15 @@ use crate::resp::{Protocol, Reply, Value};
 use crate::state::State;
 use crate::sys::clock::Clock;
 
-const START_MS: i64 = 1_700_000_000_000;
+pub(super) const START_MS: i64 = 1_700_000_000_000;
 
-struct Server {
-    state: State,
+pub(super) struct Server {
+    pub(super) state: State,
     client: ClientKey,
 }
 
 impl Server {
-    fn new() -> Server {
+    pub(super) fn new() -> Server {
         let clock = Clock::manual(START_MS * 1000);
         let mut state = State::new(Config::default(), clock, 1, Mailbox::new(None).0);
         state.refresh_clock();
@@ -26,7 +26,7 @@ impl Server {
         Server { state, client }
     }
 
-    fn run(&mut self, line: &str) -> Value {
+    pub(super) fn run(&mut self, line: &str) -> Value {
         let argv = OwnedArgv::from_words(line.split(' '));
         let argv = argv.as_argv();
         let id = self.state.commands.lookup(argv).expect("a command");
@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// Runs commands and returns what the readers of the effects are told.
-    fn says(&mut self, lines: &[&str]) -> Vec<String> {
+    pub(super) fn says(&mut self, lines: &[&str]) -> Vec<String> {
         // One level deeper than the commands, so that what they say stays here.
         self.state.effects.enter();
         for line in lines {
@@ -54,7 +54,7 @@ impl Server {
         unit.iter().map(words).filter(inside).collect()
     }
 
-    fn later(&mut self, ms: u64) {
+    pub(super) fn later(&mut self, ms: u64) {
         self.state.clock.advance(ms * 1000);
         self.state.refresh_clock();
     }

@@ -20,6 +20,8 @@
 //! Cost: packed and timed O(bytes) per operation, table O(1). A small hash is its listpack and 24 bytes in the key's
 //! entry; in a big one a field of 8 bytes with a value of 8 takes a 32-byte block and 11 bytes of table.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::collections::listpack::{Check, Corrupt, Iter as LpIter, Listpack, LpEntry, LpPos};
 use crate::collections::shared::Shared;
 use crate::collections::table::{self, Deadline, Inserted, NoObject, Removed, StrRef, Table};
@@ -122,7 +124,7 @@ impl Hash {
             return false;
         }
         let columns = self.columns();
-        let mut seen = std::collections::HashSet::with_capacity(self.len());
+        let mut seen = HashSet::with_capacity(self.len());
         let mut last = NEVER;
         let mut entries = listpack.iter();
         while let Some(name) = entries.next() {
@@ -335,7 +337,7 @@ impl Hash {
         if let Repr::Table(table) = &self.0
             && n.saturating_mul(3) <= len
         {
-            let mut seen = std::collections::HashSet::with_capacity(n);
+            let mut seen = HashSet::with_capacity(n);
             while seen.len() < n {
                 let Some(entry) = table.random(rng) else {
                     return;
@@ -399,6 +401,45 @@ impl Hash {
         if !fits {
             self.become_table(limits.seed);
         }
+    }
+
+    /// Fills a small hash that is empty with fields and values, to be called after [`Hash::prepare`]: one pass and one
+    /// allocation, where setting them one by one would search and grow the listpack for each. A field told twice has the
+    /// last value in the first place. Returns how many there are now; nothing, and does nothing, in another state.
+    #[doc(alias = "hashTypeBuildFreshListpack")]
+    pub fn fill<'a>(
+        &mut self,
+        mut words: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> Option<usize> {
+        let Packed(listpack) = &mut self.0 else {
+            return None;
+        };
+        if !listpack.is_empty() {
+            return None;
+        }
+        let mut entries: Vec<LpEntry<'a>> = Vec::with_capacity(words.len());
+        let mut places = HashMap::new();
+        let few = words.len() <= 32;
+        while let (Some(name), Some(value)) = (words.next(), words.next()) {
+            let next = entries.len();
+            let place = if few {
+                let same = |pair: &[LpEntry<'_>]| matches!(pair[0], LpEntry::Str(n) if n == name);
+                entries
+                    .chunks_exact(2)
+                    .position(same)
+                    .map_or(next, |pair| pair * 2)
+            } else {
+                *places.entry(name).or_insert(next)
+            };
+            if place == next {
+                entries.push(LpEntry::Str(name));
+                entries.push(LpEntry::Str(value));
+            } else {
+                entries[place + 1] = LpEntry::Str(value);
+            }
+        }
+        listpack.extend(entries.iter().copied());
+        Some(entries.len() / 2)
     }
 
     /// Gives a field a value; true if the field is new. `keep`: a deadline it has stays.
@@ -810,6 +851,26 @@ mod tests {
         let mut prepared = Hash::new();
         prepared.prepare(9, std::iter::empty(), &SMALL);
         assert_eq!(prepared.encoding(), "hashtable");
+    }
+
+    #[test]
+    fn filling_is_as_setting_one_by_one() {
+        for n in [1usize, 3, 16, 17, 40] {
+            let words: Vec<Vec<u8>> = (0..n)
+                .flat_map(|i| [format!("f{}", i * 7 % 20), format!("{i}")])
+                .map(String::into_bytes)
+                .collect();
+            let (mut filled, mut set) = (Hash::new(), Hash::new());
+            let new = filled.fill(words.iter().map(|word| &**word));
+            let mut expected = 0;
+            for pair in words.chunks(2) {
+                expected += usize::from(set.set(&pair[0], bytes(&pair[1]), false, &LARGE));
+            }
+            assert_eq!(new, Some(expected));
+            let (filled_bytes, set_bytes) = (filled.as_listpack(), set.as_listpack());
+            assert_eq!(filled_bytes, set_bytes);
+            assert_eq!(filled.fill(words.iter().map(|word| &**word)), None);
+        }
     }
 
     #[test]

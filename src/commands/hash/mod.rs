@@ -10,6 +10,8 @@ mod expiring;
 mod import;
 mod random;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use super::prelude::*;
@@ -132,13 +134,18 @@ fn value_at<'a>(args: &Args<'a>, position: usize) -> NewValue<'a> {
     }
 }
 
-/// Sets the fields and values that `pairs` stands before; returns how many fields are new.
-fn set_all(hash: &mut Hash, mut pairs: Args<'_>, keep: bool, limits: &Limits) -> usize {
+/// Sets the fields and values that `pairs` stands before, up to the request's end, after [`Hash::prepare`]; returns how
+/// many fields are new.
+fn set_all(hash: &mut Hash, mut pairs: Args<'_>, limits: &Limits) -> usize {
+    let words = pairs.argv().skip(pairs.position());
+    if let Some(new) = hash.fill(words.iter()) {
+        return new;
+    }
     let mut new = 0;
     while let Some(name) = pairs.next() {
         let value = value_at(&pairs, pairs.position());
         pairs.next();
-        new += usize::from(hash.set(name, value, keep, limits));
+        new += usize::from(hash.set(name, value, false, limits));
     }
     new
 }

@@ -90,12 +90,15 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 fn count_and_values(args: &mut Args<'_>) -> Result<(i64, bool)> {
-    let count = args
-        .integer_within(-i64::MAX, i64::MAX)
-        .map_err(|error| match error {
-            Error::NotInteger => error,
-            _ => Error::OutOfRange,
-        })?;
+    let count = args.integer()?;
+    if count == i64::MIN {
+        let text = "value is out of range, value must between";
+        return Err(Error::once(format!(
+            "{text} {} and {}",
+            -i64::MAX,
+            i64::MAX
+        )));
+    }
     if args.is_empty() {
         return Ok((count, false));
     }

@@ -71,7 +71,7 @@ fn set_fields(ctx: &mut Ctx<'_>, args: &mut Args<'_>) -> Result<usize> {
     let (limits, pairs) = (limits(ctx), *args);
     let new = change(ctx, key, |hash| {
         hash.prepare(pairs.len() / 2, pairs, &limits);
-        set_all(hash, pairs, false, &limits)
+        set_all(hash, pairs, &limits)
     })?;
     ctx.modified_n(key, HSET_EVENT, pairs.len() / 2);
     Ok(new)

@@ -47,7 +47,6 @@ fn sets() {
 }
 
 #[test]
-#[ignore = "hashes are being written"]
 fn hashes() {
     run(&[&HASH, &GENERIC]);
 }
