@@ -9,7 +9,8 @@
 //!
 //! What counts is **CPU time of the server process per request**: it repeats well on a busy machine and is what
 //! an operator pays; requests per second also show what the kernel and this client can do. Both are medians over
-//! the rounds. The memory part gives each server a million keys in a fresh process, per shape.
+//! the rounds. The memory part gives each server a million keys in a fresh process, per shape. A process's figures
+//! come from /proc, so this is for Linux.
 //!
 //! Further workloads are one line each in [`WORKLOADS`] and [`SHAPES`].
 
@@ -67,6 +68,18 @@ const WORKLOADS: &[Workload] = &[
         request: "MSET {key} {value} {key} {value} {key} {value} {key} {value} {key} {value} \
                   {key} {value} {key} {value} {key} {value} {key} {value} {key} {value}",
         value_len: 3,
+    },
+    Workload {
+        name: "LPUSH LPOP",
+        prepare: &[],
+        request: "LPUSH list {value} ; LPOP list",
+        value_len: 3,
+    },
+    Workload {
+        name: "LRANGE 100",
+        prepare: &["RPUSH list {key}"],
+        request: "LRANGE list 0 99",
+        value_len: 0,
     },
 ];
 
@@ -284,6 +297,7 @@ fn stop(message: &str) -> ! {
 }
 
 /// This thread, and what it starts from now on, runs on this core only.
+#[cfg(target_os = "linux")]
 fn pin(core: usize) -> bool {
     let mut set = [0u64; 16];
     if core >= 64 * set.len() {
@@ -292,6 +306,11 @@ fn pin(core: usize) -> bool {
     set[core / 64] |= 1 << (core % 64);
     // SAFETY: `set` is a whole number of words, alive for the call, of the size told; the kernel only reads it.
     unsafe { libc::sched_setaffinity(0, size_of_val(&set), set.as_ptr().cast()) == 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin(_core: usize) -> bool {
+    false
 }
 
 fn version(program: &PathBuf) -> String {
