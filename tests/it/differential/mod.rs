@@ -41,7 +41,6 @@ fn lists() {
 }
 
 #[test]
-#[ignore = "sets are being written"]
 fn sets() {
     run(&[&SET, &GENERIC]);
 }
@@ -64,13 +63,11 @@ fn sorted_sets_by_name() {
 }
 
 #[test]
-#[ignore = "bitmaps are being written"]
 fn bitmaps() {
     run(&[&BITMAP, &STRING, &GENERIC]);
 }
 
 #[test]
-#[ignore = "HyperLogLog is being written"]
 fn hyperloglogs() {
     run(&[&HYPERLOGLOG, &GENERIC]);
 }
