@@ -33,6 +33,7 @@ pub mod keyspace;
 pub mod observe;
 pub mod persistence;
 pub mod pubsub;
+pub mod replication;
 pub mod resp;
 pub mod scripting;
 pub mod server;

@@ -22,6 +22,7 @@ use crate::observe::{Latency, Slowlog, Stats};
 use crate::persistence::Persistence;
 use crate::pubsub::{Kind, PubSub};
 use crate::scripting::Scripts;
+use crate::replication::Replication;
 use crate::sys::clock::Clock;
 use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
@@ -127,6 +128,8 @@ pub struct State {
     pub rng: Rng,
     /// The stream of effects.
     pub effects: Effects,
+    /// Replicas, and the stream as they read it.
+    pub replication: Replication,
     /// Changes since the last save; grows with every effective write.
     pub dirty: u64,
     /// Which clients are held back.
@@ -178,6 +181,7 @@ impl State {
         let member_seed = rng.next_u64();
         let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize]));
         let run_id = run_id.collect();
+        let replication = Replication::new(&mut rng);
         let started_ms = clock.unix_ms();
         let state = State {
             config,
@@ -200,6 +204,7 @@ impl State {
             clock,
             rng,
             effects: Effects::default(),
+            replication,
             dirty: 0,
             pauses: Pauses::default(),
             monitors: Vec::new(),
@@ -316,7 +321,9 @@ impl State {
     /// The one place where effects reach their readers. A unit of several is already wrapped in
     /// MULTI and EXEC.
     #[doc(alias = "propagateNow")]
-    fn feed_unit(&mut self, _unit: &[Said]) {}
+    fn feed_unit(&mut self, unit: &[Said]) {
+        self.replication.feed(&mut self.clients, unit);
+    }
 }
 
 impl State {
@@ -333,6 +340,9 @@ impl State {
         self.stats.lazyfreed_objects += self.lazyfree.take_freed();
         if !self.tracking.is_idle() {
             self.tracking.broadcast(&mut self.clients);
+        }
+        if !self.replication.replicas.is_empty() {
+            self.send_files();
         }
         self.report_dropped_errors();
     }
@@ -351,6 +361,9 @@ impl State {
         }
         self.expire_due_fields(hz);
         self.expire_some(Pace::Slow { hz });
+        if every(1000, runs, hz) {
+            self.replication_cron();
+        }
         self.persistence_cron();
     }
 
@@ -372,6 +385,7 @@ impl State {
 
     /// Undoes all a client left behind, and the client itself.
     pub fn forget_client(&mut self, key: ClientKey) {
+        self.forget_replica(key);
         self.monitors.retain(|k| *k != key);
         self.pubsub.forget(&mut self.clients, key);
         self.tracking.disable(&mut self.clients, key);

@@ -20,6 +20,7 @@ mod memory;
 mod persistence;
 mod pubsub;
 mod scripting;
+mod replication;
 mod server;
 mod set;
 mod slowlog;
@@ -47,6 +48,7 @@ pub const GROUPS: &[&[&Command]] = &[
     pubsub::COMMANDS,
     scripting::COMMANDS,
     list::COMMANDS,
+    replication::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
     slowlog::COMMANDS,

@@ -1,0 +1,128 @@
+//! Replication, as replicas ask for it: SYNC, PSYNC, REPLCONF.
+//!
+//! Mirrors: syncCommand() and replconfCommand() of replication.c.
+
+use super::prelude::*;
+use crate::clients::ClientFlags;
+use crate::util::num::parse_u64;
+
+pub const COMMANDS: &[&Command] = &[&PSYNC, &REPLCONF, &SYNC];
+
+const PSYNC: Command = Command {
+    name: "psync",
+    arity: Arity::AtLeast(3),
+    flags: &[Admin, NoScript, NoAsyncLoading, NoMulti],
+    args: &[arg::string("replicationid"), arg::integer("offset")],
+    docs: Docs {
+        group: Group::Server,
+        since: "2.8.0",
+        complexity: "",
+        summary: "Makes the connection a replica that goes on where it stopped, if that is possible.",
+        ..Docs::BASE
+    },
+    run: psync,
+    ..Command::BASE
+};
+
+#[doc(alias = "syncCommand")]
+fn psync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    start(ctx, true)
+}
+
+fn start(ctx: &mut Ctx<'_>, says_where: bool) -> Result {
+    // A replica that asks again is a replica already.
+    if ctx.client().flags.has(ClientFlags::REPLICA) {
+        return Ok(());
+    }
+    if !ctx.reply.is_empty() {
+        return Err(Error::once(
+            "SYNC and PSYNC are invalid with pending output",
+        ));
+    }
+    if says_where {
+        let replication = &ctx.state.replication;
+        ctx.reply.simple(&format!(
+            "FULLRESYNC {} {}",
+            replication.id, replication.offset
+        ));
+    }
+    ctx.state.begin_full_sync(ctx.client);
+    Ok(())
+}
+
+const REPLCONF: Command = Command {
+    name: "replconf",
+    arity: Arity::AtLeast(1),
+    flags: &[Admin, NoScript, Loading, Stale, AllowBusy],
+    docs: Docs {
+        group: Group::Server,
+        since: "3.0.0",
+        complexity: "O(1)",
+        summary: "A replica tells of itself: its port, its abilities, how far it has read.",
+        syscmd: true,
+        ..Docs::BASE
+    },
+    run: replconf,
+    ..Command::BASE
+};
+
+#[doc(alias = "replconfCommand")]
+fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if !args.len().is_multiple_of(2) {
+        return Err(Error::Syntax);
+    }
+    while let (Some(option), Some(value)) = (args.next(), args.next()) {
+        let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+        if is("ack") {
+            // An acknowledgement is never answered: the answer would be part of the stream.
+            let now = ctx.state.clock.unix_ms();
+            if let (Some(replica), Some(offset)) =
+                (ctx.state.replication.replica(ctx.client), parse_u64(value))
+            {
+                replica.acked = replica.acked.max(offset);
+                replica.acked_ms = now;
+            }
+            return Ok(());
+        }
+        if is("getack") {
+            return Ok(());
+        }
+        const KNOWN: [&str; 7] = [
+            "listening-port",
+            "ip-address",
+            "capa",
+            "version",
+            "rdb-only",
+            "rdb-filter-only",
+            "main-ch-client-id",
+        ];
+        if !KNOWN.iter().any(|name| is(name)) {
+            let option = String::from_utf8_lossy(option);
+            return Err(Error::once(format!(
+                "Unrecognized REPLCONF option: {option}"
+            )));
+        }
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+const SYNC: Command = Command {
+    name: "sync",
+    arity: Arity::Exactly(1),
+    flags: &[Admin, NoScript, NoAsyncLoading, NoMulti],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "",
+        summary: "Makes the connection a replica: the data set follows, then every change.",
+        ..Docs::BASE
+    },
+    run: sync,
+    ..Command::BASE
+};
+
+#[doc(alias = "syncCommand")]
+fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    start(ctx, false)
+}
