@@ -62,6 +62,9 @@ impl State {
         }
         let now = self.clock.unix_ms();
         self.clients[client].flags.set(ClientFlags::REPLICA);
+        if self.replication.replicas.is_empty() {
+            self.replication.last_ping_ms = now;
+        }
         // Whoever reads the stream from here on must be told the database first.
         self.replication.stream_db = None;
         self.replication.replicas.push(Replica {
