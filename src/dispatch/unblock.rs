@@ -122,10 +122,17 @@ fn serve(state: &mut State) {
 #[doc(alias = "handleClientsBlockedOnKey")]
 fn serve_key(state: &mut State, db: DbId, key: &[u8]) {
     let end = state.blocked.begin(db, key);
+    // What made the key ready may have taken long; the commands to be run begin now.
+    state.refresh_clock();
     let mut next = 0;
     while let Some((ticket, client)) = state.blocked.waiter(db, key, next..end) {
         next = ticket + 1;
-        let kind = state.keyspace[db].peek(key).map(|entry| entry.kind());
+        // A key past its deadline helps nobody, and is left for others to find.
+        let now = state.clock.unix_ms();
+        let entry = state.keyspace[db].peek_raw(key);
+        let kind = entry
+            .filter(|entry| !entry.is_expired(now))
+            .map(|entry| entry.kind());
         if kind.is_none() && !state.blocked.wanted_even_without(db, key) {
             break;
         }
@@ -136,7 +143,6 @@ fn serve_key(state: &mut State, db: DbId, key: &[u8]) {
             run_again(state, client);
         }
     }
-    state.reap_expired();
 }
 
 #[doc(alias = "unblockClientOnKey")]
@@ -268,5 +274,139 @@ impl State {
 fn timed_out(kind: WaitKind, reply: &mut Reply) {
     match kind {
         WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::background::Mailbox;
+    use crate::clients::{ClientFlags, ClientKey};
+    use crate::config::Config;
+    use crate::dispatch::args::OwnedArgv;
+    use crate::dispatch::{process, serve_ready};
+    use crate::resp::Reply;
+    use crate::state::State;
+    use crate::sys::clock::Clock;
+
+    struct Server(State);
+
+    impl Server {
+        fn new() -> Server {
+            let clock = Clock::manual(1_700_000_000_000_000);
+            let mut state = State::new(Config::default(), clock, 1, Mailbox::new(None).0);
+            state.refresh_clock();
+            Server(state)
+        }
+
+        fn client(&mut self) -> ClientKey {
+            let flags = ClientFlags::AUTHENTICATED;
+            self.0.clients.insert(0, flags).key
+        }
+
+        /// Sends a request and returns what the client has received since the last one.
+        fn ask(&mut self, client: ClientKey, line: &str) -> String {
+            let argv = OwnedArgv::from_words(line.split(' '));
+            let who = &mut self.0.clients[client];
+            let mut reply = Reply::to_wire(std::mem::take(&mut who.out), who.protocol);
+            process(&mut self.0, client, argv.as_argv(), &mut reply);
+            self.0.clients[client].out = reply.into_output().expect("to the wire");
+            self.heard(client)
+        }
+
+        fn heard(&mut self, client: ClientKey) -> String {
+            let out = &mut self.0.clients[client].out;
+            let mut slices = Vec::new();
+            out.slices(&mut slices);
+            let bytes: Vec<u8> = slices.iter().flat_map(|s| s.iter().copied()).collect();
+            out.advance(bytes.len());
+            String::from_utf8_lossy(&bytes).replace("\r\n", " ")
+        }
+
+        fn pass_ms(&mut self, ms: u64) {
+            self.0.clock.advance(ms * 1000);
+            self.0.refresh_clock();
+            self.0.before_sleep();
+            serve_ready(&mut self.0);
+        }
+    }
+
+    #[test]
+    fn first_come_first_served_and_each_once() {
+        let mut s = Server::new();
+        let [a, b, c, pusher] = std::array::from_fn(|_| s.client());
+        assert_eq!(s.ask(a, "BLPOP x k 0"), "");
+        assert_eq!(s.ask(b, "BRPOP k 0"), "");
+        assert_eq!(s.ask(c, "BLPOP k 0"), "");
+        assert_eq!((s.0.blocked.clients(), s.0.blocked.keys()), (3, 2));
+        assert_eq!(s.ask(pusher, "RPUSH k 1 2"), ":2 ");
+        assert_eq!(s.heard(a), "*2 $1 k $1 1 ");
+        assert_eq!(s.heard(b), "*2 $1 k $1 2 ");
+        assert_eq!(s.heard(c), "");
+        assert_eq!((s.0.blocked.clients(), s.0.blocked.keys()), (1, 1));
+        s.0.forget_client(c);
+        assert_eq!((s.0.blocked.clients(), s.0.blocked.keys()), (0, 0));
+    }
+
+    #[test]
+    fn only_what_helps_wakes_and_a_transaction_is_one_step() {
+        let mut s = Server::new();
+        let [waiter, other] = std::array::from_fn(|_| s.client());
+        s.ask(waiter, "BLPOP k 0");
+        s.ask(other, "SET k v");
+        assert!(s.0.clients[waiter].blocked());
+        for line in ["MULTI", "DEL k", "RPUSH k a", "DEL k", "EXEC"] {
+            s.ask(other, line);
+        }
+        assert!(s.0.clients[waiter].blocked());
+        for line in ["MULTI", "RPUSH k a", "LPUSH k b", "EXEC"] {
+            s.ask(other, line);
+        }
+        assert_eq!(s.heard(waiter), "*2 $1 k $1 b ");
+        // Inside a transaction nobody waits.
+        s.ask(other, "DEL k");
+        s.ask(other, "MULTI");
+        s.ask(other, "BLPOP k 0");
+        assert_eq!(s.ask(other, "EXEC"), "*1 *-1 ");
+    }
+
+    #[test]
+    fn a_served_move_serves_the_next() {
+        let mut s = Server::new();
+        let [first, second, third, pusher] = std::array::from_fn(|_| s.client());
+        s.ask(second, "BLMOVE b c LEFT RIGHT 0");
+        s.ask(first, "BRPOPLPUSH a b 0");
+        s.ask(third, "BLMPOP 0 2 x c LEFT COUNT 9");
+        assert_eq!(s.ask(pusher, "LPUSH a 7"), ":1 ");
+        assert_eq!(s.heard(first), "$1 7 ");
+        assert_eq!(s.heard(second), "$1 7 ");
+        assert_eq!(s.heard(third), "*2 $1 c *1 $1 7 ");
+        assert_eq!(s.ask(pusher, "EXISTS a b c"), ":0 ");
+    }
+
+    #[test]
+    fn waits_end_in_time_and_on_demand() {
+        let mut s = Server::new();
+        let [a, b, c] = std::array::from_fn(|_| s.client());
+        s.ask(a, "BLPOP k 0.25");
+        s.ask(b, "BLMOVEM k to LEFT LEFT 0.3 EXACTLY 3 BULK");
+        s.pass_ms(250);
+        assert_eq!(s.heard(a), "");
+        s.pass_ms(1);
+        assert_eq!(s.heard(a), "*-1 ");
+        // Run again in vain, it keeps its deadline.
+        s.ask(c, "RPUSH k 1 2");
+        assert!(s.0.clients[b].blocked());
+        s.pass_ms(50);
+        assert_eq!(s.heard(b), "*-1 ");
+        s.ask(b, "BLMOVEM k to LEFT LEFT 0 EXACTLY 3 BULK");
+        s.ask(c, "RPUSH k 3");
+        assert_eq!(s.heard(b), "*3 $1 1 $1 2 $1 3 ");
+        s.ask(a, "BLPOP k 0");
+        assert!(s.0.end_wait(a, true));
+        assert_eq!(
+            s.heard(a),
+            "-UNBLOCKED client unblocked via CLIENT UNBLOCK "
+        );
+        assert!(!s.0.end_wait(a, false));
     }
 }

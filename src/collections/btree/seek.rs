@@ -67,6 +67,19 @@ impl<I: Item> Seek<I> for At {
     }
 }
 
+/// The last item.
+pub(crate) struct Last;
+
+impl<I: Item> Seek<I> for Last {
+    fn edge<const L: usize, const M: usize>(&mut self, edges: &[Slot<Edge<I, L, M>>]) -> usize {
+        edges.len() - 1
+    }
+
+    fn slot(&mut self, items: &[Slot<I>]) -> Option<usize> {
+        items.len().checked_sub(1)
+    }
+}
+
 /// By the order of keys.
 pub(crate) struct Sorted;
 

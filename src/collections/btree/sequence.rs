@@ -6,7 +6,7 @@
 //!
 //! Mirrors: quicklist.c, whose nodes are a linked list. Differs: an index costs O(log n) instead of O(blocks).
 
-use super::seek::{At, Boundary};
+use super::seek::{At, Boundary, Last};
 use super::{Backward, Forward, Item, Tree};
 
 /// Most blocks that share a leaf. Lists have few blocks, so leaves are small: half a kilobyte.
@@ -103,7 +103,7 @@ impl<B: Item<Key = ()>> Sequence<B> {
 
     /// As [`Sequence::update`], on the last block.
     pub fn update_last<R>(&mut self, change: impl FnOnce(&mut B) -> R) -> Option<R> {
-        self.update(self.len().checked_sub(1)?, |block, _| change(block))
+        self.0.update(&mut Last, |block, _| change(block))
     }
 
     /// Removes the block that holds the element at `position`.

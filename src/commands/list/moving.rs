@@ -1,0 +1,290 @@
+//! Elements that go from one list to another: LMOVE, LMOVEM, RPOPLPUSH.
+//!
+//! Mirrors: `lmoveGenericCommand` and `lmovemMoveAndReply` of t_list.c.
+
+use std::ops::ControlFlow;
+
+use super::super::prelude::*;
+use super::{at_least_one, end, next_to, pop_event, push_event, removed};
+use crate::types::List;
+use crate::types::list::End;
+
+pub(super) const LMOVE: Command = Command {
+    name: "lmove",
+    arity: Arity::Exactly(5),
+    flags: &[Write, DenyOom],
+    acl: &[Category::List],
+    keys: &[
+        KeySpec::at(1, &[Rw, Access, Delete]),
+        KeySpec::at(2, &[Rw, Insert]),
+    ],
+    args: &[
+        arg::key("source"),
+        arg::key("destination").spec(1),
+        arg::one_of(
+            "wherefrom",
+            &[arg::word("left", "LEFT"), arg::word("right", "RIGHT")],
+        ),
+        arg::one_of(
+            "whereto",
+            &[arg::word("left", "LEFT"), arg::word("right", "RIGHT")],
+        ),
+    ],
+    docs: Docs {
+        group: Group::List,
+        since: "6.2.0",
+        complexity: "O(1)",
+        summary: "Moves an element from an end of one list to an end of another and returns it.",
+        ..Docs::BASE
+    },
+    run: lmove,
+    ..Command::BASE
+};
+
+#[doc(alias = "lmoveCommand")]
+fn lmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (source, destination) = (args.key()?, args.key()?);
+    let (from, to) = (end(&mut args)?, end(&mut args)?);
+    if !shift(ctx, source, destination, from, to)? {
+        ctx.reply.null();
+    }
+    Ok(())
+}
+
+pub(super) const RPOPLPUSH: Command = Command {
+    name: "rpoplpush",
+    arity: Arity::Exactly(3),
+    flags: &[Write, DenyOom],
+    acl: &[Category::List],
+    keys: &[
+        KeySpec::at(1, &[Rw, Access, Delete]),
+        KeySpec::at(2, &[Rw, Insert]),
+    ],
+    args: &[arg::key("source"), arg::key("destination").spec(1)],
+    docs: Docs {
+        group: Group::List,
+        since: "1.2.0",
+        complexity: "O(1)",
+        summary: "Moves the last element of a list to the front of another and returns it.",
+        deprecated: Some(("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments")),
+        ..Docs::BASE
+    },
+    run: rpoplpush,
+    ..Command::BASE
+};
+
+#[doc(alias = "rpoplpushCommand")]
+fn rpoplpush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (source, destination) = (args.key()?, args.key()?);
+    if !shift(ctx, source, destination, End::Tail, End::Head)? {
+        ctx.reply.null();
+    }
+    Ok(())
+}
+
+/// Moves an element and answers with it; `false` if there is none.
+#[doc(alias = "lmoveGenericCommand")]
+pub(super) fn shift(
+    ctx: &mut Ctx<'_>,
+    source: &[u8],
+    destination: &[u8],
+    from: End,
+    to: End,
+) -> Result<bool> {
+    let Some(list) = ctx.db().get_mut_as::<List>(source)? else {
+        return Ok(false);
+    };
+    let Some(element) = list.with_end(from, |entry| entry.to_vec()) else {
+        return Ok(false);
+    };
+    let moved = Moved {
+        source,
+        destination,
+        from,
+        to,
+    };
+    moved.run(ctx, 1, &[&element])?;
+    ctx.reply.bulk(&element);
+    Ok(true)
+}
+
+/// A move of elements from one list to another, or the same.
+pub(super) struct Moved<'a> {
+    pub source: &'a [u8],
+    pub destination: &'a [u8],
+    pub from: End,
+    pub to: End,
+}
+
+impl Moved<'_> {
+    /// Takes `count` elements off the source and adds `elements`, which are the same in the order they shall have.
+    fn run<E: AsRef<[u8]>>(&self, ctx: &mut Ctx<'_>, count: usize, elements: &[E]) -> Result {
+        let limits = ctx.state.list_limits();
+        let db = ctx.db();
+        // Nothing may be taken if it cannot be put down.
+        let missing = db.get_mut_as::<List>(self.destination)?.is_none();
+        let Some(list) = db.get_mut_as::<List>(self.source)? else {
+            return Ok(());
+        };
+        let range = next_to(self.from, count, list.len());
+        list.remove_range(range.start, range.end, limits);
+        let empty = list.is_empty() && self.source != self.destination;
+
+        let bytes = elements.iter().map(|e| e.as_ref().len()).sum();
+        let add = |list: &mut List| {
+            list.grow_for(bytes, count, limits);
+            match self.to {
+                End::Tail => elements
+                    .iter()
+                    .for_each(|e| list.push(End::Tail, e.as_ref(), limits)),
+                End::Head => elements
+                    .iter()
+                    .rev()
+                    .for_each(|e| list.push(End::Head, e.as_ref(), limits)),
+            }
+        };
+        if missing {
+            let mut list = List::new();
+            add(&mut list);
+            ctx.create(self.destination, list);
+        } else if let Some(list) = db.get_mut_as::<List>(self.destination)? {
+            add(list);
+        }
+        ctx.state
+            .modified(ctx.db, self.destination, push_event(self.to));
+        removed(ctx, self.source, pop_event(self.from), count, empty);
+        Ok(())
+    }
+}
+
+pub(super) const LMOVEM: Command = Command {
+    name: "lmovem",
+    arity: Arity::AtLeast(5),
+    flags: &[Write, DenyOom],
+    acl: &[Category::List],
+    keys: &[
+        KeySpec::at(1, &[Rw, Access, Delete]),
+        KeySpec::at(2, &[Rw, Insert]),
+    ],
+    args: &[
+        arg::key("source"),
+        arg::key("destination").spec(1),
+        arg::one_of(
+            "wherefrom",
+            &[arg::word("left", "LEFT"), arg::word("right", "RIGHT")],
+        ),
+        arg::one_of(
+            "whereto",
+            &[arg::word("left", "LEFT"), arg::word("right", "RIGHT")],
+        ),
+        arg::block(
+            "how-many",
+            &[
+                arg::one_of(
+                    "selector",
+                    &[
+                        arg::integer("count").token("COUNT"),
+                        arg::integer("exactly").token("EXACTLY"),
+                    ],
+                ),
+                arg::one_of(
+                    "ordering",
+                    &[arg::word("obo", "OBO"), arg::word("bulk", "BULK")],
+                ),
+            ],
+        )
+        .optional(),
+    ],
+    docs: Docs {
+        group: Group::List,
+        since: "8.10.0",
+        complexity: "O(N) where N is the number of elements moved",
+        summary: "Moves several elements from an end of one list to an end of another and returns them.",
+        ..Docs::BASE
+    },
+    run: lmovem,
+    ..Command::BASE
+};
+
+#[doc(alias = "lmovemCommand")]
+fn lmovem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (source, destination) = (args.key()?, args.key()?);
+    let (from, to) = (end(&mut args)?, end(&mut args)?);
+    let how_many = HowMany::take(&mut args)?;
+    let moved = Moved {
+        source,
+        destination,
+        from,
+        to,
+    };
+    if how_many.run(ctx, &moved)?.is_none() {
+        ctx.reply.null_array();
+    }
+    Ok(())
+}
+
+/// `[COUNT|EXACTLY n OBO|BULK]`.
+pub(super) struct HowMany {
+    count: usize,
+    exactly: bool,
+    /// One by one: each is put down before the next, as a stack would have it; else their order is kept.
+    pub one_by_one: bool,
+}
+
+impl HowMany {
+    #[doc(alias = "lmovemParseOptions")]
+    pub(super) fn take(args: &mut Args<'_>) -> Result<HowMany> {
+        let mut how_many = HowMany {
+            count: 1,
+            exactly: false,
+            one_by_one: true,
+        };
+        if args.is_empty() {
+            return Ok(how_many);
+        }
+        how_many.exactly = args.word_with("EXACTLY", 1);
+        if !how_many.exactly && !args.word_with("COUNT", 1) {
+            return Err(Error::Syntax);
+        }
+        how_many.count = at_least_one(args, "count should be greater than 0")?;
+        how_many.one_by_one = args.word("OBO");
+        if !how_many.one_by_one && !args.word("BULK") {
+            return Err(Error::Syntax);
+        }
+        args.end()?;
+        Ok(how_many)
+    }
+
+    /// How many elements of a list would be moved; none if there are too few.
+    fn of(&self, len: usize) -> Option<usize> {
+        let too_few = len == 0 || self.exactly && len < self.count;
+        (!too_few).then(|| self.count.min(len))
+    }
+
+    /// Moves and answers in the destination's order; how many were moved, none if there were too few.
+    #[doc(alias = "lmovemMoveAndReply")]
+    pub(super) fn run(&self, ctx: &mut Ctx<'_>, moved: &Moved<'_>) -> Result<Option<usize>> {
+        let Some(list) = ctx.db().get_mut_as::<List>(moved.source)? else {
+            return Ok(None);
+        };
+        let Some(count) = self.of(list.len()) else {
+            return Ok(None);
+        };
+        let range = next_to(moved.from, count, list.len());
+        let mut elements = Vec::with_capacity(count);
+        let _ = list.visit(range.start, range.end, &mut |entry| {
+            elements.push(entry.to_vec());
+            ControlFlow::<()>::Continue(())
+        });
+        // Taken from the end where they are put down, one by one they come to lie the other way round.
+        if self.one_by_one && moved.from == moved.to {
+            elements.reverse();
+        }
+        moved.run(ctx, count, &elements)?;
+        ctx.reply.array(elements.len());
+        for element in &elements {
+            ctx.reply.bulk(element);
+        }
+        Ok(Some(count))
+    }
+}
