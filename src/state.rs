@@ -345,11 +345,13 @@ impl State {
             self.send_files();
         }
         self.report_dropped_errors();
+        self.close_over_limit();
     }
 
     /// Periodic work; `runs` counts the calls, `hz` is how often they come.
     pub fn cron(&mut self, runs: u64, hz: u32) {
         self.hz = hz;
+        self.clients_cron(hz);
         if every(100, runs, hz) {
             self.sample_metrics();
             self.resident_bytes = crate::sys::process::resident_bytes();

@@ -27,6 +27,10 @@ pub struct Clients {
     pending_write: Vec<ClientKey>,
     /// Clients to be closed at the end of the loop turn.
     to_close: Vec<ClientKey>,
+    /// Clients with more queued than they may, not yet dealt with.
+    over_limit: Vec<ClientKey>,
+    /// Where the cron goes on.
+    cron_slot: usize,
     /// Clients that may go on with requests they already sent.
     resumed: Vec<ClientKey>,
     /// How many are without a socket.
@@ -136,6 +140,9 @@ impl Clients {
         if let Some(out) = reply.into_output() {
             client.out = out;
         }
+        if client.out.overflowed() {
+            self.over_limit.push(key);
+        }
         self.wants_write(key);
     }
 
@@ -154,9 +161,13 @@ impl Clients {
             client.out.push_shared(string.clone());
             client.out.push(b"\r\n");
         }
+        let overflowed = client.out.overflowed();
         if !client.flags.has(ClientFlags::PENDING_WRITE) {
             client.flags.set(ClientFlags::PENDING_WRITE);
             self.pending_write.push(key);
+        }
+        if overflowed {
+            self.over_limit.push(key);
         }
     }
 
@@ -192,6 +203,35 @@ impl Clients {
             client.flags.set(ClientFlags::CLOSE_ASAP);
             self.to_close.push(key);
         }
+    }
+
+    /// Takes the list of those with more queued than they may.
+    pub fn take_over_limit(&mut self) -> Vec<ClientKey> {
+        std::mem::take(&mut self.over_limit)
+    }
+
+    /// Notes that a client has more queued than it may.
+    pub fn note_over_limit(&mut self, key: ClientKey) {
+        self.over_limit.push(key);
+    }
+
+    /// The next `n` clients with a socket, going round. O(slots) at worst.
+    pub fn next_for_cron(&mut self, n: usize) -> Vec<ClientKey> {
+        let slots = self.slab.capacity();
+        let mut next = Vec::with_capacity(n.min(self.slab.len()));
+        for _ in 0..slots {
+            if next.len() == n {
+                break;
+            }
+            let client = self.slab.get(self.cron_slot);
+            self.cron_slot = (self.cron_slot + 1) % slots;
+            next.extend(
+                client
+                    .filter(|c| !c.flags.has(ClientFlags::FAKE))
+                    .map(|c| c.key),
+            );
+        }
+        next
     }
 
     /// Takes the list of those to be closed.

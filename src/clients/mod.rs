@@ -14,6 +14,7 @@
 
 pub mod blocked;
 mod client;
+mod cron;
 mod fieldsets;
 mod list;
 mod pause;

@@ -8,6 +8,7 @@ mod client;
 mod command;
 pub mod config;
 mod connection;
+mod debug;
 mod function;
 mod hash;
 mod hyperloglog;
@@ -37,6 +38,7 @@ pub const GROUPS: &[&[&Command]] = &[
     command::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
+    debug::COMMANDS,
     hash::COMMANDS,
     hyperloglog::COMMANDS,
     info::COMMANDS,

@@ -43,6 +43,15 @@ pub fn call(
     let db = state.clients[client].db;
     let dirty_before = state.dirty;
 
+    let no_touch = state.clients[state.current_client.unwrap_or(client)]
+        .flags
+        .has(ClientFlags::NO_TOUCH);
+    if no_touch {
+        // TOUCH alone does what its name says.
+        let touches = entry.decl.name == "touch";
+        state.keyspace.env().set_no_touch(!touches);
+    }
+
     state.effects.enter();
     let started = state.clock.monotonic_ns();
     let mut ctx = Ctx {
@@ -57,6 +66,10 @@ pub fn call(
         redacted: Redacted::default(),
     };
     let result = run(&mut ctx, Args::new(argv, words));
+    if no_touch {
+        let outermost = ctx.state.effects.depth() == 1;
+        ctx.state.keyspace.env().set_no_touch(!outermost);
+    }
     let Ctx {
         effect,
         forced,

@@ -38,6 +38,7 @@ impl Client {
         let tail = self.out.tail_capacity() + output.map_or(0, Output::tail_capacity);
         let (query, room) = self.query_bytes();
         let queued = self.transaction.as_ref().map_or(0, |t| t.memory());
+        let waiting = self.waiting.as_ref().map_or(0, |w| w.memory());
         let channels = self.subscriptions.as_ref().map_or(0, |s| s.memory());
         let fieldsets = self.fieldsets.as_ref().map_or(0, |f| f.memory());
         ClientMemory {
@@ -48,6 +49,7 @@ impl Client {
                 + room
                 + argv_bytes
                 + queued
+                + waiting
                 + channels
                 + fieldsets
                 + size_of::<Client>(),

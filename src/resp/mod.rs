@@ -15,6 +15,6 @@ pub mod request;
 mod value;
 
 pub use error::{Error, up_to_zero};
-pub use output::Output;
+pub use output::{Output, TAIL_MAX, TAIL_MIN};
 pub use reply::{Mark, Protocol, Reply};
 pub use value::Value;

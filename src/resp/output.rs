@@ -7,6 +7,9 @@
 //!   sent ->|  [ bytes ][ shared string ][ bytes ]   tail: bytes being appended
 //! ```
 //!
+//! A queue may have a limit. What goes beyond it is dropped, all of it: its client will be closed, and a
+//! command that builds an endless reply should not find memory for it ([`Output::overflowed`]).
+//!
 //! Mirrors: the reply buffer and reply list of networking.c (`_addReplyToBufferOrList`).
 //! Differs: one list of segments instead of a fixed buffer plus a list; shared values are segments
 //! too, where Redis copies them.
@@ -18,6 +21,14 @@ use crate::collections::shared::BigStr;
 
 /// A tail larger than this is closed and a new one begun, so that no append ever has to move more.
 const SEGMENT: usize = 16 * 1024;
+/// Room kept at a tail's end for the small writes that do not look for it.
+const HEADROOM: usize = 64;
+/// A tail is given room for at least this much.
+#[doc(alias = "PROTO_REPLY_MIN_BYTES")]
+pub const TAIL_MIN: usize = 1024;
+/// No more than this is given to a tail in advance.
+#[doc(alias = "PROTO_REPLY_CHUNK_BYTES")]
+pub const TAIL_MAX: usize = SEGMENT;
 /// Slices handed to one `writev`.
 const MAX_SLICES: usize = 64;
 
@@ -35,11 +46,12 @@ impl Segment {
         }
     }
 
-    fn capacity(&self) -> usize {
-        match self {
+    fn memory(&self) -> usize {
+        let bytes = match self {
             Segment::Bytes(bytes) => bytes.capacity(),
             Segment::Shared(string) => string.as_slice().len(),
-        }
+        };
+        bytes + size_of::<Segment>()
     }
 }
 
@@ -52,6 +64,11 @@ pub struct Output {
     sent: usize,
     /// Bytes queued in `closed`, those sent not subtracted.
     closed_bytes: usize,
+    /// Memory held by `closed`.
+    closed_memory: usize,
+    /// Memory that `closed` may hold; 0 for no limit.
+    limit: usize,
+    overflowed: bool,
     /// Segments ever closed and removed from the front: makes positions absolute.
     removed: u64,
 }
@@ -94,19 +111,30 @@ impl Output {
         self.tail.capacity()
     }
 
-    /// Memory held by the list of closed segments (`omem` in CLIENT LIST).
+    /// Memory held by the list of closed segments (`omem` in CLIENT LIST). O(1).
     pub fn list_memory(&self) -> usize {
-        self.closed
-            .iter()
-            .map(|s| s.capacity() + size_of::<Segment>())
-            .sum()
+        self.closed_memory
+    }
+
+    /// Limits the memory of the list; 0 for no limit.
+    #[inline]
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+    }
+
+    /// Whether the limit was passed: bytes are lost, and the client must be closed.
+    #[inline]
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// The tail to append to.
     #[inline]
     pub fn tail(&mut self) -> &mut Vec<u8> {
-        if self.tail.len() >= SEGMENT {
+        if self.tail.len() > SEGMENT - HEADROOM {
             self.close_tail(SEGMENT);
+        } else if self.tail.capacity() == 0 {
+            self.tail.reserve_exact(TAIL_MIN);
         }
         &mut self.tail
     }
@@ -124,39 +152,64 @@ impl Output {
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
         let tail = self.tail();
-        if tail.len() + bytes.len() > tail.capacity() && !tail.is_empty() && bytes.len() >= SEGMENT
-        {
-            // A big piece gets a segment of its own size rather than doubling what is there.
-            self.close_tail(bytes.len());
+        let len = tail.len() + bytes.len();
+        if len > tail.capacity() && len > SEGMENT && !tail.is_empty() {
+            // What does not fit begins a segment of its own rather than doubling what is there.
+            self.close_tail(bytes.len().max(SEGMENT));
         }
         self.tail.extend_from_slice(bytes);
     }
 
     /// Queues a large string by reference.
     pub fn push_shared(&mut self, string: BigStr) {
-        self.close_tail(0);
-        self.closed_bytes += string.as_slice().len();
-        self.closed.push_back(Segment::Shared(string));
+        if self.tail.len() < TAIL_MIN {
+            // A few bytes, such as the string's length, are not worth the whole buffer.
+            if !self.tail.is_empty() {
+                let bytes = self.tail.as_slice().to_vec();
+                self.tail.clear();
+                self.close(Segment::Bytes(bytes));
+            }
+        } else {
+            self.close_tail(0);
+        }
+        self.close(Segment::Shared(string));
+    }
+
+    fn close(&mut self, segment: Segment) {
+        if self.overflowed {
+            return;
+        }
+        self.closed_bytes += segment.as_slice().len();
+        self.closed_memory += segment.memory();
+        self.closed.push_back(segment);
+        if self.limit != 0 && self.closed_memory >= self.limit {
+            self.closed.clear();
+            self.closed_bytes = 0;
+            self.closed_memory = 0;
+            self.sent = 0;
+            self.overflowed = true;
+        }
     }
 
     /// Appends all of another queue.
     pub fn append(&mut self, mut other: Output) {
         other.drop_sent();
+        self.overflowed |= other.overflowed;
         if other.closed.is_empty() {
             self.push(&other.tail);
             return;
         }
         self.close_tail(0);
-        self.closed_bytes += other.closed_bytes;
-        self.closed.append(&mut other.closed);
+        for segment in other.closed {
+            self.close(segment);
+        }
         self.tail = other.tail;
     }
 
     fn close_tail(&mut self, next_capacity: usize) {
         if !self.tail.is_empty() {
             let tail = std::mem::replace(&mut self.tail, Vec::with_capacity(next_capacity));
-            self.closed_bytes += tail.len();
-            self.closed.push_back(Segment::Bytes(tail));
+            self.close(Segment::Bytes(tail));
         }
     }
 
@@ -171,29 +224,40 @@ impl Output {
 
     /// Inserts bytes at a place taken before; what was appended since moves behind them.
     pub(super) fn insert(&mut self, at: Position, bytes: &[u8]) {
+        if self.overflowed {
+            return;
+        }
         let index = (at.segment - self.removed) as usize;
-        let segment = if index == self.closed.len() {
-            &mut self.tail
-        } else {
-            self.closed_bytes += bytes.len();
-            match &mut self.closed[index] {
-                Segment::Bytes(segment) => segment,
-                Segment::Shared(_) => {
-                    // The tail was empty when the place was taken, so a shared string sits there.
-                    self.closed.insert(index, Segment::Bytes(bytes.to_vec()));
-                    return;
-                }
-            }
+        let splice = |segment: &mut Vec<u8>| {
+            segment.splice(at.offset..at.offset, bytes.iter().copied());
         };
-        segment.splice(at.offset..at.offset, bytes.iter().copied());
+        if index == self.closed.len() {
+            return splice(&mut self.tail);
+        }
+        self.closed_bytes += bytes.len();
+        let segment = &mut self.closed[index];
+        self.closed_memory -= segment.memory();
+        match segment {
+            Segment::Bytes(segment) => splice(segment),
+            Segment::Shared(_) => {
+                // The tail was empty when the place was taken, so a shared string sits there.
+                self.closed_memory += segment.memory();
+                self.closed.insert(index, Segment::Bytes(bytes.to_vec()));
+            }
+        }
+        self.closed_memory += self.closed[index].memory();
     }
 
     /// Takes back everything appended since a place was taken.
     pub(super) fn truncate(&mut self, at: Position) {
+        if self.overflowed {
+            return;
+        }
         let index = (at.segment - self.removed) as usize;
         while self.closed.len() > index {
             if let Some(segment) = self.closed.pop_back() {
                 self.closed_bytes -= segment.as_slice().len();
+                self.closed_memory -= segment.memory();
                 if self.closed.len() == index
                     && let Segment::Bytes(bytes) = segment
                 {
@@ -236,6 +300,7 @@ impl Output {
             }
             self.sent -= len;
             self.closed_bytes -= len;
+            self.closed_memory -= first.memory();
             self.removed += 1;
             self.closed.pop_front();
         }
@@ -259,8 +324,10 @@ impl Output {
             }
             Some(first) => {
                 self.closed_bytes -= sent;
-                let rest = first.as_slice()[sent..].to_vec();
-                self.closed.push_front(Segment::Bytes(rest));
+                self.closed_memory -= first.memory();
+                let rest = Segment::Bytes(first.as_slice()[sent..].to_vec());
+                self.closed_memory += rest.memory();
+                self.closed.push_front(rest);
             }
         }
     }
@@ -304,6 +371,36 @@ mod tests {
         out.truncate(place);
         assert_eq!(out.to_vec(), b"before ");
         assert_eq!(out.len(), 7);
+    }
+
+    #[test]
+    fn memory_is_counted_and_beyond_the_limit_all_is_dropped() {
+        let string = BigStr::from_slice(&[b'x'; 50_000]);
+        let fill = |out: &mut Output| {
+            out.push(b"$50000\r\n");
+            out.push_shared(string.clone());
+            (0..9000).for_each(|_| out.push(b"0123456789"));
+        };
+        let mut out = Output::new();
+        fill(&mut out);
+        assert!((130_000..150_000).contains(&out.list_memory()));
+        let place = out.position();
+        out.push_shared(string.clone());
+        out.insert(place, b"12");
+        let all = out.len();
+        out.advance(all);
+        assert_eq!((out.list_memory(), out.len()), (0, 0));
+
+        let mut out = Output::new();
+        out.set_limit(100_000);
+        let place = out.position();
+        fill(&mut out);
+        assert!(out.overflowed() && out.len() < 2 * SEGMENT);
+        out.insert(place, b"*1\r\n");
+        out.truncate(place);
+        let mut first = Output::new();
+        first.append(out);
+        assert!(first.overflowed());
     }
 
     #[test]

@@ -114,6 +114,12 @@ impl Reply {
         self.len() == 0
     }
 
+    /// Whether more was written than the client may have queued. What is written from now on is lost, and
+    /// the client will be closed: a command with much to say should ask now and then, and stop.
+    pub fn overflowed(&self) -> bool {
+        self.output().is_some_and(Output::overflowed)
+    }
+
     /// The queue itself, for figures such as `omem`.
     pub fn output(&self) -> Option<&Output> {
         match &self.sink {

@@ -24,6 +24,8 @@ use crate::util::args;
 
 /// Arguments from this size on get an allocation of their own when they arrive in pieces.
 pub const BIG: usize = 32 * 1024;
+/// Bytes of a big argument read at a time.
+pub const ARRIVING_READ: usize = 256 * 1024;
 /// The buffer every client's bytes are read into.
 pub const READ_BUFFER: usize = 64 * 1024;
 /// The longest inline request, and the longest line that holds a count.
@@ -187,12 +189,23 @@ impl Parser {
         })
     }
 
+    /// Gives up room reserved for the rest of a big argument; it is reserved anew as the rest arrives.
+    pub fn shrink_arriving(&mut self) {
+        if let Some(arriving) = &mut self.arriving {
+            arriving.string.make_mut().shrink_to_fit();
+        }
+    }
+
     /// Reads from a peer straight into the big argument; returns the bytes read.
     pub fn read_arriving(&mut self, source: &mut impl io::Read) -> io::Result<usize> {
         match &mut self.arriving {
             Some(arriving) => {
-                let max = arriving.len - arriving.string.len();
-                arriving.string.make_mut().read_from(source, max)
+                let missing = arriving.len - arriving.string.len();
+                let mut string = arriving.string.make_mut();
+                // There is room from the start, unless the cron took it.
+                let reserved = string.reserve_exact(missing);
+                reserved.map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+                string.read_from(source, missing.min(ARRIVING_READ))
             }
             None => Ok(0),
         }

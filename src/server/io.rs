@@ -21,7 +21,11 @@ use super::event_loop::{FIRST_CLIENT, Server};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::dispatch::{self, Outcome};
 use crate::resp::Reply;
-use crate::resp::request::{Limits, Parsed, Parser, READ_BUFFER, Request};
+use crate::resp::request::{
+    ARRIVING_READ, Limits, Parsed, Parser, ProtocolError, READ_BUFFER, Request,
+};
+use crate::sys::log::Level;
+use crate::util::args;
 
 /// What a client with an unfinished request reads at a time.
 const PRIVATE_READ: usize = 16 * 1024;
@@ -57,7 +61,7 @@ impl Server {
         let (room, result) = if client.parser.arriving().is_some_and(|missing| missing > 0) {
             let missing = client.parser.arriving().unwrap_or(0);
             (
-                missing,
+                missing.min(ARRIVING_READ),
                 client
                     .parser
                     .read_arriving(&mut connection.stream)
@@ -112,7 +116,14 @@ impl Server {
                 }
                 self.read_buffer = buffer;
             }
-            Source::Private | Source::Arriving => self.run_private(key),
+            Source::Private | Source::Arriving => {
+                // A big argument counts with the line break behind it, before it becomes a value.
+                let (arriving, _) = client.parser.arriving_bytes();
+                if arriving + 2 > self.state.config.client_query_buffer_limit {
+                    return self.close_over_query_limit(key);
+                }
+                self.run_private(key);
+            }
         }
         self.check_query_limit(key);
     }
@@ -207,6 +218,7 @@ impl Server {
             match last {
                 Parsed::Request => continue,
                 Parsed::Error(error) => {
+                    self.log_protocol_error(key, &error, &buf[end..]);
                     let text = format!("ERR Protocol error: {error}");
                     self.state.stats.count_error_code("ERR");
                     self.state
@@ -291,6 +303,14 @@ impl Server {
             let client = &mut self.state.clients[key];
             client.out = out;
             let ends = client.flags.has(ClientFlags::CLOSE_AFTER_REPLY);
+            // What the client is may have changed, and so its limit.
+            client
+                .out
+                .set_limit(self.state.config.output_limit(client.kind()).hard_bytes as usize);
+            if client.out.overflowed() {
+                self.state.clients.note_over_limit(key);
+                return stopped;
+            }
             if !client.out.is_empty() || ends {
                 self.state.clients.wants_write(key);
             }
@@ -322,9 +342,60 @@ impl Server {
         };
         let held = client.query.len() + client.parser.parsed_bytes(&client.request);
         if held > self.state.config.client_query_buffer_limit {
-            self.state.stats.query_buffer_disconnections += 1;
-            self.state.clients.close_asap(key);
+            self.close_over_query_limit(key);
         }
+    }
+
+    fn close_over_query_limit(&mut self, key: ClientKey) {
+        let Some(client) = self.state.clients.get(key) else {
+            return;
+        };
+        let line = self.state.describe_client(client, None);
+        let mut begin = Vec::new();
+        args::repr(&mut begin, &client.query[..client.query.len().min(64)]);
+        let begin = String::from_utf8_lossy(&begin);
+        self.state.log.warning(format_args!(
+            "Closing client that reached max query buffer length: {line} (qbuf initial bytes: {begin})"
+        ));
+        self.state.stats.query_buffer_disconnections += 1;
+        self.state.clients.close_asap(key);
+    }
+
+    /// Tells the log what a client sent that is no request.
+    #[cold]
+    fn log_protocol_error(&self, key: ClientKey, error: &ProtocolError, rest: &[u8]) {
+        const SHOWN: usize = 128;
+        let Some(client) = self.state.clients.get(key) else {
+            return;
+        };
+        if !self.state.log.enabled(Level::Verbose) {
+            return;
+        }
+        let shown = |bytes: &[u8]| -> String {
+            let printable = |b: &u8| {
+                if (b' '..=b'~').contains(b) {
+                    *b as char
+                } else {
+                    '.'
+                }
+            };
+            bytes.iter().map(printable).collect()
+        };
+        let sample = if rest.len() <= SHOWN {
+            format!("'{}'", shown(rest))
+        } else {
+            let (begin, end) = (&rest[..SHOWN / 2], &rest[rest.len() - SHOWN / 2..]);
+            let more = rest.len() - SHOWN;
+            format!(
+                "'{}' (... more {more} bytes ...) '{}'",
+                shown(begin),
+                shown(end)
+            )
+        };
+        let line = self.state.describe_client(client, None);
+        self.state.log.verbose(format_args!(
+            "Protocol error ({error}) from client: {line}. Query buffer during protocol error: {sample}"
+        ));
     }
 
     /// Sends what a client has waiting. Whatever the socket does not take now is sent when it has
@@ -337,6 +408,9 @@ impl Server {
             return;
         };
         client.flags.clear(ClientFlags::PENDING_WRITE);
+        if client.flags.has(ClientFlags::CLOSE_ASAP) {
+            return;
+        }
         client.reply_peak.0 = client.reply_peak.0.max(client.out.len());
         let mut written = 0;
         while !client.out.is_empty() && written < WRITE_SHARE {
@@ -383,9 +457,12 @@ impl Server {
             if client.flags.has(ClientFlags::CLOSE_AFTER_REPLY) {
                 self.state.clients.close_asap(key);
             }
-        } else if !connection.awaits_room {
-            // It had its share; the rest goes out in the next turn.
-            self.state.clients.wants_write(key);
+        } else {
+            // If it only had its share, the rest goes out in the next turn.
+            if !connection.awaits_room {
+                self.state.clients.wants_write(key);
+            }
+            self.state.check_output_limit(key);
         }
     }
 }

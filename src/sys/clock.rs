@@ -63,6 +63,14 @@ impl Clock {
         };
     }
 
+    /// Lets time pass, the thread doing nothing.
+    pub fn sleep(&mut self, us: u64) {
+        match self.source {
+            Source::Machine(_) => std::thread::sleep(std::time::Duration::from_micros(us)),
+            Source::Manual { .. } => self.advance(us),
+        }
+    }
+
     /// Cached unix time in milliseconds.
     #[inline]
     pub fn unix_ms(&self) -> i64 {

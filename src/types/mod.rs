@@ -12,6 +12,7 @@
 //! Mirrors: robj's type and encoding (server.h, object.c).
 
 pub mod bitmap;
+pub mod elements;
 pub mod geohash;
 pub mod hash;
 pub mod hyperloglog;

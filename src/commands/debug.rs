@@ -1,0 +1,427 @@
+//! DEBUG: what tests and the curious need to see and to turn.
+//!
+//! Mirrors: `debugCommand` of debug.c. Differs: the digest is another one (only its equality means
+//! anything); the tables shown are ours, which neither rehash nor chain.
+
+use super::prelude::*;
+use crate::keyspace::{Db, DbId, Entry, NewValue, ValueRef};
+use crate::resp::Value;
+use crate::state::REPLY_BUFFER_PEAK_RESET;
+use crate::types::elements::Order;
+use crate::util::glob::{self, Case};
+use crate::util::num;
+use crate::util::sha1::sha1;
+
+pub const COMMANDS: &[&Command] = &[&DEBUG];
+
+const DEBUG: Command = Command {
+    name: "debug",
+    arity: Arity::AtLeast(2),
+    flags: &[Protected, Admin, NoScript, Loading, Stale],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "Depends on the subcommand",
+        summary: "Looks into the server, and turns switches meant for tests.",
+        syscmd: true,
+        ..Docs::BASE
+    },
+    run: debug,
+    ..Command::BASE
+};
+
+#[doc(alias = "debugCommand")]
+fn debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let name = args.bytes()?;
+    let wrong = || {
+        let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
+        Error::once(format!(
+            "unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
+        ))
+    };
+    let lower = name.to_ascii_lowercase();
+    match (lower.as_slice(), args.len()) {
+        (b"help", 0) => help(ctx),
+        (b"config-rewrite-force-all", 0) => {
+            super::config::rewrite_file(ctx.state, true)?;
+            ctx.reply.ok();
+        }
+        (b"dict-resizing", 1) => {
+            // There is nothing to switch: a table grows and shrinks by one segment at a time.
+            switch(&mut args)?;
+            ctx.reply.ok();
+        }
+        (b"digest", 0) => digest(ctx),
+        (b"digest-value", _) => digest_value(ctx, args),
+        (b"error", 1) => return Err(Error::coded(text(&mut args)?)),
+        (b"htstats", 1 | 2) => table_stats(ctx, args)?,
+        (b"log", 1) => {
+            let message = text(&mut args)?;
+            ctx.state.log.warning(format_args!("DEBUG LOG: {message}"));
+            ctx.reply.ok();
+        }
+        (b"object", 1) => object(ctx, args)?,
+        (b"pause-cron", 1) => {
+            ctx.state.debug.pause_cron = switch(&mut args)?;
+            ctx.reply.ok();
+        }
+        (b"populate", 1..=3) => populate(ctx, args)?,
+        (b"protocol", 1) => protocol(ctx, args)?,
+        (b"quicklist-packed-threshold", 1) => {
+            let wrong = || {
+                Error::once("argument must be a memory value bigger than 1 and smaller than 4gb")
+            };
+            let bytes = num::parse_memory(args.bytes()?).ok_or_else(wrong)?;
+            if bytes >= 4 << 30 {
+                return Err(wrong());
+            }
+            ctx.state.list_plain_from = bytes as usize;
+            ctx.reply.ok();
+        }
+        (b"replybuffer", 2) => {
+            reply_buffer(ctx, args).map_err(|error| error.unwrap_or_else(wrong))?
+        }
+        (b"set-active-expire", 1) => {
+            ctx.state.active_expire = switch(&mut args)?;
+            ctx.reply.ok();
+        }
+        (b"set-disable-deny-scripts", 1) => {
+            ctx.state.debug.disable_deny_scripts = switch(&mut args)?;
+            ctx.reply.ok();
+        }
+        (b"set-skip-checksum-validation", 1) => {
+            ctx.state.debug.skip_checksums = switch(&mut args)?;
+            ctx.reply.ok();
+        }
+        (b"sleep", 1) => {
+            let seconds = num::parse_f64(args.bytes()?).unwrap_or(0.0);
+            if seconds > 0.0 {
+                ctx.state.clock.sleep((seconds * 1e6) as u64);
+            }
+            ctx.reply.ok();
+        }
+        (b"stringmatch-len", 2) => {
+            let (pattern, string) = (args.bytes()?, args.bytes()?);
+            let matches = glob::matches(pattern, string, Case::Sensitive);
+            ctx.reply.integer(matches.into());
+        }
+        (b"structsize", 0) => {
+            let sizes = format!(
+                "bits:{} value:{} client:{} command:{}",
+                usize::BITS,
+                size_of::<crate::types::Value>(),
+                size_of::<crate::clients::Client>(),
+                size_of::<crate::dispatch::table::Entry>(),
+            );
+            ctx.reply.bulk(sizes.as_bytes());
+        }
+        _ => return Err(wrong()),
+    }
+    Ok(())
+}
+
+fn help(ctx: &mut Ctx<'_>) {
+    ctx.reply.help(
+        "DEBUG",
+        &[
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    CONFIG REWRITE with every option written out.",
+            "DICT-RESIZING <0|1>",
+            "    Accepted; tables here grow by a segment at a time.",
+            "DIGEST",
+            "    A hash of all data, 40 zeros when there is none.",
+            "DIGEST-VALUE <key> [<key> ...]",
+            "    Hashes of values.",
+            "ERROR <string>",
+            "    Answer with this error.",
+            "HTSTATS <dbid> [full]",
+            "    The shape of a database's table.",
+            "LOG <message>",
+            "    Write a line to the log.",
+            "OBJECT <key>",
+            "    How a key is stored.",
+            "PAUSE-CRON <0|1>",
+            "    Stop periodic work.",
+            "POPULATE <count> [<prefix>] [<size>]",
+            "    Create strings that are not propagated.",
+            "PROTOCOL <type>",
+            "    A reply of a type: string, integer, double, bignum, null, array, set, map, attrib,",
+            "    push, verbatim, true, false.",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "    From which size on an element of a list is a block of its own; 0 for the default.",
+            "REPLYBUFFER PEAK-RESET-TIME (NEVER|RESET|<milliseconds>)",
+            "    How long the peak of a reply buffer is remembered.",
+            "REPLYBUFFER RESIZING <0|1>",
+            "    Whether reply buffers are fitted to what clients need.",
+            "SET-ACTIVE-EXPIRE <0|1>",
+            "    Whether keys are expired that nobody looks at.",
+            "SET-DISABLE-DENY-SCRIPTS <0|1>",
+            "    Whether scripts may call what they otherwise may not.",
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "    Whether checksums of snapshots and payloads are ignored.",
+            "SLEEP <seconds>",
+            "    Do nothing for that long.",
+            "STRINGMATCH-LEN <pattern> <string>",
+            "    Whether a glob pattern matches.",
+            "STRUCTSIZE",
+            "    Sizes of inner structures.",
+        ],
+    );
+}
+
+fn text(args: &mut Args<'_>) -> Result<String> {
+    Ok(String::from_utf8_lossy(args.bytes()?).into_owned())
+}
+
+/// 0 or 1; as in Redis, what is no number is 0.
+fn switch(args: &mut Args<'_>) -> Result<bool> {
+    Ok(num::parse_i64(args.bytes()?).unwrap_or(0) != 0)
+}
+
+type Hash = [u8; 20];
+
+fn xor(into: &mut Hash, other: &Hash) {
+    into.iter_mut().zip(other).for_each(|(a, b)| *a ^= b);
+}
+
+/// A hash of parts; their lengths are in it, so that `ab c` is not `a bc`.
+fn hash(parts: &[&[u8]]) -> Hash {
+    let mut all = Vec::new();
+    for part in parts {
+        all.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        all.extend_from_slice(part);
+    }
+    sha1(&all)
+}
+
+/// A hash of what a key holds, the same for every encoding of it.
+#[doc(alias = "xorObjectDigest")]
+fn value_hash(entry: &Entry<'_>) -> Hash {
+    let digest = match entry.value() {
+        ValueRef::String(string) => hash(&[&string.to_vec()]),
+        ValueRef::Object(value) => {
+            let (mut ordered, mut unordered) = (Hash::default(), Hash::default());
+            let order = value.elements(&mut |parts| {
+                let element = hash(parts);
+                xor(&mut unordered, &element);
+                ordered = hash(&[&ordered, &element]);
+            });
+            let elements = if order == Order::Counts {
+                ordered
+            } else {
+                unordered
+            };
+            hash(&[entry.kind().name().as_bytes(), &elements])
+        }
+    };
+    match entry.deadline() {
+        Some(_) => hash(&[&digest, b"expires"]),
+        None => digest,
+    }
+}
+
+#[doc(alias = "computeDatasetDigest")]
+fn digest(ctx: &mut Ctx<'_>) {
+    let mut all = Hash::default();
+    for db in ctx.state.keyspace.iter() {
+        let number = db.id().0.to_le_bytes();
+        for entry in db.iter() {
+            xor(
+                &mut all,
+                &hash(&[&number, entry.key(), &value_hash(&entry)]),
+            );
+        }
+    }
+    ctx.reply.simple(&hex(&all));
+}
+
+fn hex(hash: &Hash) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) {
+    ctx.reply.array(args.len());
+    for key in args {
+        let entry = ctx.state.keyspace[ctx.db].peek_raw(key);
+        let digest = entry.map_or(Hash::default(), |entry| value_hash(&entry));
+        ctx.reply.simple(&hex(&digest));
+    }
+}
+
+fn table_stats(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let db = args.integer()?;
+    if !(0..i64::from(ctx.state.config.databases)).contains(&db) {
+        return Err(Error::once("Out of range database"));
+    }
+    let text = describe_table(&ctx.state.keyspace[DbId(db as u32)]);
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn describe_table(db: &Db) -> String {
+    let stats = db.table_stats();
+    let mem = db.mem();
+    let load = mem.keys as f64 * 100.0 / stats.slots.max(1) as f64;
+    let mut text = format!(
+        "[Segmented table]\n table size: {}\n number of elements: {}\n elements with a deadline: {}\n \
+         load: {load:.2}%\n words in the top: {}\n blocks: {}\n segments: {}\n table bytes: {}\n \
+         bytes copied for snapshots: {}\n",
+        stats.slots,
+        mem.keys,
+        mem.volatile,
+        stats.top,
+        stats.blocks,
+        stats.segments,
+        mem.table_bytes,
+        mem.copied_bytes,
+    );
+    for (depth, count) in stats
+        .depths
+        .iter()
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+    {
+        text += &format!("   segments of depth {depth}: {count}\n");
+    }
+    text
+}
+
+fn object(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let env = ctx.state.keyspace.env();
+    let entry = ctx.state.keyspace[ctx.db]
+        .peek_raw(args.key()?)
+        .ok_or(Error::NoSuchKey)?;
+    let mut line = format!(
+        "Value at:{:#x} refcount:1 encoding:{} lru:{} lru_seconds_idle:{}",
+        entry.address(),
+        entry.encoding(),
+        entry.clock(),
+        env.idle_ms(entry.clock()) / 1000,
+    );
+    let list = match entry.value() {
+        ValueRef::Object(crate::types::Value::List(list)) => list.quick_stats(),
+        _ => None,
+    };
+    if let Some(list) = list {
+        line += &format!(
+            " ql_nodes:{} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:{} \
+             ql_uncompressed_size:{}",
+            list.nodes,
+            list.elements as f64 / list.nodes.max(1) as f64,
+            list.fill,
+            u8::from(list.compress_depth != 0),
+            list.uncompressed_bytes,
+        );
+    }
+    ctx.reply.simple(&line);
+    Ok(())
+}
+
+/// Longest value POPULATE makes.
+const POPULATE_MAX: i64 = 512 << 20;
+
+fn populate(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let count = args.positive()?;
+    let prefix = args.next().unwrap_or(b"key");
+    let size = if args.is_empty() { 0 } else { args.positive()? };
+    if size > POPULATE_MAX {
+        return Err(Error::OutOfRange);
+    }
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    for i in 0..count {
+        key.clear();
+        key.extend_from_slice(prefix);
+        key.extend_from_slice(format!(":{i}").as_bytes());
+        if ctx.db().contains(&key) {
+            continue;
+        }
+        value.clear();
+        value.extend_from_slice(format!("value:{i}").as_bytes());
+        if size > 0 {
+            value.resize(size as usize, 0);
+        }
+        ctx.db().set(&key, NewValue::Bytes(&value), None);
+        ctx.state.touched(ctx.db, &key);
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// What clients' tests expect; not meant to be π.
+#[allow(clippy::approx_constant)]
+const SAMPLE_DOUBLE: f64 = 3.141;
+
+fn protocol(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let kind = args.bytes()?.to_ascii_lowercase();
+    let reply = &mut *ctx.reply;
+    let numbers = || (0..3).map(Value::Integer).collect::<Vec<_>>();
+    match kind.as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double(SAMPLE_DOUBLE),
+        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        b"null" => reply.null(),
+        b"array" => reply.value(&Value::Array(numbers())),
+        b"set" => reply.value(&Value::Set(numbers())),
+        b"map" => {
+            reply.map(3);
+            for n in 0..3 {
+                reply.integer(n);
+                reply.boolean(n == 1);
+            }
+        }
+        b"attrib" => {
+            if reply.resp3() {
+                reply.attribute(1);
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.integer(90);
+            }
+            // An attribute is no reply; one must follow.
+            reply.bulk(b"Some real reply following the attribute");
+        }
+        b"push" => {
+            if !reply.resp3() {
+                return Err(Error::once("RESP2 is not supported by this command"));
+            }
+            reply.bulk(b"Some real reply following the push reply");
+            // Sent to the asking client itself, a message follows the reply.
+            ctx.state.clients.send(ctx.client, |message| {
+                message.push(2);
+                message.bulk(b"server-cpu-usage");
+                message.integer(42);
+            });
+        }
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        _ => {
+            return Err(Error::once(
+                "Wrong protocol type name. Please use one of the following: string|integer|double|\
+                 bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `Err(None)`: not a subcommand of REPLYBUFFER.
+fn reply_buffer(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> std::result::Result<(), Option<Error>> {
+    let debug = &mut ctx.state.debug;
+    if args.word("PEAK-RESET-TIME") {
+        debug.reply_buffer_peak_reset = if args.word("NEVER") {
+            None
+        } else if args.word("RESET") {
+            Some(REPLY_BUFFER_PEAK_RESET)
+        } else {
+            Some(args.integer()?)
+        };
+    } else if args.word("RESIZING") {
+        debug.reply_buffer_resizing = switch(&mut args)?;
+    } else {
+        return Err(None);
+    }
+    ctx.reply.ok();
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! The elements of a value, whatever its encoding: what DEBUG DIGEST compares.
+//!
+//! To add a type: tell each of its elements, as the parts it consists of, and whether their order counts.
+//! Two values that a client cannot tell apart must tell the same.
+//!
+//! Mirrors: `xorObjectDigest` of debug.c.
+
+use super::Value;
+use crate::util::num::IntBuf;
+
+/// Whether the order in which elements are told belongs to the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// It does: a list, a stream.
+    Counts,
+    /// It depends on the encoding and on chance.
+    IsChance,
+}
+
+impl Value {
+    /// Tells every element: a member; a field and its value; a member and its score. O(elements).
+    pub fn elements(&self, tell: &mut dyn FnMut(&[&[u8]])) -> Order {
+        match self {
+            Value::Hash(hash) => {
+                let mut digits = IntBuf::new();
+                for field in hash.iter() {
+                    let (name, value) = (field.name.to_vec(), field.value.to_vec());
+                    match field.deadline {
+                        None => tell(&[&name, &value]),
+                        Some(ms) => tell(&[&name, &value, digits.format(ms)]),
+                    }
+                }
+                Order::IsChance
+            }
+            Value::List(list) => {
+                let mut digits = IntBuf::new();
+                list.for_each(|element| tell(&[element.as_bytes(&mut digits)]));
+                Order::Counts
+            }
+            Value::Set(set) => {
+                let mut digits = IntBuf::new();
+                set.iter()
+                    .for_each(|member| tell(&[member.as_bytes(&mut digits)]));
+                Order::IsChance
+            }
+        }
+    }
+}
