@@ -182,7 +182,9 @@ fn finish(ctx: &mut Ctx<'_>, ran: Ran) -> Result {
         return Err(Error::AlreadySaid);
     };
     let own = ctx.state.script_client();
-    ctx.state.clients[own].flags.clear(ClientFlags::MULTI);
+    let client = &mut ctx.state.clients[own];
+    client.flags.clear(ClientFlags::MULTI);
+    client.fieldsets = None;
     if run.timed_out {
         // What it sent while the script ran waits in its buffer or its socket.
         ctx.state.clients.resume(run.caller);
