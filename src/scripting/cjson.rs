@@ -310,8 +310,8 @@ fn encode_object(
         first = false;
         match key {
             Value::String(text) => encode_string(&text.as_bytes(), out),
-            Value::Integer(_) | Value::Number(_) => {
-                let n = key.as_number().unwrap_or_default();
+            Value::Integer(n) => out.extend_from_slice(format!("\"{n}\"").as_bytes()),
+            Value::Number(n) => {
                 out.push(b'"');
                 encode_number(n, config, out)?;
                 out.push(b'"');

@@ -357,6 +357,14 @@ fn metadata(code: &[u8]) -> Result<Metadata<'_>, String> {
     })
 }
 
+fn known_engine(engine: &[u8]) -> Result<(), String> {
+    if engine.eq_ignore_ascii_case(b"lua") {
+        return Ok(());
+    }
+    let engine = String::from_utf8_lossy(engine);
+    Err(format!("Engine '{engine}' not found"))
+}
+
 impl State {
     /// Loads a library and returns its name. With `limited` it has half a second to register its
     /// functions. The error is Redis's sentence.
@@ -368,7 +376,8 @@ impl State {
         limited: bool,
     ) -> Result<String, String> {
         let library = {
-            let name = metadata(code)?.name;
+            let Metadata { name, engine, .. } = metadata(code)?;
+            known_engine(&engine)?;
             if !replace && self.scripts.libraries.set.libraries.contains_key(&name) {
                 return Err(format!("Library '{name}' already exists"));
             }
@@ -388,10 +397,7 @@ impl State {
     #[doc(alias = "luaEngineCreate")]
     fn build_library(&mut self, code: &[u8], limited: bool) -> Result<Library, String> {
         let metadata = metadata(code)?;
-        if !metadata.engine.eq_ignore_ascii_case(b"lua") {
-            let engine = String::from_utf8_lossy(&metadata.engine);
-            return Err(format!("Engine '{engine}' not found"));
-        }
+        known_engine(&metadata.engine)?;
         let engine = self.scripts.libraries.engine().map_err(|e| e.to_string())?;
         let function = engine
             .compile(metadata.body, "@user_function")
