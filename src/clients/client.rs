@@ -109,6 +109,8 @@ flags! {
     AUTHENTICATED = 29;
     /// Its socket took no more; the rest is sent when there is room.
     AWAITS_ROOM = 30;
+    /// Its script runs for too long: it is not read from, and stays though it may be gone.
+    BUSY = 31;
 }
 
 impl ClientFlags {
@@ -283,6 +285,7 @@ impl Client {
         const STOPPED: ClientFlags = ClientFlags(
             ClientFlags::BLOCKED.0
                 | ClientFlags::PAUSED.0
+                | ClientFlags::BUSY.0
                 | ClientFlags::CLOSE_ASAP.0
                 | ClientFlags::CLOSE_AFTER_REPLY.0,
         );

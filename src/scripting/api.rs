@@ -10,11 +10,12 @@ use super::engine::EngineKind;
 use super::error::ScriptError;
 use super::functions::Registration;
 use super::{Interrupt, reply};
+use crate::clients::ClientFlags;
 use crate::dispatch::args::{Argv, OwnedArgv};
 use crate::dispatch::command::Flag;
 use crate::dispatch::{CallOrigin, Targets, call};
 use crate::resp::{Protocol, Reply};
-use crate::state::State;
+use crate::state::{ServerRequest, State};
 use crate::sys::loan::Loan;
 use crate::sys::log::Level;
 use crate::util::num;
@@ -365,6 +366,7 @@ impl State {
                 return Interrupt::Continue;
             }
             run.timed_out = true;
+            let caller = run.caller;
             let text = format!(
                 "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can \
                  try killing the script using the {} command. Script name is: {}.",
@@ -372,6 +374,9 @@ impl State {
                 run.name
             );
             self.log.write(Level::Warning, &text);
+            if let Some(client) = self.clients.get_mut(caller) {
+                client.flags.set(ClientFlags::BUSY);
+            }
         }
         self.serve_while_busy();
         let killed = self.scripts.run.as_ref().is_some_and(|run| run.killed);
@@ -390,9 +395,18 @@ impl State {
     /// Serves other clients while a script runs: they learn that the server is busy.
     #[doc(alias = "processEventsWhileBlocked")]
     fn serve_while_busy(&mut self) {
+        let caller = self.current_client;
         if let Some(mut host) = self.host.take() {
             host.serve(self);
             self.host = Some(host);
+        }
+        self.current_client = caller;
+        let leaves = |request: &ServerRequest| matches!(request, ServerRequest::Exit(_));
+        if self.requests.iter().any(leaves)
+            && let Some(run) = &mut self.scripts.run
+        {
+            // SHUTDOWN NOSAVE: nothing the script did matters any more.
+            run.killed = true;
         }
     }
 }

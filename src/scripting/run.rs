@@ -187,6 +187,7 @@ fn finish(ctx: &mut Ctx<'_>, ran: Ran) -> Result {
     client.fieldsets = None;
     if run.timed_out {
         // What it sent while the script ran waits in its buffer or its socket.
+        ctx.client().flags.clear(ClientFlags::BUSY);
         ctx.state.clients.resume(run.caller);
     }
     // What a script changes is said by the commands it calls.

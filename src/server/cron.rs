@@ -4,23 +4,23 @@
 
 use std::time::{Duration, Instant};
 
-use super::event_loop::Server;
+use super::event_loop::Turn;
 
 /// With more clients than this per turn of the cron, `dynamic-hz` raises the frequency.
 const CLIENTS_PER_RUN: usize = 200;
 const MAX_HZ: u32 = 500;
 
-impl Server {
+impl Turn<'_> {
     /// One turn.
     pub(super) fn cron(&mut self) {
         let hz = self.hz();
-        self.next_cron = Instant::now() + Duration::from_micros(1_000_000 / u64::from(hz));
+        self.sockets.next_cron = Instant::now() + Duration::from_micros(1_000_000 / u64::from(hz));
         if self.state.debug.pause_cron {
             return;
         }
         let started = self.state.clock.monotonic_ns();
-        self.cron_runs += 1;
-        self.state.cron(self.cron_runs, hz);
+        self.sockets.cron_runs += 1;
+        self.state.cron(self.sockets.cron_runs, hz);
         let took = self.state.clock.monotonic_ns().saturating_sub(started);
         self.state.stats.eventloop_cron.add(took);
     }

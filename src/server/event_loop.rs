@@ -25,14 +25,22 @@ use crate::sys::clock::Clock;
 /// Tokens below this are listeners and the waker.
 pub(super) const FIRST_CLIENT: usize = 64;
 const WAKER: Token = Token(FIRST_CLIENT - 1);
+/// Turns of the loop at one look at a script beyond its time.
+const TURNS_WHILE_BUSY: usize = 4;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
 
-/// A server: its sockets, its poll, its state.
+/// A server: its sockets and its state.
 #[derive(Debug)]
 pub struct Server {
     /// Everything but sockets.
     pub state: State,
+    pub(super) sockets: Sockets,
+}
+
+/// The poll and all that hangs on it.
+#[derive(Debug)]
+pub(super) struct Sockets {
     pub(super) poll: Poll,
     pub(super) connections: Vec<Option<Connection>>,
     pub(super) listeners: SharedListeners,
@@ -53,6 +61,14 @@ pub struct Server {
     pub(super) owns_process: bool,
 }
 
+/// One turn of the loop at work: the state and the sockets side by side. While a command runs, the
+/// sockets are lent to [`Host`](crate::state::Host), so that a script beyond its time can have others served.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    pub(super) state: &'a mut State,
+    pub(super) sockets: &'a mut Sockets,
+}
+
 impl Server {
     /// A server that does not listen yet. Errors are the system's.
     pub fn new(config: Config) -> io::Result<Server> {
@@ -65,8 +81,7 @@ impl Server {
         state.host = Some(Box::new(listeners.clone()));
         let mut batch = Vec::new();
         batch.resize_with(BATCH, Request::default);
-        Ok(Server {
-            state,
+        let sockets = Sockets {
             poll,
             connections: Vec::new(),
             listeners,
@@ -80,29 +95,48 @@ impl Server {
             exit: None,
             announcements: Vec::new(),
             owns_process: false,
-        })
+        };
+        Ok(Server { state, sockets })
     }
 
     /// Lets signals end this server.
     pub fn own_process(&mut self) {
-        self.owns_process = true;
+        self.sockets.owns_process = true;
     }
 
     /// Listens where the configuration says; `any_port` lets the system pick the TCP port. The error is
     /// the line for the log.
     pub fn listen(&mut self, any_port: bool) -> Result<(), String> {
-        let mut listeners = self.listeners.0.borrow_mut();
+        let mut listeners = self.sockets.listeners.list.borrow_mut();
         self.state.tcp_port = listeners.follow(&self.state.config, any_port)?;
         Ok(())
     }
 
     /// The TCP addresses listened on.
     pub fn addresses(&self) -> Vec<std::net::SocketAddr> {
-        self.listeners.0.borrow().addresses()
+        self.sockets.listeners.list.borrow().addresses()
     }
 
     /// Serves until asked to end; returns the exit code.
     pub fn run(&mut self) -> i32 {
+        self.turn().run()
+    }
+
+    /// Says in the log that clients are served.
+    pub(super) fn announce(&mut self) {
+        self.turn().announce();
+    }
+
+    fn turn(&mut self) -> Turn<'_> {
+        Turn {
+            state: &mut self.state,
+            sockets: &mut self.sockets,
+        }
+    }
+}
+
+impl Turn<'_> {
+    fn run(&mut self) -> i32 {
         let mut events = Events::with_capacity(EVENTS);
         let mut awake = None;
         loop {
@@ -114,12 +148,12 @@ impl Server {
                 let ran = stats.commands_processed.saturating_sub(commands);
                 stats.commands_per_cycle_max = stats.commands_per_cycle_max.max(ran);
             }
-            if let Some(code) = self.exit {
+            if let Some(code) = self.sockets.exit {
                 self.leave();
                 return code;
             }
             let timeout = self.sleep_time();
-            match self.poll.poll(&mut events, Some(timeout)) {
+            match self.sockets.poll.poll(&mut events, Some(timeout)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
                 Err(error) => panic!("the poll failed: {error}"),
@@ -131,26 +165,27 @@ impl Server {
             ));
             self.serve(&events);
             self.load();
-            if Instant::now() >= self.next_cron {
+            if Instant::now() >= self.sockets.next_cron {
                 self.cron();
             }
         }
     }
 
     fn serve(&mut self, events: &Events) {
-        while let Ok(letter) = self.inbox.try_recv() {
-            letter(&mut self.state);
+        while let Ok(letter) = self.sockets.inbox.try_recv() {
+            let lent = self.sockets.listeners.lent.clone();
+            lent.lend(self.sockets, || letter(self.state));
         }
         // Those with more to read had their share in an earlier turn; they queue with the others.
-        let more = std::mem::take(&mut self.more);
-        let accepting = std::mem::take(&mut self.accepting);
+        let more = std::mem::take(&mut self.sockets.more);
+        let accepting = std::mem::take(&mut self.sockets.accepting);
         for event in events {
             match event.token() {
                 WAKER => {}
                 Token(i) if i < FIRST_CLIENT => self.accept(i),
                 Token(i) => {
                     let slot = i - FIRST_CLIENT;
-                    let Some(Some(connection)) = self.connections.get_mut(slot) else {
+                    let Some(Some(connection)) = self.sockets.connections.get_mut(slot) else {
                         continue;
                     };
                     let key = connection.key;
@@ -180,27 +215,75 @@ impl Server {
         match self.state.load_slice() {
             Slice::More => {}
             Slice::Done => self.announce(),
-            Slice::Failed => self.exit = Some(1),
+            Slice::Failed => self.sockets.exit = Some(1),
         }
     }
 
-    /// Says in the log that clients are served.
-    pub(super) fn announce(&mut self) {
-        for line in self.announcements.drain(..) {
+    fn announce(&mut self) {
+        for line in self.sockets.announcements.drain(..) {
             self.state.log.notice(line);
+        }
+    }
+
+    /// Serves others while a command of a client runs for long. That client itself is not read from, and
+    /// keeps its place whatever happens to its connection.
+    #[doc(alias = "processEventsWhileBlocked")]
+    pub(super) fn serve_others(&mut self) {
+        // The turn that waits has its buffers in use.
+        if self.sockets.read_buffer.is_empty() {
+            self.sockets.read_buffer = vec![0; READ_BUFFER];
+        }
+        if self.sockets.batch.is_empty() {
+            self.sockets.batch.resize_with(BATCH, Request::default);
+        }
+        let mut events = Events::with_capacity(EVENTS);
+        for _ in 0..TURNS_WHILE_BUSY {
+            match self.sockets.poll.poll(&mut events, Some(Duration::ZERO)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => panic!("the poll failed: {error}"),
+            }
+            let idle = events.is_empty() && self.sockets.more.is_empty();
+            self.serve(&events);
+            for key in self.state.clients.take_resumed() {
+                self.resume_client(key);
+            }
+            for key in self.state.clients.take_pending_write() {
+                self.write_client(key);
+            }
+            let mut kept = None;
+            for key in self.state.clients.take_to_close() {
+                let who = self.state.clients.get(key);
+                if who.is_some_and(|client| client.flags.has(ClientFlags::BUSY)) {
+                    kept = Some(key);
+                } else {
+                    self.close(key);
+                }
+            }
+            if let Some(key) = kept {
+                let client = &mut self.state.clients[key];
+                client.flags.clear(ClientFlags::CLOSE_ASAP);
+                self.state.clients.close_asap(key);
+            }
+            if idle {
+                break;
+            }
         }
     }
 
     fn sleep_time(&self) -> Duration {
         let idle = !self.state.is_loading()
-            && self.more.is_empty()
-            && self.accepting.is_empty()
+            && self.sockets.more.is_empty()
+            && self.sockets.accepting.is_empty()
             && !self.state.clients.has_resumed()
             && !self.state.clients.has_pending_write();
         if !idle {
             return Duration::ZERO;
         }
-        let until_cron = self.next_cron.saturating_duration_since(Instant::now());
+        let until_cron = self
+            .sockets
+            .next_cron
+            .saturating_duration_since(Instant::now());
         match self.state.next_deadline() {
             // A wait is over once its deadline has passed. The clock was read a moment ago.
             Some(end) => {
@@ -212,11 +295,11 @@ impl Server {
     }
 
     fn before_sleep(&mut self) {
-        if self.owns_process && crate::sys::signal::take().is_some() {
-            self.exit = Some(0);
+        if self.sockets.owns_process && crate::sys::signal::take().is_some() {
+            self.sockets.exit = Some(0);
         }
         self.state.before_sleep();
-        crate::dispatch::serve_ready(&mut self.state);
+        crate::dispatch::serve_ready(self.state);
         for key in self.state.clients.take_resumed() {
             self.resume_client(key);
         }
@@ -230,7 +313,7 @@ impl Server {
         }
         for request in std::mem::take(&mut self.state.requests) {
             match request {
-                ServerRequest::Exit(code) => self.exit = Some(code),
+                ServerRequest::Exit(code) => self.sockets.exit = Some(code),
             }
         }
     }
@@ -239,7 +322,12 @@ impl Server {
         let budget = self.state.config.max_new_connections_per_cycle;
         for _ in 0..budget {
             let unix_path = self.state.config.unixsocket.as_deref();
-            let accepted = self.listeners.0.borrow().accept(index, unix_path);
+            let accepted = self
+                .sockets
+                .listeners
+                .list
+                .borrow()
+                .accept(index, unix_path);
             let Some(accepted) = accepted else {
                 return;
             };
@@ -252,7 +340,7 @@ impl Server {
                 Err(_) => return,
             }
         }
-        self.accepting.push(index);
+        self.sockets.accepting.push(index);
     }
 
     fn welcome(&mut self, peer: Peer) {
@@ -291,16 +379,16 @@ impl Server {
         let slot = key.slot as usize;
         let token = Token(slot + FIRST_CLIENT);
         if stream
-            .register(self.poll.registry(), token, Interest::READABLE)
+            .register(self.sockets.poll.registry(), token, Interest::READABLE)
             .is_err()
         {
             self.state.forget_client(key);
             return;
         }
-        if self.connections.len() <= slot {
-            self.connections.resize_with(slot + 1, || None);
+        if self.sockets.connections.len() <= slot {
+            self.sockets.connections.resize_with(slot + 1, || None);
         }
-        self.connections[slot] = Some(Connection {
+        self.sockets.connections[slot] = Some(Connection {
             key,
             stream,
             readable: false,
@@ -312,11 +400,11 @@ impl Server {
 
     fn close(&mut self, key: ClientKey) {
         self.state.forget_client(key);
-        if let Some(place) = self.connections.get_mut(key.slot as usize)
+        if let Some(place) = self.sockets.connections.get_mut(key.slot as usize)
             && place.as_ref().is_some_and(|c| c.key == key)
             && let Some(mut connection) = place.take()
         {
-            let _ = connection.stream.deregister(self.poll.registry());
+            let _ = connection.stream.deregister(self.sockets.poll.registry());
         }
     }
 
@@ -325,7 +413,7 @@ impl Server {
         for key in self.state.clients.connected_keys() {
             self.write_client(key);
         }
-        self.listeners.0.borrow_mut().close_all();
+        self.sockets.listeners.list.borrow_mut().close_all();
         if let Some(path) = &self.state.config.unixsocket {
             let _ = std::fs::remove_file(path);
         }

@@ -17,7 +17,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 use mio::{Interest, Token};
 
-use super::event_loop::{FIRST_CLIENT, Server};
+use super::event_loop::{FIRST_CLIENT, Turn};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::dispatch::{self, Outcome};
 use crate::resp::Reply;
@@ -40,13 +40,13 @@ enum Source {
     Arriving,
 }
 
-impl Server {
+impl Turn<'_> {
     /// Reads once from a client and runs what arrived.
     pub(super) fn read_client(&mut self, key: ClientKey) {
         let Some(client) = self.state.clients.get_mut(key) else {
             return;
         };
-        let Some(Some(connection)) = self.connections.get_mut(key.slot as usize) else {
+        let Some(Some(connection)) = self.sockets.connections.get_mut(key.slot as usize) else {
             return;
         };
         connection.readable = true;
@@ -68,7 +68,7 @@ impl Server {
                     .map(|n| (n, Source::Arriving)),
             )
         } else if client.query.is_empty() {
-            let read = connection.stream.read(&mut self.read_buffer);
+            let read = connection.stream.read(&mut self.sockets.read_buffer);
             (READ_BUFFER, read.map(|n| (n, Source::Shared(n))))
         } else {
             let len = client.query.len();
@@ -85,7 +85,7 @@ impl Server {
                 return;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {
-                self.more.push(key);
+                self.sockets.more.push(key);
                 return;
             }
             Err(_) => return self.state.clients.close_asap(key),
@@ -93,7 +93,7 @@ impl Server {
         if n < room && !connection.peer_closed {
             connection.readable = false;
         } else {
-            self.more.push(key);
+            self.sockets.more.push(key);
         }
         client.active_ms = self.state.clock.unix_ms();
         client.bytes_in += n as u64;
@@ -104,7 +104,7 @@ impl Server {
         match source {
             Source::Shared(n) => {
                 client.shared_query = n;
-                let buffer = std::mem::take(&mut self.read_buffer);
+                let buffer = std::mem::take(&mut self.sockets.read_buffer);
                 let used = self.run_requests(key, &buffer[..n]);
                 if let Some(client) = self.state.clients.get_mut(key) {
                     client.shared_query = 0;
@@ -114,7 +114,7 @@ impl Server {
                         client.query.extend_from_slice(&buffer[used..n]);
                     }
                 }
-                self.read_buffer = buffer;
+                self.sockets.read_buffer = buffer;
             }
             Source::Private | Source::Arriving => {
                 // A big argument counts with the line break behind it, before it becomes a value.
@@ -139,11 +139,12 @@ impl Server {
         }
         self.run_private(key);
         let waiting = self
+            .sockets
             .connections
             .get(key.slot as usize)
             .and_then(Option::as_ref);
         if waiting.is_some_and(|c| c.readable) {
-            self.more.push(key);
+            self.sockets.more.push(key);
         }
     }
 
@@ -166,9 +167,9 @@ impl Server {
     /// Parses and runs the requests in `buf`, which begins with a request's first byte. Returns how
     /// many bytes are used up; the rest belongs to a request that is not whole or not runnable yet.
     fn run_requests(&mut self, key: ClientKey, buf: &[u8]) -> usize {
-        let mut batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.sockets.batch);
         let used = self.run_batches(key, buf, &mut batch);
-        self.batch = batch;
+        self.sockets.batch = batch;
         used
     }
 
@@ -261,14 +262,17 @@ impl Server {
         let client = &mut self.state.clients[key];
         let mut reply = Reply::to_wire(std::mem::take(&mut client.out), client.protocol);
         let mut stopped = false;
+        let lent = self.sockets.listeners.lent.clone();
         for request in batch {
             let argv = request.argv(&buf[*used..]);
-            let outcome = if self.state.clients[key].silent() {
-                let mut nowhere = Reply::discard();
-                dispatch::process(&mut self.state, key, argv, &mut nowhere)
-            } else {
-                dispatch::process(&mut self.state, key, argv, &mut reply)
-            };
+            let outcome = lent.lend(self.sockets, || {
+                if self.state.clients[key].silent() {
+                    let mut nowhere = Reply::discard();
+                    dispatch::process(self.state, key, argv, &mut nowhere)
+                } else {
+                    dispatch::process(self.state, key, argv, &mut reply)
+                }
+            });
             if outcome == Outcome::Postponed {
                 stopped = true;
                 break;
@@ -404,7 +408,7 @@ impl Server {
         let Some(client) = self.state.clients.get_mut(key) else {
             return;
         };
-        let Some(Some(connection)) = self.connections.get_mut(key.slot as usize) else {
+        let Some(Some(connection)) = self.sockets.connections.get_mut(key.slot as usize) else {
             return;
         };
         client.flags.clear(ClientFlags::PENDING_WRITE);
@@ -432,7 +436,7 @@ impl Server {
                     if !connection.awaits_room {
                         connection.awaits_room = true;
                         client.flags.set(ClientFlags::AWAITS_ROOM);
-                        let _ = interest(&self.poll, connection, key, true);
+                        let _ = interest(&self.sockets.poll, connection, key, true);
                     }
                     break;
                 }
@@ -452,7 +456,7 @@ impl Server {
             if connection.awaits_room {
                 connection.awaits_room = false;
                 client.flags.clear(ClientFlags::AWAITS_ROOM);
-                let _ = interest(&self.poll, connection, key, false);
+                let _ = interest(&self.sockets.poll, connection, key, false);
             }
             if client.flags.has(ClientFlags::CLOSE_AFTER_REPLY) {
                 self.state.clients.close_asap(key);

@@ -13,10 +13,12 @@ use std::rc::Rc;
 
 use mio::{Registry, Token};
 
+use super::event_loop::{Sockets, Turn};
 use super::listener::{self, Listener, Peer};
 use crate::config::Config;
 use crate::config::disk::reason;
-use crate::state::Host;
+use crate::state::{Host, State};
+use crate::sys::loan::Loan;
 
 /// The listening sockets of a server; a token's number is a place in the list.
 #[derive(Debug)]
@@ -28,21 +30,34 @@ pub(super) struct Listeners {
 
 /// The same sockets, held by the loop and by the state.
 #[derive(Clone, Debug)]
-pub(super) struct SharedListeners(pub(super) Rc<RefCell<Listeners>>);
+pub(super) struct SharedListeners {
+    pub(super) list: Rc<RefCell<Listeners>>,
+    /// All sockets, while a command runs.
+    pub(super) lent: Rc<Loan<Sockets>>,
+}
 
 impl SharedListeners {
     pub(super) fn new(registry: Registry) -> Self {
-        SharedListeners(Rc::new(RefCell::new(Listeners {
+        let listeners = Listeners {
             registry,
             list: Vec::new(),
             port: 0,
-        })))
+        };
+        SharedListeners {
+            list: Rc::new(RefCell::new(listeners)),
+            lent: Rc::default(),
+        }
     }
 }
 
 impl Host for SharedListeners {
     fn listen(&mut self, config: &Config) -> Result<u16, String> {
-        self.0.borrow_mut().follow(config, false)
+        self.list.borrow_mut().follow(config, false)
+    }
+
+    fn serve(&mut self, state: &mut State) {
+        self.lent
+            .with(|sockets| Turn { state, sockets }.serve_others());
     }
 }
 

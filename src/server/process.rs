@@ -157,7 +157,7 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     for (listens, kind) in [(tcp, "tcp"), (unix, "unix")] {
         if listens {
             let line = format!("Ready to accept connections {kind}");
-            server.announcements.push(line);
+            server.sockets.announcements.push(line);
         }
     }
     match server.state.begin_loading() {
