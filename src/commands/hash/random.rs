@@ -73,19 +73,19 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             reply.string(field.value);
         }
     };
+    // Counted as they come: a damaged listpack may have fewer than it says.
+    let mark = reply.open();
+    let mut shown = 0;
+    let mut each = |field: Field<'_>| {
+        shown += per_field;
+        say(reply, field);
+    };
     if count < 0 {
-        reply.array(n * per_field);
-        hash.draw(n, &mut rng, &mut |field| say(reply, field));
+        hash.draw(n, &mut rng, &mut each);
     } else {
-        // Counted as they come: a damaged listpack may have fewer than it says.
-        let mark = reply.open();
-        let mut shown = 0;
-        hash.choose(n, &mut rng, &mut |field| {
-            shown += per_field;
-            say(reply, field);
-        });
-        reply.close_array(mark, shown);
+        hash.choose(n, &mut rng, &mut each);
     }
+    reply.close_array(mark, shown);
     Ok(())
 }
 
