@@ -10,6 +10,7 @@ pub mod config;
 mod connection;
 mod debug;
 mod function;
+mod geo;
 mod hash;
 mod hyperloglog;
 mod info;
@@ -28,6 +29,7 @@ mod slowlog;
 mod string;
 mod tracking;
 mod transaction;
+mod zset;
 
 use crate::dispatch::command::Command;
 
@@ -39,6 +41,7 @@ pub const GROUPS: &[&[&Command]] = &[
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
+    geo::COMMANDS,
     hash::COMMANDS,
     hyperloglog::COMMANDS,
     info::COMMANDS,
@@ -56,6 +59,7 @@ pub const GROUPS: &[&[&Command]] = &[
     slowlog::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
+    zset::COMMANDS,
 ];
 
 /// What a file of commands needs.

@@ -10,7 +10,7 @@ use super::output::{Output, Position};
 use super::value::{Shape, Tree, Value};
 use crate::collections::shared::BigStr;
 use crate::keyspace::StrRef;
-use crate::util::num::{IntBuf, format_f64};
+use crate::util::num::{FloatBuf, IntBuf};
 
 /// Strings from this size on are sent from where they lie.
 const SHARE_FROM: usize = 16 * 1024;
@@ -348,17 +348,18 @@ impl Reply {
 
     /// A floating-point number; a string under RESP2.
     pub fn double(&mut self, number: f64) {
-        let text = format_f64(number);
+        let mut digits = FloatBuf::new();
+        let text = digits.format(number);
         let resp3 = self.resp3();
         match &mut self.sink {
             Sink::Wire(out) if resp3 => {
                 let tail = out.tail();
                 tail.push(b',');
-                tail.extend_from_slice(text.as_bytes());
+                tail.extend_from_slice(text);
                 tail.extend_from_slice(b"\r\n");
             }
             Sink::Tree(tree) if resp3 => tree.value(Value::Double(number)),
-            _ => self.bulk(text.as_bytes()),
+            _ => self.bulk(text),
         }
     }
 

@@ -6,7 +6,7 @@
 //! Mirrors: `xorObjectDigest` of debug.c.
 
 use super::Value;
-use crate::util::num::IntBuf;
+use crate::util::num::{FloatBuf, IntBuf};
 
 /// Whether the order in which elements are told belongs to the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,14 @@ impl Value {
                 let mut digits = IntBuf::new();
                 set.iter()
                     .for_each(|member| tell(&[member.as_bytes(&mut digits)]));
+                Order::IsChance
+            }
+            Value::Zset(zset) => {
+                let (mut digits, mut score) = (IntBuf::new(), FloatBuf::new());
+                for scored in zset.iter() {
+                    let member = scored.member.as_bytes(&mut digits);
+                    tell(&[member, score.format(scored.score)]);
+                }
                 Order::IsChance
             }
         }

@@ -93,8 +93,15 @@ impl Point {
     /// The place a score stands for: the middle of its cell. Any score is some place.
     #[doc(alias = "decodeGeohash")]
     pub fn from_score(score: f64) -> Self {
+        const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
+        // A score that is no place becomes one the way C makes a negative or too large number unsigned.
+        let bits = match score {
+            ..0.0 => score as i64 as u64,
+            TOO_LARGE.. => 0,
+            _ => score as u64,
+        };
         let cell = Cell {
-            bits: score as u64,
+            bits,
             step: STEP_MAX,
         };
         let area = cell.area();

@@ -19,10 +19,12 @@ pub mod hyperloglog;
 pub mod list;
 pub mod set;
 pub mod string;
+pub mod zset;
 
 pub use self::hash::Hash;
 pub use self::list::List;
 pub use self::set::Set;
+pub use self::zset::Zset;
 
 /// A value that is not a string.
 #[derive(Debug, Clone)]
@@ -30,6 +32,7 @@ pub enum Value {
     Hash(Hash),
     List(List),
     Set(Set),
+    Zset(Zset),
 }
 
 /// With this and a key of 16 bytes an entry fits the allocator's 64-byte class.
@@ -67,6 +70,7 @@ impl Value {
             Value::Hash(_) => Kind::Hash,
             Value::List(_) => Kind::List,
             Value::Set(_) => Kind::Set,
+            Value::Zset(_) => Kind::Zset,
         }
     }
 
@@ -77,6 +81,7 @@ impl Value {
             Value::Hash(hash) => hash.encoding(),
             Value::List(list) => list.encoding(),
             Value::Set(set) => set.encoding(),
+            Value::Zset(zset) => zset.encoding(),
         }
     }
 
@@ -88,6 +93,7 @@ impl Value {
             Value::Hash(hash) => hash.allocated_bytes(samples),
             Value::List(list) => list.allocated_bytes(samples),
             Value::Set(set) => set.allocated_bytes(samples),
+            Value::Zset(zset) => zset.allocated_bytes(samples),
         }
     }
 
@@ -98,6 +104,7 @@ impl Value {
             Value::Hash(hash) => hash.free_effort(),
             Value::List(list) => list.free_effort(),
             Value::Set(set) => set.free_effort(),
+            Value::Zset(zset) => zset.free_effort(),
         }
     }
 }

@@ -759,9 +759,79 @@ impl<'a, V> Entry<'a, V> {
         self.raw.address()
     }
 
+    /// A share in the entry, which outlives the borrow of the table.
+    #[inline]
+    pub fn handle(&self) -> Handle<V>
+    where
+        V: Payload,
+    {
+        self.raw.count().acquire();
+        Handle {
+            raw: self.raw,
+            value: PhantomData,
+        }
+    }
+
     /// Bytes of the entry itself in the allocator; a payload adds its own.
     pub fn entry_bytes(&self) -> usize {
         self.raw.bytes::<V>()
+    }
+}
+
+/// A share in an entry, one pointer wide: its key can be read as long as this lives, in the table or not.
+///
+/// While there is one, the entry is not written: a table that changes the value puts another entry in its place.
+pub struct Handle<V: Payload> {
+    raw: Raw,
+    value: PhantomData<V>,
+}
+
+// SAFETY: an owned count of an entry; what is in it may be read (Sync) and dropped (Send) anywhere.
+unsafe impl<V: Payload> Send for Handle<V> {}
+// SAFETY: shared access only reads, and raises a count, which is atomic.
+unsafe impl<V: Payload> Sync for Handle<V> {}
+
+impl<V: Payload> Handle<V> {
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        self.raw.key::<V>()
+    }
+
+    /// Bytes of the entry in the allocator.
+    pub fn entry_bytes(&self) -> usize {
+        self.raw.bytes::<V>()
+    }
+}
+
+impl<V: Payload> AsRef<[u8]> for Handle<V> {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        self.key()
+    }
+}
+
+impl<V: Payload> Clone for Handle<V> {
+    #[inline]
+    fn clone(&self) -> Self {
+        self.raw.count().acquire();
+        Handle {
+            raw: self.raw,
+            value: PhantomData,
+        }
+    }
+}
+
+impl<V: Payload> Drop for Handle<V> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: we own the count, and this is the end of us.
+        unsafe { self.raw.release::<V>() };
+    }
+}
+
+impl<V: Payload> fmt::Debug for Handle<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle(\"{}\")", self.key().escape_ascii())
     }
 }
 

@@ -24,9 +24,10 @@
 //! it is shared and only then. Invariants:
 //! 1. A node that a table can reach has one count for that (segments one per block, whatever the number of words
 //!    naming it), and is written only while that count is the only one.
-//! 2. Clones of a table share a *family* token. While it has one owner, all nodes below have one owner too, and the
-//!    walk down need not look at counts: that is what a write costs when no snapshot is out.
-//! 3. An entry enters a table with a count of one, so 2 also holds for what was moved from another table.
+//! 2. Clones of a table share a *family* token. While it has one owner, all blocks and segments have one owner too, and
+//!    the walk down need not look at counts: that is what a write costs when no snapshot is out.
+//! 3. An entry is looked at all the same: besides the table, whoever was given a [`Handle`] owns it, to find the same
+//!    key in an order of its own without a second copy.
 //!
 //! Mirrors: dict.c, kvstore.c, and the expires table of db.c.
 //! Differs: dict.c has chains in one array and rehashes it bucket by bucket into one of twice the size. Per key we
@@ -57,7 +58,7 @@ use self::word::Word;
 use super::shared::{Shared, TooLarge};
 use crate::util::num::IntBuf;
 
-pub use self::entry::{Entry, INLINE_MAX, Moved, NewValue, Removed, StrRef, ValueRef};
+pub use self::entry::{Entry, Handle, INLINE_MAX, Moved, NewValue, Removed, StrRef, ValueRef};
 pub use self::hash::hash;
 pub use self::walk::{Iter, SegmentStats};
 
@@ -328,7 +329,7 @@ impl<V: Payload> Table<V> {
                 continue;
             };
             if let Some(slot) = path.segment.find::<V>(hash, key) {
-                return self.overwrite(&path, slot, value, deadline, clock, checked);
+                return self.overwrite(&path, slot, value, deadline, clock);
             }
             if path.segment.len() < segment::limit(path.segment.lines) {
                 let deadline = match deadline {
@@ -340,6 +341,24 @@ impl<V: Payload> Table<V> {
                 return Inserted::New;
             }
             self.make_room(&path);
+        }
+    }
+
+    /// Adds a key known not to be there, and returns a handle of its entry. O(1).
+    pub fn add(&mut self, hash: u64, key: &[u8], value: NewValue<'_, V>) -> Handle<V> {
+        debug_assert!(self.get(hash, key).is_none());
+        let raw = Raw::build(key, value, None, 0);
+        let checked = self.is_checked();
+        loop {
+            match self.own_path(hash, checked) {
+                None => self.plant(),
+                Some(path) if path.segment.len() < segment::limit(path.segment.lines) => {
+                    self.link(&path, hash, raw);
+                    // SAFETY: the entry is in the table, which has a count of it.
+                    return unsafe { Entry::new(raw) }.handle();
+                }
+                Some(path) => self.make_room(&path),
+            }
         }
     }
 
@@ -480,7 +499,6 @@ impl<V: Payload> Table<V> {
         mut value: NewValue<'_, V>,
         deadline: Deadline,
         clock: impl FnOnce(Option<u32>) -> u32,
-        checked: bool,
     ) -> Inserted<V> {
         // SAFETY: the word of an entry in this table.
         let raw = unsafe { Raw::of(path.segment.get(slot)) };
@@ -490,7 +508,7 @@ impl<V: Payload> Table<V> {
             Deadline::Set(at) => at,
         };
         let clock = clock(Some(raw.clock()));
-        if !checked || raw.count().is_one() {
+        if raw.count().is_one() {
             // SAFETY: sole owner, and &mut self; `value` cannot point into an entry of a table borrowed uniquely.
             match unsafe { raw.overwrite(value, new_deadline, clock) } {
                 Ok(()) => {
@@ -784,7 +802,7 @@ impl<'a, V: Payload> EntryMut<'a, V> {
     #[inline]
     fn own(&mut self) -> Raw {
         let raw = self.raw();
-        if !self.checked || raw.count().is_one() {
+        if raw.count().is_one() {
             return raw;
         }
         let new = raw.copy::<V>();
@@ -795,9 +813,9 @@ impl<'a, V: Payload> EntryMut<'a, V> {
         new
     }
 
-    /// Whether no clone of the table shares the entry.
+    /// Whether neither a clone of the table nor a handle shares the entry.
     pub fn is_unique(&self) -> bool {
-        !self.checked || self.raw().count().is_one()
+        self.raw().count().is_one()
     }
 
     /// The object, if it is not a string.
@@ -817,14 +835,10 @@ impl<'a, V: Payload> EntryMut<'a, V> {
     /// Changes the value, in place when it fits. Returns the old one if it was more than inline bytes.
     pub fn set(&mut self, value: NewValue<'_, V>, deadline: Deadline) -> Option<Removed<V>> {
         let path = self.path;
-        match self.table.overwrite(
-            &path,
-            self.slot,
-            value,
-            deadline,
-            |old| old.unwrap_or(0),
-            self.checked,
-        ) {
+        match self
+            .table
+            .overwrite(&path, self.slot, value, deadline, |old| old.unwrap_or(0))
+        {
             Inserted::Replaced(old) => Some(old),
             Inserted::New | Inserted::InPlace(_) => None,
         }

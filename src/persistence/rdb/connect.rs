@@ -8,7 +8,8 @@ use crate::collections::shared::BigStr;
 use crate::config::Config;
 use crate::types::list::{End, List, ListLimits, Node};
 use crate::types::set::SetLimits;
-use crate::types::{Hash, Set, Value, hash};
+use crate::types::zset::{self, Direction, Scored};
+use crate::types::{Hash, Set, Value, Zset, hash};
 use crate::util::num::IntBuf;
 
 /// The first version that has sets as listpacks: Redis 7.2's.
@@ -22,6 +23,7 @@ pub struct Limits {
     hash: hash::Limits,
     list: ListLimits,
     set: SetLimits,
+    zset: zset::Limits,
 }
 
 impl Limits {
@@ -49,6 +51,11 @@ impl Limits {
                 listpack_value: config.set_max_listpack_value,
                 seed,
             },
+            zset: zset::Limits {
+                entries: config.zset_max_listpack_entries,
+                value: config.zset_max_listpack_value,
+                seed,
+            },
         }
     }
 }
@@ -70,6 +77,9 @@ pub(super) fn read(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result
         | Type::HashListpackExPreGa
         | Type::HashMetadata
         | Type::HashListpackEx => read_hash(dec, ty, reading).map(Value::Hash),
+        Type::Zset | Type::Zset2 | Type::ZsetZiplist | Type::ZsetListpack => {
+            read_zset(dec, ty, reading).map(Value::Zset)
+        }
         _ => Err(dec.corrupt("A type this server does not have yet")),
     }
 }
@@ -182,6 +192,25 @@ fn read_set(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Set, E
     }
 }
 
+fn read_zset(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Zset, Error> {
+    const BAD: &str = "Zset listpack integrity check failed.";
+    let limits = reading.limits.zset;
+    let packed = match ty {
+        Type::ZsetListpack => layout::tuples(dec, 2, reading.deep, BAD)?,
+        Type::ZsetZiplist => layout::ziplist_pairs(dec, "Zset ziplist integrity check failed.")?,
+        _ => {
+            let mut zset = Zset::building(limits);
+            layout::scored(dec, ty, |member, score| zset.push(member, score, limits))?;
+            zset.settle(limits);
+            return Ok(zset);
+        }
+    };
+    let packed = Zset::from_listpack(packed.blob().clone(), Check::Shallow);
+    let mut zset = packed.map_err(|_| dec.corrupt(BAD))?;
+    zset.grow_for(zset.len(), limits);
+    Ok(zset)
+}
+
 /// The layout of a value that is no string.
 pub(super) fn type_of(value: &Value, version: u32) -> Result<Type, Unwritten> {
     match value {
@@ -198,6 +227,8 @@ pub(super) fn type_of(value: &Value, version: u32) -> Result<Type, Unwritten> {
         }
         Value::Set(_) => Ok(Type::Set),
         Value::List(_) => Ok(Type::ListQuicklist2),
+        Value::Zset(zset) if zset.as_listpack().is_some() => Ok(Type::ZsetListpack),
+        Value::Zset(_) => Ok(Type::Zset2),
         #[allow(unreachable_patterns)] // A type that came today; it is connected next.
         _ => Err(Unwritten::NotInVersion("this type")),
     }
@@ -209,6 +240,7 @@ pub(super) fn write(enc: &mut Encoder<'_>, ty: Type, value: &Value) -> out::Resu
         Value::Set(set) => write_set(enc, ty, set)?,
         Value::Hash(hash) => write_hash(enc, ty, hash)?,
         Value::List(list) => write_list(enc, list)?,
+        Value::Zset(zset) => write_zset(enc, zset)?,
         #[allow(unreachable_patterns)]
         _ => return Err(Unwritten::NotInVersion("this type")),
     }
@@ -249,6 +281,19 @@ fn write_hash(enc: &mut Encoder<'_>, ty: Type, hash: &Hash) -> std::io::Result<(
     let fields = hash.iter();
     let fields = fields.map(|field| (field.name, field.value, field.deadline));
     out::fields(enc, hash.len(), earliest, fields)
+}
+
+fn write_zset(enc: &mut Encoder<'_>, zset: &Zset) -> std::io::Result<()> {
+    if let Some(pairs) = zset.as_listpack() {
+        return out::packed(enc, pairs);
+    }
+    let members = zset.range(0..zset.len() as u64, Direction::Down);
+    let members = members.filter_map(|Scored { member, score }| match member {
+        LpEntry::Str(text) => Some((text, score)),
+        // Only a listpack knows numbers.
+        LpEntry::Int(_) => None,
+    });
+    out::scored(enc, zset.len(), members)
 }
 
 /// A list is its blocks; a small one is one.
