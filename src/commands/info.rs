@@ -253,6 +253,9 @@ pub(super) struct MemoryOverview {
     pub overhead: usize,
     pub dataset: usize,
     pub replicas: usize,
+    /// Text of scripts and libraries; the interpreters are not counted, as in Redis.
+    pub scripts: usize,
+    pub functions: usize,
 }
 
 #[doc(alias = "getMemoryOverheadData")]
@@ -263,7 +266,10 @@ pub(super) fn memory_overview(state: &State) -> MemoryOverview {
     let tables: Vec<(u32, usize)> = dbs.map(|db| (db.id().0, db.mem().table_bytes)).collect();
     let table_bytes: usize = tables.iter().map(|(_, bytes)| bytes).sum();
     let startup = state.initial_memory;
-    let overhead = startup + totals.normal_memory + totals.replica_memory + table_bytes;
+    let scripts = state.scripts.cache_memory();
+    let functions = state.scripts.libraries.memory();
+    let clients = totals.normal_memory + totals.replica_memory;
+    let overhead = startup + clients + table_bytes + scripts + functions;
     MemoryOverview {
         used,
         peak: state.stats.peak_memory.max(used),
@@ -279,6 +285,8 @@ pub(super) fn memory_overview(state: &State) -> MemoryOverview {
         overhead,
         dataset: used.saturating_sub(overhead),
         replicas: totals.replicas,
+        scripts,
+        functions,
     }
 }
 
@@ -311,6 +319,9 @@ fn memory(state: &State, out: &mut String) {
     let policy = String::from_utf8_lossy(&shown(state, "maxmemory-policy")).into_owned();
     let (used, resident) = (overview.used, overview.resident);
     let maxmemory = state.config.maxmemory as usize;
+    let (scripts, libraries) = (&state.scripts, &state.scripts.libraries);
+    let (vm_eval, vm_functions) = (scripts.eval_memory(), libraries.engine_memory());
+    let scripts_all = scripts.cache_memory() + libraries.memory();
     lines!(out,
         "used_memory": used,
         "used_memory_human": human(used),
@@ -329,19 +340,19 @@ fn memory(state: &State, out: &mut String) {
         "allocator_muzzy": 0,
         "total_system_memory": machine,
         "total_system_memory_human": human(machine),
-        "used_memory_lua": 0,
-        "used_memory_vm_eval": 0,
-        "used_memory_lua_human": human(0),
-        "used_memory_scripts_eval": 0,
-        "number_of_cached_scripts": 0,
-        "number_of_functions": 0,
-        "number_of_libraries": 0,
-        "used_memory_vm_functions": 0,
-        "used_memory_vm_total": 0,
-        "used_memory_vm_total_human": human(0),
-        "used_memory_functions": 0,
-        "used_memory_scripts": 0,
-        "used_memory_scripts_human": human(0),
+        "used_memory_lua": vm_eval,
+        "used_memory_vm_eval": vm_eval,
+        "used_memory_lua_human": human(vm_eval),
+        "used_memory_scripts_eval": scripts.cache_memory(),
+        "number_of_cached_scripts": scripts.cached(),
+        "number_of_functions": libraries.functions(),
+        "number_of_libraries": libraries.iter().len(),
+        "used_memory_vm_functions": vm_functions,
+        "used_memory_vm_total": vm_eval + vm_functions,
+        "used_memory_vm_total_human": human(vm_eval + vm_functions),
+        "used_memory_functions": libraries.memory(),
+        "used_memory_scripts": scripts_all,
+        "used_memory_scripts_human": human(scripts_all),
         "maxmemory": maxmemory,
         "maxmemory_human": human(maxmemory),
         "maxmemory_policy": policy,

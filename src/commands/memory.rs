@@ -220,8 +220,8 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         "clients.normal": memory.clients_normal,
         "cluster.links": 0,
         "aof.buffer": 0,
-        "lua.caches": 0,
-        "functions.caches": 0,
+        "lua.caches": memory.scripts,
+        "functions.caches": memory.functions,
     );
     for (db, bytes) in &memory.tables {
         reply.bulk(format!("db.{db}").as_bytes());
