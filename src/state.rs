@@ -58,8 +58,6 @@ pub struct DebugSwitches {
     pub reply_buffer_peak_reset: Option<Ms>,
     /// Scripts may call what they otherwise may not.
     pub disable_deny_scripts: bool,
-    /// Checksums of RESTORE payloads and snapshots are not looked at.
-    pub skip_checksums: bool,
 }
 
 /// Milliseconds after which a reply buffer's peak is forgotten.
@@ -73,7 +71,6 @@ impl Default for DebugSwitches {
             reply_buffer_resizing: true,
             reply_buffer_peak_reset: Some(REPLY_BUFFER_PEAK_RESET),
             disable_deny_scripts: false,
-            skip_checksums: false,
         }
     }
 }

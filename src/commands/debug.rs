@@ -90,7 +90,7 @@ fn debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.reply.ok();
         }
         (b"set-skip-checksum-validation", 1) => {
-            ctx.state.debug.skip_checksums = switch(&mut args)?;
+            ctx.state.persistence.skip_checksum = switch(&mut args)?;
             ctx.reply.ok();
         }
         (b"sleep", 1) => {

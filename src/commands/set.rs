@@ -604,6 +604,10 @@ fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             let count = count.unsigned_abs() as usize;
             ctx.reply.array(count);
             for _ in 0..count {
+                // The client is over its output limit, and will be closed.
+                if ctx.reply.overflowed() {
+                    break;
+                }
                 match set.random(rng) {
                     Some(member) => element(ctx.reply, member),
                     None => ctx.reply.null(),

@@ -35,6 +35,9 @@ pub(super) const HRANDFIELD: Command = Command {
 };
 
 /// Fields that are over are deleted first: with very many of them this once costs that much.
+/// Fields drawn between two looks at the client's output limit.
+const DRAWN_AT_ONCE: usize = 1000;
+
 #[doc(alias = "hrandfieldCommand")]
 fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -76,14 +79,22 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     // Counted as they come: a damaged listpack may have fewer than it says.
     let mark = reply.open();
     let mut shown = 0;
-    let mut each = |field: Field<'_>| {
-        shown += per_field;
-        say(reply, field);
-    };
     if count < 0 {
-        hash.draw(n, &mut rng, &mut each);
+        // In parts, so that a client that is over its output limit ends the matter.
+        let mut left = n;
+        while left > 0 && !reply.overflowed() {
+            let part = left.min(DRAWN_AT_ONCE);
+            hash.draw(part, &mut rng, &mut |field| {
+                shown += per_field;
+                say(reply, field);
+            });
+            left -= part;
+        }
     } else {
-        hash.choose(n, &mut rng, &mut each);
+        hash.choose(n, &mut rng, &mut |field| {
+            shown += per_field;
+            say(reply, field);
+        });
     }
     reply.close_array(mark, shown);
     Ok(())

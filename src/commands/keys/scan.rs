@@ -125,6 +125,9 @@ fn keys(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         if matches && !entry.is_expired(now) {
             ctx.reply.bulk(key);
             n += 1;
+            if ctx.reply.overflowed() {
+                break;
+            }
         }
     }
     ctx.reply.close_array(mark, n);
