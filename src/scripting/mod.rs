@@ -174,8 +174,6 @@ pub struct Scripts {
     pub run: Option<Run>,
     /// The client without a socket that runs scripts' commands.
     client: Option<ClientKey>,
-    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call what they may not.
-    pub deny_disabled: bool,
     /// The debugger.
     pub debugger: Debugger,
 }
@@ -193,7 +191,6 @@ impl Scripts {
             registering: None,
             run: None,
             client: None,
-            deny_disabled: false,
             debugger: Debugger::default(),
         }
     }

@@ -230,7 +230,7 @@ impl State {
         let Some(run) = &self.scripts.run else {
             return Err("no script is running".into());
         };
-        if flags.has(Flag::NoScript) && !self.scripts.deny_disabled {
+        if flags.has(Flag::NoScript) && !self.debug.disable_deny_scripts {
             return Err("This Redis command is not allowed from script".into());
         }
         if run.read_only && (flags.has(Flag::Write) || flags.has(Flag::MayReplicate)) {
