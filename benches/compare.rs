@@ -81,6 +81,24 @@ const WORKLOADS: &[Workload] = &[
         request: "LRANGE list 0 99",
         value_len: 0,
     },
+    Workload {
+        name: "ZADD",
+        prepare: &["ZADD zset {number} {key}"],
+        request: "ZADD zset {number} {key}",
+        value_len: 0,
+    },
+    Workload {
+        name: "ZRANK",
+        prepare: &["ZADD zset {number} {key}"],
+        request: "ZRANK zset {key}",
+        value_len: 0,
+    },
+    Workload {
+        name: "ZRANGEBYSCORE",
+        prepare: &["ZADD zset {number} {key}"],
+        request: "ZRANGEBYSCORE zset {number} +inf LIMIT 0 10",
+        value_len: 0,
+    },
 ];
 
 /// What is stored `--memory-keys` times into an empty server.
@@ -120,6 +138,11 @@ const SHAPES: &[Shape] = &[
         name: "100 bytes, TTL",
         request: "SET {key} {value} EX 1000000",
         value_len: 100,
+    },
+    Shape {
+        name: "in one sorted set",
+        request: "ZADD zset {number} {key}",
+        value_len: 0,
     },
 ];
 

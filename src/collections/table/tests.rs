@@ -670,3 +670,49 @@ fn the_clock_survives_what_it_should() {
     assert_eq!(entry.clock(), 0xFF_FFFF);
     assert_eq!(entry.value().as_string().map(|s| s.encoding()), Some("raw"));
 }
+
+/// A handle shows the key it was taken of, whatever becomes of the table, and no write goes through it.
+#[test]
+fn handles_outlive_changes() {
+    let mut rng = Rng::new(11);
+    let mut table = Table::<Object>::new(3);
+    let mut handles: Vec<(Vec<u8>, Handle<Object>)> = Vec::new();
+    let mut clones = Vec::new();
+    for n in 0..4000 {
+        let key = random_key(&mut rng, 300);
+        let hash = table.hash(&key);
+        match rng.below(8) {
+            0 => {
+                table.remove(hash, &key);
+            }
+            1 if clones.len() < 3 => clones.push(table.clone()),
+            2 => {
+                clones.pop();
+            }
+            3 if handles.len() > 50 => {
+                handles.swap_remove(rng.below(50));
+            }
+            4 => {
+                if let Some(mut entry) = table.get_mut(hash, &key) {
+                    entry.set_deadline((n % 3 == 0).then_some(n));
+                }
+            }
+            _ => {
+                let handle = match table.get(hash, &key) {
+                    Some(entry) => entry.handle(),
+                    None => table.add(hash, &key, NewValue::Int(n)),
+                };
+                let value = random_value(&mut rng);
+                table.set(hash, &key, as_new(&value), Deadline::Keep, |_| 1);
+                assert_eq!(handle.clone().key(), key);
+                handles.push((key, handle));
+            }
+        }
+        if let Some((key, handle)) = handles.get(rng.below(handles.len())) {
+            assert_eq!(handle.key(), key);
+        }
+    }
+    drop(table);
+    drop(clones);
+    assert!(handles.iter().all(|(key, handle)| handle.key() == key));
+}

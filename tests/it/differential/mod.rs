@@ -51,13 +51,11 @@ fn hashes() {
 }
 
 #[test]
-#[ignore = "sorted sets are being written"]
 fn sorted_sets() {
     run(&[&ZSET, &SET, &GENERIC]);
 }
 
 #[test]
-#[ignore = "sorted sets are being written"]
 fn sorted_sets_by_name() {
     run(&[&ZSET_BY_NAME, &GENERIC]);
 }
@@ -73,7 +71,6 @@ fn hyperloglogs() {
 }
 
 #[test]
-#[ignore = "geo commands are being written"]
 fn geo() {
     run(&[&GEO, &GENERIC]);
 }
