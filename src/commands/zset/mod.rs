@@ -159,6 +159,8 @@ const NOT_LEX: Error = Error::Once(std::borrow::Cow::Borrowed(
 /// One end of a range of scores: a number, `(` before it if the number itself lies outside.
 #[doc(alias = "zslParseRange")]
 fn score_bound(text: &[u8]) -> Result<ScoreBound> {
+    // To C the text ends at a zero byte.
+    let text = text.split(|byte| *byte == 0).next().unwrap_or(text);
     let (exclusive, digits) = match text {
         [b'(', digits @ ..] => (true, digits),
         _ => (false, text),
@@ -188,8 +190,8 @@ fn score_bounds(args: &mut Args<'_>) -> Result<(ScoreBound, ScoreBound)> {
 #[doc(alias = "zslParseLexRangeItem")]
 fn lex_bound(text: &[u8]) -> Result<LexBound<'_>> {
     match text {
-        b"-" => Ok(LexBound::Min),
-        b"+" => Ok(LexBound::Max),
+        [b'-'] | [b'-', 0, ..] => Ok(LexBound::Min),
+        [b'+'] | [b'+', 0, ..] => Ok(LexBound::Max),
         [b'[', member @ ..] => Ok(LexBound::Inclusive(member)),
         [b'(', member @ ..] => Ok(LexBound::Exclusive(member)),
         _ => Err(NOT_LEX),

@@ -52,7 +52,7 @@ impl<'a> Request<'a> {
                 scores = true;
             } else if args.word_with("LIMIT", 2) {
                 limit = (args.integer()?, args.integer()?);
-            } else if direction.is_none() && args.word("REV") {
+            } else if asked_direction.is_none() && args.word("REV") {
                 asked_direction = Some(Direction::Down);
             } else if asked_by.is_none() && args.word("BYLEX") {
                 asked_by = Some(By::Lex);
