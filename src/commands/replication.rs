@@ -4,9 +4,11 @@
 
 use super::prelude::*;
 use crate::clients::ClientFlags;
+use crate::replication::{Phase, Replica};
+use crate::state::State;
 use crate::util::num::parse_u64;
 
-pub const COMMANDS: &[&Command] = &[&PSYNC, &REPLCONF, &SYNC];
+pub const COMMANDS: &[&Command] = &[&PSYNC, &REPLCONF, &ROLE, &SYNC];
 
 const PSYNC: Command = Command {
     name: "psync",
@@ -104,6 +106,48 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     ctx.reply.ok();
+    Ok(())
+}
+
+const ROLE: Command = Command {
+    name: "role",
+    arity: Arity::Exactly(1),
+    flags: &[NoScript, Loading, Stale, Fast],
+    acl: &[Category::Admin, Category::Dangerous],
+    docs: Docs {
+        group: Group::Server,
+        since: "2.8.12",
+        complexity: "O(1)",
+        summary: "Tells whether the server is a primary or a replica, and of whom.",
+        ..Docs::BASE
+    },
+    run: role,
+    ..Command::BASE
+};
+
+#[doc(alias = "roleCommand")]
+fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let State {
+        replication,
+        clients,
+        ..
+    } = &mut *ctx.state;
+    ctx.reply.array(3);
+    ctx.reply.bulk(b"master");
+    ctx.reply.integer(replication.offset as i64);
+    let online = |replica: &&Replica| matches!(replica.phase, Phase::Online);
+    ctx.reply
+        .array(replication.replicas.iter().filter(online).count());
+    for replica in replication.replicas.iter().filter(online) {
+        let address = clients
+            .get(replica.client)
+            .map_or("", |client| &client.address);
+        let (ip, port) = address.rsplit_once(':').unwrap_or_default();
+        ctx.reply.array(3);
+        ctx.reply.bulk(ip.as_bytes());
+        ctx.reply.bulk(port.as_bytes());
+        ctx.reply.bulk(replica.acked.to_string().as_bytes());
+    }
     Ok(())
 }
 

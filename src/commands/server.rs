@@ -5,30 +5,7 @@
 use super::prelude::*;
 use crate::clients::ClientFlags;
 
-pub const COMMANDS: &[&Command] = &[&LASTSAVE, &LOLWUT, &MONITOR, &ROLE, &TIME];
-
-const LASTSAVE: Command = Command {
-    name: "lastsave",
-    arity: Arity::Exactly(1),
-    flags: &[Loading, Stale, Fast],
-    acl: &[Category::Admin, Category::Dangerous],
-    tips: &["nondeterministic_output"],
-    docs: Docs {
-        group: Group::Server,
-        since: "1.0.0",
-        complexity: "O(1)",
-        summary: "Returns when the data set was last saved.",
-        ..Docs::BASE
-    },
-    run: lastsave,
-    ..Command::BASE
-};
-
-#[doc(alias = "lastsaveCommand")]
-fn lastsave(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.reply.integer(ctx.state.started_ms / 1000);
-    Ok(())
-}
+pub const COMMANDS: &[&Command] = &[&LOLWUT, &MONITOR, &TIME];
 
 const LOLWUT: Command = Command {
     name: "lolwut",
@@ -118,31 +95,6 @@ fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.client().flags.set(ClientFlags::MONITOR);
     ctx.state.monitors.push(ctx.client);
     ctx.reply.ok();
-    Ok(())
-}
-
-const ROLE: Command = Command {
-    name: "role",
-    arity: Arity::Exactly(1),
-    flags: &[NoScript, Loading, Stale, Fast],
-    acl: &[Category::Admin, Category::Dangerous],
-    docs: Docs {
-        group: Group::Server,
-        since: "2.8.12",
-        complexity: "O(1)",
-        summary: "Tells whether the server is a primary or a replica, and of whom.",
-        ..Docs::BASE
-    },
-    run: role,
-    ..Command::BASE
-};
-
-#[doc(alias = "roleCommand")]
-fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.reply.array(3);
-    ctx.reply.bulk(b"master");
-    ctx.reply.integer(0);
-    ctx.reply.array(0);
     Ok(())
 }
 

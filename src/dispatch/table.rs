@@ -167,6 +167,11 @@ impl CommandTable {
             if entry.name.is_empty() {
                 continue;
             }
+            debug_assert!(
+                self.entries[..entry.id.0 as usize]
+                    .iter()
+                    .all(|e| e.name != entry.name)
+            );
             let mut slot = hash(entry.name.as_bytes()) as usize & (size - 1);
             while self.index[slot] != u16::MAX {
                 slot = (slot + 1) & (size - 1);
