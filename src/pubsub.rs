@@ -157,11 +157,14 @@ impl PubSub {
                 list.insert(at, client);
             }
         }
-        confirm(reply, kind.joined(), Some(name), own.told(kind));
+        let told = own.told(kind);
         if !who.flags.has(ClientFlags::PUBSUB) {
             who.flags.set(ClientFlags::PUBSUB);
             self.clients += 1;
         }
+        tell(clients, client, reply, |reply| {
+            confirm(reply, kind.joined(), Some(name), told);
+        });
     }
 
     /// Ends one subscription and confirms that, whether or not there was one.
@@ -185,12 +188,14 @@ impl PubSub {
                 who.subscriptions = None;
             }
         }
-        if let Some(reply) = reply {
-            confirm(reply, kind.left(), Some(name), left);
-        }
         if who.subscriptions.is_none() && who.flags.has(ClientFlags::PUBSUB) {
             who.flags.clear(ClientFlags::PUBSUB);
             self.clients -= 1;
+        }
+        if let Some(reply) = reply {
+            tell(clients, client, reply, |reply| {
+                confirm(reply, kind.left(), Some(name), left);
+            });
         }
     }
 
@@ -209,7 +214,9 @@ impl PubSub {
             .unwrap_or_default();
         if let (true, Some(reply)) = (names.is_empty(), &mut reply) {
             let told = own.map_or(0, |own| own.told(kind));
-            confirm(reply, kind.left(), None, told);
+            tell(clients, client, reply, |reply| {
+                confirm(reply, kind.left(), None, told);
+            });
         }
         for name in names {
             self.unsubscribe(clients, client, kind, &name, reply.as_deref_mut());
@@ -281,6 +288,21 @@ fn remove(lists: &mut ByteMap<Vec<ClientKey>>, name: &[u8], client: ClientKey) {
         if list.is_empty() {
             lists.remove(name);
         }
+    }
+}
+
+/// Writes a confirmation where it is read: it is a message as much as a reply, so a client that turned its
+/// replies off gets it all the same.
+fn tell(
+    clients: &mut Clients,
+    client: ClientKey,
+    reply: &mut Reply,
+    write: impl FnOnce(&mut Reply),
+) {
+    if clients[client].silent() {
+        clients.send(client, write);
+    } else {
+        write(reply);
     }
 }
 

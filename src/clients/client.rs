@@ -304,7 +304,6 @@ impl Client {
     pub fn silent(&self) -> bool {
         self.flags
             .any(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
-            && !self.flags.has(ClientFlags::PUBSUB)
     }
 
     /// Whether it is on this machine: a Unix socket, a loopback address, or no socket at all.
