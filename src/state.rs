@@ -319,6 +319,7 @@ impl State {
     /// MULTI and EXEC.
     #[doc(alias = "propagateNow")]
     fn feed_unit(&mut self, unit: &[Said]) {
+        self.feed_aof(unit);
         self.replication.feed(&mut self.clients, unit);
     }
 }

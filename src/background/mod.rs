@@ -7,9 +7,11 @@
 
 mod job;
 mod lazyfree;
+mod syncer;
 
 pub use self::job::Job;
 pub use self::lazyfree::LazyFree;
+pub use self::syncer::Syncer;
 
 use std::fmt;
 use std::sync::Arc;

@@ -248,6 +248,11 @@ impl Apply for State {
                     self.tune_access_clock();
                 }
                 "maxmemory" => self.check_maxmemory(),
+                "appendonly" if !self.follow_appendonly() => {
+                    let reason = "Failed to enable the AOF. Check the server logs.";
+                    return Err(ApplyError::new(name, reason));
+                }
+                "aof-disable-auto-gc" => self.delete_history(),
                 "rdb-key-save-delay" => self.save_delay_changed(),
                 "oom-score-adj" | "oom-score-adj-values" => self.set_oom_score(name)?,
                 _ if name.starts_with("tls-") => self.refuse_tls(name)?,

@@ -1,15 +1,24 @@
-//! SAVE, BGSAVE, LASTSAVE: the data set to its file; DUMP and RESTORE: one value to the client and back.
+//! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE: the data set to its file; DUMP and RESTORE: one value to the client and back.
 //!
 //! Mirrors: saveCommand(), bgsaveCommand() of rdb.c, dumpCommand(), restoreCommand() of cluster.c.
 
 use super::prelude::*;
+use crate::dispatch::CallOrigin;
 use crate::dispatch::command::Arg;
 use crate::keyspace::{Deadline, NewValue};
 use crate::persistence::rdb::dump;
 use crate::persistence::rdb::write_value::Unwritten;
 use crate::persistence::saving::Purpose;
 
-pub const COMMANDS: &[&Command] = &[&BGSAVE, &DUMP, &LASTSAVE, &RESTORE, &RESTORE_ASKING, &SAVE];
+pub const COMMANDS: &[&Command] = &[
+    &BGREWRITEAOF,
+    &BGSAVE,
+    &DUMP,
+    &LASTSAVE,
+    &RESTORE,
+    &RESTORE_ASKING,
+    &SAVE,
+];
 
 const SAVE: Command = Command {
     name: "save",
@@ -93,7 +102,7 @@ fn bgsave(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in \
              order to schedule a BGSAVE whenever possible.",
         )),
-        None if ctx.origin == crate::dispatch::CallOrigin::Exec => {
+        None if ctx.origin == CallOrigin::Exec => {
             // What the transaction does after this must be in the save, or in the count of changes.
             persistence.save_scheduled = true;
             ctx.reply.simple("Background saving scheduled");
@@ -107,6 +116,49 @@ fn bgsave(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             Ok(())
         }
     }
+}
+
+const BGREWRITEAOF: Command = Command {
+    name: "bgrewriteaof",
+    arity: Arity::Exactly(1),
+    flags: &[Admin, NoScript, NoAsyncLoading],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1); another thread takes O(N), N the number of keys in all databases.",
+        summary: "Has another thread write the append-only file anew, as short as it can be.",
+        ..Docs::BASE
+    },
+    run: bgrewriteaof,
+    ..Command::BASE
+};
+
+#[doc(alias = "bgrewriteaofCommand")]
+fn bgrewriteaof(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    let persistence = &mut ctx.state.persistence;
+    let purpose = persistence.running.as_ref().map(|running| running.purpose);
+    if purpose == Some(Purpose::Rewrite) {
+        return Err(Error::once(
+            "Background append only file rewriting already in progress",
+        ));
+    }
+    if purpose.is_some() || ctx.origin == CallOrigin::Exec {
+        persistence.aof.rewrite_scheduled = true;
+        // Asked for by a person: failures before do not count.
+        persistence.aof.consecutive_failures = 0;
+        ctx.reply
+            .simple("Background append only file rewriting scheduled");
+        return Ok(());
+    }
+    if !ctx.state.rewrite_aof() {
+        return Err(Error::once(
+            "Can't execute an AOF background rewriting. Please check the server logs for more \
+             information.",
+        ));
+    }
+    ctx.reply
+        .simple("Background append only file rewriting started");
+    Ok(())
 }
 
 const LASTSAVE: Command = Command {

@@ -139,7 +139,7 @@ fn caching_served(state: &mut State, client: ClientKey, id: CommandId) {
 /// The command a request names, with its arity checked; otherwise the error in Redis's words, and
 /// the command where one was found.
 #[inline]
-pub(super) fn identify(
+pub(crate) fn identify(
     state: &State,
     argv: Argv<'_>,
 ) -> Result<CommandId, (Option<CommandId>, Error)> {
@@ -226,7 +226,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
             || flags.has(Flag::DenyOom)
             || state.commands[id].decl.name == "ping")
     {
-        return Err(Error::MisConf);
+        return Err(state.persist_error());
     }
     if standing.has(ClientFlags::PUBSUB) && who.protocol == crate::resp::Protocol::Resp2 {
         let allowed = flags.has(Flag::WhileSubscribed);

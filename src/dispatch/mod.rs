@@ -9,7 +9,7 @@ pub mod args;
 mod call;
 pub mod command;
 mod context;
-mod gate;
+pub(crate) mod gate;
 pub mod keys;
 mod propagate;
 pub mod table;

@@ -1,34 +1,98 @@
-//! A file into the keyspace, slice by slice: the loop serves clients in between, most of whom read -LOADING.
+//! Files into the keyspace, slice by slice: the loop serves clients in between, most of whom read -LOADING.
 //!
-//! Mirrors: rdbLoad(), rdbLoadProgressCallback(), startLoading() of rdb.c, loadDataFromDisk() of server.c.
+//! ```text
+//!   parts    dump.rdb        or    base.rdb, incr.aof, incr.aof …
+//!   source   an RDB          or    commands          or    an RDB and commands behind it (Redis before 7)
+//! ```
+//!
+//! Mirrors: rdbLoad(), startLoading() of rdb.c, loadAppendOnlyFiles() of aof.c, loadDataFromDisk() of server.c.
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::aof::manifest::Manifest;
+use super::aof::reader::{CommandReader, Line, Trouble};
+use super::aof::replay::Replayer;
 use super::rdb::load::{Item, Key, Loader};
 use super::rdb::read_value::{Limits, Reading};
 use super::rdb::{Decoder, Error, Reason};
 use crate::config::{SanitizeDumpPayload, disk};
+use crate::dispatch::Targets;
 use crate::keyspace::{Deadline, Inserted};
 use crate::state::State;
+
+/// Commands replayed in one slice, at most.
+const COMMANDS: usize = 1024;
 
 /// A load in progress.
 #[derive(Debug)]
 pub struct Loading {
-    loader: Loader<'static>,
-    name: String,
+    parts: VecDeque<Part>,
+    current: Option<(Part, Source)>,
+    /// Commands run for this client.
+    replayer: Option<Replayer>,
+    aof: bool,
     started: Instant,
+    part_started: Instant,
     started_s: i64,
     total_bytes: u64,
+    /// Bytes of the parts that are done.
+    done_bytes: u64,
     loaded_bytes: u64,
     used_memory: u64,
     keys_loaded: u64,
     keys_expired: u64,
     empty_keys: u64,
     flags: Flags,
+    /// Who listened to the stream of effects before; nobody hears of what is replayed.
+    listening: Targets,
 }
+
+/// One file.
+#[derive(Debug)]
+struct Part {
+    path: PathBuf,
+    name: String,
+    what: What,
+    size: u64,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Rdb,
+    Base,
+    /// A base that a Redis before version 7 left: an RDB, perhaps, and commands.
+    OldStyle,
+    Increment,
+}
+
+#[derive(Debug)]
+enum Source {
+    Rdb(Box<Loader<'static>>),
+    Commands {
+        reader: CommandReader,
+        /// The end of the last whole command, and of the last before MULTI.
+        valid: u64,
+        valid_before_multi: u64,
+    },
+}
+
+impl Source {
+    fn position(&self) -> u64 {
+        match self {
+            Source::Rdb(loader) => loader.position(),
+            Source::Commands { reader, .. } => reader.position(),
+        }
+    }
+}
+
+/// Why a load came to nothing. The log has the reason.
+#[derive(Debug)]
+struct Fatal;
 
 /// How a file differs from a plain `dump.rdb`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -100,11 +164,22 @@ impl State {
     /// Begins to load the data set as the configuration says. Slices do the rest ([`State::load_slice`]).
     #[doc(alias = "loadDataFromDisk")]
     pub fn begin_loading(&mut self) -> Opened {
-        let path = self.config.dir.join(&self.config.dbfilename);
-        let opened = self.begin_loading_rdb(&path, Flags::default());
-        if opened == Opened::Failed {
-            self.log
-                .warning("Fatal error loading the DB, check server logs. Exiting.");
+        if self.load_manifest().is_err() {
+            return Opened::Failed;
+        }
+        let opened = if self.config.appendonly {
+            self.begin_loading_aof()
+        } else {
+            let path = self.config.dir.join(&self.config.dbfilename);
+            let opened = self.begin_loading_rdb(&path, Flags::default());
+            if opened == Opened::Failed {
+                self.log
+                    .warning("Fatal error loading the DB, check server logs. Exiting.");
+            }
+            opened
+        };
+        if opened == Opened::Missing && !self.open_aof_at_start() {
+            return Opened::Failed;
         }
         opened
     }
@@ -112,77 +187,457 @@ impl State {
     /// Begins to load an RDB.
     #[doc(alias = "rdbLoad")]
     pub fn begin_loading_rdb(&mut self, path: &Path, flags: Flags) -> Opened {
-        let name = path
-            .file_name()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let file = match File::open(path) {
-            Ok(file) => file,
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.into_owned();
+        let size = match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Opened::Missing,
-            Err(error) => {
+            _ => 0,
+        };
+        let part = Part {
+            path: path.to_owned(),
+            name,
+            what: What::Rdb,
+            size,
+        };
+        self.begin_parts(VecDeque::from([part]), false, flags)
+    }
+
+    /// Begins to load the append-only files of the manifest.
+    #[doc(alias = "loadAppendOnlyFiles")]
+    pub fn begin_loading_aof(&mut self) -> Opened {
+        if self.upgrade_old_aof().is_err() {
+            return Opened::Failed;
+        }
+        let names = self.config.aof_names();
+        let mut parts = VecDeque::new();
+        let mut total = 0;
+        let manifest = &self.persistence.aof.manifest;
+        for file in manifest.in_order() {
+            let path = names.path(&file.name);
+            match fs::metadata(&path) {
+                Ok(metadata) => total += metadata.len(),
+                Err(error) => {
+                    self.log.warning(format_args!(
+                        "Unable to obtain the AOF file {} length. stat: {}",
+                        file.name,
+                        disk::reason(&error)
+                    ));
+                    return Opened::Failed;
+                }
+            }
+            let what = match &manifest.base {
+                Some(base) if base == file && file.name == names.stem => What::OldStyle,
+                Some(base) if base == file => What::Base,
+                _ => What::Increment,
+            };
+            parts.push_back(Part {
+                size: fs::metadata(&path).map_or(0, |metadata| metadata.len()),
+                path,
+                name: file.name.clone(),
+                what,
+            });
+        }
+        if total == 0 {
+            return Opened::Missing;
+        }
+        let flags = Flags {
+            keep_expired: true,
+            ..Flags::default()
+        };
+        self.begin_parts(parts, true, flags)
+    }
+
+    fn begin_parts(&mut self, parts: VecDeque<Part>, aof: bool, flags: Flags) -> Opened {
+        let now = Instant::now();
+        let mut loading = Box::new(Loading {
+            total_bytes: parts.iter().map(|part| part.size).sum(),
+            parts,
+            current: None,
+            replayer: None,
+            aof,
+            started: now,
+            part_started: now,
+            started_s: self.clock.unix_seconds(),
+            done_bytes: 0,
+            loaded_bytes: 0,
+            used_memory: 0,
+            keys_loaded: 0,
+            keys_expired: 0,
+            empty_keys: 0,
+            flags,
+            listening: std::mem::replace(&mut self.effects.listening, Targets::NONE),
+        });
+        if aof {
+            loading.replayer = Some(Replayer::new(self));
+            // Commands count on keys that were there when they ran.
+            self.keyspace.env().set_see_expired(true);
+        }
+        if self.next_part(&mut loading).is_err() {
+            self.end_loading(&loading);
+            return Opened::Failed;
+        }
+        self.persistence.loading = Some(loading);
+        Opened::Yes
+    }
+
+    /// The manifest is read at every start, so that files go on being numbered where they stopped.
+    #[doc(alias = "aofLoadManifestFromDisk")]
+    fn load_manifest(&mut self) -> Result<(), Fatal> {
+        let path = self.config.aof_names().manifest();
+        match Manifest::load(&path) {
+            Ok(manifest) => {
+                self.persistence.aof.manifest = manifest;
+                Ok(())
+            }
+            Err(Ok(bad)) => {
+                self.log.warning("*** FATAL AOF MANIFEST FILE ERROR ***");
+                if let Some((number, line)) = bad.line {
+                    self.log
+                        .warning(format_args!("Reading the manifest file, at line {number}"));
+                    self.log.warning(format_args!(">>> '{line}'"));
+                }
+                self.log.warning(bad.reason);
+                Err(Fatal)
+            }
+            Err(Err(error)) => {
                 self.log.warning(format_args!(
-                    "Fatal error: can't open the RDB file {name} for reading: {}",
+                    "Fatal error: can't open the AOF manifest file {} for reading: {}",
+                    path.display(),
                     disk::reason(&error)
                 ));
-                return Opened::Failed;
-            }
-        };
-        let metadata = file.metadata().ok();
-        let total = metadata.filter(std::fs::Metadata::is_file).map(|m| m.len());
-        let checksum = self.config.rdbchecksum && !self.persistence.skip_checksum;
-        let dec = Decoder::new(file, total, checksum);
-        match Loader::new(dec, self.reading(false)) {
-            Ok(loader) => {
-                self.persistence.loading = Some(Box::new(Loading {
-                    loader,
-                    name,
-                    started: Instant::now(),
-                    started_s: self.clock.unix_seconds(),
-                    total_bytes: total.unwrap_or(0),
-                    loaded_bytes: 0,
-                    used_memory: 0,
-                    keys_loaded: 0,
-                    keys_expired: 0,
-                    empty_keys: 0,
-                    flags,
-                }));
-                Opened::Yes
-            }
-            Err(error) => {
-                self.explain(&error, &name);
-                Opened::Failed
+                Err(Fatal)
             }
         }
     }
 
-    /// Loads until enough bytes were read for a look at the clients, or to the end.
+    /// A single file of a Redis before version 7 moves into the directory and becomes the base. May be interrupted
+    /// anywhere, and is then done again.
+    #[doc(alias = "aofUpgradePrepare")]
+    fn upgrade_old_aof(&mut self) -> Result<(), Fatal> {
+        let names = self.config.aof_names();
+        let old = self.config.dir.join(&names.stem);
+        let manifest = &self.persistence.aof.manifest;
+        let half_way = manifest.increments.is_empty()
+            && manifest
+                .base
+                .as_ref()
+                .is_some_and(|base| base.name == names.stem)
+            && !names.path(&names.stem).exists();
+        if !old.is_file() || !(manifest.is_empty() || half_way) {
+            return Ok(());
+        }
+        let mut manifest = manifest.clone();
+        manifest.adopt(&names.stem);
+        let directory = &self.config.appenddirname;
+        let moved = fs::create_dir_all(&names.directory)
+            .map_err(|error| {
+                let reason = disk::reason(&error);
+                format!("Can't open or create append-only dir {directory}: {reason}")
+            })
+            .and_then(|()| manifest.persist(&names))
+            .and_then(|()| {
+                fs::rename(&old, names.path(&names.stem)).map_err(|error| {
+                    let reason = disk::reason(&error);
+                    let stem = &names.stem;
+                    format!("Error trying to move the old AOF file {stem} into dir {directory}: {reason}")
+                })
+            });
+        match moved {
+            Ok(()) => {
+                self.log.notice(format_args!(
+                    "Successfully migrated an old-style AOF file ({}) into the AOF directory ({directory}).",
+                    names.stem
+                ));
+                self.persistence.aof.manifest = manifest;
+                Ok(())
+            }
+            Err(line) => {
+                self.log.warning(line);
+                Err(Fatal)
+            }
+        }
+    }
+
+    /// Opens the next file that has anything in it. `current` is empty afterwards if there is none.
+    fn next_part(&mut self, loading: &mut Loading) -> Result<(), Fatal> {
+        loading.part_started = Instant::now();
+        while let Some(part) = loading.parts.pop_front() {
+            if part.size == 0 && part.what != What::Rdb {
+                continue;
+            }
+            let source = self.open_part(&part)?;
+            loading.current = Some((part, source));
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    fn open_part(&mut self, part: &Part) -> Result<Source, Fatal> {
+        let mut file = match File::open(&part.path) {
+            Ok(file) => file,
+            Err(error) => {
+                let what = match part.what {
+                    What::Rdb => "RDB file",
+                    _ => "append log file",
+                };
+                self.log.warning(format_args!(
+                    "Fatal error: can't open the {what} {} for reading: {}",
+                    part.name,
+                    disk::reason(&error)
+                ));
+                return Err(Fatal);
+            }
+        };
+        let mut magic = Vec::new();
+        if part.what != What::Rdb {
+            let start = Read::by_ref(&mut file).take(5).read_to_end(&mut magic);
+            if start.is_err() || magic != b"REDIS" {
+                let reader = CommandReader::new(Box::new(file), magic, 0);
+                return Ok(Source::Commands {
+                    reader,
+                    valid: 0,
+                    valid_before_multi: 0,
+                });
+            }
+            self.log.notice(match part.what {
+                What::OldStyle => "Reading RDB preamble from AOF file...",
+                _ => "Reading RDB base file on AOF loading...",
+            });
+        }
+        let total = (part.size > 0).then_some(part.size);
+        let checksum = self.config.rdbchecksum && !self.persistence.skip_checksum;
+        let dec = Decoder::new(io::Cursor::new(magic).chain(file), total, checksum);
+        match Loader::new(dec, self.reading(false)) {
+            Ok(loader) => Ok(Source::Rdb(Box::new(loader))),
+            Err(error) => {
+                self.explain(&error, &part.name);
+                Err(Fatal)
+            }
+        }
+    }
+
+    /// Loads until enough was read for a look at the clients, or to the end.
     pub fn load_slice(&mut self) -> Slice {
         let Some(mut loading) = self.persistence.loading.take() else {
             return Slice::Done;
         };
         let interval = self.config.loading_process_events_interval_bytes.max(1);
-        let turn = loading.loader.position() / interval;
+        let position = |loading: &Loading| {
+            let current = loading.current.as_ref();
+            loading.done_bytes + current.map_or(0, |(_, source)| source.position())
+        };
+        let turn = position(&loading) / interval;
+        let mut commands = 0;
+        // Whoever asks meanwhile, from a command that is replayed, must find us loading.
         let result = loop {
-            match self.load_item(&mut loading) {
-                Ok(true) if loading.loader.position() / interval == turn => {}
-                Ok(more) => break Ok(more),
-                Err(error) => break Err(error),
+            match self.load_step(&mut loading, &mut commands) {
+                Ok(true) if commands < COMMANDS && position(&loading) / interval == turn => {}
+                other => break other,
             }
         };
-        loading.loaded_bytes = loading.loader.position();
+        loading.loaded_bytes = position(&loading);
         match result {
             Ok(true) => {
                 self.persistence.loading = Some(loading);
                 Slice::More
             }
             Ok(false) => {
+                self.end_loading(&loading);
                 self.loading_done(&loading);
-                Slice::Done
+                match loading.aof || self.open_aof_at_start() {
+                    true => Slice::Done,
+                    false => Slice::Failed,
+                }
             }
-            Err(error) => {
-                self.explain(&error, &loading.name);
+            Err(Fatal) => {
+                self.end_loading(&loading);
                 Slice::Failed
             }
         }
+    }
+
+    /// One key or command. Whether there may be more.
+    fn load_step(&mut self, loading: &mut Loading, commands: &mut usize) -> Result<bool, Fatal> {
+        let Some((part, mut source)) = loading.current.take() else {
+            return Ok(false);
+        };
+        let more = match &mut source {
+            Source::Rdb(loader) => match self.load_item(loading, loader) {
+                Ok(more) => more,
+                Err(error) => {
+                    self.explain(&error, &part.name);
+                    let name = &part.name;
+                    match part.what {
+                        What::Rdb => {}
+                        What::OldStyle => self.log.warning(format_args!(
+                            "Error reading the RDB preamble of the AOF file {name}, AOF loading aborted"
+                        )),
+                        _ => self.log.warning(format_args!(
+                            "Error reading the RDB base file {name}, AOF loading aborted"
+                        )),
+                    }
+                    return Err(Fatal);
+                }
+            },
+            Source::Commands {
+                reader,
+                valid,
+                valid_before_multi,
+            } => {
+                *commands += 1;
+                let marks = (valid, valid_before_multi);
+                self.load_command(loading, &part, reader, marks)?
+            }
+        };
+        if more {
+            loading.current = Some((part, source));
+            return Ok(true);
+        }
+        if let Source::Rdb(loader) = source
+            && part.what != What::Rdb
+        {
+            if part.what == What::OldStyle {
+                self.log.notice("Reading the remaining AOF tail...");
+            }
+            let end = loader.position();
+            let (read, input) = loader.into_decoder().into_rest();
+            let source = Source::Commands {
+                reader: CommandReader::new(input, read, end),
+                valid: end,
+                valid_before_multi: end,
+            };
+            loading.current = Some((part, source));
+            return Ok(true);
+        }
+        self.part_done(loading, &part);
+        loading.done_bytes += part.size;
+        self.next_part(loading)?;
+        Ok(loading.current.is_some())
+    }
+
+    fn part_done(&mut self, loading: &Loading, part: &Part) {
+        let seconds = loading.part_started.elapsed().as_secs_f64();
+        let kind = match part.what {
+            What::Rdb => return,
+            What::Base | What::OldStyle => "base",
+            What::Increment => "incr",
+        };
+        self.log.notice(format_args!(
+            "DB loaded from {kind} file {}: {seconds:.3} seconds",
+            part.name
+        ));
+    }
+
+    /// One command. Whether there may be more.
+    fn load_command(
+        &mut self,
+        loading: &Loading,
+        part: &Part,
+        reader: &mut CommandReader,
+        (valid, valid_before_multi): (&mut u64, &mut u64),
+    ) -> Result<bool, Fatal> {
+        let Some(replayer) = &loading.replayer else {
+            return Ok(false);
+        };
+        let is_last = loading.parts.iter().all(|part| part.size == 0);
+        match reader.next() {
+            Ok(Line::Timestamp(_) | Line::Remark) => Ok(true),
+            Ok(Line::Command(argv)) => {
+                if argv.as_argv().get(0).eq_ignore_ascii_case(b"multi") {
+                    *valid_before_multi = *valid;
+                }
+                if let Err(unknown) = replayer.run(self, &argv) {
+                    self.log.warning(format_args!(
+                        "Unknown command '{}' reading the append only file {}",
+                        unknown.0, part.name
+                    ));
+                    return Err(Fatal);
+                }
+                *valid = reader.position();
+                self.delay_loading(*valid);
+                Ok(true)
+            }
+            Ok(Line::End) if replayer.in_transaction(self) => {
+                self.log.warning(format_args!(
+                    "Revert incomplete MULTI/EXEC transaction in AOF file {}",
+                    part.name
+                ));
+                self.cut_off(part, *valid_before_multi, is_last)
+            }
+            Ok(Line::End) => Ok(false),
+            Err(Trouble::Truncated) => {
+                let to = match replayer.in_transaction(self) {
+                    true => *valid_before_multi,
+                    false => *valid,
+                };
+                self.cut_off(part, to, is_last)
+            }
+            Err(Trouble::Io(error)) => {
+                self.log.warning(format_args!(
+                    "Unrecoverable error reading the append only file {}: {}",
+                    part.name,
+                    disk::reason(&error)
+                ));
+                Err(Fatal)
+            }
+            Err(Trouble::Format) => {
+                let tail = part.size.saturating_sub(*valid);
+                if tail <= self.config.aof_load_corrupt_tail_max_size && is_last {
+                    return self.cut_off(part, *valid, is_last);
+                }
+                self.log.warning(format_args!(
+                    "Bad file format reading the append only file {}: make a backup of your AOF file,                      then use ./redis-check-aof --fix <filename.manifest>",
+                    part.name
+                ));
+                Err(Fatal)
+            }
+        }
+    }
+
+    /// The file ends in the middle of a command or a transaction: its tail is cut off, if that is allowed.
+    fn cut_off(&mut self, part: &Part, valid: u64, is_last: bool) -> Result<bool, Fatal> {
+        let name = &part.name;
+        if self.config.aof_load_truncated {
+            self.log.warning(format_args!(
+                "!!! Warning: short read while loading the AOF file {name}!!!"
+            ));
+            self.log.warning(format_args!(
+                "!!! Truncating the AOF {name} at offset {valid} !!!"
+            ));
+            let file = File::options().write(true).open(&part.path);
+            match file.and_then(|file| file.set_len(valid)) {
+                Ok(()) if is_last => {
+                    self.log.warning(format_args!(
+                        "AOF {name} loaded anyway because aof-load-truncated is enabled"
+                    ));
+                    return Ok(false);
+                }
+                Ok(()) => {
+                    self.log
+                        .warning("Fatal error: the truncated file is not the last file");
+                    return Err(Fatal);
+                }
+                Err(error) => self.log.warning(format_args!(
+                    "Error truncating the AOF file {name}: {}",
+                    disk::reason(&error)
+                )),
+            }
+        }
+        self.log.warning(format_args!(
+            "Unexpected end of file reading the append only file {name}. You can: 1) Make a backup of              your AOF file, then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you              can set the 'aof-load-truncated' configuration option to yes and restart the server."
+        ));
+        Err(Fatal)
+    }
+
+    /// Undoes what a load changed in its surroundings.
+    fn end_loading(&mut self, loading: &Loading) {
+        if let Some(replayer) = &loading.replayer {
+            replayer.end(self);
+            self.keyspace.env().set_see_expired(false);
+        }
+        self.effects.listening = loading.listening;
+        self.dirty = 0;
     }
 
     /// Loads all there is. Whether it worked.
@@ -200,6 +655,18 @@ impl State {
         let stats = &mut self.persistence.stats;
         stats.load_keys_loaded = loading.keys_loaded;
         stats.load_keys_expired = loading.keys_expired;
+        let seconds = loading.started.elapsed().as_secs_f64();
+        if loading.aof {
+            self.log.notice(format_args!(
+                "DB loaded from append only file: {seconds:.3} seconds"
+            ));
+        } else {
+            self.log
+                .notice(format_args!("DB loaded from disk: {seconds:.3} seconds"));
+        }
+    }
+
+    fn rdb_done(&self, loading: &Loading) {
         let (loaded, expired) = (loading.keys_loaded, loading.keys_expired);
         let empty = match loading.empty_keys {
             0 => String::new(),
@@ -208,15 +675,19 @@ impl State {
         self.log.notice(format_args!(
             "Done loading RDB, keys loaded: {loaded}, keys expired: {expired}{empty}."
         ));
-        let seconds = loading.started.elapsed().as_secs_f64();
-        self.log
-            .notice(format_args!("DB loaded from disk: {seconds:.3} seconds"));
     }
 
     /// One item. Whether there are more.
-    fn load_item(&mut self, loading: &mut Loading) -> Result<bool, Error> {
-        match loading.loader.next()? {
-            Item::End => return Ok(false),
+    fn load_item(
+        &mut self,
+        loading: &mut Loading,
+        loader: &mut Loader<'static>,
+    ) -> Result<bool, Error> {
+        match loader.next()? {
+            Item::End => {
+                self.rdb_done(loading);
+                return Ok(false);
+            }
             Item::Aux(name, value) => {
                 if name == b"used-mem" {
                     let number = crate::util::num::parse_u64(&value);
@@ -231,11 +702,19 @@ impl State {
                          than {} databases. Exiting",
                         self.keyspace.len_dbs()
                     ));
-                    let at = loading.loader.position();
+                    let at = loader.position();
                     return Err(Error::new(at, Reason::TooManyDatabases));
                 }
             }
-            Item::Function(code) => self.persistence.functions.push(code),
+            Item::Function(code) => {
+                let replace = loading.flags.allow_duplicates;
+                if let Err(reason) = self.load_library(&code, replace, false) {
+                    self.log
+                        .warning(format_args!("Failed creating function, {reason}"));
+                    let reason = Reason::Corrupt("Failed loading library");
+                    return Err(Error::new(loader.position(), reason));
+                }
+            }
             Item::ModuleAux => {}
             Item::EmptyKey(key) => {
                 loading.empty_keys += 1;
@@ -264,7 +743,7 @@ impl State {
                             String::from_utf8_lossy(&name),
                             db.0
                         ));
-                        let at = loading.loader.position();
+                        let at = loader.position();
                         return Err(Error::new(at, Reason::DuplicateKey));
                     }
                 }

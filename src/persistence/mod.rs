@@ -9,6 +9,7 @@
 //! | file | |
 //! |---|---|
 //! | [`rdb`] | the format |
+//! | [`aof`] | the append-only file |
 //! | [`files`] | written aside, forced to disk, renamed |
 //! | [`saving`] | SAVE, BGSAVE, save points: what the owner of the data does for them |
 //! | [`loading`] | a file into the keyspace, slice by slice between turns of the loop |
@@ -17,11 +18,13 @@
 //! Differs: no child process. A save is a thread that reads a frozen keyspace; cancelling it is a flag. Loading is a
 //! state of the server, not a function that calls the event loop from inside.
 
+pub mod aof;
 pub mod files;
 pub mod loading;
 pub mod rdb;
 pub mod saving;
 
+use self::aof::{Aof, Mode};
 use self::loading::Loading;
 use self::saving::Running;
 use crate::state::State;
@@ -35,8 +38,9 @@ pub struct Persistence {
     /// A BGSAVE that waits for a rewrite to end.
     pub save_scheduled: bool,
     pub loading: Option<Box<Loading>>,
-    /// Libraries of functions that came with a file.
-    pub functions: Vec<Vec<u8>>,
+    pub aof: Aof,
+    /// What was promised to be safe could not be made so: nobody may be told of it any more.
+    pub failed: bool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
     pub skip_checksum: bool,
     /// Tells one job's answer from another's.
@@ -73,7 +77,8 @@ impl Persistence {
             running: None,
             save_scheduled: false,
             loading: None,
-            functions: Vec::new(),
+            aof: Aof::default(),
+            failed: false,
             skip_checksum: false,
             next_job: 0,
         }
@@ -134,6 +139,39 @@ impl State {
             ),
             ("rdb_last_load_keys_loaded", s.load_keys_loaded.to_string()),
         ];
+        let aof = &p.aof;
+        let rewriting = p.running.as_ref().filter(|running| !running.is_save());
+        let since = rewriting.map(|running| now_s - running.started_s);
+        info.extend([
+            ("aof_enabled", flag(aof.mode != Mode::Off)),
+            ("aof_rewrite_in_progress", flag(rewriting.is_some())),
+            ("aof_rewrite_scheduled", flag(aof.rewrite_scheduled)),
+            (
+                "aof_last_rewrite_time_sec",
+                seconds(aof.last_rewrite_seconds),
+            ),
+            ("aof_current_rewrite_time_sec", seconds(since)),
+            ("aof_last_bgrewrite_status", status(aof.last_rewrite_failed)),
+            ("aof_rewrites", aof.rewrites.to_string()),
+            (
+                "aof_rewrites_consecutive_failures",
+                aof.consecutive_failures.to_string(),
+            ),
+            ("aof_last_write_status", status(!aof.is_well())),
+            ("aof_last_cow_size", aof.last_cow_bytes.to_string()),
+            ("module_fork_in_progress", flag(false)),
+            ("module_fork_last_cow_size", flag(false)),
+        ]);
+        if aof.mode != Mode::Off {
+            info.extend([
+                ("aof_current_size", aof.current_size.to_string()),
+                ("aof_base_size", aof.rewrite_base_size.to_string()),
+                ("aof_pending_rewrite", flag(aof.rewrite_scheduled)),
+                ("aof_buffer_length", aof.buffered().to_string()),
+                ("aof_pending_bio_fsync", aof.pending_fsyncs().to_string()),
+                ("aof_delayed_fsync", aof.delayed_fsyncs.to_string()),
+            ]);
+        }
         if let Some(loading) = &p.loading {
             loading.info(now_s, &mut info);
         }

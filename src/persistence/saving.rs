@@ -6,6 +6,7 @@
 //!
 //! Mirrors: rdbSaveBackground(), backgroundSaveDoneHandler() of rdb.c; the save points of serverCron().
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::files::{self, Place, SaveError};
@@ -14,6 +15,7 @@ use super::rdb::{OLDEST_WRITTEN, VERSION};
 use crate::background::Job;
 use crate::config::MaxmemoryPolicy;
 use crate::keyspace::Snapshot;
+use crate::resp::Error;
 use crate::state::State;
 
 /// After a failed save, the next one waits for so many seconds.
@@ -28,6 +30,8 @@ pub struct Running {
     pub purpose: Purpose,
     pub started_s: i64,
     pub keys_total: u64,
+    /// The file it writes, under the name it has while it is not whole.
+    pub temporary: PathBuf,
     copied_before: u64,
     dirty_before: u64,
 }
@@ -69,7 +73,12 @@ impl State {
             created_s: self.clock.unix_seconds(),
             used_memory: crate::sys::alloc::used() as u64,
             replication: None,
-            functions: self.persistence.functions.clone(),
+            functions: self
+                .scripts
+                .libraries
+                .iter()
+                .map(|library| library.code.clone())
+                .collect(),
             cluster: config.cluster_enabled,
             clock,
         }
@@ -118,6 +127,7 @@ impl State {
             purpose,
             started_s: self.clock.unix_seconds(),
             keys_total,
+            temporary: PathBuf::new(),
             copied_before,
             dirty_before: self.dirty,
         };
@@ -162,7 +172,8 @@ impl State {
         self.persistence.stats.saves += 1;
         self.persistence.stats.last_save_try_s = self.clock.unix_seconds();
         let (options, place) = (self.save_options(false), self.place());
-        let (running, snapshot) = self.enter_job(Purpose::Save);
+        let (mut running, snapshot) = self.enter_job(Purpose::Save);
+        running.temporary = place.directory.join(&place.temporary);
         let (job, id, mailbox) = (running.job.clone(), running.id, self.mailbox.clone());
         let started = std::thread::Builder::new()
             .name("bgsave".into())
@@ -240,13 +251,20 @@ impl State {
     /// Ends the save in the background, if there is one; its file never appears. Whether there was one.
     #[doc(alias = "killRDBChild")]
     pub fn cancel_save(&mut self) -> bool {
-        match &self.persistence.running {
-            Some(running) if running.is_save() => {
-                running.job.cancel();
-                true
-            }
-            _ => false,
-        }
+        let Some(running) = self
+            .persistence
+            .running
+            .take_if(|running| running.is_save())
+        else {
+            return false;
+        };
+        // Its thread ends by itself, and its answer finds nobody.
+        running.job.cancel();
+        let stats = &mut self.persistence.stats;
+        stats.last_cow_bytes = std::mem::take(&mut stats.cow_bytes);
+        self.log
+            .warning("Background saving terminated by a cancellation");
+        true
     }
 
     /// All keys were deleted: what is being saved is of no use, and what is on disk must not come back.
@@ -264,6 +282,9 @@ impl State {
         if let Some(running) = &self.persistence.running {
             running.job.set_delay(self.config.rdb_key_save_delay);
             self.look_at_copies();
+        }
+        self.aof_cron();
+        if self.persistence.running.is_some() {
             return;
         }
         let now = self.clock.unix_seconds();
@@ -300,9 +321,35 @@ impl State {
 
     /// Whether writes must be refused because nothing could be saved.
     #[doc(alias = "writeCommandsDeniedByDiskError")]
+    #[inline]
     pub fn cannot_persist(&self) -> bool {
+        self.save_failed() || !self.persistence.aof.is_well()
+    }
+
+    #[inline]
+    fn save_failed(&self) -> bool {
         self.persistence.stats.last_bgsave_failed
             && self.config.stop_writes_on_bgsave_error
             && !self.config.save.is_empty()
+    }
+
+    /// What a writing client is told then.
+    pub fn persist_error(&self) -> Error {
+        match self.persistence.aof.error() {
+            Some(reason) if !self.save_failed() => {
+                Error::coded(format!("MISCONF Errors writing to the AOF file: {reason}"))
+            }
+            _ => Error::MisConf,
+        }
+    }
+
+    /// The process ends: jobs stop, their half files go, the append-only file is complete.
+    pub fn end_persistence(&mut self) {
+        if let Some(running) = self.persistence.running.take() {
+            running.job.cancel();
+            // Its thread may not come to it any more.
+            let _ = std::fs::remove_file(&running.temporary);
+        }
+        self.close_aof();
     }
 }

@@ -303,6 +303,12 @@ impl Turn<'_> {
         for key in self.state.clients.take_resumed() {
             self.resume_client(key);
         }
+        self.state.flush_aof(false);
+        if self.state.persistence.failed {
+            // What would be acknowledged is not safe: not a byte goes out.
+            self.exit = Some(1);
+            return;
+        }
         let pending = self.state.clients.take_pending_write();
         for key in &pending {
             self.write_client(*key);
@@ -410,6 +416,10 @@ impl Turn<'_> {
 
     /// Sends what can be sent at once and removes the Unix socket.
     fn leave(&mut self) {
+        self.state.end_persistence();
+        if self.state.persistence.failed {
+            return;
+        }
         for key in self.state.clients.connected_keys() {
             self.write_client(key);
         }

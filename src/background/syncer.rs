@@ -1,0 +1,140 @@
+//! The thread that forces the append-only file to disk, so that no command waits for the disk.
+//!
+//! Mirrors: BIO_AOF_FSYNC and BIO_CLOSE_AOF of bio.c.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// One file to force to disk; it is closed afterwards if this was the last to hold it.
+struct Task {
+    file: Arc<File>,
+    /// How far the stream is safe when this is done.
+    upto: u64,
+    /// Whether the writer waits for it before it writes on.
+    counted: bool,
+}
+
+/// Called on the thread after each task: somebody may wait for it.
+pub type Done = Box<dyn Fn() + Send>;
+
+#[derive(Default)]
+struct Shared {
+    pending: AtomicU64,
+    safe: AtomicU64,
+    /// The last attempt failed.
+    error: Mutex<Option<io::Error>>,
+}
+
+/// The way to the thread, which starts with the first task and ends with this.
+#[derive(Default)]
+pub struct Syncer {
+    tasks: Option<Sender<Task>>,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Syncer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Syncer ({} pending)", self.pending())
+    }
+}
+
+impl Syncer {
+    /// Forces a file to disk.
+    #[doc(alias = "bioCreateFsyncJob")]
+    pub fn sync(&mut self, file: Arc<File>, upto: u64, done: impl FnOnce() -> Done) {
+        self.submit(file, upto, true, done);
+    }
+
+    /// Forces a file to disk that is not written any more.
+    #[doc(alias = "bioCreateCloseAofJob")]
+    pub fn sync_and_close(&mut self, file: Arc<File>, upto: u64, done: impl FnOnce() -> Done) {
+        self.submit(file, upto, false, done);
+    }
+
+    fn submit(&mut self, file: Arc<File>, upto: u64, counted: bool, done: impl FnOnce() -> Done) {
+        if counted {
+            self.shared.pending.fetch_add(1, Ordering::Relaxed);
+        }
+        let task = Task {
+            file,
+            upto,
+            counted,
+        };
+        let sender = match &self.tasks {
+            Some(sender) => sender,
+            None => {
+                let (sender, tasks) = channel();
+                let (shared, done) = (Arc::clone(&self.shared), done());
+                let started = std::thread::Builder::new()
+                    .name("bio_aof".into())
+                    .spawn(move || work(&tasks, &shared, &done));
+                if started.is_err() {
+                    // Without a thread it is done here.
+                    perform(task, &self.shared);
+                    return;
+                }
+                self.tasks.insert(sender)
+            }
+        };
+        if let Err(returned) = sender.send(task) {
+            perform(returned.0, &self.shared);
+        }
+    }
+
+    /// Tasks the writer waits for.
+    #[doc(alias = "bioPendingJobsOfType")]
+    pub fn pending(&self) -> u64 {
+        self.shared.pending.load(Ordering::Acquire)
+    }
+
+    /// How far the stream is safe.
+    pub fn safe(&self) -> u64 {
+        self.shared.safe.load(Ordering::Acquire)
+    }
+
+    /// The writer made it safe itself.
+    pub fn made_safe(&self, upto: u64) {
+        self.shared.safe.fetch_max(upto, Ordering::Release);
+    }
+
+    /// Why the last attempt failed, if it did.
+    pub fn error(&self) -> Option<String> {
+        let error = self.shared.error.lock().ok()?;
+        error.as_ref().map(crate::config::disk::reason)
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.shared.error.lock().is_ok_and(|error| error.is_some())
+    }
+
+    /// Forgets a failure.
+    pub fn forgive(&self) {
+        if let Ok(mut error) = self.shared.error.lock() {
+            *error = None;
+        }
+    }
+}
+
+fn work(tasks: &Receiver<Task>, shared: &Shared, done: &Done) {
+    while let Ok(task) = tasks.recv() {
+        perform(task, shared);
+        done();
+    }
+}
+
+fn perform(task: Task, shared: &Shared) {
+    let result = task.file.sync_data();
+    if result.is_ok() {
+        shared.safe.fetch_max(task.upto, Ordering::Release);
+    }
+    if let Ok(mut error) = shared.error.lock() {
+        *error = result.err();
+    }
+    if task.counted {
+        shared.pending.fetch_sub(1, Ordering::Release);
+    }
+}

@@ -1,0 +1,251 @@
+//! The buffer, the write, the fsync.
+//!
+//! Mirrors: feedAppendOnlyFile(), flushAppendOnlyFile() of aof.c.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Aof, Mode};
+use crate::config::{AppendFsync, disk};
+use crate::dispatch::{Said, Targets};
+use crate::state::{ServerRequest, State};
+
+/// A buffer that grew beyond this is given back.
+const KEPT: usize = 64 * 1024;
+/// A write waits so long for an fsync under way.
+const PATIENCE_MS: i64 = 2000;
+#[doc(alias = "AOF_WRITE_LOG_ERROR_RATE")]
+const LOG_ERRORS_EVERY_S: i64 = 30;
+
+impl State {
+    /// Appends the effects of a unit to the buffer.
+    #[doc(alias = "feedAppendOnlyFile")]
+    pub(crate) fn feed_aof(&mut self, unit: &[Said]) {
+        let aof = &mut self.persistence.aof;
+        let rewriting = self.persistence.running.as_ref();
+        let wanted = match aof.mode {
+            Mode::Off => false,
+            Mode::On => true,
+            // Without a rewrite under way there is no file these would belong to.
+            Mode::AwaitsRewrite => rewriting.is_some_and(|running| !running.is_save()),
+        };
+        if !wanted {
+            return;
+        }
+        let before = aof.buf.len();
+        for said in unit {
+            if !said.targets.any(Targets::AOF) {
+                continue;
+            }
+            if self.config.aof_timestamp_enabled {
+                let now = self.clock.unix_seconds();
+                if aof.timestamp_s < now {
+                    aof.timestamp_s = now;
+                    let _ = write!(aof.buf, "#TS:{now}\r\n");
+                }
+            }
+            if let Some(db) = said.db
+                && aof.selected != Some(db)
+            {
+                aof.selected = Some(db);
+                let number = db.0.to_string();
+                let digits = number.len();
+                let _ = write!(aof.buf, "*2\r\n$6\r\nSELECT\r\n${digits}\r\n{number}\r\n");
+            }
+            said.argv.as_argv().encode(&mut aof.buf);
+        }
+        aof.fed += (aof.buf.len() - before) as u64;
+    }
+
+    /// Writes the buffer, before anybody is told what is in it. With `force` no fsync under way is waited for.
+    #[doc(alias = "flushAppendOnlyFile")]
+    pub fn flush_aof(&mut self, force: bool) {
+        if self.persistence.aof.mode == Mode::Off {
+            return;
+        }
+        let now = self.clock.unix_ms();
+        let policy = self.config.appendfsync;
+        let aof = &mut self.persistence.aof;
+        let Some(file) = aof.file.clone() else {
+            return;
+        };
+        if aof.buf.is_empty() {
+            let unsynced = aof.sync_asked_size != aof.increment_size;
+            let due = match policy {
+                AppendFsync::Always => unsynced,
+                AppendFsync::Everysec => {
+                    unsynced && now - aof.last_sync_ms >= 1000 && aof.syncer.pending() == 0
+                }
+                AppendFsync::No => false,
+            };
+            if due {
+                self.sync_aof(&file);
+            }
+            return;
+        }
+        if policy == AppendFsync::Everysec && !force && aof.syncer.pending() > 0 {
+            match aof.postponed_since {
+                None => {
+                    aof.postponed_since = Some(now);
+                    return;
+                }
+                Some(since) if now - since < PATIENCE_MS => return,
+                Some(_) => {
+                    aof.delayed_fsyncs += 1;
+                    self.log.notice(
+                        "Asynchronous AOF fsync is taking too long (disk is busy?). Writing the AOF \
+                         buffer without waiting for fsync to complete, this may slow down Redis.",
+                    );
+                }
+            }
+        }
+        if aof.flush_sleep_us > 0 {
+            std::thread::sleep(Duration::from_micros(aof.flush_sleep_us));
+        }
+        aof.postponed_since = None;
+        let (written, error) = write_all(&file, &aof.buf);
+        if let Some(error) = error {
+            self.write_failed(&file, written, &error);
+            return;
+        }
+        if aof.write_error.take().is_some() {
+            self.log
+                .notice("AOF write error looks solved, Redis can write again.");
+        }
+        let aof = &mut self.persistence.aof;
+        aof.current_size += written as u64;
+        aof.increment_size += written as u64;
+        if aof.buf.capacity() > KEPT {
+            aof.buf = Vec::new();
+        } else {
+            aof.buf.clear();
+        }
+        self.sync_aof(&file);
+    }
+
+    fn sync_aof(&mut self, file: &Arc<File>) {
+        if self.config.no_appendfsync_on_rewrite && self.persistence.running.is_some() {
+            return;
+        }
+        let now = self.clock.unix_ms();
+        match self.config.appendfsync {
+            AppendFsync::No => {}
+            AppendFsync::Always => {
+                if let Err(error) = file.sync_data() {
+                    self.log.warning(format_args!(
+                        "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {}. \
+                         Exiting...",
+                        disk::reason(&error)
+                    ));
+                    self.give_up();
+                    return;
+                }
+                let aof = &mut self.persistence.aof;
+                aof.sync_asked_size = aof.increment_size;
+                aof.last_sync_ms = now;
+                aof.syncer.made_safe(aof.fed);
+            }
+            AppendFsync::Everysec => {
+                let mailbox = self.mailbox.clone();
+                let aof = &mut self.persistence.aof;
+                if now - aof.last_sync_ms < 1000 {
+                    return;
+                }
+                if aof.syncer.pending() == 0 {
+                    aof.sync_asked_size = aof.increment_size;
+                    let (file, upto) = (Arc::clone(file), aof.fed);
+                    aof.syncer.sync(file, upto, || wake(mailbox));
+                }
+                aof.last_sync_ms = now;
+            }
+        }
+    }
+
+    /// Something is left unwritten. What was written of it is cut off again, so that the file ends with a command.
+    fn write_failed(&mut self, file: &File, written: usize, error: &io::Error) {
+        let now = self.clock.unix_seconds();
+        let aof = &mut self.persistence.aof;
+        let log = (now - aof.error_logged_s > LOG_ERRORS_EVERY_S).then_some(&self.log);
+        if log.is_some() {
+            aof.error_logged_s = now;
+        }
+        let reason = disk::reason(error);
+        if let Some(log) = log {
+            match written {
+                0 => log.warning(format_args!("Error writing to the AOF file: {reason}")),
+                _ => log.warning(format_args!(
+                    "Short write while writing to the AOF file: (nwritten={written}, expected={})",
+                    aof.buf.len()
+                )),
+            }
+        }
+        let mut stays = written;
+        if written > 0 {
+            match file.set_len(aof.increment_size) {
+                Ok(()) => stays = 0,
+                Err(error) => {
+                    if let Some(log) = log {
+                        log.warning(format_args!(
+                            "Could not remove short write from the append-only file.  Redis may refuse \
+                             to load the AOF the next time it starts.  ftruncate: {}",
+                            disk::reason(&error)
+                        ));
+                    }
+                }
+            }
+        }
+        if self.config.appendfsync == AppendFsync::Always {
+            self.log.warning(
+                "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...",
+            );
+            self.give_up();
+            return;
+        }
+        aof.write_error = Some(reason);
+        aof.current_size += stays as u64;
+        aof.increment_size += stays as u64;
+        aof.buf.drain(..stays);
+    }
+
+    /// Nobody may be told what could not be made safe: the server ends before a single reply is sent.
+    fn give_up(&mut self) {
+        self.persistence.failed = true;
+        self.requests.push(ServerRequest::Exit(1));
+    }
+}
+
+/// Wakes the loop when an fsync ended: WAITAOF may be waiting.
+pub(super) fn wake(mailbox: crate::background::Mailbox) -> Box<dyn Fn() + Send> {
+    Box::new(move || {
+        mailbox.send(|_| {});
+    })
+}
+
+/// How much was written, and why not all.
+fn write_all(mut file: &File, bytes: &[u8]) -> (usize, Option<io::Error>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match file.write(&bytes[written..]) {
+            Ok(0) => return (written, Some(io::ErrorKind::WriteZero.into())),
+            Ok(n) => written += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Some(error)),
+        }
+    }
+    (written, None)
+}
+
+impl Aof {
+    /// Takes another file to write to; the old one is forced to disk and closed on the thread.
+    pub(super) fn switch_to(&mut self, file: File, size: u64, mailbox: crate::background::Mailbox) {
+        if let Some(old) = self.file.replace(Arc::new(file)) {
+            let upto = self.fed;
+            self.syncer.sync_and_close(old, upto, || wake(mailbox));
+        }
+        self.increment_size = size;
+        self.sync_asked_size = size;
+        self.selected = None;
+    }
+}

@@ -1,0 +1,155 @@
+//! A data set as commands: the base of an append-only file without an RDB in it.
+//!
+//! Mirrors: rewriteAppendOnlyFileRio() of aof.c.
+//! Differs: a type without commands of its own here is a RESTORE of its DUMP payload, which Redis reads as well.
+
+use std::io;
+use std::io::Write as _;
+use std::ops::ControlFlow;
+
+use crate::background::Job;
+use crate::collections::listpack::LpEntry;
+use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
+use crate::persistence::rdb::dump;
+use crate::persistence::rdb::encoder::Sink;
+use crate::types::{List, Value};
+use crate::util::num::IntBuf;
+
+/// Elements in one command, at most.
+#[doc(alias = "AOF_REWRITE_ITEMS_PER_CMD")]
+const ITEMS: usize = 64;
+const FULL: usize = 256 * 1024;
+
+/// Writes commands as RESP.
+struct Writer<'a> {
+    buf: Vec<u8>,
+    sink: &'a mut dyn Sink,
+    version: u32,
+}
+
+impl Writer<'_> {
+    fn count(&mut self, words: usize) {
+        let _ = write!(self.buf, "*{words}\r\n");
+    }
+
+    fn word(&mut self, word: &[u8]) {
+        let _ = write!(self.buf, "${}\r\n", word.len());
+        self.buf.extend_from_slice(word);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    fn number(&mut self, n: i64) {
+        self.word(IntBuf::new().format(n));
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        if self.buf.len() >= FULL {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.put(&self.buf)?;
+        self.buf.clear();
+        Ok(())
+    }
+}
+
+/// Writes a snapshot as commands, and lets go of it piece by piece. `timestamp_s` goes before them, if there is one.
+#[doc(alias = "rewriteAppendOnlyFileRio")]
+pub fn write(
+    mut snapshot: Snapshot,
+    functions: &[Vec<u8>],
+    timestamp_s: Option<i64>,
+    version: u32,
+    sink: &mut dyn Sink,
+    job: &Job,
+) -> io::Result<()> {
+    let mut out = Writer {
+        buf: Vec::with_capacity(FULL + FULL / 4),
+        sink,
+        version,
+    };
+    if let Some(seconds) = timestamp_s {
+        let _ = write!(out.buf, "#TS:{seconds}\r\n");
+    }
+    for code in functions {
+        out.count(3);
+        out.word(b"FUNCTION");
+        out.word(b"LOAD");
+        out.word(code);
+    }
+    let dbs: Vec<DbId> = snapshot.dbs().collect();
+    for db in dbs {
+        out.count(2);
+        out.word(b"SELECT");
+        out.number(i64::from(db.0));
+        let mut result = Ok(());
+        let _ = snapshot.consume_db(db, &mut |_, entry| {
+            result = key(&mut out, &entry).and_then(|()| job.key_done());
+            match result {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        result?;
+    }
+    out.flush()
+}
+
+fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
+    let name = entry.key();
+    match entry.value() {
+        ValueRef::String(string) => {
+            out.count(3);
+            out.word(b"SET");
+            out.word(name);
+            match string {
+                StrRef::Int(n) => out.number(n),
+                _ => out.word(string.stored_bytes().unwrap_or_default()),
+            }
+        }
+        ValueRef::Object(Value::List(list)) => self::list(out, name, list)?,
+        value => {
+            // Its own form in every version that has it, so this cannot fail for want of one.
+            let payload = dump::dump(value, out.version, false)
+                .map_err(|_| io::Error::other("a value that has no form in this version"))?;
+            out.count(4);
+            out.word(b"RESTORE");
+            out.word(name);
+            out.word(b"0");
+            out.word(&payload);
+        }
+    }
+    if let Some(deadline) = entry.deadline() {
+        out.count(3);
+        out.word(b"PEXPIREAT");
+        out.word(name);
+        out.number(deadline);
+    }
+    out.spill()
+}
+
+/// Elements come in commands of up to [`ITEMS`].
+#[doc(alias = "rewriteListObject")]
+fn list(out: &mut Writer<'_>, name: &[u8], list: &List) -> io::Result<()> {
+    let (len, mut done) = (list.len(), 0);
+    let mut result = Ok(());
+    list.for_each(|element| {
+        if done % ITEMS == 0 {
+            out.count(2 + ITEMS.min(len - done));
+            out.word(b"RPUSH");
+            out.word(name);
+        }
+        match element {
+            LpEntry::Int(n) => out.number(n),
+            LpEntry::Str(text) => out.word(text),
+        }
+        done += 1;
+        if result.is_ok() {
+            result = out.spill();
+        }
+    });
+    result
+}

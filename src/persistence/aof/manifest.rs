@@ -1,0 +1,320 @@
+//! The manifest: which files make up the append-only file, and in which order.
+//!
+//! ```text
+//!   file appendonly.aof.2.base.rdb seq 2 type b      what the last rewrite wrote
+//!   file appendonly.aof.1.incr.aof seq 1 type h      no longer needed, to be deleted
+//!   file appendonly.aof.4.incr.aof seq 4 type i      commands since, in this order; the last is written to
+//! ```
+//!
+//! Mirrors: aofManifest of server.h, aofLoadManifestFromFile() and its neighbours in aof.c.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::persistence::files;
+use crate::util::args::{needs_repr, repr, split};
+
+/// Longest line read.
+const MAX_LINE: usize = 1024;
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileInfo {
+    pub name: String,
+    pub sequence: i64,
+}
+
+/// All of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Manifest {
+    pub base: Option<FileInfo>,
+    pub history: Vec<FileInfo>,
+    pub increments: Vec<FileInfo>,
+    base_sequence: i64,
+    increment_sequence: i64,
+}
+
+/// Why a manifest is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadManifest {
+    pub reason: &'static str,
+    /// Its number from 1, and its text.
+    pub line: Option<(usize, String)>,
+}
+
+/// Where the files are and what they are called.
+#[derive(Debug, Clone)]
+pub struct Names {
+    pub directory: PathBuf,
+    /// `appendfilename`.
+    pub stem: String,
+}
+
+impl Names {
+    pub fn manifest(&self) -> PathBuf {
+        self.directory.join(format!("{}.manifest", self.stem))
+    }
+
+    /// Where commands go while the first rewrite runs.
+    #[doc(alias = "getTempIncrAofName")]
+    pub fn temporary_increment(&self) -> String {
+        format!("temp-{}.incr", self.stem)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+impl Manifest {
+    /// Reads the manifest of a directory; an empty one if there is none.
+    #[doc(alias = "aofLoadManifestFromDisk")]
+    pub fn load(path: &Path) -> Result<Manifest, Result<BadManifest, io::Error>> {
+        match fs::read(path) {
+            Ok(text) => Manifest::parse(&text).map_err(Ok),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Manifest::default()),
+            Err(error) => Err(Err(error)),
+        }
+    }
+
+    /// Reads the text of a manifest.
+    #[doc(alias = "aofLoadManifestFromFile")]
+    pub fn parse(text: &[u8]) -> Result<Manifest, BadManifest> {
+        let bad = |reason| BadManifest { reason, line: None };
+        if text.is_empty() {
+            return Err(bad("Found an empty AOF manifest"));
+        }
+        let mut manifest = Manifest::default();
+        for (number, line) in text.split_inclusive(|b| *b == b'\n').enumerate() {
+            if line.starts_with(b"#") {
+                continue;
+            }
+            if line.len() > MAX_LINE || !line.ends_with(b"\n") {
+                return Err(bad("The AOF manifest file contains too long line"));
+            }
+            let line = line.trim_ascii();
+            manifest.add_line(line).map_err(|reason| BadManifest {
+                reason,
+                line: Some((number + 1, String::from_utf8_lossy(line).into_owned())),
+            })?;
+        }
+        Ok(manifest)
+    }
+
+    fn add_line(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        const FORMAT: &str = "Invalid AOF manifest file format";
+        let words = split(line).map_err(|_| FORMAT)?;
+        if words.len() < 6 || !words.len().is_multiple_of(2) {
+            return Err(FORMAT);
+        }
+        let (mut name, mut sequence, mut kind) = (None, 0, 0);
+        for pair in words.chunks_exact(2) {
+            let (key, value) = (&pair[0], &pair[1]);
+            if key.eq_ignore_ascii_case(b"file") {
+                let text = String::from_utf8(value.clone()).map_err(|_| FORMAT)?;
+                if text.contains('/') || text.contains('\\') {
+                    return Err("File can't be a path, just a filename");
+                }
+                name = Some(text);
+            } else if key.eq_ignore_ascii_case(b"seq") {
+                sequence = crate::util::num::parse_i64(value).unwrap_or(0);
+            } else if key.eq_ignore_ascii_case(b"type") {
+                kind = value.first().copied().unwrap_or(0);
+            }
+        }
+        let Some(name) = name.filter(|_| sequence != 0 && kind != 0) else {
+            return Err(FORMAT);
+        };
+        let file = FileInfo { name, sequence };
+        match kind {
+            b'b' if self.base.is_some() => Err("Found duplicate base file information"),
+            b'b' => {
+                self.base_sequence = sequence;
+                self.base = Some(file);
+                Ok(())
+            }
+            b'h' => {
+                self.history.push(file);
+                Ok(())
+            }
+            b'i' => {
+                let last = self.increments.last().map_or(0, |file| file.sequence);
+                if sequence <= last {
+                    return Err("Found a non-monotonic sequence number");
+                }
+                self.increment_sequence = sequence;
+                self.increments.push(file);
+                Ok(())
+            }
+            _ => Err("Unknown AOF file type"),
+        }
+    }
+
+    /// The text of the file.
+    #[doc(alias = "getAofManifestAsString")]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |file: &FileInfo, kind: char| {
+            let mut quoted = Vec::new();
+            let name = if needs_repr(file.name.as_bytes()) {
+                repr(&mut quoted, file.name.as_bytes());
+                String::from_utf8_lossy(&quoted)
+            } else {
+                file.name.as_str().into()
+            };
+            let _ = writeln!(text, "file {name} seq {} type {kind}", file.sequence);
+        };
+        self.base.iter().for_each(|file| line(file, 'b'));
+        self.history.iter().for_each(|file| line(file, 'h'));
+        self.increments.iter().for_each(|file| line(file, 'i'));
+        text
+    }
+
+    /// Writes it over the one in the directory, durably. The error is the line for the log.
+    #[doc(alias = "persistAofManifest")]
+    pub fn persist(&self, names: &Names) -> Result<(), String> {
+        let reason = |error: &io::Error| crate::config::disk::reason(error);
+        let short = format!("temp-{}.manifest", names.stem);
+        let temporary = names.path(&short);
+        let mut file = files::create(&temporary)
+            .map_err(|e| format!("Can't open the AOF manifest file {short}: {}", reason(&e)))?;
+        file.write_all(self.text().as_bytes()).map_err(|e| {
+            let why = reason(&e);
+            format!("Error trying to write the temporary AOF manifest file {short}: {why}")
+        })?;
+        file.sync_all()
+            .map_err(|e| format!("Fail to fsync the temp AOF file {short}: {}.", reason(&e)))?;
+        fs::rename(&temporary, names.manifest()).map_err(|e| {
+            format!(
+                "Error trying to rename the temporary AOF manifest file {short} into \
+                 {}.manifest: {}",
+                names.stem,
+                reason(&e)
+            )
+        })?;
+        files::sync_directory(&names.directory).map_err(|e| {
+            let directory = names.directory.display();
+            format!("Fail to fsync AOF directory {directory}: {}.", reason(&e))
+        })
+    }
+
+    /// No file to load.
+    pub fn is_empty(&self) -> bool {
+        self.base.is_none() && self.increments.is_empty()
+    }
+
+    /// The base, then the increments.
+    pub fn in_order(&self) -> impl Iterator<Item = &FileInfo> {
+        self.base.iter().chain(&self.increments)
+    }
+
+    /// Names the next base; the one there was becomes history.
+    #[doc(alias = "getNewBaseFileNameAndMarkPreAsHistory")]
+    pub fn next_base(&mut self, stem: &str, rdb: bool) -> String {
+        if let Some(old) = self.base.take() {
+            self.history.insert(0, old);
+        }
+        self.base_sequence += 1;
+        let suffix = if rdb { "rdb" } else { "aof" };
+        let name = format!("{stem}.{}.base.{suffix}", self.base_sequence);
+        self.base = Some(FileInfo {
+            name: name.clone(),
+            sequence: self.base_sequence,
+        });
+        name
+    }
+
+    /// A single file of a Redis before version 7 becomes the base.
+    pub fn adopt(&mut self, name: &str) {
+        self.base_sequence = 1;
+        self.base = Some(FileInfo {
+            name: name.to_owned(),
+            sequence: 1,
+        });
+    }
+
+    /// Names the next increment.
+    #[doc(alias = "getNewIncrAofName")]
+    pub fn next_increment(&mut self, stem: &str) -> String {
+        self.increment_sequence += 1;
+        let name = format!("{stem}.{}.incr.aof", self.increment_sequence);
+        self.increments.push(FileInfo {
+            name: name.clone(),
+            sequence: self.increment_sequence,
+        });
+        name
+    }
+
+    /// What a rewrite has replaced becomes history: all increments but the `kept` last ones.
+    #[doc(alias = "markRewrittenIncrAofAsHistory")]
+    pub fn retire_increments(&mut self, kept: usize) {
+        let old = self.increments.len().saturating_sub(kept);
+        for file in self.increments.drain(..old).rev() {
+            self.history.insert(0, file);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(text: &str) -> &'static str {
+        Manifest::parse(text.as_bytes()).expect_err("bad").reason
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut manifest = Manifest::default();
+        assert_eq!(manifest.next_base("a.aof", true), "a.aof.1.base.rdb");
+        assert_eq!(manifest.next_increment("a.aof"), "a.aof.1.incr.aof");
+        assert_eq!(manifest.next_increment("a.aof"), "a.aof.2.incr.aof");
+        assert_eq!(manifest.next_base("a.aof", false), "a.aof.2.base.aof");
+        manifest.retire_increments(1);
+        assert_eq!(
+            manifest.text(),
+            "file a.aof.2.base.aof seq 2 type b\n\
+             file a.aof.1.incr.aof seq 1 type h\n\
+             file a.aof.1.base.rdb seq 1 type h\n\
+             file a.aof.2.incr.aof seq 2 type i\n"
+        );
+        let read = Manifest::parse(manifest.text().as_bytes()).expect("our own");
+        assert_eq!(read, manifest);
+        let mut spaced = Manifest::default();
+        spaced.next_increment("a b");
+        let read = Manifest::parse(spaced.text().as_bytes()).expect("quoted");
+        assert_eq!(read, spaced);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(reason(""), "Found an empty AOF manifest");
+        assert_eq!(reason("\n"), "Invalid AOF manifest file format");
+        assert_eq!(
+            reason("file x seq 1 typo b\n"),
+            "Invalid AOF manifest file format"
+        );
+        assert_eq!(
+            reason("file x seq b type b\n"),
+            "Invalid AOF manifest file format"
+        );
+        assert_eq!(reason("file x seq 1 type x\n"), "Unknown AOF file type");
+        assert_eq!(
+            reason("file a/b seq 1 type b\n"),
+            "File can't be a path, just a filename"
+        );
+        let two = "file x seq 1 type b\nfile y seq 2 type b\n";
+        assert_eq!(reason(two), "Found duplicate base file information");
+        let back = "file x seq 2 type i\nfile y seq 1 type i\n";
+        assert_eq!(reason(back), "Found a non-monotonic sequence number");
+        let long = format!("file {} seq 1 type b\n", "x".repeat(2000));
+        assert_eq!(
+            reason(&long),
+            "The AOF manifest file contains too long line"
+        );
+        let extra = b"# words\nfile x seq 1 type b extra word\n";
+        assert!(Manifest::parse(extra).is_ok());
+    }
+}

@@ -1,0 +1,140 @@
+//! The append-only file: every change as the command that repeats it, on disk before the client hears of it.
+//!
+//! ```text
+//!   feed_unit ──► buffer ──► before the loop sleeps: one write ──► fsync   always: at once
+//!                                                                          everysec: on a thread
+//!                                                                          no: the system's business
+//! ```
+//!
+//! The file is many: a base that a rewrite made of a snapshot, and increments of commands behind it, listed in the
+//! [`manifest`]. A rewrite opens the next increment at the moment its snapshot is taken, so that base and increment
+//! fit together without copying anything.
+//!
+//! | file | |
+//! |---|---|
+//! | [`manifest`] | which files, in which order |
+//! | [`append`] | the buffer, the write, the fsync |
+//! | [`rewrite`] | BGREWRITEAOF, and switching the file on and off |
+//! | [`commands`] | a data set as commands |
+//! | [`reader`] | a file back to commands |
+//! | [`replay`] | commands back to a data set |
+//!
+//! Mirrors: aof.c.
+//! Differs: the rewrite is a thread, and errors of writing are told to the loop instead of calling `exit()`.
+
+pub mod append;
+pub mod commands;
+pub mod manifest;
+pub mod reader;
+pub mod replay;
+pub mod rewrite;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use self::manifest::{Manifest, Names};
+use crate::background::Syncer;
+use crate::keyspace::{DbId, Ms};
+
+/// Whether commands are appended.
+#[doc(alias = "AOF_WAIT_REWRITE")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Off,
+    On,
+    /// Switched on, but there is no base yet: the first rewrite makes it.
+    AwaitsRewrite,
+}
+
+/// The append-only file.
+#[derive(Debug, Default)]
+pub struct Aof {
+    pub mode: Mode,
+    pub manifest: Manifest,
+    /// The increment written to.
+    file: Option<Arc<File>>,
+    /// Not written yet.
+    buf: Vec<u8>,
+    /// The database of the last command in the file.
+    selected: Option<DbId>,
+    /// The last timestamp in the file, unix seconds.
+    timestamp_s: i64,
+    /// Bytes of base and increments; of the same when the last rewrite ended; of the increment written to; and of
+    /// those, what an fsync was asked for.
+    pub current_size: u64,
+    pub rewrite_base_size: u64,
+    pub increment_size: u64,
+    sync_asked_size: u64,
+    /// Bytes ever fed: how far the stream is. WAITAOF compares it with [`Aof::safe_offset`].
+    pub fed: u64,
+    last_sync_ms: Ms,
+    /// Since when the write waits for an fsync.
+    postponed_since: Option<Ms>,
+    pub delayed_fsyncs: u64,
+    /// Why the last write failed.
+    pub write_error: Option<String>,
+    error_logged_s: i64,
+    pub rewrite_scheduled: bool,
+    pub rewrites: u64,
+    pub last_rewrite_failed: bool,
+    pub consecutive_failures: u64,
+    pub last_rewrite_seconds: Option<i64>,
+    pub last_cow_bytes: u64,
+    limit: Limit,
+    syncer: Syncer,
+    /// DEBUG AOF-FLUSH-SLEEP, microseconds before each write.
+    pub flush_sleep_us: u64,
+}
+
+/// Failed rewrites wait longer and longer.
+#[derive(Debug, Default)]
+struct Limit {
+    delay_minutes: i64,
+    next_s: i64,
+}
+
+impl Aof {
+    /// How far the stream is safe on disk.
+    pub fn safe_offset(&self) -> u64 {
+        self.syncer.safe()
+    }
+
+    /// Bytes waiting to be written.
+    pub fn buffered(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// Bytes the buffer takes (not counted when keys are evicted).
+    pub fn buffer_memory(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    /// Fsyncs under way.
+    pub fn pending_fsyncs(&self) -> u64 {
+        self.syncer.pending()
+    }
+
+    /// Why writes must be refused, if they must.
+    pub fn error(&self) -> Option<String> {
+        match self.mode {
+            Mode::Off => None,
+            _ => self.write_error.clone().or_else(|| self.syncer.error()),
+        }
+    }
+
+    /// Whether there is nothing wrong. The cheap form of [`Aof::error`].
+    pub fn is_well(&self) -> bool {
+        self.mode == Mode::Off || self.write_error.is_none() && !self.syncer.has_failed()
+    }
+}
+
+impl crate::config::Config {
+    /// Where the append-only files are.
+    pub fn aof_names(&self) -> Names {
+        Names {
+            directory: self.dir.join(&self.appenddirname),
+            stem: self.appendfilename.clone(),
+        }
+    }
+}
