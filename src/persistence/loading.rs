@@ -445,7 +445,7 @@ impl State {
             Ok(false) => {
                 self.end_loading(&loading);
                 self.loading_done(&loading);
-                match loading.aof || self.open_aof_at_start() {
+                match self.open_aof_at_start() {
                     true => Slice::Done,
                     false => Slice::Failed,
                 }
@@ -638,6 +638,39 @@ impl State {
         }
         self.effects.listening = loading.listening;
         self.dirty = 0;
+    }
+
+    /// DEBUG RELOAD: saves if wanted, empties the databases if wanted, and loads the file again. The error is for the
+    /// client; the log has the reason.
+    #[doc(alias = "debugCommand")]
+    pub fn reload(&mut self, save: bool, flush: bool, flags: Flags) -> Result<(), &'static str> {
+        if save && !self.save_now() {
+            return Err("Error trying to save the DB, check server logs");
+        }
+        if flush {
+            drop(self.empty(None));
+        }
+        let path = self.config.dir.join(&self.config.dbfilename);
+        let opened = self.begin_loading_rdb(&path, flags);
+        if opened != Opened::Yes || !self.load_all() {
+            return Err("Error trying to load the RDB dump, check server logs");
+        }
+        self.log.warning("DB reloaded by DEBUG RELOAD");
+        Ok(())
+    }
+
+    /// DEBUG LOADAOF: empties the databases and replays the append-only file.
+    pub fn reload_aof(&mut self) -> Result<(), &'static str> {
+        self.flush_aof(true);
+        drop(self.empty(None));
+        match self.begin_loading_aof() {
+            Opened::Missing => {}
+            Opened::Yes if self.load_all() => {}
+            _ => return Err("Error trying to load the AOF files, check server logs"),
+        }
+        self.dirty = 0;
+        self.log.warning("Append Only File loaded by DEBUG LOADAOF");
+        Ok(())
     }
 
     /// Loads all there is. Whether it worked.

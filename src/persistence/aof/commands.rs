@@ -12,7 +12,7 @@ use crate::collections::listpack::LpEntry;
 use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
 use crate::persistence::rdb::dump;
 use crate::persistence::rdb::encoder::Sink;
-use crate::types::{List, Value};
+use crate::types::{Hash, List, Set, Value};
 use crate::util::num::IntBuf;
 
 /// Elements in one command, at most.
@@ -40,6 +40,20 @@ impl Writer<'_> {
 
     fn number(&mut self, n: i64) {
         self.word(IntBuf::new().format(n));
+    }
+
+    fn text(&mut self, text: StrRef<'_>) {
+        match text {
+            StrRef::Int(n) => self.number(n),
+            _ => self.word(text.stored_bytes().unwrap_or_default()),
+        }
+    }
+
+    fn element(&mut self, element: LpEntry<'_>) {
+        match element {
+            LpEntry::Int(n) => self.number(n),
+            LpEntry::Str(text) => self.word(text),
+        }
     }
 
     fn spill(&mut self) -> io::Result<()> {
@@ -105,12 +119,11 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
             out.count(3);
             out.word(b"SET");
             out.word(name);
-            match string {
-                StrRef::Int(n) => out.number(n),
-                _ => out.word(string.stored_bytes().unwrap_or_default()),
-            }
+            out.text(string);
         }
         ValueRef::Object(Value::List(list)) => self::list(out, name, list)?,
+        ValueRef::Object(Value::Set(set)) => self::set(out, name, set)?,
+        ValueRef::Object(Value::Hash(hash)) => self::hash(out, name, hash)?,
         value => {
             // Its own form in every version that has it, so this cannot fail for want of one.
             let payload = dump::dump(value, out.version, false)
@@ -142,14 +155,55 @@ fn list(out: &mut Writer<'_>, name: &[u8], list: &List) -> io::Result<()> {
             out.word(b"RPUSH");
             out.word(name);
         }
-        match element {
-            LpEntry::Int(n) => out.number(n),
-            LpEntry::Str(text) => out.word(text),
-        }
+        out.element(element);
         done += 1;
         if result.is_ok() {
             result = out.spill();
         }
     });
     result
+}
+
+#[doc(alias = "rewriteSetObject")]
+fn set(out: &mut Writer<'_>, name: &[u8], set: &Set) -> io::Result<()> {
+    let len = set.len();
+    for (done, member) in set.iter().enumerate() {
+        if done % ITEMS == 0 {
+            out.count(2 + ITEMS.min(len - done.min(len)));
+            out.word(b"SADD");
+            out.word(name);
+        }
+        out.element(member);
+        out.spill()?;
+    }
+    Ok(())
+}
+
+/// Fields first, then the deadlines of those that have one.
+#[doc(alias = "rewriteHashObject")]
+fn hash(out: &mut Writer<'_>, name: &[u8], hash: &Hash) -> io::Result<()> {
+    let len = hash.len();
+    for (done, field) in hash.iter().enumerate() {
+        if done % ITEMS == 0 {
+            out.count(2 + 2 * ITEMS.min(len - done.min(len)));
+            out.word(b"HMSET");
+            out.word(name);
+        }
+        out.text(field.name);
+        out.text(field.value);
+        out.spill()?;
+    }
+    for field in hash.iter() {
+        if let Some(deadline) = field.deadline {
+            out.count(6);
+            out.word(b"HPEXPIREAT");
+            out.word(name);
+            out.number(deadline);
+            out.word(b"FIELDS");
+            out.word(b"1");
+            out.text(field.name);
+            out.spill()?;
+        }
+    }
+    Ok(())
 }

@@ -516,7 +516,8 @@ impl State {
     /// Whether it worked; the log has the reason if not.
     #[doc(alias = "aofOpenIfNeededOnServerStart")]
     pub(crate) fn open_aof_at_start(&mut self) -> bool {
-        if !self.config.appendonly {
+        // Reloading while the server runs changes nothing about the file.
+        if !self.config.appendonly || self.persistence.aof.mode != Mode::Off {
             return true;
         }
         match self.try_open_aof() {
