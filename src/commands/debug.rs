@@ -81,6 +81,16 @@ fn debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (b"replybuffer", 2) => {
             reply_buffer(ctx, args).map_err(|error| error.unwrap_or_else(wrong))?
         }
+        (b"aof-flush-sleep", 1) => {
+            let us = num::parse_u64(args.bytes()?).ok_or(Error::NotInteger)?;
+            ctx.state.persistence.aof.flush_sleep_us = us;
+            ctx.reply.ok();
+        }
+        (b"loadaof", 0) => {
+            ctx.state.reload_aof().map_err(Error::once)?;
+            ctx.reply.ok();
+        }
+        (b"reload", _) => reload(ctx, args)?,
         (b"set-active-expire", 1) => {
             ctx.state.active_expire = switch(&mut args)?;
             ctx.reply.ok();
@@ -120,10 +130,34 @@ fn debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// DEBUG RELOAD: the data set goes to its file and comes back.
+fn reload(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (mut save, mut flush) = (true, true);
+    let mut flags = crate::persistence::loading::Flags::default();
+    while !args.is_empty() {
+        if args.word("MERGE") {
+            flags.allow_duplicates = true;
+        } else if args.word("NOFLUSH") {
+            flush = false;
+        } else if args.word("NOSAVE") {
+            save = false;
+        } else {
+            return Err(Error::once(
+                "DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+            ));
+        }
+    }
+    ctx.state.reload(save, flush, flags).map_err(Error::once)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
 fn help(ctx: &mut Ctx<'_>) {
     ctx.reply.help(
         "DEBUG",
         &[
+            "AOF-FLUSH-SLEEP <microseconds>",
+            "    Wait before each write to the append-only file.",
             "CONFIG-REWRITE-FORCE-ALL",
             "    CONFIG REWRITE with every option written out.",
             "DICT-RESIZING <0|1>",
@@ -136,6 +170,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "    Answer with this error.",
             "HTSTATS <dbid> [full]",
             "    The shape of a database's table.",
+            "LOADAOF",
+            "    Empty the databases and replay the append-only file.",
             "LOG <message>",
             "    Write a line to the log.",
             "OBJECT <key>",
@@ -149,6 +185,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "    push, verbatim, true, false.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    From which size on an element of a list is a block of its own; 0 for the default.",
+            "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+            "    Save, empty the databases, load.",
             "REPLYBUFFER PEAK-RESET-TIME (NEVER|RESET|<milliseconds>)",
             "    How long the peak of a reply buffer is remembered.",
             "REPLYBUFFER RESIZING <0|1>",
