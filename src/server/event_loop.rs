@@ -306,7 +306,7 @@ impl Turn<'_> {
         self.state.flush_aof(false);
         if self.state.persistence.failed {
             // What would be acknowledged is not safe: not a byte goes out.
-            self.exit = Some(1);
+            self.sockets.exit = Some(1);
             return;
         }
         let pending = self.state.clients.take_pending_write();
