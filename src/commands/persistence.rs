@@ -307,7 +307,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ttl < 0 {
         return Err(Error::once("Invalid TTL value, must be >= 0"));
     }
-    if !dump::is_intact(payload, ctx.state.debug.skip_checksums) {
+    if !dump::is_intact(payload, ctx.state.persistence.skip_checksum) {
         return Err(Error::once("DUMP payload version or checksum are wrong"));
     }
     let mut scratch = Vec::new();

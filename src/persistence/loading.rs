@@ -406,7 +406,7 @@ impl State {
             });
         }
         let total = (part.size > 0).then_some(part.size);
-        let checksum = self.config.rdbchecksum && !self.debug.skip_checksums;
+        let checksum = self.config.rdbchecksum && !self.persistence.skip_checksum;
         let dec = Decoder::new(io::Cursor::new(magic).chain(file), total, checksum);
         match Loader::new(dec, self.reading(false)) {
             Ok(loader) => Ok(Source::Rdb(Box::new(loader))),

@@ -41,6 +41,8 @@ pub struct Persistence {
     pub aof: Aof,
     /// What was promised to be safe could not be made so: nobody may be told of it any more.
     pub failed: bool,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+    pub skip_checksum: bool,
     /// Tells one job's answer from another's.
     next_job: u64,
 }
@@ -77,6 +79,7 @@ impl Persistence {
             loading: None,
             aof: Aof::default(),
             failed: false,
+            skip_checksum: false,
             next_job: 0,
         }
     }

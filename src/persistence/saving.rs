@@ -343,6 +343,26 @@ impl State {
         }
     }
 
+    /// A signal asks the process to end: with save points, what changed is saved first. False: it could not be, and
+    /// the server goes on.
+    #[doc(alias = "finishShutdown")]
+    pub fn save_before_end(&mut self) -> bool {
+        let how = self.config.shutdown_on_sigterm;
+        let wanted = how.save || !self.config.save.is_empty() && !how.nosave;
+        // Half of a data set is not saved over the whole one.
+        if !wanted || self.is_loading() {
+            return true;
+        }
+        self.cancel_save();
+        self.log
+            .notice("Saving the final RDB snapshot before exiting.");
+        if self.save_now() || how.force {
+            return true;
+        }
+        self.log.warning("Error trying to save the DB, can't exit.");
+        false
+    }
+
     /// The process ends: jobs stop, their half files go, the append-only file is complete.
     pub fn end_persistence(&mut self) {
         if let Some(running) = self.persistence.running.take() {

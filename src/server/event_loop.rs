@@ -295,7 +295,10 @@ impl Turn<'_> {
     }
 
     fn before_sleep(&mut self) {
-        if self.sockets.owns_process && crate::sys::signal::take().is_some() {
+        if self.sockets.owns_process
+            && crate::sys::signal::take().is_some()
+            && self.state.save_before_end()
+        {
             self.sockets.exit = Some(0);
         }
         self.state.before_sleep();
