@@ -4,8 +4,10 @@
 
 use super::prelude::*;
 use crate::clients::ClientFlags;
+use crate::config::ShutdownFlags;
+use crate::state::ServerRequest;
 
-pub const COMMANDS: &[&Command] = &[&LOLWUT, &MONITOR, &TIME];
+pub const COMMANDS: &[&Command] = &[&LOLWUT, &MONITOR, &SHUTDOWN, &TIME];
 
 const LOLWUT: Command = Command {
     name: "lolwut",
@@ -95,6 +97,63 @@ fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.client().flags.set(ClientFlags::MONITOR);
     ctx.state.monitors.push(ctx.client);
     ctx.reply.ok();
+    Ok(())
+}
+
+const SHUTDOWN: Command = Command {
+    name: "shutdown",
+    arity: Arity::AtLeast(1),
+    flags: &[Admin, NoScript, Loading, Stale, NoMulti, AllowBusy],
+    args: &[
+        arg::one_of(
+            "save-selector",
+            &[arg::word("nosave", "NOSAVE"), arg::word("save", "SAVE")],
+        )
+        .optional(),
+        arg::word("now", "NOW").optional().since("7.0.0"),
+        arg::word("force", "FORCE").optional().since("7.0.0"),
+        arg::word("abort", "ABORT").optional().since("7.0.0"),
+    ],
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(N) where N is the number of keys, when a file is saved first; otherwise O(1)",
+        summary: "Ends the server, the data set being saved first if there are save points or it is asked for.",
+        ..Docs::BASE
+    },
+    run: shutdown,
+    ..Command::BASE
+};
+
+/// There are no replicas to wait for yet, so a shutdown is over when this returns, and none can be aborted.
+#[doc(alias = "shutdownCommand")]
+fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let mut how = ShutdownFlags::default();
+    let alone = args.len() == 1;
+    while !args.is_empty() {
+        if args.word("NOSAVE") && !how.save {
+            how.nosave = true;
+        } else if args.word("SAVE") && !how.nosave {
+            how.save = true;
+        } else if args.word("NOW") {
+            how.now = true;
+        } else if args.word("FORCE") {
+            how.force = true;
+        } else if args.word("ABORT") && alone {
+            return Err(Error::once("No shutdown in progress."));
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    ctx.state.log.warning("User requested shutdown...");
+    if !ctx.state.save_before_end(how) {
+        return Err(Error::once("Errors trying to SHUTDOWN. Check logs."));
+    }
+    ctx.state
+        .log
+        .warning("Redis is now ready to exit, bye bye...");
+    ctx.client().flags.set(ClientFlags::CLOSE_AFTER_REPLY);
+    ctx.state.requests.push(ServerRequest::Exit(0));
     Ok(())
 }
 

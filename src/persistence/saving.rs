@@ -13,7 +13,7 @@ use super::files::{self, Place, SaveError};
 use super::rdb::save::{Clock, Options};
 use super::rdb::{OLDEST_WRITTEN, VERSION};
 use crate::background::Job;
-use crate::config::MaxmemoryPolicy;
+use crate::config::{MaxmemoryPolicy, ShutdownFlags};
 use crate::keyspace::Snapshot;
 use crate::resp::Error;
 use crate::state::State;
@@ -343,11 +343,10 @@ impl State {
         }
     }
 
-    /// A signal asks the process to end: with save points, what changed is saved first. False: it could not be, and
-    /// the server goes on.
+    /// Somebody asks the server to end: with save points, or if asked for, the data set is saved first. False: it
+    /// could not be, and the server goes on.
     #[doc(alias = "finishShutdown")]
-    pub fn save_before_end(&mut self) -> bool {
-        let how = self.config.shutdown_on_sigterm;
+    pub fn save_before_end(&mut self, how: ShutdownFlags) -> bool {
         let wanted = how.save || !self.config.save.is_empty() && !how.nosave;
         // Half of a data set is not saved over the whole one.
         if !wanted || self.is_loading() {

@@ -296,10 +296,16 @@ impl Turn<'_> {
 
     fn before_sleep(&mut self) {
         if self.sockets.owns_process
-            && crate::sys::signal::take().is_some()
-            && self.state.save_before_end()
+            && let Some(signal) = crate::sys::signal::take()
         {
-            self.sockets.exit = Some(0);
+            let config = &self.state.config;
+            let how = match signal == libc::SIGINT {
+                true => config.shutdown_on_sigint,
+                false => config.shutdown_on_sigterm,
+            };
+            if self.state.save_before_end(how) {
+                self.sockets.exit = Some(0);
+            }
         }
         self.state.before_sleep();
         crate::dispatch::serve_ready(self.state);
