@@ -218,3 +218,32 @@ fn scan_passes_over_the_dead_and_has_them_deleted() {
     assert_eq!(keys.len(), 2);
     assert_eq!(server.run("DBSIZE"), Value::Integer(2));
 }
+
+/// SAVE, SHUTDOWN and DEBUG RELOAD set the count of changes back; taken for a change, they were written to the AOF,
+/// and a server that had been shut down shut itself down again at every start.
+#[test]
+fn a_count_set_back_is_no_change() {
+    use crate::dispatch::Targets;
+    let (mailbox, _inbox) = crate::background::Mailbox::new(None);
+    let clock = crate::sys::clock::Clock::manual(0);
+    let config = crate::config::Config {
+        dir: std::env::temp_dir(),
+        dbfilename: format!("oxidis-count-{}.rdb", std::process::id()),
+        ..Default::default()
+    };
+    let file = config.dir.join(&config.dbfilename);
+    let mut state = crate::state::State::new(config, clock, 1, mailbox);
+    state.effects.listening = Targets::REPLICAS;
+    let client = state.clients.insert_fake(0, crate::resp::Protocol::Resp2);
+    let mut reply = crate::resp::Reply::discard();
+    for words in [&["SET", "k", "v"][..], &["SAVE"]] {
+        let argv = crate::dispatch::args::OwnedArgv::from_words(words);
+        crate::dispatch::process(&mut state, client, argv.as_argv(), &mut reply);
+        if words[0] == "SET" {
+            state.replication.offset = 0;
+        }
+    }
+    let _ = std::fs::remove_file(file);
+    assert_eq!(state.dirty, 0, "it saved");
+    assert_eq!(state.replication.offset, 0, "nothing was said");
+}

@@ -118,7 +118,8 @@ pub fn call(
 
     // What the command found dead died before the command's own effect.
     state.reap_expired();
-    let changed = state.dirty != dirty_before;
+    // A save sets the count back: that is no change.
+    let changed = state.dirty > dirty_before;
     if (changed || forced != Targets::NONE) && origin != CallOrigin::Replay {
         let targets = if changed {
             Targets::ALL.or(forced)
