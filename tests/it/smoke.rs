@@ -42,7 +42,6 @@ fn the_configuration_file_is_read_and_arguments_override_it() {
 }
 
 #[test]
-#[ignore = "SHUTDOWN is being written"]
 fn shutdown_ends_the_process_and_it_can_start_again() {
     let mut server = Server::oxidis().start();
     let mut c = server.client();
