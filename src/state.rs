@@ -320,7 +320,8 @@ impl State {
     #[doc(alias = "propagateNow")]
     fn feed_unit(&mut self, unit: &[Said]) {
         self.feed_aof(unit);
-        self.replication.feed(&mut self.clients, unit);
+        let limit = self.config.client_output_buffer_limit.replica.hard_bytes;
+        self.replication.feed(&mut self.clients, unit, limit);
     }
 }
 

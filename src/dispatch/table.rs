@@ -113,8 +113,6 @@ pub struct CommandTable {
     entries: Vec<Entry>,
     /// Open addressing; `u16::MAX` is empty. Twice as many slots as names, a power of two.
     index: Vec<u16>,
-    /// Sum of calls that ended in an error, by first word, lives in `observe`; this is the total of names.
-    top_level: usize,
 }
 
 /// Longest name looked up; longer ones are unknown.
@@ -126,11 +124,9 @@ impl CommandTable {
         let mut table = CommandTable {
             entries: Vec::new(),
             index: Vec::new(),
-            top_level: 0,
         };
         for decl in groups.iter().copied().flatten() {
             let parent = table.add(decl, None);
-            table.top_level += 1;
             for sub in decl.subcommands {
                 let id = table.add(sub, Some(parent));
                 table.entries[parent.0 as usize].subcommands.push(id);

@@ -103,9 +103,10 @@ impl Replication {
             .find(|replica| replica.client == client)
     }
 
-    /// Tells a unit of effects to the replicas. Encoded once, whatever their number.
+    /// Tells a unit of effects to the replicas. Encoded once, whatever their number. One that waits for its file may
+    /// fall behind by `limit` bytes (0: no limit), as `client-output-buffer-limit` has it; then it must start anew.
     #[doc(alias = "replicationFeedSlaves")]
-    pub fn feed(&mut self, clients: &mut Clients, unit: &[Said]) {
+    pub fn feed(&mut self, clients: &mut Clients, unit: &[Said], limit: u64) {
         let mut bytes = Vec::new();
         for said in unit
             .iter()
@@ -125,6 +126,10 @@ impl Replication {
         for replica in &mut self.replicas {
             match replica.phase {
                 Phase::Online => clients.send(replica.client, |reply| reply.raw(&bytes)),
+                _ if limit > 0 && (replica.waiting.len() + bytes.len()) as u64 > limit => {
+                    replica.waiting = Vec::new();
+                    clients.close_asap(replica.client);
+                }
                 _ => replica.waiting.extend_from_slice(&bytes),
             }
         }

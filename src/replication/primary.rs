@@ -156,7 +156,8 @@ impl State {
                 argv: OwnedArgv::from_words(["PING"]),
                 targets: Targets::REPLICAS,
             };
-            self.replication.feed(&mut self.clients, &[ping]);
+            let limit = self.config.client_output_buffer_limit.replica.hard_bytes;
+            self.replication.feed(&mut self.clients, &[ping], limit);
         }
         for replica in &self.replication.replicas {
             if let Phase::Writing { job, .. } = &replica.phase {

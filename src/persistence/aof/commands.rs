@@ -10,10 +10,9 @@ use std::ops::ControlFlow;
 use crate::background::Job;
 use crate::collections::listpack::LpEntry;
 use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
-use crate::persistence::rdb::dump;
 use crate::persistence::rdb::encoder::Sink;
-use crate::types::{Hash, List, Set, Value};
-use crate::util::num::IntBuf;
+use crate::types::{Hash, List, Set, Value, Zset};
+use crate::util::num::{IntBuf, format_f64};
 
 /// Elements in one command, at most.
 #[doc(alias = "AOF_REWRITE_ITEMS_PER_CMD")]
@@ -24,7 +23,6 @@ const FULL: usize = 256 * 1024;
 struct Writer<'a> {
     buf: Vec<u8>,
     sink: &'a mut dyn Sink,
-    version: u32,
 }
 
 impl Writer<'_> {
@@ -76,14 +74,12 @@ pub fn write(
     mut snapshot: Snapshot,
     functions: &[Vec<u8>],
     timestamp_s: Option<i64>,
-    version: u32,
     sink: &mut dyn Sink,
     job: &Job,
 ) -> io::Result<()> {
     let mut out = Writer {
         buf: Vec::with_capacity(FULL + FULL / 4),
         sink,
-        version,
     };
     if let Some(seconds) = timestamp_s {
         let _ = write!(out.buf, "#TS:{seconds}\r\n");
@@ -124,17 +120,7 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
         ValueRef::Object(Value::List(list)) => self::list(out, name, list)?,
         ValueRef::Object(Value::Set(set)) => self::set(out, name, set)?,
         ValueRef::Object(Value::Hash(hash)) => self::hash(out, name, hash)?,
-        #[allow(unreachable_patterns)] // Types come and go; what has no commands yet is restored.
-        value => {
-            // Its own form in every version that has it, so this cannot fail for want of one.
-            let payload = dump::dump(value, out.version, false)
-                .map_err(|_| io::Error::other("a value that has no form in this version"))?;
-            out.count(4);
-            out.word(b"RESTORE");
-            out.word(name);
-            out.word(b"0");
-            out.word(&payload);
-        }
+        ValueRef::Object(Value::Zset(zset)) => self::zset(out, name, zset)?,
     }
     if let Some(deadline) = entry.deadline() {
         out.count(3);
@@ -175,6 +161,22 @@ fn set(out: &mut Writer<'_>, name: &[u8], set: &Set) -> io::Result<()> {
             out.word(name);
         }
         out.element(member);
+        out.spill()?;
+    }
+    Ok(())
+}
+
+#[doc(alias = "rewriteSortedSetObject")]
+fn zset(out: &mut Writer<'_>, name: &[u8], zset: &Zset) -> io::Result<()> {
+    let len = zset.len();
+    for (done, scored) in zset.iter().enumerate() {
+        if done % ITEMS == 0 {
+            out.count(2 + 2 * ITEMS.min(len - done.min(len)));
+            out.word(b"ZADD");
+            out.word(name);
+        }
+        out.word(format_f64(scored.score).as_bytes());
+        out.element(scored.member);
         out.spill()?;
     }
     Ok(())

@@ -74,7 +74,6 @@ impl BasePlan {
                 snapshot,
                 &self.options.functions,
                 self.timestamp_s,
-                self.options.version,
                 &mut sink,
                 job,
             )
