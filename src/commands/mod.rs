@@ -26,6 +26,7 @@ mod scripting;
 mod server;
 mod set;
 mod slowlog;
+mod sort;
 mod string;
 mod tracking;
 mod transaction;
@@ -57,6 +58,7 @@ pub const GROUPS: &[&[&Command]] = &[
     server::COMMANDS,
     set::COMMANDS,
     slowlog::COMMANDS,
+    sort::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
     zset::COMMANDS,
