@@ -179,7 +179,7 @@ const CLIENT_INFO: Command = Command {
 
 fn client_info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let line = describe(ctx, &args, &ctx.state.clients[ctx.client]) + "\n";
-    ctx.reply.verbatim("txt", line.as_bytes());
+    ctx.reply.verbatim("txt", line);
     Ok(())
 }
 
@@ -451,7 +451,7 @@ fn client_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             text.push('\n');
         }
     }
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim("txt", text);
     Ok(())
 }
 

@@ -292,7 +292,7 @@ fn table_stats(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::once("Out of range database"));
     }
     let text = describe_table(&ctx.state.keyspace[DbId(db as u32)]);
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim("txt", text);
     Ok(())
 }
 

@@ -82,7 +82,7 @@ impl From<Corrupted> for Error {
 const PFCOUNT: Command = Command {
     name: "pfcount",
     arity: Arity::AtLeast(2),
-    flags: &[ReadOnly],
+    flags: &[ReadOnly, MayReplicate],
     acl: &[Category::HyperLogLog],
     keys: &[KeySpec::at(1, &[Rw, Access]).to(-1, 1)],
     args: &[arg::key("key").multiple()],

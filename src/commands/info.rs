@@ -77,7 +77,7 @@ const INFO: Command = Command {
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let names: Vec<&[u8]> = args.collect();
     let text = report(ctx.state, &names);
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim("txt", text);
     Ok(())
 }
 

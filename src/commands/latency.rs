@@ -55,7 +55,7 @@ const LATENCY_DOCTOR: Command = Command {
 
 fn latency_doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let text = diagnosis(ctx.state);
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim("txt", text);
     Ok(())
 }
 
@@ -201,7 +201,7 @@ fn latency_graph(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         )));
     };
     let text = graph(name, series, ctx.state.clock.unix_seconds());
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim("txt", text);
     Ok(())
 }
 

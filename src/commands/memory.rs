@@ -51,7 +51,7 @@ const MEMORY_DOCTOR: Command = Command {
 
 fn memory_doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let text = diagnosis(ctx.state);
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim("txt", text);
     Ok(())
 }
 

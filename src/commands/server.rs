@@ -63,7 +63,7 @@ fn lolwut(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let version = crate::REDIS_VERSION;
     let own = env!("CARGO_PKG_VERSION");
     text += &format!("\nIron oxide, rule {rule}. Oxidis {own}, Redis ver. {version}\n");
-    ctx.reply.verbatim("txt", text.as_bytes());
+    ctx.reply.verbatim("txt", text);
     Ok(())
 }
 

@@ -162,6 +162,21 @@ impl Output {
 
     /// Queues a large string by reference.
     pub fn push_shared(&mut self, string: BigStr) {
+        self.close_before_whole();
+        self.close(Segment::Shared(string));
+    }
+
+    /// Queues a text made for this reply: a long one as it is, so that the tail need not grow for it.
+    pub fn push_owned(&mut self, text: Vec<u8>) {
+        if text.len() < TAIL_MIN {
+            return self.push(&text);
+        }
+        self.close_before_whole();
+        self.close(Segment::Bytes(text));
+    }
+
+    /// Closes the tail because a whole segment comes behind it.
+    fn close_before_whole(&mut self) {
         if self.tail.len() < TAIL_MIN {
             // A few bytes, such as the string's length, are not worth the whole buffer.
             if !self.tail.is_empty() {
@@ -172,7 +187,6 @@ impl Output {
         } else {
             self.close_tail(0);
         }
-        self.close(Segment::Shared(string));
     }
 
     fn close(&mut self, segment: Segment) {
@@ -182,7 +196,12 @@ impl Output {
         self.closed_bytes += segment.as_slice().len();
         self.closed_memory += segment.memory();
         self.closed.push_back(segment);
-        if self.limit != 0 && self.closed_memory >= self.limit {
+        self.check_limit(0);
+    }
+
+    /// `room`: of a tail begun behind the list; it counts, for it will be filled.
+    fn check_limit(&mut self, room: usize) {
+        if self.limit != 0 && self.closed_memory + room >= self.limit {
             self.closed.clear();
             self.closed_bytes = 0;
             self.closed_memory = 0;
@@ -210,6 +229,7 @@ impl Output {
         if !self.tail.is_empty() {
             let tail = std::mem::replace(&mut self.tail, Vec::with_capacity(next_capacity));
             self.close(Segment::Bytes(tail));
+            self.check_limit(next_capacity);
         }
     }
 

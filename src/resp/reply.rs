@@ -406,7 +406,8 @@ impl Reply {
     }
 
     /// Text with a three-letter format such as `txt`; a plain string under RESP2.
-    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+    pub fn verbatim(&mut self, format: &str, text: impl Into<Vec<u8>>) {
+        let text = text.into();
         let resp3 = self.resp3();
         match &mut self.sink {
             Sink::Wire(out) if resp3 => {
@@ -414,13 +415,16 @@ impl Reply {
                 let tail = out.tail();
                 tail.extend_from_slice(format.as_bytes());
                 tail.push(b':');
-                out.push(text);
+                out.push_owned(text);
                 out.tail().extend_from_slice(b"\r\n");
             }
-            Sink::Tree(tree) if resp3 => {
-                tree.value(Value::Verbatim(format.into(), text.to_vec()));
+            Sink::Wire(out) => {
+                header(out, b'$', text.len() as i64);
+                out.push_owned(text);
+                out.tail().extend_from_slice(b"\r\n");
             }
-            _ => self.bulk(text),
+            Sink::Tree(tree) if resp3 => tree.value(Value::Verbatim(format.into(), text)),
+            _ => self.bulk(&text),
         }
     }
 
@@ -451,7 +455,7 @@ impl Reply {
             Value::Double(number) => self.double(*number),
             Value::Boolean(yes) => self.boolean(*yes),
             Value::BigNumber(digits) => self.big_number(digits),
-            Value::Verbatim(format, text) => self.verbatim(format, text),
+            Value::Verbatim(format, text) => self.verbatim(format, text.as_slice()),
             Value::Array(values) => {
                 self.array(values.len());
                 values.iter().for_each(|v| self.value(v));

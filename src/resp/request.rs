@@ -28,6 +28,8 @@ pub const BIG: usize = 32 * 1024;
 pub const ARRIVING_READ: usize = 256 * 1024;
 /// The buffer every client's bytes are read into.
 pub const READ_BUFFER: usize = 64 * 1024;
+/// Arguments whose spans a request keeps room for when the next one is parsed into it.
+const SPANS_KEPT: usize = 1024;
 /// The longest inline request, and the longest line that holds a count.
 const INLINE_MAX: usize = 64 * 1024;
 /// Bounds for clients that have not authenticated.
@@ -114,6 +116,15 @@ impl Request {
     /// Whether it was an inline request.
     pub fn is_inline(&self) -> bool {
         self.inline.is_some()
+    }
+
+    /// After it ran: lets go of its big arguments, which may be stored values now, and of room that
+    /// few requests need.
+    #[inline]
+    pub fn release(&mut self) {
+        if !self.bigs.is_empty() || self.spans.capacity() > SPANS_KEPT {
+            *self = Request::default();
+        }
     }
 
     fn clear(&mut self) {

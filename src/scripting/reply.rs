@@ -160,7 +160,7 @@ fn put_table(
         && let LuaValue::String(text) = inner.raw_get("string")?
     {
         let format: String = format.to_string_lossy().chars().take(3).collect();
-        reply.verbatim(&format, &text.as_bytes());
+        reply.verbatim(&format, text.as_bytes().to_vec());
         return Ok(());
     }
     if let LuaValue::Table(inner) = get("map")? {

@@ -206,6 +206,7 @@ impl Turn<'_> {
             // Run.
             if ready > 0 {
                 let stopped = self.run_batch(key, buf, &mut used, &batch[..ready]);
+                batch[..ready].iter_mut().for_each(Request::release);
                 let Some(client) = self.state.clients.get_mut(key) else {
                     return used;
                 };
