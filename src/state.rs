@@ -26,6 +26,7 @@ use crate::scripting::Scripts;
 use crate::sys::clock::Clock;
 use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
+use crate::sys::peer::Peers;
 use crate::util::rng::Rng;
 
 /// What the state asks of the loop that owns the sockets.
@@ -157,6 +158,8 @@ pub struct State {
     pub expire_cycle: ExpireCycle,
     /// Garbage on its way to the thread that frees it.
     pub lazyfree: LazyFree,
+    /// Servers that keys went to.
+    pub peers: Peers,
     /// Keys the hash of all sets.
     pub member_seed: u64,
     /// List elements of so many bytes are kept apart (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: as configured.
@@ -217,6 +220,7 @@ impl State {
             active_expire: true,
             expire_cycle: ExpireCycle::default(),
             lazyfree: LazyFree::default(),
+            peers: Peers::default(),
             member_seed,
             list_plain_from: 0,
         };
@@ -363,6 +367,7 @@ impl State {
         self.expire_due_fields(hz);
         self.expire_some(Pace::Slow { hz });
         if every(1000, runs, hz) {
+            self.peers.close_idle();
             self.replication_cron();
         }
         self.persistence_cron();

@@ -443,7 +443,7 @@ fn stats(state: &State, out: &mut String) {
         "pubsubshard_channels": state.pubsub.len(Kind::Shard),
         "latest_fork_usec": state.persistence.stats.last_snapshot_us,
         "total_forks": stats.snapshots,
-        "migrate_cached_sockets": 0,
+        "migrate_cached_sockets": state.peers.len(),
         "slave_expires_tracked_keys": 0,
         "active_defrag_hits": 0,
         "active_defrag_misses": 0,

@@ -19,6 +19,7 @@ mod latency;
 mod list;
 pub mod lookup;
 mod memory;
+mod migrate;
 mod persistence;
 mod pubsub;
 mod replication;
@@ -49,6 +50,7 @@ pub const GROUPS: &[&[&Command]] = &[
     keys::COMMANDS,
     latency::COMMANDS,
     memory::COMMANDS,
+    migrate::COMMANDS,
     function::COMMANDS,
     persistence::COMMANDS,
     pubsub::COMMANDS,

@@ -1,0 +1,403 @@
+//! MIGRATE: keys go to another server.
+//!
+//! ```text
+//!   here                                    there
+//!   [AUTH] [SELECT] RESTORE k1 … kn   ──▶
+//!                                     ◀──   one line for each
+//!   DEL of every key it took (unless COPY), which is what the AOF and the replicas are told
+//! ```
+//!
+//! The data thread waits for the other server, for no step longer than the timeout: until a key is known to be there
+//! nothing may change it here.
+//!
+//! Invariant: a key is deleted here only after the other server has said that it has it.
+//!
+//! Mirrors: `migrateCommand` of cluster.c. Differs: a payload is sent as soon as it is made, so that no more than one
+//! of them is in memory.
+
+use std::io;
+use std::time::Duration;
+
+use super::prelude::*;
+use crate::dispatch::args::{Argv, OwnedArgv};
+use crate::dispatch::command::KeyRef;
+use crate::persistence::rdb::dump;
+use crate::persistence::rdb::write_value::Unwritten;
+use crate::resp::up_to_zero;
+use crate::sys::peer;
+use crate::util::num::parse_i64;
+
+pub const COMMANDS: &[&Command] = &[&MIGRATE];
+
+const MIGRATE: Command = Command {
+    name: "migrate",
+    arity: Arity::AtLeast(6),
+    flags: &[Write, MovableKeys],
+    acl: &[Category::Keyspace, Category::Dangerous],
+    keys: &[
+        KeySpec::at(3, &[Rw, Access, Delete]),
+        KeySpec::after("KEYS", -2, &[Rw, Access, Delete, Incomplete]).to(-1, 1),
+    ],
+    find_keys: Some(migrate_keys),
+    args: &[
+        arg::string("host"),
+        arg::integer("port"),
+        arg::one_of(
+            "key-selector",
+            &[arg::key("key"), arg::word("empty-string", "")],
+        ),
+        arg::integer("destination-db"),
+        arg::integer("timeout"),
+        arg::word("copy", "COPY").optional().since("3.0.0"),
+        arg::word("replace", "REPLACE").optional().since("3.0.0"),
+        arg::one_of(
+            "authentication",
+            &[
+                arg::string("auth").token("AUTH").since("4.0.7"),
+                arg::block("auth2", &[arg::string("username"), arg::string("password")])
+                    .token("AUTH2")
+                    .since("6.0.0"),
+            ],
+        )
+        .optional(),
+        arg::key("keys")
+            .spec(1)
+            .token("KEYS")
+            .optional()
+            .multiple()
+            .since("3.0.6"),
+    ],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Generic,
+        since: "2.6.0",
+        complexity: "O(N) where N is the size of the values, and the time it takes to send them.",
+        summary: "Moves keys to another server, each as a whole.",
+        ..Docs::BASE
+    },
+    run: migrate,
+    ..Command::BASE
+};
+
+/// The one key, or all that follow KEYS. Words that belong to an option are not taken for KEYS.
+#[doc(alias = "migrateGetKeys")]
+fn migrate_keys(argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
+    let mut keys = 3..4;
+    let mut i = 6;
+    while i < argv.len() {
+        let word = argv.get(i);
+        if word.eq_ignore_ascii_case(b"keys") {
+            // With both, the command itself complains.
+            keys = if argv.get(3).is_empty() {
+                i + 1..argv.len()
+            } else {
+                0..0
+            };
+            break;
+        }
+        if word.eq_ignore_ascii_case(b"auth") {
+            i += 1;
+        } else if word.eq_ignore_ascii_case(b"auth2") {
+            i += 2;
+        }
+        i += 1;
+    }
+    found.extend(keys.map(|position| KeyRef {
+        position,
+        flags: &[Rw, Access, Delete],
+    }));
+    Ok(())
+}
+
+/// What was asked.
+#[derive(Debug)]
+struct Order<'a> {
+    host: String,
+    port: u16,
+    db: i64,
+    timeout: Duration,
+    copy: bool,
+    replace: bool,
+    auth: Option<OwnedArgv>,
+    keys: Vec<&'a [u8]>,
+}
+
+impl<'a> Order<'a> {
+    fn take(ctx: &mut Ctx<'_>, mut args: Args<'a>) -> Result<Self> {
+        let host = String::from_utf8_lossy(up_to_zero(args.bytes()?)).into_owned();
+        let port = args.bytes()?;
+        let (key, db, timeout) = (args.key()?, args.bytes()?, args.bytes()?);
+        let mut order = Order {
+            host,
+            // What is no port is nowhere listened on.
+            port: parse_i64(port)
+                .and_then(|port| port.try_into().ok())
+                .unwrap_or(0),
+            db: 0,
+            timeout: Duration::ZERO,
+            copy: false,
+            replace: false,
+            auth: None,
+            keys: vec![key],
+        };
+        while !args.is_empty() {
+            if args.word("COPY") {
+                order.copy = true;
+            } else if args.word("REPLACE") {
+                order.replace = true;
+            } else if args.word_with("AUTH", 1) {
+                ctx.redact(args.position());
+                order.auth = Some(OwnedArgv::from_words([b"AUTH", args.bytes()?]));
+            } else if args.word_with("AUTH2", 2) {
+                ctx.redact(args.position());
+                ctx.redact(args.position() + 1);
+                let words = [b"AUTH", args.bytes()?, args.bytes()?];
+                order.auth = Some(OwnedArgv::from_words(words));
+            } else if args.word("KEYS") {
+                if !key.is_empty() {
+                    return Err(Error::once(
+                        "When using MIGRATE KEYS option, the key argument must be set to the empty string",
+                    ));
+                }
+                order.keys = args.by_ref().collect();
+            } else {
+                return Err(Error::Syntax);
+            }
+        }
+        let timeout = parse_i64(timeout).ok_or(Error::NotInteger)?;
+        order.db = parse_i64(db).ok_or(Error::NotInteger)?;
+        let timeout = if timeout <= 0 { 1000 } else { timeout };
+        order.timeout = Duration::from_millis(timeout.min(i32::MAX.into()) as u64);
+        Ok(order)
+    }
+}
+
+/// Why an attempt ended early.
+enum Failure {
+    Connecting,
+    Writing(io::Error),
+    Reading(io::Error),
+    /// The value cannot be put into words.
+    Value(Error),
+}
+
+/// What an attempt came to.
+struct Outcome {
+    /// How many keys the other server has answered for.
+    answered: usize,
+    /// The first error it answered with.
+    refused: Option<Vec<u8>>,
+    result: std::result::Result<(), Failure>,
+}
+
+#[doc(alias = "migrateCommand")]
+fn migrate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let mut order = Order::take(ctx, args)?;
+    let keyspace = &ctx.state.keyspace;
+    let mut missing = Vec::new();
+    order.keys.retain(|key| {
+        let found = keyspace[ctx.db].get(key).is_some();
+        if !found {
+            missing.push(*key);
+        }
+        found
+    });
+    for key in missing {
+        ctx.missed(key);
+    }
+    if order.keys.is_empty() {
+        ctx.reply.simple("NOKEY");
+        return Ok(());
+    }
+
+    let mut taken = Vec::new();
+    let mut outcome = attempt(ctx, &order, &mut taken);
+    // The other server may have closed a connection that was kept: once more, if it cannot have done anything.
+    let again = match &outcome.result {
+        Err(Failure::Writing(error) | Failure::Reading(error)) => {
+            outcome.answered == 0 && outcome.refused.is_none() && !peer::is_timeout(error)
+        }
+        _ => false,
+    };
+    if again {
+        outcome = attempt(ctx, &order, &mut taken);
+    }
+    if !taken.is_empty() {
+        let words = std::iter::once(b"DEL".as_slice()).chain(taken.iter().copied());
+        ctx.rewrite(words);
+    }
+    if let Some(line) = outcome.refused {
+        return Err(Error::quoting(
+            "ERR Target instance replied with error: ",
+            &line,
+            "",
+        ));
+    }
+    let io_error = |what| Error::coded(format!("IOERR error or timeout {what} to target instance"));
+    match outcome.result {
+        Ok(()) => {
+            ctx.reply.ok();
+            Ok(())
+        }
+        Err(Failure::Connecting) => Err(Error::coded(
+            "IOERR error or timeout connecting to the client",
+        )),
+        Err(Failure::Writing(_)) => Err(io_error("writing")),
+        Err(Failure::Reading(_)) => Err(io_error("reading")),
+        Err(Failure::Value(error)) => Err(error),
+    }
+}
+
+/// Sends all keys, reads what is said of them, and deletes those that arrived. A connection on which anything went
+/// wrong is closed.
+fn attempt<'a>(ctx: &mut Ctx<'_>, order: &Order<'a>, taken: &mut Vec<&'a [u8]>) -> Outcome {
+    let mut outcome = Outcome {
+        answered: 0,
+        refused: None,
+        result: Ok(()),
+    };
+    outcome.result = converse(
+        ctx,
+        order,
+        taken,
+        &mut outcome.answered,
+        &mut outcome.refused,
+    );
+    let peers = &mut ctx.state.peers;
+    if outcome.result.is_err() {
+        peers.close(&order.host, order.port);
+    }
+    outcome
+}
+
+fn converse<'a>(
+    ctx: &mut Ctx<'_>,
+    order: &Order<'a>,
+    taken: &mut Vec<&'a [u8]>,
+    answered: &mut usize,
+    refused: &mut Option<Vec<u8>>,
+) -> std::result::Result<(), Failure> {
+    let timeout = order.timeout;
+    let options = ctx.state.dump_options();
+    let state = &mut *ctx.state;
+    let peer = state
+        .peers
+        .get(&order.host, order.port, timeout, &mut state.rng)
+        .map_err(|_| Failure::Connecting)?;
+
+    let mut request = Vec::new();
+    if let Some(auth) = &order.auth {
+        auth.as_argv().encode(&mut request);
+    }
+    let selects = peer.db != Some(order.db);
+    if selects {
+        let mut select = OwnedArgv::from_words([b"SELECT"]);
+        select.push_integer(order.db);
+        select.as_argv().encode(&mut request);
+    }
+    // Unknown until all went well.
+    peer.db = None;
+    let mut sent = Vec::with_capacity(order.keys.len());
+    for key in &order.keys {
+        let Some(entry) = state.keyspace[ctx.db].peek(key) else {
+            continue;
+        };
+        let now = state.keyspace.env().now_ms();
+        let ttl = entry.deadline().map_or(0, |at| (at - now).max(1));
+        let payload = dump::dump(entry.value(), options.0, options.1).map_err(|error| {
+            Failure::Value(match error {
+                Unwritten::NotInVersion(what) => {
+                    Error::once(format!("RDB version {} cannot hold {what}", options.0))
+                }
+                Unwritten::Io(error) => Error::once(error.to_string()),
+            })
+        })?;
+        let name: &[u8] = if state.config.cluster_enabled {
+            b"RESTORE-ASKING"
+        } else {
+            b"RESTORE"
+        };
+        let mut restore = OwnedArgv::from_words([name, key]);
+        restore.push_integer(ttl);
+        restore.push(&payload);
+        if order.replace {
+            restore.push(b"REPLACE");
+        }
+        restore.as_argv().encode(&mut request);
+        sent.push(*key);
+        if request.len() >= SEND_FROM {
+            peer.send(&request, timeout).map_err(Failure::Writing)?;
+            request.clear();
+        }
+    }
+    peer.send(&request, timeout).map_err(Failure::Writing)?;
+
+    let mut read = || -> std::result::Result<Option<Vec<u8>>, Failure> {
+        let line = peer.line(timeout).map_err(Failure::Reading)?;
+        Ok(line.strip_prefix(b"-").map(<[u8]>::to_vec))
+    };
+    let mut spoiled = None;
+    if order.auth.is_some() {
+        spoiled = read()?;
+    }
+    if selects {
+        let line = read()?;
+        spoiled = spoiled.or(line);
+    }
+    let mut arrived = Vec::with_capacity(sent.len());
+    let mut result = Ok(());
+    for key in sent {
+        match read() {
+            Ok(line) => {
+                *answered += 1;
+                match spoiled.clone().or(line) {
+                    Some(line) => *refused = refused.take().or(Some(line)),
+                    None => arrived.push(key),
+                }
+            }
+            Err(failure) => {
+                result = Err(failure);
+                break;
+            }
+        }
+    }
+    if result.is_ok() && refused.is_none() {
+        peer.db = Some(order.db);
+    }
+    if !order.copy {
+        let lazy = ctx.state.config.lazyfree_lazy_server_del;
+        for key in arrived {
+            // A key named twice arrived twice.
+            if ctx.delete(key, lazy) {
+                ctx.modified(key, Event::DEL);
+                taken.push(key);
+            }
+        }
+    }
+    result
+}
+
+/// Requests are collected up to so many bytes before they are sent.
+const SEND_FROM: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_both_forms() {
+        let keys = |words: &[&str]| {
+            let argv = OwnedArgv::from_words(words);
+            let mut found = Vec::new();
+            migrate_keys(argv.as_argv(), &mut found).expect("tells keys");
+            found.iter().map(|key| key.position).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(&["migrate", "h", "1", "k", "0", "9"]), [3]);
+        let several = [
+            "migrate", "h", "1", "", "0", "9", "auth", "keys", "keys", "a", "b",
+        ];
+        assert_eq!(keys(&several), [9, 10]);
+        let both = ["migrate", "h", "1", "k", "0", "9", "keys", "a"];
+        assert!(keys(&both).is_empty());
+    }
+}
