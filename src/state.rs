@@ -5,6 +5,7 @@
 //!
 //! Mirrors: `struct redisServer` of server.h.
 
+mod evict;
 mod expire;
 mod fields;
 mod keys;
@@ -28,6 +29,8 @@ use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
 use crate::sys::peer::Peers;
 use crate::util::rng::Rng;
+
+pub use self::evict::{Eviction, Memory};
 
 /// What the state asks of the loop that owns the sockets.
 #[derive(Debug)]
@@ -156,6 +159,8 @@ pub struct State {
     pub active_expire: bool,
     /// The active expiry, between its turns.
     pub expire_cycle: ExpireCycle,
+    /// Keys that die of memory.
+    pub eviction: Eviction,
     /// Garbage on its way to the thread that frees it.
     pub lazyfree: LazyFree,
     /// Servers that keys went to.
@@ -219,6 +224,7 @@ impl State {
             tcp_port: 0,
             active_expire: true,
             expire_cycle: ExpireCycle::default(),
+            eviction: Eviction::default(),
             lazyfree: LazyFree::default(),
             peers: Peers::default(),
             member_seed,
@@ -340,6 +346,7 @@ impl State {
         if !self.is_loading() {
             self.expire_some(Pace::Fast);
         }
+        self.go_on_evicting();
         self.stats.lazyfreed_objects += self.lazyfree.take_freed();
         if !self.tracking.is_idle() {
             self.tracking.broadcast(&mut self.clients);
@@ -370,7 +377,19 @@ impl State {
             self.peers.close_idle();
             self.replication_cron();
         }
+        // Before each command as well; here for a bound that CONFIG SET lowered while nobody asks anything.
+        self.limit_tracking();
         self.persistence_cron();
+    }
+
+    /// Keeps the table of who caches what within its bound.
+    #[doc(alias = "trackingLimitUsedSlots")]
+    pub fn limit_tracking(&mut self) {
+        if self.tracking.clients() > 0 {
+            let max_keys = self.config.tracking_table_max_keys;
+            self.tracking
+                .limit(&mut self.clients, max_keys, &mut self.rng);
+        }
     }
 
     /// Whether a client needs no password.

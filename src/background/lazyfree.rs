@@ -10,7 +10,7 @@
 //! Mirrors: lazyfree.c and the lazy-free worker of bio.c.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -23,6 +23,7 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug, Default)]
 struct Counts {
     pending: AtomicU64,
+    pending_bytes: AtomicUsize,
     freed: AtomicU64,
 }
 
@@ -42,11 +43,19 @@ impl LazyFree {
     /// Leaves garbage to the thread; it counts as so many objects in INFO.
     #[doc(alias = "bioCreateLazyFreeJob")]
     pub fn free<T: Send + 'static>(&mut self, garbage: T, objects: usize) {
+        self.free_bytes(garbage, objects, 0);
+    }
+
+    /// As [`LazyFree::free`], for garbage that takes so many bytes: until they are freed they are in
+    /// [`LazyFree::pending_bytes`].
+    pub fn free_bytes<T: Send + 'static>(&mut self, garbage: T, objects: usize, bytes: usize) {
         let objects = objects as u64;
         let counts = Arc::clone(&self.counts);
         counts.pending.fetch_add(objects, Ordering::Relaxed);
+        counts.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.submit(move || {
             drop(garbage);
+            counts.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
             // Freed first: whoever sees nothing pending sees everything freed.
             counts.freed.fetch_add(objects, Ordering::Relaxed);
             counts.pending.fetch_sub(objects, Ordering::Release);
@@ -63,6 +72,11 @@ impl LazyFree {
     #[doc(alias = "lazyfreeGetPendingObjectsCount")]
     pub fn pending(&self) -> u64 {
         self.counts.pending.load(Ordering::Acquire)
+    }
+
+    /// Bytes of garbage left to the thread by [`LazyFree::free_bytes`] and not freed yet.
+    pub fn pending_bytes(&self) -> usize {
+        self.counts.pending_bytes.load(Ordering::Relaxed)
     }
 
     /// Objects freed since the last call.

@@ -55,6 +55,12 @@ impl Pauses {
         self.mode
     }
 
+    /// Whether anything is held back.
+    #[inline]
+    pub fn are_on(&self) -> bool {
+        self.mode != PauseMode::None
+    }
+
     /// What is held back for one purpose.
     pub fn mode_of(&self, purpose: PausePurpose) -> PauseMode {
         self.by[purpose as usize].0

@@ -182,6 +182,7 @@ const CONFIG_RESETSTAT: Command = Command {
 #[doc(alias = "configResetStatCommand")]
 fn config_resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     ctx.state.stats.reset();
+    ctx.state.eviction.reset_figures();
     ctx.state.keyspace.env().reset_hits_and_misses();
     ctx.state.commands.reset_stats();
     ctx.reply.ok();
@@ -244,9 +245,8 @@ impl Apply for State {
                 }
                 "loglevel" | "log-format" => self.config.tune_log(&self.log),
                 "maxclients" => self.grant_clients()?,
-                "maxmemory-policy" | "lfu-log-factor" | "lfu-decay-time" => {
-                    self.tune_access_clock();
-                }
+                "maxmemory-policy" => self.maxmemory_policy_changed(),
+                "lfu-log-factor" | "lfu-decay-time" => self.tune_access_clock(),
                 "maxmemory" => self.check_maxmemory(),
                 "appendonly" if !self.follow_appendonly() => {
                     let reason = "Failed to enable the AOF. Check the server logs.";
@@ -299,7 +299,7 @@ impl State {
     }
 
     #[doc(alias = "updateMaxmemory")]
-    fn check_maxmemory(&self) {
+    fn check_maxmemory(&mut self) {
         let (limit, used) = (self.config.maxmemory, alloc::used());
         if limit != 0 && limit < used as u64 {
             self.log.warning(format_args!(
@@ -307,6 +307,7 @@ impl State {
                  current memory usage ({used}). This will result in key eviction and/or the inability \
                  to accept new write commands depending on the maxmemory-policy."
             ));
+            self.eviction.running = true;
         }
     }
 

@@ -256,6 +256,8 @@ pub(super) struct MemoryOverview {
     /// Text of scripts and libraries; the interpreters are not counted, as in Redis.
     pub scripts: usize,
     pub functions: usize,
+    /// What waits to be written to the append-only file.
+    pub aof_buffer: usize,
 }
 
 #[doc(alias = "getMemoryOverheadData")]
@@ -269,7 +271,9 @@ pub(super) fn memory_overview(state: &State) -> MemoryOverview {
     let scripts = state.scripts.cache_memory();
     let functions = state.scripts.libraries.memory();
     let clients = totals.normal_memory + totals.replica_memory;
-    let overhead = startup + clients + table_bytes + scripts + functions;
+    let aof = &state.persistence.aof;
+    let aof_buffer = if aof.is_on() { aof.buffer_memory() } else { 0 };
+    let overhead = startup + clients + table_bytes + scripts + functions + aof_buffer;
     MemoryOverview {
         used,
         peak: state.stats.peak_memory.max(used),
@@ -287,6 +291,7 @@ pub(super) fn memory_overview(state: &State) -> MemoryOverview {
         replicas: totals.replicas,
         scripts,
         functions,
+        aof_buffer,
     }
 }
 
@@ -364,13 +369,13 @@ fn memory(state: &State, out: &mut String) {
         "rss_overhead_bytes": 0,
         "mem_fragmentation_ratio": Fixed(overview.fragmentation()),
         "mem_fragmentation_bytes": overview.fragmentation_bytes(),
-        "mem_not_counted_for_evict": 0,
+        "mem_not_counted_for_evict": state.not_counted_for_evict(),
         "mem_replication_backlog": 0,
         "mem_total_replication_buffers": 0,
         "mem_clients_slaves": overview.clients_replicas,
         "mem_clients_normal": overview.clients_normal,
         "mem_cluster_links": 0,
-        "mem_aof_buffer": 0,
+        "mem_aof_buffer": overview.aof_buffer,
         "mem_allocator": crate::sys::alloc::name(),
         "mem_overhead_db_hashtable_rehashing": 0,
         "active_defrag_running": 0,
@@ -409,6 +414,7 @@ fn stats(state: &State, out: &mut String) {
     let metric = |metric| stats.metrics.get(metric);
     let kilobytes = |what| Fixed(metric(what) as f64 / 1024.0);
     let (hits, misses) = state.keyspace.env().hits_and_misses();
+    let (exceeded_ms, exceeding_ms) = state.eviction.exceeded_ms(state.clock.monotonic_ns());
     let [denied_command, denied_key, denied_channel, denied_auth] = stats.acl_denied;
     lines!(out,
         "total_connections_received": stats.connections_received,
@@ -434,8 +440,8 @@ fn stats(state: &State, out: &mut String) {
         "evicted_keys": stats.evicted_keys,
         "evicted_clients": stats.evicted_clients,
         "evicted_scripts": stats.evicted_scripts,
-        "total_eviction_exceeded_time": 0,
-        "current_eviction_exceeded_time": 0,
+        "total_eviction_exceeded_time": exceeded_ms,
+        "current_eviction_exceeded_time": exceeding_ms,
         "keyspace_hits": hits,
         "keyspace_misses": misses,
         "pubsub_channels": state.pubsub.len(Kind::Channel),

@@ -219,7 +219,7 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         "clients.slaves": memory.clients_replicas,
         "clients.normal": memory.clients_normal,
         "cluster.links": 0,
-        "aof.buffer": 0,
+        "aof.buffer": memory.aof_buffer,
         "lua.caches": memory.scripts,
         "functions.caches": memory.functions,
     );

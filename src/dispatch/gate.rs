@@ -15,7 +15,7 @@ use crate::clients::{Client, ClientFlags, ClientKey, PauseMode};
 use crate::config::ProtectedAction;
 
 use crate::resp::{Error, Reply, up_to_zero};
-use crate::state::State;
+use crate::state::{Memory, State};
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,10 +63,7 @@ fn admit_and_tell(
     if state.tracking.clients() == 0 {
         return admit(state, client, id, argv);
     }
-    let max_keys = state.config.tracking_table_max_keys;
-    state
-        .tracking
-        .limit(&mut state.clients, max_keys, &mut state.rng);
+    state.limit_tracking();
     let admitted = admit(state, client, id, argv);
     let out = &mut state.clients[client].out;
     if !out.is_empty() && reply.output().is_some() {
@@ -220,6 +217,14 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     if standing.has(ClientFlags::MULTI) && flags.has(Flag::NoMulti) {
         return Err(Error::once("Command not allowed inside a transaction"));
     }
+    if state.config.maxmemory != 0 && !state.scripts.is_busy() {
+        let exhausted = state.evict_keys() == Memory::Exhausted;
+        if exhausted && flags.has(Flag::DenyOom) {
+            return Err(Error::OutOfMemory);
+        }
+        state.eviction.out_of_memory = exhausted;
+    }
+    let who = &state.clients[client];
     if state.cannot_persist()
         && !standing.has(ClientFlags::MUST_OBEY)
         && (flags.has(Flag::Write)

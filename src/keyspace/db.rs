@@ -122,7 +122,7 @@ impl Db {
         let entry = self.peek(key);
         self.env.count(entry.is_some());
         if let Some(entry) = &entry
-            && self.env.may_touch()
+            && self.env.may_touch_by_reading()
         {
             entry.0.set_clock(self.env.touched(entry.0.clock()));
         }
@@ -514,6 +514,11 @@ const TABLE_BYTES_PER_KEY: usize = 11;
 pub struct Entry<'a>(pub(super) table::Entry<'a, Value>);
 
 impl<'a> Entry<'a> {
+    /// What was taken out of its database.
+    pub fn of(removed: &'a Removed) -> Entry<'a> {
+        Entry(removed.entry())
+    }
+
     #[inline]
     pub fn key(&self) -> &'a [u8] {
         self.0.key()
@@ -566,6 +571,15 @@ impl<'a> Entry<'a> {
 
     pub fn address(&self) -> usize {
         self.0.address()
+    }
+
+    /// How many steps freeing it takes.
+    #[doc(alias = "lazyfreeGetFreeEffort")]
+    pub fn free_effort(&self) -> usize {
+        match self.value() {
+            ValueRef::String(_) => 1,
+            ValueRef::Object(value) => value.free_effort(),
+        }
     }
 
     /// What MEMORY USAGE answers: entry, share of the table, value. `samples` elements are looked at (0: all).

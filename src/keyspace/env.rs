@@ -7,6 +7,7 @@
 //!
 //! ```text
 //!   LRU   [ unix time in seconds, lowest 24 bits ]
+//!   LRM   the same, moved by changes alone
 //!   LFU   [ 16 bits: unix time in minutes ][ 8 bits: logarithmic counter ]
 //! ```
 //!
@@ -33,6 +34,7 @@ pub struct Env {
     seconds: Cell<u32>,
     minutes: Cell<u32>,
     lfu: Cell<bool>,
+    lrm: Cell<bool>,
     lfu_log_factor: Cell<u32>,
     lfu_decay_minutes: Cell<u32>,
     no_touch: Cell<bool>,
@@ -43,6 +45,10 @@ pub struct Env {
     random: Cell<u64>,
     /// Keys that a lookup found dead, to be deleted (and the deletion told) when the command is over.
     expired: RefCell<Vec<(DbId, Box<[u8]>)>>,
+    /// Bytes of removed entries that only snapshots hold; an estimate.
+    held: Cell<u64>,
+    /// [`super::Keyspace::copied_bytes`] when the first of the snapshots out was taken.
+    pub(super) copied_before: Cell<u64>,
     /// Snapshots out. Zero is a hint that lets reads write access clocks; correctness does not hang on it.
     pub(super) snapshots: Arc<AtomicU32>,
 }
@@ -54,6 +60,7 @@ impl Env {
             seconds: Cell::new(0),
             minutes: Cell::new(0),
             lfu: Cell::new(false),
+            lrm: Cell::new(false),
             lfu_log_factor: Cell::new(10),
             lfu_decay_minutes: Cell::new(1),
             no_touch: Cell::new(false),
@@ -63,6 +70,8 @@ impl Env {
             misses: Cell::new(0),
             random: Cell::new(seed),
             expired: RefCell::default(),
+            held: Cell::new(0),
+            copied_before: Cell::new(0),
             snapshots: Arc::default(),
         }
     }
@@ -86,6 +95,11 @@ impl Env {
 
     pub fn is_lfu(&self) -> bool {
         self.lfu.get()
+    }
+
+    /// Whether the access clock tells the last change (an LRM policy): reading leaves it alone.
+    pub fn set_lrm(&self, on: bool) {
+        self.lrm.set(on);
     }
 
     /// `lfu-log-factor` and `lfu-decay-time` (minutes).
@@ -151,6 +165,22 @@ impl Env {
         self.snapshots.load(Ordering::Relaxed)
     }
 
+    /// Removed entries take so many bytes that only a snapshot holds: they are freed when it is over.
+    pub fn hold_for_snapshots(&self, bytes: u64) {
+        self.held.set(self.held.get().saturating_add(bytes));
+    }
+
+    /// What [`Env::hold_for_snapshots`] was told since the first of the snapshots out was taken.
+    pub(super) fn held(&self) -> u64 {
+        self.held.get()
+    }
+
+    /// The first of the snapshots out is being taken.
+    pub(super) fn hold_nothing(&self, copied: u64) {
+        self.held.set(0);
+        self.copied_before.set(copied);
+    }
+
     pub(super) fn count(&self, hit: bool) {
         let counter = if hit { &self.hits } else { &self.misses };
         counter.set(counter.get() + 1);
@@ -168,7 +198,13 @@ impl Env {
         }
     }
 
-    /// Reads may write access clocks: nobody asked not to, and no snapshot shares the entries' memory.
+    /// As [`Env::may_touch`], for a lookup that only reads.
+    #[inline]
+    pub(super) fn may_touch_by_reading(&self) -> bool {
+        self.may_touch() && !self.lrm.get()
+    }
+
+    /// Lookups may write access clocks: nobody asked not to, and no snapshot shares the entries' memory.
     #[inline]
     pub(super) fn may_touch(&self) -> bool {
         !self.no_touch.get() && self.snapshots.load(Ordering::Relaxed) == 0

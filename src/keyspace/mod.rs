@@ -18,6 +18,7 @@
 pub mod db;
 pub mod env;
 pub mod events;
+pub mod evict;
 pub mod expire;
 mod fields;
 pub mod slots;
@@ -129,7 +130,22 @@ impl Keyspace {
 
     /// Freezes all databases as they are. O(databases), nothing is copied; writes copy what they meet from then on.
     pub fn snapshot(&mut self) -> Snapshot {
+        if self.env.live_snapshots() == 0 {
+            self.env.hold_nothing(self.copied_bytes());
+        }
         Snapshot::of(self.dbs.iter(), &self.env)
+    }
+
+    /// Bytes that only snapshots still hold, as far as they are known: copied nodes, and what was removed. They are
+    /// freed when the snapshots are over. O(tables) while there is a snapshot.
+    pub fn held_by_snapshots(&self) -> u64 {
+        if self.env.live_snapshots() == 0 {
+            return 0;
+        }
+        self.env.held()
+            + self
+                .copied_bytes()
+                .saturating_sub(self.env.copied_before.get())
     }
 
     /// Bytes copied since the start because a snapshot shared them. Take the difference around a snapshot.

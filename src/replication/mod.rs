@@ -103,6 +103,16 @@ impl Replication {
             .find(|replica| replica.client == client)
     }
 
+    /// Bytes of memory on their way to replicas. O(replicas).
+    pub fn output_memory(&self, clients: &Clients) -> usize {
+        let of_one = |replica: &Replica| {
+            let out = clients.get(replica.client).map(|client| &client.out);
+            let queued = out.map_or(0, |out| out.list_memory() + out.tail_capacity());
+            queued + replica.waiting.capacity()
+        };
+        self.replicas.iter().map(of_one).sum()
+    }
+
     /// Tells a unit of effects to the replicas. Encoded once, whatever their number. One that waits for its file may
     /// fall behind by `limit` bytes (0: no limit), as `client-output-buffer-limit` has it; then it must start anew.
     #[doc(alias = "replicationFeedSlaves")]

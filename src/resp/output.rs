@@ -60,6 +60,8 @@ impl Segment {
 pub struct Output {
     closed: VecDeque<Segment>,
     tail: Vec<u8>,
+    /// Room the tail keeps when everything is sent, if more than the least.
+    kept: usize,
     /// Bytes of the first segment that are already sent.
     sent: usize,
     /// Bytes queued in `closed`, those sent not subtracted.
@@ -134,13 +136,15 @@ impl Output {
         if self.tail.len() > SEGMENT - HEADROOM {
             self.close_tail(SEGMENT);
         } else if self.tail.capacity() == 0 {
-            self.tail.reserve_exact(TAIL_MIN);
+            self.tail.reserve_exact(self.kept.max(TAIL_MIN));
         }
         &mut self.tail
     }
 
-    /// Gives the tail another capacity; its bytes stay (reply buffer resizing).
+    /// Gives the tail another capacity; its bytes stay (reply buffer resizing). What the tail grows beyond it is
+    /// given back when everything is sent: one long reply must not cost its room for ever.
     pub fn resize_tail(&mut self, capacity: usize) {
+        self.kept = capacity;
         if capacity < self.tail.capacity() {
             self.tail.shrink_to(capacity);
         } else {
@@ -327,9 +331,7 @@ impl Output {
         if self.sent == self.tail.len() {
             self.sent = 0;
             self.tail.clear();
-            if self.tail.capacity() > 2 * SEGMENT {
-                self.tail = Vec::new();
-            }
+            self.tail.shrink_to(self.kept.max(TAIL_MIN));
         }
     }
 

@@ -218,10 +218,10 @@ impl State {
         self.config.replicaof.is_some() && self.config.replica_read_only
     }
 
-    /// Whether memory was over its limit when the current request began.
+    /// Whether memory was exhausted when the current request began: what a script itself takes since does not end
+    /// it half way.
     fn out_of_memory(&self) -> bool {
-        let limit = self.config.maxmemory;
-        limit > 0 && crate::sys::alloc::used() as u64 > limit
+        self.config.maxmemory > 0 && self.eviction.out_of_memory
     }
 
     /// Whether the running script may call a command; otherwise the words, without their code.

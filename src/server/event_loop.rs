@@ -273,6 +273,7 @@ impl Turn<'_> {
 
     fn sleep_time(&self) -> Duration {
         let idle = !self.state.is_loading()
+            && !self.state.eviction.running
             && self.sockets.more.is_empty()
             && self.sockets.accepting.is_empty()
             && !self.state.clients.has_resumed()

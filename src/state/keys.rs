@@ -55,6 +55,7 @@ impl State {
     pub fn tune_access_clock(&self) {
         let env = self.keyspace.env();
         env.set_lfu(self.config.maxmemory_policy.is_lfu());
+        env.set_lrm(self.config.maxmemory_policy.is_lrm());
         env.set_lfu_tuning(self.config.lfu_log_factor, self.config.lfu_decay_time);
     }
 
@@ -93,7 +94,9 @@ impl State {
     #[doc(alias = "freeObjAsync")]
     #[inline]
     pub fn discard(&mut self, removed: Removed, lazy: bool) {
-        if lazy
+        if self.config.maxmemory != 0 && self.keyspace.env().live_snapshots() > 0 {
+            self.release_shared(removed, lazy);
+        } else if lazy
             && let ValueRef::Object(value) = removed.value()
             && LazyFree::is_worth_it(value.free_effort())
         {
@@ -105,12 +108,30 @@ impl State {
     #[doc(alias = "emptyData")]
     pub fn empty(&mut self, which: Option<DbId>) -> Vec<RemovedTable> {
         self.flushing(which);
+        self.hold_what_is_emptied(which);
         let databases = match which {
             Some(db) => db.0..db.0 + 1,
             None => 0..self.keyspace.len_dbs() as u32,
         };
         let cleared = databases.map(|db| self.keyspace[DbId(db)].clear());
         cleared.filter(|table| !table.is_empty()).collect()
+    }
+}
+
+impl State {
+    /// Databases are about to be emptied. While a snapshot is out it holds their keys, which then count no more: it
+    /// is taken that keys take the same memory everywhere.
+    fn hold_what_is_emptied(&self, which: Option<DbId>) {
+        let env = self.keyspace.env();
+        let keys = self.keyspace.keys();
+        if self.config.maxmemory == 0 || env.live_snapshots() == 0 || keys == 0 {
+            return;
+        }
+        let emptied = which.map_or(keys, |db| self.keyspace[db].len());
+        let not_data = self.initial_memory + self.not_counted_for_evict();
+        let data = crate::sys::alloc::used().saturating_sub(not_data);
+        let share = data as u128 * emptied as u128 / keys as u128;
+        env.hold_for_snapshots(share as u64);
     }
 }
 

@@ -879,6 +879,11 @@ impl<V: Payload> Removed<V> {
         self.raw.deadline()
     }
 
+    /// Whether nobody else, such as a clone of the table, holds the entry: dropping this frees it.
+    pub fn is_unique(&self) -> bool {
+        self.raw.count().is_one()
+    }
+
     /// What the entry pointed to: a long string or an object; nothing for a value that lay inline.
     pub fn into_payload(self) -> Option<Moved<V>> {
         self.into_raw().into_parts()

@@ -100,6 +100,11 @@ impl Aof {
         self.syncer.safe()
     }
 
+    /// Whether commands are appended, or soon will be.
+    pub fn is_on(&self) -> bool {
+        self.mode != Mode::Off
+    }
+
     /// Bytes waiting to be written.
     pub fn buffered(&self) -> usize {
         self.buf.len()
