@@ -55,6 +55,9 @@ fn debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (b"digest-value", _) => digest_value(ctx, args),
         (b"error", 1) => return Err(Error::coded(text(&mut args)?)),
         (b"htstats", 1 | 2) => table_stats(ctx, args)?,
+        (b"htstats-key", 1 | 2) => super::debug_values::hash_table(ctx, args)?,
+        (b"listpack", 1) => super::debug_values::listpack(ctx, args)?,
+        (b"quicklist", 1 | 2) => super::debug_values::quicklist(ctx, args)?,
         (b"log", 1) => {
             let message = text(&mut args)?;
             ctx.state.log.warning(format_args!("DEBUG LOG: {message}"));
@@ -170,6 +173,10 @@ fn help(ctx: &mut Ctx<'_>) {
             "    Answer with this error.",
             "HTSTATS <dbid> [full]",
             "    The shape of a database's table.",
+            "HTSTATS-KEY <key> [full]",
+            "    The shape of a value's table.",
+            "LISTPACK <key>",
+            "    The elements of a value that is a listpack, as they lie in it.",
             "LOADAOF",
             "    Empty the databases and replay the append-only file.",
             "LOG <message>",
@@ -183,6 +190,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "PROTOCOL <type>",
             "    A reply of a type: string, integer, double, bignum, null, array, set, map, attrib,",
             "    push, verbatim, true, false.",
+            "QUICKLIST <key> [<0|1>]",
+            "    The blocks of a list, with 1 their elements too.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    From which size on an element of a list is a block of its own; 0 for the default.",
             "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",

@@ -9,6 +9,7 @@ mod command;
 pub mod config;
 mod connection;
 mod debug;
+mod debug_values;
 mod function;
 mod geo;
 mod hash;

@@ -170,6 +170,14 @@ impl Hash {
             .count()
     }
 
+    /// The hash table, while the hash is one: for DEBUG HTSTATS-KEY.
+    pub fn as_table(&self) -> Option<&Table<NoObject>> {
+        match &self.0 {
+            Repr::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
     /// The name OBJECT ENCODING answers with.
     pub fn encoding(&self) -> &'static str {
         match &self.0 {

@@ -30,6 +30,7 @@ use self::packed::Pairs;
 pub use crate::collections::btree::{LexBound, ScoreBound};
 use crate::collections::listpack::{Check, Corrupt, Listpack, LpEntry};
 use crate::collections::shared::{Blob, Shared};
+use crate::collections::table::{NoObject, Table};
 use crate::util::num::IntBuf;
 
 /// A scan's cursor is this many bits of a member's hash; a double holds them.
@@ -158,6 +159,14 @@ impl Zset {
     /// No members.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The hash table, once there is one: for DEBUG HTSTATS-KEY.
+    pub fn as_table(&self) -> Option<&Table<NoObject>> {
+        match &self.0 {
+            Packed(_) => None,
+            Big(ordered) => Some(ordered.table()),
+        }
     }
 
     /// The name OBJECT ENCODING answers with.

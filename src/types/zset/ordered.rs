@@ -110,6 +110,10 @@ impl Ordered {
         self.table.len()
     }
 
+    pub(super) fn table(&self) -> &Table<NoObject> {
+        &self.table
+    }
+
     pub(super) fn tree(&self) -> &RankTree<Handle<NoObject>> {
         &self.tree
     }
