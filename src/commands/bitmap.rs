@@ -62,7 +62,10 @@ fn bitcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
 
     let count = match ctx.state.keyspace[ctx.db].get_string(key)? {
-        None => 0,
+        None => {
+            ctx.missed(key);
+            0
+        }
         Some(string) => {
             let mut digits = IntBuf::new();
             let bytes = string.as_bytes(&mut digits);
@@ -239,6 +242,9 @@ fn run_steps(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step]) -> Result {
         ctx.reply.array(steps.len());
         for step in steps {
             ctx.reply.integer(step.field.read(bytes, step.offset));
+        }
+        if string.is_none() {
+            ctx.missed(key);
         }
         return Ok(());
     };
@@ -482,7 +488,10 @@ fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
     let found = match ctx.state.keyspace[ctx.db].get_string(key)? {
         // A missing key is an endless row of clear bits.
-        None => (!on).then_some(0),
+        None => {
+            ctx.missed(key);
+            (!on).then_some(0)
+        }
         Some(string) => {
             let mut digits = IntBuf::new();
             bitmap::position(string.as_bytes(&mut digits), on, start, end, within)
@@ -515,9 +524,13 @@ const GETBIT: Command = Command {
 fn getbit(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let offset = bit_offset(ctx, &mut args)?;
-    let string = ctx.state.keyspace[ctx.db].get_string(key)?;
-    let mut digits = IntBuf::new();
-    let on = string.is_some_and(|string| bitmap::get_bit(string.as_bytes(&mut digits), offset));
+    let on = match ctx.state.keyspace[ctx.db].get_string(key)? {
+        None => {
+            ctx.missed(key);
+            false
+        }
+        Some(string) => bitmap::get_bit(string.as_bytes(&mut IntBuf::new()), offset),
+    };
     ctx.reply.integer(on.into());
     Ok(())
 }

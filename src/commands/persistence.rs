@@ -208,6 +208,7 @@ fn dump(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let options = ctx.state.dump_options();
     let Some(entry) = ctx.state.keyspace[ctx.db].get_untouched(key) else {
+        ctx.missed(key);
         ctx.reply.null();
         return Ok(());
     };

@@ -155,6 +155,17 @@ impl Ctx<'_> {
         self.state.notify(event, self.db, key);
     }
 
+    /// Publishes which fields of a key an event is about; to be called after the event itself was.
+    #[inline]
+    pub fn notify_fields<'f>(
+        &mut self,
+        key: &[u8],
+        event: Event,
+        fields: impl Iterator<Item = &'f [u8]> + Clone,
+    ) {
+        self.state.notify_fields(event, self.db, key, fields);
+    }
+
     /// The readers of the effects get this request instead of the one received.
     pub fn rewrite<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) {
         if self.state.effects.listening != Targets::NONE {

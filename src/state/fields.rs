@@ -4,6 +4,8 @@
 //! ([`State::bury_fields`]); [`State::expire_due_fields`] deletes fields nobody asks for. Each is told as an HDEL.
 //! On a replica, and while writes are paused, fields are only hidden.
 //!
+//! Here, too, is said which fields an event is about ([`State::notify_fields`]).
+//!
 //! Mirrors: the deleting half of `hashTypeGetValue()`, `hashTypeExpire()` and `hashTypeActiveExpire()` of t_hash.c,
 //! `activeSubexpiresCycle()` of expire.c.
 //! Differs: the active cycle's bound is time, not a number of fields per second.
@@ -12,8 +14,10 @@ use super::State;
 use crate::dispatch::Targets;
 use crate::dispatch::args::OwnedArgv;
 use crate::keyspace::DbId;
-use crate::keyspace::events::Event;
+use crate::keyspace::events::{Class, Event};
+use crate::pubsub::Kind;
 use crate::types::Hash;
+use crate::util::num::IntBuf;
 
 /// Hashes, and fields of one hash, between two looks at the clock.
 const BATCH: usize = 512;
@@ -21,7 +25,79 @@ const BATCH: usize = 512;
 /// The active cycle takes at most this part of the time between two calls.
 const TIME_SHARE: u64 = 4;
 
+const HEXPIRED: Event = Event::hash("hexpired");
+
+/// The classes that name fields.
+const FIELD_CHANNELS: u32 = Class::Subkeyspace as u32
+    | Class::Subkeyevent as u32
+    | Class::SubkeyspaceItem as u32
+    | Class::SubkeyspaceEvent as u32;
+
 impl State {
+    /// Whether anybody may want to know which fields an event is about.
+    #[inline]
+    pub fn hears_fields(&self, event: Event) -> bool {
+        let wanted = self.config.notify_keyspace_events.bits();
+        wanted & FIELD_CHANNELS != 0 && wanted & event.class as u32 != 0 && !self.pubsub.is_empty()
+    }
+
+    /// Publishes which fields of a key an event is about, after the event itself. A field that was named twice is told
+    /// twice.
+    ///
+    /// ```text
+    ///   __subkeyspace@0__:key           event|5:field,1:f
+    ///   __subkeyevent@0__:event         3:key|5:field,1:f
+    ///   __subkeyspaceitem@0__:key⏎field event                one message for each field
+    ///   __subkeyspaceevent@0__:event|key  5:field,1:f
+    /// ```
+    #[doc(alias = "notifyKeyspaceEventWithSubkeys")]
+    pub fn notify_fields<'f>(
+        &mut self,
+        event: Event,
+        db: DbId,
+        key: &[u8],
+        fields: impl Iterator<Item = &'f [u8]> + Clone,
+    ) {
+        if !self.hears_fields(event) || fields.clone().next().is_none() {
+            return;
+        }
+        let mut list = Vec::new();
+        for field in fields.clone() {
+            if !list.is_empty() {
+                list.push(b',');
+            }
+            with_length(field, &mut list);
+        }
+        let wanted = self.config.notify_keyspace_events.bits();
+        let wants = |class: Class| wanted & class as u32 != 0;
+        let (name, db) = (event.name.as_bytes(), db.0);
+        let (pubsub, clients) = (&mut self.pubsub, &mut self.clients);
+        let mut publish = |channel: &[&[u8]], message: &[&[u8]]| {
+            pubsub.publish(clients, Kind::Channel, &channel.concat(), &message.concat());
+        };
+        if wants(Class::Subkeyspace) {
+            let prefix = format!("__subkeyspace@{db}__:");
+            publish(&[prefix.as_bytes(), key], &[name, b"|", &list]);
+        }
+        if wants(Class::Subkeyevent) {
+            let mut known = Vec::new();
+            with_length(key, &mut known);
+            let prefix = format!("__subkeyevent@{db}__:");
+            publish(&[prefix.as_bytes(), name], &[&known, b"|", &list]);
+        }
+        // A key with a line end in it could not be told from its field.
+        if wants(Class::SubkeyspaceItem) && !key.contains(&b'\n') {
+            let prefix = format!("__subkeyspaceitem@{db}__:");
+            for field in fields {
+                publish(&[prefix.as_bytes(), key, b"\n", field], &[name]);
+            }
+        }
+        if wants(Class::SubkeyspaceEvent) {
+            let prefix = format!("__subkeyspaceevent@{db}__:");
+            publish(&[prefix.as_bytes(), name, b"|", key], &[&list]);
+        }
+    }
+
     /// Deletes fields a command found to be over; the key, when none is left.
     pub fn bury_fields(&mut self, db: DbId, key: &[u8], names: &[&[u8]]) {
         if names.is_empty() || !self.may_expire() {
@@ -121,7 +197,8 @@ impl State {
                 }
             }
         }
-        self.notify(Event::hash("hexpired"), db, key);
+        self.notify(HEXPIRED, db, key);
+        self.notify_fields(HEXPIRED, db, key, names.iter().copied());
         let left_empty = self.keyspace[db]
             .hash_untouched(key)
             .is_some_and(|hash| hash.is_empty());
@@ -131,4 +208,10 @@ impl State {
         }
         self.touched(db, key);
     }
+}
+
+fn with_length(text: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(IntBuf::new().format(text.len() as i64));
+    out.push(b':');
+    out.extend_from_slice(text);
 }

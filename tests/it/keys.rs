@@ -133,3 +133,62 @@ fn events_tell_what_became_of_keys() {
     expect("PEXPIRE e 1", &["expire e"]);
     expect("PING", &["expired e"]);
 }
+
+/// Which fields of a hash an event is about is told on four more kinds of channels.
+#[test]
+fn events_tell_of_fields() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    let mut listener = server.client();
+    c.cmd("CONFIG SET notify-keyspace-events hSTIV").ok();
+    listener.cmd("PSUBSCRIBE *");
+    let mut expect = |command: &str, expected: &[&str]| {
+        c.cmd(command);
+        let told: Vec<String> = (0..expected.len())
+            .map(|_| {
+                let message = listener.read().expect("a message");
+                let [_, _, channel, text] = message.items() else {
+                    panic!("a message, not {message:?}");
+                };
+                format!("{} {}", channel.text(), text.text())
+            })
+            .collect();
+        assert_eq!(told, expected, "{command}");
+    };
+    expect(
+        "HSET h f 1 g,: 2",
+        &[
+            "__subkeyspace@0__:h hset|1:f,3:g,:",
+            "__subkeyevent@0__:hset 1:h|1:f,3:g,:",
+            "__subkeyspaceitem@0__:h\nf hset",
+            "__subkeyspaceitem@0__:h\ng,: hset",
+            "__subkeyspaceevent@0__:hset|h 1:f,3:g,:",
+        ],
+    );
+    let all = |event: &str| {
+        [
+            format!("__subkeyspace@0__:h {event}|1:f"),
+            format!("__subkeyevent@0__:{event} 1:h|1:f"),
+            format!("__subkeyspaceitem@0__:h\nf {event}"),
+            format!("__subkeyspaceevent@0__:{event}|h 1:f"),
+        ]
+    };
+    for (command, event) in [
+        ("HINCRBY h f 1", "hincrby"),
+        ("HINCRBYFLOAT h f 0.5", "hincrbyfloat"),
+        ("HEXPIRE h 100 FIELDS 2 f x", "hexpire"),
+        ("HPERSIST h FIELDS 2 f x", "hpersist"),
+        ("HGETEX h EX 100 FIELDS 1 f", "hexpire"),
+        ("HGETEX h PERSIST FIELDS 1 f", "hpersist"),
+        ("HDEL h f x f", "hdel"),
+        ("HSETNX h f 1", "hset"),
+        ("HGETDEL h FIELDS 3 f x f", "hdel"),
+        ("HSET h f 1", "hset"),
+        ("HEXPIREAT h 1 FIELDS 1 f", "hdel"),
+        ("HMSET h f 1", "hset"),
+        ("HPEXPIRE h 1 FIELDS 1 f", "hexpire"),
+    ] {
+        expect(command, &all(event).each_ref().map(String::as_str));
+    }
+    expect("PING", &all("hexpired").each_ref().map(String::as_str));
+}

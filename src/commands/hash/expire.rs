@@ -363,6 +363,12 @@ fn set_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) 
             HEXPIRE_EVENT
         };
         ctx.modified_n(key, event, set + deleted);
+        let wanted = if deleted > 0 {
+            Outcome::Deleted
+        } else {
+            Outcome::Set
+        };
+        ctx.notify_fields(key, event, named(wanted));
         remove_if_empty(ctx, key);
     }
     named(Outcome::Deleted).for_each(|name| ctx.also([b"HDEL", key, name]));
@@ -594,6 +600,8 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     answers.iter().for_each(|answer| reply.integer(*answer));
     if answers.contains(&1) {
         ctx.modified(key, HPERSIST_EVENT);
+        let persisted = names.zip(&answers).filter(|(_, answer)| **answer == 1);
+        ctx.notify_fields(key, HPERSIST_EVENT, persisted.map(|(name, _)| name));
     }
     Ok(())
 }

@@ -196,13 +196,14 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     })?;
     ctx.modified_n(key, HSET_EVENT, fields.len() / 2);
+    let names = fields.step_by(2);
+    ctx.notify_fields(key, HSET_EVENT, names.clone());
     if past {
         // What is over at once is said as its deletion.
         ctx.state.stats.expired_subkeys += fields.len() as u64 / 2;
         ctx.notify(key, HDEL_EVENT);
-        fields
-            .step_by(2)
-            .for_each(|name| ctx.also([b"HDEL", key, name]));
+        ctx.notify_fields(key, HDEL_EVENT, names.clone());
+        names.for_each(|name| ctx.also([b"HDEL", key, name]));
         ctx.suppress();
         remove_if_empty(ctx, key);
     } else if let Ttl::At {
@@ -212,6 +213,7 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     } = ttl
     {
         ctx.notify(key, HEXPIRE_EVENT);
+        ctx.notify_fields(key, HEXPIRE_EVENT, names);
         if !is_pxat {
             let argv = args.argv();
             ctx.rewrite_with(|words| {
@@ -313,6 +315,7 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         None => HPERSIST_EVENT,
     };
     ctx.modified_n(key, event, changed.len());
+    ctx.notify_fields(key, event, changed.iter().copied());
     if past {
         ctx.state.stats.expired_subkeys += changed.len() as u64;
         changed
@@ -400,7 +403,8 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let now = field_time(ctx);
-    let (mut deleted, mut over) = (0, Vec::new());
+    let told = ctx.state.hears_fields(HDEL_EVENT);
+    let (mut deleted, mut over, mut gone) = (0, Vec::new(), Vec::new());
     // A field named twice is there only the first time, so each is deleted as soon as it is said.
     let db = &mut ctx.state.keyspace[ctx.db];
     let mut earliest = None;
@@ -414,6 +418,9 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 Some(found) => {
                     ctx.reply.string(found.value);
                     deleted += usize::from(hash.remove(name));
+                    if told {
+                        gone.push(name);
+                    }
                 }
                 None => ctx.reply.null(),
             }
@@ -426,6 +433,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.state.bury_fields(ctx.db, key, &over);
     if deleted > 0 {
         ctx.modified_n(key, HDEL_EVENT, deleted);
+        ctx.notify_fields(key, HDEL_EVENT, gone.iter().copied());
         remove_if_empty(ctx, key);
         let names: Vec<&[u8]> = names.collect();
         ctx.rewrite([&[b"HDEL" as &[u8], key], &names[..]].concat());

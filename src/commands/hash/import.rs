@@ -112,7 +112,8 @@ fn himport_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let names = fields.iter().map(|field| &**field);
     hash.prepare(fields.len(), names.chain(args), &limits);
     let mut words: Vec<Box<[u8]>> = Vec::new();
-    let listening = ctx.state.effects.listening != crate::dispatch::Targets::NONE;
+    let listening = ctx.state.effects.listening != crate::dispatch::Targets::NONE
+        || ctx.state.hears_fields(HSET_EVENT);
     for field in fields {
         let value = value_at(&args, args.position());
         let text = args.bytes()?;
@@ -127,6 +128,7 @@ fn himport_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let value = NewValue::Object(Value::Hash(hash));
     ctx.store(key, value, Deadline::Set(None));
     ctx.modified(key, HSET_EVENT);
+    ctx.notify_fields(key, HSET_EVENT, words.iter().step_by(2).map(|name| &**name));
     ctx.rewrite_with(|argv| {
         argv.push(b"HSET");
         argv.push(key);

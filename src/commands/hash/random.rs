@@ -47,6 +47,8 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     if ctx.state.keyspace[ctx.db].get_as::<Hash>(key)?.is_some() {
         ctx.state.expire_fields_of(ctx.db, key);
+    } else {
+        ctx.missed(key);
     }
     let state = &mut *ctx.state;
     let (db, rng) = (&state.keyspace[ctx.db], &mut state.rng);

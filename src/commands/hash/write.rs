@@ -74,6 +74,7 @@ fn set_fields(ctx: &mut Ctx<'_>, args: &mut Args<'_>) -> Result<usize> {
         set_all(hash, pairs, &limits)
     })?;
     ctx.modified_n(key, HSET_EVENT, pairs.len() / 2);
+    ctx.notify_fields(key, HSET_EVENT, pairs.step_by(2));
     Ok(new)
 }
 
@@ -111,6 +112,7 @@ fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         hash.set(name, value_at(&args, args.position()), false, &limits)
     })?;
     ctx.modified(key, HSET_EVENT);
+    ctx.notify_fields(key, HSET_EVENT, std::iter::once(name));
     ctx.reply.integer(1);
     Ok(())
 }
@@ -140,15 +142,23 @@ fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.reply.integer(0);
         return Ok(());
     }
+    let told = ctx.state.hears_fields(HDEL_EVENT);
+    let mut names = Vec::new();
     let (deleted, empty) = change(ctx, key, |hash| {
-        let deleted = args.filter(|name| hash.remove(name)).count();
-        (deleted, hash.is_empty())
+        let deleted = args.filter(|name| hash.remove(name));
+        let deleted = deleted.inspect(|name| {
+            if told {
+                names.push(*name);
+            }
+        });
+        (deleted.count(), hash.is_empty())
     })?;
     if deleted > 0 {
         if empty {
             ctx.db().remove(key);
         }
         ctx.modified_n(key, HDEL_EVENT, deleted);
+        ctx.notify_fields(key, HDEL_EVENT, names.iter().copied());
         if empty {
             ctx.notify(key, Event::DEL);
         }
@@ -196,7 +206,9 @@ fn hincrby(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     change(ctx, key, |hash| {
         hash.set(name, NewValue::Int(new), true, &limits)
     })?;
-    ctx.modified(key, Event::hash("hincrby"));
+    let event = Event::hash("hincrby");
+    ctx.modified(key, event);
+    ctx.notify_fields(key, event, std::iter::once(name));
     ctx.reply.integer(new);
     Ok(())
 }
@@ -248,7 +260,9 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     change(ctx, key, |hash| {
         hash.set(name, NewValue::Bytes(new.as_bytes()), true, &limits)
     })?;
-    ctx.modified(key, Event::hash("hincrbyfloat"));
+    let event = Event::hash("hincrbyfloat");
+    ctx.modified(key, event);
+    ctx.notify_fields(key, event, std::iter::once(name));
     // Said as its result: another machine might round otherwise. HSET would take the field's deadline away.
     if timed {
         let keep: &[&[u8]] = &[b"KEEPTTL", b"FIELDS", b"1", name, new.as_bytes()];

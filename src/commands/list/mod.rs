@@ -368,9 +368,12 @@ const LLEN: Command = Command {
 #[doc(alias = "llenCommand")]
 fn llen(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let list = ctx.db().get_as::<List>(key)?;
-    let len = list.map_or(0, List::len);
-    ctx.reply.count(len);
+    let list = ctx.state.keyspace[ctx.db].get_as::<List>(key)?;
+    let found = list.map(List::len);
+    if found.is_none() {
+        ctx.missed(key);
+    }
+    ctx.reply.count(found.unwrap_or(0));
     Ok(())
 }
 
@@ -396,6 +399,7 @@ const LINDEX: Command = Command {
 fn lindex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let Some(list) = ctx.state.keyspace[ctx.db].get_as::<List>(key)? else {
+        ctx.missed(key);
         ctx.reply.null();
         return Ok(());
     };
@@ -433,7 +437,10 @@ fn lrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (start, stop) = (args.integer()?, args.integer()?);
     match ctx.state.keyspace[ctx.db].get_as::<List>(key)? {
         Some(list) => elements(ctx.reply, list, between(start, stop, list.len()), End::Head),
-        None => ctx.reply.array(0),
+        None => {
+            ctx.missed(key);
+            ctx.reply.array(0);
+        }
     }
     Ok(())
 }
@@ -486,6 +493,7 @@ fn lpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
 
     let Some(list) = ctx.state.keyspace[ctx.db].get_as::<List>(key)? else {
+        ctx.missed(key);
         match most {
             Some(_) => ctx.reply.array(0),
             None => ctx.reply.null(),
