@@ -45,5 +45,11 @@ pub mod util;
 /// The Redis release whose core commands we implement; what INFO and error blocks call us.
 pub const REDIS_VERSION: &str = "7.4.0";
 
+/// What `--version` prints, and the log begins with.
+pub fn version() -> String {
+    let (own, bits) = (env!("CARGO_PKG_VERSION"), usize::BITS);
+    format!("Oxidis version={own}, Redis version={REDIS_VERSION}, bits={bits}")
+}
+
 pub use resp::Value;
 pub use server::{Builder, Handle, Server, StartError};

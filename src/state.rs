@@ -358,6 +358,19 @@ impl State {
         self.close_over_limit();
     }
 
+    /// Serves other clients in the middle of a command that takes long. False: the server is to end.
+    #[doc(alias = "processEventsWhileBlocked")]
+    pub fn serve_meanwhile(&mut self) -> bool {
+        let caller = self.current_client;
+        if let Some(mut host) = self.host.take() {
+            host.serve(self);
+            self.host = Some(host);
+        }
+        self.current_client = caller;
+        let leaves = |request: &ServerRequest| matches!(request, ServerRequest::Exit(_));
+        !self.requests.iter().any(leaves)
+    }
+
     /// Periodic work; `runs` counts the calls, `hz` is how often they come.
     pub fn cron(&mut self, runs: u64, hz: u32) {
         self.hz = hz;

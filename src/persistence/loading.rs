@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 use super::aof::manifest::Manifest;
 use super::aof::reader::{CommandReader, Line, Trouble};
 use super::aof::replay::Replayer;
+use super::rdb::check::circumstances;
 use super::rdb::load::{Item, Key, Loader};
 use super::rdb::read_value::{Limits, Reading};
 use super::rdb::{Decoder, Error, Reason};
+use crate::clients::ClientFlags;
 use crate::config::{SanitizeDumpPayload, disk};
 use crate::dispatch::Targets;
 use crate::keyspace::{Deadline, Inserted};
@@ -26,6 +28,8 @@ use crate::state::State;
 
 /// Commands replayed in one slice, at most.
 const COMMANDS: usize = 1024;
+
+const LOADING_ALREADY: &str = "The data set is being loaded already";
 
 /// A load in progress.
 #[derive(Debug)]
@@ -37,11 +41,8 @@ pub struct Loading {
     aof: bool,
     started: Instant,
     part_started: Instant,
-    started_s: i64,
-    total_bytes: u64,
     /// Bytes of the parts that are done.
     done_bytes: u64,
-    loaded_bytes: u64,
     used_memory: u64,
     keys_loaded: u64,
     keys_expired: u64,
@@ -124,7 +125,17 @@ pub enum Opened {
     Failed,
 }
 
-impl Loading {
+/// How far a load is, for INFO.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    started_s: i64,
+    total_bytes: u64,
+    loaded_bytes: u64,
+    /// What the server that wrote the file used.
+    used_memory: u64,
+}
+
+impl Progress {
     /// INFO's fields about it.
     pub fn info(&self, now_s: i64, info: &mut Vec<(&'static str, String)>) {
         let percent = match self.total_bytes {
@@ -250,17 +261,20 @@ impl State {
 
     fn begin_parts(&mut self, parts: VecDeque<Part>, aof: bool, flags: Flags) -> Opened {
         let now = Instant::now();
-        let mut loading = Box::new(Loading {
+        self.persistence.progress = Some(Progress {
+            started_s: self.clock.unix_seconds(),
             total_bytes: parts.iter().map(|part| part.size).sum(),
+            loaded_bytes: 0,
+            used_memory: 0,
+        });
+        let mut loading = Box::new(Loading {
             parts,
             current: None,
             replayer: None,
             aof,
             started: now,
             part_started: now,
-            started_s: self.clock.unix_seconds(),
             done_bytes: 0,
-            loaded_bytes: 0,
             used_memory: 0,
             keys_loaded: 0,
             keys_expired: 0,
@@ -411,7 +425,7 @@ impl State {
         match Loader::new(dec, self.reading(false)) {
             Ok(loader) => Ok(Source::Rdb(Box::new(loader))),
             Err(error) => {
-                self.explain(&error, &part.name);
+                self.explain(&error, &part.name, None);
                 Err(Fatal)
             }
         }
@@ -429,14 +443,16 @@ impl State {
         };
         let turn = position(&loading) / interval;
         let mut commands = 0;
-        // Whoever asks meanwhile, from a command that is replayed, must find us loading.
         let result = loop {
             match self.load_step(&mut loading, &mut commands) {
                 Ok(true) if commands < COMMANDS && position(&loading) / interval == turn => {}
                 other => break other,
             }
         };
-        loading.loaded_bytes = position(&loading);
+        if let Some(progress) = &mut self.persistence.progress {
+            progress.loaded_bytes = position(&loading);
+            progress.used_memory = loading.used_memory;
+        }
         match result {
             Ok(true) => {
                 self.persistence.loading = Some(loading);
@@ -466,7 +482,7 @@ impl State {
             Source::Rdb(loader) => match self.load_item(loading, loader) {
                 Ok(more) => more,
                 Err(error) => {
-                    self.explain(&error, &part.name);
+                    self.explain(&error, &part.name, Some(loader));
                     let name = &part.name;
                     match part.what {
                         What::Rdb => {}
@@ -637,6 +653,7 @@ impl State {
             self.keyspace.env().set_see_expired(false);
         }
         self.effects.listening = loading.listening;
+        self.persistence.progress = None;
         self.dirty = 0;
     }
 
@@ -644,6 +661,9 @@ impl State {
     /// client; the log has the reason.
     #[doc(alias = "debugCommand")]
     pub fn reload(&mut self, save: bool, flush: bool, flags: Flags) -> Result<(), &'static str> {
+        if self.is_loading() {
+            return Err(LOADING_ALREADY);
+        }
         if save && !self.save_now() {
             return Err("Error trying to save the DB, check server logs");
         }
@@ -661,6 +681,9 @@ impl State {
 
     /// DEBUG LOADAOF: empties the databases and replays the append-only file.
     pub fn reload_aof(&mut self) -> Result<(), &'static str> {
+        if self.is_loading() {
+            return Err(LOADING_ALREADY);
+        }
         self.flush_aof(true);
         drop(self.empty(None));
         match self.begin_loading_aof() {
@@ -673,14 +696,34 @@ impl State {
         Ok(())
     }
 
-    /// Loads all there is. Whether it worked.
+    /// Loads all there is, for the client whose command this is; others are served now and then. Whether it worked.
     pub fn load_all(&mut self) -> bool {
-        loop {
-            match self.load_slice() {
-                Slice::More => {}
-                Slice::Done => return true,
-                Slice::Failed => return false,
+        let caller = self.current_client;
+        let mark = |state: &mut State, busy: bool| {
+            if let Some(client) = caller.and_then(|caller| state.clients.get_mut(caller)) {
+                client.flags.put(ClientFlags::BUSY, busy);
             }
+        };
+        mark(self, true);
+        let loaded = loop {
+            match self.load_slice() {
+                Slice::More if self.serve_meanwhile() => {}
+                Slice::More => {
+                    self.abort_loading();
+                    break false;
+                }
+                Slice::Done => break true,
+                Slice::Failed => break false,
+            }
+        };
+        mark(self, false);
+        loaded
+    }
+
+    /// The server is to end: what is loaded so far does not matter.
+    fn abort_loading(&mut self) {
+        if let Some(loading) = self.persistence.loading.take() {
+            self.end_loading(&loading);
         }
     }
 
@@ -717,7 +760,7 @@ impl State {
         loader: &mut Loader<'static>,
     ) -> Result<bool, Error> {
         match loader.next()? {
-            Item::End => {
+            Item::End(_) => {
                 self.rdb_done(loading);
                 return Ok(false);
             }
@@ -748,7 +791,7 @@ impl State {
                     return Err(Error::new(loader.position(), reason));
                 }
             }
-            Item::ModuleAux => {}
+            Item::ModuleAux(_) => {}
             Item::EmptyKey(key) => {
                 loading.empty_keys += 1;
                 if loading.empty_keys <= 10 {
@@ -846,32 +889,36 @@ impl State {
         }
     }
 
-    /// Says in the log why a file is not loaded.
+    /// Says in the log why a file is not loaded; `loader` knows what it was reading.
     #[doc(alias = "rdbReportError")]
-    fn explain(&self, error: &Error, name: &str) {
+    fn explain(&self, error: &Error, name: &str, loader: Option<&Loader<'_>>) {
         match &error.reason {
-            Reason::Signature | Reason::Version(_) => self.log.warning(&error.reason),
-            Reason::Checksum { stored, computed } => {
-                self.log.warning(format_args!(
-                    "Wrong RDB checksum expected: ({computed:x}) but got ({stored:x}). Aborting now."
-                ));
-                self.report(error, name);
+            Reason::Signature | Reason::Version(_) => {
+                self.log.warning(&error.reason);
+                return;
             }
-            Reason::ShortRead | Reason::Io(_) => {
-                self.log
-                    .warning("Short read or OOM loading DB. Unrecoverable error, aborting now.");
-                self.report(error, name);
-            }
-            _ => self.report(error, name),
+            Reason::Checksum { stored, computed } => self.log.warning(format_args!(
+                "Wrong RDB checksum expected: ({computed:x}) but got ({stored:x}). Aborting now."
+            )),
+            Reason::ShortRead | Reason::Io(_) => self
+                .log
+                .warning("Short read or OOM loading DB. Unrecoverable error, aborting now."),
+            _ => {}
         }
-    }
-
-    fn report(&self, error: &Error, name: &str) {
         let Error { offset, reason } = error;
         self.log.warning(format_args!(
             "Internal error in RDB reading offset {offset} of {name} -> {reason}"
         ));
         self.log
             .warning("Terminating server after rdb file reading failure.");
+        let Some(loader) = loader else {
+            return;
+        };
+        self.log.warning("--- RDB ERROR DETECTED ---");
+        self.log.warning(format_args!("[offset {offset}] {reason}"));
+        let (key, ty) = loader.last_key();
+        for line in circumstances(loader.doing(), key, ty) {
+            self.log.warning(format_args!("[additional info] {line}"));
+        }
     }
 }

@@ -25,7 +25,7 @@ pub mod rdb;
 pub mod saving;
 
 use self::aof::{Aof, Mode};
-use self::loading::Loading;
+use self::loading::{Loading, Progress};
 use self::saving::Running;
 use crate::state::State;
 
@@ -37,7 +37,10 @@ pub struct Persistence {
     pub running: Option<Running>,
     /// A BGSAVE that waits for a rewrite to end.
     pub save_scheduled: bool,
+    /// The load in progress; absent while a slice of it runs.
     pub loading: Option<Box<Loading>>,
+    /// How far it is; there is a load as long as this is there.
+    pub progress: Option<Progress>,
     pub aof: Aof,
     /// What was promised to be safe could not be made so: nobody may be told of it any more.
     pub failed: bool,
@@ -77,6 +80,7 @@ impl Persistence {
             running: None,
             save_scheduled: false,
             loading: None,
+            progress: None,
             aof: Aof::default(),
             failed: false,
             skip_checksum: false,
@@ -89,7 +93,7 @@ impl State {
     /// Whether the data set is being loaded: most commands are refused.
     #[inline]
     pub fn is_loading(&self) -> bool {
-        self.persistence.loading.is_some()
+        self.persistence.progress.is_some()
     }
 
     /// The fields of INFO's section about files, in Redis's order.
@@ -172,8 +176,8 @@ impl State {
                 ("aof_delayed_fsync", aof.delayed_fsyncs.to_string()),
             ]);
         }
-        if let Some(loading) = &p.loading {
-            loading.info(now_s, &mut info);
+        if let Some(progress) = &p.progress {
+            progress.info(now_s, &mut info);
         }
         info
     }

@@ -15,7 +15,7 @@ use crate::dispatch::args::{Argv, OwnedArgv};
 use crate::dispatch::command::Flag;
 use crate::dispatch::{CallOrigin, Targets, call};
 use crate::resp::{Protocol, Reply};
-use crate::state::{ServerRequest, State};
+use crate::state::State;
 use crate::sys::loan::Loan;
 use crate::sys::log::Level;
 use crate::util::num;
@@ -393,16 +393,8 @@ impl State {
     }
 
     /// Serves other clients while a script runs: they learn that the server is busy.
-    #[doc(alias = "processEventsWhileBlocked")]
     fn serve_while_busy(&mut self) {
-        let caller = self.current_client;
-        if let Some(mut host) = self.host.take() {
-            host.serve(self);
-            self.host = Some(host);
-        }
-        self.current_client = caller;
-        let leaves = |request: &ServerRequest| matches!(request, ServerRequest::Exit(_));
-        if self.requests.iter().any(leaves)
+        if !self.serve_meanwhile()
             && let Some(run) = &mut self.scripts.run
         {
             // SHUTDOWN NOSAVE: nothing the script did matters any more.

@@ -8,14 +8,18 @@
 //!
 //! Mirrors: main() of server.c.
 
+use std::io;
+
 use super::Server;
 use crate::commands::GROUPS;
 use crate::config::disk;
 use crate::config::{CommandLine, Config, Reason, Referee};
 use crate::dispatch::table::CommandTable;
 use crate::persistence::loading::Opened;
+use crate::persistence::{aof, rdb};
 use crate::sys::log::{Level, Logger, Role};
 use crate::sys::{daemon, limits, signal};
+use crate::version;
 
 const USAGE: &str = "\
 Usage: oxidis-server [/path/to/redis.conf] [options] [-]
@@ -32,9 +36,19 @@ Examples:
 ";
 
 /// Runs the server these arguments describe, the program's name being the first, until it ends; returns
-/// the code to exit with. What went wrong before there is a log is on standard error.
+/// the code to exit with. What went wrong before there is a log is on standard error. Under the name of one of the
+/// tools that check files (`redis-check-rdb`, `oxidis-check-aof`, …) it is that tool.
 #[doc(alias = "main")]
 pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
+    if let Some(name) = arguments.first() {
+        let called = |tool: &[u8]| name.ends_with(tool);
+        if called(b"-check-rdb") {
+            return rdb::check::run(arguments, &mut io::stdout().lock());
+        }
+        if called(b"-check-aof") {
+            return aof::check::run(arguments, &mut io::stdin().lock(), &mut io::stdout().lock());
+        }
+    }
     match arguments.get(1).map(Vec::as_slice) {
         Some(b"-v" | b"--version") => {
             println!("{}", version());
@@ -170,13 +184,6 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         log.warning("Redis is now ready to exit, bye bye...");
     }
     code
-}
-
-/// What `--version` prints and the log begins with.
-fn version() -> String {
-    let (own, bits) = (env!("CARGO_PKG_VERSION"), usize::BITS);
-    let redis = crate::REDIS_VERSION;
-    format!("Oxidis version={own}, Redis version={redis}, bits={bits}")
 }
 
 /// Writes the process id where the configuration says; where daemons do if it says nothing.

@@ -18,11 +18,13 @@
 //! | [`commands`] | a data set as commands |
 //! | [`reader`] | a file back to commands |
 //! | [`replay`] | commands back to a data set |
+//! | [`check`] | `oxidis-check-aof` |
 //!
 //! Mirrors: aof.c.
 //! Differs: the rewrite is a thread, and errors of writing are told to the loop instead of calling `exit()`.
 
 pub mod append;
+pub mod check;
 pub mod commands;
 pub mod manifest;
 pub mod reader;

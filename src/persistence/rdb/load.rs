@@ -18,10 +18,20 @@ pub enum Item<'t> {
     Key(Key<'t>),
     /// A key without a value: skipped.
     EmptyKey(Vec<u8>),
-    /// A module's own data, skipped over (only when checking).
-    ModuleAux,
+    /// A module's own data, skipped over (only when checking): the module's name.
+    ModuleAux(String),
     /// The last one.
-    End,
+    End(Sum),
+}
+
+/// What came of the checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sum {
+    Right,
+    /// The file was written without.
+    Absent,
+    /// It was not looked at, or the format is too old to have one.
+    Unread,
 }
 
 /// A key.
@@ -37,6 +47,21 @@ pub struct Key<'t> {
     pub frequency: Option<u8>,
 }
 
+/// What was being read when an error turned up; the check tool says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    Start,
+    Type,
+    Expire,
+    Length,
+    Aux,
+    ModuleAux,
+    Functions,
+    Key,
+    Value,
+    Checksum,
+}
+
 /// Reads an RDB.
 #[derive(Debug)]
 pub struct Loader<'a> {
@@ -46,8 +71,9 @@ pub struct Loader<'a> {
     key: Vec<u8>,
     scratch: Vec<u8>,
     reading: Reading,
-    /// Where the key being read began, for who asks about an error.
-    pub key_at: u64,
+    doing: Doing,
+    /// The type byte of the key being read.
+    type_byte: Option<u8>,
     ended: bool,
     /// Modules' values are walked over instead of refused.
     pub skip_modules: bool,
@@ -73,7 +99,8 @@ impl<'a> Loader<'a> {
             key: Vec::new(),
             scratch: Vec::new(),
             reading,
-            key_at: 0,
+            doing: Doing::Start,
+            type_byte: None,
             ended: false,
             skip_modules: false,
         })
@@ -93,23 +120,31 @@ impl<'a> Loader<'a> {
         self.dec
     }
 
-    /// The key the last error happened in, as far as it was read.
-    pub fn last_key(&self) -> &[u8] {
-        &self.key
+    /// What the last error happened in: a key's name, if it was read, and the byte that stands for its type.
+    pub fn last_key(&self) -> (Option<&[u8]>, Option<u8>) {
+        let named = self.doing == Doing::Value;
+        (named.then_some(&*self.key), self.type_byte)
+    }
+
+    /// What the last error happened while doing.
+    pub fn doing(&self) -> Doing {
+        self.doing
     }
 
     /// The next item. After [`Item::End`] and errors there is nothing more to ask for.
     #[allow(clippy::should_implement_trait)] // It lends.
     pub fn next(&mut self) -> Result<Item<'_>, Error> {
         if self.ended {
-            return Ok(Item::End);
+            return Ok(Item::End(Sum::Unread));
         }
         let (mut deadline, mut idle_s, mut frequency) = (None, None, None);
         let dec = &mut self.dec;
         loop {
-            self.key_at = dec.position();
-            self.key.clear();
-            match dec.byte()? {
+            self.doing = Doing::Type;
+            self.type_byte = None;
+            let byte = dec.byte()?;
+            self.doing = Doing::of(byte);
+            match byte {
                 opcode::EXPIRETIME => deadline = Some(dec.seconds()?.saturating_mul(1000)),
                 opcode::EXPIRETIME_MS => deadline = Some(dec.millis()?),
                 opcode::FREQ => frequency = Some(dec.byte()?),
@@ -142,21 +177,26 @@ impl<'a> Loader<'a> {
                     if !self.skip_modules {
                         return Err(dec.error(Reason::Module(module_name(id))));
                     }
-                    // When, behind an opcode of its own.
-                    dec.length()?;
+                    // When, behind the opcode of a number.
+                    const NUMBER: u64 = 2;
+                    if dec.length()? != NUMBER {
+                        return Err(dec.corrupt("bad when_opcode"));
+                    }
                     dec.length()?;
                     skip_module_value(dec)?;
-                    return Ok(Item::ModuleAux);
+                    return Ok(Item::ModuleAux(module_name(id)));
                 }
                 opcode::EOF => {
-                    self.verify()?;
+                    let sum = self.verify()?;
                     self.ended = true;
-                    return Ok(Item::End);
+                    return Ok(Item::End(sum));
                 }
                 byte => {
                     let ty = Type::from_byte(byte)
                         .ok_or_else(|| dec.corrupt("Unknown RDB encoding type"))?;
+                    self.type_byte = Some(byte);
                     dec.string_into(&mut self.key)?;
+                    self.doing = Doing::Value;
                     let value = if ty == Type::Module2 && self.skip_modules {
                         dec.length()?;
                         skip_module_value(dec)?;
@@ -185,17 +225,33 @@ impl<'a> Loader<'a> {
     }
 
     /// Files have a checksum since version 5; 0 says that there is none.
-    fn verify(&mut self) -> Result<(), Error> {
+    fn verify(&mut self) -> Result<Sum, Error> {
         if self.version < 5 {
-            return Ok(());
+            return Ok(Sum::Unread);
         }
         let computed = self.dec.checksum();
         let stored = u64::from_le_bytes(self.dec.array()?);
         match computed {
-            Some(computed) if stored != 0 && stored != computed => {
-                Err(self.dec.error(Reason::Checksum { stored, computed }))
-            }
-            _ => Ok(()),
+            _ if stored == 0 => Ok(Sum::Absent),
+            None => Ok(Sum::Unread),
+            Some(computed) if stored == computed => Ok(Sum::Right),
+            Some(computed) => Err(self.dec.error(Reason::Checksum { stored, computed })),
+        }
+    }
+}
+
+impl Doing {
+    /// What is read behind this byte.
+    fn of(byte: u8) -> Doing {
+        match byte {
+            opcode::EXPIRETIME | opcode::EXPIRETIME_MS => Doing::Expire,
+            opcode::FREQ | opcode::IDLE => Doing::Type,
+            opcode::RESIZEDB | opcode::SLOT_INFO | opcode::SELECTDB => Doing::Length,
+            opcode::AUX => Doing::Aux,
+            opcode::FUNCTION2 | opcode::FUNCTION_PRE_GA => Doing::Functions,
+            opcode::MODULE_AUX => Doing::ModuleAux,
+            opcode::EOF => Doing::Checksum,
+            _ => Doing::Key,
         }
     }
 }

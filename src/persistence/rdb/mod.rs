@@ -17,9 +17,11 @@
 //! | [`write_value`], [`read_value`] | values, in each encoding ever used; `connect`: the types they are made of |
 //! | [`save`], [`load`] | whole files |
 //! | [`dump`] | the payload of DUMP and RESTORE |
+//! | [`check`] | `oxidis-check-rdb` |
 //!
 //! Mirrors: rdb.c, rdb.h.
 
+pub mod check;
 mod connect;
 pub mod decoder;
 pub mod dump;

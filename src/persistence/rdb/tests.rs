@@ -98,7 +98,7 @@ fn load(bytes: &[u8], deep: bool) -> Result<Vec<String>, Error> {
     let mut said = Vec::new();
     loop {
         match loader.next()? {
-            Item::End => return Ok(said),
+            Item::End(_) => return Ok(said),
             Item::Key(key) => {
                 let value = match &key.value {
                     NewValue::Int(n) => n.to_string(),
