@@ -1,5 +1,6 @@
 //! All clients, by a key that is never mistaken for a later client's.
 
+use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
 use slab::Slab;
@@ -32,7 +33,7 @@ pub struct Clients {
     /// Where the cron goes on.
     cron_slot: usize,
     /// Clients that may go on with requests they already sent.
-    resumed: Vec<ClientKey>,
+    resumed: VecDeque<ClientKey>,
     /// How many are without a socket.
     fake: usize,
 }
@@ -245,18 +246,18 @@ impl Clients {
             && !client.flags.has(ClientFlags::UNBLOCKED)
         {
             client.flags.set(ClientFlags::UNBLOCKED);
-            self.resumed.push(key);
+            self.resumed.push_back(key);
         }
     }
 
-    /// Whether some client may go on without new bytes: the loop must not sleep.
-    pub fn has_resumed(&self) -> bool {
-        !self.resumed.is_empty()
+    /// How many clients may go on without new bytes: unless none, the loop must not sleep.
+    pub fn resumed(&self) -> usize {
+        self.resumed.len()
     }
 
-    /// Takes the list of those that may go on.
-    pub fn take_resumed(&mut self) -> Vec<ClientKey> {
-        std::mem::take(&mut self.resumed)
+    /// Takes the first of those that may go on.
+    pub fn next_resumed(&mut self) -> Option<ClientKey> {
+        self.resumed.pop_front()
     }
 
     /// A client without a socket that speaks a protocol.

@@ -100,15 +100,18 @@ const TIMEOUT_OUT_OF_RANGE: Error =
 #[doc(alias = "handleClientsBlockedOnKeys")]
 #[inline]
 pub fn serve_ready(state: &mut State) {
-    // Nothing changes while clients are held back; those who wait are served when that is over.
-    if state.blocked.has_ready() && !state.blocked.serving && state.pauses.mode() == PauseMode::None
-    {
+    if state.blocked.has_ready() && !state.blocked.serving {
         serve(state);
     }
 }
 
 #[cold]
 fn serve(state: &mut State) {
+    // Nothing changes while clients are held back, nor while a script beyond its time lets others be
+    // answered; those who wait are served when that is over.
+    if state.pauses.mode() != PauseMode::None || state.scripts.run.is_some() {
+        return;
+    }
     debug_assert_eq!(state.effects.depth(), 0, "a command is running");
     state.blocked.serving = true;
     while state.blocked.has_ready() {

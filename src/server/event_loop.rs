@@ -2,6 +2,7 @@
 //!
 //! Mirrors: `aeMain`, `aeProcessEvents` (ae.c), `beforeSleep` and `afterSleep` (server.c).
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -46,6 +47,9 @@ pub(super) struct Sockets {
     pub(super) listeners: SharedListeners,
     /// Clients whose socket may hold more than the last read took.
     pub(super) more: Vec<ClientKey>,
+    /// What this turn has yet to do. A script beyond its time does it in the turn's place: the kernel
+    /// tells each event once.
+    due: VecDeque<Due>,
     pub(super) read_buffer: Vec<u8>,
     pub(super) batch: Vec<Request>,
     pub(super) inbox: Receiver<Letter>,
@@ -59,6 +63,21 @@ pub(super) struct Sockets {
     pub(super) announcements: Vec<String>,
     /// This server is the process: it answers to signals.
     pub(super) owns_process: bool,
+}
+
+/// Something for one turn of the loop.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// A connection became readable, writable, or both.
+    Ready {
+        slot: usize,
+        reads: bool,
+        writes: bool,
+    },
+    /// A client may have more to read.
+    More(ClientKey),
+    /// A listener may have connections.
+    Accept(usize),
 }
 
 /// One turn of the loop at work: the state and the sockets side by side. While a command runs, the
@@ -86,6 +105,7 @@ impl Server {
             connections: Vec::new(),
             listeners,
             more: Vec::new(),
+            due: VecDeque::new(),
             read_buffer: vec![0; READ_BUFFER],
             batch,
             inbox,
@@ -176,33 +196,51 @@ impl Turn<'_> {
             let lent = self.sockets.listeners.lent.clone();
             lent.lend(self.sockets, || letter(self.state));
         }
-        // Those with more to read had their share in an earlier turn; they queue with the others.
-        let more = std::mem::take(&mut self.sockets.more);
-        let accepting = std::mem::take(&mut self.sockets.accepting);
+        let due = &mut self.sockets.due;
         for event in events {
             match event.token() {
                 WAKER => {}
-                Token(i) if i < FIRST_CLIENT => self.accept(i),
+                Token(i) if i < FIRST_CLIENT => due.push_back(Due::Accept(i)),
                 Token(i) => {
                     let slot = i - FIRST_CLIENT;
-                    let Some(Some(connection)) = self.sockets.connections.get_mut(slot) else {
-                        continue;
-                    };
-                    let key = connection.key;
-                    connection.peer_closed |= event.is_read_closed() || event.is_error();
-                    if event.is_writable() && connection.awaits_room {
-                        self.write_client(key);
-                    }
-                    if event.is_readable() || event.is_error() || event.is_read_closed() {
-                        self.read_client(key);
+                    let closed = event.is_read_closed() || event.is_error();
+                    // Noted at once: an event in line may be overtaken by the slot's next client.
+                    if let Some(Some(connection)) = self.sockets.connections.get_mut(slot) {
+                        connection.peer_closed |= closed;
+                        due.push_back(Due::Ready {
+                            slot,
+                            reads: closed || event.is_readable(),
+                            writes: event.is_writable(),
+                        });
                     }
                 }
             }
         }
-        for i in accepting {
-            self.accept(i);
+        // Those with more to read had their share in an earlier turn; they queue with the others.
+        due.extend(self.sockets.accepting.drain(..).map(Due::Accept));
+        due.extend(self.sockets.more.drain(..).map(Due::More));
+        while let Some(next) = self.sockets.due.pop_front() {
+            match next {
+                Due::Accept(i) => self.accept(i),
+                Due::More(key) => self.read_client(key),
+                Due::Ready {
+                    slot,
+                    reads,
+                    writes,
+                } => self.serve_connection(slot, reads, writes),
+            }
         }
-        for key in more {
+    }
+
+    fn serve_connection(&mut self, slot: usize, reads: bool, writes: bool) {
+        let Some(Some(connection)) = self.sockets.connections.get(slot) else {
+            return;
+        };
+        let key = connection.key;
+        if writes && connection.awaits_room {
+            self.write_client(key);
+        }
+        if reads {
             self.read_client(key);
         }
     }
@@ -243,10 +281,12 @@ impl Turn<'_> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => panic!("the poll failed: {error}"),
             }
-            let idle = events.is_empty() && self.sockets.more.is_empty();
+            let sockets = &*self.sockets;
+            let idle = events.is_empty() && sockets.more.is_empty() && sockets.due.is_empty();
             self.serve(&events);
-            for key in self.state.clients.take_resumed() {
-                self.resume_client(key);
+            self.resume_clients();
+            if self.stop_listening() {
+                break;
             }
             for key in self.state.clients.take_pending_write() {
                 self.write_client(key);
@@ -276,7 +316,7 @@ impl Turn<'_> {
             && !self.state.eviction.running
             && self.sockets.more.is_empty()
             && self.sockets.accepting.is_empty()
-            && !self.state.clients.has_resumed()
+            && self.state.clients.resumed() == 0
             && !self.state.clients.has_pending_write();
         if !idle {
             return Duration::ZERO;
@@ -310,15 +350,14 @@ impl Turn<'_> {
         }
         self.state.before_sleep();
         crate::dispatch::serve_ready(self.state);
-        for key in self.state.clients.take_resumed() {
-            self.resume_client(key);
-        }
+        self.resume_clients();
         self.state.flush_aof(false);
         if self.state.persistence.failed {
             // What would be acknowledged is not safe: not a byte goes out.
             self.sockets.exit = Some(1);
             return;
         }
+        self.stop_listening();
         let pending = self.state.clients.take_pending_write();
         for key in &pending {
             self.write_client(*key);
@@ -330,6 +369,26 @@ impl Turn<'_> {
         for request in std::mem::take(&mut self.state.requests) {
             match request {
                 ServerRequest::Exit(code) => self.sockets.exit = Some(code),
+            }
+        }
+    }
+
+    /// Whether the server is about to end. If so nobody can connect any more: whoever asked for the end
+    /// learns of it by their closed connection, and may count on that.
+    fn stop_listening(&mut self) -> bool {
+        let leaves = |request: &ServerRequest| matches!(request, ServerRequest::Exit(_));
+        let leaving = self.state.requests.iter().any(leaves);
+        if leaving {
+            self.sockets.listeners.list.borrow_mut().close_all();
+        }
+        leaving
+    }
+
+    /// Lets those go on who may; one that must wait again is not met twice.
+    fn resume_clients(&mut self) {
+        for _ in 0..self.state.clients.resumed() {
+            if let Some(key) = self.state.clients.next_resumed() {
+                self.resume_client(key);
             }
         }
     }
