@@ -49,6 +49,19 @@ pub trait Host: std::fmt::Debug {
     fn serve(&mut self, state: &mut State) {
         let _ = state;
     }
+
+    /// Sends bytes to a client ahead of whatever is queued for it, and waits until they are sent; false when
+    /// that fails. For the script debugger, which keeps everybody waiting.
+    fn send_now(&mut self, client: ClientKey, bytes: &[u8]) -> bool {
+        let _ = (client, bytes);
+        false
+    }
+
+    /// Waits until a client sends bytes, and takes them; 0 when none will come.
+    fn wait_for(&mut self, client: ClientKey, buf: &mut [u8]) -> usize {
+        let _ = (client, buf);
+        0
+    }
 }
 
 /// What DEBUG switches, for tests.
@@ -430,6 +443,7 @@ impl State {
         self.watches.unwatch_all(&mut self.clients, key);
         self.pauses.forget(key);
         self.blocked.unblock(&mut self.clients, key);
+        self.scripts.debugger.disarm(key);
         self.clients.remove(key);
     }
 }

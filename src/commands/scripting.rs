@@ -217,14 +217,26 @@ const SCRIPT_DEBUG: Command = Command {
     ..Command::BASE
 };
 fn script_debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if ctx.reply.output().is_some_and(|queued| !queued.is_empty()) {
+        return Err(Error::once(
+            "SCRIPT DEBUG must be called outside a pipeline",
+        ));
+    }
+    let debugger = &mut ctx.state.scripts.debugger;
     if args.word("NO") {
-        ctx.reply.ok();
-        return Ok(());
+        debugger.disarm(ctx.client);
+    } else if args.word("SYNC") {
+        debugger.arm(ctx.client);
+    } else if args.word("YES") {
+        return Err(Error::once(
+            "a debugging session of its own would need fork(), which this server does not do; SCRIPT DEBUG \
+             SYNC holds everybody up instead",
+        ));
+    } else {
+        return Err(Error::once("Use SCRIPT DEBUG YES/SYNC/NO"));
     }
-    if args.word("YES") || args.word("SYNC") {
-        return Err(Error::once("the script debugger is not available"));
-    }
-    Err(Error::once("Use SCRIPT DEBUG YES/SYNC/NO"))
+    ctx.reply.ok();
+    Ok(())
 }
 
 const SCRIPT_EXISTS: Command = Command {

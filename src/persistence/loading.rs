@@ -669,6 +669,7 @@ impl State {
         }
         if flush {
             drop(self.empty(None));
+            self.scripts.libraries.flush();
         }
         let path = self.config.dir.join(&self.config.dbfilename);
         let opened = self.begin_loading_rdb(&path, flags);
@@ -686,6 +687,7 @@ impl State {
         }
         self.flush_aof(true);
         drop(self.empty(None));
+        self.scripts.libraries.flush();
         match self.begin_loading_aof() {
             Opened::Missing => {}
             Opened::Yes if self.load_all() => {}

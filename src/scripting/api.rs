@@ -283,11 +283,25 @@ fn words(args: MultiValue) -> Result<OwnedArgv, ScriptError> {
 #[doc(alias = "luaRedisGenericCommand")]
 fn redis_call(state: &mut State, lua: &Lua, args: MultiValue) -> Result<Value, ScriptError> {
     let argv = words(args)?;
-    let argv = argv.as_argv();
-    state.scripts.debugger.note_command(argv);
-    let (answer, resp3) = script_call(state, argv)?;
-    state.scripts.debugger.note_reply(&answer);
+    let (answer, resp3) = call_words(state, argv.as_argv())?;
     let failed = |error: mlua::Error| ScriptError::of_redis(&error.to_string());
+    reply::to_lua(lua, answer, resp3).map_err(failed)
+}
+
+/// Runs a command and returns its reply, and whether that is RESP3. Who debugs sees both.
+pub(super) fn call_words(
+    state: &mut State,
+    argv: Argv<'_>,
+) -> Result<(crate::resp::Value, bool), ScriptError> {
+    state.scripts.debugger.note_command(argv);
+    let (answer, resp3) = match script_call(state, argv) {
+        Ok(answered) => answered,
+        Err(error) => {
+            state.scripts.debugger.note_error(&error.text);
+            return Err(error);
+        }
+    };
+    state.scripts.debugger.note_reply(&answer);
     if let crate::resp::Value::Error(text) = answer {
         return Err(ScriptError {
             text,
@@ -295,7 +309,7 @@ fn redis_call(state: &mut State, lua: &Lua, args: MultiValue) -> Result<Value, S
             counted: true,
         });
     }
-    reply::to_lua(lua, answer, resp3).map_err(failed)
+    Ok((answer, resp3))
 }
 
 /// Checks a command of a script and runs it. The error is counted.

@@ -11,8 +11,10 @@ use std::rc::Rc;
 use mlua::chunk::ChunkMode;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
+use super::debugger::Console;
 use super::error::{self, PRELUDE_NAME, ScriptError};
 use super::{Drand48, Interrupt, api, bit, cjson, cmsgpack, pack};
+use crate::resp::Error;
 use crate::state::State;
 use crate::sys::loan::Loan;
 
@@ -128,19 +130,8 @@ impl Engine {
             .set_name(PRELUDE_NAME)
             .set_mode(ChunkMode::Text)
             .call(native)?;
-        let hooked = loan.clone();
-        let why = killed.clone();
-        let every = HookTriggers::new().every_nth_instruction(HOOK_PERIOD);
-        lua.set_global_hook(every, move |lua, _| {
-            let told = hooked.with(|state| state.script_interrupt());
-            let Some(Interrupt::Stop(error)) = told else {
-                return Ok(VmState::Continue);
-            };
-            why.raw_set("why", error.to_table(lua)?)?;
-            Err(error.raise())
-        })?;
         lua.set_memory_limit(MEMORY_MAX)?;
-        Ok(Engine {
+        let engine = Engine {
             globals: prelude.get("globals")?,
             run: prelude.get("run")?,
             apply: prelude.get("apply")?,
@@ -149,7 +140,44 @@ impl Engine {
             loan,
             killed,
             calls: 0,
+        };
+        engine.watch_time()?;
+        Ok(engine)
+    }
+
+    /// Looks at the clock now and then while scripts run.
+    fn watch_time(&self) -> mlua::Result<()> {
+        let hooked = self.loan.clone();
+        let why = self.killed.clone();
+        let every = HookTriggers::new().every_nth_instruction(HOOK_PERIOD);
+        self.lua.set_global_hook(every, move |lua, _| {
+            let told = hooked.with(|state| state.script_interrupt());
+            let Some(Interrupt::Stop(error)) = told else {
+                return Ok(VmState::Continue);
+            };
+            why.raw_set("why", error.to_table(lua)?)?;
+            Err(error.raise())
         })
+    }
+
+    /// Stops at the lines of scripts for the debugger, or no more.
+    pub(super) fn watch_lines(&self, on: bool) -> Result<(), Error> {
+        let watched = if on {
+            let console = Console {
+                loan: self.loan.clone(),
+                killed: self.killed.clone(),
+                globals: self.globals.clone(),
+                run: self.run.clone(),
+            };
+            let lines = HookTriggers::new()
+                .every_line()
+                .every_nth_instruction(HOOK_PERIOD);
+            self.lua
+                .set_global_hook(lines, move |lua, frame| console.look(lua, frame))
+        } else {
+            self.watch_time()
+        };
+        watched.map_err(|error| Error::once(error.to_string()))
     }
 
     /// What runs things.

@@ -6,12 +6,12 @@
 use mlua::Function;
 
 use super::engine::{Ran, Runner};
-use super::{Engine, Run, ScriptFlags, describe};
+use super::{Engine, Run, ScriptFlags, debugger, describe};
 use crate::clients::ClientFlags;
 use crate::dispatch::args::Argv;
 use crate::dispatch::command::Flag;
 use crate::dispatch::table::{CommandId, Flags};
-use crate::dispatch::{Ctx, Targets};
+use crate::dispatch::{CallOrigin, Ctx, Targets};
 use crate::keyspace::DbId;
 use crate::resp::{Error, Protocol};
 use crate::state::State;
@@ -33,6 +33,13 @@ type Result<T = ()> = std::result::Result<T, Error>;
 
 /// EVAL with a text, or EVALSHA with a SHA-1.
 pub fn eval(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) -> Result {
+    if ctx.state.scripts.debugger.is_armed(ctx.client) && ctx.origin == CallOrigin::Client {
+        return debugger::debugged(ctx, what, by_sha);
+    }
+    eval_now(ctx, what, by_sha)
+}
+
+pub(super) fn eval_now(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) -> Result {
     let word = what.argv.get(1);
     let sha = if by_sha {
         const NO_SCRIPT: Error = Error::Coded(std::borrow::Cow::Borrowed(
@@ -133,6 +140,7 @@ fn prepare(
     client.db = db;
     client.user = user;
     client.flags.put(ClientFlags::MULTI, in_multi);
+    let debugged = state.scripts.debugger.is_active();
     state.scripts.run = Some(Run {
         caller: ctx.client,
         name,
@@ -143,7 +151,7 @@ fn prepare(
         wrote: false,
         killed: false,
         timed_out: false,
-        debugged: false,
+        debugged,
         started_ns: state.clock.monotonic_ns(),
         protocol: Protocol::Resp2,
         targets: Targets::ALL,

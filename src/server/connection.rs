@@ -3,10 +3,12 @@
 //! Mirrors: connection.c, `connSocket` and `connUnix`.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
 
 use crate::clients::ClientKey;
 
@@ -85,6 +87,16 @@ impl Source for Stream {
 }
 
 impl Stream {
+    /// Lets reads wait for bytes, and writes for room but not for longer than this; or none of them wait.
+    pub(super) fn set_blocking(&self, send_timeout: Option<Duration>) -> io::Result<()> {
+        let socket = match self {
+            Stream::Tcp(stream) => SockRef::from(stream),
+            Stream::Unix(stream) => SockRef::from(stream),
+        };
+        socket.set_write_timeout(send_timeout)?;
+        socket.set_nonblocking(send_timeout.is_none())
+    }
+
     /// The descriptor, as CLIENT LIST shows it.
     pub(super) fn descriptor(&self) -> i32 {
         use std::os::fd::AsRawFd;

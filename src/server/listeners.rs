@@ -7,18 +7,24 @@
 //! the new sockets are open before the old ones close, so that there is no moment without any.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mio::{Registry, Token};
 
+use super::connection::Stream;
 use super::event_loop::{Sockets, Turn};
 use super::listener::{self, Listener, Peer};
+use crate::clients::ClientKey;
 use crate::config::Config;
 use crate::config::disk::reason;
 use crate::state::{Host, State};
 use crate::sys::loan::Loan;
+
+/// How long the debugger waits for a client that does not read.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The listening sockets of a server; a token's number is a place in the list.
 #[derive(Debug)]
@@ -58,6 +64,36 @@ impl Host for SharedListeners {
     fn serve(&mut self, state: &mut State) {
         self.lent
             .with(|sockets| Turn { state, sockets }.serve_others());
+    }
+
+    fn send_now(&mut self, client: ClientKey, bytes: &[u8]) -> bool {
+        let sent = self.waiting(client, |stream| stream.write_all(bytes));
+        sent.is_some()
+    }
+
+    fn wait_for(&mut self, client: ClientKey, buf: &mut [u8]) -> usize {
+        // A signal ends the wait too: the server may have to leave.
+        self.waiting(client, |stream| stream.read(buf)).unwrap_or(0)
+    }
+}
+
+impl SharedListeners {
+    /// Uses a client's socket such that the process waits for it.
+    fn waiting<R>(
+        &self,
+        client: ClientKey,
+        f: impl FnOnce(&mut Stream) -> io::Result<R>,
+    ) -> Option<R> {
+        let talked = self.lent.with(|sockets| {
+            let connection = sockets.connections.get_mut(client.slot as usize);
+            let connection = connection.and_then(Option::as_mut);
+            let stream = &mut connection.filter(|c| c.key == client)?.stream;
+            stream.set_blocking(Some(SEND_TIMEOUT)).ok()?;
+            let result = f(stream);
+            stream.set_blocking(None).ok()?;
+            result.ok()
+        });
+        talked.flatten()
     }
 }
 

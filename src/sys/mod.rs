@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod limits;
 pub mod loan;
 pub mod log;
+pub mod lua;
 pub mod peer;
 pub mod process;
 pub mod signal;
