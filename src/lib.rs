@@ -12,6 +12,7 @@
 //! | [`state`] | everything a server is, but its sockets |
 //! | [`clients`], [`observe`], [`background`] | who is connected; what an operator sees; helper threads |
 //! | [`pubsub`] | channels, patterns, shard channels |
+//! | [`acl`] | users and what they may do |
 //! | [`resp`] | the wire |
 //! | [`keyspace`] | databases: find, add, replace, delete, expire |
 //! | [`types`] | what a key can hold |
@@ -23,6 +24,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations)]
 
+pub mod acl;
 pub mod background;
 pub mod clients;
 pub mod collections;

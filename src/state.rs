@@ -5,11 +5,15 @@
 //!
 //! Mirrors: `struct redisServer` of server.h.
 
+mod acl;
 mod evict;
 mod expire;
 mod fields;
 mod keys;
 
+pub use acl::denied_words;
+
+use crate::acl::Acl;
 use crate::background::{LazyFree, Mailbox};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
@@ -114,6 +118,8 @@ pub struct State {
     pub scripts: Scripts,
     /// Which clients may hold copies of which keys.
     pub tracking: Tracking,
+    /// Users and their rights.
+    pub acl: Acl,
     /// Channels and who listens to them.
     pub pubsub: PubSub,
     /// Clients that wait for something.
@@ -201,13 +207,14 @@ impl State {
         let run_id = run_id.collect();
         let replication = Replication::new(&mut rng);
         let started_ms = clock.unix_ms();
-        let state = State {
+        let mut state = State {
             config,
             keyspace,
             clients: Clients::new(),
             watches,
             scripts,
             tracking,
+            acl: Acl::default(),
             pubsub,
             blocked,
             current_client: None,
@@ -244,6 +251,7 @@ impl State {
             list_plain_from: 0,
         };
         state.tune_access_clock();
+        state.follow_requirepass();
         state
     }
 
@@ -418,11 +426,6 @@ impl State {
         }
     }
 
-    /// Whether a client needs no password.
-    pub fn password_free(&self) -> bool {
-        self.config.requirepass.as_ref().is_none_or(Vec::is_empty)
-    }
-
     /// Ends a client's transaction: its queue, its watches and its flags.
     #[doc(alias = "discardTransaction")]
     pub fn end_transaction(&mut self, key: ClientKey) {
@@ -495,7 +498,7 @@ impl State {
         self.end_transaction(key);
         self.pubsub.forget(&mut self.clients, key);
         self.tracking.disable(&mut self.clients, key);
-        let no_password = self.password_free();
+        self.act_as_default(key);
         let client = &mut self.clients[key];
         client.flags.clear(
             ClientFlags::MONITOR
@@ -506,10 +509,8 @@ impl State {
                 | ClientFlags::NO_TOUCH
                 | ClientFlags::NO_EVICT,
         );
-        client.flags.put(ClientFlags::AUTHENTICATED, no_password);
         client.db = DbId(0);
         client.protocol = crate::resp::Protocol::Resp2;
-        client.user = "default".into();
         client.name.clear();
         client.fieldsets = None;
     }

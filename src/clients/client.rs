@@ -1,7 +1,9 @@
 //! One client. Mirrors: `struct client` of server.h.
 
 use std::fmt;
+use std::rc::Rc;
 
+use crate::acl::User;
 use crate::clients::tracking::Tracked;
 use crate::clients::transaction::Transaction;
 use crate::clients::{ClientKey, Fieldsets};
@@ -111,6 +113,8 @@ flags! {
     AWAITS_ROOM = 30;
     /// Its script runs for too long: it is not read from, and stays though it may be gone.
     BUSY = 31;
+    /// Acts as a user that may not do everything.
+    RESTRICTED = 40;
 }
 
 impl ClientFlags {
@@ -204,8 +208,8 @@ pub struct Client {
     pub name: Vec<u8>,
     /// Library name and version given by CLIENT SETINFO.
     pub library: (Vec<u8>, Vec<u8>),
-    /// The user it acts as.
-    pub user: std::rc::Rc<str>,
+    /// The user it acts as; none, and it may do everything.
+    pub user: Option<Rc<User>>,
     /// Address of the other end, as CLIENT LIST prints it.
     pub address: String,
     /// Our address on this connection.
@@ -251,7 +255,7 @@ impl Client {
             waiting: None,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
-            user: "default".into(),
+            user: None,
             address: String::new(),
             local_address: String::new(),
             fd: -1,

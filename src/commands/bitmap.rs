@@ -4,6 +4,8 @@
 
 use super::prelude::*;
 use crate::collections::table::Deadline;
+use crate::dispatch::args::Argv;
+use crate::dispatch::command::{KeyFlag, KeyRef};
 use crate::keyspace::NewValue;
 use crate::types::bitmap::{self, Field, Operation, Overflow, Unit};
 use crate::util::num::IntBuf;
@@ -97,6 +99,7 @@ const BITFIELD: Command = Command {
     flags: &[Write, DenyOom],
     acl: &[Category::Bitmap],
     keys: &[KeySpec::at(1, &[Rw, Access, Update, VariableFlags])],
+    find_keys: Some(bitfield_keys),
     args: &[
         arg::key("key"),
         arg::one_of(
@@ -305,6 +308,32 @@ fn make_room(ctx: &mut Ctx<'_>, key: &[u8], last_bit: u64) -> Result<bool> {
     let old_len = string.get().len();
     string.bytes_mut(len).map_err(|_| Error::StringTooLong)?;
     Ok(missing || old_len < len)
+}
+
+/// A request that only reads needs no right to write.
+#[doc(alias = "bitfieldGetKeys")]
+fn bitfield_keys(argv: Argv<'_>, keys: &mut Vec<KeyRef>) -> Result {
+    let mut words = argv.iter().skip(2);
+    let mut reads = true;
+    while let Some(word) = words.next() {
+        let is = |known: &str| word.eq_ignore_ascii_case(known.as_bytes());
+        let skipped = match () {
+            () if is("GET") => 2,
+            () if is("OVERFLOW") => 1,
+            () => {
+                reads = false;
+                break;
+            }
+        };
+        reads &= words.nth(skipped - 1).is_some();
+    }
+    let flags: &[KeyFlag] = if reads {
+        &[Ro, Access]
+    } else {
+        &[Rw, Access, Update]
+    };
+    keys.push(KeyRef { position: 1, flags });
+    Ok(())
 }
 
 const BITFIELD_RO: Command = Command {

@@ -2,7 +2,7 @@
 //!
 //! Mirrors: `clientCommand` of networking.c. Differs: one handler per subcommand, declared beside it.
 
-use super::connection::{client_name, printable, user_exists};
+use super::connection::{client_name, printable};
 use super::prelude::*;
 use super::tracking::{CLIENT_CACHING, CLIENT_GETREDIR, CLIENT_TRACKING, CLIENT_TRACKINGINFO};
 use crate::clients::{Client, ClientFlags, ClientId, ClientKind, PauseMode, PausePurpose};
@@ -339,7 +339,7 @@ impl<'a> Filters<'a> {
                 filters.local_address = Some(args.bytes()?);
             } else if args.word_with("USER", 1) {
                 let name = args.bytes()?;
-                if !user_exists(ctx.state, name) {
+                if ctx.state.acl.user(name).is_none() {
                     return Err(Error::quoting("ERR No such user '", name, "'"));
                 }
                 filters.user = Some(name);
@@ -362,7 +362,9 @@ impl<'a> Filters<'a> {
                 .is_none_or(|a| client.local_address.as_bytes() == a)
             && self.kind.is_none_or(|kind| client.kind() == kind)
             && self.id.is_none_or(|id| client.id == ClientId(id))
-            && self.user.is_none_or(|user| client.user.as_bytes() == user)
+            && self
+                .user
+                .is_none_or(|name| client.user.as_ref().is_some_and(|u| u.name() == name))
             && self
                 .max_age
                 .is_none_or(|age| now / 1000 - client.created_ms / 1000 >= age)

@@ -9,6 +9,7 @@ use crate::config::{self, Apply, ApplyError, Config, OomScoreAdj, Permissions};
 use crate::config::{Remark, Rewrite, SetError, disk};
 use crate::state::State;
 use crate::sys::{alloc, limits};
+use crate::util::args;
 
 pub const COMMANDS: &[&Command] = &[&CONFIG];
 
@@ -144,8 +145,13 @@ pub fn rewrite_file(state: &mut State, force_all: bool) -> Result {
     if state.config.file.is_none() {
         return Err(Error::once("The server is running without a config file"));
     }
+    let users = state.acl.users().map(|user| args::repr_words(&user.line()));
     let rewrite = Rewrite {
         force_all,
+        users: Some(match state.config.aclfile.is_empty() {
+            true => users.collect(),
+            false => Vec::new(),
+        }),
         ..Rewrite::default()
     };
     match state.config.rewrite_file(&rewrite) {
@@ -243,6 +249,7 @@ impl Apply for State {
                     listened = true;
                     self.listen_again(name)?;
                 }
+                "requirepass" => self.follow_requirepass(),
                 "loglevel" | "log-format" => self.config.tune_log(&self.log),
                 "maxclients" => self.grant_clients()?,
                 "maxmemory-policy" => self.maxmemory_policy_changed(),

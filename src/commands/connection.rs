@@ -3,10 +3,10 @@
 //! Mirrors: the connection commands of networking.c, server.c and acl.c.
 
 use super::prelude::*;
-use crate::clients::{ClientFlags, ClientKey};
+use crate::acl;
+use crate::clients::ClientFlags;
 use crate::keyspace::DbId;
 use crate::resp::Protocol;
-use crate::state::State;
 
 pub const COMMANDS: &[&Command] = &[&AUTH, &ECHO, &HELLO, &PING, &QUIT, &RESET, &SELECT];
 
@@ -38,59 +38,21 @@ fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     }
     ctx.redact(1);
     let (user, password) = if argv.len() == 2 {
-        if ctx.state.password_free() {
+        if ctx.state.acl.default_user().nopass() {
             return Err(Error::once(
                 "AUTH <password> called without any password configured for the default user. \
                  Are you sure your configuration is correct?",
             ));
         }
-        (DEFAULT_USER, argv.get(1))
+        (acl::DEFAULT, argv.get(1))
     } else {
         ctx.redact(2);
         (argv.get(1), argv.get(2))
     };
-    authenticate(ctx.state, ctx.client, user, password)?;
+    ctx.state
+        .authenticate(ctx.client, argv.get(0), user, password)?;
     ctx.reply.ok();
     Ok(())
-}
-
-const DEFAULT_USER: &[u8] = b"default";
-
-/// Makes the client act as the user, if the password is the user's. The one place where passwords are
-/// checked.
-///
-/// # Errors
-/// WRONGPASS.
-#[doc(alias = "ACLAuthenticateUser")]
-pub fn authenticate(state: &mut State, client: ClientKey, user: &[u8], password: &[u8]) -> Result {
-    let right = user == DEFAULT_USER
-        && match &state.config.requirepass {
-            Some(wanted) if !wanted.is_empty() => same_bytes(wanted, password),
-            _ => true,
-        };
-    if !right {
-        state.stats.acl_denied[ACL_DENIED_AUTH] += 1;
-        return Err(Error::coded(
-            "WRONGPASS invalid username-password pair or user is disabled.",
-        ));
-    }
-    let client = &mut state.clients[client];
-    client.user = "default".into();
-    client.flags.set(ClientFlags::AUTHENTICATED);
-    Ok(())
-}
-
-const ACL_DENIED_AUTH: usize = 3;
-
-/// Whether there is a user of this name.
-pub fn user_exists(_state: &State, name: &[u8]) -> bool {
-    name == DEFAULT_USER
-}
-
-/// Compares in a time that tells nothing of where the two differ.
-fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    let differ = a.iter().zip(b).fold(0, |sum, (x, y)| sum | (x ^ y));
-    a.len() == b.len() && std::hint::black_box(differ) == 0
 }
 
 const ECHO: Command = Command {
@@ -170,7 +132,8 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     if let Some((user, password)) = login {
-        authenticate(ctx.state, ctx.client, user, password)?;
+        let said = args.argv().get(0);
+        ctx.state.authenticate(ctx.client, said, user, password)?;
     }
     if !ctx.client().flags.has(ClientFlags::AUTHENTICATED) {
         return Err(Error::coded(

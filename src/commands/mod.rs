@@ -3,6 +3,7 @@
 //! A group's `COMMANDS` lists its declarations; [`GROUPS`] lists the groups. A declaration left out of
 //! its list is reported by the compiler as unused.
 
+mod acl;
 mod bitmap;
 mod client;
 mod command;
@@ -38,6 +39,7 @@ use crate::dispatch::command::Command;
 
 /// Every command, group by group.
 pub const GROUPS: &[&[&Command]] = &[
+    acl::COMMANDS,
     bitmap::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,

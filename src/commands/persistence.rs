@@ -312,7 +312,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::once("DUMP payload version or checksum are wrong"));
     }
     let mut scratch = Vec::new();
-    let reading = ctx.state.reading(true);
+    let reading = ctx.state.reading(ctx.state.clients.get(ctx.client));
     let value = match dump::restore(payload, &reading, &mut scratch) {
         Ok(value) => value,
         Err(error) => {

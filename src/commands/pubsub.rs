@@ -5,6 +5,7 @@
 use super::prelude::*;
 use crate::clients::ClientFlags;
 use crate::dispatch::Targets;
+use crate::dispatch::command::Channels;
 use crate::pubsub::Kind;
 use crate::util::glob;
 
@@ -27,6 +28,7 @@ const DOCS: Docs = Docs {
 
 const SUBSCRIBE: Command = Command {
     name: "subscribe",
+    channels: Channels::All,
     arity: Arity::AtLeast(2),
     flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed],
     args: &[arg::string("channel").multiple()],
@@ -47,6 +49,7 @@ fn subscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 const PSUBSCRIBE: Command = Command {
     name: "psubscribe",
+    channels: Channels::AllPatterns,
     arity: Arity::AtLeast(2),
     flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed],
     args: &[arg::pattern("pattern").multiple()],
@@ -67,6 +70,7 @@ fn psubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 const SSUBSCRIBE: Command = Command {
     name: "ssubscribe",
+    channels: Channels::All,
     arity: Arity::AtLeast(2),
     flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed],
     keys: &[KeySpec::at(1, &[NotKey]).to(-1, 1)],
@@ -180,6 +184,7 @@ fn leave(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Result {
 
 const PUBLISH: Command = Command {
     name: "publish",
+    channels: Channels::First,
     arity: Arity::Exactly(3),
     flags: &[PubSub, Loading, Stale, Fast, MayReplicate],
     args: &[arg::string("channel"), arg::string("message")],
@@ -200,6 +205,7 @@ fn publish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 const SPUBLISH: Command = Command {
     name: "spublish",
+    channels: Channels::First,
     arity: Arity::Exactly(3),
     flags: &[PubSub, Loading, Stale, Fast, MayReplicate],
     keys: &[KeySpec::at(1, &[NotKey])],

@@ -186,7 +186,7 @@ enum By<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn take(ctx: &Ctx<'_>, key: &[u8], mut args: Args<'a>, may_store: bool) -> Result<Self> {
+    fn take(ctx: &Ctx<'_>, mut args: Args<'a>, may_store: bool) -> Result<Self> {
         let mut options = Options {
             descending: false,
             alpha: false,
@@ -195,6 +195,7 @@ impl<'a> Options<'a> {
             get: Vec::new(),
             store: None,
         };
+        let argv = args.argv();
         while !args.is_empty() {
             if args.word("ASC") {
                 options.descending = false;
@@ -209,14 +210,14 @@ impl<'a> Options<'a> {
             } else if args.word_with("BY", 1) {
                 let pattern = args.bytes()?;
                 options.by = if up_to_zero(pattern).contains(&b'*') {
-                    may_look_up(ctx, key, pattern, "BY")?;
+                    may_look_up(ctx, argv, pattern, "BY")?;
                     By::Pattern(Pattern::new(pattern))
                 } else {
                     By::Nothing
                 };
             } else if args.word_with("GET", 1) {
                 let pattern = args.bytes()?;
-                may_look_up(ctx, key, pattern, "GET")?;
+                may_look_up(ctx, argv, pattern, "GET")?;
                 options.get.push(Pattern::new(pattern));
             } else {
                 return Err(Error::Syntax);
@@ -239,24 +240,19 @@ impl<'a> Options<'a> {
 
 /// Whether keys made of a pattern may be looked at: in a cluster they must be in the slot of the key that is sorted,
 /// and nobody could ask the ACL about them one by one.
-fn may_look_up(ctx: &Ctx<'_>, key: &[u8], pattern: &[u8], option: &str) -> Result {
+fn may_look_up(ctx: &Ctx<'_>, argv: Argv<'_>, pattern: &[u8], option: &str) -> Result {
+    let key = argv.get(1);
     if ctx.state.config.cluster_enabled && pattern_slot(pattern) != Some(key_hash_slot(key)) {
         return Err(Error::once(format!(
             "{option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
         )));
     }
-    if !reads_all_keys(ctx) {
+    if !ctx.state.may_read_all_keys(ctx.client, ctx.command, argv) {
         return Err(Error::once(format!(
             "{option} option of SORT denied due to insufficient ACL permissions."
         )));
     }
     Ok(())
-}
-
-/// Whether the user may read every key there is. So may all users there are today: none has rules for keys.
-#[doc(alias = "ACLUserCheckCmdWithUnrestrictedKeyAccess")]
-fn reads_all_keys(_ctx: &Ctx<'_>) -> bool {
-    true
 }
 
 /// The slot of all keys a pattern can make, if it is one: there is a hash tag before the first wildcard.
@@ -530,7 +526,7 @@ impl Elements {
 #[doc(alias = "sortCommandGeneric")]
 fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, may_store: bool) -> Result {
     let key = args.key()?;
-    let mut options = Options::take(ctx, key, args, may_store)?;
+    let mut options = Options::take(ctx, args, may_store)?;
 
     let found = ctx.state.keyspace[ctx.db].get(key);
     let value = match found.as_ref().map(|entry| entry.value().as_object()) {

@@ -8,7 +8,10 @@
 //! Mirrors: the commands of multi.c.
 
 use super::prelude::*;
+use crate::acl::{Context, Denied, Reason};
 use crate::clients::ClientFlags;
+use crate::dispatch::args::Argv;
+use crate::dispatch::table::CommandId;
 use crate::dispatch::{CallOrigin, call};
 
 pub const COMMANDS: &[&Command] = &[&DISCARD, &EXEC, &MULTI, &UNWATCH, &WATCH];
@@ -96,6 +99,11 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     ctx.reply.array(queue.len());
     for queued in &queue {
         let argv = queued.argv.as_argv();
+        // What was allowed when it was queued may not be any more.
+        if let Err(denied) = ctx.state.check_rights(client, queued.id, argv) {
+            refuse(ctx, queued.id, argv, denied);
+            continue;
+        }
         call(
             ctx.state,
             client,
@@ -116,6 +124,24 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     // The effects are those of the queued commands; the stream wraps them by itself.
     ctx.suppress();
     Ok(())
+}
+
+/// Answers a queued command that lost its permission.
+fn refuse(ctx: &mut Ctx<'_>, id: CommandId, argv: Argv<'_>, denied: Denied) {
+    let (client, state) = (ctx.client, &mut *ctx.state);
+    state.deny(client, id, argv, denied, Context::Multi);
+    let reason = match denied.reason {
+        Reason::Command => "no permission to execute the command or subcommand",
+        Reason::Key => "no permission to touch the specified keys",
+        Reason::Channel => "no permission to access one of the channels used as arguments",
+        Reason::Auth => "no permission",
+    };
+    let error = Error::coded(format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. \
+         This command is no longer allowed for the following reason: {reason}"
+    ));
+    state.stats.count_error(&error);
+    ctx.reply.error(&error);
 }
 
 const DISCARD: Command = Command {

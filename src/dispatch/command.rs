@@ -338,6 +338,20 @@ impl KeySpec {
     }
 }
 
+/// Arguments that name channels somebody listens on or publishes to; the ACL asks.
+#[doc(alias = "commands_with_channels")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// None.
+    None,
+    /// The first argument.
+    First,
+    /// All arguments.
+    All,
+    /// All arguments, and they are patterns.
+    AllPatterns,
+}
+
 /// The type of an argument, as `COMMAND DOCS` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgKind {
@@ -586,6 +600,8 @@ pub struct Command {
     pub acl: &'static [Category],
     /// Where its keys are.
     pub keys: &'static [KeySpec],
+    /// Which arguments are channels of pub/sub that it uses.
+    pub channels: Channels,
     /// Finds the keys the specs cannot; tried first where given.
     pub find_keys: Option<KeyFinder>,
     /// Its arguments, for the docs.
@@ -608,6 +624,7 @@ impl Command {
         flags: &[],
         acl: &[],
         keys: &[],
+        channels: Channels::None,
         find_keys: None,
         args: &[],
         tips: &[],

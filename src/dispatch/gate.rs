@@ -34,16 +34,20 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     }
     state.current_client = Some(client);
     match identify(state, argv) {
-        Ok(id) => match admit_and_tell(state, client, id, argv, reply) {
-            Ok(()) => {
-                if state.pauses.mode() != PauseMode::None && held_back(state, client, id, argv) {
-                    state.current_client = None;
-                    return Outcome::Postponed;
+        Ok(id) => {
+            state.clients[client].last_command = Some(id);
+            match admit_and_tell(state, client, id, argv, reply) {
+                Ok(()) => {
+                    if state.pauses.mode() != PauseMode::None && held_back(state, client, id, argv)
+                    {
+                        state.current_client = None;
+                        return Outcome::Postponed;
+                    }
+                    run_or_queue(state, client, id, argv, reply);
                 }
-                run_or_queue(state, client, id, argv, reply);
+                Err(error) => reject(state, client, Some(id), reply, &error),
             }
-            Err(error) => reject(state, client, Some(id), reply, &error),
-        },
+        }
         Err((id, error)) => reject(state, client, id, reply, &error),
     }
     state.current_client = None;
@@ -97,7 +101,6 @@ fn run_or_queue(
 ) {
     let flags = state.commands[id].flags;
     let who = &mut state.clients[client];
-    who.last_command = Some(id);
     if who.flags.has(ClientFlags::MULTI) && !flags.has(Flag::InsideMulti) {
         // A transaction that will fail anyway only looks as if it were filled.
         if !who
@@ -211,11 +214,19 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
             )));
         }
     }
-    if !standing.has(ClientFlags::AUTHENTICATED) && !flags.has(Flag::NoAuth) {
+    if !standing.has(ClientFlags::AUTHENTICATED)
+        && !flags.has(Flag::NoAuth)
+        && !state.acl.default_user().is_open()
+    {
         return Err(Error::NoAuth);
     }
     if standing.has(ClientFlags::MULTI) && flags.has(Flag::NoMulti) {
         return Err(Error::once("Command not allowed inside a transaction"));
+    }
+    if standing.has(ClientFlags::RESTRICTED)
+        && let Err(denied) = state.check_rights(client, id, argv)
+    {
+        return Err(state.deny_request(client, id, argv, denied));
     }
     if state.config.maxmemory != 0 && !state.scripts.is_busy() {
         let exhausted = state.evict_keys() == Memory::Exhausted;

@@ -244,6 +244,15 @@ impl CommandTable {
         self.find(name).filter(|id| self[*id].parent.is_none())
     }
 
+    /// The name a command was declared with, whatever it was renamed to; `container|sub` for subcommands.
+    pub fn declared_name(&self, id: CommandId) -> String {
+        let entry = &self[id];
+        match entry.parent {
+            Some(parent) => format!("{}|{}", self[parent].decl.name, entry.decl.name),
+            None => entry.decl.name.to_owned(),
+        }
+    }
+
     /// A subcommand by its own name.
     pub fn subcommand(&self, container: CommandId, name: &[u8]) -> Option<CommandId> {
         let subs = &self[container].subcommands;

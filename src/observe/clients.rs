@@ -82,6 +82,8 @@ impl State {
         let queued = transaction.map_or(0, |t| t.len());
         let command = client.last_command.map(|id| &*self.commands[id].name);
         let lossy = String::from_utf8_lossy;
+        let user = client.user.as_ref();
+        let user = user.map_or("(superuser)".into(), |user| lossy(user.name()));
         let mut line = String::with_capacity(400);
         // Writing to a string cannot fail.
         let _ = write!(
@@ -124,7 +126,7 @@ impl State {
                 "r"
             },
             command.unwrap_or("NULL"),
-            client.user,
+            user,
             tracked.map_or(-1, |t| t.redirect_id() as i64),
             if client.protocol == Protocol::Resp3 {
                 3

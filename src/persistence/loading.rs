@@ -20,7 +20,7 @@ use super::rdb::check::circumstances;
 use super::rdb::load::{Item, Key, Loader};
 use super::rdb::read_value::{Limits, Reading};
 use super::rdb::{Decoder, Error, Reason};
-use crate::clients::ClientFlags;
+use crate::clients::{Client, ClientFlags};
 use crate::config::{SanitizeDumpPayload, disk};
 use crate::dispatch::Targets;
 use crate::keyspace::{Deadline, Inserted};
@@ -159,13 +159,17 @@ impl Progress {
 }
 
 impl State {
-    /// How values of a client's payload (`of_client`), or of a file, are to be checked.
-    pub fn reading(&self, of_client: bool) -> Reading {
+    /// How values of a client's payload are to be checked, or of a file (`None`).
+    pub fn reading(&self, client: Option<&Client>) -> Reading {
+        let trusted = |client: &Client| {
+            client.flags.has(ClientFlags::PRIMARY)
+                || client.user.as_ref().is_some_and(|u| u.skips_sanitizing())
+        };
         Reading {
             deep: match self.config.sanitize_dump_payload {
                 SanitizeDumpPayload::No => false,
                 SanitizeDumpPayload::Yes => true,
-                SanitizeDumpPayload::Clients => of_client,
+                SanitizeDumpPayload::Clients => client.is_some_and(|client| !trusted(client)),
             },
             limits: Limits::of(&self.config, self.member_seed)
                 .with_plain_from(self.list_plain_from),
@@ -422,7 +426,7 @@ impl State {
         let total = (part.size > 0).then_some(part.size);
         let checksum = self.config.rdbchecksum && !self.persistence.skip_checksum;
         let dec = Decoder::new(io::Cursor::new(magic).chain(file), total, checksum);
-        match Loader::new(dec, self.reading(false)) {
+        match Loader::new(dec, self.reading(None)) {
             Ok(loader) => Ok(Source::Rdb(Box::new(loader))),
             Err(error) => {
                 self.explain(&error, &part.name, None);

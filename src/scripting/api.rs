@@ -98,7 +98,11 @@ pub fn open(lua: &Lua, loan: &Rc<Loan<State>>, kind: EngineKind) -> mlua::Result
             let argv = words(args).map_err(ScriptError::raise)?;
             lent(&state, |state| {
                 match state.commands.lookup(argv.as_argv()) {
-                    Ok(_) => Ok(true),
+                    Ok(id) => {
+                        let client = state.script_client();
+                        let checked = state.check_rights(client, id, argv.as_argv());
+                        Ok(checked.is_ok())
+                    }
                     Err(_) => Err(raised("Invalid command passed to redis.acl_check_cmd()")),
                 }
             })?
@@ -321,7 +325,7 @@ fn script_call(
     let looked_up = state.commands.lookup(argv);
     let checked = match looked_up {
         Ok(id) if state.commands[id].accepts(argv.len()) => {
-            state.script_may_call(id).map(|()| id).map_err(Some)
+            state.script_may_call(id, argv).map(|()| id).map_err(Some)
         }
         Ok(_) => Err(Some(
             "Wrong number of args calling Redis command from script".into(),

@@ -7,6 +7,7 @@ use mlua::Function;
 
 use super::engine::{Ran, Runner};
 use super::{Engine, Run, ScriptFlags, debugger, describe};
+use crate::acl::Context;
 use crate::clients::ClientFlags;
 use crate::dispatch::args::Argv;
 use crate::dispatch::command::Flag;
@@ -132,14 +133,14 @@ fn prepare(
     }
     let own = state.script_client();
     let db = ctx.db;
-    let in_multi = state.clients[ctx.client].flags.has(ClientFlags::MULTI);
-    let (user, client) = (
-        state.clients[ctx.client].user.clone(),
-        &mut state.clients[own],
-    );
+    let caller = &state.clients[ctx.client];
+    let (user, standing) = (caller.user.clone(), caller.flags);
+    let client = &mut state.clients[own];
     client.db = db;
     client.user = user;
-    client.flags.put(ClientFlags::MULTI, in_multi);
+    for kept in [ClientFlags::MULTI, ClientFlags::RESTRICTED] {
+        client.flags.put(kept, standing.has(kept));
+    }
     let debugged = state.scripts.debugger.is_active();
     state.scripts.run = Some(Run {
         caller: ctx.client,
@@ -233,14 +234,24 @@ impl State {
     }
 
     /// Whether the running script may call a command; otherwise the words, without their code.
-    pub(super) fn script_may_call(&self, id: CommandId) -> std::result::Result<(), String> {
+    pub(super) fn script_may_call(
+        &mut self,
+        id: CommandId,
+        argv: Argv<'_>,
+    ) -> std::result::Result<(), String> {
         let flags = self.commands[id].flags;
-        let Some(run) = &self.scripts.run else {
-            return Err("no script is running".into());
-        };
         if flags.has(Flag::NoScript) && !self.debug.disable_deny_scripts {
             return Err("This Redis command is not allowed from script".into());
         }
+        let client = self.script_client();
+        if let Err(denied) = self.check_rights(client, id, argv) {
+            let text = self.deny(client, id, argv, denied, Context::Lua);
+            let text = String::from_utf8_lossy(&text);
+            return Err(format!("ACL failure in script: {text}"));
+        }
+        let Some(run) = &self.scripts.run else {
+            return Err("no script is running".into());
+        };
         if run.read_only && (flags.has(Flag::Write) || flags.has(Flag::MayReplicate)) {
             return Err("Write commands are not allowed from read-only scripts.".into());
         }

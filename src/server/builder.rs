@@ -115,6 +115,9 @@ impl Builder {
                 .map_err(|error| error.to_string())
                 .and_then(|mut server| {
                     let state = &mut server.state;
+                    if !state.load_users() {
+                        return Err("the users cannot be loaded".to_owned());
+                    }
                     if loads && (state.begin_loading() == Opened::Failed || !state.load_all()) {
                         return Err("the data set cannot be loaded".to_owned());
                     }

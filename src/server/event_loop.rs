@@ -432,15 +432,13 @@ impl Turn<'_> {
             self.state.stats.connections_rejected += 1;
             return;
         }
-        let no_password = self.state.password_free();
-        if config.protected_mode && no_password && !is_local {
+        if config.protected_mode && self.state.acl.default_user().nopass() && !is_local {
             let _ = stream.write(DENIED);
             self.state.stats.connections_rejected += 1;
             return;
         }
         listener::set_keepalive(&stream, config.tcp_keepalive);
         let mut flags = ClientFlags::NONE;
-        flags.put(ClientFlags::AUTHENTICATED, no_password);
         flags.put(
             ClientFlags::UNIX_SOCKET,
             matches!(stream, super::connection::Stream::Unix(_)),
@@ -451,6 +449,7 @@ impl Turn<'_> {
         client.fd = stream.descriptor();
         client.address = address;
         client.local_address = local;
+        self.state.act_as_default(key);
         let slot = key.slot as usize;
         let token = Token(slot + FIRST_CLIENT);
         if stream

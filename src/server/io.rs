@@ -182,7 +182,8 @@ impl Turn<'_> {
             };
             let limits = Limits {
                 max_bulk: self.state.config.proto_max_bulk_len as u64,
-                unauthenticated: !client.flags.has(ClientFlags::AUTHENTICATED),
+                unauthenticated: !client.flags.has(ClientFlags::AUTHENTICATED)
+                    && !self.state.acl.default_user().is_open(),
             };
             // Before authentication the limits may change with each request.
             let ahead = if limits.unauthenticated { 1 } else { BATCH };

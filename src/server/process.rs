@@ -8,9 +8,11 @@
 //!
 //! Mirrors: main() of server.c.
 
+use std::collections::HashSet;
 use std::io;
 
 use super::Server;
+use crate::acl::{self, RuleError, Vocabulary};
 use crate::commands::GROUPS;
 use crate::config::disk;
 use crate::config::{CommandLine, Config, Reason, Referee};
@@ -61,7 +63,10 @@ pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
         _ => {}
     }
     let command_line = CommandLine::parse(arguments);
-    let mut judge = Judge(CommandTable::new(GROUPS));
+    let mut judge = Judge {
+        commands: CommandTable::new(GROUPS),
+        users: HashSet::new(),
+    };
     let (config, remarks) = match Config::load(&command_line, &mut judge) {
         Ok(loaded) => loaded,
         Err(fatal) => {
@@ -139,6 +144,9 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
             log.warning(reason);
             return 1;
         }
+    }
+    if !server.state.load_users() {
+        return 1;
     }
     // A score that cannot be set was logged; Redis goes on, too.
     let _ = server.state.set_oom_score("oom-score-adj");
@@ -236,15 +244,34 @@ fn show_banner(config: &Config, log: &Logger) {
 }
 
 /// Judges the lines of a configuration file that name commands.
-struct Judge(CommandTable);
+struct Judge {
+    commands: CommandTable,
+    /// Users declared so far.
+    users: HashSet<Vec<u8>>,
+}
 
 impl Referee for Judge {
     fn rename_command(&mut self, from: &[u8], to: &[u8]) -> Result<(), Reason> {
         let (from, to) = (String::from_utf8_lossy(from), String::from_utf8_lossy(to));
-        self.0.rename(&from, &to).map_err(Reason::from)
+        self.commands.rename(&from, &to).map_err(Reason::from)
     }
 
-    fn user(&mut self, _words: &[Vec<u8>]) -> Result<(), Reason> {
-        Ok(())
+    fn user(&mut self, words: &[Vec<u8>]) -> Result<(), Reason> {
+        let wrong = |what: &[u8], error: RuleError| {
+            let what = String::from_utf8_lossy(what);
+            Reason::from(format!("Error in user declaration '{what}': {error}"))
+        };
+        let Some((name, rules)) = words.split_first() else {
+            return Ok(());
+        };
+        if !self.users.insert(name.clone()) {
+            return Err(wrong(name, RuleError::Duplicate));
+        }
+        let rules: Vec<&[u8]> = rules.iter().map(Vec::as_slice).collect();
+        let vocabulary = Vocabulary {
+            commands: &self.commands,
+            all_channels: false,
+        };
+        acl::check_declaration(&rules, vocabulary).map_err(|(rule, error)| wrong(&rule, error))
     }
 }

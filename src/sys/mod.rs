@@ -16,7 +16,13 @@ pub mod peer;
 pub mod process;
 pub mod signal;
 
-/// Bytes nobody can predict, from the kernel.
+/// Fills a buffer with bytes fit for secrets, from the kernel's generator.
+pub fn random_bytes(buffer: &mut [u8]) -> std::io::Result<()> {
+    use std::io::Read;
+    std::fs::File::open("/dev/urandom")?.read_exact(buffer)
+}
+
+/// A number nobody can predict, from the kernel.
 pub fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     // The standard library seeds this from the kernel's generator, on every platform alike.

@@ -158,6 +158,23 @@ pub fn repr(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
+/// A line of words that are separated by single spaces, each of them quoted if [`split`] would not read it as it
+/// stands.
+pub fn repr_words(line: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.len());
+    for (i, word) in line.split(|b| *b == b' ').enumerate() {
+        if i > 0 {
+            out.push(b' ');
+        }
+        if needs_repr(word) {
+            repr(&mut out, word);
+        } else {
+            out.extend_from_slice(word);
+        }
+    }
+    out
+}
+
 /// Whether `bytes` as they stand would not come back from [`split`] as one argument.
 #[doc(alias = "sdsneedsrepr")]
 pub fn needs_repr(bytes: &[u8]) -> bool {

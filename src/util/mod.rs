@@ -13,5 +13,6 @@ pub mod lzf;
 pub mod num;
 pub mod rng;
 pub mod sha1;
+pub mod sha256;
 pub mod time;
 pub mod xxh3;

@@ -1,0 +1,188 @@
+//! May this user do that? Commands, then keys, then channels; one selector must allow all of it.
+//!
+//! Mirrors: the permission checks of acl.c.
+
+use super::selector::{READ, Selector, WRITE};
+use super::user::User;
+use crate::dispatch::args::Argv;
+use crate::dispatch::command::{Channels, Flag, KeyFlag};
+use crate::dispatch::keys::{Keys, Search};
+use crate::dispatch::table::{CommandId, CommandTable};
+use crate::util::glob::{self, Case};
+
+/// Why something was refused, the less telling reasons first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The command.
+    Command,
+    /// A key it names.
+    Key,
+    /// A wrong name or password.
+    Auth,
+    /// A channel it names.
+    Channel,
+}
+
+impl Reason {
+    /// Its name in ACL LOG.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Command => "command",
+            Reason::Key => "key",
+            Reason::Auth => "auth",
+            Reason::Channel => "channel",
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Denied {
+    /// Why.
+    pub reason: Reason,
+    /// The word of the request that names the key or channel; 0 for the command.
+    pub position: usize,
+}
+
+/// A request that somebody would like to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// All commands.
+    pub commands: &'a CommandTable,
+    /// Which one.
+    pub id: CommandId,
+    /// Its words.
+    pub argv: Argv<'a>,
+}
+
+impl User {
+    /// Whether a request is allowed. O(patterns × keys) per selector.
+    ///
+    /// # Errors
+    /// The refusal that tells most: of a key or channel rather than of the command, of a later word rather
+    /// than of an earlier one.
+    #[doc(alias = "ACLCheckAllUserCommandPerm")]
+    pub fn check(&self, asked: Asked<'_>) -> Result<(), Denied> {
+        let mut keys = None;
+        let mut worst = Denied {
+            reason: Reason::Command,
+            position: 0,
+        };
+        for selector in self.all_selectors() {
+            match selector.check(asked, &mut keys) {
+                Ok(()) => return Ok(()),
+                Err(denied) => worst = worst.max(denied),
+            }
+        }
+        Err(worst)
+    }
+
+    /// Whether a request is allowed by permissions that include reading any key whatever.
+    #[doc(alias = "ACLUserCheckCmdWithUnrestrictedKeyAccess")]
+    pub fn check_reading_all(&self, asked: Asked<'_>) -> bool {
+        let mut keys = None;
+        let reads_all = |selector: &Selector| {
+            let all = |p: &super::selector::KeyPattern| p.access & READ != 0 && *p.glob == *b"*";
+            selector.all_keys || selector.keys.iter().any(all)
+        };
+        self.all_selectors()
+            .any(|selector| reads_all(selector) && selector.check(asked, &mut keys).is_ok())
+    }
+
+    /// The channel patterns of a user that takes this one's place, when not all that this one may use is
+    /// among them; `None` when nothing is lost.
+    #[doc(alias = "getUpcomingChannelList")]
+    pub fn channels_lost_to<'a>(&self, next: &'a User) -> Option<Vec<&'a [u8]>> {
+        if next.all_selectors().any(|selector| selector.all_channels) {
+            return None;
+        }
+        let globs = next.all_selectors().flat_map(|s| &s.channels);
+        let globs: Vec<&[u8]> = globs.map(|glob| &**glob).collect();
+        let kept = |selector: &Selector| {
+            let mut own = selector.channels.iter();
+            !selector.all_channels && own.all(|glob| globs.contains(&&**glob))
+        };
+        (!self.all_selectors().all(kept)).then_some(globs)
+    }
+}
+
+impl Selector {
+    /// Whether a request is allowed; `keys` is filled in by the first who asks.
+    #[doc(alias = "ACLSelectorCheckCmd")]
+    fn check(&self, asked: Asked<'_>, keys: &mut Option<Keys>) -> Result<(), Denied> {
+        let Asked { commands, id, argv } = asked;
+        let entry = &commands[id];
+        if !entry.flags.has(Flag::NoAuth) && !self.has_command(id) && !self.has_first_arg(asked) {
+            return Err(Denied {
+                reason: Reason::Command,
+                position: 0,
+            });
+        }
+        if !self.all_keys && entry.has_keys {
+            let keys = keys.get_or_insert_with(|| {
+                Keys::of(entry.decl, argv, Search::default()).unwrap_or_default()
+            });
+            for key in keys.iter() {
+                if !self.has_key(argv.get(key.position), key.flags) {
+                    return Err(Denied {
+                        reason: Reason::Key,
+                        position: key.position,
+                    });
+                }
+            }
+        }
+        if self.all_channels {
+            return Ok(());
+        }
+        let (channels, is_pattern) = match entry.decl.channels {
+            Channels::None => return Ok(()),
+            Channels::First => (1..argv.len().min(2), false),
+            Channels::All => (1..argv.len(), false),
+            Channels::AllPatterns => (1..argv.len(), true),
+        };
+        for position in channels {
+            let globs = self.channels.iter().map(|glob| &**glob);
+            if !allows_channel(globs, argv.get(position), is_pattern) {
+                return Err(Denied {
+                    reason: Reason::Channel,
+                    position,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn has_first_arg(&self, asked: Asked<'_>) -> bool {
+        let of_command = self.first_args.iter().filter(|(id, _)| *id == asked.id);
+        asked.argv.len() > 1
+            && of_command
+                .map(|(_, arg)| arg)
+                .any(|arg| asked.argv.get(1).eq_ignore_ascii_case(arg))
+    }
+
+    #[doc(alias = "ACLSelectorCheckKey")]
+    fn has_key(&self, key: &[u8], flags: &[KeyFlag]) -> bool {
+        let needed = flags.iter().fold(0, |access, flag| match flag {
+            KeyFlag::Access => access | READ,
+            KeyFlag::Update | KeyFlag::Insert | KeyFlag::Delete => access | WRITE,
+            _ => access,
+        });
+        self.keys.iter().any(|pattern| {
+            pattern.access & needed == needed && glob::matches(&pattern.glob, key, Case::Sensitive)
+        })
+    }
+}
+
+/// Whether a channel is among those the patterns name; a pattern must be one of them to the letter, for
+/// nobody can tell all it would match.
+#[doc(alias = "ACLCheckChannelAgainstList")]
+pub(crate) fn allows_channel<'a>(
+    mut globs: impl Iterator<Item = &'a [u8]>,
+    channel: &[u8],
+    is_pattern: bool,
+) -> bool {
+    globs.any(|glob| match is_pattern {
+        true => glob == channel,
+        false => glob::matches(glob, channel, Case::Sensitive),
+    })
+}

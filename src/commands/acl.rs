@@ -1,0 +1,532 @@
+//! ACL: users and their rights, seen and changed.
+//!
+//! Mirrors: `aclCommand` of acl.c.
+
+use super::prelude::*;
+use crate::acl::{self, Selector};
+use crate::dispatch::command::CATEGORY_NAMES;
+use crate::resp::Reply;
+use crate::state::denied_words;
+
+pub const COMMANDS: &[&Command] = &[&ACL];
+
+/// What all of them have in common.
+const DOCS: Docs = Docs {
+    group: Group::Server,
+    since: "6.0.0",
+    ..Docs::BASE
+};
+
+const ACL: Command = Command {
+    name: "acl",
+    arity: Arity::AtLeast(2),
+    docs: Docs {
+        complexity: "Depends on subcommand.",
+        summary: "Shows and changes users and what they may do.",
+        ..DOCS
+    },
+    subcommands: &[
+        &ACL_CAT,
+        &ACL_DELUSER,
+        &ACL_DRYRUN,
+        &ACL_GENPASS,
+        &ACL_GETUSER,
+        &ACL_HELP,
+        &ACL_LIST,
+        &ACL_LOAD,
+        &ACL_LOG,
+        &ACL_SAVE,
+        &ACL_SETUSER,
+        &ACL_USERS,
+        &ACL_WHOAMI,
+    ],
+    ..Command::BASE
+};
+
+const ACL_CAT: Command = Command {
+    name: "cat",
+    arity: Arity::AtLeast(2),
+    flags: &[NoScript, Loading, Stale],
+    args: &[arg::string("category").optional()],
+    docs: Docs {
+        complexity: "O(N) where N is the number of commands",
+        summary: "Lists the categories of commands, or the commands of one.",
+        ..DOCS
+    },
+    run: acl_cat,
+    ..Command::BASE
+};
+
+fn acl_cat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let Some(asked) = args.next() else {
+        ctx.reply.array(CATEGORY_NAMES.len());
+        for (_, name) in CATEGORY_NAMES {
+            ctx.reply.bulk(name.as_bytes());
+        }
+        return Ok(());
+    };
+    if !args.is_empty() {
+        return Err(wrong_words(args));
+    }
+    let same = |(_, name): &&(Category, &str)| name.as_bytes().eq_ignore_ascii_case(asked);
+    let Some((category, _)) = CATEGORY_NAMES.iter().find(same) else {
+        let asked = &asked[..asked.len().min(128)];
+        return Err(Error::quoting("ERR Unknown category '", asked, "'"));
+    };
+    let commands = &ctx.state.commands;
+    let open = ctx.reply.open();
+    let mut count = 0;
+    for entry in commands.iter().filter(|e| e.categories.has(*category)) {
+        ctx.reply.bulk(commands.declared_name(entry.id).as_bytes());
+        count += 1;
+    }
+    ctx.reply.close_array(open, count);
+    Ok(())
+}
+
+/// What a subcommand says to arguments it has no place for.
+#[doc(alias = "addReplySubcommandSyntaxError")]
+fn wrong_words(args: Args<'_>) -> Error {
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    let asked = args.argv().get(1);
+    Error::quoting(before, &asked[..asked.len().min(128)], "'. Try ACL HELP.")
+}
+
+const ACL_DELUSER: Command = Command {
+    name: "deluser",
+    arity: Arity::AtLeast(3),
+    flags: &[Admin, NoScript, Loading, Stale],
+    args: &[arg::string("username").multiple()],
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    docs: Docs {
+        complexity: "O(N) where N is the number of connections, for each user",
+        summary: "Deletes users and closes their connections.",
+        ..DOCS
+    },
+    run: acl_deluser,
+    ..Command::BASE
+};
+
+fn acl_deluser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    redact_all(ctx, args);
+    if args.into_iter().any(|name| name == acl::DEFAULT) {
+        return Err(Error::once("The 'default' user cannot be removed"));
+    }
+    let deleted = args.filter(|name| ctx.state.delete_user(name)).count();
+    ctx.reply.count(deleted);
+    Ok(())
+}
+
+/// Neither users nor rules are anybody else's business.
+fn redact_all(ctx: &mut Ctx<'_>, args: Args<'_>) {
+    for position in args.position()..args.argv().len() {
+        ctx.redact(position);
+    }
+}
+
+const ACL_DRYRUN: Command = Command {
+    name: "dryrun",
+    arity: Arity::AtLeast(4),
+    flags: &[Admin, NoScript, Loading, Stale],
+    args: &[
+        arg::string("username"),
+        arg::string("command"),
+        arg::string("arg").optional().multiple(),
+    ],
+    docs: Docs {
+        since: "7.0.0",
+        complexity: "O(N) where N is the number of the user's patterns",
+        summary: "Tells whether a user may run a command, without running it.",
+        ..DOCS
+    },
+    run: acl_dryrun,
+    ..Command::BASE
+};
+
+fn acl_dryrun(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let name = args.bytes()?;
+    let Some(user) = ctx.state.acl.user(name) else {
+        return Err(Error::quoting("ERR User '", name, "' not found"));
+    };
+    let argv = args.argv().skip(args.position());
+    let Ok(id) = ctx.state.commands.lookup(argv) else {
+        let name = argv.get(0);
+        return Err(Error::quoting("ERR Command '", name, "' not found"));
+    };
+    if !ctx.state.commands[id].accepts(argv.len()) {
+        return Err(Error::WrongArity(ctx.state.commands.declared_name(id)));
+    }
+    match user.check(ctx.state.asked(id, argv)) {
+        Ok(()) => ctx.reply.ok(),
+        Err(denied) => {
+            let command = ctx.state.commands.declared_name(id);
+            let object = match denied.position {
+                0 => command.as_bytes(),
+                position => argv.get(position),
+            };
+            let text = denied_words(name, denied.reason, object);
+            ctx.reply.bulk(&text);
+        }
+    }
+    Ok(())
+}
+
+const ACL_GENPASS: Command = Command {
+    name: "genpass",
+    arity: Arity::AtLeast(2),
+    flags: &[NoScript, Loading, Stale],
+    args: &[arg::integer("bits").optional()],
+    docs: Docs {
+        complexity: "O(1)",
+        summary: "Makes up a password that cannot be guessed, in hexadecimal.",
+        ..DOCS
+    },
+    run: acl_genpass,
+    ..Command::BASE
+};
+
+/// Bits of the longest password made up.
+const GENPASS_MAX_BITS: i64 = 4096;
+
+fn acl_genpass(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let bits = if args.is_empty() {
+        256
+    } else {
+        args.integer()?
+    };
+    if !args.is_empty() {
+        return Err(wrong_words(args));
+    }
+    if !(1..=GENPASS_MAX_BITS).contains(&bits) {
+        return Err(Error::once(format!(
+            "ACL GENPASS argument must be the number of bits for the output password, a positive number \
+             up to {GENPASS_MAX_BITS}"
+        )));
+    }
+    let digits = (bits as usize).div_ceil(4);
+    let mut bytes = vec![0; digits.div_ceil(2)];
+    // Passwords are no part of what a seed repeats.
+    crate::sys::random_bytes(&mut bytes)
+        .map_err(|_| Error::once("the system has no random bytes to give"))?;
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex = nibbles.map(|nibble| b"0123456789abcdef"[usize::from(nibble)]);
+    let password: Vec<u8> = hex.take(digits).collect();
+    ctx.reply.bulk(&password);
+    Ok(())
+}
+
+const ACL_GETUSER: Command = Command {
+    name: "getuser",
+    arity: Arity::Exactly(3),
+    flags: &[Admin, NoScript, Loading, Stale],
+    args: &[arg::string("username")],
+    docs: Docs {
+        complexity: "O(N) where N is the number of the user's rules",
+        summary: "Describes a user: switches, password hashes, permissions.",
+        ..DOCS
+    },
+    run: acl_getuser,
+    ..Command::BASE
+};
+
+fn acl_getuser(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    redact_all(ctx, args);
+    let Some(user) = ctx.state.acl.user(args.bytes()?) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    let reply = &mut *ctx.reply;
+    reply.map(6);
+    reply.bulk(b"flags");
+    reply.set(user.flags().count());
+    for flag in user.flags() {
+        reply.bulk(flag.as_bytes());
+    }
+    reply.bulk(b"passwords");
+    reply.array(user.passwords().len());
+    for hash in user.passwords() {
+        reply.bulk(&hash);
+    }
+    describe(reply, user.root());
+    reply.bulk(b"selectors");
+    reply.array(user.selectors().len());
+    for selector in user.selectors() {
+        reply.map(3);
+        describe(reply, selector);
+    }
+    Ok(())
+}
+
+/// Three fields: what a selector allows.
+#[doc(alias = "aclAddReplySelectorDescription")]
+fn describe(reply: &mut Reply, selector: &Selector) {
+    for (name, value) in [
+        ("commands", selector.show_commands()),
+        ("keys", selector.show_keys()),
+        ("channels", selector.show_channels()),
+    ] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(&value);
+    }
+}
+
+const ACL_LIST: Command = Command {
+    name: "list",
+    arity: Arity::Exactly(2),
+    flags: &[Admin, NoScript, Loading, Stale],
+    docs: Docs {
+        complexity: "O(N) where N is the number of users",
+        summary: "Lists the users as the lines that would make them.",
+        ..DOCS
+    },
+    run: acl_list,
+    ..Command::BASE
+};
+
+fn acl_list(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    ctx.reply.array(ctx.state.acl.users().len());
+    for user in ctx.state.acl.users() {
+        ctx.reply.bulk(&user.line());
+    }
+    Ok(())
+}
+
+const ACL_USERS: Command = Command {
+    name: "users",
+    arity: Arity::Exactly(2),
+    flags: &[Admin, NoScript, Loading, Stale],
+    docs: Docs {
+        complexity: "O(N) where N is the number of users",
+        summary: "Lists the names of the users.",
+        ..DOCS
+    },
+    run: acl_users,
+    ..Command::BASE
+};
+
+fn acl_users(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    ctx.reply.array(ctx.state.acl.users().len());
+    for user in ctx.state.acl.users() {
+        ctx.reply.bulk(user.name());
+    }
+    Ok(())
+}
+
+const ACL_WHOAMI: Command = Command {
+    name: "whoami",
+    arity: Arity::Exactly(2),
+    flags: &[NoScript, Loading, Stale],
+    docs: Docs {
+        complexity: "O(1)",
+        summary: "Returns the name of the user the client acts as.",
+        ..DOCS
+    },
+    run: acl_whoami,
+    ..Command::BASE
+};
+
+fn acl_whoami(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    let user = ctx.client().user.clone();
+    ctx.reply
+        .bulk_or_null(user.as_ref().map(|user| user.name()));
+    Ok(())
+}
+
+const ACL_LOAD: Command = Command {
+    name: "load",
+    arity: Arity::Exactly(2),
+    flags: &[Admin, NoScript, Loading, Stale],
+    docs: Docs {
+        complexity: "O(N) where N is the number of users and connections",
+        summary: "Reads the users from the ACL file, all or none.",
+        ..DOCS
+    },
+    run: acl_load,
+    ..Command::BASE
+};
+
+fn acl_load(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    needs_file(ctx)?;
+    let loaded = ctx.state.load_acl_file();
+    loaded.map_err(|errors| Error::quoting("ERR ", &errors, ""))?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn needs_file(ctx: &Ctx<'_>) -> Result {
+    if !ctx.state.config.aclfile.is_empty() {
+        return Ok(());
+    }
+    Err(Error::once(
+        "This Redis instance is not configured to use an ACL file. You may want to specify users via the \
+         ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration \
+         file set) in order to store users in the Redis configuration.",
+    ))
+}
+
+const ACL_SAVE: Command = Command {
+    name: "save",
+    arity: Arity::Exactly(2),
+    flags: &[Admin, NoScript, Loading, Stale],
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    docs: Docs {
+        complexity: "O(N) where N is the number of users",
+        summary: "Writes the users to the ACL file.",
+        ..DOCS
+    },
+    run: acl_save,
+    ..Command::BASE
+};
+
+fn acl_save(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    needs_file(ctx)?;
+    if !ctx.state.save_acl_file() {
+        return Err(Error::once(
+            "There was an error trying to save the ACLs. Please check the server logs for more information",
+        ));
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+const ACL_LOG: Command = Command {
+    name: "log",
+    arity: Arity::AtLeast(2),
+    flags: &[Admin, NoScript, Loading, Stale],
+    args: &[arg::one_of(
+        "operation",
+        &[arg::integer("count"), arg::word("reset", "RESET")],
+    )
+    .optional()],
+    docs: Docs {
+        complexity: "O(N) where N is the number of entries shown",
+        summary: "Lists what was refused to whom, the latest first.",
+        ..DOCS
+    },
+    run: acl_log,
+    ..Command::BASE
+};
+
+fn acl_log(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if args.len() > 1 {
+        return Err(wrong_words(args));
+    }
+    if args.word("RESET") {
+        ctx.state.acl.log.clear();
+        ctx.reply.ok();
+        return Ok(());
+    }
+    let asked = if args.is_empty() { 10 } else { args.integer()? };
+    let now = ctx.now_ms();
+    let entries = ctx.state.acl.log.entries();
+    let count = usize::try_from(asked).unwrap_or(0).min(entries.len());
+    let reply = &mut *ctx.reply;
+    reply.array(count);
+    for entry in entries.take(count) {
+        let texts = [
+            ("reason", entry.reason.name().as_bytes()),
+            ("context", entry.context.name().as_bytes()),
+            ("object", &entry.object),
+            ("username", &entry.username),
+        ];
+        let moments = [
+            ("entry-id", entry.id as i64),
+            ("timestamp-created", entry.created_ms),
+            ("timestamp-last-updated", entry.updated_ms),
+        ];
+        reply.map(10);
+        reply.bulk(b"count");
+        reply.integer(entry.count as i64);
+        for (name, text) in texts {
+            reply.bulk(name.as_bytes());
+            reply.bulk(text);
+        }
+        reply.bulk(b"age-seconds");
+        reply.double((now - entry.updated_ms) as f64 / 1000.0);
+        reply.bulk(b"client-info");
+        reply.bulk(entry.client.as_bytes());
+        for (name, number) in moments {
+            reply.bulk(name.as_bytes());
+            reply.integer(number);
+        }
+    }
+    Ok(())
+}
+
+const ACL_SETUSER: Command = Command {
+    name: "setuser",
+    arity: Arity::AtLeast(3),
+    flags: &[Admin, NoScript, Loading, Stale],
+    args: &[
+        arg::string("username"),
+        arg::string("rule").optional().multiple(),
+    ],
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    docs: Docs {
+        complexity: "O(N) where N is the number of rules and connections",
+        summary: "Makes a user, or changes one, by rules.",
+        ..DOCS
+    },
+    run: acl_setuser,
+    ..Command::BASE
+};
+
+fn acl_setuser(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    redact_all(ctx, args);
+    let name = args.bytes()?;
+    if acl::has_spaces(name) {
+        return Err(Error::once(
+            "Usernames can't contain spaces or null characters",
+        ));
+    }
+    let rules: Vec<&[u8]> = args.collect();
+    ctx.state.set_user(name, &rules)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+const ACL_HELP: Command = Command {
+    name: "help",
+    arity: Arity::Exactly(2),
+    flags: &[Loading, Stale],
+    docs: Docs {
+        complexity: "O(1)",
+        summary: "Describes the subcommands of ACL.",
+        ..DOCS
+    },
+    run: acl_help,
+    ..Command::BASE
+};
+
+fn acl_help(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    ctx.reply.help(
+        "ACL",
+        &[
+            "CAT [<category>]",
+            "    List the categories of commands, or the commands of one.",
+            "DELUSER <username> [<username> ...]",
+            "    Delete users and close their connections.",
+            "DRYRUN <username> <command> [<arg> ...]",
+            "    Tell whether a user may run a command, without running it.",
+            "GENPASS [<bits>]",
+            "    Make up a password of 256 bits, or as many as told.",
+            "GETUSER <username>",
+            "    Describe a user.",
+            "LIST",
+            "    List the users as lines of a configuration file.",
+            "LOAD",
+            "    Read the users from the ACL file.",
+            "LOG [<count> | RESET]",
+            "    List what was refused to whom, or forget it.",
+            "SAVE",
+            "    Write the users to the ACL file.",
+            "SETUSER <username> <rule> [<rule> ...]",
+            "    Make or change a user.",
+            "USERS",
+            "    List the names of the users.",
+            "WHOAMI",
+            "    Return the name of the user this connection acts as.",
+        ],
+    );
+    Ok(())
+}
