@@ -58,17 +58,21 @@ impl Kind {
 
 /// What a client is subscribed to, by [`Kind`].
 #[derive(Debug, Default)]
-pub struct Subscriptions([BTreeSet<Box<[u8]>>; 3]);
+pub struct Subscriptions {
+    names: [BTreeSet<Box<[u8]>>; 3],
+    /// Bytes of all names.
+    bytes: usize,
+}
 
 impl Subscriptions {
     /// How many of a kind.
     pub fn len(&self, kind: Kind) -> usize {
-        self.0[kind as usize].len()
+        self.names[kind as usize].len()
     }
 
     /// Whether there are none at all.
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(BTreeSet::is_empty)
+        self.names.iter().all(BTreeSet::is_empty)
     }
 
     /// The number a confirmation tells: channels and patterns together, shard channels apart.
@@ -81,15 +85,26 @@ impl Subscriptions {
 
     /// The names of a kind, in order.
     pub fn names(&self, kind: Kind) -> impl Iterator<Item = &[u8]> {
-        self.0[kind as usize].iter().map(|name| &**name)
+        self.names[kind as usize].iter().map(|name| &**name)
     }
 
-    /// Bytes held, the two entries per name counted.
+    /// Bytes held, the two entries per name counted. O(1).
+    #[doc(alias = "pubsubMemOverhead")]
     pub fn memory(&self) -> usize {
-        let names = self.0.iter().flatten();
-        names
-            .map(|n| 2 * (n.len() + size_of::<Box<[u8]>>()) + size_of::<ClientKey>())
-            .sum()
+        let names: usize = self.names.iter().map(BTreeSet::len).sum();
+        2 * self.bytes + names * (2 * size_of::<Box<[u8]>>() + size_of::<ClientKey>())
+    }
+
+    fn insert(&mut self, kind: Kind, name: &[u8]) -> bool {
+        let new = self.names[kind as usize].insert(name.into());
+        self.bytes += if new { name.len() } else { 0 };
+        new
+    }
+
+    fn remove(&mut self, kind: Kind, name: &[u8]) -> bool {
+        let was = self.names[kind as usize].remove(name);
+        self.bytes -= if was { name.len() } else { 0 };
+        was
     }
 }
 
@@ -151,7 +166,7 @@ impl PubSub {
     ) {
         let who = &mut clients[client];
         let own = who.subscriptions.get_or_insert_default();
-        if own.0[kind as usize].insert(name.into()) {
+        if own.insert(kind, name) {
             let list = self.lists[kind as usize].entry(name.into()).or_default();
             if let Err(at) = list.binary_search(&client) {
                 list.insert(at, client);
@@ -180,7 +195,7 @@ impl PubSub {
         let who = &mut clients[client];
         let mut left = 0;
         if let Some(own) = &mut who.subscriptions {
-            if own.0[kind as usize].remove(name) {
+            if own.remove(kind, name) {
                 remove(&mut self.lists[kind as usize], name, client);
             }
             left = own.told(kind);
@@ -210,7 +225,7 @@ impl PubSub {
     ) {
         let own = clients[client].subscriptions.as_ref();
         let names: Vec<Box<[u8]>> = own
-            .map(|own| own.0[kind as usize].iter().cloned().collect())
+            .map(|own| own.names[kind as usize].iter().cloned().collect())
             .unwrap_or_default();
         if let (true, Some(reply)) = (names.is_empty(), &mut reply) {
             let told = own.map_or(0, |own| own.told(kind));

@@ -252,6 +252,7 @@ impl State {
         };
         state.tune_access_clock();
         state.follow_requirepass();
+        state.maxmemory_clients_changed();
         state
     }
 
@@ -367,7 +368,6 @@ impl State {
         if !self.is_loading() {
             self.expire_some(Pace::Fast);
         }
-        self.go_on_evicting();
         self.stats.lazyfreed_objects += self.lazyfree.take_freed();
         if !self.tracking.is_idle() {
             self.tracking.broadcast(&mut self.clients);

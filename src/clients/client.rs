@@ -230,6 +230,8 @@ pub struct Client {
     pub bytes_out: u64,
     /// The largest part of the reply buffer used lately, and since when (reply buffer resizing).
     pub reply_peak: (usize, Ms),
+    /// What it was counted with for `maxmemory-clients`.
+    pub(super) counted: super::usage::Counted,
     /// The largest query buffer lately (query buffer resizing).
     pub query_peak: usize,
 }
@@ -267,6 +269,7 @@ impl Client {
             bytes_out: 0,
             reply_peak: (0, now),
             query_peak: 0,
+            counted: super::usage::Counted::default(),
         }
     }
 

@@ -60,6 +60,7 @@ impl State {
                     }
                 }
             }
+            self.clients.changed(key);
             self.check_output_limit(key);
         }
     }

@@ -5,6 +5,7 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
+use super::Usage;
 use super::client::{Client, ClientFlags, ClientId};
 use crate::collections::shared::BigStr;
 use crate::keyspace::Ms;
@@ -36,6 +37,8 @@ pub struct Clients {
     resumed: VecDeque<ClientKey>,
     /// How many are without a socket.
     fake: usize,
+    /// What they cost, while that is limited.
+    pub usage: Usage,
 }
 
 impl Clients {
@@ -65,6 +68,7 @@ impl Clients {
     /// Takes a client out; what others know of it must be undone before.
     pub fn remove(&mut self, key: ClientKey) -> Option<Client> {
         self.get(key)?;
+        self.weigh_no_more(key);
         let client = self.slab.try_remove(key.slot as usize)?;
         self.fake -= usize::from(client.flags.has(ClientFlags::FAKE));
         Some(client)
@@ -145,6 +149,7 @@ impl Clients {
             self.over_limit.push(key);
         }
         self.wants_write(key);
+        self.changed(key);
     }
 
     /// As [`Clients::send`], for bytes that are already RESP, with a shared string between them and
@@ -170,6 +175,7 @@ impl Clients {
         if overflowed {
             self.over_limit.push(key);
         }
+        self.changed(key);
     }
 
     /// Notes that the client has something to send.
@@ -203,6 +209,7 @@ impl Clients {
         {
             client.flags.set(ClientFlags::CLOSE_ASAP);
             self.to_close.push(key);
+            self.weigh_no_more(key);
         }
     }
 

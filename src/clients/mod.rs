@@ -20,9 +20,11 @@ mod list;
 mod pause;
 pub mod tracking;
 pub mod transaction;
+mod usage;
 
 pub use blocked::{Blocked, WaitKind, Waiting};
 pub use client::{Client, ClientFlags, ClientId, ClientKind};
 pub use fieldsets::Fieldsets;
 pub use list::{ClientKey, Clients};
 pub use pause::{PauseMode, PausePurpose, Pauses};
+pub use usage::Usage;

@@ -73,6 +73,12 @@ impl Tracked {
         said && !bcast
     }
 
+    /// Bytes held, roughly: names are not looked at, so that it is O(1).
+    pub fn memory(&self) -> usize {
+        const PER_PREFIX: usize = 2 * size_of::<Box<[u8]>>() + size_of::<Prefix>();
+        size_of::<Tracked>() + self.prefixes.len() * PER_PREFIX
+    }
+
     /// Its prefixes, in order.
     pub fn prefixes(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.prefixes.iter().map(|p| &**p)

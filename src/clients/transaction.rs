@@ -78,9 +78,12 @@ impl Transaction {
         self.queue.is_empty()
     }
 
-    /// Bytes of the queue (`multi-mem`).
+    /// Bytes of the queue and of the list of watched keys (`multi-mem`).
+    #[doc(alias = "multiStateMemOverhead")]
     pub fn memory(&self) -> usize {
-        self.memory + self.queue.capacity() * size_of::<Queued>()
+        // Each watched key is listed here and in the table of all.
+        let watched = 2 * self.watched.len() * size_of::<(DbId, Box<[u8]>)>();
+        self.memory + self.queue.capacity() * size_of::<Queued>() + watched
     }
 
     /// How many keys are watched.

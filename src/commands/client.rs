@@ -480,6 +480,7 @@ const CLIENT_NO_EVICT: Command = Command {
 fn client_no_evict(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let on = on_or_off(&mut args)?;
     ctx.client().flags.put(ClientFlags::NO_EVICT, on);
+    ctx.state.clients.changed(ctx.client);
     ctx.reply.ok();
     Ok(())
 }

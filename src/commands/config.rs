@@ -254,7 +254,11 @@ impl Apply for State {
                 "maxclients" => self.grant_clients()?,
                 "maxmemory-policy" => self.maxmemory_policy_changed(),
                 "lfu-log-factor" | "lfu-decay-time" => self.tune_access_clock(),
-                "maxmemory" => self.check_maxmemory(),
+                "maxmemory" => {
+                    self.check_maxmemory();
+                    self.maxmemory_clients_changed();
+                }
+                "maxmemory-clients" => self.maxmemory_clients_changed(),
                 "appendonly" if !self.follow_appendonly() => {
                     let reason = "Failed to enable the AOF. Check the server logs.";
                     return Err(ApplyError::new(name, reason));

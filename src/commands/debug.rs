@@ -64,6 +64,7 @@ fn debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.reply.ok();
         }
         (b"object", 1) => object(ctx, args)?,
+        (b"client-eviction", 0) => client_eviction(ctx)?,
         (b"pause-cron", 1) => {
             ctx.state.debug.pause_cron = switch(&mut args)?;
             ctx.reply.ok();
@@ -165,6 +166,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "    CONFIG REWRITE with every option written out.",
             "DICT-RESIZING <0|1>",
             "    Accepted; tables here grow by a segment at a time.",
+            "CLIENT-EVICTION",
+            "    How many clients there are of each size, while maxmemory-clients is set.",
             "DIGEST",
             "    A hash of all data, 40 zeros when there is none.",
             "DIGEST-VALUE <key> [<key> ...]",
@@ -366,6 +369,22 @@ fn object(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 /// Longest value POPULATE makes.
 const POPULATE_MAX: i64 = 512 << 20;
+
+/// How many clients there are of each size, and what they cost.
+fn client_eviction(ctx: &mut Ctx<'_>) -> Result {
+    let state = &*ctx.state;
+    if state.config.maxmemory_clients == crate::config::ClientMemory::Bytes(0) {
+        return Err(Error::once("maxmemory-clients is disabled."));
+    }
+    let clients = &state.clients;
+    let mut text = String::new();
+    for (from, upto, count, bytes) in clients.usage.buckets(clients) {
+        let upto = upto.map_or_else(|| "+".into(), |upto| format!("- {upto:>10}"));
+        text += &format!("bucket {from:>10} {upto:<12}: tot-mem: {bytes:>10}, clients: {count}\n");
+    }
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
 
 fn populate(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let count = args.positive()?;

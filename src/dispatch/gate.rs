@@ -33,6 +33,11 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
         return Outcome::Done;
     }
     state.current_client = Some(client);
+    if state.evict_clients() && state.clients[client].flags.has(ClientFlags::CLOSE_ASAP) {
+        // It was the largest itself.
+        state.current_client = None;
+        return Outcome::Done;
+    }
     match identify(state, argv) {
         Ok(id) => {
             state.clients[client].last_command = Some(id);

@@ -31,26 +31,28 @@ pub struct ClientMemory {
 }
 
 impl Client {
-    /// What it costs; `output` is its reply while its command runs. O(1).
+    /// What it costs; `output` is its reply while its command runs, `argv_bytes` what of its request is not in its
+    /// query buffer. O(1).
     #[doc(alias = "getClientMemoryUsage")]
     pub fn memory(&self, output: Option<&Output>, argv_bytes: usize) -> ClientMemory {
         let list = self.out.list_memory() + output.map_or(0, Output::list_memory);
-        let tail = self.out.tail_capacity() + output.map_or(0, Output::tail_capacity);
+        let out = self.out.memory() + output.map_or(0, Output::memory);
         let (query, room) = self.query_bytes();
         let queued = self.transaction.as_ref().map_or(0, |t| t.memory());
         let waiting = self.waiting.as_ref().map_or(0, |w| w.memory());
         let channels = self.subscriptions.as_ref().map_or(0, |s| s.memory());
+        let tracking = self.tracking.as_ref().map_or(0, |t| t.memory());
         let fieldsets = self.fieldsets.as_ref().map_or(0, |f| f.memory());
         ClientMemory {
             output: list,
-            total: list
-                + tail
+            total: out
                 + query
                 + room
                 + argv_bytes
                 + queued
                 + waiting
                 + channels
+                + tracking
                 + fieldsets
                 + size_of::<Client>(),
         }
@@ -64,13 +66,18 @@ impl State {
         let running = running.filter(|running| running.client == client.key);
         let output = running.and_then(|running| running.output);
         let out = output.unwrap_or(&client.out);
-        let argv_bytes = match running {
-            Some(running) => running.argv_bytes,
-            None => client.parser.parsed_bytes(&client.request),
+        let (argv_bytes, besides_query) = match running {
+            Some(running) => (running.argv_bytes, running.argv_bytes),
+            None => {
+                let parsed = client.parser.parsed_bytes(&client.request);
+                (parsed, client.request.big_bytes())
+            }
         };
-        let memory = client.memory(output, argv_bytes);
+        let memory = client.memory(output, besides_query);
         let now = self.clock.unix_ms();
         let (mut query, mut query_free) = client.query_bytes();
+        // What is parsed is told as arguments.
+        query -= client.parser.position().min(client.query.len());
         if client.shared_query > 0 {
             query += client.shared_query;
             query_free += READ_BUFFER - client.shared_query;

@@ -150,5 +150,7 @@ impl State {
             "Current errors code list: {}",
             codes.join(", ")
         ));
+        let count = dropped.len();
+        self.lazyfree.free(dropped, count);
     }
 }

@@ -107,8 +107,7 @@ impl Replication {
     pub fn output_memory(&self, clients: &Clients) -> usize {
         let of_one = |replica: &Replica| {
             let out = clients.get(replica.client).map(|client| &client.out);
-            let queued = out.map_or(0, |out| out.list_memory() + out.tail_capacity());
-            queued + replica.waiting.capacity()
+            out.map_or(0, |out| out.memory()) + replica.waiting.capacity()
         };
         self.replicas.iter().map(of_one).sum()
     }

@@ -118,6 +118,11 @@ impl Output {
         self.closed_memory
     }
 
+    /// All memory held. O(1).
+    pub fn memory(&self) -> usize {
+        self.closed_memory + self.tail.capacity()
+    }
+
     /// Limits the memory of the list; 0 for no limit.
     #[inline]
     pub fn set_limit(&mut self, bytes: usize) {

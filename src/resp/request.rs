@@ -118,6 +118,11 @@ impl Request {
         self.inline.is_some()
     }
 
+    /// Bytes of its big arguments, which are in no query buffer.
+    pub fn big_bytes(&self) -> usize {
+        self.bigs.iter().map(BigStr::len).sum()
+    }
+
     /// After it ran: lets go of its big arguments, which may be stored values now, and of room that
     /// few requests need.
     #[inline]

@@ -184,6 +184,7 @@ impl Turn<'_> {
                 self.state.stats.commands_processed,
             ));
             self.serve(&events);
+            self.state.go_on_evicting();
             self.load();
             if Instant::now() >= self.sockets.next_cron {
                 self.cron();
@@ -363,6 +364,10 @@ impl Turn<'_> {
             self.write_client(*key);
         }
         self.state.clients.reuse_pending_write(pending);
+        for key in self.state.clients.take_to_close() {
+            self.close(key);
+        }
+        self.state.evict_clients();
         for key in self.state.clients.take_to_close() {
             self.close(key);
         }

@@ -82,6 +82,8 @@ impl Turn<'_> {
             Ok((n, source)) => (n, source),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 connection.readable = false;
+                // Room made for nothing; it would count as the client's.
+                client.query.shrink_to_fit();
                 return;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {
@@ -126,6 +128,7 @@ impl Turn<'_> {
             }
         }
         self.check_query_limit(key);
+        self.state.clients.changed(key);
     }
 
     /// Runs what a client already sent, when it may go on.
@@ -317,6 +320,8 @@ impl Turn<'_> {
                 self.state.clients.note_over_limit(key);
                 return stopped;
             }
+            self.state.clients.changed(key);
+            let client = &self.state.clients[key];
             if !client.out.is_empty() || ends {
                 self.state.clients.wants_write(key);
             }
@@ -470,6 +475,7 @@ impl Turn<'_> {
             }
             self.state.check_output_limit(key);
         }
+        self.state.clients.changed(key);
     }
 }
 

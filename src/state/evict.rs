@@ -276,7 +276,7 @@ impl State {
 
     /// The turn of the loop in which eviction goes on.
     #[doc(alias = "evictionTimeProc")]
-    pub(super) fn go_on_evicting(&mut self) {
+    pub fn go_on_evicting(&mut self) {
         if self.eviction.running && self.evict_keys() != Memory::Shrinking {
             self.eviction.running = false;
         }

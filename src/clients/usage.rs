@@ -1,0 +1,263 @@
+//! What all clients together cost, and which of them cost most: for `maxmemory-clients`.
+//!
+//! ```text
+//!   bucket 0    under 32 KB    [ c7 c1 c9 c4 … ]
+//!          1    under 64 KB    [ c2 ]                 a client moves when its size passes a power of two
+//!          …
+//!          18   4 GB and more  [ ]
+//!   total       bytes of normal and pubsub clients    at or over the limit: close from the largest bucket down
+//! ```
+//!
+//! Kept only while there is a limit; then each client is weighed when something changed what it holds: it sent, it
+//! was answered, it was sent to, it read. O(1) each.
+//!
+//! Invariant: a client that may be evicted is in exactly one bucket, at the place it remembers; `total` is the sum
+//! of what normal and pubsub clients remember to have been counted with.
+//!
+//! Mirrors: `updateClientMemUsageAndBucket()`, `getMemUsageBucket()` of server.c; `evictClients()` of networking.c is
+//! `State::evict_clients`.
+
+use super::{ClientFlags, ClientKey, ClientKind, Clients};
+use crate::resp::Output;
+use crate::resp::request::{Parser, Request};
+use crate::state::State;
+
+/// Clients below `1 << MIN_LOG` bytes share the first bucket.
+#[doc(alias = "CLIENT_MEM_USAGE_BUCKET_MIN_LOG")]
+const MIN_LOG: u32 = 15;
+/// Clients from `1 << (MAX_LOG - 1)` bytes on share the last.
+#[doc(alias = "CLIENT_MEM_USAGE_BUCKET_MAX_LOG")]
+const MAX_LOG: u32 = 33;
+const BUCKETS: usize = (MAX_LOG - MIN_LOG + 1) as usize;
+
+/// With less no client could say a word.
+const MIN_LIMIT: u64 = 128 * 1024;
+
+/// What a client was counted with, last.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Counted {
+    bytes: usize,
+    /// Bucket, and place in it.
+    place: Option<(u8, u32)>,
+}
+
+/// The sum and the buckets.
+#[derive(Debug, Default)]
+pub struct Usage {
+    on: bool,
+    total: usize,
+    buckets: [Vec<ClientKey>; BUCKETS],
+}
+
+fn bucket_of(bytes: usize) -> usize {
+    let log = usize::BITS - bytes.leading_zeros();
+    (log.clamp(MIN_LOG, MAX_LOG) - MIN_LOG) as usize
+}
+
+impl Usage {
+    /// Bytes of normal and pubsub clients; 0 while there is no limit.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The smallest and the largest size of each bucket, the clients in it, and what they cost.
+    pub fn buckets<'a>(
+        &'a self,
+        clients: &'a Clients,
+    ) -> impl Iterator<Item = (usize, Option<usize>, usize, usize)> {
+        self.buckets.iter().enumerate().map(|(i, bucket)| {
+            let log = MIN_LOG + i as u32;
+            let from = if i == 0 { 0 } else { 1 << (log - 1) };
+            let upto = (i + 1 < BUCKETS).then(|| (1 << log) - 1);
+            let bytes = bucket.iter().filter_map(|key| clients.get(*key));
+            let bytes = bytes.map(|client| client.counted.bytes).sum();
+            (from, upto, bucket.len(), bytes)
+        })
+    }
+}
+
+impl Clients {
+    /// Begins to weigh clients, or ends it.
+    pub(super) fn weigh(&mut self, on: bool) {
+        if on == self.usage.on {
+            return;
+        }
+        self.usage = Usage {
+            on,
+            ..Usage::default()
+        };
+        for client in self.iter_mut() {
+            client.counted = Counted::default();
+        }
+        for key in self.connected_keys() {
+            self.weigh_client(key);
+        }
+    }
+
+    /// What a client holds may have changed.
+    #[doc(alias = "updateClientMemUsageAndBucket")]
+    #[inline]
+    pub fn changed(&mut self, key: ClientKey) {
+        if self.usage.on {
+            self.weigh_client(key);
+        }
+    }
+
+    fn weigh_client(&mut self, key: ClientKey) {
+        let Some(client) = self.get(key) else {
+            return;
+        };
+        let leaving = client
+            .flags
+            .any(ClientFlags::CLOSE_ASAP | ClientFlags::FAKE);
+        let counts = matches!(client.kind(), ClientKind::Normal | ClientKind::PubSub);
+        let bytes = match leaving || !counts {
+            true => 0,
+            false => client.memory(None, client.request.big_bytes()).total,
+        };
+        let evictable = bytes > 0 && !client.flags.has(ClientFlags::NO_EVICT);
+        let bucket = evictable.then(|| bucket_of(bytes) as u8);
+        let before = client.counted;
+        self.usage.total = self.usage.total - before.bytes + bytes;
+        let place = match (before.place, bucket) {
+            (Some((at, place)), Some(bucket)) if at == bucket => Some((at, place)),
+            (before, bucket) => {
+                if let Some(before) = before {
+                    self.leave_bucket(before);
+                }
+                bucket.map(|bucket| {
+                    let keys = &mut self.usage.buckets[usize::from(bucket)];
+                    keys.push(key);
+                    (bucket, keys.len() as u32 - 1)
+                })
+            }
+        };
+        if let Some(client) = self.get_mut(key) {
+            client.counted = Counted { bytes, place };
+        }
+    }
+
+    fn leave_bucket(&mut self, (bucket, place): (u8, u32)) {
+        let keys = &mut self.usage.buckets[usize::from(bucket)];
+        keys.swap_remove(place as usize);
+        if let Some(moved) = keys.get(place as usize).copied()
+            && let Some(client) = self.get_mut(moved)
+        {
+            client.counted.place = Some((bucket, place));
+        }
+    }
+
+    /// A client is gone, or as good as.
+    pub(super) fn weigh_no_more(&mut self, key: ClientKey) {
+        let Some(client) = self.get_mut(key) else {
+            return;
+        };
+        let counted = std::mem::take(&mut client.counted);
+        self.usage.total -= counted.bytes;
+        if let Some(place) = counted.place {
+            self.leave_bucket(place);
+        }
+    }
+
+    /// One of the largest clients that may be evicted.
+    fn largest(&self) -> Option<ClientKey> {
+        let mut buckets = self.usage.buckets.iter().rev();
+        buckets.find_map(|bucket| bucket.first().copied())
+    }
+}
+
+impl State {
+    /// Bytes that all clients together may take.
+    #[doc(alias = "getClientEvictionLimit")]
+    fn client_eviction_limit(&self) -> Option<u64> {
+        let config = &self.config;
+        let limit = config.maxmemory_clients.limit_bytes(config.maxmemory);
+        limit.map(|limit| limit.max(MIN_LIMIT))
+    }
+
+    /// `maxmemory-clients` is another than before.
+    #[doc(alias = "applyClientMaxMemoryUsage")]
+    pub fn maxmemory_clients_changed(&mut self) {
+        let on = self.client_eviction_limit().is_some();
+        self.clients.weigh(on);
+    }
+
+    /// Closes clients, the largest first, until all together cost less than `maxmemory-clients`. What they hold is
+    /// freed at once, their connections end with the turn of the loop. Whether there were any.
+    #[doc(alias = "evictClients")]
+    #[inline]
+    pub fn evict_clients(&mut self) -> bool {
+        self.clients.usage.on && self.evict_largest_clients()
+    }
+
+    fn evict_largest_clients(&mut self) -> bool {
+        let Some(limit) = self.client_eviction_limit() else {
+            return false;
+        };
+        let before = self.stats.evicted_clients;
+        while self.clients.usage.total as u64 >= limit {
+            let Some(client) = self.clients.largest().and_then(|key| self.clients.get(key)) else {
+                self.log
+                    .warning("Over client maxmemory after evicting all evictable clients");
+                break;
+            };
+            let (key, line) = (client.key, self.describe_client(client, None));
+            self.log.notice(format_args!("Evicting client: {line}"));
+            self.stats.evicted_clients += 1;
+            self.clients.close_asap(key);
+            let client = &mut self.clients[key];
+            client.out = Output::new();
+            client.query = Vec::new();
+            client.parser = Parser::default();
+            client.request = Request::default();
+            self.end_transaction(key);
+        }
+        self.stats.evicted_clients > before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_their_buckets() {
+        let buckets = [0, 1, 32767, 32768, 65535, 65536, 1 << 32, usize::MAX].map(bucket_of);
+        assert_eq!(buckets, [0, 0, 0, 1, 1, 2, 18, 18]);
+    }
+
+    #[test]
+    fn clients_are_weighed_as_they_grow_and_go() {
+        let mut clients = Clients::new();
+        let keys: Vec<_> = (0..10)
+            .map(|_| clients.insert(0, ClientFlags::NONE).key)
+            .collect();
+        clients.weigh(true);
+        let small = clients.usage.total / 10;
+        for (i, key) in keys.iter().enumerate() {
+            clients[*key].query.reserve_exact(100_000 * (i + 1));
+            clients.changed(*key);
+        }
+        assert_eq!(clients.usage.total, 10 * small + 55 * 100_000);
+        clients[keys[9]].flags.set(ClientFlags::NO_EVICT);
+        clients.changed(keys[9]);
+        assert_eq!(
+            clients.usage.total,
+            10 * small + 55 * 100_000,
+            "it counts all the same"
+        );
+        let mut gone = Vec::new();
+        while let Some(key) = clients.largest() {
+            clients.close_asap(key);
+            gone.push(keys.iter().position(|k| *k == key).unwrap());
+        }
+        assert_eq!(gone.len(), 9);
+        assert!(
+            gone.iter().take(4).all(|i| *i >= 5),
+            "the large ones first: {gone:?}"
+        );
+        assert_eq!(clients.usage.total, small + 1_000_000);
+        clients.remove(keys[9]);
+        assert_eq!(clients.usage.total, 0);
+    }
+}
