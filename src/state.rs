@@ -352,8 +352,7 @@ impl State {
     #[doc(alias = "propagateNow")]
     fn feed_unit(&mut self, unit: &[Said]) {
         self.feed_aof(unit);
-        let limit = self.config.client_output_buffer_limit.replica.hard_bytes;
-        self.replication.feed(&mut self.clients, unit, limit);
+        self.feed_replicas(unit);
     }
 }
 
@@ -372,9 +371,7 @@ impl State {
         if !self.tracking.is_idle() {
             self.tracking.broadcast(&mut self.clients);
         }
-        if !self.replication.replicas.is_empty() {
-            self.send_files();
-        }
+        self.serve_replicas();
         self.report_dropped_errors();
         self.close_over_limit();
     }
@@ -440,6 +437,7 @@ impl State {
     /// Undoes all a client left behind, and the client itself.
     pub fn forget_client(&mut self, key: ClientKey) {
         self.forget_replica(key);
+        self.primary_lost(key);
         self.monitors.retain(|k| *k != key);
         self.pubsub.forget(&mut self.clients, key);
         self.tracking.disable(&mut self.clients, key);
@@ -473,16 +471,22 @@ impl State {
     #[doc(alias = "updatePausedActions")]
     fn update_pauses(&mut self) {
         let released = self.pauses.update(self.clock.unix_ms());
-        // While writes are held back, keys that are over are hidden but stay: their deletion is a write.
-        let paused = self.pauses.mode() != PauseMode::None;
-        let replica = self.config.replicaof.is_some();
-        self.keyspace.env().set_hide_only(paused || replica);
+        self.hide_or_expire();
         for key in released {
             if let Some(client) = self.clients.get_mut(key) {
                 client.flags.clear(ClientFlags::PAUSED);
                 self.clients.resume(key);
             }
         }
+    }
+
+    /// While writes are held back, keys that are over are hidden but stay: their deletion is a write. So they are on a
+    /// replica, whose primary deletes them.
+    pub(crate) fn hide_or_expire(&self) {
+        let paused = self.pauses.mode() != PauseMode::None;
+        self.keyspace
+            .env()
+            .set_hide_only(paused || self.is_replica());
     }
 
     /// When the loop must wake up even if nothing happens, besides the cron: right after this moment.

@@ -204,6 +204,8 @@ pub struct Client {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// What it waits for, while it does.
     pub waiting: Option<Box<super::Waiting>>,
+    /// What REPLCONF told of it.
+    pub announced: Option<Box<crate::replication::Announced>>,
     /// Name given by CLIENT SETNAME.
     pub name: Vec<u8>,
     /// Library name and version given by CLIENT SETINFO.
@@ -255,6 +257,7 @@ impl Client {
             tracking: None,
             subscriptions: None,
             waiting: None,
+            announced: None,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),
             user: None,
@@ -310,7 +313,7 @@ impl Client {
     #[inline]
     pub fn silent(&self) -> bool {
         self.flags
-            .any(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
+            .any(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP | ClientFlags::PRIMARY)
     }
 
     /// Whether it is on this machine: a Unix socket, a loopback address, or no socket at all.
@@ -320,6 +323,12 @@ impl Client {
                 .address
                 .parse()
                 .is_ok_and(|a: std::net::SocketAddr| a.ip().is_loopback())
+    }
+
+    /// Whether it is our primary or a replica of ours.
+    #[inline]
+    pub fn is_peer(&self) -> bool {
+        self.flags.any(ClientFlags::PRIMARY | ClientFlags::REPLICA)
     }
 
     /// Whether it waits for something.

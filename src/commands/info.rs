@@ -17,7 +17,6 @@ use crate::clients::ClientFlags;
 use crate::dispatch::table::Entry;
 use crate::observe::metrics::Metric;
 use crate::pubsub::Kind;
-use crate::replication::Phase;
 use crate::state::State;
 use crate::sys::process::{self, CpuTime, Whose};
 use crate::util::histogram::Histogram;
@@ -484,38 +483,7 @@ fn stats(state: &State, out: &mut String) {
 }
 
 fn replication(state: &State, out: &mut String) {
-    let stream = &state.replication;
-    lines!(out,
-        "role": "master",
-        "connected_slaves": stream.replicas.len(),
-    );
-    let now = state.clock.unix_ms();
-    for (i, replica) in stream.replicas.iter().enumerate() {
-        let Some(client) = state.clients.get(replica.client) else {
-            continue;
-        };
-        let (ip, port) = client.address.rsplit_once(':').unwrap_or_default();
-        let lag = match replica.phase {
-            Phase::Online => (now - replica.acked_ms).max(0) / 1000,
-            _ => 0,
-        };
-        let (state, offset) = (replica.phase.name(), replica.acked);
-        let _ = write!(
-            out,
-            "slave{i}:ip={ip},port={port},state={state},offset={offset},lag={lag}\r\n"
-        );
-    }
-    lines!(out,
-        "master_failover_state": "no-failover",
-        "master_replid": stream.id,
-        "master_replid2": "0".repeat(40),
-        "master_repl_offset": stream.offset,
-        "second_repl_offset": -1,
-        "repl_backlog_active": 0,
-        "repl_backlog_size": state.config.repl_backlog_size,
-        "repl_backlog_first_byte_offset": 0,
-        "repl_backlog_histlen": 0,
-    );
+    state.replication_info(out);
 }
 
 fn cpu(_: &State, out: &mut String) {

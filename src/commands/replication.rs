@@ -1,14 +1,22 @@
-//! Replication, as replicas ask for it: SYNC, PSYNC, REPLCONF.
+//! Replication, as clients and replicas ask for it: REPLICAOF, ROLE, SYNC, PSYNC, REPLCONF.
 //!
-//! Mirrors: syncCommand() and replconfCommand() of replication.c.
+//! Mirrors: replicaofCommand(), roleCommand(), syncCommand() and replconfCommand() of replication.c.
 
 use super::prelude::*;
 use crate::clients::ClientFlags;
-use crate::replication::{Phase, Replica};
-use crate::state::State;
-use crate::util::num::parse_u64;
+use crate::config::Primary;
+use crate::dispatch::command::Arg;
+use crate::replication::Announced;
+use crate::replication::link::Step;
+use crate::replication::primary::{Answer, Asked};
+use crate::util::args;
+use crate::util::num::{parse_i64, parse_u64};
 
-pub const COMMANDS: &[&Command] = &[&PSYNC, &REPLCONF, &ROLE, &SYNC];
+pub const COMMANDS: &[&Command] = &[&PSYNC, &REPLCONF, &REPLICAOF, &ROLE, &SLAVEOF, &SYNC];
+
+/// A longer address is none.
+#[doc(alias = "NET_HOST_STR_LEN")]
+const LONGEST_HOST: usize = 256;
 
 const PSYNC: Command = Command {
     name: "psync",
@@ -27,29 +35,47 @@ const PSYNC: Command = Command {
 };
 
 #[doc(alias = "syncCommand")]
-fn psync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    start(ctx, true)
+fn psync(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (id, wanted) = (args.bytes()?, args.bytes()?);
+    if !may_sync(ctx)? {
+        return Ok(());
+    }
+    let id = String::from_utf8_lossy(id);
+    let Some(wanted) = parse_i64(wanted) else {
+        let address = ctx.client().address.clone();
+        ctx.state.log.warning(format_args!(
+            "Replica {address} asks for synchronization but with a wrong offset"
+        ));
+        return Err(Error::NotInteger);
+    };
+    let asked = Asked::Psync { id: &id, wanted };
+    if let Answer::Continue(line) = ctx.state.replica_asks(ctx.client, asked) {
+        ctx.reply.simple(&line);
+    }
+    Ok(())
 }
 
-fn start(ctx: &mut Ctx<'_>, says_where: bool) -> Result {
+/// Whether the client may become a replica now; false if it is one.
+fn may_sync(ctx: &mut Ctx<'_>) -> Result<bool> {
     // A replica that asks again is a replica already.
     if ctx.client().flags.has(ClientFlags::REPLICA) {
-        return Ok(());
+        return Ok(false);
+    }
+    if ctx.state.is_replica() && ctx.state.replication.link.step != Step::Connected {
+        return Err(Error::coded(
+            "NOMASTERLINK Can't SYNC while not connected with my master",
+        ));
     }
     if !ctx.reply.is_empty() {
         return Err(Error::once(
             "SYNC and PSYNC are invalid with pending output",
         ));
     }
-    if says_where {
-        let replication = &ctx.state.replication;
-        ctx.reply.simple(&format!(
-            "FULLRESYNC {} {}",
-            replication.id, replication.offset
-        ));
+    let filtered = |a: &Announced| (a.without_keys || a.without_functions) && !a.eof;
+    if ctx.client().announced.as_deref().is_some_and(filtered) {
+        return Err(Error::once("Filtered replica requires EOF capability"));
     }
-    ctx.state.begin_full_sync(ctx.client);
-    Ok(())
+    Ok(true)
 }
 
 const REPLCONF: Command = Command {
@@ -77,34 +103,133 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
         if is("ack") {
             // An acknowledgement is never answered: the answer would be part of the stream.
-            let now = ctx.state.clock.unix_ms();
-            if let (Some(replica), Some(offset)) =
-                (ctx.state.replication.replica(ctx.client), parse_u64(value))
-            {
-                replica.acked = replica.acked.max(offset);
-                replica.acked_ms = now;
+            let fack = args.word_with("fack", 1).then(|| args.next()).flatten();
+            let aof = fack.and_then(parse_u64);
+            if let Some(offset) = parse_u64(value) {
+                ctx.state.replica_acks(ctx.client, offset, aof);
             }
             return Ok(());
         }
         if is("getack") {
+            ctx.state.send_ack();
             return Ok(());
         }
-        const KNOWN: [&str; 7] = [
-            "listening-port",
-            "ip-address",
-            "capa",
-            "version",
-            "rdb-only",
-            "rdb-filter-only",
-            "main-ch-client-id",
-        ];
-        if !KNOWN.iter().any(|name| is(name)) {
+        let announced = ctx.client().announced.get_or_insert_default();
+        if is("listening-port") {
+            let port = parse_i64(value).ok_or(Error::NotInteger)?;
+            announced.port = u16::try_from(port).unwrap_or(0);
+        } else if is("ip-address") {
+            if value.len() >= LONGEST_HOST {
+                return Err(Error::once(format!(
+                    "REPLCONF ip-address provided by replica instance is too long: {} bytes",
+                    value.len()
+                )));
+            }
+            // It is shown in lines of text.
+            let text = String::from_utf8_lossy(value).replace(char::is_control, "");
+            announced.ip = Some(text).filter(|text| !text.is_empty());
+        } else if is("capa") {
+            announced.eof |= value.eq_ignore_ascii_case(b"eof");
+            announced.psync2 |= value.eq_ignore_ascii_case(b"psync2");
+        } else if is("rdb-only") {
+            announced.rdb_only = match parse_i64(value) {
+                Some(n @ 0..=1) => n == 1,
+                Some(_) => return Err(Error::OutOfRange),
+                None => return Err(Error::NotInteger),
+            };
+        } else if is("rdb-filter-only") {
+            filter(announced, value)?;
+        } else if !is("version") && !is("main-ch-client-id") {
             let option = String::from_utf8_lossy(option);
             return Err(Error::once(format!(
                 "Unrecognized REPLCONF option: {option}"
             )));
         }
     }
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Only what is named is wanted of a data set.
+fn filter(announced: &mut Announced, wanted: &[u8]) -> Result {
+    let wanted = args::split(wanted).map_err(|_| Error::once("Missing rdb-filter-only values"))?;
+    announced.without_keys = true;
+    announced.without_functions = true;
+    for word in wanted {
+        if !word.eq_ignore_ascii_case(b"functions") {
+            return Err(Error::quoting(
+                "ERR Unsupported rdb-filter-only option: ",
+                &word,
+                "",
+            ));
+        }
+        announced.without_functions = false;
+    }
+    Ok(())
+}
+
+const REPLICAOF: Command = Command {
+    name: "replicaof",
+    arity: Arity::Exactly(3),
+    flags: &[Admin, NoScript, Stale, NoAsyncLoading],
+    args: WHOM,
+    docs: Docs {
+        group: Group::Server,
+        since: "5.0.0",
+        complexity: "O(1)",
+        summary: "Makes the server follow a primary, or be one itself.",
+        ..Docs::BASE
+    },
+    run: replicaof,
+    ..Command::BASE
+};
+
+const WHOM: &[Arg] = &[arg::one_of(
+    "args",
+    &[
+        arg::block("host-port", &[arg::string("host"), arg::integer("port")]),
+        arg::block("no-one", &[arg::word("no", "NO"), arg::word("one", "ONE")]),
+    ],
+)];
+
+#[doc(alias = "replicaofCommand")]
+fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (host, port) = (args.bytes()?, args.bytes()?);
+    if ctx.state.config.cluster_enabled {
+        return Err(Error::once("REPLICAOF not allowed in cluster mode."));
+    }
+    let state = &mut *ctx.state;
+    let asker = state.describe_client(&state.clients[ctx.client], None);
+    if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
+        if state.is_replica() {
+            state.follow_nobody();
+            state.log.notice(format_args!(
+                "MASTER MODE enabled (user request from '{asker}')"
+            ));
+        }
+        ctx.reply.ok();
+        return Ok(());
+    }
+    if state.clients[ctx.client].flags.has(ClientFlags::REPLICA) {
+        return Err(Error::once(
+            "Command is not valid when client is a replica.",
+        ));
+    }
+    let port = parse_i64(port).and_then(|port| u16::try_from(port).ok());
+    let port = port.ok_or_else(|| Error::once("Invalid master port"))?;
+    let host = String::from_utf8_lossy(host).into_owned();
+    let now = state.config.replicaof.as_ref();
+    if now.is_some_and(|now| now.host.eq_ignore_ascii_case(&host) && now.port == port) {
+        state.log.notice(
+            "REPLICAOF would result into synchronization with the master we are already connected with. No \
+             operation performed.",
+        );
+        ctx.reply.simple("OK Already connected to specified master");
+        return Ok(());
+    }
+    let line = format!("REPLICAOF {host}:{port} enabled (user request from '{asker}')");
+    state.follow(Primary { host, port });
+    state.log.notice(line);
     ctx.reply.ok();
     Ok(())
 }
@@ -127,29 +252,61 @@ const ROLE: Command = Command {
 
 #[doc(alias = "roleCommand")]
 fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    let State {
-        replication,
-        clients,
-        ..
-    } = &mut *ctx.state;
-    ctx.reply.array(3);
-    ctx.reply.bulk(b"master");
-    ctx.reply.integer(replication.offset as i64);
-    let online = |replica: &&Replica| matches!(replica.phase, Phase::Online);
-    ctx.reply
-        .array(replication.replicas.iter().filter(online).count());
-    for replica in replication.replicas.iter().filter(online) {
-        let address = clients
-            .get(replica.client)
-            .map_or("", |client| &client.address);
-        let (ip, port) = address.rsplit_once(':').unwrap_or_default();
-        ctx.reply.array(3);
-        ctx.reply.bulk(ip.as_bytes());
-        ctx.reply.bulk(port.as_bytes());
-        ctx.reply.bulk(replica.acked.to_string().as_bytes());
+    let (state, reply) = (&*ctx.state, &mut *ctx.reply);
+    let replication = &state.replication;
+    if let Some(Primary { host, port }) = &state.config.replicaof {
+        let link = &replication.link;
+        let offset = match link.client {
+            Some(_) => replication.offset as i64,
+            None => -1,
+        };
+        reply.array(5);
+        reply.bulk(b"slave");
+        reply.bulk(host.as_bytes());
+        reply.integer(i64::from(*port));
+        reply.bulk(link.step.name().as_bytes());
+        reply.integer(offset);
+        return Ok(());
+    }
+    reply.array(3);
+    reply.bulk(b"master");
+    reply.integer(replication.offset as i64);
+    let online: Vec<_> = replication
+        .replicas
+        .iter()
+        .filter(|replica| replica.phase.is_online())
+        .filter_map(|replica| Some((replica, state.clients.get(replica.client)?)))
+        .collect();
+    reply.array(online.len());
+    for (replica, client) in online {
+        let announced = client.announced.as_deref();
+        let peer = client.address.rsplit_once(':').map_or("", |(ip, _)| ip);
+        let ip = announced.and_then(|a| a.ip.as_deref()).unwrap_or(peer);
+        let port = announced.map_or(0, |a| a.port);
+        reply.array(3);
+        reply.bulk(ip.as_bytes());
+        reply.bulk(port.to_string().as_bytes());
+        reply.bulk(replica.acked.to_string().as_bytes());
     }
     Ok(())
 }
+
+const SLAVEOF: Command = Command {
+    name: "slaveof",
+    arity: Arity::Exactly(3),
+    flags: &[Admin, NoScript, Stale, NoAsyncLoading],
+    args: WHOM,
+    docs: Docs {
+        group: Group::Server,
+        since: "1.0.0",
+        complexity: "O(1)",
+        summary: "The former name of REPLICAOF.",
+        deprecated: Some(("5.0.0", "`REPLICAOF`")),
+        ..Docs::BASE
+    },
+    run: replicaof,
+    ..Command::BASE
+};
 
 const SYNC: Command = Command {
     name: "sync",
@@ -168,5 +325,8 @@ const SYNC: Command = Command {
 
 #[doc(alias = "syncCommand")]
 fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    start(ctx, false)
+    if may_sync(ctx)? {
+        ctx.state.replica_asks(ctx.client, Asked::Sync);
+    }
+    Ok(())
 }

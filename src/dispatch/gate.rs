@@ -38,6 +38,29 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
         state.current_client = None;
         return Outcome::Done;
     }
+    // A primary knows itself what has expired, and says so.
+    let from_primary = state.clients[client].flags.has(ClientFlags::PRIMARY);
+    if from_primary {
+        state.keyspace.env().set_see_expired(true);
+    }
+    let outcome = judge_and_run(state, client, argv, reply);
+    state.current_client = None;
+    if from_primary {
+        state.keyspace.env().set_see_expired(false);
+    }
+    if outcome == Outcome::Done {
+        unblock::serve_ready(state);
+    }
+    outcome
+}
+
+#[inline]
+fn judge_and_run(
+    state: &mut State,
+    client: ClientKey,
+    argv: Argv<'_>,
+    reply: &mut Reply,
+) -> Outcome {
     match identify(state, argv) {
         Ok(id) => {
             state.clients[client].last_command = Some(id);
@@ -45,7 +68,6 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
                 Ok(()) => {
                     if state.pauses.mode() != PauseMode::None && held_back(state, client, id, argv)
                     {
-                        state.current_client = None;
                         return Outcome::Postponed;
                     }
                     run_or_queue(state, client, id, argv, reply);
@@ -55,8 +77,6 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
         }
         Err((id, error)) => reject(state, client, id, reply, &error),
     }
-    state.current_client = None;
-    unblock::serve_ready(state);
     Outcome::Done
 }
 
@@ -249,6 +269,9 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     {
         return Err(state.persist_error());
     }
+    if flags.has(Flag::Write) {
+        state.may_write(standing)?;
+    }
     if standing.has(ClientFlags::PUBSUB) && who.protocol == crate::resp::Protocol::Resp2 {
         let allowed = flags.has(Flag::WhileSubscribed);
         if !allowed {
@@ -259,11 +282,18 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
             )));
         }
     }
+    if state.is_replica() && !flags.has(Flag::Stale) && state.is_stale() {
+        return Err(Error::MasterDown);
+    }
     if state.is_loading() && !flags.has(Flag::Loading) {
         return Err(Error::Loading);
     }
     if state.scripts.is_busy() && !flags.has(Flag::AllowBusy) {
         return Err(state.scripts.busy_error());
+    }
+    let touches_keys = [Flag::Write, Flag::ReadOnly, Flag::MayReplicate];
+    if standing.has(ClientFlags::REPLICA) && flags.any(&touches_keys) {
+        return Err(Error::once("Replica can't interact with the keyspace"));
     }
     Ok(())
 }

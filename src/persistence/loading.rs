@@ -23,7 +23,7 @@ use super::rdb::{Decoder, Error, Reason};
 use crate::clients::{Client, ClientFlags};
 use crate::config::{SanitizeDumpPayload, disk};
 use crate::dispatch::Targets;
-use crate::keyspace::{Deadline, Inserted};
+use crate::keyspace::{DbId, Deadline, Inserted};
 use crate::state::State;
 
 /// Commands replayed in one slice, at most.
@@ -48,6 +48,8 @@ pub struct Loading {
     keys_expired: u64,
     empty_keys: u64,
     flags: Flags,
+    /// Where the stream of effects stood when the file was written: database, name, position.
+    stream: Stream,
     /// Who listened to the stream of effects before; nobody hears of what is replayed.
     listening: Targets,
 }
@@ -102,6 +104,18 @@ pub struct Flags {
     pub keep_expired: bool,
     /// A key that is there is written over (DEBUG RELOAD NOFLUSH MERGE).
     pub allow_duplicates: bool,
+    /// Our primary sent it.
+    pub from_primary: bool,
+    /// It sent it with a mark at the end: it waits for an answer.
+    pub marked: bool,
+}
+
+/// Where a stream of effects stood, as a file says.
+#[derive(Debug, Clone, Default)]
+struct Stream {
+    db: Option<u32>,
+    id: Option<String>,
+    offset: Option<u64>,
 }
 
 /// What a slice came to.
@@ -133,6 +147,12 @@ pub struct Progress {
     loaded_bytes: u64,
     /// What the server that wrote the file used.
     used_memory: u64,
+}
+
+impl Loading {
+    pub fn flags(&self) -> Flags {
+        self.flags
+    }
 }
 
 impl Progress {
@@ -284,6 +304,7 @@ impl State {
             keys_expired: 0,
             empty_keys: 0,
             flags,
+            stream: Stream::default(),
             listening: std::mem::replace(&mut self.effects.listening, Targets::NONE),
         });
         if aof {
@@ -465,6 +486,12 @@ impl State {
             Ok(false) => {
                 self.end_loading(&loading);
                 self.loading_done(&loading);
+                if loading.flags.from_primary {
+                    let db = loading.stream.db.map(DbId);
+                    let known = db.filter(|db| (db.0 as usize) < self.keyspace.len_dbs());
+                    self.primary_loaded(true, loading.flags.marked, known);
+                    return Slice::Done;
+                }
                 match self.open_aof_at_start() {
                     true => Slice::Done,
                     false => Slice::Failed,
@@ -472,6 +499,9 @@ impl State {
             }
             Err(Fatal) => {
                 self.end_loading(&loading);
+                if loading.flags.from_primary {
+                    self.primary_loaded(false, loading.flags.marked, None);
+                }
                 Slice::Failed
             }
         }
@@ -658,6 +688,8 @@ impl State {
         }
         self.effects.listening = loading.listening;
         self.persistence.progress = None;
+        // The server's role may have changed meanwhile.
+        self.listen_for_replicas();
         self.dirty = 0;
     }
 
@@ -774,6 +806,15 @@ impl State {
                 if name == b"used-mem" {
                     let number = crate::util::num::parse_u64(&value);
                     loading.used_memory = number.unwrap_or(0);
+                }
+                let number = || crate::util::num::parse_u64(&value);
+                match &*name {
+                    b"repl-stream-db" => {
+                        loading.stream.db = number().and_then(|n| n.try_into().ok());
+                    }
+                    b"repl-id" => loading.stream.id = String::from_utf8(value.clone()).ok(),
+                    b"repl-offset" => loading.stream.offset = number(),
+                    _ => {}
                 }
                 self.log_aux(&name, &value);
             }

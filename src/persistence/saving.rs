@@ -43,11 +43,13 @@ pub enum Purpose {
     Save,
     /// BGREWRITEAOF.
     Rewrite,
+    /// For replicas, to the file or to their sockets.
+    Sync,
 }
 
 impl Running {
     pub fn is_save(&self) -> bool {
-        self.purpose == Purpose::Save
+        self.purpose != Purpose::Rewrite
     }
 }
 
@@ -72,7 +74,8 @@ impl State {
             redis_version: crate::REDIS_VERSION,
             created_s: self.clock.unix_seconds(),
             used_memory: crate::sys::alloc::used() as u64,
-            replication: None,
+            replication: self.stream_position(),
+            without_keys: false,
             functions: self
                 .scripts
                 .libraries
@@ -116,7 +119,7 @@ impl State {
     }
 
     /// Enters a job as the one that runs.
-    pub(super) fn enter_job(&mut self, purpose: Purpose) -> (Running, Snapshot) {
+    pub(crate) fn enter_job(&mut self, purpose: Purpose) -> (Running, Snapshot) {
         let copied_before = self.keyspace.copied_bytes();
         let keys_total = self.keyspace.keys() as u64;
         let snapshot = self.take_snapshot();
@@ -166,13 +169,18 @@ impl State {
     /// Starts a save in the background. Whether it started.
     #[doc(alias = "rdbSaveBackground")]
     pub fn save_in_background(&mut self) -> bool {
+        self.run_save(Purpose::Save)
+    }
+
+    /// As [`State::save_in_background`], for whoever wants it.
+    pub(crate) fn run_save(&mut self, purpose: Purpose) -> bool {
         if self.persistence.running.is_some() {
             return false;
         }
         self.persistence.stats.saves += 1;
         self.persistence.stats.last_save_try_s = self.clock.unix_seconds();
         let (options, place) = (self.save_options(false), self.place());
-        let (mut running, snapshot) = self.enter_job(Purpose::Save);
+        let (mut running, snapshot) = self.enter_job(purpose);
         running.temporary = place.directory.join(&place.temporary);
         let (job, id, mailbox) = (running.job.clone(), running.id, self.mailbox.clone());
         let started = std::thread::Builder::new()
@@ -205,6 +213,8 @@ impl State {
         let Some(running) = self.leave_job(id) else {
             return;
         };
+        let for_replicas = running.purpose == Purpose::Sync;
+        let ok = result.is_ok();
         let now = self.clock.unix_seconds();
         let stats = &mut self.persistence.stats;
         stats.last_bgsave_seconds = Some(now - running.started_s);
@@ -228,10 +238,14 @@ impl State {
                 self.log.warning("Background saving error");
             }
         }
+        match for_replicas {
+            true => self.sync_file_written(ok),
+            false => self.start_due_full_sync(),
+        }
     }
 
     /// Ends the job of this number, unless it was forgotten already.
-    pub(super) fn leave_job(&mut self, id: u64) -> Option<Running> {
+    pub(crate) fn leave_job(&mut self, id: u64) -> Option<Running> {
         self.look_at_copies();
         self.persistence.running.take_if(|running| running.id == id)
     }
@@ -264,6 +278,9 @@ impl State {
         stats.last_cow_bytes = std::mem::take(&mut stats.cow_bytes);
         self.log
             .warning("Background saving terminated by a cancellation");
+        if running.purpose == Purpose::Sync {
+            self.sync_save_cancelled();
+        }
         true
     }
 

@@ -1,42 +1,74 @@
-//! Replication, the primary's side: a replica is given the data set as a file, then the stream of effects.
+//! Replication: one server's stream of effects, read and repeated by others.
 //!
 //! ```text
-//!   SYNC ─► snapshot ─► thread "fullsync": a file ─► sent piece by piece ─► online: every effect as it is said
-//!                └────── effects said meanwhile wait, and follow the file ──────┘
+//!   primary   effects ─► backlog ─┬─► replica 1        a replica that is new or was away for too long:
+//!                                 └─► replica 2        snapshot ─► file or pipe ─► its connection, then the stream
+//!
+//!   replica   link: connect, handshake, PSYNC ─► data set ─► the primary as a client ─► commands, run like any other
+//!                                                                   └─► the same bytes ─► backlog ─► its own replicas
 //! ```
 //!
-//! Invariant: between the snapshot and its replica's going online, every effect is either in the snapshot or in that
-//! replica's waiting bytes, never in both: both are decided in one turn, by one thread.
+//! A stream has a name of 40 hex digits and a position, the number of its bytes so far. Who names both can go on where
+//! it stopped, if the bytes from there on are still in the backlog. A replica that becomes a primary begins a stream of
+//! a new name and remembers the old one, with the position up to which both are the same.
 //!
-//! Mirrors: the primary's half of replication.c. Differs: no child writes the file and no pipe carries it; each
-//! replica has a snapshot of its own moment, and nothing of the file is held in memory. There is no backlog yet, so
-//! every resynchronisation is a full one.
+//! | file | |
+//! |---|---|
+//! | [`backlog`] | the last part of the stream, once for all readers |
+//! | [`primary`] | those who read our stream: asking, going on, periodic care |
+//! | [`full_sync`] | a data set on its way to replicas |
+//! | [`link`] | our own primary: from its address to its stream |
+//! | [`transfer`] | the data set on its way to us |
+//! | [`info`] | all of this in INFO |
+//!
+//! Invariant: between a snapshot and the position it was taken at lies nothing: both are taken in one turn, by one
+//! thread.
+//!
+//! Mirrors: replication.c. Differs: no child writes the data set and no pipe of the system carries it; replicas share
+//! the backlog by position instead of by counted blocks; names of hosts are looked up on a thread.
 
-mod primary;
+pub mod backlog;
+pub mod full_sync;
+pub mod info;
+pub mod link;
+pub mod primary;
+pub mod transfer;
 
 use std::fs::File;
 
-use crate::background::Job;
+use self::backlog::Backlog;
+use self::full_sync::SyncSave;
+use self::link::Link;
 use crate::clients::{ClientKey, Clients};
-use crate::dispatch::args::OwnedArgv;
-use crate::dispatch::{Said, Targets};
 use crate::keyspace::{DbId, Ms};
 use crate::util::rng::Rng;
 
-/// What a server knows of its replicas and of the stream they read.
+/// The name of no stream.
+pub const NO_ID: &str = "0000000000000000000000000000000000000000";
+
+/// What a server knows of its replicas, of its primary, and of the stream they share.
 #[derive(Debug)]
 pub struct Replication {
     /// The stream's name: 40 hex digits.
     pub id: String,
-    /// Bytes of the stream so far.
+    /// The name it had before, and how far it is valid: bytes up to this one have the same number in both.
+    pub id2: String,
+    pub second_offset: Option<u64>,
+    /// Bytes of the stream so far; on a replica, those that are applied.
     pub offset: u64,
+    /// The end of the stream, if anybody has read it lately.
+    pub backlog: Option<Backlog>,
     /// Those who read it, in the order they came.
     pub replicas: Vec<Replica>,
+    /// Our own primary.
+    pub link: Link,
+    /// The data set being written for replicas.
+    save: Option<SyncSave>,
     /// The database the stream's last SELECT chose; none makes the next effect say it again.
     stream_db: Option<DbId>,
-    /// Tells one full synchronisation's answer from another's.
-    next_sync: u64,
     last_ping_ms: Ms,
+    /// Since when nobody reads the stream.
+    no_replicas_since_ms: Ms,
 }
 
 /// A replica.
@@ -46,53 +78,86 @@ pub struct Replica {
     pub client: ClientKey,
     /// How far it is.
     pub phase: Phase,
-    /// Effects said since its snapshot, until its file is sent.
-    waiting: Vec<u8>,
-    /// What it acknowledged, and when.
+    /// The position of the stream it is to be sent next.
+    pub next: u64,
+    /// What it acknowledged: bytes applied, bytes safe in its append-only file; and when.
     pub acked: u64,
-    /// When it last said anything, unix time.
+    pub acked_aof: u64,
     pub acked_ms: Ms,
+    /// It said SYNC: it acknowledges nothing.
+    pub silent: bool,
+    /// Only the data set is asked for, and the connection ends with it.
+    pub rdb_only: bool,
 }
 
 /// How far a replica is.
 #[derive(Debug)]
 pub enum Phase {
-    /// Its snapshot is being written to a file.
-    Writing {
-        /// Which synchronisation the file is for.
-        sync: u64,
-        /// The thread at work.
-        job: Job,
+    /// It waits for a save to begin.
+    Waits {
+        /// Since when, unix time.
+        since_ms: Ms,
     },
+    /// The data set is being written to a file, or sent as it is written.
+    Writing,
     /// The file is being sent.
     Sending(File),
-    /// It has the file and reads the stream.
-    Online,
+    /// It has the data set.
+    Online {
+        /// It reads the stream; if not yet, it does when it acknowledges the data set.
+        reads: bool,
+    },
+    /// It has the data set and asked for no more.
+    Done,
 }
 
 impl Phase {
     /// The word in INFO.
     pub fn name(&self) -> &'static str {
         match self {
-            Phase::Writing { .. } => "wait_bgsave",
+            Phase::Waits { .. } | Phase::Writing => "wait_bgsave",
             Phase::Sending(_) => "send_bulk",
-            Phase::Online => "online",
+            Phase::Online { .. } => "online",
+            Phase::Done => "rdb_transmitted",
         }
     }
+
+    pub fn is_online(&self) -> bool {
+        matches!(self, Phase::Online { .. })
+    }
+}
+
+/// What a client said of itself before it asks to be a replica.
+#[derive(Debug, Default, Clone)]
+pub struct Announced {
+    /// Where it listens.
+    pub port: u16,
+    pub ip: Option<String>,
+    /// It understands a data set of unknown length that ends with a mark.
+    pub eof: bool,
+    /// It understands that the stream's name may change.
+    pub psync2: bool,
+    pub rdb_only: bool,
+    /// Keys, function libraries are not wanted.
+    pub without_keys: bool,
+    pub without_functions: bool,
 }
 
 impl Replication {
     /// A stream that nobody reads, with a fresh name.
     pub fn new(rng: &mut Rng) -> Self {
-        let mut id = vec![0; 40];
-        rng.fill_hex(&mut id);
         Replication {
-            id: String::from_utf8(id).expect("hex digits are ASCII"),
+            id: fresh_id(rng),
+            id2: NO_ID.to_owned(),
+            second_offset: None,
             offset: 0,
+            backlog: None,
             replicas: Vec::new(),
+            link: Link::default(),
+            save: None,
             stream_db: None,
-            next_sync: 0,
             last_ping_ms: 0,
+            no_replicas_since_ms: 0,
         }
     }
 
@@ -103,44 +168,69 @@ impl Replication {
             .find(|replica| replica.client == client)
     }
 
-    /// Bytes of memory on their way to replicas. O(replicas).
-    pub fn output_memory(&self, clients: &Clients) -> usize {
+    /// Bytes of memory on their way to replicas: what their connections hold, and what the backlog keeps for them beyond
+    /// its size. O(replicas).
+    pub fn output_memory(&self, clients: &Clients, backlog_size: u64) -> usize {
         let of_one = |replica: &Replica| {
             let out = clients.get(replica.client).map(|client| &client.out);
-            out.map_or(0, |out| out.memory()) + replica.waiting.capacity()
+            out.map_or(0, |out| out.memory())
         };
-        self.replicas.iter().map(of_one).sum()
+        let queued: usize = self.replicas.iter().map(of_one).sum();
+        let size = usize::try_from(backlog_size).unwrap_or(usize::MAX);
+        queued + self.buffer_memory().saturating_sub(size)
     }
 
-    /// Tells a unit of effects to the replicas. Encoded once, whatever their number. One that waits for its file may
-    /// fall behind by `limit` bytes (0: no limit), as `client-output-buffer-limit` has it; then it must start anew.
-    #[doc(alias = "replicationFeedSlaves")]
-    pub fn feed(&mut self, clients: &mut Clients, unit: &[Said], limit: u64) {
-        let mut bytes = Vec::new();
-        for said in unit
-            .iter()
-            .filter(|said| said.targets.any(Targets::REPLICAS))
-        {
-            if let Some(db) = said.db.filter(|db| self.stream_db != Some(*db)) {
-                self.stream_db = Some(db);
-                let select = OwnedArgv::from_words(["SELECT", &db.0.to_string()]);
-                select.as_argv().encode(&mut bytes);
-            }
-            said.argv.as_argv().encode(&mut bytes);
-        }
-        if bytes.is_empty() {
-            return;
-        }
-        self.offset += bytes.len() as u64;
-        for replica in &mut self.replicas {
-            match replica.phase {
-                Phase::Online => clients.send(replica.client, |reply| reply.raw(&bytes)),
-                _ if limit > 0 && (replica.waiting.len() + bytes.len()) as u64 > limit => {
-                    replica.waiting = Vec::new();
-                    clients.close_asap(replica.client);
-                }
-                _ => replica.waiting.extend_from_slice(&bytes),
-            }
-        }
+    /// Begins a stream of another name; nobody can go on from the old one.
+    #[doc(alias = "changeReplicationId")]
+    pub fn change_id(&mut self, rng: &mut Rng) {
+        self.id = fresh_id(rng);
     }
+
+    #[doc(alias = "clearReplicationId2")]
+    fn clear_id2(&mut self) {
+        self.id2 = NO_ID.to_owned();
+        self.second_offset = None;
+    }
+
+    /// The database the stream has selected, for who writes it down.
+    pub fn stream_db(&self) -> Option<DbId> {
+        self.stream_db
+    }
+
+    /// Bytes held for replicas, in memory.
+    pub fn buffer_memory(&self) -> usize {
+        self.backlog.as_ref().map_or(0, Backlog::memory)
+    }
+
+    /// Appends bytes to the stream, which were applied.
+    fn append(&mut self, bytes: &[u8], backlog_size: u64) {
+        let Some(backlog) = &mut self.backlog else {
+            return;
+        };
+        self.offset += bytes.len() as u64;
+        backlog.push(bytes, backlog_size);
+        backlog.trim(backlog_size, needed(&self.replicas));
+    }
+
+    /// How far a replica is behind, in bytes not even handed to its connection.
+    pub fn lag_bytes(&self, client: ClientKey) -> u64 {
+        let replica = self.replicas.iter().find(|r| r.client == client);
+        replica.map_or(0, |replica| self.offset.saturating_sub(replica.next))
+    }
+}
+
+/// The first position of the stream that some replica has yet to be sent.
+fn needed(replicas: &[Replica]) -> u64 {
+    replicas
+        .iter()
+        .filter(|replica| !matches!(replica.phase, Phase::Waits { .. } | Phase::Done))
+        .map(|replica| replica.next)
+        .min()
+        .unwrap_or(u64::MAX)
+}
+
+fn fresh_id(rng: &mut Rng) -> String {
+    let mut id = vec![0; 40];
+    rng.fill_hex(&mut id);
+    String::from_utf8(id).expect("hex digits are ASCII")
 }

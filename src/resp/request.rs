@@ -43,6 +43,8 @@ pub struct Limits {
     pub max_bulk: u64,
     /// Whether authentication is still owed, which narrows all limits.
     pub unauthenticated: bool,
+    /// Requests must lie whole in the buffer: somebody wants their bytes.
+    pub in_place: bool,
 }
 
 /// A violation of the protocol, in Redis's words (`ERR Protocol error: …`).
@@ -328,7 +330,12 @@ impl Parser {
             };
             if buf.len() - self.pos < len + 2 {
                 // Spans hold 32-bit offsets, so whatever would leave them is kept apart as well.
-                if (len >= BIG && buf.len() - self.pos <= len) || self.pos > u32::MAX as usize / 2 {
+                if self.pos > u32::MAX as usize / 2 && limits.in_place {
+                    return Err(ProtocolError::InvalidBulk);
+                }
+                if !limits.in_place && len >= BIG && buf.len() - self.pos <= len
+                    || self.pos > u32::MAX as usize / 2
+                {
                     let string =
                         BigStr::try_with_capacity(len).map_err(|_| ProtocolError::InvalidBulk)?;
                     self.arriving = Some(Arriving { string, len });
@@ -399,6 +406,7 @@ mod tests {
     const LIMITS: Limits = Limits {
         max_bulk: 512 << 20,
         unauthenticated: false,
+        in_place: false,
     };
 
     fn all(bytes: &[u8], step: usize) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {

@@ -13,6 +13,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::connection::Connection;
 use super::io::BATCH;
+use super::link::{LINK, LinkSocket};
 use super::listener::{self, Peer};
 use super::listeners::SharedListeners;
 use crate::background::{Letter, Mailbox};
@@ -45,6 +46,8 @@ pub(super) struct Sockets {
     pub(super) poll: Poll,
     pub(super) connections: Vec<Option<Connection>>,
     pub(super) listeners: SharedListeners,
+    /// The socket of the link to our primary, until that is a client.
+    pub(super) link: Option<LinkSocket>,
     /// Clients whose socket may hold more than the last read took.
     pub(super) more: Vec<ClientKey>,
     /// What this turn has yet to do. A script beyond its time does it in the turn's place: the kernel
@@ -78,6 +81,8 @@ enum Due {
     More(ClientKey),
     /// A listener may have connections.
     Accept(usize),
+    /// The link to our primary is connected, or has something to read.
+    Link(bool),
 }
 
 /// One turn of the loop at work: the state and the sockets side by side. While a command runs, the
@@ -104,6 +109,7 @@ impl Server {
             poll,
             connections: Vec::new(),
             listeners,
+            link: None,
             more: Vec::new(),
             due: VecDeque::new(),
             read_buffer: vec![0; READ_BUFFER],
@@ -201,6 +207,7 @@ impl Turn<'_> {
         for event in events {
             match event.token() {
                 WAKER => {}
+                LINK => due.push_back(Due::Link(event.is_readable() || event.is_read_closed())),
                 Token(i) if i < FIRST_CLIENT => due.push_back(Due::Accept(i)),
                 Token(i) => {
                     let slot = i - FIRST_CLIENT;
@@ -229,8 +236,10 @@ impl Turn<'_> {
                     reads,
                     writes,
                 } => self.serve_connection(slot, reads, writes),
+                Due::Link(readable) => self.link_event(readable),
             }
         }
+        self.read_link();
     }
 
     fn serve_connection(&mut self, slot: usize, reads: bool, writes: bool) {
@@ -251,9 +260,12 @@ impl Turn<'_> {
         if !self.state.is_loading() {
             return;
         }
+        let from_primary = self.state.is_loading_from_primary();
         match self.state.load_slice() {
             Slice::More => {}
             Slice::Done => self.announce(),
+            // The primary may send another.
+            Slice::Failed if from_primary => {}
             Slice::Failed => self.sockets.exit = Some(1),
         }
     }
@@ -318,7 +330,9 @@ impl Turn<'_> {
             && self.sockets.more.is_empty()
             && self.sockets.accepting.is_empty()
             && self.state.clients.resumed() == 0
-            && !self.state.clients.has_pending_write();
+            && !self.state.clients.has_pending_write()
+            && !self.link_is_busy()
+            && !self.state.replicas_wait_for_us();
         if !idle {
             return Duration::ZERO;
         }
@@ -350,6 +364,7 @@ impl Turn<'_> {
             }
         }
         self.state.before_sleep();
+        self.tend_link();
         crate::dispatch::serve_ready(self.state);
         self.resume_clients();
         self.state.flush_aof(false);

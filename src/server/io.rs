@@ -18,7 +18,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use mio::{Interest, Token};
 
 use super::event_loop::{FIRST_CLIENT, Turn};
-use crate::clients::{ClientFlags, ClientKey};
+use crate::clients::{ClientFlags, ClientKey, ClientKind};
 use crate::dispatch::{self, Outcome};
 use crate::resp::Reply;
 use crate::resp::request::{
@@ -50,6 +50,10 @@ impl Turn<'_> {
             return;
         };
         connection.readable = true;
+        if client.flags.has(ClientFlags::PRIMARY) && self.state.scripts.is_busy() {
+            // What it sends cannot be refused, so it waits.
+            return self.sockets.more.push(key);
+        }
         if !client.runnable() {
             // Nobody is left to read what a waiting client would be answered.
             let waits = ClientFlags::BLOCKED | ClientFlags::PAUSED;
@@ -100,7 +104,10 @@ impl Turn<'_> {
         client.active_ms = self.state.clock.unix_ms();
         client.bytes_in += n as u64;
         client.query_peak = client.query_peak.max(client.query.len());
-        self.state.stats.net_input_bytes += n as u64;
+        match client.kind() {
+            ClientKind::Primary => self.state.stats.net_repl_input_bytes += n as u64,
+            _ => self.state.stats.net_input_bytes += n as u64,
+        }
         self.state.stats.reads_processed += 1;
 
         match source {
@@ -183,10 +190,16 @@ impl Turn<'_> {
             let Some(client) = self.state.clients.get_mut(key) else {
                 return used;
             };
+            // What a primary sends was accepted there, and is passed on as it came.
+            let verbatim = client.flags.has(ClientFlags::PRIMARY);
             let limits = Limits {
-                max_bulk: self.state.config.proto_max_bulk_len as u64,
+                max_bulk: match verbatim {
+                    true => i64::MAX as u64,
+                    false => self.state.config.proto_max_bulk_len as u64,
+                },
                 unauthenticated: !client.flags.has(ClientFlags::AUTHENTICATED)
                     && !self.state.acl.default_user().is_open(),
+                in_place: verbatim,
             };
             // Before authentication the limits may change with each request.
             let ahead = if limits.unauthenticated { 1 } else { BATCH };
@@ -282,7 +295,11 @@ impl Turn<'_> {
                 stopped = true;
                 break;
             }
-            *used += request.len;
+            let bytes = *used..*used + request.len;
+            *used = bytes.end;
+            if self.state.clients[key].is_peer() {
+                self.heard_from_peer(key, request, &buf[bytes]);
+            }
             let client = &mut self.state.clients[key];
             client.commands += 1;
             if client
@@ -329,6 +346,26 @@ impl Turn<'_> {
         stopped
     }
 
+    /// A primary's request ran, or a replica said something.
+    fn heard_from_peer(&mut self, key: ClientKey, request: &Request, bytes: &[u8]) {
+        let empty = request.argv(bytes).is_empty();
+        if self.state.clients[key].flags.has(ClientFlags::REPLICA) {
+            if empty {
+                self.state.replica_is_alive(key);
+            }
+        } else if request.is_inline() && !empty {
+            self.state.log.warning(
+                "WARNING: Receiving inline protocol from master, master stream corruption? Closing the master \
+                 connection and discarding the cached master.",
+            );
+            let flags = &mut self.state.clients[key].flags;
+            flags.set(ClientFlags::PROTOCOL_ERROR);
+            self.state.clients.close_asap(key);
+        } else {
+            self.state.primary_applied(key, bytes);
+        }
+    }
+
     /// Starts bringing the first keys of parsed requests into the cache.
     fn prefetch(&mut self, key: ClientKey, buf: &[u8], batch: &[Request]) {
         let db = self.state.clients[key].db;
@@ -352,7 +389,9 @@ impl Turn<'_> {
             return;
         };
         let held = client.query.len() + client.parser.parsed_bytes(&client.request);
-        if held > self.state.config.client_query_buffer_limit {
+        if held > self.state.config.client_query_buffer_limit
+            && client.kind() != ClientKind::Primary
+        {
             self.close_over_query_limit(key);
         }
     }

@@ -12,6 +12,7 @@ mod connection;
 mod cron;
 mod event_loop;
 mod io;
+mod link;
 mod listener;
 mod listeners;
 mod process;

@@ -182,6 +182,7 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
             server.sockets.announcements.push(line);
         }
     }
+    server.state.follow_at_start();
     match server.state.begin_loading() {
         Opened::Yes => {}
         Opened::Missing => server.announce(),

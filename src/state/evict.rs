@@ -103,7 +103,8 @@ impl State {
             false => 0,
         };
         let held = self.keyspace.held_by_snapshots() as usize;
-        self.replication.output_memory(&self.clients) + aof + held
+        let size = self.config.repl_backlog_size;
+        self.replication.output_memory(&self.clients, size) + aof + held
     }
 
     /// Bytes over `maxmemory`; 0 when it is kept, or none is set.

@@ -428,7 +428,7 @@ impl State {
     }
 
     #[doc(alias = "stopAppendOnly")]
-    fn stop_aof(&mut self) {
+    pub(crate) fn stop_aof(&mut self) {
         self.flush_aof(true);
         if let Some(file) = self.persistence.aof.file.take()
             && let Err(error) = file.sync_data()

@@ -28,6 +28,8 @@ pub struct Options {
     /// The code of function libraries.
     pub functions: Vec<Vec<u8>>,
     pub cluster: bool,
+    /// Nothing but functions is wanted.
+    pub without_keys: bool,
     /// Whether and how the access clock is worth keeping.
     pub clock: Clock,
 }
@@ -78,7 +80,10 @@ fn write_all(
         enc.string(code);
         enc.spill()?;
     }
-    let dbs: Vec<DbId> = snapshot.dbs().collect();
+    let dbs: Vec<DbId> = match options.without_keys {
+        true => Vec::new(),
+        false => snapshot.dbs().collect(),
+    };
     for db in dbs {
         write_db(enc, snapshot, db, options, job)?;
     }

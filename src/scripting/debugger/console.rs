@@ -418,6 +418,7 @@ impl State {
         let limits = Limits {
             max_bulk: WORD_MAX,
             unauthenticated: false,
+            in_place: false,
         };
         loop {
             let Some(session) = self.scripts.debugger.session.as_deref_mut() else {
