@@ -30,6 +30,7 @@ mod server;
 mod set;
 mod slowlog;
 mod sort;
+mod stream;
 mod string;
 mod tracking;
 mod transaction;
@@ -64,6 +65,7 @@ pub const GROUPS: &[&[&Command]] = &[
     set::COMMANDS,
     slowlog::COMMANDS,
     sort::COMMANDS,
+    stream::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
     zset::COMMANDS,

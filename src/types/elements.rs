@@ -6,6 +6,7 @@
 //! Mirrors: `xorObjectDigest` of debug.c.
 
 use super::Value;
+use super::stream::StreamId;
 use crate::util::num::{FloatBuf, IntBuf};
 
 /// Whether the order in which elements are told belongs to the value.
@@ -42,6 +43,18 @@ impl Value {
                 set.iter()
                     .for_each(|member| tell(&[member.as_bytes(&mut digits)]));
                 Order::IsChance
+            }
+            Value::Stream(stream) => {
+                let mut entries = stream.entries(StreamId::MIN, StreamId::MAX, false);
+                while let Some(entry) = entries.next() {
+                    let mut parts = vec![entry.id.to_string().into_bytes()];
+                    while let Some((field, value)) = entries.field() {
+                        parts.extend([field.to_vec(), value.to_vec()]);
+                    }
+                    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+                    tell(&parts);
+                }
+                Order::Counts
             }
             Value::Zset(zset) => {
                 let (mut digits, mut score) = (IntBuf::new(), FloatBuf::new());

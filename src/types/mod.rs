@@ -18,12 +18,14 @@ pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 pub mod set;
+pub mod stream;
 pub mod string;
 pub mod zset;
 
 pub use self::hash::Hash;
 pub use self::list::List;
 pub use self::set::Set;
+pub use self::stream::Stream;
 pub use self::zset::Zset;
 
 /// A value that is not a string.
@@ -32,6 +34,7 @@ pub enum Value {
     Hash(Hash),
     List(List),
     Set(Set),
+    Stream(Stream),
     Zset(Zset),
 }
 
@@ -70,6 +73,7 @@ impl Value {
             Value::Hash(_) => Kind::Hash,
             Value::List(_) => Kind::List,
             Value::Set(_) => Kind::Set,
+            Value::Stream(_) => Kind::Stream,
             Value::Zset(_) => Kind::Zset,
         }
     }
@@ -81,6 +85,7 @@ impl Value {
             Value::Hash(hash) => hash.encoding(),
             Value::List(list) => list.encoding(),
             Value::Set(set) => set.encoding(),
+            Value::Stream(stream) => stream.encoding(),
             Value::Zset(zset) => zset.encoding(),
         }
     }
@@ -93,6 +98,7 @@ impl Value {
             Value::Hash(hash) => hash.allocated_bytes(samples),
             Value::List(list) => list.allocated_bytes(samples),
             Value::Set(set) => set.allocated_bytes(samples),
+            Value::Stream(stream) => stream.allocated_bytes(samples),
             Value::Zset(zset) => zset.allocated_bytes(samples),
         }
     }
@@ -104,6 +110,7 @@ impl Value {
             Value::Hash(hash) => hash.free_effort(),
             Value::List(list) => list.free_effort(),
             Value::Set(set) => set.free_effort(),
+            Value::Stream(stream) => stream.free_effort(),
             Value::Zset(zset) => zset.free_effort(),
         }
     }

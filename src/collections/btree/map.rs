@@ -3,6 +3,7 @@
 //! Mirrors: rax.c, as t_stream.c uses it, with keys of 128 bits; here, a key is anything ordered. Differs: counted,
 //! so a clone is a snapshot, and the n-th entry, or the number of entries in a range, costs O(log n).
 
+use std::cmp::Ordering;
 use std::ops::Bound;
 
 use super::seek::{At, ByKey, Sorted};
@@ -73,6 +74,22 @@ impl<K: Ord + Clone, V: Clone, const L: usize> OrderedMap<K, V, L> {
         Some(&mut pair.value)
     }
 
+    /// The entry whose key compares equal; the function says how a key stands to the one sought. O(log n).
+    pub fn find(&self, order: impl Fn(&K) -> Ordering) -> Option<&Pair<K, V>> {
+        self.0.get(&mut ByKey(order))
+    }
+
+    /// As [`OrderedMap::find`], its value to be written to. Copies a shared path even if there is no such key.
+    pub fn find_mut(&mut self, order: impl Fn(&K) -> Ordering) -> Option<&mut V> {
+        let pair = self.0.get_mut(&mut ByKey(order))?;
+        Some(&mut pair.value)
+    }
+
+    /// Number of nodes.
+    pub fn nodes(&self) -> usize {
+        self.0.nodes()
+    }
+
     /// Sets the value of `key`, and returns the one it had. O(log n).
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         if self.last().is_none_or(|last| last.key < key) {
@@ -141,7 +158,12 @@ impl<K: Ord + Clone, V: Clone, const L: usize> OrderedMap<K, V, L> {
 
     /// The entry of the largest key that is not above `key`: the block an ID falls into. O(log n).
     pub fn floor(&self, key: &K) -> Option<&Pair<K, V>> {
-        self.nth(self.index(key, true).checked_sub(1)?)
+        self.nth(self.floor_index(key)?)
+    }
+
+    /// The index of the largest key that is not above `key`. O(log n).
+    pub fn floor_index(&self, key: &K) -> Option<u64> {
+        self.index(key, true).checked_sub(1)
     }
 
     /// The entry of the smallest key that is not below `key`. O(log n).

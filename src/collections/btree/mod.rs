@@ -132,8 +132,12 @@ impl<I: Item, const L: usize, const M: usize> Tree<I, L, M> {
 
     /// Bytes of the tree's own nodes (not of what the items point to). O(len / L).
     pub fn allocated_bytes(&self) -> usize {
-        let nodes = self.root.as_ref().map_or(0, |root| root.count_nodes());
-        nodes * Shared::<Node<I, L, M>>::node_bytes()
+        self.nodes() * Shared::<Node<I, L, M>>::node_bytes()
+    }
+
+    /// Number of nodes. O(len / L).
+    pub fn nodes(&self) -> usize {
+        self.root.as_ref().map_or(0, |root| root.count_nodes())
     }
 
     /// The item that `seek` finds; `seek` itself keeps what it learned on the way.

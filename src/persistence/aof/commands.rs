@@ -1,7 +1,6 @@
 //! A data set as commands: the base of an append-only file without an RDB in it.
 //!
 //! Mirrors: rewriteAppendOnlyFileRio() of aof.c.
-//! Differs: a type without commands of its own here is a RESTORE of its DUMP payload, which Redis reads as well.
 
 use std::io;
 use std::io::Write as _;
@@ -11,7 +10,8 @@ use crate::background::Job;
 use crate::collections::listpack::LpEntry;
 use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
 use crate::persistence::rdb::encoder::Sink;
-use crate::types::{Hash, List, Set, Value, Zset};
+use crate::types::stream::{IdBuf, IdmpLimits, StreamId};
+use crate::types::{Hash, List, Set, Stream, Value, Zset};
 use crate::util::num::{IntBuf, format_f64};
 
 /// Elements in one command, at most.
@@ -34,6 +34,15 @@ impl Writer<'_> {
         let _ = write!(self.buf, "${}\r\n", word.len());
         self.buf.extend_from_slice(word);
         self.buf.extend_from_slice(b"\r\n");
+    }
+
+    fn words(&mut self, words: &[&[u8]]) {
+        self.count(words.len());
+        words.iter().for_each(|word| self.word(word));
+    }
+
+    fn id(&mut self, id: StreamId) {
+        self.word(IdBuf::new().format(id));
     }
 
     fn number(&mut self, n: i64) {
@@ -120,6 +129,7 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
         ValueRef::Object(Value::List(list)) => self::list(out, name, list)?,
         ValueRef::Object(Value::Set(set)) => self::set(out, name, set)?,
         ValueRef::Object(Value::Hash(hash)) => self::hash(out, name, hash)?,
+        ValueRef::Object(Value::Stream(stream)) => self::stream(out, name, stream)?,
         ValueRef::Object(Value::Zset(zset)) => self::zset(out, name, zset)?,
     }
     if let Some(deadline) = entry.deadline() {
@@ -205,6 +215,124 @@ fn hash(out: &mut Writer<'_>, name: &[u8], hash: &Hash) -> io::Result<()> {
             out.word(b"FIELDS");
             out.word(b"1");
             out.text(field.name);
+            out.spill()?;
+        }
+    }
+    Ok(())
+}
+
+/// Every entry; then what the entries alone do not tell, as the commands that set it.
+#[doc(alias = "rewriteStreamObject")]
+fn stream(out: &mut Writer<'_>, name: &[u8], stream: &Stream) -> io::Result<()> {
+    let mut entries = stream.entries(StreamId::MIN, StreamId::MAX, false);
+    let mut some = false;
+    while let Some(entry) = entries.next() {
+        some = true;
+        let mut pairs = Vec::with_capacity(entry.fields);
+        while let Some(pair) = entries.field() {
+            pairs.push(pair);
+        }
+        out.count(3 + 2 * pairs.len());
+        out.word(b"XADD");
+        out.word(name);
+        out.id(entry.id);
+        for (field, value) in pairs {
+            out.element(field);
+            out.element(value);
+        }
+        out.spill()?;
+    }
+    let counters = stream.counters();
+    if !some {
+        // An entry that is gone at once leaves an empty stream.
+        out.words(&[b"XADD", name, b"MAXLEN", b"0", b"0-1", b"x", b"y"]);
+    }
+    out.count(7);
+    out.word(b"XSETID");
+    out.word(name);
+    out.id(counters.last_id);
+    out.word(b"ENTRIESADDED");
+    out.number(counters.entries_added as i64);
+    out.word(b"MAXDELETEDID");
+    out.id(counters.max_deleted_id);
+    for (group_name, group) in stream.groups() {
+        out.count(7);
+        out.word(b"XGROUP");
+        out.word(b"CREATE");
+        out.word(name);
+        out.word(group_name);
+        out.id(group.last_id);
+        out.word(b"ENTRIESREAD");
+        out.number(group.entries_read);
+        for (consumer_name, consumer) in group.consumers() {
+            if consumer.pel().is_empty() {
+                out.words(&[
+                    b"XGROUP",
+                    b"CREATECONSUMER",
+                    name,
+                    group_name,
+                    consumer_name,
+                ]);
+                out.spill()?;
+            }
+        }
+        for pair in group.pel().iter() {
+            let deliveries = pair.value.deliveries() as i64;
+            match pair.value.owner() {
+                Some(owner) => {
+                    out.count(12);
+                    out.word(b"XCLAIM");
+                    out.word(name);
+                    out.word(group_name);
+                    out.word(owner);
+                    out.word(b"0");
+                    out.id(pair.key);
+                    out.word(b"TIME");
+                    out.number(pair.value.delivered_ms);
+                    out.word(b"RETRYCOUNT");
+                    out.number(deliveries);
+                    out.word(b"JUSTID");
+                    out.word(b"FORCE");
+                }
+                None => {
+                    out.count(10);
+                    out.word(b"XNACK");
+                    out.word(name);
+                    out.word(group_name);
+                    out.word(b"FAIL");
+                    out.word(b"IDS");
+                    out.word(b"1");
+                    out.id(pair.key);
+                    out.word(b"RETRYCOUNT");
+                    out.number(deliveries);
+                    out.word(b"FORCE");
+                }
+            }
+            out.spill()?;
+        }
+    }
+    let Some(idmp) = stream.idmp() else {
+        return Ok(());
+    };
+    if idmp.limits() != IdmpLimits::default() {
+        out.count(6);
+        out.word(b"XCFGSET");
+        out.word(name);
+        out.word(b"IDMP-DURATION");
+        out.number(idmp.limits().duration_s as i64);
+        out.word(b"IDMP-MAXSIZE");
+        out.number(idmp.limits().max_size as i64);
+    }
+    for (pid, producer) in idmp.producers() {
+        // One whose entry is gone could not be said again.
+        let messages = producer.messages().filter(|(_, id)| stream.contains(*id));
+        for (iid, id) in messages {
+            out.count(5);
+            out.word(b"XIDMPRECORD");
+            out.word(name);
+            out.word(pid);
+            out.word(iid);
+            out.id(id);
             out.spill()?;
         }
     }

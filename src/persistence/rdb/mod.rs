@@ -77,10 +77,14 @@ pub enum Type {
     /// Fields with deadlines, relative to the earliest.
     HashMetadata = 24,
     HashListpackEx = 25,
+    /// With what producers sent: Redis 8.6's.
+    StreamListpacks4 = 26,
+    /// With pending entries that nobody owns: Redis 8.8's.
+    StreamListpacks5 = 27,
 }
 
 impl Type {
-    const ALL: [Type; 25] = [
+    const ALL: [Type; 27] = [
         Type::String,
         Type::List,
         Type::Set,
@@ -106,6 +110,8 @@ impl Type {
         Type::HashListpackExPreGa,
         Type::HashMetadata,
         Type::HashListpackEx,
+        Type::StreamListpacks4,
+        Type::StreamListpacks5,
     ];
 
     /// The type a byte stands for.
@@ -113,7 +119,7 @@ impl Type {
     pub fn from_byte(byte: u8) -> Option<Type> {
         let at = match byte {
             0..=7 => byte,
-            9..=25 => byte - 1,
+            9..=27 => byte - 1,
             _ => return None,
         };
         Type::ALL.get(usize::from(at)).copied()
@@ -148,6 +154,8 @@ impl Type {
             Type::HashListpackExPreGa => "hash-listpack-md-pre-release",
             Type::HashMetadata => "hash-hashtable-md",
             Type::HashListpackEx => "hash-listpack-md",
+            Type::StreamListpacks4 => "stream-v4",
+            Type::StreamListpacks5 => "stream-v5",
         }
     }
 }

@@ -4,7 +4,10 @@
 //!   nodes  n × (16-byte ID, listpack)       length, last ID
 //!   v2 on  first ID, greatest deleted ID, entries added
 //!   groups n × name, last ID, [v2 on: entries read], pending n × (16-byte ID, ms, count),
-//!              consumers n × name, seen ms, [v3 on: active ms], pending n × 16-byte ID
+//!              consumers n × name, seen ms, [v3 on: active ms], pending n × 16-byte ID,
+//!              [v5 on: pending without an owner n × 16-byte ID]
+//! v4 on  seconds, messages a producer may have, producers n × name, messages n × (iid, ID),
+//!        messages ever added, ever sent again
 //! ```
 //!
 //! What is read is a [`StreamParts`]: checked as far as its own parts tell, and not yet a stream.
@@ -29,6 +32,25 @@ pub struct StreamParts {
     /// What version 1 does not tell.
     pub counters: Option<Counters>,
     pub groups: Vec<GroupParts>,
+    /// What version 4 is the first to tell.
+    pub idmp: Option<IdmpParts>,
+}
+
+/// What producers sent.
+#[derive(Debug, Default)]
+pub struct IdmpParts {
+    pub duration_s: u64,
+    pub max_size: u64,
+    pub producers: Vec<ProducerParts>,
+    pub added: u64,
+    pub duplicates: u64,
+}
+
+/// What one producer sent, oldest first.
+#[derive(Debug, Default)]
+pub struct ProducerParts {
+    pub name: Vec<u8>,
+    pub messages: Vec<(Vec<u8>, Id)>,
 }
 
 /// What versions 2 and 3 tell.
@@ -48,6 +70,8 @@ pub struct GroupParts {
     pub entries_read: Option<u64>,
     pub pending: Vec<PendingParts>,
     pub consumers: Vec<ConsumerParts>,
+    /// Those of the pending that nobody owns.
+    pub unowned: Vec<Id>,
 }
 
 /// A delivery that nobody acknowledged.
@@ -120,7 +144,30 @@ pub fn read(dec: &mut Decoder<'_>, ty: Type, deep: bool) -> Result<StreamParts> 
         }
         parts.groups.push(group);
     }
+    if ty as u8 >= Type::StreamListpacks4 as u8 {
+        parts.idmp = Some(read_idmp(dec)?);
+    }
     Ok(parts)
+}
+
+fn read_idmp(dec: &mut Decoder<'_>) -> Result<IdmpParts> {
+    let mut idmp = IdmpParts {
+        duration_s: dec.length()?,
+        max_size: dec.length()?,
+        ..IdmpParts::default()
+    };
+    for _ in 0..dec.length()? {
+        let mut producer = ProducerParts {
+            name: dec.string()?,
+            ..ProducerParts::default()
+        };
+        for _ in 0..dec.length()? {
+            producer.messages.push((dec.string()?, split_id(dec)?));
+        }
+        idmp.producers.push(producer);
+    }
+    (idmp.added, idmp.duplicates) = (dec.length()?, dec.length()?);
+    Ok(idmp)
 }
 
 /// Whether a listpack is what the streams make of one: a master entry, and as many entries as it claims, each closed by
@@ -186,8 +233,8 @@ fn read_group(dec: &mut Decoder<'_>, ty: Type, deep: bool) -> Result<GroupParts>
         }
         let seen_ms = dec.millis()?;
         let active_ms = match ty {
-            Type::StreamListpacks3 => dec.millis()?,
-            _ => seen_ms,
+            Type::StreamListpacks | Type::StreamListpacks2 => seen_ms,
+            _ => dec.millis()?,
         };
         let mut consumer = ConsumerParts {
             name,
@@ -213,6 +260,17 @@ fn read_group(dec: &mut Decoder<'_>, ty: Type, deep: bool) -> Result<GroupParts>
             consumer.pending.push(id);
         }
         group.consumers.push(consumer);
+    }
+    if ty == Type::StreamListpacks5 {
+        for _ in 0..dec.length()? {
+            let id = Id::from_be_bytes(dec.array()?);
+            // As if it had an owner: it may have none besides.
+            match owners.insert(id, Some(usize::MAX)) {
+                Some(None) => group.unowned.push(id),
+                Some(Some(_)) => return Err(dec.corrupt("Stream NACK entry with a consumer")),
+                None => return Err(dec.corrupt("Stream NACK entry not found in group global PEL")),
+            }
+        }
     }
     if deep && owners.values().any(Option::is_none) {
         return Err(dec.corrupt("Stream CG PEL entry without consumer"));

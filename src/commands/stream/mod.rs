@@ -1,0 +1,313 @@
+//! Streams: XADD, XREAD, XREADGROUP and their kin.
+//!
+//! ```text
+//!   add.rs       entries come                         XADD, and what producers sent: XCFGSET XIDMPRECORD
+//!   remove.rs    entries go                           XTRIM XDEL XDELEX XSETID
+//!   read.rs      entries are read, or waited for      XLEN XRANGE XREVRANGE XREAD XREADGROUP
+//!   group.rs     groups and consumers                 XGROUP ...
+//!   pending.rs   what was delivered to them           XACK XACKDEL XNACK XPENDING XCLAIM XAUTOCLAIM
+//!   info.rs      what there is                        XINFO ...
+//! ```
+//!
+//! What a group does is not seen by WATCH or by client-side caching, as in Redis; it is counted as a change, and
+//! propagated as the XCLAIM or XGROUP SETID that repeats it.
+//!
+//! Mirrors: the command half of t_stream.c.
+
+mod add;
+mod group;
+mod info;
+mod pending;
+mod read;
+mod remove;
+
+use super::lookup::element;
+use super::prelude::*;
+use crate::clients::ClientFlags;
+use crate::dispatch::CallOrigin;
+use crate::resp::{Reply, up_to_zero};
+use crate::state::State;
+use crate::types::stream::{
+    Entries, Entry, Group as ConsumerGroup, IdBuf, IdmpLimits, References, Stream, StreamId,
+    StreamLimits,
+};
+use crate::util::num::IntBuf;
+
+pub const COMMANDS: &[&Command] = &[
+    &pending::XACK,
+    &pending::XACKDEL,
+    &add::XADD,
+    &pending::XAUTOCLAIM,
+    &add::XCFGSET,
+    &pending::XCLAIM,
+    &remove::XDEL,
+    &remove::XDELEX,
+    &group::XGROUP,
+    &add::XIDMPRECORD,
+    &info::XINFO,
+    &read::XLEN,
+    &pending::XNACK,
+    &pending::XPENDING,
+    &read::XRANGE,
+    &read::XREAD,
+    &read::XREADGROUP,
+    &read::XREVRANGE,
+    &remove::XSETID,
+    &remove::XTRIM,
+];
+
+impl State {
+    /// What configuration says about the shape of streams.
+    #[inline]
+    fn stream_limits(&self) -> StreamLimits {
+        StreamLimits {
+            block_bytes: self.config.stream_node_max_bytes,
+            block_entries: self.config.stream_node_max_entries,
+        }
+    }
+
+    /// What a stream remembers of its producers, unless XCFGSET says otherwise.
+    fn idmp_limits(&self) -> IdmpLimits {
+        IdmpLimits {
+            duration_s: self.config.stream_idmp_duration,
+            max_size: self.config.stream_idmp_maxsize,
+        }
+    }
+}
+
+impl Ctx<'_> {
+    /// Whether what is asked has been decided elsewhere: by a primary, or before, in a file that is replayed.
+    #[doc(alias = "mustObeyClient")]
+    fn must_obey(&self) -> bool {
+        self.origin == CallOrigin::Replay
+            || self.state.clients[self.client]
+                .flags
+                .has(ClientFlags::PRIMARY)
+    }
+}
+
+const INVALID_ID: Error = Error::Once(std::borrow::Cow::Borrowed(
+    "Invalid stream ID specified as stream command argument",
+));
+
+/// Takes an ID; a missing second part is 0.
+fn id(args: &mut Args<'_>) -> Result<StreamId> {
+    strict_id(args.bytes()?)
+}
+
+fn strict_id(word: &[u8]) -> Result<StreamId> {
+    StreamId::parse(word, 0).ok_or(INVALID_ID)
+}
+
+/// Takes the lower end of a range of IDs, `(` before it if the ID itself lies outside.
+#[doc(alias = "streamParseIntervalIDOrReply")]
+fn lower_bound(word: &[u8]) -> Result<StreamId> {
+    match word {
+        [b'(', rest @ ..] if !rest.is_empty() => strict_id(rest)?
+            .next()
+            .ok_or(Error::once("invalid start ID for the interval")),
+        _ => StreamId::parse_bound(word, 0).ok_or(INVALID_ID),
+    }
+}
+
+/// Takes the upper end.
+fn upper_bound(word: &[u8]) -> Result<StreamId> {
+    match word {
+        [b'(', rest @ ..] if !rest.is_empty() => StreamId::parse(rest, u64::MAX)
+            .ok_or(INVALID_ID)?
+            .prev()
+            .ok_or(Error::once("invalid end ID for the interval")),
+        _ => StreamId::parse_bound(word, u64::MAX).ok_or(INVALID_ID),
+    }
+}
+
+/// Takes all arguments that are left as IDs; not some of them if one is none.
+fn ids(args: &mut Args<'_>) -> Result<Vec<StreamId>> {
+    args.map(strict_id).collect()
+}
+
+/// Takes `IDS n id …` behind the word.
+fn counted_ids(args: &mut Args<'_>) -> Result<Vec<StreamId>> {
+    let error = Error::once("Number of IDs must be a positive integer");
+    let count = args.integer_or(error.clone())?;
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|n| *n > 0)
+        .ok_or(error)?;
+    if count > args.len() {
+        return Err(Error::once(
+            "The `numids` parameter must match the number of arguments",
+        ));
+    }
+    ids(&mut args.take(count)?)
+}
+
+/// Takes KEEPREF, DELREF or ACKED, if it is the next word.
+fn references(args: &mut Args<'_>) -> Option<References> {
+    if args.word("KEEPREF") {
+        Some(References::Keep)
+    } else if args.word("DELREF") {
+        Some(References::Drop)
+    } else if args.word("ACKED") {
+        Some(References::Respect)
+    } else {
+        None
+    }
+}
+
+/// Takes what XDELEX and XACKDEL are told, in any order.
+fn references_and_ids(args: &mut Args<'_>) -> Result<(References, Vec<StreamId>)> {
+    let (mut how, mut which) = (None, None);
+    while !args.is_empty() {
+        match references(args) {
+            Some(said) if how.is_none() => how = Some(said),
+            None if which.is_none() && args.word_with("IDS", 2) => which = Some(counted_ids(args)?),
+            _ => return Err(Error::Syntax),
+        }
+    }
+    Ok((how.unwrap_or_default(), which.ok_or(Error::Syntax)?))
+}
+
+/// Writes an ID.
+fn reply_id(reply: &mut Reply, id: StreamId) {
+    reply.bulk(IdBuf::new().format(id));
+}
+
+/// Writes an entry's fields and values. Of a damaged one, what is missing is written as nothing.
+fn reply_fields(reply: &mut Reply, entries: &mut Entries<'_>, entry: Entry) {
+    reply.array(2 * entry.fields);
+    for _ in 0..entry.fields {
+        match entries.field() {
+            Some((field, value)) => {
+                element(reply, field);
+                element(reply, value);
+            }
+            None => {
+                reply.bulk(b"");
+                reply.bulk(b"");
+            }
+        }
+    }
+}
+
+/// Writes an entry.
+fn reply_entry(reply: &mut Reply, entries: &mut Entries<'_>, entry: Entry) {
+    reply.array(2);
+    reply_id(reply, entry.id);
+    reply_fields(reply, entries, entry);
+}
+
+/// Writes the entry of this ID, if there is one.
+fn reply_one(reply: &mut Reply, stream: &Stream, id: StreamId) -> bool {
+    let mut entries = stream.entries(id, id, false);
+    let Some(entry) = entries.next() else {
+        return false;
+    };
+    reply_entry(reply, &mut entries, entry);
+    true
+}
+
+/// Writes entries as an array, no more than `count` (0: all of them). Tells `each` their IDs.
+fn reply_entries(
+    reply: &mut Reply,
+    mut entries: Entries<'_>,
+    count: usize,
+    mut each: impl FnMut(StreamId),
+) {
+    let mark = reply.open();
+    let mut written = 0;
+    while (count == 0 || written < count)
+        && !reply.overflowed()
+        && let Some(entry) = entries.next()
+    {
+        reply_entry(reply, &mut entries, entry);
+        each(entry.id);
+        written += 1;
+    }
+    reply.close_array(mark, written);
+}
+
+/// An error that names a key and a group.
+fn no_group(before: &str, first: &[u8], between: &str, second: &[u8], after: &str) -> Error {
+    Error::Quoting(
+        [
+            b"NOGROUP ",
+            before.as_bytes(),
+            up_to_zero(first),
+            between.as_bytes(),
+            up_to_zero(second),
+            after.as_bytes(),
+        ]
+        .concat(),
+    )
+}
+
+/// The group of a stream that both must be there.
+fn no_such_group(key: &[u8], group: &[u8]) -> Error {
+    no_group("No such key '", key, "' or consumer group '", group, "'")
+}
+
+/// What repeats that an entry is pending for a consumer, whatever was before.
+#[doc(alias = "streamPropagateXCLAIM")]
+fn say_claim(ctx: &mut Ctx<'_>, key: &[u8], group_name: &[u8], claim: &Claim<'_>) {
+    let (mut id, mut last_id) = (IdBuf::new(), IdBuf::new());
+    let (mut time, mut count) = (IntBuf::new(), IntBuf::new());
+    let words: [&[u8]; 14] = [
+        b"XCLAIM",
+        key,
+        group_name,
+        claim.consumer,
+        b"0",
+        id.format(claim.id),
+        b"TIME",
+        time.format(claim.delivered_ms),
+        b"RETRYCOUNT",
+        count.format(claim.deliveries as i64),
+        b"FORCE",
+        b"JUSTID",
+        b"LASTID",
+        last_id.format(claim.last_id),
+    ];
+    ctx.also(words);
+}
+
+/// See [`say_claim`].
+struct Claim<'a> {
+    consumer: &'a [u8],
+    id: StreamId,
+    delivered_ms: i64,
+    deliveries: u64,
+    last_id: StreamId,
+}
+
+/// What repeats how far a group has read.
+#[doc(alias = "streamPropagateGroupID")]
+fn say_group_id(ctx: &mut Ctx<'_>, key: &[u8], group_name: &[u8], last_id: StreamId, read: i64) {
+    let (mut id, mut count) = (IdBuf::new(), IntBuf::new());
+    let words: [&[u8]; 7] = [
+        b"XGROUP",
+        b"SETID",
+        key,
+        group_name,
+        id.format(last_id),
+        b"ENTRIESREAD",
+        count.format(read),
+    ];
+    ctx.also(words);
+}
+
+/// Somebody asks a group for something in a consumer's name: it is made if it is not there, and was seen now.
+#[doc(alias = "streamCreateConsumer")]
+fn see_consumer(group: &mut ConsumerGroup, name: &[u8], now_ms: i64) -> bool {
+    let created = group.create_consumer(name, now_ms, -1);
+    if !created && let Some(consumer) = group.consumer_mut(name) {
+        consumer.seen_ms = now_ms;
+    }
+    created
+}
+
+/// A consumer was created.
+fn consumer_created(ctx: &mut Ctx<'_>, key: &[u8]) {
+    ctx.state.dirty += 1;
+    ctx.notify(key, Event::stream("xgroup-createconsumer"));
+}

@@ -1,0 +1,767 @@
+//! What was delivered to consumers and not acknowledged: XACK, XACKDEL, XNACK, XPENDING, XCLAIM, XAUTOCLAIM.
+//!
+//! A claim is propagated as an XCLAIM that says when and how often the entry was delivered, whatever it was before.
+//!
+//! Mirrors: the commands of the same names in t_stream.c.
+
+use std::ops::Bound;
+
+use super::super::prelude::*;
+use super::remove::{Fate, delete};
+use super::{
+    Claim, consumer_created, counted_ids, ids, lower_bound, no_such_group, references_and_ids,
+    reply_id, reply_one, say_claim, say_group_id, see_consumer, strict_id, upper_bound,
+};
+use crate::types::Stream;
+use crate::types::stream::{Group as ConsumerGroup, Name, Pending, StreamId};
+
+pub(super) const XACK: Command = Command {
+    name: "xack",
+    arity: Arity::AtLeast(4),
+    flags: &[Write, Fast],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::string("group"),
+        arg::string("id").multiple(),
+    ],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(1) for each ID",
+        summary: "Notes that entries were processed: they are no longer pending.",
+        ..Docs::BASE
+    },
+    run: xack,
+    ..Command::BASE
+};
+
+#[doc(alias = "xackCommand")]
+fn xack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, name) = (args.key()?, args.bytes()?);
+    let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
+    if stream.is_none_or(|stream| stream.group(name).is_none()) {
+        ctx.reply.integer(0);
+        return Ok(());
+    }
+    let ids = ids(&mut args)?;
+    let group = group_mut(ctx, key, name)?;
+    let acknowledged = ids.into_iter().filter(|id| group.ack(*id)).count();
+    ctx.state.dirty += acknowledged as u64;
+    ctx.reply.count(acknowledged);
+    Ok(())
+}
+
+/// A group that was seen just now.
+fn group_mut<'a>(ctx: &'a mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result<&'a mut ConsumerGroup> {
+    let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
+    stream
+        .and_then(|stream| stream.group_mut(name))
+        .ok_or_else(|| no_such_group(key, name))
+}
+
+pub(super) const XACKDEL: Command = Command {
+    name: "xackdel",
+    arity: Arity::AtLeast(6),
+    flags: &[Write, Fast],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Rw, Update, Delete])],
+    args: &[
+        arg::key("key"),
+        arg::string("group"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::word("keepref", "KEEPREF"),
+                arg::word("delref", "DELREF"),
+                arg::word("acked", "ACKED"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "ids",
+            &[arg::integer("numids"), arg::string("id").multiple()],
+        )
+        .token("IDS"),
+    ],
+    docs: Docs {
+        group: Group::Stream,
+        since: "8.2.0",
+        complexity: "O(1) for each ID",
+        summary: "Notes that entries were processed and deletes them, if the groups' references allow it.",
+        ..Docs::BASE
+    },
+    run: xackdel,
+    ..Command::BASE
+};
+
+#[doc(alias = "xackdelCommand")]
+fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, name) = (args.key()?, args.bytes()?);
+    let (references, ids) = references_and_ids(&mut args)?;
+    let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
+    let stream = stream.filter(|stream| stream.group(name).is_some());
+    ctx.reply.array(ids.len());
+    let Some(stream) = stream else {
+        ids.iter().for_each(|_| ctx.reply.integer(-1));
+        return Ok(());
+    };
+    let (mut changes, mut deleted) = (0, false);
+    for id in ids {
+        let acknowledged = stream.group_mut(name).is_some_and(|group| group.ack(id));
+        let fate = match acknowledged {
+            // An entry that is gone was acknowledged nevertheless.
+            true => match delete(stream, id, references) {
+                Fate::Missing => Fate::Deleted,
+                fate => {
+                    deleted |= fate == Fate::Deleted;
+                    fate
+                }
+            },
+            false => Fate::Missing,
+        };
+        changes += u64::from(acknowledged);
+        ctx.reply.integer(fate as i64);
+    }
+    ctx.state.dirty += changes;
+    if deleted {
+        ctx.state.modified(ctx.db, key, Event::stream("xdel"));
+    }
+    Ok(())
+}
+
+pub(super) const XNACK: Command = Command {
+    name: "xnack",
+    arity: Arity::AtLeast(7),
+    flags: &[Write, Fast],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::string("group"),
+        arg::one_of(
+            "mode",
+            &[
+                arg::word("silent", "SILENT"),
+                arg::word("fail", "FAIL"),
+                arg::word("fatal", "FATAL"),
+            ],
+        ),
+        arg::block(
+            "ids",
+            &[arg::integer("numids"), arg::string("id").multiple()],
+        )
+        .token("IDS"),
+        arg::integer("count").token("RETRYCOUNT").optional(),
+        arg::word("force", "FORCE").optional(),
+    ],
+    docs: Docs {
+        group: Group::Stream,
+        since: "8.8.0",
+        complexity: "O(1) for each ID",
+        summary: "Gives pending entries back, for any consumer to claim at once.",
+        ..Docs::BASE
+    },
+    run: xnack,
+    ..Command::BASE
+};
+
+/// How XNACK counts the delivery that came to nothing.
+#[derive(Clone, Copy)]
+enum Blame {
+    /// As if it had not been.
+    Silent,
+    /// As it is.
+    Fail,
+    /// As if there had been any number of them.
+    Fatal,
+}
+
+/// The count of deliveries of what shall not be tried again.
+const HOPELESS: u64 = i64::MAX as u64;
+
+#[doc(alias = "xnackCommand")]
+fn xnack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, name) = (args.key()?, args.bytes()?);
+    let blame = if args.word("SILENT") {
+        Blame::Silent
+    } else if args.word("FAIL") {
+        Blame::Fail
+    } else if args.word("FATAL") {
+        Blame::Fatal
+    } else {
+        return Err(Error::Syntax);
+    };
+    let (mut ids, mut count, mut force) = (None, None, false);
+    while !args.is_empty() {
+        if ids.is_none() && args.word_with("IDS", 2) {
+            ids = Some(counted_ids(&mut args)?);
+        } else if args.word_with("RETRYCOUNT", 1) {
+            let retries = args.integer()?;
+            let error = Error::once("RETRYCOUNT must be a non-negative integer");
+            count = Some(u64::try_from(retries).map_err(|_| error)?);
+        } else if args.word("FORCE") {
+            force = true;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    let ids = ids.ok_or(Error::Syntax)?;
+    let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
+    let stream = stream.filter(|stream| stream.group(name).is_some());
+    let stream = stream.ok_or_else(|| no_such_group(key, name))?;
+    let mut released = 0;
+    for id in ids {
+        let known = stream.group(name).and_then(|group| group.pel().get(&id));
+        let known = known.map(Pending::deliveries);
+        if known.is_none() && !(force && stream.contains(id)) {
+            continue;
+        }
+        let before = known.unwrap_or(0);
+        let deliveries = count.unwrap_or(match blame {
+            Blame::Silent => before.saturating_sub(1),
+            Blame::Fail => before,
+            Blame::Fatal => HOPELESS,
+        });
+        if let Some(group) = stream.group_mut(name) {
+            group.release(id, deliveries);
+        }
+        released += 1;
+    }
+    ctx.state.dirty += released as u64;
+    if released > 0 {
+        // Who waits with CLAIM may have it.
+        ctx.state.blocked.touch(ctx.db, key);
+    }
+    ctx.reply.count(released);
+    Ok(())
+}
+
+pub(super) const XPENDING: Command = Command {
+    name: "xpending",
+    arity: Arity::AtLeast(3),
+    flags: &[ReadOnly],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::string("group"),
+        arg::block(
+            "filters",
+            &[
+                arg::integer("min-idle-time")
+                    .token("IDLE")
+                    .optional()
+                    .since("6.2.0"),
+                arg::string("start"),
+                arg::string("end"),
+                arg::integer("count"),
+                arg::string("consumer").optional(),
+            ],
+        )
+        .optional(),
+    ],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(N) with N entries returned, O(1) for the summary",
+        summary: "Tells what was delivered to a group and not acknowledged.",
+        ..Docs::BASE
+    },
+    run: xpending,
+    ..Command::BASE
+};
+
+/// The range that XPENDING is asked for.
+struct Range<'a> {
+    from: StreamId,
+    to: StreamId,
+    count: usize,
+    min_idle: i64,
+    consumer: Option<&'a [u8]>,
+}
+
+impl<'a> Range<'a> {
+    fn take(args: &mut Args<'a>) -> Result<Range<'a>> {
+        let mut min_idle = 0;
+        let words = args.len();
+        if args.word("IDLE") {
+            min_idle = args.integer()?;
+            if words < 5 {
+                return Err(Error::Syntax);
+            }
+        }
+        let (from, to) = (args.bytes()?, args.bytes()?);
+        let count = args.integer()?.max(0) as usize;
+        Ok(Range {
+            from: lower_bound(from)?,
+            to: upper_bound(to)?,
+            count,
+            min_idle,
+            consumer: args.next(),
+        })
+    }
+}
+
+#[doc(alias = "xpendingCommand")]
+fn xpending(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, name) = (args.key()?, args.bytes()?);
+    let range = match args.len() {
+        0 => None,
+        3..=6 => Some(Range::take(&mut args)?),
+        _ => return Err(Error::Syntax),
+    };
+    let now_ms = ctx.now_ms();
+    let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
+    let missed = stream.is_none();
+    let Some(group) = stream.and_then(|stream| stream.group(name)) else {
+        if missed {
+            ctx.missed(key);
+        }
+        return Err(no_such_group(key, name));
+    };
+    let Some(range) = range else {
+        summary(ctx.reply, group);
+        return Ok(());
+    };
+    let index = |from: &StreamId, to: &StreamId| (from <= to).then_some(());
+    let Some(()) = index(&range.from, &range.to).filter(|_| range.count > 0) else {
+        ctx.reply.array(0);
+        return Ok(());
+    };
+    let (from, to) = (Bound::Included(&range.from), Bound::Included(&range.to));
+    let own = match range.consumer {
+        None => None,
+        Some(name) => match group.consumer(name) {
+            Some(consumer) => Some(consumer.pel()),
+            None => {
+                ctx.reply.array(0);
+                return Ok(());
+            }
+        },
+    };
+    let pel = group.pel();
+    let mark = ctx.reply.open();
+    let mut written = 0;
+    let mut write = |id: StreamId, pending: &Pending| {
+        let idle = match pending.owner() {
+            Some(_) => now_ms.saturating_sub(pending.delivered_ms),
+            // Nobody has it: idle as long as one likes.
+            None => i64::MAX,
+        };
+        if range.min_idle != 0 && idle < range.min_idle {
+            return true;
+        }
+        let reply = &mut *ctx.reply;
+        reply.array(4);
+        reply_id(reply, id);
+        reply.bulk(pending.owner().map_or(b"", |name| &name[..]));
+        reply.integer(match pending.owner() {
+            Some(_) => idle.max(0),
+            None => -1,
+        });
+        reply.integer(pending.deliveries() as i64);
+        written += 1;
+        written < range.count && !reply.overflowed()
+    };
+    match own {
+        Some(own) => {
+            let at = own.index_range(from, to);
+            let ids = own.forward(at.start).take((at.end - at.start) as usize);
+            let mut pending = ids.filter_map(|pair| Some((pair.key, pel.get(&pair.key)?)));
+            let _ = pending.all(|(id, pending)| write(id, pending));
+        }
+        None => {
+            let at = pel.index_range(from, to);
+            let mut pending = pel.forward(at.start).take((at.end - at.start) as usize);
+            let _ = pending.all(|pair| write(pair.key, &pair.value));
+        }
+    }
+    ctx.reply.close_array(mark, written);
+    Ok(())
+}
+
+/// How much is pending, between which IDs, and for whom.
+fn summary(reply: &mut crate::resp::Reply, group: &ConsumerGroup) {
+    let pel = group.pel();
+    reply.array(4);
+    reply.count(pel.len() as usize);
+    let (Some(first), Some(last)) = (pel.first(), pel.last()) else {
+        reply.null();
+        reply.null();
+        reply.null_array();
+        return;
+    };
+    reply_id(reply, first.key);
+    reply_id(reply, last.key);
+    let busy = || group.consumers().filter(|(_, c)| !c.pel().is_empty());
+    reply.array(busy().count());
+    for (name, consumer) in busy() {
+        reply.array(2);
+        reply.bulk(name);
+        reply.bulk_integer(consumer.pel().len() as i64);
+    }
+}
+
+pub(super) const XCLAIM: Command = Command {
+    name: "xclaim",
+    arity: Arity::AtLeast(6),
+    flags: &[Write, Fast],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::string("group"),
+        arg::string("consumer"),
+        arg::string("min-idle-time"),
+        arg::string("id").multiple(),
+        arg::integer("ms").token("IDLE").optional(),
+        arg::unix_time("unix-time-milliseconds")
+            .token("TIME")
+            .optional(),
+        arg::integer("count").token("RETRYCOUNT").optional(),
+        arg::word("force", "FORCE").optional(),
+        arg::word("justid", "JUSTID").optional(),
+        arg::string("lastid").token("LASTID").optional(),
+    ],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(log N) for each ID, with N pending entries",
+        summary: "Gives pending entries that lie idle to another consumer.",
+        ..Docs::BASE
+    },
+    run: xclaim,
+    ..Command::BASE
+};
+
+/// The options of XCLAIM.
+#[derive(Default)]
+struct ClaimOptions {
+    delivered_ms: Option<i64>,
+    retries: Option<i64>,
+    force: bool,
+    just_id: bool,
+    last_id: StreamId,
+}
+
+impl ClaimOptions {
+    fn take(args: &mut Args<'_>, now_ms: i64) -> Result<ClaimOptions> {
+        let mut options = ClaimOptions::default();
+        let number = |args: &mut Args<'_>, option: &str| {
+            let text = format!("Invalid {option} option argument for XCLAIM");
+            args.integer_or(Error::once(text))
+        };
+        while let Some(word) = args.peek() {
+            if args.word("FORCE") {
+                options.force = true;
+            } else if args.word("JUSTID") {
+                options.just_id = true;
+            } else if args.word_with("IDLE", 1) {
+                let idle = number(args, "IDLE")?;
+                options.delivered_ms = Some(now_ms.wrapping_sub(idle));
+            } else if args.word_with("TIME", 1) {
+                options.delivered_ms = Some(number(args, "TIME")?);
+            } else if args.word_with("RETRYCOUNT", 1) {
+                options.retries = Some(number(args, "RETRYCOUNT")?);
+            } else if args.word_with("LASTID", 1) {
+                options.last_id = strict_id(args.bytes()?)?;
+            } else {
+                let before = "ERR Unrecognized XCLAIM option '";
+                return Err(Error::quoting(before, word, "'"));
+            }
+        }
+        // Clients reckon with clocks of their own: a time that cannot be is now.
+        let told = options.delivered_ms.filter(|ms| (0..=now_ms).contains(ms));
+        options.delivered_ms = told;
+        Ok(options)
+    }
+}
+
+/// What a claim did, to be said to the readers of the effects.
+struct Claimed {
+    consumer: Name,
+    id: StreamId,
+    delivered_ms: i64,
+    deliveries: u64,
+}
+
+impl Claimed {
+    fn of(id: StreamId, pending: &Pending) -> Claimed {
+        let nobody = || Name::new(b"");
+        Claimed {
+            consumer: pending.owner().cloned().unwrap_or_else(nobody),
+            id,
+            delivered_ms: pending.delivered_ms,
+            deliveries: pending.deliveries(),
+        }
+    }
+}
+
+fn say_all(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8], last_id: StreamId, claimed: &[Claimed]) {
+    ctx.state.dirty += claimed.len() as u64;
+    for claimed in claimed {
+        let claim = Claim {
+            consumer: &claimed.consumer,
+            id: claimed.id,
+            delivered_ms: claimed.delivered_ms,
+            deliveries: claimed.deliveries,
+            last_id,
+        };
+        say_claim(ctx, key, name, &claim);
+    }
+}
+
+#[doc(alias = "xclaimCommand")]
+fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, name, consumer_name) = (args.key()?, args.bytes()?, args.bytes()?);
+    let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
+    let missed = stream.is_none();
+    if stream.and_then(|stream| stream.group(name)).is_none() {
+        if missed {
+            ctx.missed(key);
+        }
+        return Err(no_such_group(key, name));
+    }
+    let error = Error::once("Invalid min-idle-time argument for XCLAIM");
+    let min_idle = args.integer_or(error)?.max(0);
+    let mut ids = Vec::new();
+    while let Some(id) = args.peek().and_then(|word| StreamId::parse(word, 0)) {
+        ids.push(id);
+        args.next();
+    }
+    let now_ms = ctx.now_ms();
+    let options = ClaimOptions::take(&mut args, now_ms)?;
+    let delivered_ms = options.delivered_ms.unwrap_or(now_ms);
+
+    let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
+        return Err(no_such_group(key, name));
+    };
+    let Some(group) = stream.group_mut(name) else {
+        return Err(no_such_group(key, name));
+    };
+    let advanced = options.last_id > group.last_id;
+    if advanced {
+        group.last_id = options.last_id;
+    }
+    let created = see_consumer(group, consumer_name, now_ms);
+    let (last_id, read) = (group.last_id, group.entries_read);
+    let Some(consumer) = group.consumer_name(consumer_name).cloned() else {
+        return Ok(());
+    };
+
+    let mark = ctx.reply.open();
+    let (mut written, mut claimed) = (0, Vec::new());
+    for id in ids {
+        let known = stream
+            .group(name)
+            .and_then(|group| group.pel().get(&id))
+            .cloned();
+        if !stream.contains(id) {
+            // What is gone is no longer pending.
+            if let Some(known) = known {
+                claimed.push(Claimed::of(id, &known));
+                if let Some(group) = stream.group_mut(name) {
+                    group.ack(id);
+                }
+            }
+            continue;
+        }
+        let before = match &known {
+            Some(known) => {
+                let owned = known.owner().is_some();
+                if owned && min_idle > 0 && now_ms.saturating_sub(known.delivered_ms) < min_idle {
+                    continue;
+                }
+                known.deliveries()
+            }
+            None if options.force => 1,
+            None => continue,
+        };
+        let deliveries = match options.retries {
+            Some(retries) if retries >= 0 => retries as u64,
+            _ => before + u64::from(!options.just_id),
+        };
+        if options.just_id {
+            reply_id(ctx.reply, id);
+        } else {
+            reply_one(ctx.reply, stream, id);
+        }
+        written += 1;
+        if let Some(group) = stream.group_mut(name) {
+            group.deliver(id, &consumer, delivered_ms, deliveries);
+            if let Some(consumer) = group.consumer_mut(&consumer) {
+                consumer.active_ms = now_ms;
+            }
+        }
+        claimed.push(Claimed {
+            consumer: consumer.clone(),
+            id,
+            delivered_ms,
+            deliveries,
+        });
+    }
+    ctx.reply.close_array(mark, written);
+    if created {
+        consumer_created(ctx, key);
+    }
+    say_all(ctx, key, name, last_id, &claimed);
+    if advanced && claimed.is_empty() {
+        say_group_id(ctx, key, name, last_id, read);
+        ctx.state.dirty += 1;
+    }
+    ctx.suppress();
+    Ok(())
+}
+
+pub(super) const XAUTOCLAIM: Command = Command {
+    name: "xautoclaim",
+    arity: Arity::AtLeast(6),
+    flags: &[Write, Fast],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Rw, Delete])],
+    args: &[
+        arg::key("key"),
+        arg::string("group"),
+        arg::string("consumer"),
+        arg::string("min-idle-time"),
+        arg::string("start"),
+        arg::integer("count").token("COUNT").optional(),
+        arg::word("justid", "JUSTID").optional(),
+    ],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Stream,
+        since: "6.2.0",
+        complexity: "O(1) if COUNT is small",
+        summary: "Gives pending entries that lie idle to another consumer, going on from an ID.",
+        ..Docs::BASE
+    },
+    run: xautoclaim,
+    ..Command::BASE
+};
+
+/// Pending entries that are looked at for each that is asked for.
+const ATTEMPTS: usize = 10;
+/// More IDs of deleted entries than these there is no memory for.
+const MOST_IDS: i64 = 1 << 43;
+
+#[doc(alias = "xautoclaimCommand")]
+fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, name, consumer_name) = (args.key()?, args.bytes()?, args.bytes()?);
+    let error = Error::once("Invalid min-idle-time argument for XAUTOCLAIM");
+    let min_idle = args.integer_or(error)?.max(0);
+    let from = lower_bound(args.bytes()?)?;
+    let (mut count, mut just_id) = (100, false);
+    while !args.is_empty() {
+        if args.word_with("COUNT", 1) {
+            count = args.integer()?;
+            if !(1..=i64::MAX / 16).contains(&count) {
+                return Err(Error::once("COUNT must be > 0"));
+            }
+        } else if args.word("JUSTID") {
+            just_id = true;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    let now_ms = ctx.now_ms();
+    let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
+    let missed = stream.is_none();
+    if stream.and_then(|stream| stream.group(name)).is_none() {
+        if missed {
+            ctx.missed(key);
+        }
+        return Err(no_such_group(key, name));
+    }
+    if count > MOST_IDS {
+        return Err(Error::once(
+            "Insufficient memory, failed allocating transient memory, COUNT too high.",
+        ));
+    }
+    let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
+        return Err(no_such_group(key, name));
+    };
+    let Some(group) = stream.group_mut(name) else {
+        return Err(no_such_group(key, name));
+    };
+    let created = see_consumer(group, consumer_name, now_ms);
+    let last_id = group.last_id;
+    let Some(consumer) = group.consumer_name(consumer_name).cloned() else {
+        return Ok(());
+    };
+
+    // First what to do with each, and where to go on; then the answer, then the doing.
+    let (mut gone, mut taken, mut cursor) = (Vec::new(), Vec::new(), StreamId::MIN);
+    let mut left = count as usize;
+    let mut attempts = left.saturating_mul(ATTEMPTS);
+    let pel = group.pel();
+    let start = pel
+        .index_range(Bound::Included(&from), Bound::Unbounded)
+        .start;
+    let group = stream.group(name);
+    let pel = group.map(ConsumerGroup::pel);
+    for pair in pel.into_iter().flat_map(|pel| pel.forward(start)) {
+        if attempts == 0 || left == 0 {
+            cursor = pair.key;
+            break;
+        }
+        attempts -= 1;
+        let pending = &pair.value;
+        if !stream.contains(pair.key) {
+            gone.push(Claimed::of(pair.key, pending));
+            left -= 1;
+            continue;
+        }
+        let idle = now_ms.saturating_sub(pending.delivered_ms);
+        if pending.owner().is_some() && min_idle > 0 && idle < min_idle {
+            continue;
+        }
+        taken.push((pair.key, pending.deliveries() + u64::from(!just_id)));
+        left -= 1;
+    }
+    let reply = &mut *ctx.reply;
+    reply.array(3);
+    reply_id(reply, cursor);
+    reply.array(taken.len());
+    for (id, _) in &taken {
+        if just_id {
+            reply_id(reply, *id);
+        } else {
+            reply_one(reply, stream, *id);
+        }
+    }
+    reply.array(gone.len());
+    gone.iter().for_each(|gone| reply_id(reply, gone.id));
+
+    let mut claimed = Vec::with_capacity(gone.len() + taken.len());
+    if let Some(group) = stream.group_mut(name) {
+        for (id, deliveries) in taken {
+            group.deliver(id, &consumer, now_ms, deliveries);
+            if let Some(consumer) = group.consumer_mut(&consumer) {
+                consumer.active_ms = now_ms;
+            }
+            claimed.push(Claimed {
+                consumer: consumer.clone(),
+                id,
+                delivered_ms: now_ms,
+                deliveries,
+            });
+        }
+        for gone in gone {
+            group.ack(gone.id);
+            claimed.push(gone);
+        }
+    }
+    // As they were met.
+    claimed.sort_unstable_by_key(|claimed| claimed.id);
+    if created {
+        consumer_created(ctx, key);
+    }
+    say_all(ctx, key, name, last_id, &claimed);
+    ctx.suppress();
+    Ok(())
+}

@@ -1,0 +1,759 @@
+//! Entries are read, or waited for: XLEN, XRANGE, XREVRANGE, XREAD, XREADGROUP.
+//!
+//! ```text
+//!   XREAD … STREAMS a b  0-0 $        what stands behind these IDs, of each stream that has anything
+//!   XREADGROUP … STREAMS a  >         what no consumer had yet; becomes pending for this one
+//!                        a  0-0       what is pending for this one
+//! ```
+//!
+//! Reading for a group changes it, and is propagated as that change: an XCLAIM for each entry delivered and an
+//! XGROUP SETID for all of them. The entries are written first and noted in the group afterwards, since the stream can
+//! not be read and written at once.
+//!
+//! Mirrors: `xrangeGenericCommand()`, `xreadCommand()`, `streamReplyWithRange()` of t_stream.c.
+
+use super::super::prelude::*;
+use super::{
+    Claim, consumer_created, lower_bound, no_group, reply_entries, reply_fields, reply_id,
+    reply_one, say_claim, say_group_id, see_consumer, strict_id, upper_bound,
+};
+use crate::clients::{WaitKind, Waiting};
+use crate::dispatch::args::{Argv, OwnedArgv};
+use crate::keyspace::Ms;
+use crate::resp::{Mark, Reply};
+use crate::types::Stream;
+use crate::types::stream::{IdBuf, Name, StreamId};
+
+pub(super) const XLEN: Command = Command {
+    name: "xlen",
+    arity: Arity::Exactly(2),
+    flags: &[ReadOnly, Fast],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Ro])],
+    args: &[arg::key("key")],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(1)",
+        summary: "Returns how many entries a stream has.",
+        ..Docs::BASE
+    },
+    run: xlen,
+    ..Command::BASE
+};
+
+#[doc(alias = "xlenCommand")]
+fn xlen(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let len = ctx.db().get_as::<Stream>(key)?.map(Stream::len);
+    if len.is_none() {
+        ctx.missed(key);
+    }
+    ctx.reply.count(len.unwrap_or(0) as usize);
+    Ok(())
+}
+
+pub(super) const XRANGE: Command = Command {
+    name: "xrange",
+    arity: Arity::AtLeast(4),
+    flags: &[ReadOnly],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::string("start"),
+        arg::string("end"),
+        arg::integer("count").token("COUNT").optional(),
+    ],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(N) with N entries returned",
+        summary: "Returns the entries between two IDs.",
+        ..Docs::BASE
+    },
+    run: xrange,
+    ..Command::BASE
+};
+
+fn xrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    range(ctx, args, false)
+}
+
+pub(super) const XREVRANGE: Command = Command {
+    name: "xrevrange",
+    arity: Arity::AtLeast(4),
+    flags: &[ReadOnly],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Ro, Access])],
+    args: &[
+        arg::key("key"),
+        arg::string("end"),
+        arg::string("start"),
+        arg::integer("count").token("COUNT").optional(),
+    ],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(N) with N entries returned",
+        summary: "Returns the entries between two IDs, the latest first.",
+        ..Docs::BASE
+    },
+    run: xrevrange,
+    ..Command::BASE
+};
+
+fn xrevrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    range(ctx, args, true)
+}
+
+#[doc(alias = "xrangeGenericCommand")]
+fn range(ctx: &mut Ctx<'_>, mut args: Args<'_>, back: bool) -> Result {
+    let (key, first, second) = (args.key()?, args.bytes()?, args.bytes()?);
+    let (from, to) = if back {
+        (second, first)
+    } else {
+        (first, second)
+    };
+    let (from, to) = (lower_bound(from)?, upper_bound(to)?);
+    let mut count = None;
+    while !args.is_empty() {
+        if !args.word_with("COUNT", 1) {
+            return Err(Error::Syntax);
+        }
+        count = Some(args.integer()?.max(0) as usize);
+    }
+    let Some(stream) = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)? else {
+        ctx.missed(key);
+        ctx.reply.array(0);
+        return Ok(());
+    };
+    match count {
+        Some(0) => ctx.reply.null_array(),
+        _ => {
+            let entries = stream.entries(from, to, back);
+            reply_entries(ctx.reply, entries, count.unwrap_or(0), |_| {});
+        }
+    }
+    Ok(())
+}
+
+/// XREAD or XREADGROUP, as it was asked for.
+struct Request<'a> {
+    /// Keys, and as many IDs.
+    keys: Args<'a>,
+    ids: Args<'a>,
+    /// Most entries of a stream; 0 is all.
+    count: usize,
+    /// Most entries of all streams together.
+    max_count: Option<usize>,
+    /// Bytes of the answer after which no entry follows.
+    max_size: Option<usize>,
+    /// Wait, until then.
+    block: Option<Option<Ms>>,
+    /// The group and the consumer.
+    group: Option<(&'a [u8], &'a [u8])>,
+    /// What is delivered is as good as acknowledged.
+    no_ack: bool,
+    /// Pending entries that lie idle for so many milliseconds come first.
+    claim: Option<i64>,
+}
+
+impl<'a> Request<'a> {
+    fn take(ctx: &Ctx<'_>, args: &mut Args<'a>, grouped: bool) -> Result<Request<'a>> {
+        let mut asked = Request {
+            keys: *args,
+            ids: *args,
+            count: 0,
+            max_count: None,
+            max_size: None,
+            block: None,
+            group: None,
+            no_ack: false,
+            claim: None,
+        };
+        let only_grouped = |option: &str| {
+            Error::once(format!(
+                "The {option} option is only supported by XREADGROUP. You called XREAD instead."
+            ))
+        };
+        loop {
+            if args.word_with("BLOCK", 1) {
+                asked.block = Some(ctx.timeout_ms(args)?);
+            } else if args.word_with("COUNT", 1) {
+                asked.count = args.integer()?.max(0) as usize;
+            } else if args.word_with("MAXCOUNT", 1) {
+                asked.max_count = Some(limit(args, "MAXCOUNT")?);
+            } else if args.word_with("MAXSIZE", 1) {
+                asked.max_size = Some(limit(args, "MAXSIZE")?);
+            } else if args.word_with("STREAMS", 1) {
+                break;
+            } else if args.word_with("GROUP", 2) {
+                if !grouped {
+                    return Err(only_grouped("GROUP"));
+                }
+                asked.group = Some((args.bytes()?, args.bytes()?));
+            } else if args.word("NOACK") {
+                if !grouped {
+                    return Err(only_grouped("NOACK"));
+                }
+                asked.no_ack = true;
+            } else if args.word_with("CLAIM", 1) {
+                if !grouped {
+                    return Err(only_grouped("CLAIM"));
+                }
+                let idle = args.integer_or(Error::once("min-idle-time is not an integer"))?;
+                if idle < 0 {
+                    return Err(Error::once("min-idle-time must be a positive integer"));
+                }
+                asked.claim = Some(idle);
+            } else {
+                return Err(Error::Syntax);
+            }
+        }
+        if !args.len().is_multiple_of(2) {
+            let (name, ids) = match grouped {
+                true => ("xreadgroup", "ID or '>'"),
+                false => ("xread", "ID, '+', or '$'"),
+            };
+            return Err(Error::once(format!(
+                "Unbalanced '{name}' list of streams: for each stream key an {ids} must be specified."
+            )));
+        }
+        if grouped && asked.group.is_none() {
+            return Err(Error::once("Missing GROUP option for XREADGROUP"));
+        }
+        let half = args.len() / 2;
+        (asked.keys, asked.ids) = (args.take(half)?, args.take(half)?);
+        Ok(asked)
+    }
+
+    /// Entries of a stream that may still be written; 0 is all.
+    fn room(&self, served: &Served) -> usize {
+        match self.max_count.map(|most| most - served.entries.min(most)) {
+            None => self.count,
+            Some(left) if self.count == 0 => left,
+            Some(left) => left.min(self.count),
+        }
+    }
+
+    fn is_full(&self, reply: &Reply, served: &Served) -> bool {
+        self.max_count.is_some_and(|most| served.entries >= most)
+            || served.entries > 0
+                && self
+                    .max_size
+                    .is_some_and(|most| reply.len() - served.start >= most)
+    }
+}
+
+fn limit(args: &mut Args<'_>, name: &str) -> Result<usize> {
+    let number = args.integer()?;
+    usize::try_from(number)
+        .ok()
+        .filter(|n| *n > 0)
+        .ok_or_else(|| Error::once(format!("{name} must be a positive integer")))
+}
+
+/// What was written of the answer.
+struct Served {
+    mark: Option<Mark>,
+    streams: usize,
+    entries: usize,
+    start: usize,
+}
+
+impl Served {
+    fn new(reply: &Reply) -> Served {
+        Served {
+            mark: None,
+            streams: 0,
+            entries: 0,
+            start: reply.len(),
+        }
+    }
+
+    /// A stream follows.
+    fn begin(&mut self, reply: &mut Reply, key: &[u8]) {
+        if self.mark.is_none() {
+            self.mark = Some(reply.open());
+        }
+        self.streams += 1;
+        if !reply.resp3() {
+            reply.array(2);
+        }
+        reply.bulk(key);
+    }
+
+    /// That was all; false if it was nothing.
+    fn end(self, reply: &mut Reply) -> bool {
+        match self.mark {
+            None => return false,
+            Some(mark) if reply.resp3() => reply.close_map(mark, self.streams),
+            Some(mark) => reply.close_array(mark, self.streams),
+        }
+        true
+    }
+}
+
+pub(super) const XREAD: Command = Command {
+    name: "xread",
+    arity: Arity::AtLeast(4),
+    flags: &[ReadOnly, Blocking, MovableKeys],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::after("STREAMS", 1, &[Ro, Access, Incomplete]).part(-1, 1, 2)],
+    args: &[
+        arg::integer("count").token("COUNT").optional(),
+        arg::integer("maxcount")
+            .token("MAXCOUNT")
+            .optional()
+            .since("8.10.0"),
+        arg::integer("maxsize")
+            .token("MAXSIZE")
+            .optional()
+            .since("8.10.0"),
+        arg::integer("milliseconds").token("BLOCK").optional(),
+        arg::block(
+            "streams",
+            &[arg::key("key").multiple(), arg::string("id").multiple()],
+        )
+        .token("STREAMS"),
+    ],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(N) with N entries returned",
+        summary: "Returns the entries behind given IDs of several streams, or waits for some.",
+        ..Docs::BASE
+    },
+    run: xread,
+    ..Command::BASE
+};
+
+#[doc(alias = "xreadCommand")]
+fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let asked = Request::take(ctx, &mut args, false)?;
+    let mut after = Vec::with_capacity(asked.keys.len());
+    for (key, word) in asked.keys.zip(asked.ids) {
+        let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
+        after.push(match word {
+            b"$" => stream.map_or(StreamId::MIN, Stream::last_id),
+            b"+" => {
+                let last = stream.and_then(Stream::last_valid_id);
+                last.and_then(StreamId::prev).unwrap_or(StreamId::MIN)
+            }
+            b">" => {
+                return Err(Error::once(
+                    "The > ID can be specified only when calling XREADGROUP using the GROUP \
+                     <group> <consumer> option.",
+                ));
+            }
+            _ => strict_id(word)?,
+        });
+    }
+    let mut served = Served::new(ctx.reply);
+    for (key, after) in asked.keys.zip(&after) {
+        let Some(stream) = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)? else {
+            ctx.missed(key);
+            continue;
+        };
+        let Some(from) = after.next() else {
+            continue;
+        };
+        if asked.is_full(ctx.reply, &served)
+            || stream.last_valid_id().is_none_or(|last| last < from)
+        {
+            continue;
+        }
+        served.begin(ctx.reply, key);
+        write_behind(ctx.reply, stream, from, &asked, &mut served, false);
+    }
+    if served.end(ctx.reply) {
+        return Ok(());
+    }
+    wait(ctx, &asked, args.argv(), &after);
+    Ok(())
+}
+
+/// Writes the entries from an ID on, as far as the request goes; their IDs. `timed` entries tell of deliveries, of
+/// which they had none.
+fn write_behind(
+    reply: &mut Reply,
+    stream: &Stream,
+    from: StreamId,
+    asked: &Request<'_>,
+    served: &mut Served,
+    timed: bool,
+) -> Vec<StreamId> {
+    let mut ids = Vec::new();
+    if asked.max_size.is_none() && !timed {
+        let entries = stream.entries(from, StreamId::MAX, false);
+        let wanted = asked.group.is_some();
+        let mut written = 0;
+        reply_entries(reply, entries, asked.room(served), |id| {
+            written += 1;
+            if wanted {
+                ids.push(id);
+            }
+        });
+        served.entries += written;
+        return ids;
+    }
+    let mark = reply.open();
+    ids = write_some(reply, stream, from, asked, served, timed);
+    reply.close_array(mark, ids.len());
+    ids
+}
+
+fn write_some(
+    reply: &mut Reply,
+    stream: &Stream,
+    from: StreamId,
+    asked: &Request<'_>,
+    served: &mut Served,
+    timed: bool,
+) -> Vec<StreamId> {
+    let (mut ids, room) = (Vec::new(), asked.room(served));
+    let mut entries = stream.entries(from, StreamId::MAX, false);
+    while (room == 0 || ids.len() < room)
+        && !asked.is_full(reply, served)
+        && !reply.overflowed()
+        && let Some(entry) = entries.next()
+    {
+        reply.array(if timed { 4 } else { 2 });
+        reply_id(reply, entry.id);
+        reply_fields(reply, &mut entries, entry);
+        if timed {
+            reply.integer(0);
+            reply.integer(0);
+        }
+        ids.push(entry.id);
+        served.entries += 1;
+    }
+    ids
+}
+
+/// Nothing was found: waits for entries, or answers as if the time were over.
+fn wait(ctx: &mut Ctx<'_>, asked: &Request<'_>, argv: Argv<'_>, after: &[StreamId]) {
+    let Some(deadline) = asked.block.filter(|_| ctx.may_block()) else {
+        ctx.reply.null_array();
+        return;
+    };
+    // `$` is the end of now, also when the command is run again.
+    let first_id = argv.len() - asked.ids.len();
+    let mut words = OwnedArgv::default();
+    for i in 0..argv.len() {
+        match i.checked_sub(first_id).and_then(|at| after.get(at)) {
+            Some(id) if argv.get(i) == b"$" => words.push(IdBuf::new().format(*id)),
+            _ => words.push_word(argv, i),
+        }
+    }
+    let mut waiting = Waiting::new(WaitKind::Stream, ctx.command, words, deadline);
+    waiting.even_without_key = asked.group.is_some();
+    ctx.block(waiting, asked.keys);
+}
+
+pub(super) const XREADGROUP: Command = Command {
+    name: "xreadgroup",
+    arity: Arity::AtLeast(7),
+    flags: &[Write, Blocking, MovableKeys],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::after("STREAMS", 4, &[Ro, Access, Incomplete]).part(-1, 1, 2)],
+    args: &[
+        arg::block(
+            "group-block",
+            &[arg::string("group"), arg::string("consumer")],
+        )
+        .token("GROUP"),
+        arg::integer("count").token("COUNT").optional(),
+        arg::integer("maxcount")
+            .token("MAXCOUNT")
+            .optional()
+            .since("8.10.0"),
+        arg::integer("maxsize")
+            .token("MAXSIZE")
+            .optional()
+            .since("8.10.0"),
+        arg::integer("milliseconds").token("BLOCK").optional(),
+        arg::integer("min-idle-time")
+            .token("CLAIM")
+            .optional()
+            .since("8.4.0"),
+        arg::word("noack", "NOACK").optional(),
+        arg::block(
+            "streams",
+            &[arg::key("key").multiple(), arg::string("id").multiple()],
+        )
+        .token("STREAMS"),
+    ],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(M) for each stream, with M entries returned",
+        summary: "Returns entries that no consumer of a group has had yet, or waits for some.",
+        ..Docs::BASE
+    },
+    run: xreadgroup,
+    ..Command::BASE
+};
+
+fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let asked = Request::take(ctx, &mut args, true)?;
+    let (group, _) = asked.group.unwrap_or_default();
+    let mut after = Vec::with_capacity(asked.keys.len());
+    for (key, word) in asked.keys.zip(asked.ids) {
+        let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
+        if stream.is_none_or(|stream| stream.group(group).is_none()) {
+            if stream.is_none() {
+                ctx.missed(key);
+            }
+            let after = "' in XREADGROUP with GROUP option";
+            return Err(no_group(
+                "No such key '",
+                key,
+                "' or consumer group '",
+                group,
+                after,
+            ));
+        }
+        let meaningless = |id: &str| {
+            Error::once(format!(
+                "The {id} ID is meaningless in the context of XREADGROUP: you want to read the \
+                 history of this consumer by specifying a proper ID, or use the > ID to get new \
+                 messages. The {id} ID would just return an empty result set."
+            ))
+        };
+        after.push(match word {
+            b"$" => return Err(meaningless("$")),
+            b"+" => return Err(meaningless("+")),
+            b">" => StreamId::MAX,
+            _ => strict_id(word)?,
+        });
+    }
+    let mut served = Served::new(ctx.reply);
+    for (key, after) in asked.keys.zip(&after) {
+        serve_consumer(ctx, &asked, key, *after, &mut served)?;
+    }
+    ctx.suppress();
+    if !served.end(ctx.reply) {
+        wait(ctx, &asked, args.argv(), &after);
+    }
+    Ok(())
+}
+
+/// Serves one stream. `after` is the greatest ID for what is new.
+fn serve_consumer(
+    ctx: &mut Ctx<'_>,
+    asked: &Request<'_>,
+    key: &[u8],
+    after: StreamId,
+    served: &mut Served,
+) -> Result {
+    let (group_name, consumer_name) = asked.group.unwrap_or_default();
+    let now_ms = ctx.now_ms();
+    let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
+        return Ok(());
+    };
+    let Some(group) = stream.group_mut(group_name) else {
+        return Ok(());
+    };
+    let created = see_consumer(group, consumer_name, now_ms);
+    let Some(consumer) = group.consumer_name(consumer_name).cloned() else {
+        return Ok(());
+    };
+    if created {
+        consumer_created(ctx, key);
+        if asked.no_ack {
+            let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key, group_name, consumer_name];
+            ctx.also(words);
+        }
+    }
+    match after.next() {
+        Some(from) => serve_history(ctx, asked, key, from, served),
+        None => serve_new(ctx, asked, key, &consumer, served),
+    }
+}
+
+/// What is pending for the consumer already.
+#[doc(alias = "streamReplyWithRangeFromConsumerPEL")]
+fn serve_history(
+    ctx: &mut Ctx<'_>,
+    asked: &Request<'_>,
+    key: &[u8],
+    from: StreamId,
+    served: &mut Served,
+) -> Result {
+    let (group_name, consumer_name) = asked.group.unwrap_or_default();
+    let now_ms = ctx.now_ms();
+    let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
+        return Ok(());
+    };
+    let group = stream.group(group_name);
+    let Some(consumer) = group.and_then(|group| group.consumer(consumer_name)) else {
+        return Ok(());
+    };
+    served.begin(ctx.reply, key);
+    let mark = ctx.reply.open();
+    let room = match asked.room(served) {
+        0 if asked.max_count.is_some() => 0,
+        0 => usize::MAX,
+        room => room,
+    };
+    let (mut found, mut written) = (Vec::new(), 0);
+    let own = consumer.pel();
+    let start = own.index_range(std::ops::Bound::Included(&from), std::ops::Bound::Unbounded);
+    for pair in own.forward(start.start).take(room) {
+        if asked.is_full(ctx.reply, served) || ctx.reply.overflowed() {
+            break;
+        }
+        if reply_one(ctx.reply, stream, pair.key) {
+            found.push(pair.key);
+        } else {
+            // Pending, and deleted since.
+            ctx.reply.array(2);
+            reply_id(ctx.reply, pair.key);
+            ctx.reply.null_array();
+        }
+        written += 1;
+        served.entries += 1;
+    }
+    ctx.reply.close_array(mark, written);
+    if let Some(group) = stream.group_mut(group_name) {
+        for id in found {
+            let deliveries = group
+                .pel()
+                .get(&id)
+                .map_or(0, |pending| pending.deliveries());
+            group.redeliver(id, now_ms, deliveries + 1);
+        }
+    }
+    Ok(())
+}
+
+/// What lies idle, if that is asked for, and what nobody had yet.
+fn serve_new(
+    ctx: &mut Ctx<'_>,
+    asked: &Request<'_>,
+    key: &[u8],
+    consumer: &Name,
+    served: &mut Served,
+) -> Result {
+    let (group_name, _) = asked.group.unwrap_or_default();
+    let now_ms = ctx.now_ms();
+    let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
+        return Ok(());
+    };
+    let Some(group) = stream.group_mut(group_name) else {
+        return Ok(());
+    };
+    let old = match asked.claim {
+        Some(idle) => {
+            let most = match asked.room(served) {
+                0 if asked.max_count.is_none() => usize::MAX,
+                room => room,
+            };
+            group.oldest(now_ms.saturating_sub(idle), most)
+        }
+        None => Vec::new(),
+    };
+    let last_id = group.last_id;
+    let old: Vec<StreamId> = old.into_iter().filter(|id| stream.contains(*id)).collect();
+    let new = stream.last_valid_id().is_some_and(|last| last > last_id);
+    if asked.is_full(ctx.reply, served) || old.is_empty() && !new {
+        return Ok(());
+    }
+    served.begin(ctx.reply, key);
+    let timed = asked.claim.is_some();
+    let mut claims = Vec::new();
+    let ids = if timed {
+        let mark = ctx.reply.open();
+        let group = stream.group(group_name);
+        for id in old {
+            let pending = group.and_then(|group| group.pel().get(&id));
+            let Some(pending) = pending.filter(|_| !asked.is_full(ctx.reply, served)) else {
+                break;
+            };
+            write_claimed(ctx.reply, stream, id, pending, now_ms);
+            served.entries += 1;
+            claims.push((id, pending.deliveries() + 1));
+        }
+        let room = asked.count == 0 || claims.len() < asked.count;
+        let new = match last_id.next() {
+            Some(from) if room && !asked.is_full(ctx.reply, served) => {
+                let left = Request {
+                    count: asked.count.saturating_sub(claims.len()),
+                    keys: asked.keys,
+                    ids: asked.ids,
+                    ..*asked
+                };
+                write_some(ctx.reply, stream, from, &left, served, true)
+            }
+            _ => Vec::new(),
+        };
+        ctx.reply.close_array(mark, claims.len() + new.len());
+        new
+    } else {
+        let from = last_id.next().unwrap_or(StreamId::MAX);
+        write_behind(ctx.reply, stream, from, asked, served, false)
+    };
+
+    let life = stream.life();
+    let Some(group) = stream.group_mut(group_name) else {
+        return Ok(());
+    };
+    let claimed = claims.len();
+    for (id, deliveries) in &claims {
+        group.deliver(*id, consumer, now_ms, *deliveries);
+    }
+    for id in &ids {
+        group.advance(*id, life);
+        if !asked.no_ack {
+            group.deliver(*id, consumer, now_ms, 1);
+            claims.push((*id, 1));
+        }
+    }
+    if !claims.is_empty()
+        && let Some(consumer) = group.consumer_mut(consumer)
+    {
+        consumer.active_ms = now_ms;
+    }
+    let (last_after, read) = (group.last_id, group.entries_read);
+    if !claims.is_empty() || !ids.is_empty() {
+        ctx.state.dirty += 1;
+    }
+    for (i, (id, deliveries)) in claims.iter().enumerate() {
+        let claim = Claim {
+            consumer,
+            id: *id,
+            delivered_ms: now_ms,
+            deliveries: *deliveries,
+            last_id: if i < claimed { last_id } else { *id },
+        };
+        say_claim(ctx, key, group_name, &claim);
+    }
+    if !ids.is_empty() {
+        say_group_id(ctx, key, group_name, last_after, read);
+    }
+    Ok(())
+}
+
+/// An entry that lay idle, with how long, and how often it was delivered.
+fn write_claimed(
+    reply: &mut Reply,
+    stream: &Stream,
+    id: StreamId,
+    pending: &crate::types::stream::Pending,
+    now_ms: i64,
+) {
+    let mut entries = stream.entries(id, id, false);
+    let Some(entry) = entries.next() else {
+        return;
+    };
+    reply.array(4);
+    reply_id(reply, id);
+    reply_fields(reply, &mut entries, entry);
+    reply.integer(match pending.owner() {
+        Some(_) => now_ms.saturating_sub(pending.delivered_ms).max(0),
+        None => -1,
+    });
+    reply.integer(pending.deliveries() as i64);
+}

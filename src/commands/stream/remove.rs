@@ -1,0 +1,277 @@
+//! Entries go: XTRIM, XDEL, XDELEX; and what a stream remembers of them is set: XSETID.
+
+use super::super::prelude::*;
+use super::add::{Options, rewrite};
+use super::{id, ids, references_and_ids, strict_id};
+use crate::types::Stream;
+use crate::types::stream::{Counters, References, StreamId};
+
+pub(super) const XTRIM: Command = Command {
+    name: "xtrim",
+    arity: Arity::AtLeast(4),
+    flags: &[Write],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Rw, Delete])],
+    args: &[
+        arg::key("key"),
+        arg::block(
+            "trim",
+            &[
+                arg::one_of(
+                    "strategy",
+                    &[
+                        arg::word("maxlen", "MAXLEN"),
+                        arg::word("minid", "MINID").since("6.2.0"),
+                    ],
+                ),
+                arg::one_of(
+                    "operator",
+                    &[arg::word("equal", "="), arg::word("approximately", "~")],
+                )
+                .optional(),
+                arg::string("threshold"),
+                arg::integer("count")
+                    .token("LIMIT")
+                    .optional()
+                    .since("6.2.0"),
+                arg::one_of(
+                    "condition",
+                    &[
+                        arg::word("keepref", "KEEPREF"),
+                        arg::word("delref", "DELREF"),
+                        arg::word("acked", "ACKED"),
+                    ],
+                )
+                .optional(),
+            ],
+        ),
+    ],
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(N) with N entries trimmed",
+        summary: "Deletes the oldest entries of a stream.",
+        ..Docs::BASE
+    },
+    run: xtrim,
+    ..Command::BASE
+};
+
+#[doc(alias = "xtrimCommand")]
+fn xtrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let options = Options::take(ctx, &mut args, false)?;
+    let trim = options.trim(ctx);
+
+    let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
+    let (Some(stream), Some(trim)) = (stream, trim) else {
+        ctx.reply.integer(0);
+        return Ok(());
+    };
+    let trimmed = stream.trim(&trim) as usize;
+    if trimmed > 0 {
+        let exact = options.exact_trim(stream);
+        ctx.modified_n(key, Event::stream("xtrim"), trimmed);
+        rewrite(ctx, args.argv(), exact, None);
+    }
+    ctx.reply.count(trimmed);
+    Ok(())
+}
+
+pub(super) const XDEL: Command = Command {
+    name: "xdel",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, Fast],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Rw, Delete])],
+    args: &[arg::key("key"), arg::string("id").multiple()],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(1) for each entry",
+        summary: "Deletes entries of a stream.",
+        ..Docs::BASE
+    },
+    run: xdel,
+    ..Command::BASE
+};
+
+#[doc(alias = "xdelCommand")]
+fn xdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
+        ctx.reply.integer(0);
+        return Ok(());
+    };
+    let ids = ids(&mut args)?;
+    let deleted = ids.iter().filter(|id| stream.delete(**id)).count();
+    if deleted > 0 {
+        ctx.modified_n(key, Event::stream("xdel"), deleted);
+    }
+    ctx.reply.count(deleted);
+    Ok(())
+}
+
+/// What became of an entry that was to be deleted, as XDELEX and XACKDEL answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Missing = -1,
+    Deleted = 1,
+    /// A group has yet to read or to acknowledge it.
+    Stays = 2,
+}
+
+/// Deletes an entry, if the groups' references allow it.
+pub(super) fn delete(stream: &mut Stream, id: StreamId, references: References) -> Fate {
+    if references == References::Respect && stream.contains(id) && stream.is_referenced(id) {
+        return Fate::Stays;
+    }
+    if references == References::Drop {
+        stream.drop_references(id);
+    }
+    match stream.delete(id) {
+        true => Fate::Deleted,
+        false => Fate::Missing,
+    }
+}
+
+pub(super) const XDELEX: Command = Command {
+    name: "xdelex",
+    arity: Arity::AtLeast(5),
+    flags: &[Write, Fast],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Rw, Delete])],
+    args: &[
+        arg::key("key"),
+        arg::one_of(
+            "condition",
+            &[
+                arg::word("keepref", "KEEPREF"),
+                arg::word("delref", "DELREF"),
+                arg::word("acked", "ACKED"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "ids",
+            &[arg::integer("numids"), arg::string("id").multiple()],
+        )
+        .token("IDS"),
+    ],
+    docs: Docs {
+        group: Group::Stream,
+        since: "8.2.0",
+        complexity: "O(1) for each entry",
+        summary: "Deletes entries of a stream, if the groups' references allow it.",
+        ..Docs::BASE
+    },
+    run: xdelex,
+    ..Command::BASE
+};
+
+#[doc(alias = "xdelexCommand")]
+fn xdelex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let (references, ids) = references_and_ids(&mut args)?;
+    ctx.reply.array(ids.len());
+    let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
+        ids.iter().for_each(|_| ctx.reply.integer(-1));
+        return Ok(());
+    };
+    let mut deleted = 0;
+    for id in ids {
+        let fate = delete(stream, id, references);
+        deleted += usize::from(fate == Fate::Deleted);
+        ctx.reply.integer(fate as i64);
+    }
+    if deleted > 0 {
+        ctx.modified_n(key, Event::stream("xdel"), deleted);
+    }
+    Ok(())
+}
+
+pub(super) const XSETID: Command = Command {
+    name: "xsetid",
+    arity: Arity::AtLeast(3),
+    flags: &[Write, DenyOom, Fast],
+    acl: &[Category::Stream],
+    keys: &[KeySpec::at(1, &[Rw, Update])],
+    args: &[
+        arg::key("key"),
+        arg::string("last-id"),
+        arg::integer("entries-added")
+            .token("ENTRIESADDED")
+            .optional()
+            .since("7.0.0"),
+        arg::string("max-deleted-id")
+            .token("MAXDELETEDID")
+            .optional()
+            .since("7.0.0"),
+    ],
+    docs: Docs {
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(1)",
+        summary: "Sets what a stream remembers of its last entry; used to rebuild one.",
+        ..Docs::BASE
+    },
+    run: xsetid,
+    ..Command::BASE
+};
+
+#[doc(alias = "xsetidCommand")]
+fn xsetid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let last_id = id(&mut args)?;
+    let (mut added, mut max_deleted) = (None, StreamId::MIN);
+    while !args.is_empty() {
+        if args.word_with("ENTRIESADDED", 1) {
+            let entries = args.integer()?;
+            let error = Error::once("entries_added must be positive");
+            added = Some(u64::try_from(entries).map_err(|_| error)?);
+        } else if args.word_with("MAXDELETEDID", 1) {
+            max_deleted = strict_id(args.bytes()?)?;
+            if last_id < max_deleted {
+                return Err(Error::once(
+                    "The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
+                ));
+            }
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
+    let stream = stream.ok_or(Error::NoSuchKey)?;
+    let counters = stream.counters();
+    if last_id < counters.max_deleted_id {
+        return Err(Error::once(
+            "The ID specified in XSETID is smaller than current max_deleted_entry_id",
+        ));
+    }
+    if !stream.is_empty() {
+        if stream.last_valid_id().is_some_and(|top| last_id < top) {
+            return Err(Error::once(
+                "The ID specified in XSETID is smaller than the target stream top item",
+            ));
+        }
+        if added.is_some_and(|added| added < stream.len()) {
+            return Err(Error::once(
+                "The entries_added specified in XSETID is smaller than the target stream length",
+            ));
+        }
+    }
+    stream.set_counters(Counters {
+        last_id,
+        entries_added: added.unwrap_or(counters.entries_added),
+        max_deleted_id: match max_deleted {
+            StreamId::MIN => counters.max_deleted_id,
+            id => id,
+        },
+        ..counters
+    });
+    ctx.state.dirty += 1;
+    ctx.notify(key, Event::stream("xsetid"));
+    ctx.reply.ok();
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! Trimming: entries go from the front until few enough, or none older than an ID, are left.
+//!
+//! ```text
+//!   [100 live] [100 live] [100 live] [ 37 live ]      MAXLEN 150
+//!    whole      whole?     flag 13 as deleted          ~ removes whole blocks only, and stops at the first it may not
+//! ```
+//!
+//! Mirrors: `streamTrim()` of t_stream.c.
+
+use super::block::{self, DELETED};
+use super::{Log, Stream, StreamId};
+
+/// How far to trim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrimTo {
+    /// To so many entries.
+    Length(u64),
+    /// To entries from this ID on.
+    MinId(StreamId),
+}
+
+/// What becomes of the groups' references to an entry that is to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum References {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They go too.
+    Drop,
+    /// An entry that a group has yet to read or to acknowledge is not deleted.
+    Respect,
+}
+
+/// A trimming.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trim {
+    /// How far.
+    pub to: TrimTo,
+    /// Only as far as whole blocks can go.
+    pub approximate: bool,
+    /// Entries that may be deleted at most; 0 is all.
+    pub limit: u64,
+    /// What becomes of references.
+    pub references: References,
+}
+
+impl Trim {
+    /// Whether an entry, or a block that ends with it, may stay.
+    fn keeps(&self, length: u64, id: StreamId) -> bool {
+        match self.to {
+            TrimTo::Length(most) => length <= most,
+            TrimTo::MinId(min) => id >= min,
+        }
+    }
+}
+
+impl Stream {
+    /// Trims, and returns how many entries went. O(blocks removed · log n), plus one block.
+    #[doc(alias = "streamTrim")]
+    pub fn trim(&mut self, trim: &Trim) -> u64 {
+        // Most calls find nothing to do, and should copy nothing then.
+        let idle = match trim.to {
+            TrimTo::Length(most) => self.len() <= most,
+            TrimTo::MinId(min) => {
+                let first = self.0.blocks.nth(0);
+                first.is_none_or(|(id, _)| id >= min)
+            }
+        };
+        if idle {
+            return 0;
+        }
+        self.0.make_mut().trim(trim)
+    }
+}
+
+impl Log {
+    fn trim(&mut self, trim: &Trim) -> u64 {
+        let (mut deleted, mut index) = (0, 0);
+        while let Some((base, lp)) = self.blocks.nth(index) {
+            if matches!(trim.to, TrimTo::Length(most) if self.length <= most) {
+                break;
+            }
+            let live = block::live(lp);
+            if trim.limit > 0 && deleted + live > trim.limit {
+                break;
+            }
+            let whole = match trim.to {
+                TrimTo::Length(most) => self.length.saturating_sub(live) >= most,
+                TrimTo::MinId(min) => {
+                    let last = block::Walk::new(lp, base, true).and_then(|mut walk| walk.next());
+                    last.is_none_or(|found| found.id < min)
+                }
+            };
+            if whole && trim.references == References::Keep {
+                self.blocks.remove(index);
+                self.length = self.length.saturating_sub(live);
+                deleted += live;
+                continue;
+            }
+            if !whole && trim.approximate {
+                break;
+            }
+            let went = self.trim_block(index, trim);
+            deleted += went;
+            if whole && went == live {
+                self.blocks.remove(index);
+                continue;
+            }
+            // What had to stay may be made up for further on.
+            if trim.references != References::Respect {
+                break;
+            }
+            index += 1;
+        }
+        if self.length == 0 {
+            self.counters.first_id = StreamId::MIN;
+        } else if deleted > 0 {
+            self.find_first();
+        }
+        deleted
+    }
+
+    /// Flags entries of a block as deleted, from the front; how many.
+    fn trim_block(&mut self, index: u64, trim: &Trim) -> u64 {
+        let Some((base, lp)) = self.blocks.nth(index) else {
+            return 0;
+        };
+        let (mut going, mut dropped) = (Vec::new(), Vec::new());
+        let mut walk = block::Walk::new(lp, base, false);
+        while let Some(found) = walk.as_mut().and_then(|walk| walk.next()) {
+            if trim.keeps(self.length.saturating_sub(going.len() as u64), found.id) {
+                break;
+            }
+            if found.flags & DELETED != 0 {
+                continue;
+            }
+            match trim.references {
+                References::Respect if self.is_referenced(found.id) => continue,
+                References::Drop => dropped.push(found.id),
+                _ => {}
+            }
+            going.push((found.at, found.flags));
+        }
+        for id in dropped {
+            self.drop_references(id);
+        }
+        if going.is_empty() {
+            return 0;
+        }
+        if let Some(lp) = self.blocks.nth_mut(index) {
+            block::delete(lp, &going);
+        }
+        self.length = self.length.saturating_sub(going.len() as u64);
+        going.len() as u64
+    }
+}
