@@ -151,6 +151,9 @@ fn one_selector_must_allow_all_of_a_request() {
     let write = "BITFIELD r1 GET u4 0 SET u4 0 1";
     assert_eq!(check(&commands, &u, write), Err((Reason::Key, 1)));
 
+    let stored = "GEORADIUS r1 1 1 1 M STORE w1 STOREDIST r2";
+    assert_eq!(check(&commands, &u, stored), Err((Reason::Key, 9)));
+
     let none = user(&commands, "+select|0");
     assert_eq!(check(&commands, &none, "SELECT 0"), Ok(()));
     assert_eq!(
@@ -164,6 +167,21 @@ fn one_selector_must_allow_all_of_a_request() {
     assert_eq!(check(&commands, &listener, "PSUBSCRIBE old*"), Ok(()));
     let part = "PSUBSCRIBE news old1";
     assert_eq!(check(&commands, &listener, part), Err((Reason::Channel, 2)));
+}
+
+/// The ACL can only judge keys that are found: specs that leave some out need a finder.
+#[test]
+fn keys_of_every_command_can_be_found() {
+    use crate::dispatch::command::{BeginSearch, FindKeys, KeyFlag};
+    for entry in table().iter() {
+        let leaves_out = entry.decl.keys.iter().any(|spec| {
+            spec.has(KeyFlag::Incomplete)
+                || spec.begin == BeginSearch::Unknown
+                || spec.find == FindKeys::Unknown
+        });
+        let found = !leaves_out || entry.decl.find_keys.is_some();
+        assert!(found, "{} needs find_keys", entry.name);
+    }
 }
 
 #[test]

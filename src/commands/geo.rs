@@ -7,6 +7,8 @@ use super::lookup::element;
 use super::prelude::*;
 use super::zset::{add_all, store_result};
 use crate::collections::listpack::LpEntry;
+use crate::dispatch::args::Argv;
+use crate::dispatch::command::KeyRef;
 use crate::types::geohash::{Point, Shape};
 use crate::types::zset::{Conditions, Direction, ScoreBound, Zset};
 use crate::util::num::{IntBuf, format_fixed};
@@ -741,6 +743,30 @@ fn geosearchstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     search(ctx, args, Variant::Search { store: true })
 }
 
+/// The key that is read, and the one that is written: of several the last, as the command has it.
+#[doc(alias = "georadiusGetKeys")]
+fn georadius_keys(argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
+    found.push(KeyRef {
+        position: 1,
+        flags: &[Ro, Access],
+    });
+    let mut store = None;
+    let mut at = 5;
+    while at + 1 < argv.len() {
+        let word = argv.get(at);
+        if word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist") {
+            at += 1;
+            store = Some(at);
+        }
+        at += 1;
+    }
+    found.extend(store.map(|position| KeyRef {
+        position,
+        flags: &[Ow, Update],
+    }));
+    Ok(())
+}
+
 const GEORADIUS: Command = Command {
     name: "georadius",
     arity: Arity::AtLeast(6),
@@ -751,6 +777,7 @@ const GEORADIUS: Command = Command {
         KeySpec::after("STORE", 6, &[Ow, Update, Incomplete]),
         KeySpec::after("STOREDIST", 6, &[Ow, Update, Incomplete]),
     ],
+    find_keys: Some(georadius_keys),
     args: &[
         arg::key("key"),
         arg::double("longitude"),
@@ -882,6 +909,7 @@ const GEORADIUSBYMEMBER: Command = Command {
         KeySpec::after("STORE", 5, &[Ow, Update, Incomplete]),
         KeySpec::after("STOREDIST", 5, &[Ow, Update, Incomplete]),
     ],
+    find_keys: Some(georadius_keys),
     args: &[
         arg::key("key"),
         arg::string("member"),
