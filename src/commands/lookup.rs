@@ -16,7 +16,7 @@ use super::prelude::*;
 use crate::collections::listpack::LpEntry;
 use crate::keyspace::{Db, Deadline, NewValue};
 use crate::resp::Reply;
-use crate::types::{Hash, List, Set, Stream, Value, Zset};
+use crate::types::{Array, Hash, List, Set, Stream, Value, Zset};
 
 /// A type a key can hold, strings aside.
 pub trait Held: Sized {
@@ -57,7 +57,7 @@ macro_rules! held {
     )*};
 }
 
-held!(Hash, List, Set, Stream, Zset);
+held!(Array, Hash, List, Set, Stream, Zset);
 
 impl Db {
     /// The lookup of a reading command.

@@ -4,6 +4,7 @@
 //! its list is reported by the compiler as unused.
 
 mod acl;
+mod array;
 mod bitmap;
 mod client;
 mod command;
@@ -41,6 +42,7 @@ use crate::dispatch::command::Command;
 /// Every command, group by group.
 pub const GROUPS: &[&[&Command]] = &[
     acl::COMMANDS,
+    array::COMMANDS,
     bitmap::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,

@@ -219,6 +219,15 @@ impl Reply {
         }
     }
 
+    /// A number that may be larger than a signed one can: then a big number.
+    #[doc(alias = "addReplyUnsignedLongLong")]
+    pub fn unsigned(&mut self, n: u64) {
+        match i64::try_from(n) {
+            Ok(n) => self.integer(n),
+            Err(_) => self.big_number(&n.to_string()),
+        }
+    }
+
     /// A count.
     #[inline]
     pub fn count(&mut self, n: usize) {

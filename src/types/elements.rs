@@ -22,6 +22,16 @@ impl Value {
     /// Tells every element: a member; a field and its value; a member and its score. O(elements).
     pub fn elements(&self, tell: &mut dyn FnMut(&[&[u8]])) -> Order {
         match self {
+            Value::Array(array) => {
+                let (mut digits, mut at) = (IntBuf::new(), IntBuf::new());
+                array.for_each(|index, value| {
+                    tell(&[at.format_u64(index), value.as_bytes(&mut digits)]);
+                });
+                if let Some(last) = array.last_insert() {
+                    tell(&[at.format_u64(last)]);
+                }
+                Order::IsChance
+            }
             Value::Hash(hash) => {
                 let mut digits = IntBuf::new();
                 for field in hash.iter() {

@@ -11,6 +11,7 @@
 //!
 //! Mirrors: robj's type and encoding (server.h, object.c).
 
+pub mod array;
 pub mod bitmap;
 pub mod elements;
 pub mod geohash;
@@ -22,6 +23,7 @@ pub mod stream;
 pub mod string;
 pub mod zset;
 
+pub use self::array::Array;
 pub use self::hash::Hash;
 pub use self::list::List;
 pub use self::set::Set;
@@ -31,6 +33,7 @@ pub use self::zset::Zset;
 /// A value that is not a string.
 #[derive(Debug, Clone)]
 pub enum Value {
+    Array(Array),
     Hash(Hash),
     List(List),
     Set(Set),
@@ -50,6 +53,7 @@ pub enum Kind {
     Zset,
     Hash,
     Stream,
+    Array,
 }
 
 impl Kind {
@@ -63,6 +67,7 @@ impl Kind {
             Kind::Zset => "zset",
             Kind::Hash => "hash",
             Kind::Stream => "stream",
+            Kind::Array => "array",
         }
     }
 }
@@ -70,6 +75,7 @@ impl Kind {
 impl Value {
     pub fn kind(&self) -> Kind {
         match self {
+            Value::Array(_) => Kind::Array,
             Value::Hash(_) => Kind::Hash,
             Value::List(_) => Kind::List,
             Value::Set(_) => Kind::Set,
@@ -82,6 +88,7 @@ impl Value {
     #[doc(alias = "strEncoding")]
     pub fn encoding(&self) -> &'static str {
         match self {
+            Value::Array(array) => array.encoding(),
             Value::Hash(hash) => hash.encoding(),
             Value::List(list) => list.encoding(),
             Value::Set(set) => set.encoding(),
@@ -95,6 +102,7 @@ impl Value {
     #[doc(alias = "objectComputeSize")]
     pub fn allocated_bytes(&self, samples: usize) -> usize {
         match self {
+            Value::Array(array) => array.allocated_bytes(samples),
             Value::Hash(hash) => hash.allocated_bytes(samples),
             Value::List(list) => list.allocated_bytes(samples),
             Value::Set(set) => set.allocated_bytes(samples),
@@ -107,6 +115,7 @@ impl Value {
     #[doc(alias = "lazyfreeGetFreeEffort")]
     pub fn free_effort(&self) -> usize {
         match self {
+            Value::Array(array) => array.free_effort(),
             Value::Hash(hash) => hash.free_effort(),
             Value::List(list) => list.free_effort(),
             Value::Set(set) => set.free_effort(),

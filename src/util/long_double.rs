@@ -239,6 +239,106 @@ impl LongDouble {
         text
     }
 
+    /// The text with 17 significant digits at most, trailing zeros cut, with an exponent where that is shorter than
+    /// zeros: C's `%.17Lg`. AROP answers with it.
+    #[doc(alias = "LD_STR_AUTO")]
+    pub fn format_general(&self) -> String {
+        const DIGITS: usize = 17;
+        let Magnitude::Finite { mantissa, exponent } = self.magnitude else {
+            return self.format();
+        };
+        if mantissa == 0 {
+            return if self.negative { "-0" } else { "0" }.into();
+        }
+        // All digits there are, and the power of ten of the first.
+        let (mut digits, mut power) = if exponent >= 0 {
+            let digits = whole_text(mantissa, exponent as u32).into_bytes();
+            let power = digits.len() as i64 - 1;
+            (digits, power)
+        } else {
+            // mantissa / 2^n is mantissa * 5^n / 10^n.
+            let places = i64::from(exponent.unsigned_abs());
+            let mut number = Big::from(mantissa);
+            let mut fives = places;
+            while fives > 0 {
+                let step = fives.min(MAX_FIVES);
+                number.multiply_add(5u64.pow(step as u32), 0);
+                fives -= step;
+            }
+            let digits = number.into_text().into_bytes();
+            let power = digits.len() as i64 - 1 - places;
+            (digits, power)
+        };
+        if digits.len() > DIGITS {
+            let rest = digits.split_off(DIGITS);
+            let odd = digits.last().is_some_and(|digit| digit % 2 == 1);
+            let half = rest[0] == b'5' && rest[1..].iter().all(|digit| *digit == b'0');
+            if rest[0] > b'5' || rest[0] == b'5' && (!half || odd) {
+                let nines = digits
+                    .iter()
+                    .rev()
+                    .take_while(|digit| **digit == b'9')
+                    .count();
+                digits.truncate(DIGITS - nines);
+                match digits.last_mut() {
+                    Some(digit) => *digit += 1,
+                    None => {
+                        digits.push(b'1');
+                        power += 1;
+                    }
+                }
+            }
+        }
+        while digits.len() > 1 && digits.last() == Some(&b'0') {
+            digits.pop();
+        }
+        let digits = String::from_utf8_lossy(&digits);
+        let sign = if self.negative { "-" } else { "" };
+        let len = digits.len() as i64;
+        if power < -4 || power >= DIGITS as i64 {
+            let point = if len > 1 { "." } else { "" };
+            let (first, rest) = digits.split_at(1);
+            let below = if power < 0 { '-' } else { '+' };
+            return format!("{sign}{first}{point}{rest}e{below}{:02}", power.abs());
+        }
+        if power < 0 {
+            let zeros = "0".repeat((-power - 1) as usize);
+            return format!("{sign}0.{zeros}{digits}");
+        }
+        if len <= power + 1 {
+            let zeros = "0".repeat((power + 1 - len) as usize);
+            return format!("{sign}{digits}{zeros}");
+        }
+        let (whole, fraction) = digits.split_at(power as usize + 1);
+        format!("{sign}{whole}.{fraction}")
+    }
+
+    /// Towards zero; none if it does not fit.
+    pub fn truncated(&self) -> Option<i64> {
+        let Magnitude::Finite { mantissa, exponent } = self.magnitude else {
+            return None;
+        };
+        if mantissa == 0 {
+            return Some(0);
+        }
+        let (whole, fraction) = match exponent {
+            0.. if exponent > i32::from(mantissa.leading_zeros() as u8) => return None,
+            0.. => (mantissa << exponent, false),
+            -63..=-1 => {
+                let shift = exponent.unsigned_abs();
+                (mantissa >> shift, mantissa & ((1 << shift) - 1) != 0)
+            }
+            _ => (0, true),
+        };
+        const BELOW: u64 = 1 << 63;
+        match (self.negative, whole) {
+            (false, 0..BELOW) if whole < BELOW - 1 || !fraction => Some(whole as i64),
+            (true, 0..BELOW) => Some(-(whole as i64)),
+            (true, BELOW) if !fraction => Some(i64::MIN),
+            _ => None,
+        }
+    }
+
     fn zero(negative: bool) -> Self {
         LongDouble {
             negative,
@@ -323,20 +423,7 @@ fn whole_text(mantissa: u64, exponent: u32) -> String {
     }
     let mut number = Big::from(mantissa);
     number.shift_left(exponent as usize);
-    // Split off 19 digits at a time, the lowest first.
-    let mut groups = Vec::new();
-    while !number.is_zero() {
-        groups.push(number.divide_small(TEN_19));
-    }
-    let mut text = String::with_capacity(groups.len() * 19);
-    for (index, group) in groups.iter().rev().enumerate() {
-        if index == 0 {
-            text.push_str(&group.to_string());
-        } else {
-            text.push_str(&format!("{group:019}"));
-        }
-    }
-    text
+    number.into_text()
 }
 
 const TEN_19: u64 = 10_000_000_000_000_000_000;
@@ -474,6 +561,24 @@ impl From<u64> for Big {
 }
 
 impl Big {
+    /// In decimal; nothing for zero.
+    fn into_text(mut self) -> String {
+        // Split off 19 digits at a time, the lowest first.
+        let mut groups = Vec::new();
+        while !self.is_zero() {
+            groups.push(self.divide_small(TEN_19));
+        }
+        let mut text = String::with_capacity(groups.len() * 19);
+        for (index, group) in groups.iter().rev().enumerate() {
+            if index == 0 {
+                text.push_str(&group.to_string());
+            } else {
+                text.push_str(&format!("{group:019}"));
+            }
+        }
+        text
+    }
+
     fn is_zero(&self) -> bool {
         self.0.is_empty()
     }
@@ -592,6 +697,63 @@ mod tests {
         let a = LongDouble::parse(a.as_bytes()).expect("a number");
         let b = LongDouble::parse(b.as_bytes()).expect("a number");
         a.checked_add(b).expect("no NaN").format()
+    }
+
+    /// What C's `%.17Lg` prints on x86-64.
+    #[test]
+    fn general_text_is_that_of_c() {
+        let known = [
+            ("0", "0"),
+            ("-0", "-0"),
+            ("60", "60"),
+            ("60.5", "60.5"),
+            ("0.1", "0.1"),
+            ("0.3", "0.3"),
+            ("1e17", "1e+17"),
+            ("99999999999999999", "99999999999999999"),
+            ("123456789012345678", "1.2345678901234568e+17"),
+            ("1e-5", "1e-05"),
+            ("0.0001", "0.0001"),
+            ("0.00012345", "0.00012345"),
+            ("1.5e300", "1.5e+300"),
+            ("9.9999999999999999999e20", "1e+21"),
+            ("3.14159", "3.14159"),
+            ("-2.5", "-2.5"),
+            ("1e-20", "1e-20"),
+            ("12345678901234567.5", "12345678901234568"),
+            ("12345678901234568.5", "12345678901234568"),
+            ("0.99999999999999999999", "1"),
+            ("4e4000", "4e+4000"),
+            ("1e-4900", "1e-4900"),
+            ("2.5e-7", "2.5e-07"),
+        ];
+        for (text, printed) in known {
+            let number = LongDouble::parse(text.as_bytes()).expect("a number");
+            assert_eq!(number.format_general(), printed, "{text}");
+        }
+    }
+
+    #[test]
+    fn truncation_is_towards_zero_and_within_bounds() {
+        let known = [
+            ("7.9", Some(7)),
+            ("-7.9", Some(-7)),
+            ("0.5", Some(0)),
+            ("-1e-30", Some(0)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775807.5", None),
+            ("9223372036854775806.5", Some(i64::MAX - 1)),
+            ("9223372036854775808", None),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("-9223372036854775809", None),
+            ("1e30", None),
+            ("1024", Some(1024)),
+            ("inf", None),
+        ];
+        for (text, whole) in known {
+            let number = LongDouble::parse(text.as_bytes()).expect("a number");
+            assert_eq!(number.truncated(), whole, "{text}");
+        }
     }
 
     /// What C prints for the same sums in `long double` on x86-64.

@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod long_double;
 pub mod lzf;
 pub mod num;
+pub mod regex;
 pub mod rng;
 pub mod sha1;
 pub mod sha256;

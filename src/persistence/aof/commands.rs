@@ -11,7 +11,7 @@ use crate::collections::listpack::LpEntry;
 use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
 use crate::persistence::rdb::encoder::Sink;
 use crate::types::stream::{IdBuf, IdmpLimits, StreamId};
-use crate::types::{Hash, List, Set, Stream, Value, Zset};
+use crate::types::{Array, Hash, List, Set, Stream, Value, Zset};
 use crate::util::num::{IntBuf, format_f64};
 
 /// Elements in one command, at most.
@@ -126,6 +126,7 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
             out.word(name);
             out.text(string);
         }
+        ValueRef::Object(Value::Array(array)) => self::array(out, name, array)?,
         ValueRef::Object(Value::List(list)) => self::list(out, name, list)?,
         ValueRef::Object(Value::Set(set)) => self::set(out, name, set)?,
         ValueRef::Object(Value::Hash(hash)) => self::hash(out, name, hash)?,
@@ -139,6 +140,35 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
         out.number(deadline);
     }
     out.spill()
+}
+
+/// Values with their indexes, then the cursor if there is one.
+#[doc(alias = "rewriteArrayObject")]
+fn array(out: &mut Writer<'_>, name: &[u8], array: &Array) -> io::Result<()> {
+    let (len, mut done) = (array.count() as usize, 0);
+    let mut digits = IntBuf::new();
+    let mut result = Ok(());
+    array.for_each(|index, value| {
+        if done % ITEMS == 0 {
+            out.count(2 + 2 * ITEMS.min(len - done));
+            out.word(b"ARMSET");
+            out.word(name);
+        }
+        out.word(digits.format_u64(index));
+        out.element(value);
+        done += 1;
+        if result.is_ok() {
+            result = out.spill();
+        }
+    });
+    if let Some(last) = array.last_insert() {
+        out.count(3);
+        out.word(b"ARSEEK");
+        out.word(name);
+        // One more than the largest index may be said there.
+        out.word(digits.format_u64(last.saturating_add(1)));
+    }
+    result
 }
 
 /// Elements come in commands of up to [`ITEMS`].

@@ -94,6 +94,7 @@ pub(super) fn read(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result
             let parts = stream::read(dec, ty, reading.deep)?;
             Ok(Value::Stream(stream_of(parts)))
         }
+        Type::Array => super::array::read(dec).map(Value::Array),
         // Neither strings nor modules come here.
         _ => Err(dec.corrupt("Unknown RDB encoding type")),
     }
@@ -291,6 +292,9 @@ fn read_zset(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Zset,
 /// The layout of a value that is no string.
 pub(super) fn type_of(value: &Value, version: u32) -> Result<Type, Unwritten> {
     match value {
+        Value::Array(_) if version < WITH_FIELD_DEADLINES => Err(Unwritten::NotInVersion("arrays")),
+        // Its type alone tells who cannot read it; the rest of a file stays readable for older ones.
+        Value::Array(_) => Ok(Type::Array),
         Value::Hash(hash) => match hash.as_listpack() {
             Some((_, false)) => Ok(Type::HashListpack),
             Some((_, true)) if version >= WITH_FIELD_DEADLINES => Ok(Type::HashListpackEx),
@@ -313,6 +317,7 @@ pub(super) fn type_of(value: &Value, version: u32) -> Result<Type, Unwritten> {
 /// Writes a value that is no string in the layout [`type_of`] said.
 pub(super) fn write(enc: &mut Encoder<'_>, ty: Type, value: &Value) -> out::Result {
     match value {
+        Value::Array(array) => super::array::write(enc, array)?,
         Value::Set(set) => write_set(enc, ty, set)?,
         Value::Hash(hash) => write_hash(enc, ty, hash)?,
         Value::List(list) => write_list(enc, list)?,

@@ -4,7 +4,7 @@
 
 use super::read_value::{self, Reading};
 use super::write_value::{self, Unwritten};
-use super::{Decoder, Encoder, Error, Reason, Type, VERSION};
+use super::{Decoder, Encoder, Error, NEWEST_READ, Reason, Type};
 use crate::keyspace::{NewValue, ValueRef};
 use crate::util::crc64::crc64;
 
@@ -31,7 +31,7 @@ pub fn is_intact(payload: &[u8], skip_checksum: bool) -> bool {
         return false;
     };
     let [low, high, stored @ ..] = *footer;
-    if u32::from(u16::from_le_bytes([low, high])) > VERSION {
+    if u32::from(u16::from_le_bytes([low, high])) > NEWEST_READ {
         return false;
     }
     let _ = body;

@@ -3,7 +3,7 @@
 //! Mirrors: rdbLoadRioWithLoadingCtx() of rdb.c. There the loader calls back to serve clients; here it returns.
 
 use super::read_value::{self, Reading};
-use super::{Decoder, Error, Reason, Type, VERSION, module_name, opcode};
+use super::{Decoder, Error, NEWEST_READ, Reason, Type, module_name, opcode};
 use crate::keyspace::{DbId, Ms, NewValue};
 
 /// What a file says next.
@@ -89,7 +89,7 @@ impl<'a> Loader<'a> {
         let version = crate::util::num::parse_i64(digits.trim_ascii_start())
             .or_else(|| std::str::from_utf8(&digits).ok()?.parse().ok())
             .unwrap_or(0);
-        if !(1..=i64::from(VERSION)).contains(&version) {
+        if !(1..=i64::from(NEWEST_READ)).contains(&version) {
             return Err(Error::new(9, Reason::Version(version)));
         }
         Ok(Loader {

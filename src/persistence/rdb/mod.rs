@@ -21,6 +21,7 @@
 //!
 //! Mirrors: rdb.c, rdb.h.
 
+mod array;
 pub mod check;
 mod connect;
 pub mod decoder;
@@ -38,9 +39,12 @@ use std::io;
 pub use self::decoder::Decoder;
 pub use self::encoder::Encoder;
 
-/// The version we write unless told otherwise, and the newest we read.
+/// The version we write unless told otherwise: Redis 7.4's. What is newer says so by its type.
 #[doc(alias = "RDB_VERSION")]
 pub const VERSION: u32 = 12;
+
+/// The newest version we read: Redis 8.8's.
+pub const NEWEST_READ: u32 = 14;
 
 /// The oldest version that can be written: Redis 7.0's.
 pub const OLDEST_WRITTEN: u32 = 10;
@@ -81,10 +85,12 @@ pub enum Type {
     StreamListpacks4 = 26,
     /// With pending entries that nobody owns: Redis 8.8's.
     StreamListpacks5 = 27,
+    /// Redis 8.8's.
+    Array = 28,
 }
 
 impl Type {
-    const ALL: [Type; 27] = [
+    const ALL: [Type; 28] = [
         Type::String,
         Type::List,
         Type::Set,
@@ -112,6 +118,7 @@ impl Type {
         Type::HashListpackEx,
         Type::StreamListpacks4,
         Type::StreamListpacks5,
+        Type::Array,
     ];
 
     /// The type a byte stands for.
@@ -119,7 +126,7 @@ impl Type {
     pub fn from_byte(byte: u8) -> Option<Type> {
         let at = match byte {
             0..=7 => byte,
-            9..=27 => byte - 1,
+            9..=28 => byte - 1,
             _ => return None,
         };
         Type::ALL.get(usize::from(at)).copied()
@@ -156,6 +163,7 @@ impl Type {
             Type::HashListpackEx => "hash-listpack-md",
             Type::StreamListpacks4 => "stream-v4",
             Type::StreamListpacks5 => "stream-v5",
+            Type::Array => "array",
         }
     }
 }
