@@ -114,10 +114,15 @@ impl Reply {
         self.len() == 0
     }
 
-    /// Whether more was written than the client may have queued. What is written from now on is lost, and
-    /// the client will be closed: a command with much to say should ask now and then, and stop.
+    /// Whether what is written from now on is lost: more was written than the client may have queued, so that it will
+    /// be closed; or than a caller inside the process can hold, who gets an error; or nobody reads at all. A command
+    /// with much to say should ask now and then, and stop.
     pub fn overflowed(&self) -> bool {
-        self.output().is_some_and(Output::overflowed)
+        match &self.sink {
+            Sink::Wire(output) => output.overflowed(),
+            Sink::Tree(tree) => tree.overflowed(),
+            Sink::Nowhere => true,
+        }
     }
 
     /// The queue itself, for figures such as `omem`.

@@ -70,7 +70,15 @@ pub(super) enum Shape {
 pub(super) struct Tree {
     done: Vec<Value>,
     open: Vec<Open>,
+    /// Bytes of all values so far, about.
+    size: usize,
 }
+
+/// A reply of more bytes than this becomes an error: its length may be what a caller asked for (`SRANDMEMBER key
+/// -9000000000`), and nothing else bounds it.
+const SIZE_MAX: usize = 2 << 30;
+/// What a value counts for besides its bytes.
+const VALUE_SIZE: usize = 32;
 
 #[derive(Debug)]
 struct Open {
@@ -81,7 +89,21 @@ struct Open {
 }
 
 impl Tree {
+    pub(super) fn overflowed(&self) -> bool {
+        self.size > SIZE_MAX
+    }
+
     pub(super) fn value(&mut self, value: Value) {
+        if self.overflowed() {
+            return;
+        }
+        self.size += VALUE_SIZE + value.as_bytes().map_or(0, <[u8]>::len);
+        if self.overflowed() {
+            // All of it is lost, and may go at once.
+            self.done = Vec::new();
+            self.open = Vec::new();
+            return;
+        }
         match self.open.last_mut() {
             None => self.done.push(value),
             Some(open) => {
@@ -92,6 +114,9 @@ impl Tree {
     }
 
     pub(super) fn open(&mut self, shape: Shape, len: Option<usize>) {
+        if self.overflowed() {
+            return;
+        }
         // Reserved only up to a bound: the length may come from a client's COUNT.
         let values = Vec::with_capacity(len.unwrap_or(0).min(1024));
         self.open.push(Open {
@@ -155,6 +180,33 @@ impl Tree {
 
     pub(super) fn take(&mut self) -> Vec<Value> {
         self.open.clear();
+        if std::mem::take(&mut self.size) > SIZE_MAX {
+            return vec![Value::Error("ERR reply is too large".into())];
+        }
         std::mem::take(&mut self.done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endless_reply_becomes_an_error() {
+        let mut tree = Tree::default();
+        tree.open(Shape::Array, Some(usize::MAX));
+        let mut values = 0;
+        while !tree.overflowed() {
+            tree.value(Value::Bulk(vec![0; 64 << 20]));
+            values += 1;
+        }
+        assert_eq!(values, 32);
+        tree.value(Value::Null);
+        tree.open(Shape::Array, Some(2));
+        tree.close_deferred(Shape::Array);
+        let error = Value::Error("ERR reply is too large".into());
+        assert_eq!(tree.take(), [error]);
+        tree.value(Value::Null);
+        assert_eq!(tree.take(), [Value::Null]);
     }
 }

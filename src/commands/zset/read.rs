@@ -419,6 +419,9 @@ fn some_random(ctx: &mut Ctx<'_>, key: &[u8], mut args: Args<'_>) -> Result {
         // A listpack is walked once, however many are drawn from it.
         let all: Option<Vec<Scored<'_>>> = zset.as_listpack().map(|_| zset.iter().collect());
         for _ in 0..count {
+            if reply.overflowed() {
+                break;
+            }
             let at = rng.below(len);
             let drawn = match &all {
                 Some(all) => all.get(at as usize).copied(),
