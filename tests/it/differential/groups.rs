@@ -84,6 +84,21 @@ pub const GENERIC: Group = Group {
     ],
 };
 
+/// On the keys of whichever groups are run with it; weights come from strings and hashes.
+pub const SORT: Group = Group {
+    name: "sort",
+    letter: GENERIC.letter,
+    rows: &[
+        exact("(SORT|SORT_RO) key [BY lookup] [LIMIT index count] [GET lookup] [GET lookup] [ASC|DESC]")
+            .weight(30),
+        exact("SORT key [BY lookup] [LIMIT index count] [GET lookup] [GET lookup] [ASC|DESC] STORE key")
+            .weight(15),
+        exact("(SORT|SORT_RO) key ALPHA [BY lookup] [LIMIT index count] [GET lookup] [ASC|DESC]")
+            .weight(20),
+        exact("SORT key ALPHA [LIMIT index count] [GET lookup] [ASC|DESC] STORE key"),
+    ],
+};
+
 pub const LIST: Group = Group {
     name: "list",
     letter: 'l',

@@ -26,7 +26,7 @@ use crate::support::client::encode;
 use crate::support::random::Random;
 use crate::support::{Client, Reply, Server};
 use groups::{
-    BITMAP, GENERIC, GEO, Group, HASH, HYPERLOGLOG, LIST, SET, STRING, ZSET, ZSET_BY_NAME,
+    BITMAP, GENERIC, GEO, Group, HASH, HYPERLOGLOG, LIST, SET, SORT, STRING, ZSET, ZSET_BY_NAME,
 };
 use shape::{Check, Maker, Row, Shape};
 
@@ -75,11 +75,18 @@ fn geo() {
     run(&[&GEO, &GENERIC]);
 }
 
+#[test]
+fn sorting() {
+    run(&[&SET, &LIST, &ZSET, &HASH, &STRING, &SORT, &GENERIC]);
+}
+
 /// All groups on each other's keys: every WRONGTYPE, every overwriting of one type by another. HyperLogLog alone
 /// is kept apart from those who write into the middle of a string: what a broken one counts is nobody's promise.
 #[test]
 fn everything() {
-    run(&[&STRING, &LIST, &SET, &HASH, &ZSET, &BITMAP, &GEO, &GENERIC]);
+    run(&[
+        &STRING, &LIST, &SET, &HASH, &ZSET, &BITMAP, &GEO, &SORT, &GENERIC,
+    ]);
 }
 
 /// Where the newest Redis is right to differ from the older one that we are compared with. Every arm says why; an
@@ -110,6 +117,15 @@ fn explained(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
             (Reply::Integer(1), Reply::Integer(ours)) => *ours == i64::from(i32::MAX),
             _ => false,
         },
+        // The locale's order of texts, up to a zero byte, is not that of bytes; a set has no order at all.
+        b"SORT" | b"SORT_RO" => {
+            let by_nothing = command
+                .windows(2)
+                .any(|two| two[0].eq_ignore_ascii_case(b"BY") && !two[1].contains(&b'*'));
+            let any_order = has_word(command, b"ALPHA") || by_nothing;
+            matches!((theirs, ours), (Reply::Array(theirs), Reply::Array(ours))
+                if any_order && theirs.len() == ours.len())
+        }
         // Up to 7.0 the number that cannot be negated was taken.
         b"LPOS" => has(b"-9223372036854775808") && refused(ours, "ERR value is out of range"),
         // Up to 7.0 the key was looked at before the other arguments, and not those if it did not exist.
@@ -131,10 +147,19 @@ fn parts_the_servers(command: &[Vec<u8>]) -> bool {
     match command[0].to_ascii_uppercase().as_slice() {
         // Redis 7.0 takes the number that cannot be negated, later ones refuse.
         b"LREM" => smallest,
+        // What weighs the same comes in any order, and would be stored so.
+        b"SORT" => {
+            let word = |word| has_word(command, word);
+            word(b"ALPHA") && word(b"BY") && word(b"STORE")
+        }
         // Redis saturates it to the largest number of the field, we to the smallest.
         b"BITFIELD" => smallest && command.iter().any(|arg| arg.eq_ignore_ascii_case(b"SAT")),
         _ => false,
     }
+}
+
+fn has_word(command: &[Vec<u8>], word: &[u8]) -> bool {
+    command.iter().any(|arg| arg.eq_ignore_ascii_case(word))
 }
 
 /// The same but for the way in which numbers are written.

@@ -112,6 +112,8 @@ enum Kind {
     UnixSeconds,
     UnixMilliseconds,
     Pattern,
+    /// A pattern that SORT makes keys of.
+    Lookup,
     Db,
     Cursor,
     TypeName,
@@ -141,6 +143,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("unix-seconds", Kind::UnixSeconds),
     ("unix-milliseconds", Kind::UnixMilliseconds),
     ("pattern", Kind::Pattern),
+    ("lookup", Kind::Lookup),
     ("db", Kind::Db),
     ("cursor", Kind::Cursor),
     ("type", Kind::TypeName),
@@ -373,6 +376,18 @@ impl Kind {
             Kind::Value => return value(random),
             Kind::Float => return float(random),
             Kind::Pattern => return pattern(random, maker.own),
+            Kind::Lookup => {
+                let text = match random.below(9) {
+                    0 => "nosort".to_owned(),
+                    1 => "#".to_owned(),
+                    2 => "*".to_owned(),
+                    3 => format!("h:{}->*", random.below(8)),
+                    4 => "h:*->".to_owned(),
+                    5 | 6 => format!("h:*->m{}", random.below(12)),
+                    _ => "s:*".to_owned(),
+                };
+                return text.into_bytes();
+            }
             Kind::TypeName => {
                 let types = [
                     "string", "list", "set", "zset", "hash", "stream", "String", "none",
@@ -441,7 +456,7 @@ impl Kind {
     fn is_number(self) -> bool {
         !matches!(
             self,
-            Kind::Key | Kind::Name | Kind::Value | Kind::Pattern | Kind::TypeName
+            Kind::Key | Kind::Name | Kind::Value | Kind::Pattern | Kind::Lookup | Kind::TypeName
         )
     }
 }
