@@ -27,7 +27,12 @@ impl Server {
     }
 
     pub(super) fn run(&mut self, line: &str) -> Value {
-        let argv = OwnedArgv::from_words(line.split(' '));
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        self.call(&words)
+    }
+
+    pub(super) fn call(&mut self, words: &[&[u8]]) -> Value {
+        let argv = OwnedArgv::from_words(words);
         let argv = argv.as_argv();
         let id = self.state.commands.lookup(argv).expect("a command");
         let mut reply = Reply::to_value(Protocol::Resp2);

@@ -7,6 +7,8 @@
 
 mod read;
 mod search;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use super::lookup::element;
