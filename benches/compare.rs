@@ -82,6 +82,36 @@ const WORKLOADS: &[Workload] = &[
         value_len: 0,
     },
     Workload {
+        name: "HSET small",
+        prepare: &["HSET {key} one {value} two {value} three {value} four {value} five {value}"],
+        request: "HSET {key} three {value}",
+        value_len: 3,
+    },
+    Workload {
+        name: "HGET small",
+        prepare: &["HSET {key} one {value} two {value} three {value} four {value} five {value}"],
+        request: "HGET {key} three",
+        value_len: 3,
+    },
+    Workload {
+        name: "HSET in one hash",
+        prepare: &["HSET hash {key} {value}"],
+        request: "HSET hash {key} {value}",
+        value_len: 3,
+    },
+    Workload {
+        name: "HGET in one hash",
+        prepare: &["HSET hash {key} {value}"],
+        request: "HGET hash {key}",
+        value_len: 3,
+    },
+    Workload {
+        name: "SADD SPOP",
+        prepare: &["SADD set {key}"],
+        request: "SADD set {key} ; SPOP set",
+        value_len: 0,
+    },
+    Workload {
         name: "ZADD",
         prepare: &["ZADD zset {number} {key}"],
         request: "ZADD zset {number} {key}",
@@ -138,6 +168,26 @@ const SHAPES: &[Shape] = &[
         name: "100 bytes, TTL",
         request: "SET {key} {value} EX 1000000",
         value_len: 100,
+    },
+    Shape {
+        name: "in one list",
+        request: "RPUSH list {key}",
+        value_len: 0,
+    },
+    Shape {
+        name: "hash of five fields",
+        request: "HSET {key} one {value} two {value} three {value} four {value} five {value}",
+        value_len: 3,
+    },
+    Shape {
+        name: "in one hash",
+        request: "HSET hash {key} {value}",
+        value_len: 3,
+    },
+    Shape {
+        name: "in one set",
+        request: "SADD set {key}",
+        value_len: 0,
     },
     Shape {
         name: "in one sorted set",
