@@ -128,6 +128,8 @@ pub struct State {
     pub current_client: Option<ClientKey>,
     /// Commands and their counters.
     pub commands: CommandTable,
+    /// While a batch of requests runs: when the last command ended, on the monotonic clock.
+    pub lap_ns: Option<u64>,
     /// Counters.
     pub stats: Stats,
     /// Commands that took long.
@@ -219,6 +221,7 @@ impl State {
             blocked,
             current_client: None,
             commands: CommandTable::new(crate::commands::GROUPS),
+            lap_ns: None,
             stats: Stats::default(),
             slowlog: Slowlog::default(),
             latency: Latency::default(),

@@ -29,6 +29,8 @@ use crate::util::args;
 
 /// What a client with an unfinished request reads at a time.
 const PRIVATE_READ: usize = 16 * 1024;
+/// Keys that the cache holds anyway, so that prefetching them would only cost.
+const IN_CACHE: usize = 4096;
 /// Requests parsed ahead of the one that runs.
 pub(super) const BATCH: usize = 16;
 /// Bytes written to one client before others get their turn.
@@ -281,6 +283,7 @@ impl Turn<'_> {
         let mut reply = Reply::to_wire(std::mem::take(&mut client.out), client.protocol);
         let mut stopped = false;
         let lent = self.sockets.listeners.lent.clone();
+        self.state.lap_ns = Some(self.state.clock.monotonic_ns());
         for request in batch {
             let argv = request.argv(&buf[*used..]);
             let outcome = lent.lend(self.sockets, || {
@@ -325,6 +328,7 @@ impl Turn<'_> {
                 break;
             }
         }
+        self.state.lap_ns = None;
         if let Some(out) = reply.into_output() {
             let client = &mut self.state.clients[key];
             client.out = out;
@@ -370,6 +374,9 @@ impl Turn<'_> {
     fn prefetch(&mut self, key: ClientKey, buf: &[u8], batch: &[Request]) {
         let db = self.state.clients[key].db;
         let db = &self.state.keyspace[db];
+        if db.len() < IN_CACHE {
+            return;
+        }
         let mut hashes = [None; BATCH];
         let mut start = 0;
         for (hash, request) in hashes.iter_mut().zip(batch) {
