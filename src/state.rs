@@ -356,6 +356,12 @@ impl State {
     fn feed_unit(&mut self, unit: &[Said]) {
         self.feed_aof(unit);
         self.feed_replicas(unit);
+        if let Some(client) = self
+            .current_client
+            .and_then(|key| self.clients.get_mut(key))
+        {
+            client.written = self.replication.offset;
+        }
     }
 }
 

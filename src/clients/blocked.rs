@@ -32,6 +32,7 @@ use crate::collections::byte_map::{ByteMap, Seed};
 use crate::dispatch::args::OwnedArgv;
 use crate::dispatch::table::CommandId;
 use crate::keyspace::{DbId, Kind, Ms};
+use crate::replication::waiting::Acks;
 
 /// What a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub enum WaitKind {
     Zset,
     /// An entry of a stream.
     Stream,
+    /// Replicas, or a disk, to have what was written.
+    Acks(Acks),
 }
 
 impl WaitKind {

@@ -204,6 +204,8 @@ pub struct Client {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// What it waits for, while it does.
     pub waiting: Option<Box<super::Waiting>>,
+    /// The position of the stream of effects behind its last write.
+    pub written: u64,
     /// What REPLCONF told of it.
     pub announced: Option<Box<crate::replication::Announced>>,
     /// Name given by CLIENT SETNAME.
@@ -257,6 +259,7 @@ impl Client {
             tracking: None,
             subscriptions: None,
             waiting: None,
+            written: 0,
             announced: None,
             name: Vec::new(),
             library: (Vec::new(), Vec::new()),

@@ -1,18 +1,22 @@
-//! Replication, as clients and replicas ask for it: REPLICAOF, ROLE, SYNC, PSYNC, REPLCONF.
+//! Replication, as clients and replicas ask for it: REPLICAOF, ROLE, WAIT, SYNC, PSYNC, REPLCONF.
 //!
-//! Mirrors: replicaofCommand(), roleCommand(), syncCommand() and replconfCommand() of replication.c.
+//! Mirrors: replicaofCommand(), roleCommand(), waitCommand(), syncCommand() and replconfCommand() of replication.c.
 
 use super::prelude::*;
-use crate::clients::ClientFlags;
+use crate::clients::{ClientFlags, WaitKind};
 use crate::config::Primary;
 use crate::dispatch::command::Arg;
+use crate::keyspace::Ms;
 use crate::replication::Announced;
 use crate::replication::link::Step;
 use crate::replication::primary::{Answer, Asked};
+use crate::replication::waiting::{Acks, NEEDS_AOF};
 use crate::util::args;
 use crate::util::num::{parse_i64, parse_u64};
 
-pub const COMMANDS: &[&Command] = &[&PSYNC, &REPLCONF, &REPLICAOF, &ROLE, &SLAVEOF, &SYNC];
+pub const COMMANDS: &[&Command] = &[
+    &PSYNC, &REPLCONF, &REPLICAOF, &ROLE, &SLAVEOF, &SYNC, &WAIT, &WAITAOF,
+];
 
 /// A longer address is none.
 #[doc(alias = "NET_HOST_STR_LEN")]
@@ -329,4 +333,98 @@ fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         ctx.state.replica_asks(ctx.client, Asked::Sync);
     }
     Ok(())
+}
+
+const WAIT: Command = Command {
+    name: "wait",
+    arity: Arity::Exactly(3),
+    flags: &[Blocking],
+    acl: &[Category::Connection],
+    args: &[arg::integer("numreplicas"), arg::integer("timeout")],
+    tips: &["request_policy:all_shards", "response_policy:agg_min"],
+    docs: Docs {
+        group: Group::Generic,
+        since: "3.0.0",
+        complexity: "O(1)",
+        summary: "Waits until so many replicas have what this connection wrote.",
+        ..Docs::BASE
+    },
+    run: wait,
+    ..Command::BASE
+};
+
+#[doc(alias = "waitCommand")]
+fn wait(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if ctx.state.is_replica() {
+        return Err(Error::once(
+            "WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
+             configured to be writable (which is not the default) writes to replicas are just local and are not \
+             propagated.",
+        ));
+    }
+    let replicas = args.integer()?;
+    let deadline = ctx.timeout_ms(&mut args)?;
+    wait_for(ctx, args, replicas, None, deadline)
+}
+
+/// Answers if what the client wrote is known widely enough, else lets it wait.
+fn wait_for(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    replicas: i64,
+    on_disk: Option<bool>,
+    deadline: Option<Ms>,
+) -> Result {
+    let wanted = Acks {
+        position: ctx.client().written,
+        replicas,
+        on_disk,
+    };
+    if ctx.state.is_acked(wanted) || !ctx.may_block() {
+        ctx.state.reply_acks(wanted, ctx.reply);
+        return Ok(());
+    }
+    let words = args.argv().to_owned();
+    ctx.block_on_keys(WaitKind::Acks(wanted), words, deadline, []);
+    ctx.state.want_acks();
+    Ok(())
+}
+
+const WAITAOF: Command = Command {
+    name: "waitaof",
+    arity: Arity::Exactly(4),
+    flags: &[Blocking],
+    acl: &[Category::Connection],
+    args: &[
+        arg::integer("numlocal"),
+        arg::integer("numreplicas"),
+        arg::integer("timeout"),
+    ],
+    tips: &["request_policy:all_shards", "response_policy:agg_min"],
+    docs: Docs {
+        group: Group::Generic,
+        since: "7.2.0",
+        complexity: "O(1)",
+        summary: "Waits until what this connection wrote is safe on disk, here and on so many replicas.",
+        ..Docs::BASE
+    },
+    run: waitaof,
+    ..Command::BASE
+};
+
+#[doc(alias = "waitaofCommand")]
+fn waitaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let local = args.integer_within(0, 1)? == 1;
+    let replicas = args.positive()?;
+    let deadline = ctx.timeout_ms(&mut args)?;
+    if ctx.state.is_replica() {
+        return Err(Error::once(
+            "WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just \
+             local and are not propagated.",
+        ));
+    }
+    if local && !ctx.state.config.appendonly {
+        return Err(Error::coded(NEEDS_AOF));
+    }
+    wait_for(ctx, args, replicas, Some(local), deadline)
 }

@@ -220,7 +220,7 @@ impl State {
                     state.stats.count_error(&error);
                     reply.error(&error);
                 }
-                None => timed_out(waiting.kind, reply),
+                None => timed_out(state, waiting.kind, reply),
             }
             let argv: Argv<'_> = waiting.argv.as_argv();
             let ran = observe::Ran {
@@ -274,9 +274,11 @@ impl State {
 
 /// What somebody is told whose time is over.
 #[doc(alias = "replyToBlockedClientTimedOut")]
-fn timed_out(kind: WaitKind, reply: &mut Reply) {
+fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
     match kind {
         WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
+        // Enough or not, the answer is what there is.
+        WaitKind::Acks(wanted) => state.reply_acks(wanted, reply),
     }
 }
 

@@ -689,11 +689,6 @@ impl State {
         self.clients.send(client, |reply| reply.raw(&bytes));
     }
 
-    /// How far the stream is safe in our append-only file, if there is one.
-    pub fn aof_safe_position(&self) -> Option<u64> {
-        None
-    }
-
     /// Once a second: a link that is silent for too long is given up, one that is down is made again, one that is
     /// up is told how far we are.
     #[doc(alias = "replicationCron")]

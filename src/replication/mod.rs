@@ -19,6 +19,7 @@
 //! | [`full_sync`] | a data set on its way to replicas |
 //! | [`link`] | our own primary: from its address to its stream |
 //! | [`transfer`] | the data set on its way to us |
+//! | [`waiting`] | WAIT and WAITAOF |
 //! | [`info`] | all of this in INFO |
 //!
 //! Invariant: between a snapshot and the position it was taken at lies nothing: both are taken in one turn, by one
@@ -33,12 +34,14 @@ pub mod info;
 pub mod link;
 pub mod primary;
 pub mod transfer;
+pub mod waiting;
 
 use std::fs::File;
 
 use self::backlog::Backlog;
 use self::full_sync::SyncSave;
 use self::link::Link;
+use self::waiting::SafePositions;
 use crate::clients::{ClientKey, Clients};
 use crate::keyspace::{DbId, Ms};
 use crate::util::rng::Rng;
@@ -67,6 +70,9 @@ pub struct Replication {
     /// The database the stream's last SELECT chose; none makes the next effect say it again.
     stream_db: Option<DbId>,
     last_ping_ms: Ms,
+    /// Somebody waits for acknowledgements.
+    wants_acks: bool,
+    safe_positions: SafePositions,
     /// Since when nobody reads the stream.
     no_replicas_since_ms: Ms,
 }
@@ -157,6 +163,8 @@ impl Replication {
             save: None,
             stream_db: None,
             last_ping_ms: 0,
+            wants_acks: false,
+            safe_positions: SafePositions::default(),
             no_replicas_since_ms: 0,
         }
     }

@@ -52,7 +52,12 @@ impl State {
     /// primary's, so what it changes by itself is told to nobody.
     #[doc(alias = "replicationFeedSlaves")]
     pub(crate) fn feed_replicas(&mut self, unit: &[Said]) {
-        if self.is_replica() || self.replication.backlog.is_none() {
+        if self.is_replica() {
+            return;
+        }
+        if self.replication.backlog.is_none() {
+            // Nobody reads, but WAITAOF tells one write from the next.
+            self.replication.offset += 1;
             return;
         }
         let mut bytes = Vec::new();
@@ -98,6 +103,7 @@ impl State {
         if self.replication.replicas.is_empty() {
             return;
         }
+        self.ask_for_acks();
         self.pass_on_save();
         self.send_files();
         let (replication, clients) = (&mut self.replication, &mut self.clients);

@@ -368,6 +368,7 @@ impl Turn<'_> {
         crate::dispatch::serve_ready(self.state);
         self.resume_clients();
         self.state.flush_aof(false);
+        self.state.serve_ack_waits();
         if self.state.persistence.failed {
             // What would be acknowledged is not safe: not a byte goes out.
             self.sockets.exit = Some(1);
