@@ -413,6 +413,7 @@ impl State {
         }
         self.expire_due_fields(hz);
         self.expire_some(Pace::Slow { hz });
+        self.expire_own_keys();
         if every(1000, runs, hz) {
             self.peers.close_idle();
             self.replication_cron();

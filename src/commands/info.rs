@@ -449,7 +449,7 @@ fn stats(state: &State, out: &mut String) {
         "latest_fork_usec": state.persistence.stats.last_snapshot_us,
         "total_forks": stats.snapshots,
         "migrate_cached_sockets": state.peers.len(),
-        "slave_expires_tracked_keys": 0,
+        "slave_expires_tracked_keys": state.replication.own_keys.count(),
         "active_defrag_hits": 0,
         "active_defrag_misses": 0,
         "active_defrag_key_hits": 0,

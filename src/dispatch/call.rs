@@ -122,6 +122,9 @@ pub fn call(
         remember_reads(state, id, argv);
     }
 
+    if state.dirty > dirty_before && state.is_replica() {
+        state.remember_own_keys(client, db, id, argv);
+    }
     // What the command found dead died before the command's own effect.
     state.reap_expired();
     // A save sets the count back: that is no change.

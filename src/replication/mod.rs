@@ -19,6 +19,7 @@
 //! | [`full_sync`] | a data set on its way to replicas |
 //! | [`link`] | our own primary: from its address to its stream |
 //! | [`transfer`] | the data set on its way to us |
+//! | [`writable`] | keys that only a writable replica has |
 //! | [`waiting`] | WAIT and WAITAOF |
 //! | [`info`] | all of this in INFO |
 //!
@@ -35,6 +36,7 @@ pub mod link;
 pub mod primary;
 pub mod transfer;
 pub mod waiting;
+pub mod writable;
 
 use std::fs::File;
 
@@ -42,6 +44,7 @@ use self::backlog::Backlog;
 use self::full_sync::SyncSave;
 use self::link::Link;
 use self::waiting::SafePositions;
+use self::writable::OwnKeys;
 use crate::clients::{ClientKey, Clients};
 use crate::keyspace::{DbId, Ms};
 use crate::util::rng::Rng;
@@ -73,6 +76,8 @@ pub struct Replication {
     /// Somebody waits for acknowledgements.
     wants_acks: bool,
     safe_positions: SafePositions,
+    /// Keys with a deadline that were written here, on a writable replica: no primary will delete them.
+    pub own_keys: OwnKeys,
     /// Since when nobody reads the stream.
     no_replicas_since_ms: Ms,
 }
@@ -165,6 +170,7 @@ impl Replication {
             last_ping_ms: 0,
             wants_acks: false,
             safe_positions: SafePositions::default(),
+            own_keys: OwnKeys::default(),
             no_replicas_since_ms: 0,
         }
     }

@@ -270,6 +270,7 @@ impl State {
 
     /// Empties all databases, and forgets all functions.
     fn discard_data(&mut self) {
+        self.replication.own_keys = Default::default();
         let gone = self.empty(None);
         let keys: usize = gone.iter().map(|table| table.len()).sum();
         if self.config.replica_lazy_flush {

@@ -104,11 +104,22 @@ fn prepare(
 ) -> Result {
     let state = &mut *ctx.state;
     let compat = flags.has(ScriptFlags::COMPAT);
-    let obeyed = state.clients[ctx.client].flags.has(ClientFlags::MUST_OBEY);
+    let standing = state.clients[ctx.client].flags;
+    let obeyed = standing.has(ClientFlags::MUST_OBEY);
+    let stale = state.is_replica() && state.is_stale();
+    if compat && stale {
+        return Err(Error::MasterDown);
+    }
     if !compat {
         if flags.has(ScriptFlags::NO_CLUSTER) && state.config.cluster_enabled {
             return Err(Error::once(
                 "Can not run script on cluster, 'no-cluster' flag is set.",
+            ));
+        }
+        if stale && !flags.has(ScriptFlags::ALLOW_STALE) {
+            return Err(Error::coded(
+                "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' \
+                 flag is not set on the script.",
             ));
         }
         if !flags.has(ScriptFlags::NO_WRITES) {
@@ -122,6 +133,7 @@ fn prepare(
                     "Can not execute a script with write flag using *_ro command.",
                 ));
             }
+            state.may_write(standing)?;
         }
         let oom_allowed = flags.has(ScriptFlags::ALLOW_OOM) || flags.has(ScriptFlags::NO_WRITES);
         if state.out_of_memory() && !oom_allowed {
@@ -263,8 +275,10 @@ impl State {
             // It cannot be stopped half way.
             return Ok(());
         }
-        if flags.has(Flag::Write) && self.is_read_only_replica() {
-            return Err(format!("-{}", Error::ReadOnly));
+        if flags.has(Flag::Write)
+            && let Err(error) = self.may_write(ClientFlags::NONE)
+        {
+            return Err(format!("-{error}"));
         }
         if flags.has(Flag::DenyOom) && !run.allow_oom && self.out_of_memory() {
             return Err(format!("-{}", Error::OutOfMemory));

@@ -64,6 +64,13 @@ impl State {
         }
     }
 
+    /// Deletes a key that is over, though we are a replica: it is of our own making.
+    pub(crate) fn expire_own_key(&mut self, db: DbId, key: &[u8]) {
+        if let Some(removed) = self.keyspace[db].remove(key) {
+            self.bury(db, removed);
+        }
+    }
+
     /// Counts, publishes and propagates the death of a key that is gone already.
     pub(super) fn say_expired(&mut self, db: DbId, key: &[u8]) {
         self.stats.expired_keys += 1;
