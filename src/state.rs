@@ -10,6 +10,7 @@ mod evict;
 mod expire;
 mod fields;
 mod keys;
+mod title;
 
 pub use acl::denied_words;
 
@@ -29,12 +30,14 @@ use crate::pubsub::{Kind, PubSub};
 use crate::replication::Replication;
 use crate::scripting::Scripts;
 use crate::sys::clock::Clock;
+use crate::sys::crash;
 use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
 use crate::sys::peer::Peers;
 use crate::util::rng::Rng;
 
 pub use self::evict::{Eviction, Memory};
+pub use self::title::ProcessTitle;
 
 /// What the state asks of the loop that owns the sockets.
 #[derive(Debug)]
@@ -160,6 +163,8 @@ pub struct State {
     pub monitors: Vec<ClientKey>,
     /// What the loop should do before it sleeps.
     pub requests: Vec<ServerRequest>,
+    /// What `ps` shows, where the server is the process.
+    pub title: Option<ProcessTitle>,
     /// The owner of the sockets; none where there are no sockets.
     pub host: Option<Box<dyn Host>>,
     /// The log.
@@ -237,6 +242,7 @@ impl State {
             pauses: Pauses::default(),
             monitors: Vec::new(),
             requests: Vec::new(),
+            title: None,
             host: None,
             log: Logger::new(Target::Nowhere),
             oom_score: OomScore::default(),
@@ -401,6 +407,9 @@ impl State {
     /// Periodic work; `runs` counts the calls, `hz` is how often they come.
     pub fn cron(&mut self, runs: u64, hz: u32) {
         self.hz = hz;
+        if self.config.watchdog_period > 0 {
+            self.wind_watchdog();
+        }
         self.clients_cron(hz);
         if every(100, runs, hz) {
             self.sample_metrics();
@@ -431,6 +440,17 @@ impl State {
             self.tracking
                 .limit(&mut self.clients, max_keys, &mut self.rng);
         }
+    }
+
+    /// The watchdog barks unless it is wound again in time. A period shorter than two turns of the cron would have
+    /// it bark at an idle server.
+    #[doc(alias = "applyWatchdogPeriod")]
+    pub fn wind_watchdog(&self) {
+        let shortest = 2 * 1000 / self.config.hz.max(1);
+        crash::wind_watchdog(match self.config.watchdog_period {
+            0 => 0,
+            period => period.max(shortest),
+        });
     }
 
     /// Ends a client's transaction: its queue, its watches and its flags.

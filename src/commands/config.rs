@@ -8,6 +8,7 @@ use crate::clients::ClientFlags;
 use crate::config::{self, Apply, ApplyError, Config, OomScoreAdj, Permissions};
 use crate::config::{Remark, Rewrite, SetError, disk};
 use crate::state::State;
+use crate::sys::crash;
 use crate::sys::{alloc, limits};
 use crate::util::args;
 
@@ -266,6 +267,10 @@ impl Apply for State {
                 "aof-disable-auto-gc" => self.delete_history(),
                 "rdb-key-save-delay" => self.save_delay_changed(),
                 "oom-score-adj" | "oom-score-adj-values" => self.set_oom_score(name)?,
+                "proc-title-template" => self.show_title(),
+                "watchdog-period" => self.wind_watchdog(),
+                "crash-log-enabled" => crash::report_signals(self.config.crash_log_enabled),
+                "use-exit-on-panic" => crash::exit_on_panic(self.config.use_exit_on_panic),
                 _ if name.starts_with("tls-") => self.refuse_tls(name)?,
                 _ => {}
             }

@@ -53,6 +53,13 @@ fn debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         (b"digest", 0) => digest(ctx),
         (b"digest-value", _) => digest_value(ctx, args),
+        (b"assert", 0) => {
+            // Taken apart, so that nothing can tell at compile time.
+            let one = args.len() + 1;
+            assert!(one == 2, "1 == 2");
+        }
+        (b"panic", 0) => panic!("called by Unittest"),
+        (b"segfault", 0) => crate::sys::crash::segfault(),
         (b"error", 1) => return Err(Error::coded(text(&mut args)?)),
         (b"htstats", 1 | 2) => table_stats(ctx, args)?,
         (b"htstats-key", 1 | 2) => super::debug_values::hash_table(ctx, args)?,
@@ -166,6 +173,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "    CONFIG REWRITE with every option written out.",
             "DICT-RESIZING <0|1>",
             "    Accepted; tables here grow by a segment at a time.",
+            "ASSERT",
+            "    Crash by an assertion that fails.",
             "CLIENT-EVICTION",
             "    How many clients there are of each size, while maxmemory-clients is set.",
             "DIGEST",

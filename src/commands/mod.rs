@@ -16,7 +16,7 @@ mod function;
 mod geo;
 mod hash;
 mod hyperloglog;
-mod info;
+pub(crate) mod info;
 mod keys;
 mod latency;
 mod list;

@@ -114,7 +114,7 @@ options! {
     /// TLS connections accepted per turn of the event loop.
     max_new_tls_connections_per_cycle("max-new-tls-connections-per-cycle"): u32 = 1, Int(1, 1000);
     /// Port that serves metrics over HTTP; 0 for none (Oxidis).
-    metrics_port("metrics-port"): u16 = 0, Int(0, 65535);
+    metrics_port("metrics-port"): u16 = 0, Int(0, 65535), [Immutable];
 
     // TLS.
 
@@ -188,7 +188,7 @@ options! {
     /// Write a report when the process crashes.
     crash_log_enabled("crash-log-enabled"): bool = true, YesNo;
     /// Test the memory after a crash.
-    crash_memcheck_enabled("crash-memcheck-enabled"): bool = true, YesNo;
+    crash_memcheck_enabled("crash-memcheck-enabled"): bool = true, YesNo, [NoEffect("memory is not tested after a crash")];
     /// Leave by exit instead of abort after a panic.
     use_exit_on_panic("use-exit-on-panic"): bool = false, YesNo, [Hidden];
     /// Milliseconds after which a stuck event loop is reported; 0 never.

@@ -158,6 +158,28 @@ pub struct OwnedArgv {
     bigs: Vec<BigStr>,
 }
 
+/// Bytes of an argument that a crash report shows.
+const SHOWN: usize = 1024;
+/// Arguments that it shows.
+const SHOWN_ARGS: usize = 32;
+
+impl crate::sys::crash::Request for Argv<'_> {
+    /// The words, cut. Commands that carry secrets are shown without their arguments.
+    fn describe(&self, hide: bool, out: &mut String) {
+        const SECRETIVE: [&[u8]; 5] = [b"auth", b"hello", b"acl", b"config", b"migrate"];
+        let name = self.iter().next().unwrap_or_default().to_ascii_lowercase();
+        let hide = hide || SECRETIVE.contains(&name.as_slice());
+        out.push_str(&format!("argc: {}\n", self.len()));
+        for (i, word) in self.iter().enumerate().take(SHOWN_ARGS) {
+            let shown = word[..word.len().min(SHOWN)].escape_ascii();
+            match hide && i > 0 {
+                true => out.push_str(&format!("argv[{i}]: *redacted*\n")),
+                false => out.push_str(&format!("argv[{i}]: \"{shown}\"\n")),
+            }
+        }
+    }
+}
+
 impl OwnedArgv {
     /// From words.
     pub fn from_words<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Self {

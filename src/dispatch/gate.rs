@@ -16,6 +16,7 @@ use crate::config::ProtectedAction;
 
 use crate::resp::{Error, Reply, up_to_zero};
 use crate::state::{Memory, State};
+use crate::sys::crash;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +141,9 @@ fn run_or_queue(
         reply.simple("QUEUED");
         return;
     }
-    call(state, client, id, argv, reply, CallOrigin::Client);
+    crash::during(&argv, || {
+        call(state, client, id, argv, reply, CallOrigin::Client);
+    });
     if state.tracking.clients() > 0 {
         caching_served(state, client, id);
     }

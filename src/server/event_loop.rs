@@ -23,6 +23,7 @@ use crate::persistence::loading::Slice;
 use crate::resp::request::{READ_BUFFER, Request};
 use crate::state::{ServerRequest, State};
 use crate::sys::clock::Clock;
+use crate::sys::notify::Supervisor;
 
 /// Tokens below this are listeners and the waker.
 pub(super) const FIRST_CLIENT: usize = 64;
@@ -64,6 +65,8 @@ pub(super) struct Sockets {
     exit: Option<i32>,
     /// Lines for the log once the data set is loaded.
     pub(super) announcements: Vec<String>,
+    /// Who waits for the word that clients are served.
+    pub(super) supervisor: Option<Supervisor>,
     /// This server is the process: it answers to signals.
     pub(super) owns_process: bool,
 }
@@ -120,6 +123,7 @@ impl Server {
             accepting: Vec::new(),
             exit: None,
             announcements: Vec::new(),
+            supervisor: None,
             owns_process: false,
         };
         Ok(Server { state, sockets })
@@ -273,6 +277,14 @@ impl Turn<'_> {
     fn announce(&mut self) {
         for line in self.sockets.announcements.drain(..) {
             self.state.log.notice(line);
+        }
+        if let Some(supervisor) = &self.sockets.supervisor
+            && let Err(error) = supervisor.ready()
+        {
+            let reason = crate::config::disk::reason(&error);
+            self.state
+                .log
+                .warning(format_args!("Can't tell the supervisor: {reason}"));
         }
     }
 

@@ -15,7 +15,9 @@ mod io;
 mod link;
 mod listener;
 mod listeners;
+mod metrics;
 mod process;
+mod report;
 
 pub use builder::{Builder, Handle, StartError};
 pub use event_loop::Server;

@@ -11,16 +11,19 @@
 use std::collections::HashSet;
 use std::io;
 
-use super::Server;
+use super::{Server, metrics, report};
 use crate::acl::{self, RuleError, Vocabulary};
 use crate::commands::GROUPS;
 use crate::config::disk;
-use crate::config::{CommandLine, Config, Reason, Referee};
+use crate::config::{CommandLine, Config, Reason, Referee, Supervised};
 use crate::dispatch::table::CommandTable;
 use crate::persistence::loading::Opened;
 use crate::persistence::{aof, rdb};
+use crate::state::ProcessTitle;
 use crate::sys::log::{Level, Logger, Role};
-use crate::sys::{daemon, limits, signal};
+use crate::sys::notify::Supervisor;
+use crate::sys::title::Title;
+use crate::sys::{crash, daemon, limits, signal};
 use crate::version;
 
 const USAGE: &str = "\
@@ -89,11 +92,17 @@ pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
         log.warning(format_args!("Can't go into the background: {reason}"));
         return 1;
     }
-    serve(config, log, arguments.len() == 1)
+    // While there is one thread, and after the last fork.
+    let title = config.set_proc_title.then(Title::take).flatten();
+    let title = title.map(|room| ProcessTitle {
+        room,
+        program: String::from_utf8_lossy(&arguments[0]).into_owned(),
+    });
+    serve(config, log, title, arguments.len() == 1)
 }
 
 /// Makes the process a server and runs it.
-fn serve(mut config: Config, log: Logger, no_arguments: bool) -> i32 {
+fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_arguments: bool) -> i32 {
     log.notice("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
     log.notice(format_args!(
         "{}, pid={}, just started",
@@ -119,7 +128,12 @@ fn serve(mut config: Config, log: Logger, no_arguments: bool) -> i32 {
     let code = match Server::new(config) {
         Ok(mut server) => {
             server.state.log = log.clone();
-            run(&mut server, &log)
+            server.state.title = title;
+            server.state.show_title();
+            crash::install(&log, server.state.config.crash_log_enabled);
+            crash::exit_on_panic(server.state.config.use_exit_on_panic);
+            server.sockets.supervisor = supervisor(&server.state.config, &log);
+            crash::attend(&mut server, report::tell, |server| run(server, &log))
         }
         Err(error) => {
             let reason = disk::reason(&error);
@@ -175,6 +189,10 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         Some(_) => Role::Replica,
         None => Role::Primary,
     });
+    if let Err(line) = metrics::serve(config, &server.state.mailbox) {
+        log.warning(line);
+        return 1;
+    }
     log.notice("Server initialized");
     for (listens, kind) in [(tcp, "tcp"), (unix, "unix")] {
         if listens {
@@ -189,10 +207,36 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         Opened::Failed => return 1,
     }
     let code = server.run();
+    if let Some(supervisor) = &server.sockets.supervisor {
+        // It learns of the end anyway.
+        let _ = supervisor.say("STOPPING=1\n");
+    }
     if code == 0 {
         log.warning("Redis is now ready to exit, bye bye...");
     }
     code
+}
+
+/// Who waits for the word that the server is ready.
+#[doc(alias = "redisIsSupervised")]
+fn supervisor(config: &Config, log: &Logger) -> Option<Supervisor> {
+    let missing = |who: &str, variable: &str| {
+        log.warning(format_args!(
+            "{who} supervision requested but {variable} not found"
+        ));
+    };
+    match config.supervised {
+        Supervised::No => None,
+        Supervised::Systemd => Supervisor::systemd().or_else(|| {
+            missing("systemd", "NOTIFY_SOCKET");
+            None
+        }),
+        Supervised::Upstart => Supervisor::upstart().or_else(|| {
+            missing("upstart", "UPSTART_JOB");
+            None
+        }),
+        Supervised::Auto => Supervisor::upstart().or_else(Supervisor::systemd),
+    }
 }
 
 /// Writes the process id where the configuration says; where daemons do if it says nothing.

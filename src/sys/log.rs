@@ -179,6 +179,14 @@ impl Logger {
         *unpoisoned(&self.log.target) = target;
     }
 
+    /// The file it goes to, if it goes to one.
+    pub fn file(&self) -> Option<PathBuf> {
+        match &*unpoisoned(&self.log.target) {
+            Target::File(path) => Some(path.clone()),
+            _ => None,
+        }
+    }
+
     /// Also send each line to syslog, under this name; `None` stops it. Lines are lost while no
     /// syslog listens, as they are with libc.
     pub fn set_syslog(&self, to: Option<(&str, Facility)>) {

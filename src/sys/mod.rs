@@ -7,14 +7,17 @@
 
 pub mod alloc;
 pub mod clock;
+pub mod crash;
 pub mod daemon;
 pub mod limits;
 pub mod loan;
 pub mod log;
 pub mod lua;
+pub mod notify;
 pub mod peer;
 pub mod process;
 pub mod signal;
+pub mod title;
 
 /// Fills a buffer with bytes fit for secrets, from the kernel's generator.
 pub fn random_bytes(buffer: &mut [u8]) -> std::io::Result<()> {

@@ -6,6 +6,7 @@ mod eviction;
 mod expire;
 mod garbage;
 mod keys;
+mod process;
 mod smoke;
 mod strings;
 mod support;

@@ -1,0 +1,24 @@
+# docker build -t oxidis . && docker run -p 6379:6379 -v oxidis-data:/data oxidis
+#
+# Arguments are the server's: docker run oxidis --maxmemory 1gb --maxmemory-policy allkeys-lfu
+# With a file of one's own: docker run -v ./redis.conf:/etc/redis.conf oxidis /etc/redis.conf
+
+FROM rust:1-slim-bookworm AS build
+# Lua and the allocator are built from C.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends gcc libc6-dev make \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked --bin oxidis-server
+
+FROM debian:bookworm-slim
+RUN useradd --system --uid 999 --home-dir /data --shell /usr/sbin/nologin oxidis \
+ && mkdir /data && chown oxidis:oxidis /data
+COPY --from=build /src/target/release/oxidis-server /usr/local/bin/
+USER oxidis
+WORKDIR /data
+VOLUME /data
+EXPOSE 6379
+# The network of the container is what protects it; publish the port only where it may be reached, or set a password.
+ENTRYPOINT ["oxidis-server", "--protected-mode", "no", "--dir", "/data"]

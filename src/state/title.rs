@@ -1,0 +1,57 @@
+//! The title of the process, from `proc-title-template`.
+//!
+//! Mirrors: redisSetProcTitle() and expandProcTitleTemplate() of server.c.
+
+use super::State;
+use crate::config::expand_title;
+use crate::sys::title::Title;
+
+/// Where the title is shown, and the name it calls the program by.
+#[derive(Debug)]
+pub struct ProcessTitle {
+    /// The room for it.
+    pub room: Title,
+    /// The program as it was called.
+    pub program: String,
+}
+
+impl State {
+    /// Shows the title again: the template, or something it names, has changed.
+    #[doc(alias = "redisSetProcTitle")]
+    pub fn show_title(&self) {
+        let Some(ProcessTitle { room, program }) = &self.title else {
+            return;
+        };
+        let config = &self.config;
+        let socket = || config.unixsocket.clone().unwrap_or_default();
+        let value = |name: &str| match name {
+            "title" => Some(program.clone()),
+            "listen-addr" => {
+                let port = match config.tls_port {
+                    0 => config.port,
+                    port => port,
+                };
+                let address = config.bind.first().map_or("*", String::as_str);
+                Some(match port {
+                    0 => socket(),
+                    port => format!("{address}:{port}"),
+                })
+            }
+            "server-mode" => Some(match self.mode() {
+                "standalone" => String::new(),
+                mode => format!("[{mode}]"),
+            }),
+            "config-file" => {
+                let file = config.file.as_ref();
+                Some(file.map_or_else(String::new, |file| file.display().to_string()))
+            }
+            "port" => Some(config.port.to_string()),
+            "tls-port" => Some(config.tls_port.to_string()),
+            "unixsocket" => Some(socket()),
+            _ => None,
+        };
+        if let Some(title) = expand_title(&config.proc_title_template, value) {
+            room.set(&title);
+        }
+    }
+}
