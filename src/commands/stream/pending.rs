@@ -658,9 +658,10 @@ fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (mut count, mut just_id) = (100, false);
     while !args.is_empty() {
         if args.word_with("COUNT", 1) {
-            count = args.integer()?;
+            let error = Error::once("COUNT must be > 0");
+            count = args.integer_or(error.clone())?;
             if !(1..=i64::MAX / 16).contains(&count) {
-                return Err(Error::once("COUNT must be > 0"));
+                return Err(error);
             }
         } else if args.word("JUSTID") {
             just_id = true;

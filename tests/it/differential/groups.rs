@@ -1,7 +1,7 @@
 //! The groups: what is sent, one row per form of a command. Only what Redis 7.0 knows, for that is what the
 //! distributions install; newer commands and options are tested in the files of their themes.
 
-use super::shape::{Row, alike, exact, near, scan, unordered, unordered_pairs};
+use super::shape::{Row, alike, exact, near, scan, unordered, unordered_pairs, untimed};
 
 /// A group of commands, and the letter its keys begin with.
 #[derive(Debug)]
@@ -276,5 +276,47 @@ pub const GEO: Group = Group {
         exact(
             "GEORADIUSBYMEMBER_RO key name distance (M|KM|FT|MI) (ASC|DESC) [COUNT count] [WITHCOORD]",
         ),
+    ],
+};
+
+/// Never `*` for an ID: clocks are read at different moments.
+pub const STREAM: Group = Group {
+    name: "stream",
+    letter: 't',
+    rows: &[
+        exact("XADD key [NOMKSTREAM] [(MAXLEN|MINID) id] new-id (name value)+").weight(10),
+        exact("XADD key new-id 1 value 2 value").weight(60),
+        exact("XADD key [NOMKSTREAM] [MAXLEN [=|~] count [LIMIT count]] new-id (name value)+")
+            .weight(20),
+        exact("XADD key [MINID [=|~] id [LIMIT count]] new-id (7 value)+").weight(10),
+        exact("XTRIM key (MAXLEN [=|~] count|MINID [=|~] id) [LIMIT count]").weight(6),
+        exact("XTRIM key MAXLEN [=|~] integer [LIMIT integer]").weight(2),
+        exact("XLEN key"),
+        exact("XRANGE key id-bound id-bound [COUNT count]").weight(20),
+        exact("XREVRANGE key id-bound id-bound [COUNT count]").weight(20),
+        exact("XREAD [COUNT count] STREAMS (key (id|$)|key key id id)").weight(20),
+        exact("XDEL key id+").weight(20),
+        exact(
+            "XSETID key 18446744073709551615-18446744073709551615 [ENTRIESADDED count] [MAXDELETEDID id]",
+        )
+        .weight(2),
+        exact("XGROUP CREATE key group (id|$|0) [MKSTREAM] [ENTRIESREAD integer]").weight(15),
+        exact("XGROUP SETID key group (id|$|0) [ENTRIESREAD integer]").weight(4),
+        exact("XGROUP DESTROY key group").weight(2),
+        exact("XGROUP CREATECONSUMER key group consumer"),
+        exact("XGROUP DELCONSUMER key group consumer").weight(3),
+        exact("XREADGROUP GROUP group consumer [COUNT count] [NOACK] STREAMS (key (>|id)|key key (>|0) >)")
+            .weight(50),
+        exact("XACK key group id+").weight(20),
+        exact("XPENDING key group"),
+        untimed("XPENDING key group [IDLE idle] id-bound id-bound count [consumer]").weight(20),
+        exact(
+            "XCLAIM key group consumer idle id+ [IDLE count|TIME unix-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID id]",
+        )
+        .weight(20),
+        exact("XAUTOCLAIM key group consumer idle id-bound [COUNT count] [JUSTID]").weight(20),
+        untimed("XINFO STREAM key [FULL [COUNT count]]"),
+        untimed("XINFO GROUPS key"),
+        untimed("XINFO CONSUMERS key group"),
     ],
 };

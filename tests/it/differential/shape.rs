@@ -26,6 +26,8 @@ pub enum Check {
     UnorderedPairs,
     /// The same kind of reply: the choice is random.
     Alike,
+    /// The same but for times, and for what only newer streams tell.
+    Untimed,
     /// A cursor is followed to its end; all that it brought is then the same, in any order.
     Scan,
 }
@@ -59,6 +61,10 @@ pub const fn unordered_pairs(shape: &'static str) -> Row {
 
 pub const fn alike(shape: &'static str) -> Row {
     row(shape, Check::Alike)
+}
+
+pub const fn untimed(shape: &'static str) -> Row {
+    row(shape, Check::Untimed)
 }
 
 pub const fn scan(shape: &'static str) -> Row {
@@ -127,6 +133,17 @@ enum Kind {
     Longitude,
     Latitude,
     Distance,
+    /// The ID of a new entry, above those before in most cases.
+    NewId,
+    /// The ID of an entry.
+    Id,
+    /// An end of a range of IDs.
+    IdBound,
+    /// A consumer group, and a consumer: so few that they meet.
+    GroupName,
+    Consumer,
+    /// Milliseconds that nothing, or everything, has been idle for.
+    Idle,
 }
 
 const KINDS: &[(&str, Kind)] = &[
@@ -154,6 +171,12 @@ const KINDS: &[(&str, Kind)] = &[
     ("longitude", Kind::Longitude),
     ("latitude", Kind::Latitude),
     ("distance", Kind::Distance),
+    ("new-id", Kind::NewId),
+    ("id", Kind::Id),
+    ("id-bound", Kind::IdBound),
+    ("group", Kind::GroupName),
+    ("consumer", Kind::Consumer),
+    ("idle", Kind::Idle),
 ];
 
 /// Numbers that parsers get wrong. None is valid as a size that a command would then allocate, or as a deadline
@@ -208,6 +231,8 @@ pub struct Maker {
     pub now: u64,
     /// Deadlines given out so far.
     pub deadlines: i64,
+    /// Milliseconds of the latest entry of a stream.
+    pub latest_id: u64,
 }
 
 impl Maker {
@@ -423,6 +448,30 @@ impl Kind {
                     .to_string()
                     .into_bytes();
             }
+            Kind::NewId => {
+                maker.latest_id += [0, 0, 1, 1, 1, 5][random.below(6)];
+                let ms = maker.latest_id;
+                let text = match random.below(12) {
+                    0 => return id(random, ms),
+                    1..5 => format!("{ms}-*"),
+                    5..8 => format!("{ms}-{}", random.below(1000)),
+                    _ => format!("{}", ms + 1),
+                };
+                return text.into_bytes();
+            }
+            Kind::Id => return id(random, maker.latest_id),
+            Kind::IdBound => {
+                let text = match random.below(8) {
+                    0 | 1 => b"-".to_vec(),
+                    2 | 3 => b"+".to_vec(),
+                    4 => [b"(".as_slice(), &id(random, maker.latest_id)].concat(),
+                    _ => id(random, maker.latest_id),
+                };
+                return text;
+            }
+            Kind::GroupName => return format!("group{}", random.below(3)).into_bytes(),
+            Kind::Consumer => return format!("consumer{}", random.below(4)).into_bytes(),
+            Kind::Idle => *random.pick(&[0, 0, 0, -1, 100_000_000]),
             Kind::Cursor => 0,
             Kind::Integer => match random.below(10) {
                 0 => *random.pick(&[i64::MAX, i64::MIN, i64::MAX - 1, 1 << 32, -(1 << 31)]),
@@ -456,9 +505,30 @@ impl Kind {
     fn is_number(self) -> bool {
         !matches!(
             self,
-            Kind::Key | Kind::Name | Kind::Value | Kind::Pattern | Kind::Lookup | Kind::TypeName
+            Kind::Key
+                | Kind::Name
+                | Kind::Value
+                | Kind::Pattern
+                | Kind::Lookup
+                | Kind::TypeName
+                | Kind::GroupName
+                | Kind::Consumer
         )
     }
+}
+
+/// An ID near the latest one, or one of the extreme.
+fn id(random: &mut Random, latest: u64) -> Vec<u8> {
+    let ms = (latest + 1).saturating_sub(random.below(40) as u64);
+    let text = match random.below(30) {
+        0 => "0-0".to_owned(),
+        1 => "18446744073709551615-18446744073709551615".to_owned(),
+        2 => format!("{ms}-18446744073709551615"),
+        3..10 => format!("{ms}"),
+        10..13 => format!("{ms}-{}", random.below(1000)),
+        _ => format!("{ms}-{}", random.below(2)),
+    };
+    text.into_bytes()
 }
 
 /// In one case of ten so much that a deadline lies behind us, zero otherwise.
