@@ -61,10 +61,10 @@ impl StreamId {
         let text = up_to_zero(text);
         match text.iter().position(|byte| *byte == b'-') {
             Some(dash) => Some(StreamId::new(
-                parse_u64(&text[..dash])?,
-                parse_u64(&text[dash + 1..])?,
+                number(&text[..dash])?,
+                number(&text[dash + 1..])?,
             )),
-            None => Some(StreamId::new(parse_u64(text)?, missing)),
+            None => Some(StreamId::new(number(text)?, missing)),
         }
     }
 
@@ -83,7 +83,7 @@ impl StreamId {
         if text.len() > LONGEST {
             return None;
         }
-        parse_u64(up_to_zero(text).strip_suffix(b"-*")?)
+        number(up_to_zero(text).strip_suffix(b"-*")?)
     }
 }
 
@@ -97,6 +97,12 @@ impl From<StreamId> for u128 {
     fn from(id: StreamId) -> u128 {
         u128::from(id.ms) << 64 | u128::from(id.seq)
     }
+}
+
+/// White space before the digits is no mistake.
+#[doc(alias = "string2ull")]
+fn number(digits: &[u8]) -> Option<u64> {
+    parse_u64(digits.trim_ascii_start())
 }
 
 /// To C the text ends at a zero byte.
@@ -150,6 +156,7 @@ mod tests {
         assert_eq!(StreamId::parse(b"5-7", 9), Some(id(5, 7)));
         assert_eq!(StreamId::parse(b"5", 9), Some(id(5, 9)));
         assert_eq!(StreamId::parse(b"5\0x", 9), Some(id(5, 9)));
+        assert_eq!(StreamId::parse(b" 5-\t7", 9), Some(id(5, 7)));
         for bad in [
             &b""[..],
             b"-",
