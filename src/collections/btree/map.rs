@@ -26,17 +26,20 @@ impl<K: Ord + Clone, V: Clone> Item for Pair<K, V> {
 }
 
 /// Entries in the order of their keys. `L` of them to a leaf: pick it so that a leaf comes to about 1 KB, the size of
-/// an inner node with keys of 16 bytes. A value that begins with a pointer or a `NonZero` saves its `Option`.
+/// an inner node with keys of 16 bytes; a node takes the room of the larger kind. Where most maps are small, `M` edges
+/// to an inner node may be fewer. A value that begins with a pointer or a `NonZero` saves its `Option`.
 #[derive(Debug, Clone)]
-pub struct OrderedMap<K: Ord + Clone, V: Clone, const L: usize = 30>(Tree<Pair<K, V>, L, 30>);
+pub struct OrderedMap<K: Ord + Clone, V: Clone, const L: usize = 30, const M: usize = 30>(
+    Tree<Pair<K, V>, L, M>,
+);
 
-impl<K: Ord + Clone, V: Clone, const L: usize> Default for OrderedMap<K, V, L> {
+impl<K: Ord + Clone, V: Clone, const L: usize, const M: usize> Default for OrderedMap<K, V, L, M> {
     fn default() -> Self {
         OrderedMap(Tree::new())
     }
 }
 
-impl<K: Ord + Clone, V: Clone, const L: usize> OrderedMap<K, V, L> {
+impl<K: Ord + Clone, V: Clone, const L: usize, const M: usize> OrderedMap<K, V, L, M> {
     /// An empty map.
     pub fn new() -> Self {
         Self::default()
@@ -172,22 +175,22 @@ impl<K: Ord + Clone, V: Clone, const L: usize> OrderedMap<K, V, L> {
     }
 
     /// A cursor before the smallest key that is not below `key`. O(log n).
-    pub fn cursor(&self, key: &K) -> Cursor<'_, Pair<K, V>, L, 30> {
+    pub fn cursor(&self, key: &K) -> Cursor<'_, Pair<K, V>, L, M> {
         self.0.cursor(self.index(key, false))
     }
 
     /// Entries from index `from` on, ascending.
-    pub fn forward(&self, from: u64) -> Forward<'_, Pair<K, V>, L, 30> {
+    pub fn forward(&self, from: u64) -> Forward<'_, Pair<K, V>, L, M> {
         self.0.forward(from)
     }
 
     /// Entries below index `to`, descending.
-    pub fn backward(&self, to: u64) -> Backward<'_, Pair<K, V>, L, 30> {
+    pub fn backward(&self, to: u64) -> Backward<'_, Pair<K, V>, L, M> {
         self.0.backward(to)
     }
 
     /// All entries, ascending.
-    pub fn iter(&self) -> Forward<'_, Pair<K, V>, L, 30> {
+    pub fn iter(&self) -> Forward<'_, Pair<K, V>, L, M> {
         self.forward(0)
     }
 

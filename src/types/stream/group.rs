@@ -88,9 +88,12 @@ impl Pending {
 }
 
 /// The pending entries of a group, by ID.
-pub type Pel = OrderedMap<StreamId, Pending, 20>;
+pub type Pel = OrderedMap<StreamId, Pending, 24>;
 /// The IDs of a consumer's pending entries.
-pub type OwnPel = OrderedMap<StreamId, (), 20>;
+pub type OwnPel = OrderedMap<StreamId, (), 40>;
+
+/// Consumers are few, mostly.
+type Consumers = OrderedMap<Name, Consumer, 8, 16>;
 
 /// Who reads for a group.
 #[derive(Debug, Clone)]
@@ -117,8 +120,8 @@ pub struct Group {
     /// How many entries of the stream's life lie behind it; -1 is unknown.
     pub entries_read: i64,
     pel: Pel,
-    consumers: OrderedMap<Name, Consumer, 12>,
-    by_age: Option<OrderedMap<(i64, StreamId), (), 30>>,
+    consumers: Consumers,
+    by_age: Option<OrderedMap<(i64, StreamId), (), 37>>,
 }
 
 /// [`Group::entries_read`] is not known.
@@ -268,7 +271,7 @@ impl Group {
         true
     }
 
-    fn disown(consumers: &mut OrderedMap<Name, Consumer, 12>, owner: &Name, id: StreamId) {
+    fn disown(consumers: &mut Consumers, owner: &Name, id: StreamId) {
         if let Some(consumer) = consumers.find_mut(|key| key.cmp(owner)) {
             consumer.pel.remove(&id);
         }

@@ -72,7 +72,7 @@ struct Log {
     blocks: Blocks,
     length: u64,
     counters: Counters,
-    groups: OrderedMap<Name, Shared<Group>, 8>,
+    groups: OrderedMap<Name, Shared<Group>, 8, 8>,
     idmp: Option<Shared<Idmp>>,
 }
 
