@@ -19,7 +19,7 @@ use crate::background::{LazyFree, Mailbox};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::{Blocked, ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
-use crate::config::Config;
+use crate::config::{Config, ShutdownFlags};
 use crate::dispatch::table::CommandTable;
 use crate::dispatch::{Effects, Said};
 use crate::keyspace::events::{Class, Event};
@@ -145,6 +145,9 @@ pub struct State {
     pub initial_memory: usize,
     /// Bytes of the process in physical memory, as the cron last saw them.
     pub resident_bytes: usize,
+    /// A signal asked for the end, and nobody has acted on it yet.
+    #[doc(alias = "shutdown_asap")]
+    pub shutdown_asked: Option<ShutdownFlags>,
     /// DEBUG's switches.
     pub debug: DebugSwitches,
     /// Time.
@@ -233,6 +236,7 @@ impl State {
             hz: config_hz,
             initial_memory: crate::sys::alloc::used(),
             resident_bytes: 0,
+            shutdown_asked: None,
             debug: DebugSwitches::default(),
             clock,
             rng,

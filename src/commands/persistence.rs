@@ -313,7 +313,11 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let mut scratch = Vec::new();
     let reading = ctx.state.reading(ctx.state.clients.get(ctx.client));
-    let value = match dump::restore(payload, &reading, &mut scratch) {
+    let (value, remark) = dump::restore(payload, &reading, &mut scratch);
+    if let Some(remark) = remark {
+        ctx.state.log_broken_value(key, remark);
+    }
+    let value = match value {
         Ok(value) => value,
         Err(error) => {
             ctx.state.log.verbose(format_args!(

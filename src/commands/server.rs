@@ -125,7 +125,7 @@ const SHUTDOWN: Command = Command {
     ..Command::BASE
 };
 
-/// There are no replicas to wait for yet, so a shutdown is over when this returns, and none can be aborted.
+/// Nobody is waited for, so a shutdown is over when this returns; only one that a signal has just asked for can be aborted.
 #[doc(alias = "shutdownCommand")]
 fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut how = ShutdownFlags::default();
@@ -140,7 +140,12 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else if args.word("FORCE") {
             how.force = true;
         } else if args.word("ABORT") && alone {
-            return Err(Error::once("No shutdown in progress."));
+            if ctx.state.shutdown_asked.take().is_none() {
+                return Err(Error::once("No shutdown in progress."));
+            }
+            ctx.state.log.notice("Shutdown manually aborted.");
+            ctx.reply.ok();
+            return Ok(());
         } else {
             return Err(Error::Syntax);
         }

@@ -849,6 +849,9 @@ impl State {
                 }
             }
             Item::Key(key) => {
+                if let Some(remark) = key.remark {
+                    self.log_broken_value(key.key, remark);
+                }
                 let now = self.keyspace.env().now_ms();
                 let is_primary = self.config.replicaof.is_none();
                 if is_primary
@@ -894,6 +897,16 @@ impl State {
             entry.set_clock(clock);
         }
         matches!(inserted, Inserted::New)
+    }
+
+    /// A value is broken, but `sanitize-dump-payload` says that it is to be taken. In the words that Redis dies with,
+    /// because those are what logs are watched for.
+    pub fn log_broken_value(&self, key: &[u8], what: &str) {
+        self.log.warning(format_args!(
+            "=== ASSERTION FAILED === Guru Meditation: the value of key '{}' is broken, and taken as far as it can be read: {what} \
+             (sanitize-dump-payload yes would refuse it)",
+            String::from_utf8_lossy(&key[..key.len().min(128)])
+        ));
     }
 
     /// `key-load-delay`, for tests.

@@ -9,6 +9,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::aof::Mode;
 use super::files::{self, Place, SaveError};
 use super::rdb::save::{Clock, Options};
 use super::rdb::{OLDEST_WRITTEN, VERSION};
@@ -99,11 +100,16 @@ impl State {
         }
     }
 
-    fn place(&self) -> Place {
-        let number = self.persistence.next_job;
+    /// Where an RDB goes; a job in the background has a number in the name of its temporary file, because one that was
+    /// cancelled may still be there.
+    fn place(&self, job: Option<u64>) -> Place {
+        let pid = std::process::id();
         Place {
             directory: self.config.dir.clone(),
-            temporary: format!("temp-{}-{number}.rdb", std::process::id()),
+            temporary: match job {
+                Some(number) => format!("temp-{pid}-{number}.rdb"),
+                None => format!("temp-{pid}.rdb"),
+            },
             name: self.config.dbfilename.clone(),
             incremental_sync: self.config.rdb_save_incremental_fsync,
         }
@@ -142,11 +148,10 @@ impl State {
     #[doc(alias = "rdbSave")]
     pub fn save_now(&mut self) -> bool {
         self.persistence.stats.saves += 1;
-        let (options, place) = (self.save_options(false), self.place());
+        let (options, place) = (self.save_options(false), self.place(None));
         let job = Job::default();
         job.set_delay(self.config.rdb_key_save_delay);
         let snapshot = self.keyspace.snapshot();
-        self.persistence.next_job += 1;
         crate::sys::signal::remove_when_interrupted(Some(&place.directory.join(&place.temporary)));
         let saved = files::write_rdb(&place, snapshot, &options, &job);
         crate::sys::signal::remove_when_interrupted(None);
@@ -179,7 +184,8 @@ impl State {
         }
         self.persistence.stats.saves += 1;
         self.persistence.stats.last_save_try_s = self.clock.unix_seconds();
-        let (options, place) = (self.save_options(false), self.place());
+        let number = self.persistence.next_job;
+        let (options, place) = (self.save_options(false), self.place(Some(number)));
         let (mut running, snapshot) = self.enter_job(purpose);
         running.temporary = place.directory.join(&place.temporary);
         let (job, id, mailbox) = (running.job.clone(), running.id, self.mailbox.clone());
@@ -364,6 +370,14 @@ impl State {
     /// could not be, and the server goes on.
     #[doc(alias = "finishShutdown")]
     pub fn save_before_end(&mut self, how: ShutdownFlags) -> bool {
+        // The file that is to hold everything from now on is not written yet.
+        if self.persistence.aof.mode == Mode::AwaitsRewrite && self.persistence.running.is_some() {
+            if !how.force {
+                self.log.warning("Writing initial AOF, can't exit.");
+                return false;
+            }
+            self.log.warning("Writing initial AOF. Exit anyway.");
+        }
         let wanted = how.save || !self.config.save.is_empty() && !how.nosave;
         // Half of a data set is not saved over the whole one.
         if !wanted || self.is_loading() {

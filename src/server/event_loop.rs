@@ -193,6 +193,8 @@ impl Turn<'_> {
                 self.state.clock.monotonic_ns(),
                 self.state.stats.commands_processed,
             ));
+            // Before a SHUTDOWN ABORT that was sent later is read.
+            self.note_signal();
             self.serve(&events);
             self.state.go_on_evicting();
             self.load();
@@ -362,15 +364,30 @@ impl Turn<'_> {
         }
     }
 
-    fn before_sleep(&mut self) {
+    /// Looks whether a signal asks for the end; [`Turn::before_sleep`] acts on it.
+    fn note_signal(&mut self) {
         if self.sockets.owns_process
             && let Some(signal) = crate::sys::signal::take()
         {
+            let interrupted = signal == libc::SIGINT;
+            self.state.log.warning(format_args!(
+                "Received {} scheduling shutdown...",
+                if interrupted { "SIGINT" } else { "SIGTERM" }
+            ));
             let config = &self.state.config;
-            let how = match signal == libc::SIGINT {
+            self.state.shutdown_asked = Some(match interrupted {
                 true => config.shutdown_on_sigint,
                 false => config.shutdown_on_sigterm,
-            };
+            });
+        }
+    }
+
+    fn before_sleep(&mut self) {
+        self.note_signal();
+        if !self.state.debug.pause_cron
+            && let Some(how) = self.state.shutdown_asked.take()
+        {
+            self.state.log.notice("User requested shutdown...");
             if self.state.save_before_end(how) {
                 self.sockets.exit = Some(0);
             }

@@ -217,7 +217,13 @@ fn read_hash(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Hash,
         }
         _ => return read_fields(dec, ty, limits),
     };
-    Hash::from_listpack(packed, timed, Check::Shallow, limits).map_err(|_| dec.corrupt(BAD))
+    let fields = packed.len() / if timed { 3 } else { 2 };
+    let hash = Hash::from_listpack(packed, timed, Check::Shallow, limits);
+    let hash = hash.map_err(|_| dec.corrupt(BAD))?;
+    if hash.len() != fields {
+        dec.remark("Hash listpack with dup elements");
+    }
+    Ok(hash)
 }
 
 fn read_fields(dec: &mut Decoder<'_>, ty: Type, limits: &hash::Limits) -> Result<Hash, Error> {
@@ -257,8 +263,12 @@ fn read_set(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Set, E
         }
         Type::SetListpack => {
             let packed = layout::tuples(dec, 1, reading.deep, BAD)?;
-            Set::from_listpack(packed.blob().clone(), Check::Shallow, limits)
-                .map_err(|_| dec.corrupt(BAD))
+            let set = Set::from_listpack(packed.blob().clone(), Check::Shallow, limits);
+            let set = set.map_err(|_| dec.corrupt(BAD))?;
+            if set.len() != packed.len() {
+                dec.remark("Set listpack with dup elements");
+            }
+            Ok(set)
         }
         _ => {
             let mut set = Set::intset();
@@ -285,7 +295,11 @@ fn read_zset(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Zset,
     };
     let packed = Zset::from_listpack(packed.blob().clone(), Check::Shallow);
     let mut zset = packed.map_err(|_| dec.corrupt(BAD))?;
-    zset.grow_for(zset.len(), limits);
+    let members = zset.len();
+    zset.grow_for(members, limits);
+    if zset.len() != members {
+        dec.remark("Zset listpack with dup elements");
+    }
     Ok(zset)
 }
 

@@ -33,6 +33,7 @@ pub struct Decoder<'a> {
     /// Bytes there can be at all, where that is known.
     total: Option<u64>,
     scratch: Vec<u8>,
+    remark: Option<&'static str>,
 }
 
 impl std::fmt::Debug for Decoder<'_> {
@@ -69,6 +70,7 @@ impl<'a> Decoder<'a> {
             summed: 0,
             total,
             scratch: Vec::new(),
+            remark: None,
         }
     }
 
@@ -94,6 +96,16 @@ impl<'a> Decoder<'a> {
 
     pub fn corrupt(&self, what: &'static str) -> Error {
         self.error(Reason::Corrupt(what))
+    }
+
+    /// Something is wrong with a value that is taken all the same. The first remark counts.
+    pub fn remark(&mut self, what: &'static str) {
+        self.remark.get_or_insert(what);
+    }
+
+    /// What was remarked since the last time somebody asked.
+    pub fn take_remark(&mut self) -> Option<&'static str> {
+        self.remark.take()
     }
 
     /// The checksum of the bytes used up; `None` if none is computed.

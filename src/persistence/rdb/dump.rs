@@ -39,17 +39,27 @@ pub fn is_intact(payload: &[u8], skip_checksum: bool) -> bool {
     skip_checksum || crc64(0, &payload[..payload.len() - 8]) == stored
 }
 
-/// The value of an intact payload. What lies behind the value is ignored, as Redis does.
+/// The value of an intact payload, and what is wrong with it if it is taken all the same. What lies behind the value is
+/// ignored, as Redis does.
 pub fn restore<'t>(
     payload: &[u8],
     reading: &Reading,
     scratch: &'t mut Vec<u8>,
-) -> Result<NewValue<'t>, Error> {
+) -> (Result<NewValue<'t>, Error>, Option<&'static str>) {
     let body = &payload[..payload.len().saturating_sub(FOOTER)];
     let mut dec = Decoder::from_slice(body);
+    let value = read(&mut dec, reading, scratch);
+    (value, dec.take_remark())
+}
+
+fn read<'t>(
+    dec: &mut Decoder<'_>,
+    reading: &Reading,
+    scratch: &'t mut Vec<u8>,
+) -> Result<NewValue<'t>, Error> {
     let byte = dec.byte()?;
     let ty = Type::from_byte(byte).ok_or_else(|| dec.corrupt("Bad data format"))?;
-    match read_value::read(&mut dec, ty, reading, scratch) {
+    match read_value::read(dec, ty, reading, scratch) {
         // Outside of files nobody skips it.
         Err(Error {
             reason: Reason::EmptyKey,

@@ -45,6 +45,8 @@ pub struct Key<'t> {
     /// Seconds since it was last used.
     pub idle_s: Option<u64>,
     pub frequency: Option<u8>,
+    /// What is wrong with the value, which is taken as far as it can be read.
+    pub remark: Option<&'static str>,
 }
 
 /// What was being read when an error turned up; the check tool says so.
@@ -213,6 +215,7 @@ impl<'a> Loader<'a> {
                             deadline,
                             idle_s,
                             frequency,
+                            remark: dec.take_remark(),
                         })),
                         Err(error) if matches!(error.reason, Reason::EmptyKey) => {
                             Ok(Item::EmptyKey(self.key.clone()))

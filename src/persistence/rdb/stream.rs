@@ -16,8 +16,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::read_value::listpack;
 use super::{Decoder, Encoder, Error, Type};
-use crate::collections::listpack::{Check, Listpack, LpEntry};
+use crate::collections::listpack::{Listpack, LpEntry};
 
 /// An entry's ID: milliseconds above, sequence number below.
 pub type Id = u128;
@@ -101,9 +102,10 @@ fn split_id(dec: &mut Decoder<'_>) -> Result<Id> {
 /// Reads a stream of any version. `deep`: every entry of every node is walked, and everything pending has an owner.
 pub fn read(dec: &mut Decoder<'_>, ty: Type, deep: bool) -> Result<StreamParts> {
     let mut parts = StreamParts::default();
-    let check = if deep { Check::Deep } else { Check::Shallow };
     let mut seen = HashSet::new();
     let mut text = Vec::new();
+    // Unknown once a node cannot be walked.
+    let mut entries = Some(0);
     for _ in 0..dec.length()? {
         dec.string_into(&mut text)?;
         let Ok(id) = <[u8; 16]>::try_from(&text[..]) else {
@@ -111,10 +113,15 @@ pub fn read(dec: &mut Decoder<'_>, ty: Type, deep: bool) -> Result<StreamParts> 
         };
         let id = Id::from_be_bytes(id);
         dec.string_into(&mut text)?;
-        let node = Listpack::from_bytes(&text, check)
-            .map_err(|_| dec.corrupt("Stream listpack integrity check failed."))?;
-        if deep && !is_sound(&node) {
-            return Err(dec.corrupt("Stream listpack integrity check failed."));
+        const BAD: &str = "Stream listpack integrity check failed.";
+        let node = listpack(dec, &text, deep, BAD)?;
+        match sound_entries(&node) {
+            Some(n) => entries = entries.map(|entries| entries + n),
+            None if deep => return Err(dec.corrupt(BAD)),
+            None => {
+                entries = None;
+                dec.remark(BAD);
+            }
         }
         if node.first().is_none() {
             return Err(dec.corrupt("Empty listpack inside stream"));
@@ -135,6 +142,12 @@ pub fn read(dec: &mut Decoder<'_>, ty: Type, deep: bool) -> Result<StreamParts> 
     }
     if parts.length > 0 && parts.nodes.is_empty() {
         return Err(dec.corrupt("Stream length inconsistent with rax entries"));
+    }
+    if let Some(entries) = entries
+        && entries != parts.length
+    {
+        dec.remark("The length of the stream is not the number of its entries");
+        parts.length = entries;
     }
     let mut names = HashSet::new();
     for _ in 0..dec.length()? {
@@ -170,37 +183,39 @@ fn read_idmp(dec: &mut Decoder<'_>) -> Result<IdmpParts> {
     Ok(idmp)
 }
 
-/// Whether a listpack is what the streams make of one: a master entry, and as many entries as it claims, each closed by
-/// the count of its own elements.
+/// The number of entries, if a listpack is what the streams make of one: a master entry, and as many entries as it
+/// claims, deleted ones among them, each closed by the count of its own elements.
 #[doc(alias = "streamValidateListpackIntegrity")]
-pub fn is_sound(node: &Listpack) -> bool {
+fn sound_entries(node: &Listpack) -> Option<u64> {
+    const DELETED: i64 = 1;
     const SAME_FIELDS: i64 = 2;
-    fn check(node: &Listpack) -> Option<()> {
-        let mut walk = node.iter();
-        let int = |walk: &mut dyn Iterator<Item = LpEntry<'_>>| walk.next()?.as_int();
-        let skip = |walk: &mut dyn Iterator<Item = LpEntry<'_>>, n: i64| {
-            (0..n).try_for_each(|_| walk.next().map(drop))
-        };
-        let entries = int(&mut walk)?.checked_add(int(&mut walk)?)?;
-        let master_fields = int(&mut walk)?;
-        skip(&mut walk, master_fields)?;
-        (int(&mut walk)? == 0).then_some(())?;
-        (entries >= 0).then_some(())?;
-        for _ in 0..entries {
-            let flags = int(&mut walk)?;
-            skip(&mut walk, 2)?;
-            let (mut fields, mut own) = (master_fields, 3i64);
-            if flags & SAME_FIELDS == 0 {
-                fields = int(&mut walk)?;
-                skip(&mut walk, fields)?;
-                own = own.checked_add(fields)?.checked_add(1)?;
-            }
+    let mut walk = node.iter();
+    let int = |walk: &mut dyn Iterator<Item = LpEntry<'_>>| walk.next()?.as_int();
+    let skip = |walk: &mut dyn Iterator<Item = LpEntry<'_>>, n: i64| {
+        (0..n).try_for_each(|_| walk.next().map(drop))
+    };
+    let (live, deleted) = (int(&mut walk)?, int(&mut walk)?);
+    let entries = live.checked_add(deleted)?;
+    let master_fields = int(&mut walk)?;
+    skip(&mut walk, master_fields)?;
+    (int(&mut walk)? == 0).then_some(())?;
+    (entries >= 0).then_some(())?;
+    let mut counted = 0;
+    for _ in 0..entries {
+        let flags = int(&mut walk)?;
+        counted += u64::from(flags & DELETED == 0);
+        int(&mut walk)?;
+        int(&mut walk)?;
+        let (mut fields, mut own) = (master_fields, 3i64);
+        if flags & SAME_FIELDS == 0 {
+            fields = int(&mut walk)?;
             skip(&mut walk, fields)?;
-            (int(&mut walk)? == fields.checked_add(own)?).then_some(())?;
+            own = own.checked_add(fields)?.checked_add(1)?;
         }
-        walk.next().is_none().then_some(())
+        skip(&mut walk, fields)?;
+        (int(&mut walk)? == fields.checked_add(own)?).then_some(())?;
     }
-    check(node).is_some()
+    (walk.next().is_none() && u64::try_from(live) == Ok(counted)).then_some(counted)
 }
 
 fn read_group(dec: &mut Decoder<'_>, ty: Type, deep: bool) -> Result<GroupParts> {

@@ -195,7 +195,9 @@ fn payloads_round_trip_and_are_verified() {
     assert_eq!(payload[..2], [0, 0xC0]);
     assert!(dump::is_intact(&payload, false));
     let mut scratch = Vec::new();
-    let value = dump::restore(&payload, &reading(true), &mut scratch).expect("intact");
+    let (value, remark) = dump::restore(&payload, &reading(true), &mut scratch);
+    assert_eq!(remark, None);
+    let value = value.expect("intact");
     assert!(matches!(value, NewValue::Int(-5)));
     let mut broken = payload.clone();
     broken[1] ^= 0x10;

@@ -62,6 +62,12 @@ pub fn intersection(sets: &mut [&Set], f: &mut Found<'_>) {
 pub fn difference(first: &Set, others: &mut [&Set], seed: u64, f: &mut Found<'_>) {
     let each = first.len() * (others.len() + 1) / 2;
     let all = first.len() + others.iter().map(|set| set.len()).sum::<usize>();
+    let limits = SetLimits {
+        intset_entries: 0,
+        listpack_entries: 0,
+        listpack_value: 0,
+        seed,
+    };
     let mut unwanted = Set::table(seed);
     let pooled;
     let others = if each <= all || others.len() < 2 {
@@ -69,22 +75,20 @@ pub fn difference(first: &Set, others: &mut [&Set], seed: u64, f: &mut Found<'_>
         others.sort_by_key(|set| std::cmp::Reverse(set.len()));
         &*others
     } else {
-        let limits = SetLimits {
-            intset_entries: 0,
-            listpack_entries: 0,
-            listpack_value: 0,
-            seed,
-        };
         for member in others.iter().flat_map(|set| set.iter()) {
             unwanted.add_member(member, limits);
         }
         pooled = [&unwanted];
         &pooled[..]
     };
+    // A listpack that came unchecked from outside may have a member twice.
+    let unsure = matches!(first.0, Body::Packed(_));
+    let mut seen = Set::table(seed);
     for member in first.iter() {
         let mut buf = IntBuf::new();
         let probe = Probe::of(member, &mut buf);
-        if !others.iter().any(|other| other.holds(&probe)) && f(member).is_break() {
+        let wanted = !others.iter().any(|other| other.holds(&probe));
+        if wanted && (!unsure || seen.add_probe(&probe, limits)) && f(member).is_break() {
             return;
         }
     }
