@@ -10,3 +10,4 @@ mod process;
 mod smoke;
 mod strings;
 mod support;
+mod tls;
