@@ -35,8 +35,7 @@ const NO_DEFRAG: Flag = NoEffect("there is no active defragmentation");
 const NO_JEMALLOC: Flag = NoEffect("the allocator is not jemalloc");
 const NO_CHILD: Flag = NoEffect("snapshots are written by a thread, no child process exists");
 const NO_FEATURE: Flag = NoEffect("the feature it tunes does not exist yet");
-const NO_DH: Flag = NoEffect("finite-field Diffie-Hellman is not offered");
-const NO_BUS: Flag = NoEffect("there is no cluster bus yet");
+const NO_TLS: Flag = NoEffect("this build has no TLS");
 
 /// Turns the declarations into [`Config`] and [`OPTIONS`].
 macro_rules! options {
@@ -120,49 +119,49 @@ options! {
     // TLS.
 
     /// TLS port for clients; 0 listens on none.
-    tls_port("tls-port"): u16 = 0, Int(0, 65535);
+    tls_port("tls-port"): u16 = 0, Int(0, 65535), [NO_TLS];
     /// Certificate shown to clients and peers.
-    tls_cert_file("tls-cert-file"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_cert_file("tls-cert-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
     /// Private key of that certificate.
-    tls_key_file("tls-key-file"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_key_file("tls-key-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
     /// Passphrase of that key.
-    tls_key_file_pass("tls-key-file-pass"): Option<String> = None, OptionalText(anything), [Sensitive];
+    tls_key_file_pass("tls-key-file-pass"): Option<String> = None, OptionalText(anything), [Sensitive, NO_TLS];
     /// Certificate for outgoing connections.
-    tls_client_cert_file("tls-client-cert-file"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_client_cert_file("tls-client-cert-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
     /// Private key of that certificate.
-    tls_client_key_file("tls-client-key-file"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_client_key_file("tls-client-key-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
     /// Passphrase of that key.
-    tls_client_key_file_pass("tls-client-key-file-pass"): Option<String> = None, OptionalText(anything), [Sensitive];
+    tls_client_key_file_pass("tls-client-key-file-pass"): Option<String> = None, OptionalText(anything), [Sensitive, NO_TLS];
     /// Diffie-Hellman parameters, for old TLS libraries.
-    tls_dh_params_file("tls-dh-params-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_DH];
+    tls_dh_params_file("tls-dh-params-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
     /// Certificates of the trusted authorities, in one file.
-    tls_ca_cert_file("tls-ca-cert-file"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_ca_cert_file("tls-ca-cert-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
     /// Certificates of the trusted authorities, in a directory.
-    tls_ca_cert_dir("tls-ca-cert-dir"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_ca_cert_dir("tls-ca-cert-dir"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
     /// Whether clients must, may or need not show a certificate.
-    tls_auth_clients("tls-auth-clients"): TlsAuthClients = TlsAuthClients::Yes, OneOf;
+    tls_auth_clients("tls-auth-clients"): TlsAuthClients = TlsAuthClients::Yes, OneOf, [NO_TLS];
     /// Certificate field that logs a client in as an ACL user.
-    tls_auth_clients_user("tls-auth-clients-user"): TlsAuthClientsUser = TlsAuthClientsUser::Off, OneOf;
+    tls_auth_clients_user("tls-auth-clients-user"): TlsAuthClientsUser = TlsAuthClientsUser::Off, OneOf, [NO_TLS];
     /// Use TLS towards the primary.
-    tls_replication("tls-replication"): bool = false, YesNo;
+    tls_replication("tls-replication"): bool = false, YesNo, [NO_TLS];
     /// Use TLS on the cluster bus.
-    tls_cluster("tls-cluster"): bool = false, YesNo, [NO_BUS];
+    tls_cluster("tls-cluster"): bool = false, YesNo, [NO_TLS];
     /// Names a peer server's certificate must carry one of.
-    tls_expected_peer_name("tls-expected-peer-name"): Option<String> = None, OptionalText(peer_names);
+    tls_expected_peer_name("tls-expected-peer-name"): Option<String> = None, OptionalText(peer_names), [NO_TLS];
     /// Protocol versions to speak.
-    tls_protocols("tls-protocols"): Option<String> = None, OptionalText(anything);
+    tls_protocols("tls-protocols"): Option<String> = None, OptionalText(anything), [NO_TLS];
     /// Ciphers for TLS up to 1.2.
-    tls_ciphers("tls-ciphers"): Option<String> = None, OptionalText(anything);
+    tls_ciphers("tls-ciphers"): Option<String> = None, OptionalText(anything), [NO_TLS];
     /// Cipher suites for TLS 1.3.
-    tls_ciphersuites("tls-ciphersuites"): Option<String> = None, OptionalText(anything);
+    tls_ciphersuites("tls-ciphersuites"): Option<String> = None, OptionalText(anything), [NO_TLS];
     /// Let the server's order of ciphers win.
-    tls_prefer_server_ciphers("tls-prefer-server-ciphers"): bool = false, YesNo;
+    tls_prefer_server_ciphers("tls-prefer-server-ciphers"): bool = false, YesNo, [NO_TLS];
     /// Let clients resume sessions.
-    tls_session_caching("tls-session-caching"): bool = true, YesNo;
+    tls_session_caching("tls-session-caching"): bool = true, YesNo, [NO_TLS];
     /// Sessions remembered; 0 for no bound.
-    tls_session_cache_size("tls-session-cache-size"): u32 = 20 * 1024, Int(0, INT);
+    tls_session_cache_size("tls-session-cache-size"): u32 = 20 * 1024, Int(0, INT), [NO_TLS];
     /// Seconds a session is remembered.
-    tls_session_cache_timeout("tls-session-cache-timeout"): u32 = 300, Int(0, INT);
+    tls_session_cache_timeout("tls-session-cache-timeout"): u32 = 300, Int(0, INT), [NO_TLS];
 
     // General.
 

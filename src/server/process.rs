@@ -165,12 +165,11 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     // A score that cannot be set was logged; Redis goes on, too.
     let _ = server.state.set_oom_score("oom-score-adj");
     show_banner(&server.state.config, log);
-    if let Err(line) = server.follow_tls() {
-        log.warning(line);
-        log.warning("Failed to configure TLS. Check logs for more info.");
+    let config = &server.state.config;
+    if config.tls_port != 0 || config.tls_replication || config.tls_cluster {
+        log.warning("Failed to configure TLS. This build has none.");
         return 1;
     }
-    let config = &server.state.config;
     let port = config.port;
     if let Err(line) = server.listen(false) {
         log.warning(line);
@@ -180,8 +179,9 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         return 1;
     }
     let config = &server.state.config;
-    let ((tcp, tls), unix) = (server.families(), config.unixsocket.is_some());
-    if !tcp && !tls && !unix {
+    let tcp = !server.addresses().is_empty();
+    let unix = config.unixsocket.is_some();
+    if !tcp && !unix {
         log.warning("Configured to not listen anywhere, exiting.");
         return 1;
     }
@@ -194,7 +194,7 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         return 1;
     }
     log.notice("Server initialized");
-    for (listens, kind) in [(tcp, "tcp"), (unix, "unix"), (tls, "tls")] {
+    for (listens, kind) in [(tcp, "tcp"), (unix, "unix")] {
         if listens {
             let line = format!("Ready to accept connections {kind}");
             server.sockets.announcements.push(line);
@@ -267,10 +267,7 @@ fn show_banner(config: &Config, log: &Logger) {
     } else {
         "standalone"
     };
-    let port = match config.port {
-        0 => config.tls_port,
-        port => port,
-    };
+    let port = config.port;
     let watched = config.logfile.is_empty() && std::io::stdout().is_terminal();
     if !config.always_show_logo && !watched {
         log.notice(format_args!("Running mode={mode}, port={port}."));

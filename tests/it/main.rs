@@ -1,13 +1,14 @@
 //! Tests of the server from outside, one file per theme; see `support` for what they stand on.
 
 mod check;
+mod crash;
 mod differential;
 mod eviction;
 mod expire;
+mod files;
 mod garbage;
 mod keys;
 mod process;
 mod smoke;
 mod strings;
 mod support;
-mod tls;
