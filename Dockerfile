@@ -1,7 +1,8 @@
 # docker build -t oxidis . && docker run -p 6379:6379 -v oxidis-data:/data oxidis
 #
-# Arguments are the server's: docker run oxidis --maxmemory 1gb --maxmemory-policy allkeys-lfu
-# With a file of one's own: docker run -v ./redis.conf:/etc/redis.conf oxidis /etc/redis.conf
+# Arguments take the place of the ones at the end of this file:
+#   docker run oxidis --protected-mode no --maxmemory 1gb --maxmemory-policy allkeys-lfu
+#   docker run -v ./redis.conf:/etc/redis.conf oxidis /etc/redis.conf
 
 FROM rust:1-slim-bookworm AS build
 # Lua and the allocator are built from C.
@@ -21,4 +22,5 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 6379
 # The network of the container is what protects it; publish the port only where it may be reached, or set a password.
-ENTRYPOINT ["oxidis-server", "--protected-mode", "no", "--dir", "/data"]
+ENTRYPOINT ["oxidis-server"]
+CMD ["--protected-mode", "no"]

@@ -24,6 +24,7 @@ use crate::dispatch::table::CommandTable;
 use crate::dispatch::{Effects, Said};
 use crate::keyspace::events::{Class, Event};
 use crate::keyspace::{DbId, ExpireCycle, Keyspace, Ms, Pace};
+use crate::observe::hotkeys::Session;
 use crate::observe::{Latency, Slowlog, Stats};
 use crate::persistence::Persistence;
 use crate::pubsub::{Kind, PubSub};
@@ -137,6 +138,8 @@ pub struct State {
     pub stats: Stats,
     /// Commands that took long.
     pub slowlog: Slowlog,
+    /// The search for hot keys, while there is one, and what the last one found.
+    pub hotkeys: Option<Box<Session>>,
     /// Delays.
     pub latency: Latency,
     /// Turns of the cron per second, as it is now.
@@ -232,6 +235,7 @@ impl State {
             lap_ns: None,
             stats: Stats::default(),
             slowlog: Slowlog::default(),
+            hotkeys: None,
             latency: Latency::default(),
             hz: config_hz,
             initial_memory: crate::sys::alloc::used(),

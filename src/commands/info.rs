@@ -15,6 +15,7 @@ use std::fmt::Write;
 use super::prelude::*;
 use crate::clients::ClientFlags;
 use crate::dispatch::table::Entry;
+use crate::keyspace::Kind as KeyKind;
 use crate::observe::metrics::Metric;
 use crate::pubsub::Kind;
 use crate::state::State;
@@ -47,6 +48,8 @@ const SECTIONS: &[Section] = &[
     ("Latencystats", Shown::WithAll, latencystats),
     ("Cluster", Shown::ByDefault, cluster),
     ("Keyspace", Shown::ByDefault, keyspace),
+    ("Keysizes", Shown::WithAll, keysizes),
+    ("Hotkeys", Shown::OnlyNamed, hotkeys),
     ("Debug", Shown::OnlyNamed, debug),
 ];
 
@@ -245,6 +248,9 @@ pub(super) struct MemoryOverview {
     pub resident: usize,
     pub clients_normal: usize,
     pub clients_replicas: usize,
+    /// The stream kept for replicas, as far as it is the backlog, and all of it.
+    pub backlog: usize,
+    pub replication_buffers: usize,
     /// Tables of the databases, by number.
     pub tables: Vec<(u32, usize)>,
     pub keys: usize,
@@ -270,9 +276,17 @@ pub(super) fn memory_overview(state: &State) -> MemoryOverview {
     let scripts = state.scripts.cache_memory();
     let functions = state.scripts.libraries.memory();
     let clients = totals.normal_memory + totals.replica_memory;
+    let replication_buffers = state.replication.buffer_memory();
+    let backlog = replication_buffers.min(state.config.repl_backlog_size as usize);
+    // What replicas hold back beyond the backlog is theirs.
+    let lag = match totals.replicas {
+        0 => 0,
+        _ => replication_buffers - backlog,
+    };
     let aof = &state.persistence.aof;
     let aof_buffer = if aof.is_on() { aof.buffer_memory() } else { 0 };
-    let overhead = startup + clients + table_bytes + scripts + functions + aof_buffer;
+    let overhead =
+        startup + clients + backlog + lag + table_bytes + scripts + functions + aof_buffer;
     MemoryOverview {
         used,
         peak: state.stats.peak_memory.max(used),
@@ -282,7 +296,9 @@ pub(super) fn memory_overview(state: &State) -> MemoryOverview {
             sampled => sampled,
         },
         clients_normal: totals.normal_memory,
-        clients_replicas: totals.replica_memory,
+        clients_replicas: totals.replica_memory + lag,
+        backlog,
+        replication_buffers,
         tables,
         keys: state.keyspace.keys(),
         overhead,
@@ -369,8 +385,8 @@ fn memory(state: &State, out: &mut String) {
         "mem_fragmentation_ratio": Fixed(overview.fragmentation()),
         "mem_fragmentation_bytes": overview.fragmentation_bytes(),
         "mem_not_counted_for_evict": state.not_counted_for_evict(),
-        "mem_replication_backlog": 0,
-        "mem_total_replication_buffers": 0,
+        "mem_replication_backlog": overview.backlog,
+        "mem_total_replication_buffers": overview.replication_buffers,
         "mem_clients_slaves": overview.clients_replicas,
         "mem_clients_normal": overview.clients_normal,
         "mem_cluster_links": 0,
@@ -575,6 +591,82 @@ fn keyspace(state: &State, out: &mut String) {
             db.hashes_with_deadlines()
         );
     }
+}
+
+/// How large values are, by type: for each power of two, how many have that size or up to the next. Nothing is kept
+/// up to date for this; the keys are looked at, as many as there is time for, and stand for the others.
+#[doc(alias = "dbGenKeysizesHistogram")]
+fn keysizes(state: &State, out: &mut String) {
+    const TIME_NS: u64 = 10_000_000;
+    const BATCH: usize = 512;
+    const TYPES: [(KeyKind, &str); 5] = [
+        (KeyKind::String, "strings_sizes"),
+        (KeyKind::List, "lists_items"),
+        (KeyKind::Set, "sets_items"),
+        (KeyKind::Zset, "zsets_items"),
+        (KeyKind::Hash, "hashes_items"),
+    ];
+    let start_ns = state.clock.monotonic_ns();
+    for db in state.keyspace.iter().filter(|db| !db.is_empty()) {
+        // Bin 0 is size 0, bin n sizes of n bits.
+        let mut bins = [[0u64; usize::BITS as usize + 1]; TYPES.len()];
+        let mut seen = 0;
+        for entry in db.iter() {
+            let kind = entry.kind();
+            if let Some(i) = TYPES.iter().position(|(known, _)| *known == kind) {
+                let bits = usize::BITS - entry.size().leading_zeros();
+                bins[i][bits as usize] += 1;
+            }
+            seen += 1;
+            if seen % BATCH == 0 && state.clock.monotonic_ns() - start_ns > TIME_NS {
+                break;
+            }
+        }
+        for ((_, name), bins) in TYPES.iter().zip(&bins) {
+            let filled = bins.iter().enumerate().filter(|(_, count)| **count > 0);
+            let shown = filled.map(|(bits, count)| {
+                let size = (1u64 << bits) >> 1;
+                // Exact when all keys were seen.
+                let count = u128::from(*count) * db.len() as u128 / seen as u128;
+                format!("{}={count}", power(size))
+            });
+            let shown: Vec<String> = shown.collect();
+            if !shown.is_empty() {
+                let _ = write!(
+                    out,
+                    "db{}_distrib_{name}:{}\r\n",
+                    db.id().0,
+                    shown.join(",")
+                );
+            }
+        }
+    }
+}
+
+/// A power of two in the largest unit it is whole in.
+fn power(size: u64) -> String {
+    const UNITS: [(u32, &str); 6] = [
+        (60, "E"),
+        (50, "P"),
+        (40, "T"),
+        (30, "G"),
+        (20, "M"),
+        (10, "K"),
+    ];
+    match UNITS.iter().find(|(shift, _)| size >> shift > 0) {
+        Some((shift, unit)) => format!("{}{unit}", size >> shift),
+        None => size.to_string(),
+    }
+}
+
+fn hotkeys(state: &State, out: &mut String) {
+    let Some(session) = &state.hotkeys else {
+        return;
+    };
+    lines!(out,
+        "tracking_active": u8::from(session.ended_ms.is_none()),
+        "used_memory": session.memory(),
+    );
 }
 
 fn debug(state: &State, out: &mut String) {

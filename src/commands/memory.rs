@@ -215,7 +215,7 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         "peak.allocated": memory.peak,
         "total.allocated": memory.used,
         "startup.allocated": memory.startup,
-        "replication.backlog": 0,
+        "replication.backlog": memory.backlog,
         "clients.slaves": memory.clients_replicas,
         "clients.normal": memory.clients_normal,
         "cluster.links": 0,

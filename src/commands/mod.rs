@@ -15,6 +15,7 @@ mod debug_values;
 mod function;
 mod geo;
 mod hash;
+mod hotkeys;
 mod hyperloglog;
 pub(crate) mod info;
 mod keys;
@@ -51,6 +52,7 @@ pub const GROUPS: &[&[&Command]] = &[
     debug::COMMANDS,
     geo::COMMANDS,
     hash::COMMANDS,
+    hotkeys::COMMANDS,
     hyperloglog::COMMANDS,
     info::COMMANDS,
     keys::COMMANDS,

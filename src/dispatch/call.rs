@@ -11,8 +11,10 @@ use super::propagate::Targets;
 use super::table::CommandId;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::observe;
-use crate::resp::Reply;
+use crate::observe::hotkeys::Cost;
+use crate::resp::{Output, Reply};
 use crate::state::State;
+use crate::util::crc16::key_hash_slot;
 
 /// Who wants the command to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,10 @@ pub fn call(
         state.keyspace.env().set_no_touch(!touches);
     }
 
+    let reply_before = match state.hotkeys {
+        Some(_) => reply.output().map_or(0, Output::len),
+        None => 0,
+    };
     state.effects.enter();
     // Requests of one batch follow each other closely: one reading is the end of one and the start of the next.
     let started = match (origin, state.lap_ns) {
@@ -118,6 +124,15 @@ pub fn call(
         observe::after_call(state, ran);
     }
 
+    // Of a script, its caller's keys count; of a transaction, each command's.
+    if state.hotkeys.is_some() && !matches!(origin, CallOrigin::Script | CallOrigin::Replay) {
+        let replied = reply.output().map_or(0, Output::len);
+        let cost = Cost {
+            ns: elapsed,
+            bytes: (argv.bytes() + replied.saturating_sub(reply_before)) as u64,
+        };
+        note_hot_keys(state, id, argv, cost);
+    }
     if state.tracking.clients() > 0 && flags.has(Flag::ReadOnly) {
         remember_reads(state, id, argv);
     }
@@ -172,4 +187,25 @@ fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
     for key in keys.iter() {
         state.tracking.remember(client, argv.get(key.position));
     }
+}
+
+/// What a command cost is shared among its keys, while hot keys are looked for.
+#[cold]
+#[doc(alias = "hotkeyStatsPreCurrentCmd")]
+fn note_hot_keys(state: &mut State, id: CommandId, argv: Argv<'_>, cost: Cost) {
+    let now = state.clock.unix_ms();
+    let decl = state.commands[id].decl;
+    let Some(session) = &mut state.hotkeys else {
+        return;
+    };
+    if !session.is_active(now) {
+        return;
+    }
+    let keys = Keys::of(decl, argv, Search::default()).unwrap_or_default();
+    let keys: Vec<&[u8]> = keys.iter().map(|key| argv.get(key.position)).collect();
+    let slot = match &session.wanted.slots {
+        Some(_) => keys.first().map_or(0, |key| key_hash_slot(key)),
+        None => 0,
+    };
+    session.note(&keys, slot, cost, state.rng.next_u64());
 }

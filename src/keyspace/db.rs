@@ -573,6 +573,15 @@ impl<'a> Entry<'a> {
         self.0.address()
     }
 
+    /// Bytes of a string, elements of anything else.
+    #[doc(alias = "getObjectLength")]
+    pub fn size(&self) -> usize {
+        match self.value() {
+            ValueRef::String(string) => string.len(),
+            ValueRef::Object(value) => value.count(),
+        }
+    }
+
     /// How many steps freeing it takes.
     #[doc(alias = "lazyfreeGetFreeEffort")]
     pub fn free_effort(&self) -> usize {

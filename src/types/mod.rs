@@ -111,6 +111,19 @@ impl Value {
         }
     }
 
+    /// How many elements it has: fields, members, entries.
+    #[doc(alias = "getObjectLength")]
+    pub fn count(&self) -> usize {
+        match self {
+            Value::Array(array) => array.len() as usize,
+            Value::Hash(hash) => hash.len(),
+            Value::List(list) => list.len(),
+            Value::Set(set) => set.len(),
+            Value::Stream(stream) => stream.len() as usize,
+            Value::Zset(zset) => zset.len(),
+        }
+    }
+
     /// How many steps freeing it takes: above a handful it is worth a helper thread.
     #[doc(alias = "lazyfreeGetFreeEffort")]
     pub fn free_effort(&self) -> usize {

@@ -7,6 +7,7 @@ mod eviction;
 mod expire;
 mod files;
 mod garbage;
+mod hotkeys;
 mod keys;
 mod process;
 mod smoke;
