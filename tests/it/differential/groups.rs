@@ -4,7 +4,7 @@
 use super::shape::{Row, alike, exact, near, scan, unordered, unordered_pairs, untimed};
 
 /// A group of commands, and the letter its keys begin with.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Group {
     pub name: &'static str,
     pub letter: char,
@@ -84,18 +84,34 @@ pub const GENERIC: Group = Group {
     ],
 };
 
-/// On the keys of whichever groups are run with it; weights come from strings and hashes.
+/// Lists and sets in order; weights come from strings and hashes.
 pub const SORT: Group = Group {
     name: "sort",
     letter: GENERIC.letter,
     rows: &[
+        exact("(SORT|SORT_RO) sortable [BY lookup] [LIMIT index count] [GET lookup] [GET lookup] [ASC|DESC]")
+            .weight(30),
+        exact("SORT sortable [BY lookup] [LIMIT index count] [GET lookup] [GET lookup] [ASC|DESC] STORE key")
+            .weight(15),
+        exact("(SORT|SORT_RO) sortable ALPHA [BY lookup] [LIMIT index count] [GET lookup] [ASC|DESC]")
+            .weight(20),
+        exact("SORT sortable ALPHA [LIMIT index count] [GET lookup] [ASC|DESC] STORE key"),
+    ],
+};
+
+/// Sorted sets in another order. Apart from the rest, because Redis changes the encoding of what it sorts.
+pub const SORT_ZSET: Group = Group {
+    name: "sorted-set sort",
+    letter: 'z',
+    rows: &[
+        // No -0, whose sign only a skiplist keeps.
+        exact("ZADD key (score (name|integer))+").always_whole().weight(60),
+        exact("ZREM key (name|integer)+"),
         exact("(SORT|SORT_RO) key [BY lookup] [LIMIT index count] [GET lookup] [GET lookup] [ASC|DESC]")
             .weight(30),
-        exact("SORT key [BY lookup] [LIMIT index count] [GET lookup] [GET lookup] [ASC|DESC] STORE key")
-            .weight(15),
-        exact("(SORT|SORT_RO) key ALPHA [BY lookup] [LIMIT index count] [GET lookup] [ASC|DESC]")
+        exact("SORT key BY NOSORT [LIMIT index count] [GET lookup] [ASC|DESC] [STORE key]")
             .weight(20),
-        exact("SORT key ALPHA [LIMIT index count] [GET lookup] [ASC|DESC] STORE key"),
+        exact("SORT key [BY lookup] [LIMIT index count] [GET lookup] [GET lookup] [ASC|DESC] STORE key"),
     ],
 };
 

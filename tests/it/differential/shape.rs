@@ -105,6 +105,8 @@ enum Kind {
     /// One of a few short names: a field, a member, so that the same ones meet again.
     Name,
     Integer,
+    /// A small integer that is one.
+    Score,
     Float,
     /// A position, from either end.
     Index,
@@ -120,6 +122,9 @@ enum Kind {
     Pattern,
     /// A pattern that SORT makes keys of.
     Lookup,
+    /// A key that SORT may look at without changing its encoding in Redis: of lists and sets, and now and then of
+    /// what cannot be sorted.
+    Sortable,
     Db,
     Cursor,
     TypeName,
@@ -151,6 +156,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("value", Kind::Value),
     ("name", Kind::Name),
     ("integer", Kind::Integer),
+    ("score", Kind::Score),
     ("float", Kind::Float),
     ("index", Kind::Index),
     ("count", Kind::Count),
@@ -161,6 +167,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("unix-milliseconds", Kind::UnixMilliseconds),
     ("pattern", Kind::Pattern),
     ("lookup", Kind::Lookup),
+    ("sortable", Kind::Sortable),
     ("db", Kind::Db),
     ("cursor", Kind::Cursor),
     ("type", Kind::TypeName),
@@ -401,6 +408,10 @@ impl Kind {
             Kind::Value => return value(random),
             Kind::Float => return float(random),
             Kind::Pattern => return pattern(random, maker.own),
+            Kind::Sortable => {
+                let letter = *random.pick(&['e', 'l', 'e', 'l', 'e', 'l', 'h', 's']);
+                return format!("{letter}:{}", random.below(8)).into_bytes();
+            }
             Kind::Lookup => {
                 let text = match random.below(9) {
                     0 => "nosort".to_owned(),
@@ -473,6 +484,7 @@ impl Kind {
             Kind::Consumer => return format!("consumer{}", random.below(4)).into_bytes(),
             Kind::Idle => *random.pick(&[0, 0, 0, -1, 100_000_000]),
             Kind::Cursor => 0,
+            Kind::Score => small(random, -20, 20),
             Kind::Integer => match random.below(10) {
                 0 => *random.pick(&[i64::MAX, i64::MIN, i64::MAX - 1, 1 << 32, -(1 << 31)]),
                 _ => small(random, -20, 20),
@@ -510,6 +522,8 @@ impl Kind {
                 | Kind::Value
                 | Kind::Pattern
                 | Kind::Lookup
+                | Kind::Sortable
+                | Kind::Score
                 | Kind::TypeName
                 | Kind::GroupName
                 | Kind::Consumer
