@@ -133,6 +133,15 @@ pub const LIST: Group = Group {
         exact("LMOVE key key (LEFT|RIGHT) (LEFT|RIGHT)"),
         exact("LPOS key name [RANK integer] [COUNT count] [MAXLEN count]").weight(20),
         exact("LMPOP (1 key|2 key key|count key) (LEFT|RIGHT) [COUNT count]"),
+        // Who waits in vain waits for a millisecond; never with another timeout in its place.
+        exact("(BLPOP|BRPOP) key+ 0.001").always_whole().weight(1),
+        exact("BLMOVE key key (LEFT|RIGHT) (LEFT|RIGHT) 0.001")
+            .always_whole()
+            .weight(1),
+        exact("BRPOPLPUSH key key 0.001").always_whole().weight(1),
+        exact("BLMPOP 0.001 (1 key|2 key key) (LEFT|RIGHT) [COUNT count]")
+            .always_whole()
+            .weight(1),
     ],
 };
 
@@ -204,6 +213,12 @@ pub const ZSET: Group = Group {
         exact("ZREMRANGEBYRANK key index index").weight(3),
         exact("(ZPOPMIN|ZPOPMAX) key [count]"),
         exact("ZMPOP (1 key|2 key key|count key) (MIN|MAX) [COUNT count]"),
+        exact("(BZPOPMIN|BZPOPMAX) key+ 0.001")
+            .always_whole()
+            .weight(1),
+        exact("BZMPOP 0.001 (1 key|2 key key) (MIN|MAX) [COUNT count]")
+            .always_whole()
+            .weight(1),
         exact(
             "(ZUNION|ZINTER) (1 key|2 key key|count key) [WEIGHTS float float] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]",
         ),
@@ -290,7 +305,7 @@ pub const GEO: Group = Group {
             "GEORADIUS key longitude latitude distance (M|KM|FT|MI) (ASC|DESC) [COUNT count] [WITHDIST] [STORE key]",
         ),
         exact(
-            "GEORADIUSBYMEMBER_RO key name distance (M|KM|FT|MI) (ASC|DESC) [COUNT count] [WITHCOORD]",
+            "(GEORADIUSBYMEMBER|GEORADIUSBYMEMBER_RO) key name distance (M|KM|FT|MI) (ASC|DESC) [COUNT count] [WITHCOORD]",
         ),
     ],
 };

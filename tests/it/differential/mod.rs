@@ -155,7 +155,12 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
         b"XGROUP" => matches!((theirs, ours), (Reply::Integer(1), Reply::Integer(0))),
         b"ZSCAN" => sorted_numbers(theirs) == sorted_numbers(ours),
         // Up to 7.0 scores and coordinates had 17 digits, which is not always the shortest way to write a number.
-        _ if name.starts_with(b"Z") || name.starts_with(b"GEO") => same_doubles(theirs, ours),
+        _ if [&b"Z"[..], b"BZ", b"GEO"]
+            .iter()
+            .any(|start| name.starts_with(start)) =>
+        {
+            same_doubles(theirs, ours)
+        }
         _ => false,
     }
 }
