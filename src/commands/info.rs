@@ -53,6 +53,9 @@ const SECTIONS: &[Section] = &[
     ("Debug", Shown::OnlyNamed, debug),
 ];
 
+/// The sections that look at no key: for who asks often, or has reason to doubt the data.
+pub const WITHOUT_KEYS: &[&[u8]] = &[b"default", b"commandstats", b"latencystats", b"debug"];
+
 const INFO: Command = Command {
     name: "info",
     arity: Arity::AtLeast(1),

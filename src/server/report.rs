@@ -24,7 +24,7 @@ pub(super) fn tell(server: &Server, out: &mut String) {
         None => out.push_str("none\n"),
     }
     out.push_str("\n------ INFO OUTPUT ------\n");
-    out.push_str(&info::report(state, &[b"everything"]).replace('\r', ""));
+    out.push_str(&info::report(state, info::WITHOUT_KEYS).replace('\r', ""));
     out.push_str("\n------ CLIENT LIST OUTPUT ------\n");
     for key in state.clients.connected_keys().into_iter().take(CLIENTS) {
         if let Some(client) = state.clients.get(key) {
