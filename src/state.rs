@@ -10,10 +10,12 @@ mod evict;
 mod expire;
 mod fields;
 mod keys;
+pub mod shutdown;
 mod title;
 
 pub use acl::denied_words;
 
+use self::shutdown::Shutdown;
 use crate::acl::Acl;
 use crate::background::{LazyFree, Mailbox};
 use crate::clients::tracking::Tracking;
@@ -29,6 +31,7 @@ use crate::observe::{Latency, Slowlog, Stats};
 use crate::persistence::Persistence;
 use crate::pubsub::{Kind, PubSub};
 use crate::replication::Replication;
+use crate::replication::failover::Stage;
 use crate::scripting::Scripts;
 use crate::sys::clock::Clock;
 use crate::sys::crash;
@@ -148,9 +151,6 @@ pub struct State {
     pub initial_memory: usize,
     /// Bytes of the process in physical memory, as the cron last saw them.
     pub resident_bytes: usize,
-    /// A signal asked for the end, and nobody has acted on it yet.
-    #[doc(alias = "shutdown_asap")]
-    pub shutdown_asked: Option<ShutdownFlags>,
     /// DEBUG's switches.
     pub debug: DebugSwitches,
     /// Time.
@@ -161,6 +161,8 @@ pub struct State {
     pub effects: Effects,
     /// Replicas, and the stream as they read it.
     pub replication: Replication,
+    /// The end of the server, once it is asked for.
+    pub shutdown: Shutdown,
     /// Changes since the last save; grows with every effective write.
     pub dirty: u64,
     /// Which clients are held back.
@@ -240,12 +242,12 @@ impl State {
             hz: config_hz,
             initial_memory: crate::sys::alloc::used(),
             resident_bytes: 0,
-            shutdown_asked: None,
             debug: DebugSwitches::default(),
             clock,
             rng,
             effects: Effects::default(),
             replication,
+            shutdown: Shutdown::default(),
             dirty: 0,
             pauses: Pauses::default(),
             monitors: Vec::new(),
@@ -394,6 +396,7 @@ impl State {
         if !self.tracking.is_idle() {
             self.tracking.broadcast(&mut self.clients);
         }
+        self.update_failover();
         self.serve_replicas();
         self.report_dropped_errors();
         self.close_over_limit();
@@ -425,6 +428,7 @@ impl State {
         }
         let used = crate::sys::alloc::used();
         self.stats.peak_memory = self.stats.peak_memory.max(used);
+        self.shutdown_cron();
         if self.is_loading() {
             return;
         }
@@ -433,6 +437,9 @@ impl State {
         self.expire_own_keys();
         if every(1000, runs, hz) {
             self.peers.close_idle();
+        }
+        let urgent = self.replication.failover.stage != Stage::No;
+        if every(if urgent { 100 } else { 1000 }, runs, hz) {
             self.replication_cron();
         }
         // Before each command as well; here for a bound that CONFIG SET lowered while nobody asks anything.

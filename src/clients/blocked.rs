@@ -43,6 +43,8 @@ pub enum WaitKind {
     Zset,
     /// An entry of a stream.
     Stream,
+    /// The end of the server.
+    Shutdown,
     /// Replicas, or a disk, to have what was written.
     Acks(Acks),
 }

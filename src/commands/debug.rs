@@ -101,6 +101,16 @@ fn debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.state.reload_aof().map_err(Error::once)?;
             ctx.reply.ok();
         }
+        (b"change-repl-id", 0) => {
+            ctx.state.change_stream();
+            ctx.reply.ok();
+        }
+        (b"replicate", 1..) => {
+            // As it stands, whatever that does to those who read it.
+            let words: Vec<&[u8]> = args.collect();
+            ctx.state.say_to_replicas(&words);
+            ctx.reply.ok();
+        }
         (b"reload", _) => reload(ctx, args)?,
         (b"set-active-expire", 1) => {
             ctx.state.active_expire = switch(&mut args)?;

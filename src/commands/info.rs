@@ -164,6 +164,9 @@ fn server(state: &State, out: &mut String) {
         "config_file": file.display(),
         "io_threads_active": 0,
     );
+    if let Some(ms) = state.shutdown_in_ms() {
+        let _ = write!(out, "shutdown_in_milliseconds:{ms}\r\n");
+    }
     let mut listeners = 0;
     if state.tcp_port != 0 {
         let _ = write!(out, "listener{listeners}:name=tcp");
@@ -478,7 +481,7 @@ fn stats(state: &State, out: &mut String) {
         "tracking_total_keys": state.tracking.total_keys(),
         "tracking_total_items": state.tracking.total_items(),
         "tracking_total_prefixes": state.tracking.total_prefixes(),
-        "unexpected_error_replies": 0,
+        "unexpected_error_replies": stats.unexpected_error_replies,
         "total_error_replies": stats.error_replies,
         "dump_payload_sanitizations": stats.dump_payload_sanitizations,
         "total_reads_processed": stats.reads_processed,

@@ -1,4 +1,4 @@
-//! Replication, as clients and replicas ask for it: REPLICAOF, ROLE, WAIT, SYNC, PSYNC, REPLCONF.
+//! Replication, as clients and replicas ask for it: REPLICAOF, FAILOVER, ROLE, WAIT, SYNC, PSYNC, REPLCONF.
 //!
 //! Mirrors: replicaofCommand(), roleCommand(), waitCommand(), syncCommand() and replconfCommand() of replication.c.
 
@@ -7,20 +7,115 @@ use crate::clients::{ClientFlags, WaitKind};
 use crate::config::Primary;
 use crate::dispatch::command::Arg;
 use crate::keyspace::Ms;
-use crate::replication::Announced;
+use crate::replication::failover::Stage;
 use crate::replication::link::Step;
 use crate::replication::primary::{Answer, Asked};
 use crate::replication::waiting::{Acks, NEEDS_AOF};
+use crate::replication::{Announced, Replica};
 use crate::util::args;
 use crate::util::num::{parse_i64, parse_u64};
 
 pub const COMMANDS: &[&Command] = &[
-    &PSYNC, &REPLCONF, &REPLICAOF, &ROLE, &SLAVEOF, &SYNC, &WAIT, &WAITAOF,
+    &FAILOVER, &PSYNC, &REPLCONF, &REPLICAOF, &ROLE, &SLAVEOF, &SYNC, &WAIT, &WAITAOF,
 ];
 
 /// A longer address is none.
 #[doc(alias = "NET_HOST_STR_LEN")]
 const LONGEST_HOST: usize = 256;
+
+const FAILOVER: Command = Command {
+    name: "failover",
+    arity: Arity::AtLeast(1),
+    flags: &[Admin, NoScript, Stale],
+    args: &[
+        arg::block(
+            "target",
+            &[
+                arg::string("host"),
+                arg::integer("port"),
+                arg::word("force", "FORCE").optional(),
+            ],
+        )
+        .token("TO")
+        .optional(),
+        arg::word("abort", "ABORT").optional(),
+        arg::integer("milliseconds").token("TIMEOUT").optional(),
+    ],
+    docs: Docs {
+        group: Group::Server,
+        since: "6.2.0",
+        complexity: "O(1)",
+        summary: "Changes places with a replica once that has every write.",
+        ..Docs::BASE
+    },
+    run: failover,
+    ..Command::BASE
+};
+
+#[doc(alias = "failoverCommand")]
+fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    if ctx.state.config.cluster_enabled {
+        return Err(Error::once("FAILOVER not allowed in cluster mode."));
+    }
+    let stage = ctx.state.replication.failover.stage;
+    if args.len() == 1 && args.word("ABORT") {
+        if stage == Stage::No {
+            return Err(Error::once("No failover in progress."));
+        }
+        ctx.state.abort_failover("Failover manually aborted");
+        ctx.reply.ok();
+        return Ok(());
+    }
+    let (mut timeout_ms, mut target, mut force) = (None, None, false);
+    while !args.is_empty() {
+        if timeout_ms.is_none() && args.word_with("TIMEOUT", 1) {
+            let ms = args.integer()?;
+            if ms <= 0 {
+                return Err(Error::once("FAILOVER timeout must be greater than 0"));
+            }
+            timeout_ms = Some(ms);
+        } else if target.is_none() && args.word_with("TO", 2) {
+            let host = String::from_utf8_lossy(args.bytes()?).into_owned();
+            target = Some((host, args.integer()?));
+        } else if !force && args.word("FORCE") {
+            force = true;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    let refused = if stage != Stage::No {
+        "FAILOVER already in progress."
+    } else if ctx.state.is_replica() {
+        "FAILOVER is not valid when server is a replica."
+    } else if ctx.state.replication.replicas.is_empty() {
+        "FAILOVER requires connected replicas."
+    } else if force && (timeout_ms.is_none() || target.is_none()) {
+        "FAILOVER with force option requires both a timeout and target HOST and IP."
+    } else {
+        ""
+    };
+    if !refused.is_empty() {
+        return Err(Error::once(refused));
+    }
+    let target = match target {
+        None => None,
+        Some((host, port)) => {
+            let Some(replica) = ctx.state.find_replica(&host, port) else {
+                return Err(Error::once(
+                    "FAILOVER target HOST and PORT is not a replica.",
+                ));
+            };
+            if !replica.phase.is_online() {
+                return Err(Error::once("FAILOVER target replica is not online."));
+            }
+            let port = u16::try_from(port).unwrap_or(0);
+            Some(Primary { host, port })
+        }
+    };
+    ctx.state.begin_failover(target, timeout_ms, force);
+    ctx.reply.ok();
+    Ok(())
+}
 
 const PSYNC: Command = Command {
     name: "psync",
@@ -41,6 +136,9 @@ const PSYNC: Command = Command {
 #[doc(alias = "syncCommand")]
 fn psync(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (id, wanted) = (args.bytes()?, args.bytes()?);
+    if args.word("FAILOVER") && !ctx.client().flags.has(ClientFlags::REPLICA) {
+        take_over(ctx, id)?;
+    }
     if !may_sync(ctx)? {
         return Ok(());
     }
@@ -59,11 +157,35 @@ fn psync(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// Our primary asks us to take its place.
+fn take_over(ctx: &mut Ctx<'_>, id: &[u8]) -> Result {
+    let state = &mut *ctx.state;
+    state.log.notice(format_args!(
+        "Failover request received for replid {}.",
+        String::from_utf8_lossy(id)
+    ));
+    if !state.is_replica() {
+        return Err(Error::once("PSYNC FAILOVER can't be sent to a master."));
+    }
+    if !id.eq_ignore_ascii_case(state.replication.id.as_bytes()) {
+        return Err(Error::once("PSYNC FAILOVER replid must match my replid."));
+    }
+    let asker = state.describe_client(&state.clients[ctx.client], None);
+    state.follow_nobody();
+    state.log.notice(format_args!(
+        "MASTER MODE enabled (failover request from '{asker}')"
+    ));
+    Ok(())
+}
+
 /// Whether the client may become a replica now; false if it is one.
 fn may_sync(ctx: &mut Ctx<'_>) -> Result<bool> {
     // A replica that asks again is a replica already.
     if ctx.client().flags.has(ClientFlags::REPLICA) {
         return Ok(false);
+    }
+    if ctx.state.replication.failover.stage != Stage::No {
+        return Err(Error::coded("NOMASTERLINK Can't SYNC while failing over"));
     }
     if ctx.state.is_replica() && ctx.state.replication.link.step != Step::Connected {
         return Err(Error::coded(
@@ -202,6 +324,9 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.state.config.cluster_enabled {
         return Err(Error::once("REPLICAOF not allowed in cluster mode."));
     }
+    if ctx.state.replication.failover.stage != Stage::No {
+        return Err(Error::once("REPLICAOF not allowed while failing over."));
+    }
     let state = &mut *ctx.state;
     let asker = state.describe_client(&state.clients[ctx.client], None);
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
@@ -275,18 +400,10 @@ fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     reply.array(3);
     reply.bulk(b"master");
     reply.integer(replication.offset as i64);
-    let online: Vec<_> = replication
-        .replicas
-        .iter()
-        .filter(|replica| replica.phase.is_online())
-        .filter_map(|replica| Some((replica, state.clients.get(replica.client)?)))
-        .collect();
-    reply.array(online.len());
-    for (replica, client) in online {
-        let announced = client.announced.as_deref();
-        let peer = client.address.rsplit_once(':').map_or("", |(ip, _)| ip);
-        let ip = announced.and_then(|a| a.ip.as_deref()).unwrap_or(peer);
-        let port = announced.map_or(0, |a| a.port);
+    let online = |replica: &&Replica| replica.phase.is_online();
+    reply.array(replication.replicas.iter().filter(online).count());
+    for replica in replication.replicas.iter().filter(online) {
+        let (ip, port) = state.replica_listens(replica.client);
         reply.array(3);
         reply.bulk(ip.as_bytes());
         reply.bulk(port.to_string().as_bytes());

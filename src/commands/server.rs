@@ -3,9 +3,9 @@
 //! Mirrors: the small commands of server.c, replication.c and lolwut.c.
 
 use super::prelude::*;
-use crate::clients::ClientFlags;
+use crate::clients::{ClientFlags, WaitKind};
 use crate::config::ShutdownFlags;
-use crate::state::ServerRequest;
+use crate::state::shutdown::{Ending, SHUTDOWN_FAILED};
 
 pub const COMMANDS: &[&Command] = &[&LOLWUT, &MONITOR, &SHUTDOWN, &TIME];
 
@@ -125,7 +125,6 @@ const SHUTDOWN: Command = Command {
     ..Command::BASE
 };
 
-/// Nobody is waited for, so a shutdown is over when this returns; only one that a signal has just asked for can be aborted.
 #[doc(alias = "shutdownCommand")]
 fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut how = ShutdownFlags::default();
@@ -140,25 +139,28 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else if args.word("FORCE") {
             how.force = true;
         } else if args.word("ABORT") && alone {
-            if ctx.state.shutdown_asked.take().is_none() {
+            if !ctx.state.abort_shutdown() {
                 return Err(Error::once("No shutdown in progress."));
             }
-            ctx.state.log.notice("Shutdown manually aborted.");
             ctx.reply.ok();
             return Ok(());
         } else {
             return Err(Error::Syntax);
         }
     }
-    ctx.state.log.warning("User requested shutdown...");
-    if !ctx.state.save_before_end(how) {
-        return Err(Error::once("Errors trying to SHUTDOWN. Check logs."));
+    if !how.now && !ctx.may_block() {
+        return Err(Error::once(
+            "SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",
+        ));
     }
-    ctx.state
-        .log
-        .warning("Redis is now ready to exit, bye bye...");
-    ctx.client().flags.set(ClientFlags::CLOSE_AFTER_REPLY);
-    ctx.state.requests.push(ServerRequest::Exit(0));
+    match ctx.state.begin_shutdown(how) {
+        Ending::Over => ctx.client().flags.set(ClientFlags::CLOSE_AFTER_REPLY),
+        Ending::Waits => {
+            let words = args.argv().to_owned();
+            ctx.block_on_keys(WaitKind::Shutdown, words, None, []);
+        }
+        Ending::Failed => return Err(Error::coded(SHUTDOWN_FAILED)),
+    }
     Ok(())
 }
 

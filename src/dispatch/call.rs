@@ -9,10 +9,10 @@ use super::context::{Ctx, Effect, Redacted};
 use super::keys::{Keys, Search};
 use super::propagate::Targets;
 use super::table::CommandId;
-use crate::clients::{ClientFlags, ClientKey};
+use crate::clients::{Client, ClientFlags, ClientKey};
 use crate::observe;
 use crate::observe::hotkeys::Cost;
-use crate::resp::{Output, Reply};
+use crate::resp::{Error, Output, Reply};
 use crate::state::State;
 use crate::util::crc16::key_hash_slot;
 
@@ -95,6 +95,11 @@ pub fn call(
         Err(error) => {
             reply.error(&error);
             state.stats.count_error(&error);
+            if state.clients.get(client).is_some_and(Client::is_peer) && error != Error::AlreadySaid
+            {
+                let name = state.commands[id].name.to_string();
+                state.peer_was_refused(client, &name, &error.to_string());
+            }
             false
         }
     };

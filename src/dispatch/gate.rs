@@ -319,9 +319,8 @@ fn effective_flags(state: &State, client: ClientKey, id: CommandId, argv: Argv<'
 fn held_back(state: &mut State, key: ClientKey, id: CommandId, argv: Argv<'_>) -> bool {
     let flags = effective_flags(state, key, id, argv);
     let client = &mut state.clients[key];
-    // Replicas and whatever speaks for the server itself are never held back.
-    let exempt = ClientFlags::REPLICA | ClientFlags::MUST_OBEY | ClientFlags::FAKE;
-    if client.flags.any(exempt) {
+    // Replicas and what replays files are never held back. A primary is: its stream waits.
+    if client.flags.any(ClientFlags::REPLICA | ClientFlags::FAKE) {
         return false;
     }
     let writes = flags.has(Flag::Write) || flags.has(Flag::MayReplicate);
@@ -353,6 +352,13 @@ fn reject(
     reply: &mut Reply,
     error: &Error,
 ) {
+    if state.clients[client].is_peer() {
+        let id = id.or(state.clients[client].last_command);
+        let name = id.map_or("<unknown>".to_owned(), |id| {
+            state.commands[id].name.to_string()
+        });
+        state.peer_was_refused(client, &name, &error.to_string());
+    }
     let who = &mut state.clients[client];
     if who.flags.has(ClientFlags::MULTI) {
         who.flags.set(ClientFlags::DIRTY_EXEC);

@@ -23,6 +23,7 @@ use crate::keyspace::{DbId, Ms};
 use crate::observe;
 use crate::resp::{Error, Reply};
 use crate::state::State;
+use crate::state::shutdown::SHUTDOWN_FAILED;
 use crate::util::num;
 
 impl Ctx<'_> {
@@ -277,6 +278,8 @@ impl State {
 fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
     match kind {
         WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
+        // It waits without limit; this is CLIENT UNBLOCK.
+        WaitKind::Shutdown => reply.error_text(SHUTDOWN_FAILED),
         // Enough or not, the answer is what there is.
         WaitKind::Acks(wanted) => state.reply_acks(wanted, reply),
     }

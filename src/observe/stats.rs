@@ -83,6 +83,8 @@ pub struct Stats {
     pub sync_full: u64,
     /// Partial resyncs served.
     pub sync_partial_ok: u64,
+    /// Errors sent to our primary or to replicas.
+    pub unexpected_error_replies: u64,
     /// Partial resyncs refused.
     pub sync_partial_err: u64,
     /// RESTORE payloads checked deeply.

@@ -104,6 +104,8 @@ pub struct Flags {
     pub keep_expired: bool,
     /// A key that is there is written over (DEBUG RELOAD NOFLUSH MERGE).
     pub allow_duplicates: bool,
+    /// The server starts with it: its stream goes on where the file was written.
+    pub at_start: bool,
     /// Our primary sent it.
     pub from_primary: bool,
     /// It sent it with a mark at the end: it waits for an answer.
@@ -206,7 +208,11 @@ impl State {
             self.begin_loading_aof()
         } else {
             let path = self.config.dir.join(&self.config.dbfilename);
-            let opened = self.begin_loading_rdb(&path, Flags::default());
+            let at_start = Flags {
+                at_start: true,
+                ..Flags::default()
+            };
+            let opened = self.begin_loading_rdb(&path, at_start);
             if opened == Opened::Failed {
                 self.log
                     .warning("Fatal error loading the DB, check server logs. Exiting.");
@@ -816,6 +822,15 @@ impl State {
                     b"repl-offset" => loading.stream.offset = number(),
                     _ => {}
                 }
+                if let (Some(id), Some(offset), true) = (
+                    &loading.stream.id,
+                    loading.stream.offset,
+                    loading.flags.at_start,
+                ) {
+                    let db = DbId(loading.stream.db.unwrap_or(0));
+                    self.resume_stream(id, offset, db);
+                    loading.flags.at_start = false;
+                }
                 self.log_aux(&name, &value);
             }
             Item::Db(db) => {
@@ -859,6 +874,9 @@ impl State {
                     && key.deadline.is_some_and(|deadline| deadline < now)
                 {
                     loading.keys_expired += 1;
+                    if is_primary {
+                        self.say_expired_in_file(key.db, key.key);
+                    }
                 } else {
                     loading.keys_loaded += 1;
                     let flags = loading.flags;

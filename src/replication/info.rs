@@ -72,10 +72,7 @@ impl State {
             let Some(client) = self.clients.get(replica.client) else {
                 continue;
             };
-            let announced = client.announced.as_deref();
-            let peer = client.address.rsplit_once(':').map_or("", |(ip, _)| ip);
-            let ip = announced.and_then(|a| a.ip.as_deref()).unwrap_or(peer);
-            let port = announced.map_or(0, |a| a.port);
+            let (ip, port) = self.replica_listens(client.key);
             let lag = match replica.phase {
                 Phase::Online { .. } => (now / 1000 - replica.acked_ms / 1000).max(0),
                 _ => 0,
@@ -91,7 +88,7 @@ impl State {
             Some(backlog) => (1, backlog.start() + 1, backlog.bytes()),
             None => (0, 0, 0),
         };
-        line("master_failover_state", &"no-failover");
+        line("master_failover_state", &replication.failover.stage.name());
         line("master_replid", &replication.id);
         line("master_replid2", &replication.id2);
         line("master_repl_offset", &replication.offset);

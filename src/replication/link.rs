@@ -21,10 +21,12 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
+use super::failover::Stage;
 use super::transfer::{Secured, Transfer};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::config::{Primary, disk};
 use crate::dispatch::args::OwnedArgv;
+use crate::dispatch::{Said, Targets};
 use crate::keyspace::{DbId, Ms};
 use crate::state::State;
 use crate::sys::log::Role;
@@ -205,6 +207,39 @@ impl State {
         self.hide_or_expire();
         // A score that cannot be set was logged.
         let _ = self.set_oom_score("oom-score-adj");
+    }
+
+    /// The data set a server starts with tells where the stream of effects stood: a replica goes on from there, and
+    /// replicas of a primary may.
+    #[doc(alias = "loadDataFromDisk")]
+    pub fn resume_stream(&mut self, id: &str, offset: u64, db: DbId) {
+        if !is_id(id) || offset > i64::MAX as u64 {
+            return;
+        }
+        let replica = self.is_replica();
+        let replication = &mut self.replication;
+        replication.offset = offset;
+        if replica {
+            replication.id = id.to_owned();
+            let known = (db.0 as usize) < self.keyspace.len_dbs();
+            replication.link.cached = Some(if known { db } else { DbId(0) });
+            return;
+        }
+        replication.id2 = id.to_owned();
+        replication.second_offset = Some(offset + 1);
+        self.create_backlog();
+    }
+
+    /// A key of a file that is loaded has expired since it was written: who goes on from the stream must delete it.
+    pub(crate) fn say_expired_in_file(&mut self, db: DbId, key: &[u8]) {
+        if self.replication.backlog.is_some() {
+            let word = self.expire_word();
+            self.feed_replicas(&[Said {
+                db: Some(db),
+                argv: OwnedArgv::from_words([word.as_bytes(), key]),
+                targets: Targets::REPLICAS,
+            }]);
+        }
     }
 
     /// The server starts as a replica.
@@ -506,13 +541,25 @@ impl State {
                 "Trying a partial resynchronization (request {id}:{next})."
             ));
         }
-        self.say_to_primary(["PSYNC", &id, &next]);
+        let mut words = vec!["PSYNC", &id, &next];
+        if self.replication.failover.stage == Stage::InProgress {
+            words.push("FAILOVER");
+        }
+        self.say_to_primary(words);
     }
 
     fn psync_line(&mut self, line: &str) {
         // Empty lines only say that the primary is there.
         if line.is_empty() {
             return;
+        }
+        if self.replication.failover.stage == Stage::InProgress {
+            if line.starts_with("+FULLRESYNC") || line.starts_with("+CONTINUE") {
+                self.clear_failover();
+            } else {
+                self.log.notice(format_args!("Reply to PSYNC: {line}"));
+                return self.abort_failover("Failover target rejected psync request");
+            }
         }
         if let Some(rest) = line.strip_prefix("+FULLRESYNC") {
             let mut words = rest.split_ascii_whitespace();
@@ -740,6 +787,7 @@ impl State {
     /// Once a second, or more often.
     #[doc(alias = "replicationCron")]
     pub fn replication_cron(&mut self) {
+        self.update_failover();
         self.care_for_link();
         self.care_for_replicas();
     }

@@ -17,9 +17,11 @@
 //! | [`backlog`] | the last part of the stream, once for all readers |
 //! | [`primary`] | those who read our stream: asking, going on, periodic care |
 //! | [`full_sync`] | a data set on its way to replicas |
+//! | [`failover`] | a primary and its replica change places |
 //! | [`link`] | our own primary: from its address to its stream |
 //! | [`transfer`] | the data set on its way to us |
 //! | [`writable`] | keys that only a writable replica has |
+//! | `trouble` | what must not happen between a primary and its replicas |
 //! | [`waiting`] | WAIT and WAITAOF |
 //! | [`info`] | all of this in INFO |
 //!
@@ -30,17 +32,20 @@
 //! the backlog by position instead of by counted blocks; names of hosts are looked up on a thread.
 
 pub mod backlog;
+pub mod failover;
 pub mod full_sync;
 pub mod info;
 pub mod link;
 pub mod primary;
 pub mod transfer;
+mod trouble;
 pub mod waiting;
 pub mod writable;
 
 use std::fs::File;
 
 use self::backlog::Backlog;
+use self::failover::Failover;
 use self::full_sync::SyncSave;
 use self::link::Link;
 use self::waiting::SafePositions;
@@ -76,6 +81,7 @@ pub struct Replication {
     /// Somebody waits for acknowledgements.
     wants_acks: bool,
     safe_positions: SafePositions,
+    pub failover: Failover,
     /// Keys with a deadline that were written here, on a writable replica: no primary will delete them.
     pub own_keys: OwnKeys,
     /// Since when nobody reads the stream.
@@ -170,6 +176,7 @@ impl Replication {
             last_ping_ms: 0,
             wants_acks: false,
             safe_positions: SafePositions::default(),
+            failover: Failover::default(),
             own_keys: OwnKeys::default(),
             no_replicas_since_ms: 0,
         }

@@ -97,6 +97,23 @@ impl State {
         }
     }
 
+    /// Tells the replicas a command that nobody ran.
+    pub fn say_to_replicas(&mut self, words: &[&[u8]]) {
+        self.feed_replicas(&[Said {
+            db: None,
+            argv: OwnedArgv::from_words(words),
+            targets: Targets::REPLICAS,
+        }]);
+    }
+
+    /// The stream gets another name, and nobody can go on from the old one.
+    pub fn change_stream(&mut self) {
+        self.log
+            .notice("Changing replication IDs after receiving change-repl-id");
+        self.replication.change_id(&mut self.rng);
+        self.replication.clear_id2();
+    }
+
     /// Hands replicas what they have room for.
     #[doc(alias = "writeToReplica")]
     pub(crate) fn serve_replicas(&mut self) {
@@ -148,18 +165,59 @@ impl State {
         }) || self.save_waits_for_us()
     }
 
-    /// What a replica is called in the log.
-    #[doc(alias = "replicationGetSlaveName")]
-    pub(super) fn replica_name(&self, client: ClientKey) -> String {
+    /// Where a replica listens: its address, and its port if it told.
+    pub fn replica_listens(&self, client: ClientKey) -> (String, u16) {
         let Some(client) = self.clients.get(client) else {
-            return "<unknown>".to_owned();
+            return Default::default();
         };
         let announced = client.announced.as_deref();
         let peer = client.address.rsplit_once(':').map_or("", |(ip, _)| ip);
         let ip = announced.and_then(|a| a.ip.as_deref()).unwrap_or(peer);
-        match announced.map_or(0, |a| a.port) {
-            0 => format!("{ip}:<unknown-replica-port>"),
-            port => format!("{ip}:{port}"),
+        (ip.to_owned(), announced.map_or(0, |a| a.port))
+    }
+
+    /// Whether all replicas have everything.
+    #[doc(alias = "isReadyToShutdown")]
+    pub fn replicas_caught_up(&self) -> bool {
+        let offset = self.replication.offset;
+        let mut replicas = self.replication.replicas.iter();
+        replicas.all(|replica| replica.acked == offset)
+    }
+
+    /// Says which replicas lack something of the stream that ends now.
+    pub fn log_lagging_replicas(&self) {
+        let replication = &self.replication;
+        let now = self.clock.unix_ms();
+        let (all, mut in_sync) = (replication.replicas.len(), 0);
+        for replica in &replication.replicas {
+            if replica.acked == replication.offset {
+                in_sync += 1;
+                continue;
+            }
+            let lag = match replica.phase.is_online() {
+                true => (now / 1000 - replica.acked_ms / 1000).max(0),
+                false => 0,
+            };
+            self.log.notice(format_args!(
+                "Lagging replica {} reported offset {} behind master, lag={lag}, state={}.",
+                self.replica_name(replica.client),
+                replication.offset.saturating_sub(replica.acked),
+                replica.phase.name()
+            ));
+        }
+        if all > 0 {
+            self.log.notice(format_args!(
+                "{in_sync} of {all} replicas are in sync when shutting down."
+            ));
+        }
+    }
+
+    /// What a replica is called in the log.
+    #[doc(alias = "replicationGetSlaveName")]
+    pub(super) fn replica_name(&self, client: ClientKey) -> String {
+        match self.replica_listens(client) {
+            (ip, 0) => format!("{ip}:<unknown-replica-port>"),
+            (ip, port) => format!("{ip}:{port}"),
         }
     }
 
@@ -389,6 +447,7 @@ impl State {
         if !self.replication.replicas.is_empty()
             && now - self.replication.last_ping_ms >= period_ms
             && !self.is_replica()
+            && !self.failover_holds_stream()
         {
             self.replication.last_ping_ms = now;
             self.feed_replicas(&[Said {

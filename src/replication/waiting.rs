@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use crate::clients::{ClientKey, WaitKind};
+use crate::clients::{ClientKey, PauseMode, WaitKind};
 use crate::dispatch::args::OwnedArgv;
 use crate::dispatch::{Said, Targets};
 use crate::persistence::aof::Mode;
@@ -86,8 +86,9 @@ impl State {
         self.replication.wants_acks = true;
     }
 
-    pub(super) fn ask_for_acks(&mut self) {
-        if std::mem::take(&mut self.replication.wants_acks) {
+    pub(crate) fn ask_for_acks(&mut self) {
+        let paused = self.pauses.mode() != PauseMode::None;
+        if !paused && std::mem::take(&mut self.replication.wants_acks) {
             self.feed_replicas(&[Said {
                 db: None,
                 argv: OwnedArgv::from_words(["REPLCONF", "GETACK", "*"]),

@@ -375,7 +375,7 @@ impl Turn<'_> {
                 if interrupted { "SIGINT" } else { "SIGTERM" }
             ));
             let config = &self.state.config;
-            self.state.shutdown_asked = Some(match interrupted {
+            self.state.end_by_signal(match interrupted {
                 true => config.shutdown_on_sigint,
                 false => config.shutdown_on_sigterm,
             });
@@ -384,13 +384,8 @@ impl Turn<'_> {
 
     fn before_sleep(&mut self) {
         self.note_signal();
-        if !self.state.debug.pause_cron
-            && let Some(how) = self.state.shutdown_asked.take()
-        {
-            self.state.log.notice("User requested shutdown...");
-            if self.state.save_before_end(how) {
-                self.sockets.exit = Some(0);
-            }
+        if !self.state.debug.pause_cron && self.state.shutdown.is_signalled() {
+            self.state.shutdown_cron();
         }
         self.state.before_sleep();
         self.tend_link();

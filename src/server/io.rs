@@ -20,10 +20,10 @@ use mio::{Interest, Token};
 use super::event_loop::{FIRST_CLIENT, Turn};
 use crate::clients::{ClientFlags, ClientKey, ClientKind};
 use crate::dispatch::{self, Outcome};
-use crate::resp::Reply;
 use crate::resp::request::{
     ARRIVING_READ, Limits, Parsed, Parser, ProtocolError, READ_BUFFER, Request,
 };
+use crate::resp::{Output, Reply};
 use crate::sys::log::Level;
 use crate::util::args;
 
@@ -287,7 +287,16 @@ impl Turn<'_> {
         for request in batch {
             let argv = request.argv(&buf[*used..]);
             let outcome = lent.lend(self.sockets, || {
-                if self.state.clients[key].silent() {
+                let who = &self.state.clients[key];
+                if who.flags.has(ClientFlags::REPLICA) {
+                    // Its connection carries the stream and nothing else.
+                    let mut own = Reply::to_wire(Output::new(), who.protocol);
+                    let outcome = dispatch::process(self.state, key, argv, &mut own);
+                    if !own.is_empty() {
+                        self.state.replica_was_answered(key);
+                    }
+                    outcome
+                } else if who.silent() {
                     let mut nowhere = Reply::discard();
                     dispatch::process(self.state, key, argv, &mut nowhere)
                 } else {
