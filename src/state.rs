@@ -21,7 +21,7 @@ use crate::background::{LazyFree, Mailbox};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::{Blocked, ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
-use crate::config::{Config, ShutdownFlags};
+use crate::config::Config;
 use crate::dispatch::table::CommandTable;
 use crate::dispatch::{Effects, Said};
 use crate::keyspace::events::{Class, Event};

@@ -89,11 +89,18 @@ impl State {
     #[doc(alias = "closeClientOnOutputBufferLimitReached")]
     pub fn check_output_limit(&mut self, key: ClientKey) {
         let now = self.clock.unix_ms();
-        let Some(client) = self.clients.get_mut(key) else {
+        let Some(client) = self.clients.get(key) else {
             return;
         };
         let limit = self.config.output_limit(client.kind());
-        let used = client.out.list_memory() as u64;
+        let kind = client.kind();
+        let used = match kind {
+            ClientKind::Replica => self.replication.unsent(&self.clients, key),
+            _ => client.out.list_memory() as u64,
+        };
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
         let hard = limit.hard_bytes > 0 && used >= limit.hard_bytes;
         let mut soft = limit.soft_bytes > 0 && used >= limit.soft_bytes;
         if soft {

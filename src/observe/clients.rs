@@ -73,7 +73,12 @@ impl State {
                 (parsed, client.request.big_bytes())
             }
         };
-        let memory = client.memory(output, besides_query);
+        let mut memory = client.memory(output, besides_query);
+        if client.flags.has(ClientFlags::REPLICA) {
+            let unsent = self.replication.unsent(&self.clients, client.key) as usize;
+            memory.output += unsent;
+            memory.total += unsent;
+        }
         let now = self.clock.unix_ms();
         let (mut query, mut query_free) = client.query_bytes();
         // What is parsed is told as arguments.

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 const BLOCK: usize = 16 * 1024;
 /// Blocks freed at one go: a backlog that shrank much goes away over many effects.
 #[doc(alias = "REPL_BACKLOG_TRIM_BLOCKS_PER_CALL")]
-const TRIM_AT_ONCE: usize = 64;
+const TRIM_AT_ONCE: usize = 128;
 
 /// See the head of the file.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Backlog {
         (self.start..=self.end).contains(&position)
     }
 
-    /// Appends to the stream. New blocks have room for a sixteenth of `limit`.
+    /// Appends to the stream. No block is larger than a sixteenth of `limit`, so that trimming is not coarse.
     #[doc(alias = "feedReplicationBuffer")]
     pub fn push(&mut self, mut bytes: &[u8], limit: u64) {
         if let Some(last) = self.blocks.back_mut() {
@@ -87,19 +87,19 @@ impl Backlog {
             self.end += here.len() as u64;
             bytes = rest;
         }
-        if bytes.is_empty() {
-            return;
+        let share = usize::try_from(limit / 16).unwrap_or(usize::MAX).max(BLOCK);
+        while !bytes.is_empty() {
+            let (here, rest) = bytes.split_at(share.min(bytes.len()));
+            let mut block = Vec::with_capacity(here.len().max(BLOCK));
+            block.extend_from_slice(here);
+            self.memory += block.capacity();
+            self.blocks.push_back(Block {
+                at: self.end,
+                bytes: block,
+            });
+            self.end += here.len() as u64;
+            bytes = rest;
         }
-        let share = usize::try_from(limit / 16).unwrap_or(usize::MAX);
-        let room = share.min(bytes.len()).max(BLOCK);
-        let mut block = Vec::with_capacity(room.max(bytes.len()));
-        block.extend_from_slice(bytes);
-        self.memory += block.capacity();
-        self.blocks.push_back(Block {
-            at: self.end,
-            bytes: block,
-        });
-        self.end += bytes.len() as u64;
     }
 
     /// Frees blocks from the start that are not needed: at least `limit` bytes stay, and what lies behind `needed`.

@@ -233,10 +233,17 @@ impl Replication {
         backlog.trim(backlog_size, needed(&self.replicas));
     }
 
-    /// How far a replica is behind, in bytes not even handed to its connection.
-    pub fn lag_bytes(&self, client: ClientKey) -> u64 {
-        let replica = self.replicas.iter().find(|r| r.client == client);
-        replica.map_or(0, |replica| self.offset.saturating_sub(replica.next))
+    /// Bytes of the stream that a replica was not sent yet: what its output limit is about.
+    pub fn unsent(&self, clients: &Clients, client: ClientKey) -> u64 {
+        let Some(replica) = self.replicas.iter().find(|r| r.client == client) else {
+            return 0;
+        };
+        let queued = match replica.phase {
+            Phase::Online { .. } => clients.get(client).map_or(0, |client| client.out.len()),
+            Phase::Waits { .. } | Phase::Done => return 0,
+            Phase::Writing | Phase::Sending(_) => 0,
+        };
+        self.offset.saturating_sub(replica.next) + queued as u64
     }
 }
 

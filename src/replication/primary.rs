@@ -23,6 +23,9 @@ use crate::state::State;
 /// How much of the stream or of a file is handed to a connection at a time.
 pub(super) const PIECE: usize = 256 * 1024;
 
+/// Goes at the backlog in one turn of the cron.
+const TRIMS: usize = 10;
+
 /// A request to read the stream.
 #[derive(Debug, Clone, Copy)]
 pub enum Asked<'a> {
@@ -490,6 +493,9 @@ impl State {
             ));
             self.clients.close_asap(client);
         }
+        for _ in 0..TRIMS {
+            self.trim_backlog();
+        }
         self.expire_backlog(now);
         self.start_due_full_sync();
     }
@@ -540,10 +546,13 @@ impl State {
         if matches!(replica.phase, Phase::Writing) {
             self.sync_save_lost_one();
         }
-        let (size, needed) = (
-            self.config.repl_backlog_size,
-            super::needed(&self.replication.replicas),
-        );
+        self.trim_backlog();
+    }
+
+    /// Frees what nobody needs of the backlog.
+    fn trim_backlog(&mut self) {
+        let needed = super::needed(&self.replication.replicas);
+        let size = self.config.repl_backlog_size;
         if let Some(backlog) = &mut self.replication.backlog {
             backlog.trim(size, needed);
         }

@@ -40,6 +40,8 @@ pub struct SafePositions {
     notes: VecDeque<(u64, u64)>,
     /// The last position known to be safe.
     safe: u64,
+    /// The position at which a file was begun: all before is in its base, once that is written.
+    begun: Option<u64>,
 }
 
 impl State {
@@ -121,6 +123,14 @@ impl State {
         }
     }
 
+    /// An append-only file is begun.
+    pub(crate) fn note_aof_start(&mut self) {
+        self.replication.safe_positions = SafePositions {
+            begun: Some(self.replication.offset),
+            ..SafePositions::default()
+        };
+    }
+
     /// Notes how far the stream is beside how far the file is.
     fn note_aof_position(&mut self) {
         let aof = &self.persistence.aof;
@@ -130,6 +140,11 @@ impl State {
                 *positions = SafePositions::default();
             }
             return;
+        }
+        if aof.mode == Mode::On
+            && let Some(begun) = positions.begun.take()
+        {
+            positions.safe = positions.safe.max(begun);
         }
         let (fed, safe) = (aof.fed, aof.safe_offset());
         while let Some((_, position)) = positions.notes.front().filter(|(fed, _)| *fed <= safe) {

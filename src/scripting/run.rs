@@ -264,6 +264,9 @@ impl State {
         let Some(run) = &self.scripts.run else {
             return Err("no script is running".into());
         };
+        if self.is_replica() && self.is_stale() && !flags.has(Flag::Stale) {
+            return Err("Can not execute the command on a stale replica".into());
+        }
         if run.read_only && (flags.has(Flag::Write) || flags.has(Flag::MayReplicate)) {
             return Err("Write commands are not allowed from read-only scripts.".into());
         }

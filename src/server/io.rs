@@ -343,9 +343,13 @@ impl Turn<'_> {
             client.out = out;
             let ends = client.flags.has(ClientFlags::CLOSE_AFTER_REPLY);
             // What the client is may have changed, and so its limit.
-            client
-                .out
-                .set_limit(self.state.config.output_limit(client.kind()).hard_bytes as usize);
+            let kind = client.kind();
+            let limit = match kind {
+                // Of a replica's stream only a piece is here at a time; its limit is about all it was not sent.
+                ClientKind::Replica => 0,
+                kind => self.state.config.output_limit(kind).hard_bytes as usize,
+            };
+            client.out.set_limit(limit);
             if client.out.overflowed() {
                 self.state.clients.note_over_limit(key);
                 return stopped;

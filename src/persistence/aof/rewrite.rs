@@ -451,6 +451,7 @@ impl State {
     #[doc(alias = "startAppendOnly")]
     fn start_aof(&mut self) -> bool {
         self.persistence.aof.mode = Mode::AwaitsRewrite;
+        self.note_aof_start();
         self.listen_for_aof();
         let saving = self.persistence.running.as_ref().map(Running::is_save);
         if saving == Some(true) {
