@@ -445,6 +445,7 @@ impl State {
         // Before each command as well; here for a bound that CONFIG SET lowered while nobody asks anything.
         self.limit_tracking();
         self.persistence_cron();
+        self.free_scripts();
     }
 
     /// Keeps the table of who caches what within its bound.

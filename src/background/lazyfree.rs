@@ -68,7 +68,20 @@ impl LazyFree {
         self.submit(job);
     }
 
-    /// Objects left to the thread and not freed yet.
+    /// Counts objects that the data thread itself will free, bit by bit, when it has time.
+    pub fn put_off(&self, objects: usize) {
+        let pending = &self.counts.pending;
+        pending.fetch_add(objects as u64, Ordering::Relaxed);
+    }
+
+    /// They are freed.
+    pub fn done(&self, objects: usize) {
+        let objects = objects as u64;
+        self.counts.freed.fetch_add(objects, Ordering::Relaxed);
+        self.counts.pending.fetch_sub(objects, Ordering::Release);
+    }
+
+    /// Objects put off and not freed yet.
     #[doc(alias = "lazyfreeGetPendingObjectsCount")]
     pub fn pending(&self) -> u64 {
         self.counts.pending.load(Ordering::Acquire)
@@ -81,7 +94,7 @@ impl LazyFree {
 
     /// Objects freed since the last call.
     pub fn take_freed(&self) -> u64 {
-        if self.jobs.is_none() {
+        if self.counts.freed.load(Ordering::Relaxed) == 0 {
             return 0;
         }
         self.counts.freed.swap(0, Ordering::Relaxed)

@@ -93,8 +93,9 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
     let argv = args.argv();
     monitor::feed(ctx.state, ctx.client, ctx.db, argv, Redacted::default());
     let name = args.bytes()?;
-    let function = ctx.state.scripts.libraries.function(name).cloned();
+    let function = ctx.state.scripts.libraries.function(name);
     let function = function.ok_or(Error::once("Function not found"))?;
+    let (chunk, flags) = (function.function.clone(), function.flags);
     let keys = num::parse_i64(args.bytes()?);
     let keys = keys.ok_or(Error::once("Bad number of keys provided"))?;
     let keys = count_of_keys(keys, args.len())?;
@@ -104,7 +105,7 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
         keys,
         read_only,
     };
-    scripting::call_function(ctx, what, function.name, &function.function, function.flags)
+    scripting::call_function(ctx, what, &chunk, flags)
 }
 
 const FUNCTION: Command = Command {
@@ -205,7 +206,10 @@ const FUNCTION_FLUSH: Command = Command {
 };
 #[doc(alias = "functionFlushCommand")]
 fn function_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let known = args.is_empty() || args.word("SYNC") || args.word("ASYNC");
+    let default = args.is_empty() && ctx.state.config.lazyfree_lazy_user_flush;
+    let sync = args.is_empty() || args.word("SYNC");
+    let lazily = !sync && args.word("ASYNC") || default;
+    let known = sync || lazily;
     if args.len() > 1 || known && !args.is_empty() {
         return Err(wrong_words(args));
     }
@@ -214,8 +218,13 @@ fn function_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "FUNCTION FLUSH only supports SYNC|ASYNC option",
         ));
     }
-    ctx.state.scripts.libraries.flush();
-    ctx.state.dirty += 1;
+    let state = &mut *ctx.state;
+    if state.scripts.run.is_some() {
+        return Err(Error::once("a script cannot flush the libraries"));
+    }
+    let objects = state.scripts.flush_libraries(lazily);
+    state.lazyfree.put_off(objects);
+    state.dirty += 1;
     ctx.reply.ok();
     Ok(())
 }
@@ -492,8 +501,8 @@ fn function_stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
             ctx.reply.bulk(b"name");
             ctx.reply.bulk(run.name.as_bytes());
             ctx.reply.bulk(b"command");
-            ctx.reply.array(run.request.len());
-            for word in &run.request {
+            ctx.reply.array(run.request.as_argv().len());
+            for word in run.request.as_argv().iter() {
                 ctx.reply.bulk(word);
             }
             ctx.reply.bulk(b"duration_ms");

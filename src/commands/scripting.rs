@@ -287,11 +287,18 @@ const SCRIPT_FLUSH: Command = Command {
     ..Command::BASE
 };
 fn script_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let known = args.is_empty() || args.word("SYNC") || args.word("ASYNC");
-    if !known || !args.is_empty() {
+    let default = args.is_empty() && ctx.state.config.lazyfree_lazy_user_flush;
+    let known = args.is_empty() || args.word("SYNC");
+    let lazily = !known && args.word("ASYNC") || default;
+    if !known && !lazily || !args.is_empty() {
         return Err(Error::once("SCRIPT FLUSH only support SYNC|ASYNC option"));
     }
-    ctx.state.scripts.flush();
+    let state = &mut *ctx.state;
+    if state.scripts.run.is_some() {
+        return Err(Error::once("a script cannot flush the scripts"));
+    }
+    let objects = state.scripts.flush(lazily);
+    state.lazyfree.put_off(objects);
     ctx.reply.ok();
     Ok(())
 }

@@ -711,7 +711,7 @@ impl State {
         }
         if flush {
             drop(self.empty(None));
-            self.scripts.libraries.flush();
+            self.scripts.flush_libraries(false);
         }
         let path = self.config.dir.join(&self.config.dbfilename);
         let opened = self.begin_loading_rdb(&path, flags);
@@ -729,7 +729,7 @@ impl State {
         }
         self.flush_aof(true);
         drop(self.empty(None));
-        self.scripts.libraries.flush();
+        self.scripts.flush_libraries(false);
         match self.begin_loading_aof() {
             Opened::Missing => {}
             Opened::Yes if self.load_all() => {}

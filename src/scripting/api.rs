@@ -9,8 +9,10 @@ use mlua::{Lua, MultiValue, Table, Value};
 use super::engine::EngineKind;
 use super::error::ScriptError;
 use super::functions::Registration;
-use super::{Interrupt, reply};
+use super::reply::Passed;
+use super::{Interrupt, SPARE_MAX};
 use crate::clients::ClientFlags;
+use crate::collections::shared::BigStr;
 use crate::dispatch::args::{Argv, OwnedArgv};
 use crate::dispatch::command::Flag;
 use crate::dispatch::{CallOrigin, Targets, call};
@@ -18,6 +20,7 @@ use crate::resp::{Protocol, Reply};
 use crate::state::State;
 use crate::sys::loan::Loan;
 use crate::sys::log::Level;
+use crate::sys::lua::{Arg, Args, door};
 use crate::util::num;
 use crate::util::sha1::sha1_hex;
 
@@ -27,12 +30,12 @@ pub fn open(lua: &Lua, loan: &Rc<Loan<State>>, kind: EngineKind) -> mlua::Result
     let redis = lua.create_table()?;
     for (name, raise) in [("call", true), ("pcall", false)] {
         let loan = loan.clone();
-        let run = lua.create_function(move |lua, args: MultiValue| {
-            let called = lent(&loan, |state| redis_call(state, lua, args))?;
-            match called {
-                Ok(value) => Ok(value),
-                Err(error) if raise => Err(error.raise()),
-                Err(error) => Ok(Value::Table(error.to_table(lua)?)),
+        let run = door(lua, move |args| {
+            let called = loan.with(|state| redis_call(state, args));
+            match called.unwrap_or_else(|| Err(ScriptError::of_redis(NOT_NOW))) {
+                Ok((value, resp3)) => Ok(Passed::Answer(value, resp3)),
+                Err(error) if raise => Err(Passed::Error(error)),
+                Err(error) => Ok(Passed::Error(error)),
             }
         })?;
         redis.raw_set(name, run)?;
@@ -173,12 +176,17 @@ pub fn open_registering(lua: &Lua, loan: &Rc<Loan<State>>) -> mlua::Result<Table
     redis.raw_set(
         "register_function",
         lua.create_function(move |lua, args: MultiValue| {
-            let registered = lent(&state, |state| match &mut state.scripts.registering {
-                Some(registering) => Registration::read(lua, args)
-                    .and_then(|registration| registering.add(registration)),
-                None => Err(
-                    "redis.register_function can only be called on FUNCTION LOAD command".into(),
-                ),
+            let registered = lent(&state, |state| {
+                let scripts = &mut state.scripts;
+                let engine = scripts.libraries.engine().map(|engine| engine.core());
+                match (&mut scripts.registering, engine) {
+                    (Some(registering), Ok(core)) => Registration::read(lua, args)
+                        .and_then(|registration| registering.add(registration, &core.vm)),
+                    _ => {
+                        let when = "on FUNCTION LOAD command";
+                        Err(format!("redis.register_function can only be called {when}"))
+                    }
+                }
             })?;
             registered.map_err(|text| raised(&text))
         })?,
@@ -233,13 +241,14 @@ fn version_number() -> i64 {
     parts.fold(0, |n, part| n << 8 | part.parse().unwrap_or(0))
 }
 
+const NOT_NOW: &str = "redis functions are only available while a script runs";
+
 fn raised(text: &str) -> mlua::Error {
     ScriptError::of_redis(text).raise()
 }
 
 fn lent<R>(loan: &Loan<State>, f: impl FnOnce(&mut State) -> R) -> mlua::Result<R> {
-    loan.with(f)
-        .ok_or_else(|| raised("redis functions are only available while a script runs"))
+    loan.with(f).ok_or_else(|| raised(NOT_NOW))
 }
 
 fn exactly<const N: usize>(args: MultiValue, complaint: &str) -> mlua::Result<[Value; N]> {
@@ -256,28 +265,51 @@ fn number(value: &Value) -> f64 {
     }
 }
 
+/// A word from this size on is not copied again when it becomes a value.
+const BIG_WORD: usize = 32 * 1024;
+
+/// As [`words`], from where they lie on Lua's stack.
+#[doc(alias = "luaArgsToRedisArgv")]
+fn words_of(args: &Args<'_>, argv: &mut OwnedArgv) -> Result<(), ScriptError> {
+    if args.is_empty() {
+        return Err(ScriptError::of_redis(NO_WORDS));
+    }
+    for arg in args.iter() {
+        match arg {
+            Arg::Bytes(bytes) if bytes.len() >= BIG_WORD => {
+                argv.push_big(BigStr::from_slice(bytes));
+            }
+            Arg::Bytes(bytes) => argv.push(bytes),
+            Arg::Number(n) => push_number(argv, n),
+            Arg::Other => return Err(ScriptError::of_redis(NO_WORD)),
+        }
+    }
+    Ok(())
+}
+
+fn push_number(argv: &mut OwnedArgv, n: f64) {
+    match num::as_whole(n) {
+        Some(n) => argv.push_integer(n),
+        None => argv.push(num::format_f64(n).as_bytes()),
+    }
+}
+
+const NO_WORDS: &str = "Please specify at least one argument for this redis lib call";
+const NO_WORD: &str = "Lua redis lib command arguments must be strings or integers";
+
 /// The words of a command. Numbers are written as Redis writes them, whole ones without a fraction.
 #[doc(alias = "luaArgsToRedisArgv")]
 fn words(args: MultiValue) -> Result<OwnedArgv, ScriptError> {
     if args.is_empty() {
-        return Err(ScriptError::of_redis(
-            "Please specify at least one argument for this redis lib call",
-        ));
+        return Err(ScriptError::of_redis(NO_WORDS));
     }
     let mut argv = OwnedArgv::default();
     for arg in args {
         match arg {
             Value::String(text) => argv.push(&text.as_bytes()),
             Value::Integer(n) => argv.push_integer(n),
-            Value::Number(n) => match num::as_whole(n) {
-                Some(n) => argv.push_integer(n),
-                None => argv.push(num::format_f64(n).as_bytes()),
-            },
-            _ => {
-                return Err(ScriptError::of_redis(
-                    "Lua redis lib command arguments must be strings or integers",
-                ));
-            }
+            Value::Number(n) => push_number(&mut argv, n),
+            _ => return Err(ScriptError::of_redis(NO_WORD)),
         }
     }
     Ok(argv)
@@ -285,11 +317,17 @@ fn words(args: MultiValue) -> Result<OwnedArgv, ScriptError> {
 
 /// `redis.call` and `redis.pcall`: runs a command for the script.
 #[doc(alias = "luaRedisGenericCommand")]
-fn redis_call(state: &mut State, lua: &Lua, args: MultiValue) -> Result<Value, ScriptError> {
-    let argv = words(args)?;
-    let (answer, resp3) = call_words(state, argv.as_argv())?;
-    let failed = |error: mlua::Error| ScriptError::of_redis(&error.to_string());
-    reply::to_lua(lua, answer, resp3).map_err(failed)
+fn redis_call(
+    state: &mut State,
+    args: &Args<'_>,
+) -> Result<(crate::resp::Value, bool), ScriptError> {
+    let mut argv = std::mem::take(&mut state.scripts.spare);
+    let answered = words_of(args, &mut argv).and_then(|()| call_words(state, argv.as_argv()));
+    argv.clear();
+    if argv.memory() <= SPARE_MAX {
+        state.scripts.spare = argv;
+    }
+    answered
 }
 
 /// Runs a command and returns its reply, and whether that is RESP3. Who debugs sees both.

@@ -17,15 +17,18 @@ use super::{Drand48, Interrupt, api, bit, cjson, cmsgpack, pack};
 use crate::resp::Error;
 use crate::state::State;
 use crate::sys::loan::Loan;
+use crate::sys::lua::{Chunk, Vm, limit_patterns};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
 /// Instructions between two looks at the clock.
 const HOOK_PERIOD: u32 = 100_000;
-/// Scripts and functions run between two steps of the garbage collector, and its effort then.
+/// Scripts and functions run between two steps of the garbage collector, and its effort then in KiB.
+#[doc(alias = "LUA_GC_CYCLE_PERIOD")]
 const GC_PERIOD: u32 = 50;
+const GC_STEP: u16 = 50;
 /// What one interpreter may hold. Redis has no bound: a script that allocates for ever ends the server.
-const MEMORY_MAX: usize = 4 << 30;
+const MEMORY_MAX: usize = 1 << 30;
 
 /// What an interpreter is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,38 +41,24 @@ pub enum EngineKind {
 
 /// An interpreter.
 pub struct Engine {
-    /// The interpreter itself; a handle.
-    pub lua: Lua,
-    loan: Rc<Loan<State>>,
+    core: Rc<Core>,
     globals: Table,
-    killed: Table,
     run: Function,
-    apply: Function,
     register: Function,
     calls: u32,
+}
+
+/// What is needed to run something while the engine's owner is lent to it.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) vm: Vm,
+    pub(super) loan: Rc<Loan<State>>,
+    killed: Table,
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").finish_non_exhaustive()
-    }
-}
-
-/// The parts needed to run something while the engine's owner is lent to it. Handles: cheap to clone.
-#[derive(Clone)]
-pub struct Runner {
-    lua: Lua,
-    loan: Rc<Loan<State>>,
-    globals: Table,
-    killed: Table,
-    run: Function,
-    apply: Function,
-    register: Function,
-}
-
-impl fmt::Debug for Runner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runner").finish_non_exhaustive()
     }
 }
 
@@ -80,6 +69,7 @@ impl Engine {
         let options = LuaOptions::new().catch_rust_panics(false);
         let lua = Lua::new_with(libraries, options)?;
         let loan = Rc::new(Loan::default());
+        limit_patterns(&lua, &lua.globals().get("string")?)?;
 
         let killed = lua.create_table()?;
         let native = lua.create_table()?;
@@ -117,10 +107,8 @@ impl Engine {
                 _ => Ok(raised),
             })?,
         )?;
-        native.raw_set(
-            "handler",
-            lua.create_function(|lua, raised: Value| error::handle(lua, raised))?,
-        )?;
+        let handler = lua.create_function(|lua, raised: Value| error::handle(lua, raised))?;
+        native.raw_set("handler", &handler)?;
         let (random, seed) = Drand48::functions(&lua)?;
         native.raw_set("random", random)?;
         native.raw_set("randomseed", seed)?;
@@ -131,26 +119,29 @@ impl Engine {
             .set_mode(ChunkMode::Text)
             .call(native)?;
         lua.set_memory_limit(MEMORY_MAX)?;
+        let globals: Table = prelude.get("globals")?;
+        let vm = Vm::new(lua, &globals, &handler)?;
         let engine = Engine {
-            globals: prelude.get("globals")?,
+            core: Rc::new(Core { vm, loan, killed }),
+            globals,
             run: prelude.get("run")?,
-            apply: prelude.get("apply")?,
             register: prelude.get("register")?,
-            lua,
-            loan,
-            killed,
             calls: 0,
         };
         engine.watch_time()?;
         Ok(engine)
     }
 
+    fn lua(&self) -> &Lua {
+        self.core.vm.lua()
+    }
+
     /// Looks at the clock now and then while scripts run.
     fn watch_time(&self) -> mlua::Result<()> {
-        let hooked = self.loan.clone();
-        let why = self.killed.clone();
+        let hooked = self.core.loan.clone();
+        let why = self.core.killed.clone();
         let every = HookTriggers::new().every_nth_instruction(HOOK_PERIOD);
-        self.lua.set_global_hook(every, move |lua, _| {
+        self.lua().set_global_hook(every, move |lua, _| {
             let told = hooked.with(|state| state.script_interrupt());
             let Some(Interrupt::Stop(error)) = told else {
                 return Ok(VmState::Continue);
@@ -164,15 +155,15 @@ impl Engine {
     pub(super) fn watch_lines(&self, on: bool) -> Result<(), Error> {
         let watched = if on {
             let console = Console {
-                loan: self.loan.clone(),
-                killed: self.killed.clone(),
+                loan: self.core.loan.clone(),
+                killed: self.core.killed.clone(),
                 globals: self.globals.clone(),
                 run: self.run.clone(),
             };
             let lines = HookTriggers::new()
                 .every_line()
                 .every_nth_instruction(HOOK_PERIOD);
-            self.lua
+            self.lua()
                 .set_global_hook(lines, move |lua, frame| console.look(lua, frame))
         } else {
             self.watch_time()
@@ -181,31 +172,56 @@ impl Engine {
     }
 
     /// What runs things.
-    pub fn runner(&self) -> Runner {
-        Runner {
-            lua: self.lua.clone(),
-            loan: self.loan.clone(),
-            globals: self.globals.clone(),
-            killed: self.killed.clone(),
-            run: self.run.clone(),
-            apply: self.apply.clone(),
-            register: self.register.clone(),
-        }
+    pub(super) fn core(&self) -> Rc<Core> {
+        self.core.clone()
     }
 
     /// Compiles a chunk; the error is Lua's sentence.
-    pub fn compile(&self, text: &[u8], name: &str) -> Result<Function, String> {
-        self.lua
-            .load(text)
-            .set_name(name)
-            .set_mode(ChunkMode::Text)
-            .into_function()
-            .map_err(|error| error::first_line(&error))
+    pub fn compile(&self, text: &[u8], name: &str) -> Result<Chunk, String> {
+        let function = self.compile_function(text, name)?;
+        let kept = self.core.vm.keep(&function);
+        kept.map_err(|error| error::first_line(&error))
+    }
+
+    fn compile_function(&self, text: &[u8], name: &str) -> Result<Function, String> {
+        let compile = || {
+            let chunk = self.lua().load(text).set_name(name);
+            chunk.set_mode(ChunkMode::Text).into_function()
+        };
+        let compiled = match compile() {
+            Err(mlua::Error::MemoryError(_)) => {
+                self.collect_all();
+                compile()
+            }
+            compiled => compiled,
+        };
+        compiled.map_err(|error| error::first_line(&error))
+    }
+
+    /// Runs a library's code, the state lent to it, so that it registers its functions.
+    pub(super) fn register(
+        &self,
+        text: &[u8],
+        name: &str,
+    ) -> Result<impl FnOnce(&mut State) -> Result<(), Value> + use<>, String> {
+        let code = self.compile_function(text, name)?;
+        let (core, register) = (self.core(), self.register.clone());
+        Ok(move |state: &mut State| {
+            let ran = core
+                .loan
+                .lend(state, || register.call::<(bool, Value)>(code));
+            core.forget_kill();
+            match ran {
+                Ok((true, _)) => Ok(()),
+                Ok((false, raised)) => Err(raised),
+                Err(error) => Err(Value::Error(Box::new(error))),
+            }
+        })
     }
 
     /// Bytes the interpreter holds.
     pub fn memory(&self) -> usize {
-        self.lua.used_memory()
+        self.lua().used_memory()
     }
 
     /// Lets the garbage collector do its share, now and then.
@@ -214,71 +230,36 @@ impl Engine {
         self.calls += 1;
         if self.calls >= GC_PERIOD {
             self.calls = 0;
-            // An error in a finaliser: there are none that could raise one.
-            let _ = self.lua.gc_step();
+            // What fails here, for want of memory or in a finaliser of a script's, is tried again.
+            let _ = self.core.vm.forget_freed();
+            let _ = self.core.vm.collect_some(GC_STEP);
         }
+        // Lua 5.1 plans its collections by what it holds, and does not hurry when it may hold no more.
+        if self.memory() > MEMORY_MAX / 2 {
+            self.collect_all();
+        }
+    }
+
+    /// Frees all there is to be freed. To make its tables smaller the collector needs memory: it gets it.
+    fn collect_all(&self) {
+        let _ = self.core.vm.forget_freed();
+        let _ = self.lua().set_memory_limit(0);
+        let _ = self.lua().gc_collect();
+        let _ = self.lua().set_memory_limit(MEMORY_MAX);
+    }
+
+    /// Frees a share of what nobody holds any more; whether there is more. For an interpreter on its way out.
+    pub(super) fn dismantle(&self) -> bool {
+        let _ = self.core.vm.forget_freed();
+        matches!(self.core.vm.collect_some(GC_STEP), Ok(false))
     }
 }
 
-/// How a run ended: with a value, or with what was raised.
-pub type Ran = Result<Value, Value>;
-
-impl Runner {
-    /// The interpreter.
-    pub fn lua(&self) -> &Lua {
-        &self.lua
-    }
-
-    /// Runs a script, the state lent to it, KEYS and ARGV set.
-    pub fn run(&self, state: &mut State, f: &Function, keys: Table, args: Table) -> Ran {
-        let called = self.prepare().and_then(|()| {
-            self.globals.raw_set("KEYS", keys)?;
-            self.globals.raw_set("ARGV", args)?;
-            self.loan.lend(state, || self.run.call::<(bool, Value)>(f))
-        });
-        ran(called)
-    }
-
-    /// Calls a function with its keys and arguments, the state lent to it.
-    pub fn apply(&self, state: &mut State, f: &Function, keys: Table, args: Table) -> Ran {
-        let called = self.prepare().and_then(|()| {
-            self.loan
-                .lend(state, || self.apply.call::<(bool, Value)>((f, keys, args)))
-        });
-        ran(called)
-    }
-
-    /// Runs a library's code so that it registers its functions.
-    pub fn register(&self, state: &mut State, f: &Function) -> Ran {
-        let called = self.prepare().and_then(|()| {
-            self.loan
-                .lend(state, || self.register.call::<(bool, Value)>(f))
-        });
-        ran(called)
-    }
-
-    fn prepare(&self) -> mlua::Result<()> {
-        self.killed.raw_set("why", Value::Nil)
-    }
-
-    /// An array of strings.
-    pub fn strings<'a>(
-        &self,
-        words: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) -> mlua::Result<Table> {
-        let table = self.lua.create_table_with_capacity(words.len(), 0)?;
-        for (i, word) in words.enumerate() {
-            table.raw_seti(i + 1, self.lua.create_string(word)?)?;
-        }
-        Ok(table)
-    }
-}
-
-fn ran(called: mlua::Result<(bool, Value)>) -> Ran {
-    match called {
-        Ok((true, value)) => Ok(value),
-        Ok((false, raised)) => Err(raised),
-        Err(error) => Err(Value::Error(Box::new(error))),
+impl Core {
+    /// A script that was killed could not catch its end; the next one may catch its own errors.
+    pub(super) fn forget_kill(&self) {
+        // Fails for want of memory only, and to overwrite a field takes none.
+        let _ = self.killed.raw_set("why", Value::Nil);
     }
 }
 

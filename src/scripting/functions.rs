@@ -18,6 +18,7 @@ use super::engine::{Engine, EngineKind};
 use super::{ScriptFlags, describe};
 use crate::resp::Error;
 use crate::state::State;
+use crate::sys::lua::{Chunk, Vm};
 use crate::util::args;
 
 /// How long a library may take to register its functions.
@@ -36,7 +37,7 @@ pub struct LibraryFunction {
     /// What it may do.
     pub flags: ScriptFlags,
     /// The Lua function.
-    pub function: Function,
+    pub function: Chunk,
 }
 
 /// A library.
@@ -167,16 +168,17 @@ impl Registering {
 
     /// Adds a function. The error is Redis's sentence.
     #[doc(alias = "functionLibCreateFunction")]
-    pub(super) fn add(&mut self, registration: Registration) -> Result<(), String> {
+    pub(super) fn add(&mut self, registration: Registration, vm: &Vm) -> Result<(), String> {
         let name = valid_name(&registration.name).ok_or(BAD_NAME)?;
         if self.functions.contains_key(&name) {
             return Err("Function already exists in the library".into());
         }
+        let function = vm.keep(&registration.function);
         let function = LibraryFunction {
             name: name.clone(),
             description: registration.description,
             flags: registration.flags,
-            function: registration.function,
+            function: function.map_err(|error| error.to_string())?,
         };
         self.functions.insert(name, function);
         Ok(())
@@ -283,8 +285,18 @@ impl Libraries {
 
     /// A function by its name, in any case of letters.
     pub fn function(&self, name: &[u8]) -> Option<&LibraryFunction> {
-        let name = std::str::from_utf8(name).ok()?;
-        self.set.functions.get(&name.to_ascii_lowercase())
+        let mut folded = [0; 64];
+        match folded.get_mut(..name.len()) {
+            Some(folded) => {
+                folded.copy_from_slice(name);
+                folded.make_ascii_lowercase();
+                self.set.functions.get(std::str::from_utf8(folded).ok()?)
+            }
+            None => {
+                let name = std::str::from_utf8(name).ok()?;
+                self.set.functions.get(&name.to_ascii_lowercase())
+            }
+        }
     }
 
     /// Bytes of the interpreter (`used_memory_vm_functions`).
@@ -312,9 +324,9 @@ impl Libraries {
             .is_some()
     }
 
-    /// Forgets all libraries and the interpreter.
-    pub fn flush(&mut self) {
-        *self = Libraries::default();
+    /// Forgets all libraries and hands out the interpreter.
+    pub(super) fn flush(&mut self) -> Option<Engine> {
+        std::mem::take(self).engine
     }
 }
 
@@ -399,17 +411,19 @@ impl State {
         let metadata = metadata(code)?;
         known_engine(&metadata.engine)?;
         let engine = self.scripts.libraries.engine().map_err(|e| e.to_string())?;
-        let function = engine
-            .compile(metadata.body, "@user_function")
+        let register = engine
+            .register(metadata.body, "@user_function")
             .map_err(|text| format!("Error compiling function: {text}"))?;
-        let runner = engine.runner();
         let now = self.clock.monotonic_ns();
         self.scripts.registering = Some(Registering {
             functions: BTreeMap::new(),
             deadline_ns: limited.then_some(now + LOAD_MAX_NS),
         });
-        let ran = runner.register(self, &function);
+        let ran = register(self);
         let registered = self.scripts.registering.take();
+        if let Ok(engine) = self.scripts.libraries.engine() {
+            engine.collect();
+        }
         if let Err(raised) = ran {
             if let Value::Table(table) = &raised {
                 // Without its place, as Redis tells it.

@@ -29,13 +29,14 @@ mod run;
 
 use std::collections::BTreeMap;
 
-use mlua::Function;
-
+use crate::background::LazyFree;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::collections::byte_map::{ByteMap, Seed};
 use crate::dispatch::Targets;
+use crate::dispatch::args::OwnedArgv;
 use crate::resp::{Error, Protocol};
 use crate::state::State;
+use crate::sys::lua::Chunk;
 use crate::util::args;
 use crate::util::sha1::sha1_hex;
 
@@ -43,11 +44,12 @@ pub use debugger::Debugger;
 pub use engine::{Engine, EngineKind, describe};
 pub use functions::{Libraries, Library, LibraryFunction, Registering, RestorePolicy};
 pub(crate) use random::Drand48;
-pub use reply::answer;
 pub use run::{Invocation, call_function, eval};
 
 /// Scripts that came by EVAL and are kept; those loaded on purpose are kept all.
 const EVAL_KEPT: usize = 500;
+/// Room that is kept from one use to the next, in bytes at most.
+const SPARE_MAX: usize = 64 * 1024;
 
 /// What a script says of itself in its first line, or a function at its registration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +100,7 @@ impl ScriptFlags {
 #[derive(Debug)]
 pub struct Script {
     body: Box<[u8]>,
-    function: Function,
+    chunk: Chunk,
     /// What its first line says.
     pub flags: ScriptFlags,
     /// When it was last used, for those that may be dropped.
@@ -112,8 +114,8 @@ pub struct Run {
     pub caller: ClientKey,
     /// Its SHA-1 or its name.
     pub name: String,
-    /// The request, for FUNCTION STATS.
-    pub request: Vec<Vec<u8>>,
+    /// The request, for FUNCTION STATS; empty for EVAL.
+    pub request: OwnedArgv,
     /// EVAL rather than FCALL.
     pub is_eval: bool,
     /// It may not write.
@@ -156,6 +158,16 @@ pub(crate) enum Interrupt {
     Stop(error::ScriptError),
 }
 
+/// An interpreter that nobody uses any more.
+#[derive(Debug)]
+struct Leaving {
+    engine: Engine,
+    /// How many objects count as freed when it is gone.
+    objects: usize,
+    /// Cycles of its garbage collector since.
+    cycles: u32,
+}
+
 /// All of a server's scripting.
 #[derive(Debug)]
 pub struct Scripts {
@@ -172,10 +184,16 @@ pub struct Scripts {
     pub registering: Option<Registering>,
     /// What runs now.
     pub run: Option<Run>,
+    /// Interpreters that were flushed.
+    leaving: Vec<Leaving>,
     /// The client without a socket that runs scripts' commands.
     client: Option<ClientKey>,
     /// The debugger.
     pub debugger: Debugger,
+    /// Room for the words of the next command that a script calls.
+    spare: OwnedArgv,
+    /// Room for the next run's name and request.
+    spare_run: (String, OwnedArgv),
 }
 
 impl Scripts {
@@ -190,8 +208,11 @@ impl Scripts {
             libraries: Libraries::default(),
             registering: None,
             run: None,
+            leaving: Vec::new(),
             client: None,
             debugger: Debugger::default(),
+            spare: OwnedArgv::default(),
+            spare_run: Default::default(),
         }
     }
 
@@ -257,7 +278,7 @@ impl Scripts {
         }
         let (flags, shebang) = shebang(body).map_err(Error::once)?;
         let engine = self.engine()?;
-        let function = engine
+        let chunk = engine
             .compile(&body[shebang..], "@user_script")
             .map_err(|text| {
                 Error::once(format!("Error compiling script (new function): {text}"))
@@ -280,7 +301,7 @@ impl Scripts {
         self.text_bytes += body.len() + sha.len();
         let script = Script {
             body: body.into(),
-            function,
+            chunk,
             flags,
             used,
         };
@@ -306,13 +327,59 @@ impl Scripts {
         }
     }
 
-    /// Forgets all scripts and the interpreter with them.
+    /// Forgets all scripts and the interpreter with them. If `lazily`, a large one is freed bit by bit:
+    /// returned is how many objects that leaves to be freed.
     #[doc(alias = "scriptingReset")]
-    pub fn flush(&mut self) {
+    #[doc(alias = "freeLuaScriptsAsync")]
+    pub fn flush(&mut self, lazily: bool) -> usize {
+        let objects = self.cache.len();
         self.cache.clear();
         self.oldest.clear();
         self.text_bytes = 0;
-        self.engine = None;
+        let engine = self.engine.take();
+        self.see_off(engine, objects, lazily)
+    }
+
+    /// Forgets all libraries and their interpreter, as [`Scripts::flush`] the scripts.
+    #[doc(alias = "freeFunctionsAsync")]
+    pub fn flush_libraries(&mut self, lazily: bool) -> usize {
+        let objects = self.libraries.functions();
+        let engine = self.libraries.flush();
+        // The interpreter counts, as it does in Redis.
+        self.see_off(engine, objects + 1, lazily)
+    }
+
+    fn see_off(&mut self, engine: Option<Engine>, objects: usize, lazily: bool) -> usize {
+        let Some(engine) = engine.filter(|_| lazily && LazyFree::is_worth_it(objects)) else {
+            return 0;
+        };
+        self.leaving.push(Leaving {
+            engine,
+            objects,
+            cycles: 0,
+        });
+        objects
+    }
+
+    /// Frees something of the interpreters that are left over, until `enough` says so; returns how many
+    /// objects are freed by it.
+    fn free_some(&mut self, mut enough: impl FnMut() -> bool) -> usize {
+        let mut freed = 0;
+        while let Some(last) = self.leaving.last_mut() {
+            if enough() {
+                break;
+            }
+            if !last.engine.dismantle() {
+                last.cycles += 1;
+            }
+            // What one cycle had marked before, the next one frees.
+            if last.cycles == 2
+                && let Some(gone) = self.leaving.pop()
+            {
+                freed += gone.objects;
+            }
+        }
+        freed
     }
 }
 
@@ -349,6 +416,17 @@ pub fn shebang(body: &[u8]) -> Result<(ScriptFlags, usize), String> {
 }
 
 impl State {
+    /// Frees a share of what SCRIPT FLUSH and FUNCTION FLUSH left over.
+    pub(crate) fn free_scripts(&mut self) {
+        const BUDGET_NS: u64 = 1_000_000;
+        if self.scripts.leaving.is_empty() {
+            return;
+        }
+        let (clock, until) = (&self.clock, self.clock.monotonic_ns() + BUDGET_NS);
+        let freed = self.scripts.free_some(|| clock.monotonic_ns() > until);
+        self.lazyfree.done(freed);
+    }
+
     /// The client that runs scripts' commands.
     pub(crate) fn script_client(&mut self) -> ClientKey {
         if let Some(client) = self.scripts.client {

@@ -140,9 +140,6 @@ raw.setmetatable(L, { __index = native.missing })
 return {
     globals = G,
     run = function(f) return raw.xpcall(f, native.handler) end,
-    apply = function(f, keys, args)
-        return raw.xpcall(function() return f(keys, args) end, native.handler)
-    end,
     register = function(f)
         environment.__index = L
         local ok, err = raw.xpcall(f, native.handler)

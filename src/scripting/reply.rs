@@ -17,184 +17,238 @@
 //! Mirrors: `redisProtocolToLuaType` and `luaReplyToRedisReply` of script_lua.c. Differs: a command's
 //! reply arrives as a tree of values, never as bytes.
 
-use mlua::{Lua, Table, Value as LuaValue};
-
 use super::error::ScriptError;
 use crate::resp::{Protocol, Reply, Value};
+use crate::sys::lua::{Push, Pusher, Seen, TableView, View};
 
 /// How deep a returned table may be nested.
 const DEPTH_MAX: usize = 1000;
 
-/// A command's reply as a Lua value. `resp3` as the script asked for.
-pub fn to_lua(lua: &Lua, value: Value, resp3: bool) -> mlua::Result<LuaValue> {
-    let single = |field: &str, value: LuaValue| -> mlua::Result<LuaValue> {
-        let table = lua.create_table_with_capacity(0, 1)?;
-        table.raw_set(field, value)?;
-        Ok(LuaValue::Table(table))
-    };
-    let string = |bytes: &[u8]| lua.create_string(bytes).map(LuaValue::String);
-    Ok(match value {
-        Value::Integer(n) => LuaValue::Number(n as f64),
-        Value::Bulk(bytes) => string(&bytes)?,
-        Value::Null if resp3 => LuaValue::Nil,
-        Value::Null => LuaValue::Boolean(false),
-        Value::Simple(text) => single("ok", string(text.as_bytes())?)?,
-        Value::Error(text) => {
-            let error = ScriptError {
-                text,
-                coded: true,
-                counted: true,
-            };
-            LuaValue::Table(error.to_table(lua)?)
+/// What `redis.call` hands to Lua.
+#[derive(Debug)]
+pub(super) enum Passed {
+    /// A command's reply, and whether the script asked for RESP3.
+    Answer(Value, bool),
+    /// An error, as a table.
+    Error(ScriptError),
+}
+
+impl Push for Passed {
+    fn number(&self) -> Option<f64> {
+        match self {
+            Passed::Answer(Value::Integer(n), _) => Some(*n as f64),
+            _ => None,
         }
+    }
+
+    fn push(&self, to: &mut Pusher<'_>) {
+        match self {
+            Passed::Answer(value, resp3) => push(to, value, *resp3),
+            Passed::Error(error) => push_error(to, &error.text, error.counted),
+        }
+    }
+}
+
+fn push_error(to: &mut Pusher<'_>, text: &str, counted: bool) {
+    to.table(0, 2);
+    to.bytes(text.as_bytes());
+    to.set(b"err");
+    if counted {
+        to.boolean(true);
+        to.set(b"ignore_error_stats_update");
+    }
+}
+
+/// A command's reply as a Lua value.
+#[doc(alias = "redisProtocolToLuaType")]
+fn push(to: &mut Pusher<'_>, value: &Value, resp3: bool) {
+    match value {
+        Value::Integer(n) => to.number(*n as f64),
+        Value::Bulk(bytes) => to.bytes(bytes),
+        Value::Null if resp3 => to.nil(),
+        Value::Null => to.boolean(false),
+        Value::Simple(text) => {
+            to.table(0, 1);
+            to.bytes(text.as_bytes());
+            to.set(b"ok");
+        }
+        Value::Error(text) => push_error(to, text, true),
         Value::Array(values) | Value::Push(values) => {
-            let table = lua.create_table_with_capacity(values.len(), 0)?;
-            for (i, value) in values.into_iter().enumerate() {
-                table.raw_seti(i + 1, to_lua(lua, value, resp3)?)?;
+            to.table(values.len(), 0);
+            for (i, value) in values.iter().enumerate() {
+                push(to, value, resp3);
+                to.set_nth(i + 1);
             }
-            LuaValue::Table(table)
         }
         Value::Map(pairs) => {
-            let inner = lua.create_table_with_capacity(0, pairs.len())?;
+            to.table(0, 1);
+            to.table(0, pairs.len());
             for (key, value) in pairs {
-                inner.raw_set(to_lua(lua, key, resp3)?, to_lua(lua, value, resp3)?)?;
+                push(to, key, resp3);
+                push(to, value, resp3);
+                to.set_pair();
             }
-            single("map", LuaValue::Table(inner))?
+            to.set(b"map");
         }
         Value::Set(values) => {
-            let inner = lua.create_table_with_capacity(0, values.len())?;
+            to.table(0, 1);
+            to.table(0, values.len());
             for value in values {
-                inner.raw_set(to_lua(lua, value, resp3)?, true)?;
+                push(to, value, resp3);
+                to.boolean(true);
+                to.set_pair();
             }
-            single("set", LuaValue::Table(inner))?
+            to.set(b"set");
         }
-        Value::Double(n) => single("double", LuaValue::Number(n))?,
-        Value::Boolean(yes) => LuaValue::Boolean(yes),
-        Value::BigNumber(digits) => single("big_number", string(digits.as_bytes())?)?,
+        Value::Double(n) => {
+            to.table(0, 1);
+            to.number(*n);
+            to.set(b"double");
+        }
+        Value::Boolean(yes) => to.boolean(*yes),
+        Value::BigNumber(digits) => {
+            to.table(0, 1);
+            to.bytes(digits.as_bytes());
+            to.set(b"big_number");
+        }
         Value::Verbatim(format, text) => {
-            let inner = lua.create_table_with_capacity(0, 2)?;
-            inner.raw_set("string", string(&text)?)?;
-            inner.raw_set("format", string(format.as_bytes())?)?;
-            single("verbatim_string", LuaValue::Table(inner))?
+            to.table(0, 1);
+            to.table(0, 2);
+            to.bytes(text);
+            to.set(b"string");
+            to.bytes(format.as_bytes());
+            to.set(b"format");
+            to.set(b"verbatim_string");
         }
-    })
+    }
 }
 
 /// Answers with what a script returned. `script` is the protocol the script asked for. An error reply
-/// that is not counted yet is handed back to be counted.
-pub fn answer(
-    value: &LuaValue,
-    script: Protocol,
-    reply: &mut Reply,
-) -> mlua::Result<Option<String>> {
-    let mut error = None;
-    put(value, script, reply, 0, &mut error)?;
-    Ok(error)
-}
-
-fn put(
-    value: &LuaValue,
+/// that is not counted yet is left in `error` to be counted.
+#[doc(alias = "luaReplyToRedisReply")]
+pub(super) fn answer(
+    value: View<'_>,
     script: Protocol,
     reply: &mut Reply,
     depth: usize,
     error: &mut Option<String>,
-) -> mlua::Result<()> {
+) {
     if depth > DEPTH_MAX {
         let text = "ERR reached lua stack limit";
         reply.error_text(text);
         *error = Some(text.into());
-        return Ok(());
+        return;
     }
-    match value {
-        LuaValue::String(text) => reply.bulk(&text.as_bytes()),
-        LuaValue::Boolean(yes) if script == Protocol::Resp3 => reply.boolean(*yes),
-        LuaValue::Boolean(true) => reply.integer(1),
-        LuaValue::Integer(n) => reply.integer(*n),
+    match value.see() {
+        Seen::Bytes(text) => reply.bulk(text),
+        Seen::Boolean(yes) if script == Protocol::Resp3 => reply.boolean(yes),
+        Seen::Boolean(true) => reply.integer(1),
         // A conversion that C leaves undefined saturates here.
-        LuaValue::Number(n) => reply.integer(*n as i64),
-        LuaValue::Table(table) => put_table(table, script, reply, depth, error)?,
-        _ => reply.null(),
+        Seen::Number(n) => reply.integer(n as i64),
+        Seen::Table(table) => answer_table(table, script, reply, depth, error),
+        Seen::Nil | Seen::Boolean(false) | Seen::Other => reply.null(),
     }
-    Ok(())
 }
 
-fn put_table(
-    table: &Table,
+fn answer_table(
+    table: TableView<'_>,
     script: Protocol,
     reply: &mut Reply,
     depth: usize,
     error: &mut Option<String>,
-) -> mlua::Result<()> {
-    let get = |field: &str| table.raw_get::<LuaValue>(field);
-    let one_line = |text: &mlua::LuaString| text.to_string_lossy().replace(['\r', '\n'], " ");
-    if let LuaValue::String(text) = get("err")? {
-        let text = text.to_string_lossy();
-        let text = text.strip_prefix('-').unwrap_or(&text);
-        if !table.raw_get("ignore_error_stats_update").unwrap_or(false) {
-            *error = Some(text.to_owned());
-        }
-        reply.error_text(text);
-        return Ok(());
-    }
-    if let LuaValue::String(text) = get("ok")? {
-        reply.simple(&one_line(&text));
-        return Ok(());
-    }
-    match get("double")? {
-        LuaValue::Number(n) => {
-            reply.double(n);
-            return Ok(());
-        }
-        LuaValue::Integer(n) => {
-            reply.double(n as f64);
-            return Ok(());
-        }
-        _ => {}
-    }
-    if let LuaValue::String(digits) = get("big_number")? {
-        reply.big_number(&one_line(&digits));
-        return Ok(());
-    }
-    if let LuaValue::Table(inner) = get("verbatim_string")?
-        && let LuaValue::String(format) = inner.raw_get("format")?
-        && let LuaValue::String(text) = inner.raw_get("string")?
-    {
-        let format: String = format.to_string_lossy().chars().take(3).collect();
-        reply.verbatim(&format, text.as_bytes().to_vec());
-        return Ok(());
-    }
-    if let LuaValue::Table(inner) = get("map")? {
-        let open = reply.open();
-        let mut count = 0;
-        for pair in inner.pairs::<LuaValue, LuaValue>() {
-            let (key, value) = pair?;
-            put(&key, script, reply, depth + 1, error)?;
-            put(&value, script, reply, depth + 1, error)?;
-            count += 1;
-        }
-        reply.close_map(open, count);
-        return Ok(());
-    }
-    if let LuaValue::Table(inner) = get("set")? {
-        let open = reply.open();
-        let mut count = 0;
-        for pair in inner.pairs::<LuaValue, LuaValue>() {
-            put(&pair?.0, script, reply, depth + 1, error)?;
-            count += 1;
-        }
-        reply.close_set(open, count);
-        return Ok(());
+) {
+    if answer_named(table, script, reply, depth, error) {
+        return;
     }
     let open = reply.open();
     let mut count = 0;
-    loop {
-        let value = table.raw_get::<LuaValue>(count + 1)?;
-        if value.is_nil() {
+    while let Some(value) = table.nth(count + 1) {
+        if matches!(value.see(), Seen::Nil) {
             break;
         }
-        put(&value, script, reply, depth + 1, error)?;
+        answer(value.view(), script, reply, depth + 1, error);
         count += 1;
     }
     reply.close_array(open, count);
-    Ok(())
+}
+
+/// A table that says by a field's name what it is; false for all others.
+fn answer_named(
+    table: TableView<'_>,
+    script: Protocol,
+    reply: &mut Reply,
+    depth: usize,
+    error: &mut Option<String>,
+) -> bool {
+    if let Some(field) = table.field(b"err")
+        && let Seen::Bytes(text) = field.see()
+    {
+        let counted = table.field(b"ignore_error_stats_update");
+        let counted = counted.is_some_and(|c| matches!(c.see(), Seen::Boolean(true)));
+        let text = String::from_utf8_lossy(text);
+        let text = text.strip_prefix('-').unwrap_or(&text);
+        reply.error_text(text);
+        if !counted {
+            *error = Some(text.to_owned());
+        }
+        return true;
+    }
+    if let Some(field) = table.field(b"ok")
+        && let Seen::Bytes(text) = field.see()
+    {
+        reply.simple(&one_line(text));
+        return true;
+    }
+    if let Some(field) = table.field(b"double")
+        && let Seen::Number(n) = field.see()
+    {
+        reply.double(n);
+        return true;
+    }
+    if let Some(field) = table.field(b"big_number")
+        && let Seen::Bytes(digits) = field.see()
+    {
+        reply.big_number(&one_line(digits));
+        return true;
+    }
+    if let Some(field) = table.field(b"verbatim_string")
+        && let Seen::Table(inner) = field.see()
+        && let Some(format) = inner.field(b"format")
+        && let Some(text) = inner.field(b"string")
+        && let (Seen::Bytes(format), Seen::Bytes(text)) = (format.see(), text.see())
+    {
+        let format: String = String::from_utf8_lossy(format).chars().take(3).collect();
+        reply.verbatim(&format, text);
+        return true;
+    }
+    if let Some(field) = table.field(b"map")
+        && let Seen::Table(inner) = field.see()
+    {
+        let open = reply.open();
+        let mut count = 0;
+        inner.each(&mut |key, value| {
+            answer(key, script, reply, depth + 1, error);
+            answer(value, script, reply, depth + 1, error);
+            count += 1;
+        });
+        reply.close_map(open, count);
+        return true;
+    }
+    if let Some(field) = table.field(b"set")
+        && let Seen::Table(inner) = field.see()
+    {
+        let open = reply.open();
+        let mut count = 0;
+        inner.each(&mut |key, _| {
+            answer(key, script, reply, depth + 1, error);
+            count += 1;
+        });
+        reply.close_set(open, count);
+        return true;
+    }
+    false
+}
+
+fn one_line(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).replace(['\r', '\n'], " ")
 }

@@ -3,10 +3,8 @@
 //! Mirrors: `scriptPrepareForRun`, `scriptResetRun` and the `scriptVerify*` checks of script.c;
 //! `evalGenericCommand` of eval.c; `fcallCommandGeneric` of functions.c.
 
-use mlua::Function;
-
-use super::engine::{Ran, Runner};
-use super::{Engine, Run, ScriptFlags, debugger, describe};
+use super::engine::Core;
+use super::{Engine, Run, SPARE_MAX, ScriptFlags, debugger, describe};
 use crate::acl::Context;
 use crate::clients::ClientFlags;
 use crate::dispatch::args::Argv;
@@ -16,6 +14,7 @@ use crate::dispatch::{CallOrigin, Ctx, Targets};
 use crate::keyspace::DbId;
 use crate::resp::{Error, Protocol};
 use crate::state::State;
+use crate::sys::lua::{Chunk, Ended, Words};
 
 /// What a request asks to be run.
 #[derive(Clone, Copy, Debug)]
@@ -58,16 +57,13 @@ pub(super) fn eval_now(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) ->
         ctx.state.stats.evicted_scripts += evicted as u64;
         sha
     };
-    let name = String::from_utf8_lossy(&sha).into_owned();
-    let script = &ctx.state.scripts.get(&sha);
-    let (function, flags) = match script {
-        Some(script) => (script.function.clone(), script.flags),
-        None => return Err(Error::AlreadySaid),
+    let Some(script) = ctx.state.scripts.get(&sha) else {
+        return Err(Error::AlreadySaid);
     };
-    let runner = ctx.state.scripts.engine()?.runner();
-    prepare(ctx, what, name, flags, true)?;
-    let ran = run(ctx.state, &runner, &function, what, true);
-    let result = finish(ctx, ran);
+    let (chunk, flags) = (script.chunk.clone(), script.flags);
+    let core = ctx.state.scripts.engine()?.core();
+    prepare(ctx, what, &sha, flags, true)?;
+    let result = run(ctx, &core, &chunk, what);
     ctx.state.scripts.touch(&sha);
     if let Some(engine) = &mut ctx.state.scripts.engine {
         engine.collect();
@@ -79,14 +75,12 @@ pub(super) fn eval_now(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) ->
 pub fn call_function(
     ctx: &mut Ctx<'_>,
     what: Invocation<'_>,
-    name: String,
-    function: &Function,
+    chunk: &Chunk,
     flags: ScriptFlags,
 ) -> Result {
-    let runner = ctx.state.scripts.libraries.engine()?.runner();
-    prepare(ctx, what, name, flags, false)?;
-    let ran = run(ctx.state, &runner, function, what, false);
-    let result = finish(ctx, ran);
+    let core = ctx.state.scripts.libraries.engine()?.core();
+    prepare(ctx, what, what.argv.get(1), flags, false)?;
+    let result = run(ctx, &core, chunk, what);
     if let Ok(engine) = ctx.state.scripts.libraries.engine() {
         Engine::collect(engine);
     }
@@ -98,11 +92,15 @@ pub fn call_function(
 fn prepare(
     ctx: &mut Ctx<'_>,
     what: Invocation<'_>,
-    name: String,
+    name: &[u8],
     flags: ScriptFlags,
     is_eval: bool,
 ) -> Result {
     let state = &mut *ctx.state;
+    if state.scripts.run.is_some() {
+        // Only DEBUG lets a script get here.
+        return Err(Error::once("a script cannot run another"));
+    }
     let compat = flags.has(ScriptFlags::COMPAT);
     let standing = state.clients[ctx.client].flags;
     let obeyed = standing.has(ClientFlags::MUST_OBEY);
@@ -154,10 +152,23 @@ fn prepare(
         client.flags.put(kept, standing.has(kept));
     }
     let debugged = state.scripts.debugger.is_active();
+    let (mut run_name, mut request) = std::mem::take(&mut state.scripts.spare_run);
+    run_name.clear();
+    match state.scripts.libraries.function(name) {
+        Some(function) if !is_eval => run_name.push_str(&function.name),
+        _ => run_name.push_str(&String::from_utf8_lossy(name)),
+    }
+    request.clear();
+    // FUNCTION STATS shows it; of a script it only says that one runs.
+    if !is_eval {
+        for i in 0..what.argv.len() {
+            request.push_word(what.argv, i);
+        }
+    }
     state.scripts.run = Some(Run {
         caller: ctx.client,
-        name,
-        request: what.argv.iter().map(<[u8]>::to_vec).collect(),
+        name: run_name,
+        request,
         is_eval,
         read_only: what.read_only || !compat && flags.has(ScriptFlags::NO_WRITES),
         allow_oom: !compat && flags.has(ScriptFlags::ALLOW_OOM),
@@ -172,33 +183,58 @@ fn prepare(
     Ok(())
 }
 
-fn run(
-    state: &mut State,
-    runner: &Runner,
-    function: &Function,
-    what: Invocation<'_>,
-    is_eval: bool,
-) -> Ran {
+/// Runs it, answers with what it returned, and ends the run.
+fn run(ctx: &mut Ctx<'_>, core: &Core, chunk: &Chunk, what: Invocation<'_>) -> Result {
+    let as_globals = ctx.state.scripts.run.as_ref().is_some_and(|r| r.is_eval);
     let argv = what.argv.skip(what.first);
-    let words: Vec<&[u8]> = argv.iter().collect();
-    let (keys, args) = words.split_at(what.keys.min(words.len()));
-    let tables = runner
-        .strings(keys.iter().copied())
-        .and_then(|keys| Ok((keys, runner.strings(args.iter().copied())?)));
-    let (keys, args) = match tables {
-        Ok(tables) => tables,
-        Err(error) => return Err(mlua::Value::Error(Box::new(error))),
+    let words = Words {
+        count: argv.len(),
+        keys: what.keys,
+        get: &|i| argv.get(i),
+        as_globals,
     };
-    if is_eval {
-        runner.run(state, function, keys, args)
-    } else {
-        runner.apply(state, function, keys, args)
+    let (state, reply) = (&mut *ctx.state, &mut *ctx.reply);
+    let before = reply.mark();
+    let mut error = None;
+    let ended = core.loan.lend(state, || {
+        core.vm.call(chunk, words, &mut |value| {
+            let run = core
+                .loan
+                .with(|state| state.scripts.run.as_ref().map(|r| r.protocol));
+            let protocol = run.flatten().unwrap_or_default();
+            super::reply::answer(value, protocol, reply, 0, &mut error);
+        })
+    });
+    let ran = end(ctx)?;
+    if let Some(text) = error {
+        ctx.state.stats.count_error_text(&text);
     }
+    let raised = match ended {
+        Ok(()) => {
+            if ran.request.memory() <= SPARE_MAX {
+                ctx.state.scripts.spare_run = (ran.name, ran.request);
+            }
+            return Ok(());
+        }
+        Err(Ended::Raised(raised)) => raised,
+        Err(Ended::Broken(text)) => {
+            ctx.reply.rewind(before);
+            let text = format!("ERR Error running script {}, {text}", ran.name);
+            return Err(Error::coded(text));
+        }
+    };
+    core.forget_kill();
+    let (text, counted) = describe(&raised, &ran.name);
+    ctx.reply.error_text(&text);
+    if !counted {
+        ctx.state.stats.count_error_text(&text);
+    }
+    Err(Error::AlreadySaid)
 }
 
-/// Answers the caller and ends the run.
+/// Ends the run.
 #[doc(alias = "scriptResetRun")]
-fn finish(ctx: &mut Ctx<'_>, ran: Ran) -> Result {
+fn end(ctx: &mut Ctx<'_>) -> Result<Run> {
     let Some(run) = ctx.state.scripts.run.take() else {
         return Err(Error::AlreadySaid);
     };
@@ -213,24 +249,7 @@ fn finish(ctx: &mut Ctx<'_>, ran: Ran) -> Result {
     }
     // What a script changes is said by the commands it calls.
     ctx.suppress();
-    match ran {
-        Ok(value) => {
-            let error = super::answer(&value, run.protocol, ctx.reply)
-                .map_err(|error| Error::once(error.to_string()))?;
-            if let Some(text) = error {
-                ctx.state.stats.count_error_text(&text);
-            }
-            Ok(())
-        }
-        Err(raised) => {
-            let (text, counted) = describe(&raised, &run.name);
-            ctx.reply.error_text(&text);
-            if !counted {
-                ctx.state.stats.count_error_text(&text);
-            }
-            Err(Error::AlreadySaid)
-        }
-    }
+    Ok(run)
 }
 
 impl State {

@@ -1,8 +1,31 @@
-//! What mlua's safe interface does not offer: the local variables of a running Lua function.
+//! What mlua's safe interface does not offer, or not as fast as a server needs it.
 //!
-//! Unsafe: the calls go to Lua's own C interface, on the stack of an interpreter that mlua protects for
-//! the time (`Lua::exec_raw`); nothing is kept beyond it.
+//! ```text
+//!   EVALSHA --> Vm::call ---------> Lua, the script
+//!                                    |  redis.call("incr", "x")
+//!                              door  v      Args: the words where they lie on Lua's stack
+//!                              closure --> the command --> Push: its reply, written to Lua's stack
+//!   reply <-- View: the result where it lies on Lua's stack
+//! ```
+//!
+//! mlua hands each value over as a reference that it keeps in a table of its own; such a reference costs
+//! more than a small command does, and there can be 8,000 of them at most. So a script is kept in Lua
+//! ([`Chunk`]), runs by [`Vm::call`], calls commands through a [`door`], and its values are looked at where
+//! they are ([`View`]). All else about Lua is mlua's: libraries, hooks, errors, compiling.
+//!
+//! Unsafe: the calls go to Lua's own C interface. The rules they keep: Lua leaves C by `longjmp` when it
+//! raises an error, so whatever may raise one runs inside `lua_pcall` (or mlua's `exec_raw`), in functions
+//! that own nothing; an error is raised on purpose only by the outermost function, after all it owned is
+//! dropped; every reference into Lua's memory is bound to the value on the stack that keeps it alive.
+//!
+//! Mirrors: `luaCallFunction`, `luaRedisGenericCommand` of script_lua.c, which talk to Lua alike.
 #![allow(unsafe_code)]
+
+mod patterns;
+mod vm;
+
+pub use patterns::limit_patterns;
+pub use vm::{Arg, Args, Chunk, Ended, Held, Push, Pusher, Seen, TableView, View, Vm, Words, door};
 
 use std::os::raw::c_int;
 
