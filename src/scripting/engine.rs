@@ -66,8 +66,7 @@ impl Engine {
     /// Makes an interpreter. The error is Lua's, and means that there is no memory for one.
     pub fn new(kind: EngineKind) -> mlua::Result<Engine> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
-        let options = LuaOptions::new().catch_rust_panics(false);
-        let lua = Lua::new_with(libraries, options)?;
+        let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let loan = Rc::new(Loan::default());
         limit_patterns(&lua, &lua.globals().get("string")?)?;
 

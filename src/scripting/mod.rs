@@ -418,7 +418,7 @@ pub fn shebang(body: &[u8]) -> Result<(ScriptFlags, usize), String> {
 impl State {
     /// Frees a share of what SCRIPT FLUSH and FUNCTION FLUSH left over.
     pub(crate) fn free_scripts(&mut self) {
-        const BUDGET_NS: u64 = 1_000_000;
+        const BUDGET_NS: u64 = 3_000_000;
         if self.scripts.leaving.is_empty() {
             return;
         }

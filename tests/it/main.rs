@@ -10,6 +10,7 @@ mod garbage;
 mod hotkeys;
 mod keys;
 mod process;
+mod scripts;
 mod smoke;
 mod strings;
 mod support;

@@ -1,0 +1,307 @@
+//! Scripts and functions from outside: what a hostile one can do, what the debugger says, what is kept.
+
+use std::time::{Duration, Instant};
+
+use crate::support::client::{Client, encode};
+use crate::support::random::Random;
+use crate::support::{Reply, Server};
+
+/// The words of a reply, or of the first element of its first element, and so on.
+fn innermost(reply: &Reply) -> String {
+    match reply {
+        Reply::Array(items) => items.first().map(innermost).unwrap_or_default(),
+        Reply::Integer(n) => n.to_string(),
+        other => other.text(),
+    }
+}
+
+fn eval(c: &mut Client, script: &str) -> Reply {
+    c.call(&["EVAL", script, "0"])
+}
+
+#[test]
+fn scripts_without_end_say_so_and_the_server_serves_on() {
+    let server = Server::oxidis().config("busy-reply-threshold 20\n").start();
+    let (mut c, mut other) = (server.client(), server.client());
+    for script in [
+        "while true do end",
+        "while true do pcall(function() while true do end end) end",
+        "local f = function() while true do redis.pcall('incr') end end while true do pcall(f) end",
+        "coroutine.wrap(function() while true do end end)()",
+    ] {
+        c.send(&encode(&["EVAL", script, "0"])).expect("sent");
+        let began = Instant::now();
+        while !other.cmd("PING").is_error() {
+            assert!(began.elapsed() < Duration::from_secs(10), "{script}");
+        }
+        other
+            .cmd("GET k")
+            .error("BUSY Redis is busy running a script");
+        other.cmd("SCRIPT KILL").ok();
+        let reply = c.read().expect("an answer");
+        reply.error("ERR Script killed by user with SCRIPT KILL");
+        other.cmd("PING").status("PONG");
+    }
+}
+
+#[test]
+fn memory_and_depth_have_an_end() {
+    let server = Server::oxidis().config("busy-reply-threshold 0\n").start();
+    let mut c = server.client();
+    let endless = [
+        "local t, s = {}, ('x'):rep(2 ^ 20) while true do t[#t + 1] = #t .. s end",
+        "local s = 'x' while true do s = s .. s end",
+        "return ('x'):rep(2 ^ 20):rep(1e5)",
+    ];
+    for script in endless {
+        let reply = eval(&mut c, script);
+        assert!(reply.is_error(), "{script}");
+        assert!(
+            reply.text().contains("not enough memory"),
+            "{script}: {}",
+            reply.text()
+        );
+        eval(&mut c, "return 'fine'").is("fine");
+    }
+    for (script, complaint) in [
+        (
+            "local function f(n) return 1 + f(n + 1) end return f(1)",
+            "stack overflow",
+        ),
+        (
+            "local function f() return coroutine.wrap(f)() end return f()",
+            "overflow",
+        ),
+        ("return unpack({}, 1, 1e8)", "too many results to unpack"),
+        (
+            "return ('a'):rep(1e5):find(('a?'):rep(1e5))",
+            "pattern too complex",
+        ),
+        (
+            "return #{cmsgpack.unpack(('\\161x'):rep(1e4))}",
+            "out of Lua stack",
+        ),
+        (
+            "return cmsgpack.unpack(('\\145'):rep(1e5))",
+            "Bad data format",
+        ),
+        ("return cjson.decode(('['):rep(1e5))", "too many nested"),
+        (
+            "local t = {} t[1] = t return cjson.encode(t)",
+            "excessive nesting",
+        ),
+        (
+            "return struct.pack('i2147483648', 1)",
+            "integral size overflow",
+        ),
+        (
+            "return struct.unpack('>I4', 'abc')",
+            "data string too short",
+        ),
+        ("return struct.unpack('s', 'abc')", "unfinished string"),
+        (
+            "return loadstring(string.dump(function() end))()",
+            "attempt to",
+        ),
+    ] {
+        let reply = eval(&mut c, script);
+        let text = innermost(&reply);
+        assert!(text.contains(complaint), "{script}: {text}");
+        c.cmd("PING").status("PONG");
+    }
+    // A finaliser that raises does so in the middle of whatever allocates.
+    let finalisers = "for i = 1, 5000 do local p = newproxy(true) getmetatable(p).__gc = function() \
+                      redis.call('incr', 'n') error('x') end pcall(redis.call, 'lrange', 'l', 0, -1) end";
+    c.cmd("RPUSH l a b c").is(3);
+    eval(&mut c, finalisers);
+    eval(&mut c, "return redis.call('llen', 'l')").is(3);
+}
+
+#[test]
+fn more_scripts_and_functions_than_fit_on_a_stack() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    let mut last = String::new();
+    for i in 0..8200 {
+        last = c.call(&["SCRIPT", "LOAD", &format!("return {i}")]).text();
+        let code =
+            format!("#!lua name=l{i}\nredis.register_function('f{i}', function() return {i} end)");
+        c.call(&["FUNCTION", "LOAD", &code])
+            .is(format!("l{i}").as_str());
+    }
+    c.call(&["EVALSHA", &last, "0"]).is(8199);
+    c.cmd("FCALL f0 0").is(0);
+    c.cmd("FCALL F8199 0").is(8199);
+    eval(&mut c, "local t = {} for i = 1, 7900 do t[i] = 'v' .. i end return redis.call('rpush', 'l', unpack(t))")
+        .is(7900);
+    eval(&mut c, "return #redis.call('lrange', 'l', 0, -1)").is(7900);
+    c.cmd("SCRIPT FLUSH ASYNC").ok();
+    c.cmd("FUNCTION FLUSH ASYNC").ok();
+    c.cmd("FCALL f0 0").error("ERR Function not found");
+    // Freed bit by bit, by the thread that owns the data: so many are on their way, or gone.
+    let told = |c: &mut Client, section: &str, field: &str| -> usize {
+        let text = c.cmd(&format!("INFO {section}")).text();
+        let line = text.lines().find_map(|line| line.strip_prefix(field));
+        line.and_then(|n| n.parse().ok()).unwrap_or(0)
+    };
+    let pending = told(&mut c, "memory", "lazyfree_pending_objects:");
+    let freed = told(&mut c, "stats", "lazyfreed_objects:");
+    assert!(pending + freed >= 8200, "{pending} {freed}");
+}
+
+#[test]
+fn libraries_meet_garbage() {
+    let seed = Random::seed_from_env("OXIDIS_SCRIPTS_SEED");
+    let mut random = Random::new(seed);
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    let script = "local out = {} for _, f in ipairs({cmsgpack.unpack, cjson.decode, \
+                  function(s) return struct.unpack(s, s) end, function(s) return struct.pack(s, 1, s) end, \
+                  function(s) return cmsgpack.unpack_limit(s, 3, 1) end, \
+                  function(s) return struct.unpack('<i4>hs', s) end}) do \
+                  out[#out + 1] = pcall(function() return (f(ARGV[1])) end) end return #out";
+    let good: [&[u8]; 3] = [
+        b"[1,{\"a\":[true,null,1.5e3,\"\\u00e9\\ud83d\\ude00\"]}]",
+        b"\x93\x01\x82\xa1a\xcb\x40\x09\x21\xfb\x54\x44\x2d\x18\xa1b\xc3\xdc\x00\x02\xc0\x90",
+        b"<i4>I2!8bhlfdsc3xc0",
+    ];
+    for round in 0..20_000 {
+        let mut bytes = match random.below(4) {
+            0 => {
+                let len = random.below(40);
+                random.bytes(len)
+            }
+            n => good[n - 1].to_vec(),
+        };
+        for _ in 0..random.below(4) {
+            if !bytes.is_empty() {
+                let at = random.below(bytes.len());
+                bytes[at] = random.next() as u8;
+            }
+        }
+        let reply = c.call(&[b"EVAL".as_slice(), script.as_bytes(), b"0", &bytes]);
+        assert_eq!(
+            reply,
+            Reply::from(6),
+            "OXIDIS_SCRIPTS_SEED={seed}, round {round}: {}",
+            bytes.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn functions_survive_both_files() {
+    let server = Server::oxidis()
+        .args(["--enable-debug-command", "yes", "--appendonly", "yes"])
+        .args(["--aof-use-rdb-preamble", "no"])
+        .start();
+    let mut c = server.client();
+    let code = "#!lua name=kept\nredis.register_function{function_name='f', callback=function(k, a) \
+                return redis.call('incrby', k[1], a[1]) end, flags={'allow-oom'}}";
+    c.call(&["FUNCTION", "LOAD", code]).is("kept");
+    let before = c.cmd("FUNCTION LIST WITHCODE");
+    for command in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
+        c.cmd(command).ok();
+        assert_eq!(c.cmd("FUNCTION LIST WITHCODE"), before, "{command}");
+    }
+    c.cmd("FCALL f 1 k 5").is(5);
+    c.cmd("BGREWRITEAOF");
+    let began = Instant::now();
+    while !c
+        .cmd("INFO persistence")
+        .text()
+        .contains("aof_rewrite_in_progress:0")
+    {
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+    c.cmd("DEBUG LOADAOF").ok();
+    c.cmd("FCALL f 1 k 5").is(10);
+
+    // What Redis dumped.
+    let Some(redis) = Server::redis() else { return };
+    let redis = redis.start();
+    let mut r = redis.client();
+    r.call(&["FUNCTION", "LOAD", code]).is("kept");
+    let theirs = r.cmd("FUNCTION DUMP").bytes().to_vec();
+    c.cmd("FUNCTION FLUSH").ok();
+    c.call(&[b"FUNCTION".as_slice(), b"RESTORE", &theirs]).ok();
+    c.cmd("FCALL f 1 k 5").is(15);
+}
+
+#[test]
+fn the_debugger_stops_shows_and_obeys() {
+    let server = Server::oxidis().start();
+    let (mut c, mut other) = (server.client(), server.client());
+    c.cmd("SCRIPT DEBUG YES").error("ERR a debugging session");
+    c.cmd("SCRIPT DEBUG SYNC").ok();
+    let script = "local x = ARGV[1]\nlocal function f(y)\n  return y .. x\nend\nredis.debug(x, {1})\n\
+                  redis.breakpoint()\nreturn redis.call('set', KEYS[1], f('a'))\n";
+    let lines = |reply: Reply| -> String {
+        let lines: Vec<String> = reply.items().iter().map(Reply::text).collect();
+        lines.join("|")
+    };
+    let begun = c.call(&["EVAL", script, "1", "k", "v"]);
+    assert_eq!(
+        lines(begun),
+        "* Stopped at 1, stop reason = step over|-> 1   local x = ARGV[1]"
+    );
+    for (order, answer) in [
+        ("print", "No local variables in the current context."),
+        ("n", "* Stopped at 4, stop reason = step over|-> 4   end"),
+        ("p x", "<value> \"v\""),
+        (
+            "b 3",
+            "   2   local function f(y)|  #3     return y .. x|-> 4   end",
+        ),
+        (
+            "c",
+            "<debug> line 5: \"v\", {1}|* Stopped at 7, stop reason = redis.breakpoint() called|\
+             -> 7   return redis.call('set', KEYS[1], f('a'))",
+        ),
+        ("redis get k", "<redis> get k|<reply> NULL"),
+        ("e KEYS[1] .. 1", "<retval> \"k1\""),
+        ("e error('no')", "<error> ERR ldb_eval:1: no"),
+        (
+            "unheard",
+            "<error> Unknown Redis Lua debugger command or wrong number of arguments.",
+        ),
+        (
+            "c",
+            "* Stopped at 3, stop reason = break point|->#3     return y .. x",
+        ),
+        ("p y", "<value> \"a\""),
+        (
+            "trace",
+            "In f:|->#3     return y .. x|From top level:|   7   return redis.call('set', KEYS[1], f('a'))",
+        ),
+        ("p KEYS", "<value> {\"k\"}"),
+        ("m 5", "<value> replies are truncated at 60 bytes."),
+        ("b 0", "All breakpoints removed."),
+        ("c", "<endsession>"),
+    ] {
+        let words: Vec<&str> = order.split(' ').collect();
+        assert_eq!(lines(c.call(&words)), answer, "{order}");
+    }
+    c.read().expect("EVAL's own answer").ok();
+    assert!(c.read().is_err(), "the connection ends with the session");
+    other.cmd("GET k").is("av");
+
+    // Who leaves a session lets the script run on; who aborts it ends it.
+    let mut c = server.client();
+    c.cmd("SCRIPT DEBUG SYNC").ok();
+    eval(&mut c, "redis.call('set', 'k', 1)\nreturn 1");
+    drop(c);
+    other.cmd("GET k").is("1");
+    let mut c = server.client();
+    c.cmd("SCRIPT DEBUG SYNC").ok();
+    eval(
+        &mut c,
+        "pcall(function()\nreturn 1 end)\nredis.call('set', 'k', 2)",
+    );
+    c.cmd("s");
+    c.cmd("abort");
+    c.read()
+        .expect("EVAL's own answer")
+        .error("ERR script aborted for user request");
+    other.cmd("GET k").is("1");
+}
