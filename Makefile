@@ -30,3 +30,4 @@ miri:
 # Oxidis and real Redis side by side; needs redis-server.
 bench:
 	cargo bench --bench compare
+	cargo bench --bench snapshot

@@ -3,8 +3,8 @@
 //! Mirrors: childinfo.c, and the pid that Redis kills to end a save.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// No sleep is longer than this before the orders are read again.
@@ -21,12 +21,21 @@ struct Orders {
     delay: AtomicI32,
     keys: AtomicU64,
     bytes: AtomicU64,
+    /// Held while the result is put in its place, and while the job is cancelled: one of the two comes first.
+    result: Mutex<()>,
 }
 
 impl Job {
-    /// It ends soon, with an error.
+    /// It ends soon, with an error; whatever it had not put in its place before never gets there.
     pub fn cancel(&self) {
+        let _first = self.0.result.lock();
         self.0.cancelled.store(true, Relaxed);
+    }
+
+    /// Puts the result in its place, which must not take long, unless the job was cancelled: then `None`.
+    pub fn conclude<T>(&self, place: impl FnOnce() -> T) -> Option<T> {
+        let _first = self.0.result.lock();
+        (!self.is_cancelled()).then(place)
     }
 
     pub fn is_cancelled(&self) -> bool {

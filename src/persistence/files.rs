@@ -66,6 +66,15 @@ pub struct SaveError {
     pub cancelled: bool,
 }
 
+impl SaveError {
+    fn cancelled() -> SaveError {
+        SaveError {
+            line: "Background saving was cancelled".to_owned(),
+            cancelled: true,
+        }
+    }
+}
+
 /// Where an RDB is to go.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -87,7 +96,10 @@ pub fn write_rdb(
     let temporary = place.directory.join(&place.temporary);
     let written = write_temporary(place, &temporary, snapshot, options, job).and_then(|bytes| {
         let target = place.directory.join(&place.name);
-        fs::rename(&temporary, &target)
+        // Who cancels a save may write the file himself next.
+        let renamed = job.conclude(|| fs::rename(&temporary, &target));
+        renamed
+            .ok_or_else(SaveError::cancelled)?
             .map_err(|error| SaveError {
                 line: format!(
                     "Error moving temp DB file {} on the final destination {} (in server root dir \
@@ -134,10 +146,7 @@ fn write_temporary(
     let bytes = rdb::save::save(snapshot, options, &mut sink, job).map_err(|error| match &error
         .reason
     {
-        Reason::Cancelled => SaveError {
-            line: "Background saving was cancelled".to_owned(),
-            cancelled: true,
-        },
+        Reason::Cancelled => SaveError::cancelled(),
         Reason::Io(error) => write_error("write", error),
         reason => SaveError {
             line: format!("Error saving DB: {reason}"),

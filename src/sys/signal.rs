@@ -10,7 +10,8 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// A file that must not stay behind; a C string, never freed.
 static UNFINISHED: AtomicPtr<libc::c_char> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Installs handlers for SIGTERM and SIGINT and ignores SIGPIPE and SIGHUP. The handler only notes the
+/// Installs handlers for SIGTERM and SIGINT and ignores SIGPIPE, SIGHUP and SIGXFSZ (a file at its
+/// limit is an error to be handled, like a full disk). The handler only notes the
 /// signal; the loop's `poll` is interrupted by it and finds the note.
 #[cfg(unix)]
 pub fn install() {
@@ -38,7 +39,7 @@ pub fn install() {
             libc::sigaction(signal, &raw const action, std::ptr::null_mut());
         }
     }
-    for signal in [libc::SIGPIPE, libc::SIGHUP] {
+    for signal in [libc::SIGPIPE, libc::SIGHUP, libc::SIGXFSZ] {
         // SAFETY: ignoring a signal has no preconditions.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }

@@ -129,7 +129,7 @@ fn done(client: &mut Client, words: &[&[u8]]) {
 }
 
 /// A key for every encoding, and for every kind of entry an encoding has.
-fn fill(client: &mut Client) {
+pub fn fill(client: &mut Client) {
     let mut random = Random::new(7);
     for line in [
         "SET int:zero 0",

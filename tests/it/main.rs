@@ -3,12 +3,14 @@
 mod check;
 mod crash;
 mod differential;
+mod disk;
 mod eviction;
 mod expire;
 mod files;
 mod garbage;
 mod hotkeys;
 mod keys;
+mod payloads;
 mod process;
 mod scripts;
 mod smoke;

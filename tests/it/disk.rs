@@ -1,0 +1,185 @@
+//! Disks that fail: full, or gone. The log says so, writes are refused as documented, reads are not, and all is well
+//! again when the disk is.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::server::until;
+use crate::support::{Client, Reply, Server};
+
+/// A save of nothing, or a retry that comes every second.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// No file of the server may be longer than this. False where that cannot be had.
+fn limit_files(server: &Server, bytes: &str) -> bool {
+    let limited = Command::new("prlimit")
+        .args(["--pid", &server.pid().to_string()])
+        .arg(format!("--fsize={bytes}:unlimited"))
+        .status();
+    limited.is_ok_and(|status| status.success())
+}
+
+#[track_caller]
+fn wait_for(client: &mut Client, section: &str, field: &str) {
+    let found = until(PATIENCE, || {
+        let info = client.cmd(&format!("INFO {section}")).text();
+        info.lines().any(|line| line == field).then_some(())
+    });
+    found.unwrap_or_else(|| panic!("never {field}"));
+}
+
+fn temporary_files(server: &Server) -> Vec<String> {
+    let names = fs::read_dir(server.dir()).expect("its directory").flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("temp-")).collect()
+}
+
+#[test]
+fn an_append_only_file_that_cannot_grow_stops_writes_until_it_can() {
+    let mut server = Server::oxidis()
+        .args(["--appendonly", "yes", "--appendfsync", "everysec"])
+        .start();
+    let mut client = server.client();
+    let value = vec![b'v'; 100_000];
+    for i in 0..5 {
+        client
+            .call(&[b"SET", format!("before:{i}").as_bytes(), &value])
+            .ok();
+    }
+    if !limit_files(&server, "1000000") {
+        eprintln!("skipped: no prlimit here");
+        return;
+    }
+    let mut written = 0;
+    let refused = until(PATIENCE, || {
+        let reply = client.call(&[b"SET", format!("full:{written}").as_bytes(), &value]);
+        if reply.is_error() {
+            return Some(reply.text());
+        }
+        written += 1;
+        None
+    });
+    let refused = refused.expect("the file is full by now");
+    assert!(
+        refused.starts_with("MISCONF Errors writing to the AOF file"),
+        "{refused}"
+    );
+    client.cmd("STRLEN before:0").is(100_000);
+    assert!(
+        client
+            .cmd("INFO persistence")
+            .text()
+            .contains("aof_last_write_status:err")
+    );
+    let log = server.log();
+    assert!(
+        log.contains("Error writing to the AOF file")
+            || log.contains("Short write while writing to the AOF file"),
+        "{log}"
+    );
+
+    assert!(limit_files(&server, "unlimited"));
+    let healed = until(PATIENCE, || {
+        (client.cmd("SET after 1") == Reply::Status(b"OK".to_vec())).then_some(())
+    });
+    healed.expect("the disk is well again");
+    client
+        .send(b"SHUTDOWN NOSAVE NOW FORCE\r\n")
+        .expect("it listens");
+    server.wait();
+    server.restart();
+    let mut client = server.client();
+    wait_for(&mut client, "persistence", "loading:0");
+    client.cmd("DBSIZE").is(5 + written + 1);
+}
+
+#[test]
+fn a_save_that_finds_no_room_leaves_the_old_file_and_no_half_of_a_new_one() {
+    let server = Server::oxidis()
+        .args(["--save", "3600 1000000", "--rdbcompression", "no"])
+        .start();
+    let mut client = server.client();
+    client.cmd("SET a 1").ok();
+    client.cmd("SAVE").ok();
+    let old = fs::read(server.dir().join("dump.rdb")).expect("saved");
+    client.call(&[&b"SET"[..], b"b", &vec![b'v'; 300_000]]).ok();
+    if !limit_files(&server, "200000") {
+        eprintln!("skipped: no prlimit here");
+        return;
+    }
+    client.cmd("BGSAVE");
+    wait_for(&mut client, "persistence", "rdb_bgsave_in_progress:0");
+    wait_for(&mut client, "persistence", "rdb_last_bgsave_status:err");
+    assert!(
+        server
+            .log()
+            .contains("Write error while saving DB to the disk"),
+        "{}",
+        server.log()
+    );
+    client.cmd("SET c 1").error("MISCONF");
+    client.cmd("GET a").is("1");
+    assert_eq!(
+        fs::read(server.dir().join("dump.rdb")).expect("still there"),
+        old
+    );
+    assert_eq!(temporary_files(&server), Vec::<String>::new());
+
+    assert!(limit_files(&server, "unlimited"));
+    client.cmd("BGSAVE");
+    wait_for(&mut client, "persistence", "rdb_last_bgsave_status:ok");
+    client.cmd("SET c 1").ok();
+}
+
+#[test]
+fn a_directory_that_is_gone_fails_saves_until_it_is_back() {
+    let server = Server::oxidis()
+        .args(["--save", "3600 1000000"])
+        .args(["--enable-protected-configs", "yes"])
+        .start();
+    let mut client = server.client();
+    let dir = server.dir().join("data");
+    fs::create_dir(&dir).expect("a directory");
+    client
+        .call(&["CONFIG", "SET", "dir", dir.to_str().expect("a plain name")])
+        .ok();
+    client.cmd("SET a 1").ok();
+    fs::remove_dir(&dir).expect("it is empty");
+    client.cmd("BGSAVE");
+    wait_for(&mut client, "persistence", "rdb_last_bgsave_status:err");
+    assert!(
+        server.log().contains("Failed opening the temp RDB file"),
+        "{}",
+        server.log()
+    );
+    client.cmd("SET a 2").error("MISCONF");
+    fs::create_dir(&dir).expect("a directory");
+    client.cmd("BGSAVE");
+    wait_for(&mut client, "persistence", "rdb_last_bgsave_status:ok");
+    client.cmd("SET a 2").ok();
+}
+
+/// FLUSHALL cancels a save and writes the empty file itself: the cancelled one must not come after it.
+#[test]
+fn a_cancelled_save_never_replaces_what_was_written_after_it() {
+    let server = Server::oxidis().args(["--save", "3600 1000000"]).start();
+    let mut client = server.client();
+    for round in 0..100 {
+        client.cmd("SET a 1").ok();
+        client.cmd("BGSAVE");
+        client.cmd("FLUSHALL").ok();
+        let file = fs::read(server.dir().join("dump.rdb")).expect("FLUSHALL wrote it");
+        assert!(
+            !file.windows(4).any(|part| part == b"\x01a\xc0\x01"),
+            "round {round}"
+        );
+    }
+    wait_for(&mut client, "persistence", "rdb_bgsave_in_progress:0");
+    let gone = until(PATIENCE, || {
+        temporary_files(&server).is_empty().then_some(())
+    });
+    gone.expect("what was cancelled is removed");
+    let file = fs::read(server.dir().join("dump.rdb")).expect("still there");
+    assert!(!file.windows(4).any(|part| part == b"\x01a\xc0\x01"));
+}
