@@ -129,6 +129,18 @@ const WORKLOADS: &[Workload] = &[
         request: "ZRANGEBYSCORE zset {number} +inf LIMIT 0 10",
         value_len: 0,
     },
+    Workload {
+        name: "XADD",
+        prepare: &[],
+        request: "XADD stream * name {value} number {number}",
+        value_len: 3,
+    },
+    Workload {
+        name: "XRANGE",
+        prepare: &["XADD stream {number}-1 name {value} number {number}"],
+        request: "XRANGE stream {number} + COUNT 10",
+        value_len: 3,
+    },
 ];
 
 /// What is stored `--memory-keys` times into an empty server.
@@ -193,6 +205,11 @@ const SHAPES: &[Shape] = &[
         name: "in one sorted set",
         request: "ZADD zset {number} {key}",
         value_len: 0,
+    },
+    Shape {
+        name: "in one stream",
+        request: "XADD stream * name {value} number {number}",
+        value_len: 3,
     },
 ];
 

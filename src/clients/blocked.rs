@@ -76,6 +76,9 @@ pub struct Waiting {
     /// The command is run again as well when the key is gone or of another type (XREADGROUP, whose group
     /// would be gone with it).
     pub even_without_key: bool,
+    /// The command is run again at this time as well, whether a key has changed or not (XREADGROUP CLAIM, for which
+    /// entries become old enough).
+    pub again_at: Option<Ms>,
     /// CLIENT REPLY SKIP was said before it.
     pub silent: bool,
     db: DbId,
@@ -92,6 +95,7 @@ impl Waiting {
             argv,
             deadline,
             even_without_key: false,
+            again_at: None,
             silent: false,
             db: DbId(0),
             keys: Vec::new(),
@@ -126,6 +130,8 @@ pub struct Blocked {
     seed: Seed,
     ready: Vec<(DbId, Box<[u8]>)>,
     deadlines: BTreeMap<(Ms, u64), ClientKey>,
+    /// See [`Waiting::again_at`].
+    again: BTreeMap<(Ms, u64), ClientKey>,
     others: BTreeMap<u64, ClientKey>,
     next_ticket: u64,
     clients: usize,
@@ -145,6 +151,7 @@ impl Blocked {
             seed: Seed(seed),
             ready: Vec::new(),
             deadlines: BTreeMap::new(),
+            again: BTreeMap::new(),
             others: BTreeMap::new(),
             next_ticket: 0,
             clients: 0,
@@ -217,6 +224,9 @@ impl Blocked {
         if let Some(deadline) = waiting.deadline {
             self.deadlines.insert((deadline, ticket), client);
         }
+        if let Some(at) = waiting.again_at {
+            self.again.insert((at, ticket), client);
+        }
         self.clients += 1;
         who.flags.set(ClientFlags::BLOCKED);
         who.waiting = Some(Box::new(waiting));
@@ -231,6 +241,9 @@ impl Blocked {
         self.clients -= 1;
         if let Some(deadline) = waiting.deadline {
             self.deadlines.remove(&(deadline, waiting.ticket));
+        }
+        if let Some(at) = waiting.again_at {
+            self.again.remove(&(at, waiting.ticket));
         }
         self.others.remove(&waiting.ticket);
         let queues = &mut self.dbs[waiting.db.0 as usize];
@@ -332,7 +345,21 @@ impl Blocked {
 
     /// When the next wait is over: the moment after which somebody has waited long enough.
     pub fn next_deadline(&self) -> Option<Ms> {
-        self.deadlines.keys().next().map(|(deadline, _)| *deadline)
+        let deadline = self.deadlines.keys().next().map(|(deadline, _)| *deadline);
+        // A deadline is over a millisecond later.
+        let again = self.again.keys().next().map(|(at, _)| *at - 1);
+        deadline.into_iter().chain(again).min()
+    }
+
+    /// Makes the keys ready of those whose command is to be run again by now.
+    pub fn touch_again(&mut self, clients: &Clients, now: Ms) {
+        while let Some(entry) = self.again.first_entry().filter(|e| e.key().0 <= now) {
+            let client = entry.remove();
+            let waiting = clients.get(client).and_then(|who| who.waiting.as_ref());
+            let keys: Vec<_> = waiting.iter().flat_map(|w| w.keys.clone()).collect();
+            let db = waiting.map_or(DbId(0), |waiting| waiting.db);
+            keys.iter().for_each(|key| self.touch(db, key));
+        }
     }
 
     /// Somebody whose time is over.

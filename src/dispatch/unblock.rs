@@ -250,6 +250,8 @@ impl State {
         while let Some(client) = self.blocked.overdue(self.clock.unix_ms()) {
             self.end_wait_with(client, None);
         }
+        let now = self.clock.unix_ms();
+        self.blocked.touch_again(&self.clients, now);
     }
 
     /// Ends everybody's wait with an error and closes their connections: what they wait for will not come here

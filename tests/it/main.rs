@@ -14,5 +14,6 @@ mod payloads;
 mod process;
 mod scripts;
 mod smoke;
+mod streams;
 mod strings;
 mod support;

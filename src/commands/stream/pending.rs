@@ -482,7 +482,7 @@ impl ClaimOptions {
 }
 
 /// What a claim did, to be said to the readers of the effects.
-struct Claimed {
+pub(super) struct Claimed {
     consumer: Name,
     id: StreamId,
     delivered_ms: i64,
@@ -490,7 +490,7 @@ struct Claimed {
 }
 
 impl Claimed {
-    fn of(id: StreamId, pending: &Pending) -> Claimed {
+    pub(super) fn of(id: StreamId, pending: &Pending) -> Claimed {
         let nobody = || Name::new(b"");
         Claimed {
             consumer: pending.owner().cloned().unwrap_or_else(nobody),
@@ -501,7 +501,13 @@ impl Claimed {
     }
 }
 
-fn say_all(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8], last_id: StreamId, claimed: &[Claimed]) {
+pub(super) fn say_all(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    name: &[u8],
+    last_id: StreamId,
+    claimed: &[Claimed],
+) {
     ctx.state.dirty += claimed.len() as u64;
     for claimed in claimed {
         let claim = Claim {

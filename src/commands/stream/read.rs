@@ -13,6 +13,7 @@
 //! Mirrors: `xrangeGenericCommand()`, `xreadCommand()`, `streamReplyWithRange()` of t_stream.c.
 
 use super::super::prelude::*;
+use super::pending::{Claimed, say_all};
 use super::{
     Claim, consumer_created, lower_bound, no_group, reply_entries, reply_fields, reply_id,
     reply_one, say_claim, say_group_id, see_consumer, strict_id, upper_bound,
@@ -359,9 +360,8 @@ fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let Some(from) = after.next() else {
             continue;
         };
-        if asked.is_full(ctx.reply, &served)
-            || stream.last_valid_id().is_none_or(|last| last < from)
-        {
+        let last = stream.last_valid_id();
+        if asked.is_full(ctx.reply, &served) || last.is_none_or(|last| last < from) {
             continue;
         }
         served.begin(ctx.reply, key);
@@ -432,6 +432,21 @@ fn write_some(
     ids
 }
 
+/// When the first of the pending entries will have been idle for long enough.
+fn again_at(ctx: &mut Ctx<'_>, asked: &Request<'_>) -> Option<Ms> {
+    let (idle, (group, _)) = asked.claim.zip(asked.group)?;
+    let now_ms = ctx.now_ms();
+    let mut earliest: Option<Ms> = None;
+    for key in asked.keys {
+        let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key).ok()?;
+        let group = stream.and_then(|stream| stream.group_mut(group));
+        let next = group.and_then(|group| group.delivered_after(now_ms.saturating_sub(idle)));
+        let next = next.map(|ms| ms.saturating_add(idle));
+        earliest = earliest.into_iter().chain(next).min();
+    }
+    earliest
+}
+
 /// Nothing was found: waits for entries, or answers as if the time were over.
 fn wait(ctx: &mut Ctx<'_>, asked: &Request<'_>, argv: Argv<'_>, after: &[StreamId]) {
     let Some(deadline) = asked.block.filter(|_| ctx.may_block()) else {
@@ -449,6 +464,7 @@ fn wait(ctx: &mut Ctx<'_>, asked: &Request<'_>, argv: Argv<'_>, after: &[StreamI
     }
     let mut waiting = Waiting::new(WaitKind::Stream, ctx.command, words, deadline);
     waiting.even_without_key = asked.group.is_some();
+    waiting.again_at = again_at(ctx, asked);
     ctx.block(waiting, asked.keys);
 }
 
@@ -645,20 +661,35 @@ fn serve_new(
     let Some(group) = stream.group_mut(group_name) else {
         return Ok(());
     };
-    let old = match asked.claim {
-        Some(idle) => {
-            let most = match asked.room(served) {
-                0 if asked.max_count.is_none() => usize::MAX,
-                room => room,
-            };
-            group.oldest(now_ms.saturating_sub(idle), most)
-        }
-        None => Vec::new(),
-    };
     let last_id = group.last_id;
-    let old: Vec<StreamId> = old.into_iter().filter(|id| stream.contains(*id)).collect();
+    let (mut old, mut gone) = (Vec::new(), Vec::new());
+    if let Some(idle) = asked.claim {
+        let most = match asked.room(served) {
+            0 if asked.max_count.is_none() => usize::MAX,
+            room => room,
+        };
+        loop {
+            let group = stream.group_mut(group_name);
+            old = group.map_or(Vec::new(), |group| {
+                group.oldest(now_ms.saturating_sub(idle), most)
+            });
+            let missing = |id: &StreamId| !stream.contains(*id);
+            let missing: Vec<StreamId> = old.iter().copied().filter(missing).collect();
+            if missing.is_empty() {
+                break;
+            }
+            // What was deleted is no longer pending.
+            for id in missing {
+                if let Some(group) = stream.group_mut(group_name) {
+                    gone.extend(group.pel().get(&id).map(|pending| Claimed::of(id, pending)));
+                    group.ack(id);
+                }
+            }
+        }
+    }
     let new = stream.last_valid_id().is_some_and(|last| last > last_id);
     if asked.is_full(ctx.reply, served) || old.is_empty() && !new {
+        say_all(ctx, key, group_name, last_id, &gone);
         return Ok(());
     }
     served.begin(ctx.reply, key);
@@ -717,6 +748,7 @@ fn serve_new(
         consumer.active_ms = now_ms;
     }
     let (last_after, read) = (group.last_id, group.entries_read);
+    say_all(ctx, key, group_name, last_id, &gone);
     if !claims.is_empty() || !ids.is_empty() {
         ctx.state.dirty += 1;
     }

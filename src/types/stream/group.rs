@@ -63,6 +63,7 @@ impl std::fmt::Debug for Name {
 
 /// Set in the count of deliveries of what nobody owns; no count gets as far.
 const UNOWNED: u64 = 1 << 63;
+const MOST: u64 = UNOWNED - 1;
 
 /// A delivery that nobody acknowledged.
 #[derive(Debug, Clone)]
@@ -91,6 +92,9 @@ impl Pending {
 pub type Pel = OrderedMap<StreamId, Pending, 24>;
 /// The IDs of a consumer's pending entries.
 pub type OwnPel = OrderedMap<StreamId, (), 40>;
+
+/// The same, by when they were delivered.
+type ByAge = OrderedMap<(i64, StreamId), (), 37>;
 
 /// Consumers are few, mostly.
 type Consumers = OrderedMap<Name, Consumer, 8, 16>;
@@ -121,7 +125,7 @@ pub struct Group {
     pub entries_read: i64,
     pel: Pel,
     consumers: Consumers,
-    by_age: Option<OrderedMap<(i64, StreamId), (), 37>>,
+    by_age: Option<ByAge>,
 }
 
 /// [`Group::entries_read`] is not known.
@@ -206,7 +210,7 @@ impl Group {
     pub fn deliver(&mut self, id: StreamId, to: &Name, delivered_ms: i64, deliveries: u64) {
         let pending = Pending {
             delivered_ms,
-            count: deliveries & !UNOWNED,
+            count: deliveries.min(MOST),
             consumer: to.clone(),
         };
         let old = self.pel.insert(id, pending);
@@ -239,7 +243,7 @@ impl Group {
         };
         let pending = Pending {
             delivered_ms: 0,
-            count: deliveries | UNOWNED,
+            count: deliveries.min(MOST) | UNOWNED,
             consumer,
         };
         self.pel.insert(id, pending);
@@ -250,7 +254,7 @@ impl Group {
     pub fn redeliver(&mut self, id: StreamId, delivered_ms: i64, deliveries: u64) {
         if let Some(pending) = self.pel.get_mut(&id) {
             let old = std::mem::replace(&mut pending.delivered_ms, delivered_ms);
-            pending.count = deliveries & !UNOWNED | pending.count & UNOWNED;
+            pending.count = deliveries.min(MOST) | pending.count & UNOWNED;
             self.age(id, Some(old), Some(delivered_ms));
         }
     }
@@ -292,26 +296,32 @@ impl Group {
     /// Pending entries delivered no later than a time, the longest idle first, at most `count`. The first time it is
     /// asked, O(pending); later O(log n + entries).
     pub fn oldest(&mut self, until_ms: i64, count: usize) -> Vec<StreamId> {
-        let by_age = self.by_age.get_or_insert_with(|| {
-            let pending = self.pel.iter();
-            let mut times: Vec<_> = pending.map(|p| (p.value.delivered_ms, p.key)).collect();
-            times.sort_unstable();
-            let mut by_age = OrderedMap::new();
-            for time in times {
-                by_age.insert(time, ());
-            }
-            by_age
-        });
         let until = (until_ms, StreamId::MAX);
+        let by_age = self.by_age();
         let old = by_age.index_range(Bound::Unbounded, Bound::Included(&until));
         let old = by_age.iter().take((old.end - old.start) as usize);
         old.take(count).map(|pair| pair.key.1).collect()
     }
 
-    /// When the pending entry was delivered that is idle longest.
-    pub fn oldest_ms(&mut self) -> Option<i64> {
-        self.oldest(i64::MAX, 1);
-        self.by_age.as_ref()?.first().map(|pair| pair.key.0)
+    /// The earliest delivery after a time of what is pending. Costs as [`Group::oldest`].
+    pub fn delivered_after(&mut self, ms: i64) -> Option<i64> {
+        let from = (ms, StreamId::MAX);
+        let by_age = self.by_age();
+        let later = by_age.index_range(Bound::Excluded(&from), Bound::Unbounded);
+        Some(by_age.nth(later.start)?.key.0)
+    }
+
+    fn by_age(&mut self) -> &ByAge {
+        self.by_age.get_or_insert_with(|| {
+            let pending = self.pel.iter();
+            let mut times: Vec<_> = pending.map(|p| (p.value.delivered_ms, p.key)).collect();
+            times.sort_unstable();
+            let mut by_age = ByAge::new();
+            for time in times {
+                by_age.insert(time, ());
+            }
+            by_age
+        })
     }
 
     /// Bytes in the allocator.
