@@ -27,6 +27,7 @@
 pub mod acl;
 pub mod background;
 pub mod clients;
+pub mod cluster;
 pub mod collections;
 pub mod commands;
 pub mod config;

@@ -21,6 +21,7 @@ use crate::background::{LazyFree, Mailbox};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::{Blocked, ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::dispatch::table::CommandTable;
 use crate::dispatch::{Effects, Said};
@@ -127,6 +128,8 @@ pub struct State {
     pub tracking: Tracking,
     /// Users and their rights.
     pub acl: Acl,
+    /// What this node is in its cluster.
+    pub cluster: Cluster,
     /// Channels and who listens to them.
     pub pubsub: PubSub,
     /// Clients that wait for something.
@@ -221,6 +224,7 @@ impl State {
         let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize]));
         let run_id = run_id.collect();
         let replication = Replication::new(&mut rng);
+        let cluster = Cluster::new(&mut rng);
         let started_ms = clock.unix_ms();
         let mut state = State {
             config,
@@ -230,6 +234,7 @@ impl State {
             scripts,
             tracking,
             acl: Acl::default(),
+            cluster,
             pubsub,
             blocked,
             current_client: None,

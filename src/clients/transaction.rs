@@ -91,6 +91,11 @@ impl Transaction {
         self.watched.len()
     }
 
+    /// What is queued, in order.
+    pub fn queued(&self) -> impl Iterator<Item = (CommandId, Argv<'_>)> {
+        self.queue.iter().map(|one| (one.id, one.argv.as_argv()))
+    }
+
     /// Takes the queue to execute it.
     pub fn take_queue(&mut self) -> Vec<Queued> {
         self.memory = 0;

@@ -7,6 +7,7 @@ mod acl;
 mod array;
 mod bitmap;
 mod client;
+mod cluster;
 mod command;
 pub mod config;
 mod connection;
@@ -46,6 +47,7 @@ pub const GROUPS: &[&[&Command]] = &[
     array::COMMANDS,
     bitmap::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,

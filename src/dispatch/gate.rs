@@ -256,6 +256,10 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     {
         return Err(state.deny_request(client, id, argv, denied));
     }
+    if state.config.cluster_enabled && !standing.has(ClientFlags::MUST_OBEY) {
+        let routed = state.route_request(client, id, argv);
+        routed.map_err(|refusal| refusal.error())?;
+    }
     if state.config.maxmemory != 0 && !state.scripts.is_busy() {
         let exhausted = state.evict_keys() == Memory::Exhausted;
         if exhausted && flags.has(Flag::DenyOom) {

@@ -120,6 +120,10 @@ pub struct Run {
     pub is_eval: bool,
     /// It may not write.
     pub read_only: bool,
+    /// All its keys must be of one slot.
+    pub one_slot: bool,
+    /// The slot of its keys, as far as it is known.
+    pub slot: Option<u16>,
     /// It may use memory beyond the limit.
     pub allow_oom: bool,
     /// It called a writing command.

@@ -7,6 +7,7 @@ use super::engine::Core;
 use super::{Engine, Run, SPARE_MAX, ScriptFlags, debugger, describe};
 use crate::acl::Context;
 use crate::clients::ClientFlags;
+use crate::cluster::Refusal;
 use crate::dispatch::args::Argv;
 use crate::dispatch::command::Flag;
 use crate::dispatch::table::{CommandId, Flags};
@@ -171,6 +172,8 @@ fn prepare(
         request,
         is_eval,
         read_only: what.read_only || !compat && flags.has(ScriptFlags::NO_WRITES),
+        one_slot: !compat && !flags.has(ScriptFlags::ALLOW_CROSS_SLOT),
+        slot: None,
         allow_oom: !compat && flags.has(ScriptFlags::ALLOW_OOM),
         wrote: false,
         killed: false,
@@ -293,6 +296,12 @@ impl State {
             .clients
             .get(run.caller)
             .is_some_and(|c| c.flags.has(ClientFlags::MUST_OBEY));
+        if self.config.cluster_enabled && !obeyed {
+            self.script_may_reach(id, argv)?;
+        }
+        let Some(run) = &self.scripts.run else {
+            return Ok(());
+        };
         if run.wrote || obeyed {
             // It cannot be stopped half way.
             return Ok(());
@@ -306,6 +315,28 @@ impl State {
             return Err(format!("-{}", Error::OutOfMemory));
         }
         Ok(())
+    }
+
+    /// Whether the keys of a script's command are served here, and of the slot its others are of.
+    #[doc(alias = "scriptVerifyClusterState")]
+    fn script_may_reach(
+        &mut self,
+        id: CommandId,
+        argv: Argv<'_>,
+    ) -> std::result::Result<(), String> {
+        let words = |refusal: Refusal| refusal.script_words().to_owned();
+        let slot = self.route_call(id, argv).map_err(words)?;
+        let Some(run) = self.scripts.run.as_mut().filter(|run| run.one_slot) else {
+            return Ok(());
+        };
+        match (run.slot, slot) {
+            (Some(before), Some(now)) if before != now => Err(words(Refusal::CrossSlot)),
+            (None, Some(_)) => {
+                run.slot = slot;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The flags by which a request to run a script is judged: what the script says of itself counts,

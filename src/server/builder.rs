@@ -118,6 +118,9 @@ impl Builder {
                     if !state.load_users() {
                         return Err("the users cannot be loaded".to_owned());
                     }
+                    if !state.load_cluster_file() {
+                        return Err("the cluster's file cannot be loaded".to_owned());
+                    }
                     if loads && (state.begin_loading() == Opened::Failed || !state.load_all()) {
                         return Err("the data set cannot be loaded".to_owned());
                     }

@@ -162,6 +162,9 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     if !server.state.load_users() {
         return 1;
     }
+    if !server.state.load_cluster_file() {
+        return 1;
+    }
     // A score that cannot be set was logged; Redis goes on, too.
     let _ = server.state.set_oom_score("oom-score-adj");
     show_banner(&server.state.config, log);

@@ -17,7 +17,7 @@
 //!
 //! Mirrors: sparsearray.c. Differs: Redis has slices of 4096 slots, eight bytes a slot, short values inside it, long
 //! ones behind it, and lists of offsets where a slice holds few. Here a million consecutive numbers of five digits
-//! take 6.1 bytes each, all told, and a write under a snapshot copies a block and its path, not 32 KB.
+//! take five bytes each instead of eight, and a write under a snapshot copies a block and its path, not 32 KB.
 
 use std::ops::{ControlFlow, RangeInclusive};
 
