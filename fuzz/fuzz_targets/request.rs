@@ -6,11 +6,12 @@ use oxidis::resp::request::{Limits, Parsed, Parser, ProtocolError, Request};
 
 type Outcome = (Vec<Vec<Vec<u8>>>, Option<ProtocolError>);
 
-fuzz_target!(|input: (u16, bool, &[u8])| {
-    let (step, unauthenticated, bytes) = input;
+fuzz_target!(|input: (u16, bool, bool, &[u8])| {
+    let (step, unauthenticated, in_place, bytes) = input;
     let limits = Limits {
         max_bulk: 1 << 20,
         unauthenticated,
+        in_place,
     };
     let whole = parse(bytes, bytes.len().max(1), limits);
     assert_eq!(parse(bytes, 1, limits), whole);
