@@ -98,7 +98,9 @@ fn a_claim_waits_until_something_is_old_enough() {
 
 #[test]
 fn producers_say_it_once() {
-    let server = Server::oxidis().start();
+    let server = Server::oxidis()
+        .args(["--enable-debug-command", "yes"])
+        .start();
     let mut c = server.client();
     let first = c.cmd("XADD s IDMP p one * n 1").text();
     c.cmd("XADD s IDMP p one * n 2").is(first.as_str());
@@ -148,7 +150,9 @@ fn less_than_all_is_read() {
 
 #[test]
 fn payloads_hold_all_of_it() {
-    let server = Server::oxidis().start();
+    let server = Server::oxidis()
+        .args(["--enable-debug-command", "yes"])
+        .start();
     let mut c = server.client();
     filled(&mut c, 250);
     c.cmd("XADD s IDMP p one * n 1");
