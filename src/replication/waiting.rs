@@ -42,6 +42,8 @@ pub struct SafePositions {
     safe: u64,
     /// The position at which a file was begun: all before is in its base, once that is written.
     begun: Option<u64>,
+    /// Bytes fed to the files before that one: its base has what they say.
+    fed_before: u64,
 }
 
 impl State {
@@ -127,6 +129,7 @@ impl State {
     pub(crate) fn note_aof_start(&mut self) {
         self.replication.safe_positions = SafePositions {
             begun: Some(self.replication.offset),
+            fed_before: self.persistence.aof.fed,
             ..SafePositions::default()
         };
     }
@@ -146,7 +149,11 @@ impl State {
         {
             positions.safe = positions.safe.max(begun);
         }
-        let (fed, safe) = (aof.fed, aof.safe_offset());
+        let safe = match aof.mode {
+            Mode::On => aof.safe_offset().max(positions.fed_before),
+            _ => aof.safe_offset(),
+        };
+        let fed = aof.fed;
         while let Some((_, position)) = positions.notes.front().filter(|(fed, _)| *fed <= safe) {
             positions.safe = *position;
             positions.notes.pop_front();

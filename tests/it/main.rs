@@ -12,6 +12,7 @@ mod hotkeys;
 mod keys;
 mod payloads;
 mod process;
+mod replication;
 mod scripts;
 mod smoke;
 mod streams;

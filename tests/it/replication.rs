@@ -1,0 +1,206 @@
+//! Replication between servers, ours and real Redis above and below each other where that is installed.
+
+use std::time::Duration;
+
+use crate::support::server::{Builder, until};
+use crate::support::{Client, Server};
+
+/// How long servers may take to agree.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a primary of any make needs so that any replica understands it soon.
+fn primary_of(builder: Builder, ours: bool) -> Server {
+    let version = if ours { "rdb-version 10\n" } else { "" };
+    let quick = "repl-diskless-sync-delay 0\nsave \"\"\n";
+    builder.config(&format!("{quick}{version}")).start()
+}
+
+fn follow(replica: &mut Client, primary: &Server) {
+    replica
+        .cmd(&format!("REPLICAOF 127.0.0.1 {}", primary.port()))
+        .ok();
+}
+
+/// A field of INFO replication.
+fn info(client: &mut Client, field: &str) -> String {
+    let text = client.cmd("INFO replication").text();
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    let mut found = lines.filter(|(name, _)| *name == field);
+    found
+        .next()
+        .map(|(_, value)| value.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// Waits until the link is up and everything the primary said has arrived.
+fn in_sync(primary: &mut Client, replica: &mut Client) {
+    let synced = until(PATIENCE, || {
+        let up = info(replica, "master_link_status") == "up";
+        let same = info(primary, "master_repl_offset") == info(replica, "slave_repl_offset");
+        (up && same).then_some(())
+    });
+    assert!(synced.is_some(), "the replica never caught up");
+}
+
+/// Values of all types, deadlines, a transaction, a script, things that are rewritten.
+fn fill(primary: &mut Client) {
+    for line in [
+        "SET before 1",
+        "SET soon 1 PX 100000",
+        "RPUSH list a b c",
+        "SADD set 1 2 3 x",
+        "SPOP set",
+        "HSET hash f v g w",
+        "ZADD zset 1.5 a 2.5 b",
+        "XADD stream * f v",
+        "INCRBYFLOAT float 10.5",
+        "SELECT 3",
+        "SET elsewhere 1",
+        "MULTI",
+        "INCR counted",
+        "INCR counted",
+        "EXEC",
+        "EVAL \"redis.call('set', KEYS[1], ARGV[1]); return redis.call('incr', KEYS[2])\" 2 s t v",
+        "SELECT 0",
+        "GETEX before EX 1000",
+    ] {
+        assert!(!primary.cmd(line).is_error(), "{line}");
+    }
+}
+
+fn compare(one: &mut Client, other: &mut Client) {
+    for db in [0, 3] {
+        let select = format!("SELECT {db}");
+        one.cmd(&select).ok();
+        other.cmd(&select).ok();
+        for line in [
+            "DBSIZE",
+            "GET before",
+            "PEXPIRETIME before",
+            "PEXPIRETIME soon",
+            "LRANGE list 0 -1",
+            "SCARD set",
+            "SORT_RO set ALPHA",
+            "HGET hash g",
+            "ZRANGE zset 0 -1 WITHSCORES",
+            "XRANGE stream - +",
+            "GET float",
+            "GET counted",
+            "MGET s t after",
+        ] {
+            assert_eq!(one.cmd(line), other.cmd(line), "db {db}: {line}");
+        }
+    }
+    one.cmd("SELECT 0").ok();
+    other.cmd("SELECT 0").ok();
+}
+
+fn a_pair(primary: Server, replica: Server) {
+    let (mut p, mut r) = (primary.client(), replica.client());
+    fill(&mut p);
+    r.cmd("SET gone 1").ok();
+    follow(&mut r, &primary);
+    in_sync(&mut p, &mut r);
+    fill(&mut p);
+    p.cmd("SET after 1").ok();
+    in_sync(&mut p, &mut r);
+    compare(&mut p, &mut r);
+    r.cmd("EXISTS gone").is(0);
+    r.cmd("SET x 1").error("READONLY");
+
+    // The connection breaks: the replica goes on where it was.
+    let full = info_of(&mut p, "stats", "sync_full");
+    assert!(!p.cmd("CLIENT KILL TYPE replica").is_error());
+    p.cmd("SET after 2").ok();
+    in_sync(&mut p, &mut r);
+    compare(&mut p, &mut r);
+    assert_eq!(info_of(&mut p, "stats", "sync_full"), full);
+
+    // They change places without a full synchronisation.
+    r.cmd("REPLICAOF NO ONE").ok();
+    r.cmd("SET after 3").ok();
+    follow(&mut p, &replica);
+    in_sync(&mut r, &mut p);
+    compare(&mut r, &mut p);
+    assert_eq!(info_of(&mut r, "stats", "sync_full"), "0");
+}
+
+fn info_of(client: &mut Client, section: &str, field: &str) -> String {
+    let text = client.cmd(&format!("INFO {section}")).text();
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    let found = lines.find(|(name, _)| *name == field);
+    found
+        .map(|(_, value)| value.trim().to_owned())
+        .unwrap_or_default()
+}
+
+#[test]
+fn ours_under_ours() {
+    a_pair(
+        primary_of(Server::oxidis(), true),
+        primary_of(Server::oxidis(), true),
+    );
+}
+
+#[test]
+fn ours_under_redis() {
+    if let Some(redis) = Server::redis() {
+        a_pair(primary_of(redis, false), primary_of(Server::oxidis(), true));
+    }
+}
+
+#[test]
+fn redis_under_ours() {
+    if let Some(redis) = Server::redis() {
+        a_pair(primary_of(Server::oxidis(), true), primary_of(redis, false));
+    }
+}
+
+/// What a replica of a replica reads is its primary's stream, byte for byte.
+#[test]
+fn a_chain_has_one_stream() {
+    let servers = [0, 1, 2].map(|_| primary_of(Server::oxidis(), true));
+    let [mut a, mut b, mut c] = [0, 1, 2].map(|i: usize| servers[i].client());
+    follow(&mut b, &servers[0]);
+    in_sync(&mut a, &mut b);
+    follow(&mut c, &servers[1]);
+    in_sync(&mut b, &mut c);
+    fill(&mut a);
+    a.cmd("WAIT 1 5000").is(1);
+    in_sync(&mut a, &mut b);
+    in_sync(&mut b, &mut c);
+    compare(&mut a, &mut c);
+    assert_eq!(info(&mut a, "master_replid"), info(&mut c, "master_replid"));
+}
+
+/// A primary that speaks nonsense is left alone, whatever it says.
+#[test]
+fn nonsense_from_a_primary_does_no_harm() {
+    use std::io::{Read, Write};
+    let mut server = Server::oxidis().start();
+    let mut c = server.client();
+    c.cmd("SET k v").ok();
+    let answers: &[&[u8]] = &[
+        b"-ERR no\r\n",
+        &[b'x'; 5000],
+        b"+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC short 1\r\n$-5\r\n",
+        b"+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC 0123456789012345678901234567890123456789 99\r\n$18446744073709551615\r\nREDIS",
+        b"+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC 0123456789012345678901234567890123456789 -7\r\n$EOF:tooshort\r\n",
+        b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n*1\r\n$4\r\nPING\r\n*1000000000\r\n$1\r\n",
+        b"+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC 0123456789012345678901234567890123456789 0\r\n$9\r\nnonsense!SET k w\r\n",
+    ];
+    for answer in answers {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        c.cmd(&format!("REPLICAOF 127.0.0.1 {port}")).ok();
+        let (mut link, _) = listener.accept().expect("it connects");
+        let mut ping = [0; 14];
+        link.read_exact(&mut ping).expect("it says PING");
+        link.write_all(answer).expect("it listens");
+        std::thread::sleep(Duration::from_millis(100));
+        drop(link);
+        c.cmd("REPLICAOF NO ONE").ok();
+        c.cmd("PING").status("PONG");
+    }
+    assert!(server.is_alive());
+}
