@@ -1,5 +1,6 @@
 //! Tests of the server from outside, one file per theme; see `support` for what they stand on.
 
+mod architecture;
 mod check;
 mod crash;
 mod differential;
