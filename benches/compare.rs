@@ -20,6 +20,9 @@ mod support;
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{env, fs, process};
 
@@ -39,6 +42,8 @@ struct Workload {
     prepare: &'static [&'static str],
     request: &'static str,
     value_len: usize,
+    /// Connections that subscribe to `channel` and read what comes; with many, fewer requests are sent.
+    listeners: usize,
 }
 
 const FILL: &[&str] = &["SET {key} {value}"];
@@ -49,18 +54,21 @@ const WORKLOADS: &[Workload] = &[
         prepare: FILL,
         request: "GET {key}",
         value_len: 3,
+        listeners: 0,
     },
     Workload {
         name: "SET",
         prepare: FILL,
         request: "SET {key} {value}",
         value_len: 3,
+        listeners: 0,
     },
     Workload {
         name: "INCR",
         prepare: &["SET {key} 1000000"],
         request: "INCR {key}",
         value_len: 0,
+        listeners: 0,
     },
     Workload {
         name: "MSET 10",
@@ -68,66 +76,123 @@ const WORKLOADS: &[Workload] = &[
         request: "MSET {key} {value} {key} {value} {key} {value} {key} {value} {key} {value} \
                   {key} {value} {key} {value} {key} {value} {key} {value} {key} {value}",
         value_len: 3,
+        listeners: 0,
     },
     Workload {
         name: "LPUSH LPOP",
         prepare: &[],
         request: "LPUSH list {value} ; LPOP list",
         value_len: 3,
+        listeners: 0,
     },
     Workload {
         name: "LRANGE 100",
         prepare: &["RPUSH list {key}"],
         request: "LRANGE list 0 99",
         value_len: 0,
+        listeners: 0,
     },
     Workload {
         name: "HSET small",
         prepare: &["HSET {key} one {value} two {value} three {value} four {value} five {value}"],
         request: "HSET {key} three {value}",
         value_len: 3,
+        listeners: 0,
     },
     Workload {
         name: "HGET small",
         prepare: &["HSET {key} one {value} two {value} three {value} four {value} five {value}"],
         request: "HGET {key} three",
         value_len: 3,
+        listeners: 0,
     },
     Workload {
         name: "HSET in one hash",
         prepare: &["HSET hash {key} {value}"],
         request: "HSET hash {key} {value}",
         value_len: 3,
+        listeners: 0,
     },
     Workload {
         name: "HGET in one hash",
         prepare: &["HSET hash {key} {value}"],
         request: "HGET hash {key}",
         value_len: 3,
+        listeners: 0,
     },
     Workload {
         name: "SADD SPOP",
         prepare: &["SADD set {key}"],
         request: "SADD set {key} ; SPOP set",
         value_len: 0,
+        listeners: 0,
     },
     Workload {
         name: "ZADD",
         prepare: &["ZADD zset {number} {key}"],
         request: "ZADD zset {number} {key}",
         value_len: 0,
+        listeners: 0,
     },
     Workload {
         name: "ZRANK",
         prepare: &["ZADD zset {number} {key}"],
         request: "ZRANK zset {key}",
         value_len: 0,
+        listeners: 0,
     },
     Workload {
         name: "ZRANGEBYSCORE",
         prepare: &["ZADD zset {number} {key}"],
         request: "ZRANGEBYSCORE zset {number} +inf LIMIT 0 10",
         value_len: 0,
+        listeners: 0,
+    },
+    Workload {
+        name: "EVALSHA INCR",
+        prepare: &["SCRIPT LOAD \"return redis.call('incr',KEYS[1])\""],
+        request: "EVALSHA 6f5ade10a69975e903c6d07b10ea44c6382381a5 1 {key}",
+        value_len: 0,
+        listeners: 0,
+    },
+    Workload {
+        name: "EVALSHA 100",
+        prepare: &["SCRIPT LOAD \"for i=1,100 do redis.call('set',KEYS[1],i) end\""],
+        request: "EVALSHA f0bd4c2190498dcf2fe03a7bda79759346bdb2b5 1 {key}",
+        value_len: 0,
+        listeners: 0,
+    },
+    Workload {
+        name: "FCALL INCR",
+        prepare: &[
+            "FUNCTION LOAD REPLACE \"#!lua name=bench\\nredis.register_function('add', \
+                    function(k) return redis.call('incr', k[1]) end)\"",
+        ],
+        request: "FCALL add 1 {key}",
+        value_len: 0,
+        listeners: 0,
+    },
+    Workload {
+        name: "MULTI 10",
+        prepare: FILL,
+        request: "MULTI ; SET {key} {value} ; GET {key} ; SET {key} {value} ; GET {key} ; SET {key} {value} ; \
+                  GET {key} ; SET {key} {value} ; GET {key} ; SET {key} {value} ; GET {key} ; EXEC",
+        value_len: 3,
+        listeners: 0,
+    },
+    Workload {
+        name: "PUBLISH 1",
+        prepare: &[],
+        request: "PUBLISH channel {value}",
+        value_len: 16,
+        listeners: 1,
+    },
+    Workload {
+        name: "PUBLISH 1000",
+        prepare: &[],
+        request: "PUBLISH channel {value}",
+        value_len: 16,
+        listeners: 1000,
     },
     Workload {
         name: "XADD",
@@ -450,8 +515,13 @@ fn measure_speed(plan: &Plan) {
                 );
             }
         }
+        let _listening = servers.each_ref().map(|server| {
+            let (port, count) = (server.port(), workload.listeners);
+            (count > 0).then(|| Listeners::start(port, count))
+        });
         for &depth in &plan.depths {
             let requests = plan.requests * if depth > 1 { 4 } else { 1 };
+            let requests = requests / workload.listeners.clamp(1, 100);
             let mut rounds: [Vec<Round>; 2] = Default::default();
             let mut loads = servers.each_ref().map(|server| {
                 let template = Template::new(
@@ -784,6 +854,62 @@ impl Load {
         connection.awaited = requests * self.template.commands;
         connection.write();
         requests
+    }
+}
+
+/// Connections that subscribed to `channel`, read by a thread until this is dropped.
+struct Listeners {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listeners {
+    fn start(port: u16, count: usize) -> Listeners {
+        let mut poll = Poll::new().expect("epoll");
+        let mut streams: Vec<TcpStream> = Vec::new();
+        for number in 0..count {
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("room");
+            stream
+                .write_all(&support::client::encode(&["SUBSCRIBE", "channel"]))
+                .expect("a live server");
+            let mut confirmed = [0; 36];
+            stream.read_exact(&mut confirmed).expect("a confirmation");
+            stream.set_nonblocking(true).expect("a socket");
+            let mut stream = TcpStream::from_std(stream);
+            poll.registry()
+                .register(&mut stream, Token(number), Interest::READABLE)
+                .expect("a fresh socket");
+            streams.push(stream);
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let listen = move || {
+            let mut events = Events::with_capacity(1024);
+            let mut chunk = vec![0; 64 << 10];
+            while !stopped.load(Ordering::Relaxed) {
+                let patience = Duration::from_millis(100);
+                if poll.poll(&mut events, Some(patience)).is_err() {
+                    continue;
+                }
+                for event in &events {
+                    let stream = &mut streams[event.token().0];
+                    while matches!(stream.read(&mut chunk), Ok(n) if n == chunk.len()) {}
+                }
+            }
+        };
+        Listeners {
+            stop,
+            thread: Some(std::thread::spawn(listen)),
+        }
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("it only reads");
+        }
     }
 }
 
