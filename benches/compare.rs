@@ -199,12 +199,14 @@ const WORKLOADS: &[Workload] = &[
         prepare: &[],
         request: "XADD stream * name {value} number {number}",
         value_len: 3,
+        listeners: 0,
     },
     Workload {
         name: "XRANGE",
         prepare: &["XADD stream {number}-1 name {value} number {number}"],
         request: "XRANGE stream {number} + COUNT 10",
         value_len: 3,
+        listeners: 0,
     },
 ];
 

@@ -197,7 +197,7 @@ fn run(ctx: &mut Ctx<'_>, core: &Core, chunk: &Chunk, what: Invocation<'_>) -> R
         as_globals,
     };
     let (state, reply) = (&mut *ctx.state, &mut *ctx.reply);
-    let before = reply.mark();
+    let (before, errors) = (reply.mark(), reply.errors());
     let mut error = None;
     let ended = core.loan.lend(state, || {
         core.vm.call(chunk, words, &mut |value| {
@@ -217,7 +217,11 @@ fn run(ctx: &mut Ctx<'_>, core: &Core, chunk: &Chunk, what: Invocation<'_>) -> R
             if ran.request.memory() <= SPARE_MAX {
                 ctx.state.scripts.spare_run = (ran.name, ran.request);
             }
-            return Ok(());
+            // Who returns an error has failed.
+            return match ctx.reply.errors() == errors {
+                true => Ok(()),
+                false => Err(Error::AlreadySaid),
+            };
         }
         Err(Ended::Raised(raised)) => raised,
         Err(Ended::Broken(text)) => {
