@@ -57,6 +57,12 @@ pub trait Host: std::fmt::Debug {
     /// there may then be no TCP socket left until the next call.
     fn listen(&mut self, config: &Config) -> Result<u16, String>;
 
+    /// Takes up what the configuration says about TLS, for connections to come. The error is the line for the log.
+    fn follow_tls(&mut self, config: &Config) -> Result<(), String> {
+        let _ = config;
+        Ok(())
+    }
+
     /// Serves clients while a command runs for long: a script beyond its time.
     fn serve(&mut self, state: &mut State) {
         let _ = state;

@@ -244,9 +244,13 @@ impl Apply for State {
 
     fn apply(&mut self, changed: &[&'static str]) -> std::result::Result<(), ApplyError> {
         let mut listened = false;
+        // Who comes through a port meets the settings that were set with it.
+        if let Some(name) = changed.iter().find(|name| name.starts_with("tls-")) {
+            self.follow_tls(name)?;
+        }
         for &name in changed {
             match name {
-                "bind" | "port" if !listened => {
+                "bind" | "port" | "tls-port" if !listened => {
                     listened = true;
                     self.listen_again(name)?;
                 }
@@ -271,7 +275,6 @@ impl Apply for State {
                 "watchdog-period" => self.wind_watchdog(),
                 "crash-log-enabled" => crash::report_signals(self.config.crash_log_enabled),
                 "use-exit-on-panic" => crash::exit_on_panic(self.config.use_exit_on_panic),
-                _ if name.starts_with("tls-") => self.refuse_tls(name)?,
                 _ => {}
             }
         }
@@ -349,16 +352,16 @@ impl State {
         })
     }
 
-    /// Options of TLS may be set, but nothing may ask for it.
-    fn refuse_tls(&self, name: &'static str) -> std::result::Result<(), ApplyError> {
-        let config = &self.config;
-        match config.tls_port != 0 || config.tls_replication || config.tls_cluster {
-            true => Err(ApplyError::new(
-                name,
-                "Unable to update TLS configuration. Check server logs.",
-            )),
-            false => Ok(()),
-        }
+    #[doc(alias = "applyTlsCfg")]
+    fn follow_tls(&mut self, name: &'static str) -> std::result::Result<(), ApplyError> {
+        let Some(host) = self.host.as_mut() else {
+            return Ok(());
+        };
+        host.follow_tls(&self.config).map_err(|line| {
+            self.log.warning(line);
+            let reason = "Unable to update TLS configuration. Check server logs.";
+            ApplyError::new(name, reason)
+        })
     }
 }
 

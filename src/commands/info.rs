@@ -153,7 +153,7 @@ fn server(state: &State, out: &mut String) {
         "process_id": std::process::id(),
         "process_supervised": supervised,
         "run_id": state.run_id,
-        "tcp_port": state.tcp_port,
+        "tcp_port": if state.tcp_port != 0 { state.tcp_port } else { config.tls_port },
         "server_time_usec": now_us,
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime / 86_400,
@@ -178,6 +178,14 @@ fn server(state: &State, out: &mut String) {
     }
     if let Some(path) = &config.unixsocket {
         let _ = write!(out, "listener{listeners}:name=unix,bind={path}\r\n");
+        listeners += 1;
+    }
+    if config.tls_port != 0 {
+        let _ = write!(out, "listener{listeners}:name=tls");
+        for address in &config.bind {
+            let _ = write!(out, ",bind={address}");
+        }
+        let _ = write!(out, ",port={}\r\n", config.tls_port);
     }
 }
 

@@ -35,7 +35,8 @@ const NO_DEFRAG: Flag = NoEffect("there is no active defragmentation");
 const NO_JEMALLOC: Flag = NoEffect("the allocator is not jemalloc");
 const NO_CHILD: Flag = NoEffect("snapshots are written by a thread, no child process exists");
 const NO_FEATURE: Flag = NoEffect("the feature it tunes does not exist yet");
-const NO_TLS: Flag = NoEffect("this build has no TLS");
+const NO_DH: Flag = NoEffect("finite-field Diffie-Hellman is not offered");
+const NO_BUS: Flag = NoEffect("there is no cluster bus yet");
 
 /// Turns the declarations into [`Config`] and [`OPTIONS`].
 macro_rules! options {
@@ -119,49 +120,49 @@ options! {
     // TLS.
 
     /// TLS port for clients; 0 listens on none.
-    tls_port("tls-port"): u16 = 0, Int(0, 65535), [NO_TLS];
+    tls_port("tls-port"): u16 = 0, Int(0, 65535);
     /// Certificate shown to clients and peers.
-    tls_cert_file("tls-cert-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
+    tls_cert_file("tls-cert-file"): Option<String> = None, OptionalText(anything), [Volatile];
     /// Private key of that certificate.
-    tls_key_file("tls-key-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
+    tls_key_file("tls-key-file"): Option<String> = None, OptionalText(anything), [Volatile];
     /// Passphrase of that key.
-    tls_key_file_pass("tls-key-file-pass"): Option<String> = None, OptionalText(anything), [Sensitive, NO_TLS];
+    tls_key_file_pass("tls-key-file-pass"): Option<String> = None, OptionalText(anything), [Sensitive];
     /// Certificate for outgoing connections.
-    tls_client_cert_file("tls-client-cert-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
+    tls_client_cert_file("tls-client-cert-file"): Option<String> = None, OptionalText(anything), [Volatile];
     /// Private key of that certificate.
-    tls_client_key_file("tls-client-key-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
+    tls_client_key_file("tls-client-key-file"): Option<String> = None, OptionalText(anything), [Volatile];
     /// Passphrase of that key.
-    tls_client_key_file_pass("tls-client-key-file-pass"): Option<String> = None, OptionalText(anything), [Sensitive, NO_TLS];
+    tls_client_key_file_pass("tls-client-key-file-pass"): Option<String> = None, OptionalText(anything), [Sensitive];
     /// Diffie-Hellman parameters, for old TLS libraries.
-    tls_dh_params_file("tls-dh-params-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
+    tls_dh_params_file("tls-dh-params-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_DH];
     /// Certificates of the trusted authorities, in one file.
-    tls_ca_cert_file("tls-ca-cert-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
+    tls_ca_cert_file("tls-ca-cert-file"): Option<String> = None, OptionalText(anything), [Volatile];
     /// Certificates of the trusted authorities, in a directory.
-    tls_ca_cert_dir("tls-ca-cert-dir"): Option<String> = None, OptionalText(anything), [Volatile, NO_TLS];
+    tls_ca_cert_dir("tls-ca-cert-dir"): Option<String> = None, OptionalText(anything), [Volatile];
     /// Whether clients must, may or need not show a certificate.
-    tls_auth_clients("tls-auth-clients"): TlsAuthClients = TlsAuthClients::Yes, OneOf, [NO_TLS];
+    tls_auth_clients("tls-auth-clients"): TlsAuthClients = TlsAuthClients::Yes, OneOf;
     /// Certificate field that logs a client in as an ACL user.
-    tls_auth_clients_user("tls-auth-clients-user"): TlsAuthClientsUser = TlsAuthClientsUser::Off, OneOf, [NO_TLS];
+    tls_auth_clients_user("tls-auth-clients-user"): TlsAuthClientsUser = TlsAuthClientsUser::Off, OneOf;
     /// Use TLS towards the primary.
-    tls_replication("tls-replication"): bool = false, YesNo, [NO_TLS];
+    tls_replication("tls-replication"): bool = false, YesNo;
     /// Use TLS on the cluster bus.
-    tls_cluster("tls-cluster"): bool = false, YesNo, [NO_TLS];
+    tls_cluster("tls-cluster"): bool = false, YesNo, [NO_BUS];
     /// Names a peer server's certificate must carry one of.
-    tls_expected_peer_name("tls-expected-peer-name"): Option<String> = None, OptionalText(peer_names), [NO_TLS];
+    tls_expected_peer_name("tls-expected-peer-name"): Option<String> = None, OptionalText(peer_names);
     /// Protocol versions to speak.
-    tls_protocols("tls-protocols"): Option<String> = None, OptionalText(anything), [NO_TLS];
+    tls_protocols("tls-protocols"): Option<String> = None, OptionalText(anything);
     /// Ciphers for TLS up to 1.2.
-    tls_ciphers("tls-ciphers"): Option<String> = None, OptionalText(anything), [NO_TLS];
+    tls_ciphers("tls-ciphers"): Option<String> = None, OptionalText(anything);
     /// Cipher suites for TLS 1.3.
-    tls_ciphersuites("tls-ciphersuites"): Option<String> = None, OptionalText(anything), [NO_TLS];
+    tls_ciphersuites("tls-ciphersuites"): Option<String> = None, OptionalText(anything);
     /// Let the server's order of ciphers win.
-    tls_prefer_server_ciphers("tls-prefer-server-ciphers"): bool = false, YesNo, [NO_TLS];
+    tls_prefer_server_ciphers("tls-prefer-server-ciphers"): bool = false, YesNo;
     /// Let clients resume sessions.
-    tls_session_caching("tls-session-caching"): bool = true, YesNo, [NO_TLS];
+    tls_session_caching("tls-session-caching"): bool = true, YesNo;
     /// Sessions remembered; 0 for no bound.
-    tls_session_cache_size("tls-session-cache-size"): u32 = 20 * 1024, Int(0, INT), [NO_TLS];
+    tls_session_cache_size("tls-session-cache-size"): u32 = 20 * 1024, Int(0, INT);
     /// Seconds a session is remembered.
-    tls_session_cache_timeout("tls-session-cache-timeout"): u32 = 300, Int(0, INT), [NO_TLS];
+    tls_session_cache_timeout("tls-session-cache-timeout"): u32 = 300, Int(0, INT);
 
     // General.
 

@@ -502,6 +502,7 @@ impl State {
         let user = config.masteruser.clone();
         let ip = config.replica_announce_ip.clone();
         let port = match config.replica_announce_port {
+            0 if self.config.tls_replication && self.config.tls_port != 0 => self.config.tls_port,
             0 => self.tcp_port,
             port => port,
         };

@@ -124,6 +124,7 @@ impl Builder {
                     if loads && (state.begin_loading() == Opened::Failed || !state.load_all()) {
                         return Err("the data set cannot be loaded".to_owned());
                     }
+                    server.follow_tls()?;
                     server.listen(tcp)?;
                     Ok(server)
                 });

@@ -1,6 +1,6 @@
-//! A socket of either family, and what the loop must remember about it.
+//! A socket of either family, bare or under TLS, and what the loop must remember about it.
 //!
-//! Mirrors: connection.c, `connSocket` and `connUnix`.
+//! Mirrors: connection.c, `connSocket` and `connUnix`, and the choice among them and tls.c.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
+use super::tls::TlsStream;
 use crate::clients::ClientKey;
 
 /// A stream of bytes.
@@ -17,6 +18,7 @@ use crate::clients::ClientKey;
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 /// A client's socket.
@@ -39,6 +41,7 @@ impl Read for Stream {
         match self {
             Stream::Tcp(stream) => stream.read(buf),
             Stream::Unix(stream) => stream.read(buf),
+            Stream::Tls(stream) => stream.read(buf),
         }
     }
 }
@@ -48,6 +51,7 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write(buf),
             Stream::Unix(stream) => stream.write(buf),
+            Stream::Tls(stream) => stream.write(buf),
         }
     }
 
@@ -55,11 +59,15 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write_vectored(bufs),
             Stream::Unix(stream) => stream.write_vectored(bufs),
+            Stream::Tls(stream) => stream.write_vectored(bufs),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => Ok(()),
+            Stream::Tls(stream) => stream.flush(),
+        }
     }
 }
 
@@ -68,6 +76,7 @@ impl Source for Stream {
         match self {
             Stream::Tcp(stream) => stream.register(registry, token, what),
             Stream::Unix(stream) => stream.register(registry, token, what),
+            Stream::Tls(stream) => stream.socket_mut().register(registry, token, what),
         }
     }
 
@@ -75,6 +84,7 @@ impl Source for Stream {
         match self {
             Stream::Tcp(stream) => stream.reregister(registry, token, what),
             Stream::Unix(stream) => stream.reregister(registry, token, what),
+            Stream::Tls(stream) => stream.socket_mut().reregister(registry, token, what),
         }
     }
 
@@ -82,16 +92,69 @@ impl Source for Stream {
         match self {
             Stream::Tcp(stream) => stream.deregister(registry),
             Stream::Unix(stream) => stream.deregister(registry),
+            Stream::Tls(stream) => stream.socket_mut().deregister(registry),
         }
     }
 }
 
 impl Stream {
+    /// The TCP socket, if it is one.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Tls(stream) => Some(stream.socket()),
+            Stream::Unix(_) => None,
+        }
+    }
+
+    /// Whether it is under TLS.
+    #[inline]
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    /// Whether bytes that were written wait here for room in the socket.
+    #[inline]
+    pub(super) fn unsent(&self) -> bool {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => false,
+            Stream::Tls(stream) => stream.unsent(),
+        }
+    }
+
+    /// Whether there is something to read that the socket does not tell of.
+    #[inline]
+    pub(super) fn pending(&self) -> bool {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => false,
+            Stream::Tls(stream) => stream.pending(),
+        }
+    }
+
+    /// Says why a connection is not wanted: as much as fits into the socket's buffer. Under TLS nothing can be said
+    /// before the handshake.
+    pub(super) fn refuse(&mut self, text: &[u8]) {
+        if !matches!(self, Stream::Tls(_)) {
+            let _ = self.write(text);
+        }
+    }
+
+    /// Says goodbye, where that is done.
+    pub(super) fn farewell(&mut self) {
+        if let Stream::Tls(stream) = self {
+            stream.farewell();
+        }
+    }
+
     /// Lets reads wait for bytes, and writes for room but not for longer than this; or none of them wait.
-    pub(super) fn set_blocking(&self, send_timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn set_blocking(&mut self, send_timeout: Option<Duration>) -> io::Result<()> {
         let socket = match self {
-            Stream::Tcp(stream) => SockRef::from(stream),
-            Stream::Unix(stream) => SockRef::from(stream),
+            Stream::Tcp(stream) => SockRef::from(&*stream),
+            Stream::Unix(stream) => SockRef::from(&*stream),
+            Stream::Tls(stream) => {
+                stream.set_waiting(send_timeout.is_some());
+                SockRef::from(stream.socket())
+            }
         };
         socket.set_write_timeout(send_timeout)?;
         socket.set_nonblocking(send_timeout.is_none())
@@ -103,6 +166,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.as_raw_fd(),
             Stream::Unix(stream) => stream.as_raw_fd(),
+            Stream::Tls(stream) => stream.socket().as_raw_fd(),
         }
     }
 }

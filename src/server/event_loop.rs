@@ -3,7 +3,7 @@
 //! Mirrors: `aeMain`, `aeProcessEvents` (ae.c), `beforeSleep` and `afterSleep` (server.c).
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -132,6 +132,17 @@ impl Server {
     /// Lets signals end this server.
     pub fn own_process(&mut self) {
         self.sockets.owns_process = true;
+    }
+
+    /// Takes up what the configuration says about TLS. The error is the line for the log.
+    pub fn follow_tls(&mut self) -> Result<(), String> {
+        let mut listeners = self.sockets.listeners.list.borrow_mut();
+        listeners.follow_tls(&self.state.config)
+    }
+
+    /// Whether TCP is listened on without TLS, and with it.
+    pub(super) fn families(&self) -> (bool, bool) {
+        self.sockets.listeners.list.borrow().families()
     }
 
     /// Listens where the configuration says; `any_port` lets the system pick the TCP port. The error is
@@ -439,7 +450,12 @@ impl Turn<'_> {
     }
 
     fn accept(&mut self, index: usize) {
-        let budget = self.state.config.max_new_connections_per_cycle;
+        let config = &self.state.config;
+        let tls = self.sockets.listeners.list.borrow().is_tls(index);
+        let budget = match tls {
+            false => config.max_new_connections_per_cycle,
+            true => config.max_new_tls_connections_per_cycle,
+        };
         for _ in 0..budget {
             let unix_path = self.state.config.unixsocket.as_deref();
             let accepted = self
@@ -473,12 +489,13 @@ impl Turn<'_> {
         let config = &self.state.config;
         if self.state.clients.connected() >= config.maxclients as usize {
             // As much as fits into the socket's buffer; nobody waits for the rest.
-            let _ = stream.write(b"-ERR max number of clients reached\r\n");
+            stream.refuse(b"-ERR max number of clients reached\r\n");
             self.state.stats.connections_rejected += 1;
             return;
         }
-        if config.protected_mode && self.state.acl.default_user().nopass() && !is_local {
-            let _ = stream.write(DENIED);
+        // Under TLS this can only be said once the handshake is over.
+        if self.state.protects_itself() && !is_local && !stream.is_tls() {
+            stream.refuse(DENIED);
             self.state.stats.connections_rejected += 1;
             return;
         }
@@ -523,6 +540,7 @@ impl Turn<'_> {
             && place.as_ref().is_some_and(|c| c.key == key)
             && let Some(mut connection) = place.take()
         {
+            connection.stream.farewell();
             let _ = connection.stream.deregister(self.sockets.poll.registry());
         }
     }
@@ -543,7 +561,7 @@ impl Turn<'_> {
     }
 }
 
-const DENIED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and \
+pub(super) const DENIED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and \
 no password is set for the default user. In this mode connections are only accepted from the loopback \
 interface. If you want to connect from external computers to Redis you may adopt one of the following \
 solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the \

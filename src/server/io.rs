@@ -17,8 +17,10 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 use mio::{Interest, Token};
 
-use super::event_loop::{FIRST_CLIENT, Turn};
-use crate::clients::{ClientFlags, ClientKey, ClientKind};
+use super::connection::{Connection, Stream};
+use super::event_loop::{DENIED, FIRST_CLIENT, Turn};
+use crate::clients::{Client, ClientFlags, ClientKey, ClientKind};
+use crate::config::{TlsAuthClientsUser, disk};
 use crate::dispatch::{self, Outcome};
 use crate::resp::request::{
     ARRIVING_READ, Limits, Parsed, Parser, ProtocolError, READ_BUFFER, Request,
@@ -90,15 +92,15 @@ impl Turn<'_> {
                 connection.readable = false;
                 // Room made for nothing; it would count as the client's.
                 client.query.shrink_to_fit();
-                return;
+                return self.tls_progress(key);
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 self.sockets.more.push(key);
                 return;
             }
-            Err(_) => return self.state.clients.close_asap(key),
+            Err(error) => return self.close_failed(key, &error),
         };
-        if n < room && !connection.peer_closed {
+        if n < room && !connection.peer_closed && !connection.stream.pending() {
             connection.readable = false;
         } else {
             self.sockets.more.push(key);
@@ -112,6 +114,13 @@ impl Turn<'_> {
         }
         self.state.stats.reads_processed += 1;
 
+        if connection.stream.is_tls() {
+            self.tls_progress(key);
+        }
+        let client = self.state.clients.get_mut(key);
+        let Some(client) = client.filter(|client| client.runnable()) else {
+            return;
+        };
         match source {
             Source::Shared(n) => {
                 client.shared_query = n;
@@ -138,6 +147,57 @@ impl Turn<'_> {
         }
         self.check_query_limit(key);
         self.state.clients.changed(key);
+    }
+
+    /// What a read under TLS brought besides requests: the end of the handshake, something to send.
+    #[doc(alias = "tlsHandleEvent")]
+    fn tls_progress(&mut self, key: ClientKey) {
+        let Some(Some(connection)) = self.sockets.connections.get_mut(key.slot as usize) else {
+            return;
+        };
+        let Stream::Tls(stream) = &mut connection.stream else {
+            return;
+        };
+        if stream.just_established() {
+            let by_name = self.state.config.tls_auth_clients_user == TlsAuthClientsUser::CommonName;
+            if let Some(name) = by_name.then(|| stream.peer_name()).flatten() {
+                self.state.act_as_certified(key, &name);
+            }
+            let client = self.state.clients.get(key);
+            let is_local = client.is_some_and(Client::is_local);
+            if self.state.protects_itself() && !is_local {
+                self.state.stats.connections_rejected += 1;
+                self.state.clients.send(key, |reply| reply.raw(DENIED));
+                if let Some(client) = self.state.clients.get_mut(key) {
+                    client.flags.set(ClientFlags::CLOSE_AFTER_REPLY);
+                }
+            }
+            // What was written before could not be sent.
+            self.state.clients.wants_write(key);
+        }
+        if connection.stream.unsent()
+            && let Some(client) = self.state.clients.get_mut(key)
+        {
+            await_room(&self.sockets.poll, connection, client);
+        }
+    }
+
+    /// Closes a connection that cannot be read from; the log tells why it never was one.
+    #[cold]
+    fn close_failed(&mut self, key: ClientKey, error: &io::Error) {
+        let connection = self.sockets.connections.get(key.slot as usize);
+        if let Some(Some(connection)) = connection
+            && let Stream::Tls(stream) = &connection.stream
+            && stream.is_handshaking()
+            && let Some(client) = self.state.clients.get(key)
+        {
+            let (reason, address) = (disk::reason(error), &client.address);
+            let local = &client.local_address;
+            self.state.log.verbose(format_args!(
+                "Error accepting a client connection: {reason} (addr={address} laddr={local})"
+            ));
+        }
+        self.state.clients.close_asap(key);
     }
 
     /// Runs what a client already sent, when it may go on.
@@ -483,8 +543,10 @@ impl Turn<'_> {
         }
         client.reply_peak.0 = client.reply_peak.0.max(client.out.len());
         let mut written = 0;
-        while !client.out.is_empty() && written < WRITE_SHARE {
+        let (mut held, mut full) = (connection.stream.unsent(), false);
+        while (!client.out.is_empty() || held) && written < WRITE_SHARE {
             let result = match client.out.single() {
+                _ if held => connection.stream.flush().map(|()| 0),
                 Some(bytes) => connection.stream.write(bytes),
                 None => {
                     let mut slices: Vec<IoSlice<'_>> = Vec::new();
@@ -496,14 +558,12 @@ impl Turn<'_> {
                 Ok(n) => {
                     written += n;
                     client.out.advance(n);
+                    held = connection.stream.unsent();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if !connection.awaits_room {
-                        connection.awaits_room = true;
-                        client.flags.set(ClientFlags::AWAITS_ROOM);
-                        let _ = interest(&self.sockets.poll, connection, key, true);
-                    }
+                    await_room(&self.sockets.poll, connection, client);
+                    full = true;
                     break;
                 }
                 Err(_) => {
@@ -518,7 +578,7 @@ impl Turn<'_> {
         if written > 0 {
             client.active_ms = self.state.clock.unix_ms();
         }
-        if client.out.is_empty() {
+        if client.out.is_empty() && !held {
             if connection.awaits_room {
                 connection.awaits_room = false;
                 client.flags.clear(ClientFlags::AWAITS_ROOM);
@@ -528,8 +588,9 @@ impl Turn<'_> {
                 self.state.clients.close_asap(key);
             }
         } else {
-            // If it only had its share, the rest goes out in the next turn.
-            if !connection.awaits_room {
+            // If it only had its share, the rest goes out in the next turn: the poll tells of room only after there
+            // was none.
+            if !full {
                 self.state.clients.wants_write(key);
             }
             self.state.check_output_limit(key);
@@ -538,9 +599,18 @@ impl Turn<'_> {
     }
 }
 
+/// Has the poll tell when the socket has room.
+fn await_room(poll: &mio::Poll, connection: &mut Connection, client: &mut Client) {
+    if !connection.awaits_room {
+        connection.awaits_room = true;
+        client.flags.set(ClientFlags::AWAITS_ROOM);
+        let _ = interest(poll, connection, client.key, true);
+    }
+}
+
 fn interest(
     poll: &mio::Poll,
-    connection: &mut super::connection::Connection,
+    connection: &mut Connection,
     key: ClientKey,
     writable: bool,
 ) -> io::Result<()> {

@@ -11,11 +11,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
+use rustls::pki_types::ServerName;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection::{Connection, Stream};
 use super::event_loop::{FIRST_CLIENT, Turn};
 use super::listener;
+use super::tls::{self, TlsStream};
 use crate::config::disk;
 use crate::replication::link::{Dial, Step, Then};
 
@@ -120,12 +122,36 @@ impl Turn<'_> {
             socket.connected = true;
             let _ = stream.set_nodelay(true);
             listener::set_keepalive(&socket.stream, self.state.config.repl_timeout);
+            if self.state.config.tls_replication
+                && let Err(reason) = self.secure_link()
+            {
+                return self.state.link_closed(&reason);
+            }
             self.state.link_connected();
         }
         if readable && let Some(socket) = &mut self.sockets.link {
             socket.readable = true;
         }
         self.read_link();
+    }
+
+    /// Puts the connection, which is there, under TLS.
+    fn secure_link(&mut self) -> Result<(), String> {
+        let Some(mut socket) = self.sockets.link.take() else {
+            return Ok(());
+        };
+        socket.stream = match socket.stream {
+            Stream::Tcp(stream) => {
+                let settings = tls::client_settings(&self.state.config)?;
+                let address = stream.peer_addr().map_err(|error| disk::reason(&error))?;
+                let name = ServerName::IpAddress(address.ip().into());
+                let stream = TlsStream::connect(stream, settings, name);
+                Stream::Tls(Box::new(stream.map_err(|error| disk::reason(&error))?))
+            }
+            other => other,
+        };
+        self.sockets.link = Some(socket);
+        Ok(())
     }
 
     /// Reads what came, a few times.
@@ -172,6 +198,10 @@ impl Turn<'_> {
         let Some(socket) = self.sockets.link.as_mut().filter(|s| s.connected) else {
             return;
         };
+        if socket.stream.unsent() {
+            // What is wrong, the next write or read says.
+            let _ = socket.stream.flush();
+        }
         let out = &mut self.state.replication.link.out;
         while !out.is_empty() {
             match socket.stream.write(out) {
@@ -205,7 +235,7 @@ impl Turn<'_> {
             return;
         };
         client.fd = socket.stream.descriptor();
-        if let Stream::Tcp(stream) = &socket.stream {
+        if let Some(stream) = socket.stream.tcp() {
             let text = |address: io::Result<std::net::SocketAddr>| {
                 address.map(|a| a.to_string()).unwrap_or_default()
             };
@@ -219,7 +249,8 @@ impl Turn<'_> {
         self.sockets.connections[slot] = Some(Connection {
             key,
             stream: socket.stream,
-            readable: false,
+            // Under TLS there may be something left that the poll does not know of.
+            readable: socket.readable,
             peer_closed: false,
             awaits_room: false,
         });

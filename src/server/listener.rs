@@ -1,21 +1,24 @@
-//! Listening sockets: TCP on every `bind` address, one Unix socket, accepted fairly.
+//! Listening sockets: TCP on every `bind` address, bare and under TLS, one Unix socket, accepted fairly.
 //!
 //! Mirrors: `listenToPort`, `acceptTcpHandler` and `acceptCommonHandler` (networking.c), anet.c.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
+use std::sync::Arc;
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection::Stream;
+use super::tls::TlsStream;
 
 /// A listening socket.
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
+    Tls(TcpListener),
     Unix(UnixListener),
 }
 
@@ -29,8 +32,8 @@ pub(super) struct Peer {
 }
 
 impl Listener {
-    /// One TCP socket. Errors are the system's.
-    pub(super) fn tcp(address: SocketAddr, backlog: u32) -> io::Result<Listener> {
+    /// One TCP socket, whose connections are under TLS or not. Errors are the system's.
+    pub(super) fn tcp(address: SocketAddr, backlog: u32, tls: bool) -> io::Result<Listener> {
         let domain = Domain::for_address(address);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
@@ -41,7 +44,11 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(backlog.min(i32::MAX as u32) as i32)?;
-        Ok(Listener::Tcp(TcpListener::from_std(socket.into())))
+        let listener = TcpListener::from_std(socket.into());
+        Ok(match tls {
+            false => Listener::Tcp(listener),
+            true => Listener::Tls(listener),
+        })
     }
 
     /// The Unix socket; a stale one of the same name is replaced.
@@ -62,14 +69,16 @@ impl Listener {
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Listener::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
+            Listener::Tcp(listener) | Listener::Tls(listener) => {
+                registry.register(listener, token, Interest::READABLE)
+            }
             Listener::Unix(listener) => registry.register(listener, token, Interest::READABLE),
         }
     }
 
     pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         match self {
-            Listener::Tcp(listener) => registry.deregister(listener),
+            Listener::Tcp(listener) | Listener::Tls(listener) => registry.deregister(listener),
             Listener::Unix(listener) => registry.deregister(listener),
         }
     }
@@ -78,14 +87,18 @@ impl Listener {
     pub(super) fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().ok(),
-            Listener::Unix(_) => None,
+            Listener::Tls(_) | Listener::Unix(_) => None,
         }
     }
 
     /// Takes one waiting connection; `WouldBlock` when there is none.
-    pub(super) fn accept(&self, unix_path: Option<&str>) -> io::Result<Peer> {
+    pub(super) fn accept(
+        &self,
+        unix_path: Option<&str>,
+        tls: Option<&Arc<rustls::ServerConfig>>,
+    ) -> io::Result<Peer> {
         match self {
-            Listener::Tcp(listener) => {
+            Listener::Tcp(listener) | Listener::Tls(listener) => {
                 let (stream, address) = listener.accept()?;
                 stream.set_nodelay(true)?;
                 let local = stream
@@ -94,8 +107,15 @@ impl Listener {
                     .unwrap_or_default();
                 let is_local = address.ip().is_loopback();
                 let address = address.to_string();
+                let stream = match (self, tls) {
+                    (Listener::Tls(_), Some(settings)) => {
+                        let stream = TlsStream::accept(stream, settings.clone())?;
+                        Stream::Tls(Box::new(stream))
+                    }
+                    _ => Stream::Tcp(stream),
+                };
                 Ok(Peer {
-                    stream: Stream::Tcp(stream),
+                    stream,
                     address,
                     local,
                     is_local,
@@ -148,7 +168,7 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
 
 /// Keepalive as `tcp-keepalive` asks: first probe after so many seconds, then every third of it.
 pub(super) fn set_keepalive(stream: &Stream, seconds: u32) {
-    if let (Stream::Tcp(stream), true) = (stream, seconds > 0) {
+    if let (Some(stream), true) = (stream.tcp(), seconds > 0) {
         let idle = std::time::Duration::from_secs(seconds.into());
         let step = std::time::Duration::from_secs((seconds / 3).max(1).into());
         let keepalive = socket2::TcpKeepalive::new()

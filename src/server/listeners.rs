@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Registry, Token};
@@ -17,6 +18,7 @@ use mio::{Registry, Token};
 use super::connection::Stream;
 use super::event_loop::{Sockets, Turn};
 use super::listener::{self, Listener, Peer};
+use super::tls;
 use crate::clients::ClientKey;
 use crate::config::Config;
 use crate::config::disk::reason;
@@ -32,6 +34,9 @@ pub(super) struct Listeners {
     registry: Registry,
     list: Vec<Listener>,
     port: u16,
+    tls_port: u16,
+    /// What connections under TLS are made with; those that are made keep theirs.
+    tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// The same sockets, held by the loop and by the state.
@@ -48,6 +53,8 @@ impl SharedListeners {
             registry,
             list: Vec::new(),
             port: 0,
+            tls_port: 0,
+            tls: None,
         };
         SharedListeners {
             list: Rc::new(RefCell::new(listeners)),
@@ -59,6 +66,10 @@ impl SharedListeners {
 impl Host for SharedListeners {
     fn listen(&mut self, config: &Config) -> Result<u16, String> {
         self.list.borrow_mut().follow(config, false)
+    }
+
+    fn follow_tls(&mut self, config: &Config) -> Result<(), String> {
+        self.list.borrow_mut().follow_tls(config)
     }
 
     fn serve(&mut self, state: &mut State) {
@@ -102,10 +113,14 @@ impl Listeners {
     /// one in the place of 0. The error is the line for the log; there may then be no TCP socket left.
     pub(super) fn follow(&mut self, config: &Config, any_port: bool) -> Result<u16, String> {
         // On the same port an old socket may stand in the way of a new one.
-        if config.port == self.port {
+        let old = [self.port, self.tls_port];
+        let reused = |port: u16| port != 0 && old.contains(&port);
+        if config.port == self.port || reused(config.port) || reused(config.tls_port) {
             self.close_tcp();
         }
-        let (mut fresh, port) = open_tcp(config, any_port)?;
+        let (mut fresh, port) = open_tcp(config, config.port, any_port, false)?;
+        let (secured, tls_port) = open_tcp(config, config.tls_port, false, true)?;
+        fresh.extend(secured);
         if let (Some(path), false) = (&config.unixsocket, self.has_unix()) {
             let opened = Listener::unix(path.as_ref(), config.unixsocketperm, config.tcp_backlog);
             let failed = |e| format!("Failed opening Unix socket: bind: {}", reason(&e));
@@ -120,8 +135,30 @@ impl Listeners {
             let registered = listener.register(&self.registry, token);
             registered.map_err(|e| format!("Failed listening: {}", reason(&e)))?;
         }
-        self.port = port;
+        (self.port, self.tls_port) = (port, tls_port);
         Ok(port)
+    }
+
+    /// Makes the settings for connections under TLS to come, if there can be any. The error is the line for the log.
+    pub(super) fn follow_tls(&mut self, config: &Config) -> Result<(), String> {
+        let wanted = config.tls_port != 0 || config.tls_replication || config.tls_cluster;
+        self.tls = match wanted {
+            true => Some(tls::server_settings(config)?),
+            false => None,
+        };
+        Ok(())
+    }
+
+    /// Whether connections that come to a place are under TLS.
+    pub(super) fn is_tls(&self, place: usize) -> bool {
+        matches!(self.list.get(place), Some(Listener::Tls(_)))
+    }
+
+    /// Whether TCP is listened on without TLS, and with it.
+    pub(super) fn families(&self) -> (bool, bool) {
+        let has = |wanted: fn(&Listener) -> bool| self.list.iter().any(wanted);
+        let tcp = has(|listener| matches!(listener, Listener::Tcp(_)));
+        (tcp, has(|listener| matches!(listener, Listener::Tls(_))))
     }
 
     fn has_unix(&self) -> bool {
@@ -132,7 +169,7 @@ impl Listeners {
         let registry = &self.registry;
         self.list.retain_mut(|listener| match listener {
             Listener::Unix(_) => true,
-            Listener::Tcp(_) => {
+            Listener::Tcp(_) | Listener::Tls(_) => {
                 let _ = listener.deregister(registry);
                 false
             }
@@ -148,7 +185,7 @@ impl Listeners {
     pub(super) fn accept(&self, place: usize, unix_path: Option<&str>) -> Option<io::Result<Peer>> {
         self.list
             .get(place)
-            .map(|listener| listener.accept(unix_path))
+            .map(|listener| listener.accept(unix_path, self.tls.as_ref()))
     }
 
     pub(super) fn close_all(&mut self) {
@@ -157,9 +194,13 @@ impl Listeners {
 }
 
 /// Opens a socket per address of `bind`; an address with a dash may be absent.
-fn open_tcp(config: &Config, any_port: bool) -> Result<(Vec<Listener>, u16), String> {
+fn open_tcp(
+    config: &Config,
+    mut port: u16,
+    any_port: bool,
+    tls: bool,
+) -> Result<(Vec<Listener>, u16), String> {
     let mut fresh = Vec::new();
-    let mut port = config.port;
     if port == 0 && !any_port {
         return Ok((fresh, port));
     }
@@ -167,7 +208,7 @@ fn open_tcp(config: &Config, any_port: bool) -> Result<(Vec<Listener>, u16), Str
         let (addresses, optional) =
             listener::resolve(word, port).map_err(|error| could_not(word, port, &error))?;
         for address in addresses {
-            match Listener::tcp(address, config.tcp_backlog) {
+            match Listener::tcp(address, config.tcp_backlog, tls) {
                 Ok(listener) => {
                     if port == 0 {
                         port = listener.tcp_address().map_or(0, |a| a.port());

@@ -18,6 +18,7 @@ mod listeners;
 mod metrics;
 mod process;
 mod report;
+mod tls;
 
 pub use builder::{Builder, Handle, StartError};
 pub use event_loop::Server;

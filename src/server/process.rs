@@ -168,11 +168,12 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     // A score that cannot be set was logged; Redis goes on, too.
     let _ = server.state.set_oom_score("oom-score-adj");
     show_banner(&server.state.config, log);
-    let config = &server.state.config;
-    if config.tls_port != 0 || config.tls_replication || config.tls_cluster {
-        log.warning("Failed to configure TLS. This build has none.");
+    if let Err(line) = server.follow_tls() {
+        log.warning(line);
+        log.warning("Failed to configure TLS. Check logs for more info.");
         return 1;
     }
+    let config = &server.state.config;
     let port = config.port;
     if let Err(line) = server.listen(false) {
         log.warning(line);
@@ -182,9 +183,8 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         return 1;
     }
     let config = &server.state.config;
-    let tcp = !server.addresses().is_empty();
-    let unix = config.unixsocket.is_some();
-    if !tcp && !unix {
+    let ((tcp, tls), unix) = (server.families(), config.unixsocket.is_some());
+    if !tcp && !tls && !unix {
         log.warning("Configured to not listen anywhere, exiting.");
         return 1;
     }
@@ -197,7 +197,7 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         return 1;
     }
     log.notice("Server initialized");
-    for (listens, kind) in [(tcp, "tcp"), (unix, "unix")] {
+    for (listens, kind) in [(tcp, "tcp"), (unix, "unix"), (tls, "tls")] {
         if listens {
             let line = format!("Ready to accept connections {kind}");
             server.sockets.announcements.push(line);
@@ -270,7 +270,10 @@ fn show_banner(config: &Config, log: &Logger) {
     } else {
         "standalone"
     };
-    let port = config.port;
+    let port = match config.port {
+        0 => config.tls_port,
+        port => port,
+    };
     let watched = config.logfile.is_empty() && std::io::stdout().is_terminal();
     if !config.always_show_logo && !watched {
         log.notice(format_args!("Running mode={mode}, port={port}."));

@@ -75,6 +75,20 @@ impl State {
         Ok(())
     }
 
+    /// Whether nobody from elsewhere is let in: protected mode is on, and there is no password.
+    pub fn protects_itself(&self) -> bool {
+        self.config.protected_mode && self.acl.default_user().nopass()
+    }
+
+    /// Lets a client act as the user that its certificate names, if there is such a user and it is on.
+    pub fn act_as_certified(&mut self, client: ClientKey, name: &[u8]) {
+        let user = self.acl.user(name).filter(|user| user.enabled());
+        if let Some(user) = user.cloned() {
+            self.act_as(client, user);
+            self.clients[client].flags.set(ClientFlags::AUTHENTICATED);
+        }
+    }
+
     /// Lets the default user log in with the password of `requirepass` alone.
     #[doc(alias = "ACLUpdateDefaultUserPassword")]
     pub fn follow_requirepass(&mut self) {

@@ -19,3 +19,4 @@ mod smoke;
 mod streams;
 mod strings;
 mod support;
+mod tls;

@@ -1,0 +1,59 @@
+use super::keys::common_name;
+use crate::config::Config;
+
+/// Names of the ciphers that are left of a list.
+fn ciphers(option: &str, list: &str) -> Result<Vec<&'static str>, String> {
+    let mut config = Config::default();
+    let set = config.assign(option.as_bytes(), list.as_bytes());
+    set.expect("any text will do");
+    super::settings::cipher_names(&config)
+}
+
+#[test]
+fn cipher_lists_are_read_as_openssl_does() {
+    let older = |list| ciphers("tls-ciphers", list).map(|names| names[3..].to_vec());
+    assert_eq!(older("DEFAULT").map(|names| names.len()), Ok(6));
+    assert_eq!(
+        older("DEFAULT:-AES128-SHA256").map(|names| names.len()),
+        Ok(6)
+    );
+    assert_eq!(
+        older("ECDHE-RSA-AES128-GCM-SHA256:nonsense"),
+        Ok(vec!["ECDHE-RSA-AES128-GCM-SHA256"])
+    );
+    assert_eq!(
+        older("aRSA+AESGCM:!AES256"),
+        Ok(vec!["ECDHE-RSA-AES128-GCM-SHA256"])
+    );
+    assert_eq!(
+        older("CHACHA20:-aECDSA:CHACHA20"),
+        Ok(vec![
+            "ECDHE-RSA-CHACHA20-POLY1305",
+            "ECDHE-ECDSA-CHACHA20-POLY1305"
+        ])
+    );
+    assert_eq!(
+        older("!aECDSA:CHACHA20:+AES"),
+        Ok(vec!["ECDHE-RSA-CHACHA20-POLY1305"])
+    );
+    assert!(older("AES128-SHA256").is_err());
+
+    let newer = |list| ciphers("tls-ciphersuites", list).map(|names| names.len());
+    let one = ciphers("tls-ciphersuites", "TLS_AES_128_GCM_SHA256");
+    assert_eq!(one.map(|names| names[0]), Ok("TLS_AES_128_GCM_SHA256"));
+    assert!(newer("TLS_AES_128_GCM_SHA256:nonsense").is_err());
+}
+
+#[test]
+fn the_name_in_a_certificate() {
+    // SEQUENCE { SEQUENCE { 5 elements, SEQUENCE { SET { SEQUENCE { 2.5.4.3, UTF8String "me" } } } } }
+    let attribute = [0x30, 9, 6, 3, 0x55, 4, 3, 0x0c, 2, b'm', b'e'];
+    let wrap = |tag: u8, content: &[u8]| [&[tag, content.len() as u8], content].concat();
+    let subject = wrap(0x30, &wrap(0x31, &attribute));
+    let before = [0xa0, 0, 2, 1, 5, 0x30, 0, 0x30, 0, 0x30, 0];
+    let whole = wrap(0x30, &wrap(0x30, &[&before[..], &subject].concat()));
+    assert_eq!(common_name(&whole), Some(b"me".to_vec()));
+    for end in 0..whole.len() {
+        assert_eq!(common_name(&whole[..end]), None);
+    }
+}

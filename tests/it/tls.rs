@@ -1,0 +1,165 @@
+//! TLS from outside: a client of rustls, certificates made for a hundred years (`tests/it/tls/`).
+
+use std::io::{BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::support::{Server, client, reply::Reply};
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/tls")
+        .join(name)
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// A server with a TLS port, and that port.
+fn server(more: &str) -> (Server, u16) {
+    let port = free_port();
+    let path = |name| file(name).display().to_string();
+    let (certificate, key, ca) = (path("server.crt"), path("server.key"), path("ca.crt"));
+    let server = Server::oxidis()
+        .config(&format!(
+            "tls-port {port}\ntls-cert-file {certificate}\ntls-key-file {key}\n\
+             tls-ca-cert-file {ca}\n{more}\n"
+        ))
+        .start();
+    (server, port)
+}
+
+struct Client(BufReader<StreamOwned<ClientConnection, TcpStream>>);
+
+impl Client {
+    fn new(port: u16, with_certificate: bool) -> Client {
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_file(file("ca.crt")).expect("a certificate");
+        roots.add(ca).expect("an authority");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("they go with the provider")
+            .with_root_certificates(roots);
+        let settings = match with_certificate {
+            false => builder.with_no_client_auth(),
+            true => {
+                let certificate = CertificateDer::from_pem_file(file("client.crt")).unwrap();
+                let key = PrivateKeyDer::from_pem_file(file("client.key")).unwrap();
+                builder
+                    .with_client_auth_cert(vec![certificate], key)
+                    .unwrap()
+            }
+        };
+        let name = ServerName::try_from("localhost").expect("a name");
+        let session = ClientConnection::new(Arc::new(settings), name).expect("a session");
+        let socket = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        socket
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        Client(BufReader::new(StreamOwned::new(session, socket)))
+    }
+
+    fn send(&mut self, words: &[&[u8]]) {
+        let request = client::encode(words);
+        self.0.get_mut().write_all(&request).expect("sent");
+    }
+
+    fn cmd(&mut self, line: &str) -> Reply {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        self.send(&words);
+        Reply::read(&mut self.0).expect("a reply")
+    }
+
+    /// Whether the server wants to have nothing to do with it.
+    fn refused(mut self) -> bool {
+        let ping = client::encode(&["PING"]);
+        let sent = self.0.get_mut().write_all(&ping);
+        sent.is_err() || Reply::read(&mut self.0).is_err()
+    }
+}
+
+#[test]
+fn requests_large_and_small() {
+    let (server, port) = server("");
+    let mut c = Client::new(port, true);
+    c.cmd("PING").status("PONG");
+    // Larger than the buffers of the session, of the socket, and than what is written in one turn.
+    let big: Vec<u8> = (0..30_000_000u32).map(|n| (n / 7) as u8).collect();
+    c.send(&[b"SET", b"big", &big]);
+    Reply::read(&mut c.0).expect("a reply").ok();
+    c.send(&[b"GET", b"big"]);
+    assert!(Reply::read(&mut c.0).expect("a reply").bytes() == big);
+    // Many at once: more plain bytes in a record than are read at a time.
+    let many = client::encode(&["INCR", "n"]).repeat(50_000);
+    c.0.get_mut().write_all(&many).expect("sent");
+    for n in 1..=50_000 {
+        Reply::read(&mut c.0).expect("a reply").is(n);
+    }
+    server.client().cmd("GET n").is("50000");
+}
+
+#[test]
+fn certificates_are_asked_for_as_configured() {
+    let (server, port) = server("tls-auth-clients-user CN");
+    assert!(Client::new(port, false).refused());
+    let mut plain = server.client();
+    plain.cmd("CONFIG SET tls-auth-clients optional").ok();
+    Client::new(port, false).cmd("ACL WHOAMI").is("default");
+    plain.cmd("ACL SETUSER client on +@all ~mine").ok();
+    let mut c = Client::new(port, true);
+    c.cmd("ACL WHOAMI").is("client");
+    c.cmd("SET mine v").ok();
+    c.cmd("SET yours v").error("NOPERM");
+    plain.cmd("ACL SETUSER client off").ok();
+    Client::new(port, true).cmd("ACL WHOAMI").is("default");
+}
+
+#[test]
+fn new_settings_are_for_new_connections() {
+    let (server, port) = server("tls-auth-clients no");
+    let mut plain = server.client();
+    let mut old = Client::new(port, false);
+    let key = file("server.encrypted.key").display().to_string();
+    let failed = "ERR CONFIG SET failed (possibly related to argument 'tls-key-file') - Unable to update TLS";
+    plain
+        .cmd(&format!("CONFIG SET tls-key-file {key}"))
+        .error(failed);
+    plain.cmd("CONFIG SET tls-key-file-pass 1234").ok();
+    plain.cmd(&format!("CONFIG SET tls-key-file {key}")).ok();
+    let other = file("client.key").display().to_string();
+    plain
+        .cmd(&format!("CONFIG SET tls-key-file {other}"))
+        .error(failed);
+    plain.cmd("CONFIG SET tls-auth-clients yes").ok();
+    old.cmd("PING").status("PONG");
+    assert!(Client::new(port, false).refused());
+    Client::new(port, true).cmd("PING").status("PONG");
+    let moved = free_port();
+    plain.cmd(&format!("CONFIG SET tls-port {moved}")).ok();
+    old.cmd("PING").status("PONG");
+    Client::new(moved, true).cmd("PING").status("PONG");
+    plain.cmd("CONFIG SET tls-port 0").ok();
+    assert!(TcpStream::connect(("127.0.0.1", moved)).is_err());
+}
+
+#[test]
+fn whoever_speaks_no_tls_is_sent_away_in_silence() {
+    let (_server, port) = server("");
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    socket.write_all(b"PING\r\n").expect("sent");
+    let mut heard = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut socket, &mut heard);
+    assert_eq!(heard, b"");
+}
