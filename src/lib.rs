@@ -17,7 +17,7 @@
 //! | [`keyspace`] | databases: find, add, replace, delete, expire |
 //! | [`types`] | what a key can hold |
 //! | [`collections`] | data structures; have never heard of Redis |
-//! | [`config`] | each option declared once |
+//! | [`config`], [`tls`] | each option declared once; what TLS connections are made with |
 //! | [`sys`], [`util`] | the door out of the process; pure helpers |
 //!
 //! To embed a server, start at [`Server::builder`].
@@ -42,6 +42,7 @@ pub mod scripting;
 pub mod server;
 pub mod state;
 pub mod sys;
+pub mod tls;
 pub mod types;
 pub mod util;
 

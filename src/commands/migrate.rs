@@ -25,6 +25,7 @@ use crate::persistence::rdb::dump;
 use crate::persistence::rdb::write_value::Unwritten;
 use crate::resp::up_to_zero;
 use crate::sys::peer;
+use crate::tls;
 use crate::util::num::parse_i64;
 
 pub const COMMANDS: &[&Command] = &[&MIGRATE];
@@ -280,9 +281,17 @@ fn converse<'a>(
     let timeout = order.timeout;
     let options = ctx.state.dump_options();
     let state = &mut *ctx.state;
+    let tls = match state.config.tls_cluster {
+        true => Some(tls::client_settings(&state.config).map_err(|line| {
+            state.log.warning(line);
+            Failure::Connecting
+        })?),
+        false => None,
+    };
+    let (host, rng) = (&order.host, &mut state.rng);
     let peer = state
         .peers
-        .get(&order.host, order.port, timeout, &mut state.rng)
+        .get(host, order.port, timeout, tls.as_ref(), rng)
         .map_err(|_| Failure::Connecting)?;
 
     let mut request = Vec::new();

@@ -17,9 +17,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::connection::{Connection, Stream};
 use super::event_loop::{FIRST_CLIENT, Turn};
 use super::listener;
-use super::tls::{self, TlsStream};
+use super::tls::TlsStream;
 use crate::config::disk;
 use crate::replication::link::{Dial, Step, Then};
+use crate::tls;
 
 /// What the poll calls it.
 pub(super) const LINK: Token = Token(FIRST_CLIENT - 2);

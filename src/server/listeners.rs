@@ -18,12 +18,12 @@ use mio::{Registry, Token};
 use super::connection::Stream;
 use super::event_loop::{Sockets, Turn};
 use super::listener::{self, Listener, Peer};
-use super::tls;
 use crate::clients::ClientKey;
 use crate::config::Config;
 use crate::config::disk::reason;
 use crate::state::{Host, State};
 use crate::sys::loan::Loan;
+use crate::tls;
 
 /// How long the debugger waits for a client that does not read.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);

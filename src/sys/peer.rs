@@ -16,7 +16,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::util::rng::Rng;
 
@@ -31,10 +35,62 @@ const CHUNK: usize = 64 * 1024;
 /// A longer line is an error.
 const LONGEST_LINE: usize = 16 * 1024;
 
+/// Bytes both ways, under TLS or not.
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn new(socket: TcpStream, tls: Option<&Arc<ClientConfig>>) -> io::Result<Stream> {
+        socket.set_nodelay(true)?;
+        let Some(settings) = tls else {
+            return Ok(Stream::Plain(socket));
+        };
+        let name = ServerName::IpAddress(socket.peer_addr()?.ip().into());
+        let session = ClientConnection::new(settings.clone(), name).map_err(io::Error::other)?;
+        Ok(Stream::Tls(Box::new(StreamOwned::new(session, socket))))
+    }
+
+    /// Lets nothing wait beyond this moment. A handshake reads and writes, whatever was asked for.
+    fn wait_until(&self, end: Instant) -> io::Result<()> {
+        let socket = match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => &stream.sock,
+        };
+        let left = left(end)?;
+        socket.set_read_timeout(Some(left))?;
+        socket.set_write_timeout(Some(left))
+    }
+
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(room),
+            Stream::Tls(stream) => stream.read(room),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    /// Sends what TLS keeps back.
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(_) => Ok(()),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Peer {
-    stream: TcpStream,
+    stream: Stream,
     /// Read but not taken yet.
     read: Vec<u8>,
     /// The database selected there, if that is known.
@@ -44,15 +100,19 @@ pub struct Peer {
 
 impl Peer {
     /// Connects. A name may stand for several addresses; they share the time.
-    fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<Peer> {
+    fn connect(
+        host: &str,
+        port: u16,
+        timeout: Duration,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> io::Result<Peer> {
         let end = Instant::now() + timeout;
         let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
         for address in (host, port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, left(end)?) {
                 Ok(stream) => {
-                    stream.set_nodelay(true)?;
                     return Ok(Peer {
-                        stream,
+                        stream: Stream::new(stream, tls)?,
                         read: Vec::new(),
                         db: None,
                         last_used: Instant::now(),
@@ -71,7 +131,7 @@ impl Peer {
             let end = Instant::now() + timeout;
             let mut rest = chunk;
             while !rest.is_empty() {
-                self.stream.set_write_timeout(Some(left(end)?))?;
+                self.stream.wait_until(end)?;
                 match self.stream.write(rest) {
                     Ok(0) => return Err(ErrorKind::WriteZero.into()),
                     Ok(n) => rest = &rest[n..],
@@ -79,6 +139,7 @@ impl Peer {
                     Err(error) => return Err(error),
                 }
             }
+            self.stream.flush()?;
         }
         Ok(())
     }
@@ -101,7 +162,7 @@ impl Peer {
             if looked_at > LONGEST_LINE {
                 return Err(ErrorKind::InvalidData.into());
             }
-            self.stream.set_read_timeout(Some(left(end)?))?;
+            self.stream.wait_until(end)?;
             let mut room = [0; 4096];
             match self.stream.read(&mut room) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -142,13 +203,14 @@ impl Peers {
         self.0.is_empty()
     }
 
-    /// The connection to a server, a new one if there is none.
+    /// The connection to a server, a new one if there is none; that one is under TLS if there are settings for it.
     #[doc(alias = "migrateGetSocket")]
     pub fn get(
         &mut self,
         host: &str,
         port: u16,
         timeout: Duration,
+        tls: Option<&Arc<ClientConfig>>,
         rng: &mut Rng,
     ) -> io::Result<&mut Peer> {
         let name = format!("{host}:{port}");
@@ -159,7 +221,7 @@ impl Peers {
                     self.0.remove(&victim);
                 }
             }
-            let peer = Peer::connect(host, port, timeout)?;
+            let peer = Peer::connect(host, port, timeout, tls)?;
             self.0.insert(name.clone(), peer);
         }
         let peer = self.0.get_mut(&name).ok_or(ErrorKind::NotFound)?;
@@ -192,7 +254,7 @@ mod tests {
         let (mut peers, mut rng) = (Peers::default(), Rng::new(1));
         let second = Duration::from_secs(1);
         let peer = peers
-            .get("127.0.0.1", port, second, &mut rng)
+            .get("127.0.0.1", port, second, None, &mut rng)
             .expect("connects");
         let (mut other, _) = listener.accept().expect("a caller");
         other.write_all(b"+one\r\n-two\n+thr").expect("is read");

@@ -12,11 +12,8 @@
 //!
 //! The settings belong to the connection: CONFIG SET makes new ones for those who come later.
 //!
-//! Mirrors: tls.c. Differs: rustls instead of OpenSSL, a state machine that never touches the socket by itself; there
+//! Mirrors: the connections of tls.c; what they are made with is in [`crate::tls`]. Differs: rustls instead of OpenSSL, a state machine that never touches the socket by itself; there
 //! is no list of connections with bytes the poll does not know of.
-
-mod keys;
-mod settings;
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
@@ -24,8 +21,6 @@ use std::sync::Arc;
 use mio::net::TcpStream;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
-
-pub(super) use settings::{client_settings, server_settings};
 
 /// A connection.
 #[derive(Debug)]
@@ -107,7 +102,7 @@ impl TlsStream {
     /// The common name in the certificate of the other end, which was verified.
     pub(super) fn peer_name(&self) -> Option<Vec<u8>> {
         let certificate = self.session.peer_certificates()?.first()?;
-        keys::common_name(certificate)
+        crate::tls::common_name(certificate)
     }
 
     /// Tells the other end that nothing more will come.
@@ -215,6 +210,3 @@ impl Write for TlsStream {
         self.send()
     }
 }
-
-#[cfg(test)]
-mod tests;

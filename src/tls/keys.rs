@@ -62,7 +62,7 @@ fn decrypted(pem: &str, password: &str) -> Result<PrivateKeyDer<'static>, String
 }
 
 /// The common name of a certificate's subject; of several the last, which is the most specific.
-pub(super) fn common_name(certificate: &[u8]) -> Option<Vec<u8>> {
+pub fn common_name(certificate: &[u8]) -> Option<Vec<u8>> {
     // Certificate ─ TBSCertificate ─ [0] version, serial, algorithm, issuer, validity, subject, …
     let (_, certificate, _) = element(certificate)?;
     let (_, mut rest, _) = element(certificate)?;

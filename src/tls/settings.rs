@@ -29,7 +29,7 @@ type Result<T> = std::result::Result<T, String>;
 
 /// The settings of those who connect to us.
 #[doc(alias = "tlsConfigure")]
-pub(in crate::server) fn server_settings(config: &Config) -> Result<Arc<ServerConfig>> {
+pub fn server_settings(config: &Config) -> Result<Arc<ServerConfig>> {
     let provider = provider(config)?;
     let key = certified_key(config, &provider, false)?;
     let asks = config.tls_auth_clients != TlsAuthClients::No;
@@ -65,7 +65,7 @@ pub(in crate::server) fn server_settings(config: &Config) -> Result<Arc<ServerCo
 }
 
 /// The settings of connections we make, with our certificate for clients or the server's.
-pub(in crate::server) fn client_settings(config: &Config) -> Result<Arc<ClientConfig>> {
+pub fn client_settings(config: &Config) -> Result<Arc<ClientConfig>> {
     let provider = provider(config)?;
     let key = certified_key(config, &provider, true)?;
     let names = config.tls_expected_peer_name.as_deref().unwrap_or_default();
