@@ -8,9 +8,7 @@ use crate::clients::ClientFlags;
 use crate::keyspace::DbId;
 use crate::resp::Protocol;
 
-pub const COMMANDS: &[&Command] = &[
-    &AUTH, &ECHO, &HELLO, &PING, &QUIT, &READONLY, &READWRITE, &RESET, &SELECT,
-];
+pub const COMMANDS: &[&Command] = &[&AUTH, &ECHO, &HELLO, &PING, &QUIT, &RESET, &SELECT];
 
 const AUTH: Command = Command {
     name: "auth",
@@ -266,57 +264,6 @@ const QUIT: Command = Command {
 fn quit(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.reply.ok();
     ctx.client().flags.set(ClientFlags::CLOSE_AFTER_REPLY);
-    Ok(())
-}
-
-const READONLY: Command = Command {
-    name: "readonly",
-    arity: Arity::Exactly(1),
-    flags: &[Loading, Stale, Fast],
-    acl: &[Category::Connection],
-    docs: Docs {
-        group: Group::Cluster,
-        since: "3.0.0",
-        complexity: "O(1)",
-        summary: "Lets a replica in a cluster answer reads of this connection.",
-        ..Docs::BASE
-    },
-    run: readonly,
-    ..Command::BASE
-};
-
-#[doc(alias = "readonlyCommand")]
-fn readonly(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    reads_from_replicas(ctx, true)
-}
-
-const READWRITE: Command = Command {
-    name: "readwrite",
-    arity: Arity::Exactly(1),
-    flags: &[Loading, Stale, Fast],
-    acl: &[Category::Connection],
-    docs: Docs {
-        group: Group::Cluster,
-        since: "3.0.0",
-        complexity: "O(1)",
-        summary: "Sends reads of this connection to primaries again, as before READONLY.",
-        ..Docs::BASE
-    },
-    run: readwrite,
-    ..Command::BASE
-};
-
-#[doc(alias = "readwriteCommand")]
-fn readwrite(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    reads_from_replicas(ctx, false)
-}
-
-fn reads_from_replicas(ctx: &mut Ctx<'_>, yes: bool) -> Result {
-    if !ctx.state.config.cluster_enabled {
-        return Err(Error::once("This instance has cluster support disabled"));
-    }
-    ctx.client().flags.put(ClientFlags::READONLY, yes);
-    ctx.reply.ok();
     Ok(())
 }
 
