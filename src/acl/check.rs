@@ -120,7 +120,14 @@ impl Selector {
         }
         if !self.all_keys && entry.has_keys {
             let keys = keys.get_or_insert_with(|| {
-                Keys::of(entry.decl, argv, Search::default()).unwrap_or_default()
+                // Where not all can be told, those that can are judged.
+                let told = Search {
+                    partial: true,
+                    ..Search::default()
+                };
+                Keys::of(entry.decl, argv, Search::default())
+                    .or_else(|| Keys::by_specs(entry.decl.keys, argv, told))
+                    .unwrap_or_default()
             });
             for key in keys.iter() {
                 if !self.has_key(argv.get(key.position), key.flags) {

@@ -154,6 +154,9 @@ fn one_selector_must_allow_all_of_a_request() {
     let stored = "GEORADIUS r1 1 1 1 M STORE w1 STOREDIST r2";
     assert_eq!(check(&commands, &u, stored), Err((Reason::Key, 9)));
 
+    let streams = "XREAD COUNT 1 STREAMS r1 w1 0 0";
+    assert_eq!(check(&commands, &u, streams), Err((Reason::Key, 5)));
+
     let none = user(&commands, "+select|0");
     assert_eq!(check(&commands, &none, "SELECT 0"), Ok(()));
     assert_eq!(
@@ -172,13 +175,13 @@ fn one_selector_must_allow_all_of_a_request() {
 /// The ACL can only judge keys that are found: specs that leave some out need a finder.
 #[test]
 fn keys_of_every_command_can_be_found() {
-    use crate::dispatch::command::{BeginSearch, FindKeys, KeyFlag};
+    use crate::dispatch::command::{BeginSearch, FindKeys};
     for entry in table().iter() {
-        let leaves_out = entry.decl.keys.iter().any(|spec| {
-            spec.has(KeyFlag::Incomplete)
-                || spec.begin == BeginSearch::Unknown
-                || spec.find == FindKeys::Unknown
-        });
+        let leaves_out = entry
+            .decl
+            .keys
+            .iter()
+            .any(|spec| spec.begin == BeginSearch::Unknown || spec.find == FindKeys::Unknown);
         let found = !leaves_out || entry.decl.find_keys.is_some();
         assert!(found, "{} needs find_keys", entry.name);
     }
