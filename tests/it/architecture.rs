@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("util", 0),
     ("sys", 0),
     ("config", 1),
+    ("tls", 2),
     ("collections", 1),
     ("types", 2),
     ("keyspace", 3),
