@@ -25,6 +25,7 @@ mod list;
 pub mod lookup;
 mod memory;
 mod migrate;
+mod module;
 mod persistence;
 mod pubsub;
 mod replication;
@@ -61,6 +62,7 @@ pub const GROUPS: &[&[&Command]] = &[
     latency::COMMANDS,
     memory::COMMANDS,
     migrate::COMMANDS,
+    module::COMMANDS,
     function::COMMANDS,
     persistence::COMMANDS,
     pubsub::COMMANDS,
