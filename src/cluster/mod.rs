@@ -144,6 +144,18 @@ impl Cluster {
         self.current_epoch = self.current_epoch.max(epoch);
     }
 
+    /// Gives up all slots. With a source of names, becomes a node that nobody ever heard of.
+    #[doc(alias = "clusterReset")]
+    pub fn reset(&mut self, names: Option<&mut Rng>) {
+        match names {
+            Some(rng) => *self = Cluster::new(rng),
+            None => {
+                self.owned.fill(0);
+                self.assigned = 0;
+            }
+        }
+    }
+
     /// The node's line of CLUSTER NODES, without line break. `address`: `ip:port@bus port`, and a host name if it has one.
     #[doc(alias = "clusterGenNodeDescription")]
     pub fn describe(&self, address: &str) -> String {

@@ -38,6 +38,7 @@ const CLUSTER: Command = Command {
         &CLUSTER_MYID,
         &CLUSTER_MYSHARDID,
         &CLUSTER_NODES,
+        &CLUSTER_RESET,
         &CLUSTER_SAVECONFIG,
         &CLUSTER_SET_CONFIG_EPOCH,
         &CLUSTER_SHARDS,
@@ -332,6 +333,8 @@ fn cluster_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             "NODES",
             "    The nodes, a line each:",
             "    <id> <ip:port@bus-port> <flags> <primary> <ping> <pong> <epoch> <link> <slots> ...",
+            "RESET [HARD|SOFT]",
+            "    Makes this node a new one; its name stays unless HARD is said.",
             "SAVECONFIG",
             "    Writes the node's file.",
             "SET-CONFIG-EPOCH <epoch>",
@@ -497,6 +500,46 @@ fn cluster_nodes(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let address = ctx.state.cluster_address();
     let line = ctx.state.cluster.describe(&address) + "\n";
     ctx.reply.verbatim("txt", line);
+    Ok(())
+}
+
+const CLUSTER_RESET: Command = Command {
+    name: "reset",
+    arity: Arity::AtLeast(2),
+    flags: &[Admin, NoScript, Stale],
+    args: &[arg::one_of(
+        "reset-type",
+        &[arg::word("hard", "HARD"), arg::word("soft", "SOFT")],
+    )
+    .optional()],
+    docs: Docs {
+        group: Group::Cluster,
+        since: "3.0.0",
+        complexity: "O(slots)",
+        summary: "Makes this node a new one.",
+        ..Docs::BASE
+    },
+    run: cluster_reset,
+    ..Command::BASE
+};
+
+fn cluster_reset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    needs_cluster(ctx.state)?;
+    let hard = match () {
+        () if args.is_empty() || args.word("SOFT") => false,
+        () if args.word("HARD") => true,
+        () => return Err(Error::Syntax),
+    };
+    args.end()?;
+    if !ctx.db().is_empty() {
+        return Err(Error::once(
+            "CLUSTER RESET can't be called with master nodes containing keys",
+        ));
+    }
+    let state = &mut *ctx.state;
+    state.cluster.reset(hard.then_some(&mut state.rng));
+    state.save_cluster_file();
+    ctx.reply.ok();
     Ok(())
 }
 

@@ -283,7 +283,7 @@ pub(super) struct MemoryOverview {
 pub(super) fn memory_overview(state: &State) -> MemoryOverview {
     let used = crate::sys::alloc::used();
     let totals = client_totals(state);
-    let dbs = state.keyspace.iter().filter(|db| !db.is_empty());
+    let dbs = state.keyspace.iter().filter(|db| db.was_used());
     let tables: Vec<(u32, usize)> = dbs.map(|db| (db.id().0, db.mem().table_bytes)).collect();
     let table_bytes: usize = tables.iter().map(|(_, bytes)| bytes).sum();
     let startup = state.initial_memory;

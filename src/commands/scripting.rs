@@ -189,6 +189,7 @@ const SCRIPT: Command = Command {
         &SCRIPT_HELP,
         &SCRIPT_KILL,
         &SCRIPT_LOAD,
+        &SCRIPT_SHOW,
     ],
     ..Command::BASE
 };
@@ -331,6 +332,8 @@ fn script_help(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
             "    End the script that runs.",
             "LOAD <script>",
             "    Put a script into the cache without running it.",
+            "SHOW <sha1>",
+            "    Show a script of the cache.",
         ],
     );
     Ok(())
@@ -376,5 +379,28 @@ const SCRIPT_LOAD: Command = Command {
 fn script_load(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (sha, _) = ctx.state.scripts.load(args.bytes()?, true)?;
     ctx.reply.bulk(&sha);
+    Ok(())
+}
+
+const SCRIPT_SHOW: Command = Command {
+    name: "show",
+    arity: Arity::Exactly(3),
+    flags: &[NoScript],
+    acl: &[Category::Scripting],
+    args: &[arg::string("sha1")],
+    docs: Docs {
+        since: "8.0.0",
+        complexity: "O(1)",
+        summary: "Shows a script of the cache.",
+        ..DOCS
+    },
+    run: script_show,
+    ..Command::BASE
+};
+
+fn script_show(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let script = ctx.state.scripts.get(args.bytes()?);
+    let script = script.ok_or(Error::coded("NOSCRIPT No matching script."))?;
+    ctx.reply.bulk(script.body());
     Ok(())
 }

@@ -115,7 +115,7 @@ options! {
     /// TLS connections accepted per turn of the event loop.
     max_new_tls_connections_per_cycle("max-new-tls-connections-per-cycle"): u32 = 1, Int(1, 1000);
     /// Port that serves metrics over HTTP; 0 for none (Oxidis).
-    metrics_port("metrics-port"): u16 = 0, Int(0, 65535), [Immutable];
+    metrics_port("metrics-port"): u16 = 0, Int(0, 65535), [Immutable, Hidden];
 
     // TLS.
 

@@ -32,6 +32,7 @@ pub struct Db {
     expire_at: (u16, u64),
     /// Bytes copied by tables that are gone.
     copied_before: u64,
+    used: bool,
 }
 
 /// What a call of [`Db::expire_cycle`] did.
@@ -53,6 +54,7 @@ impl Db {
             env,
             expire_at: (0, 0),
             copied_before: 0,
+            used: false,
         }
     }
 
@@ -65,6 +67,7 @@ impl Db {
         mem::swap(&mut self.fields, &mut other.fields);
         mem::swap(&mut self.expire_at, &mut other.expire_at);
         mem::swap(&mut self.copied_before, &mut other.copied_before);
+        mem::swap(&mut self.used, &mut other.used);
     }
 
     pub fn id(&self) -> DbId {
@@ -260,6 +263,7 @@ impl Db {
         value: NewValue<'_>,
         deadline: Deadline,
     ) -> Inserted<Value> {
+        self.used = true;
         let h = self.tables.hash(key);
         let env = &*self.env;
         let clock = |old: Option<u32>| match old {
@@ -478,6 +482,11 @@ impl Db {
     }
 
     // ------------------------------------------------------------------------------------------ figures
+
+    /// Whether there ever was a key.
+    pub fn was_used(&self) -> bool {
+        self.used
+    }
 
     /// O(tables).
     pub fn mem(&self) -> MemStats {

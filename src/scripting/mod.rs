@@ -107,6 +107,13 @@ pub struct Script {
     used: Option<u64>,
 }
 
+impl Script {
+    /// Its text.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
 /// The script or function that runs now.
 #[derive(Debug)]
 pub struct Run {
