@@ -190,6 +190,7 @@ impl Reply {
 
     /// An error line given as text, its code first.
     pub fn error_text(&mut self, text: &str) {
+        self.errors += 1;
         self.error_line(text.as_bytes());
     }
 
@@ -459,10 +460,7 @@ impl Reply {
     pub fn value(&mut self, value: &Value) {
         match value {
             Value::Simple(text) => self.simple(text),
-            Value::Error(text) => {
-                self.errors += 1;
-                self.error_text(text);
-            }
+            Value::Error(text) => self.error_text(text),
             Value::Integer(n) => self.integer(*n),
             Value::Bulk(bytes) => self.bulk(bytes),
             Value::Null => self.null(),
