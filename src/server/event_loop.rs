@@ -555,8 +555,9 @@ impl Turn<'_> {
             self.write_client(key);
         }
         self.sockets.listeners.list.borrow_mut().close_all();
-        if let Some(path) = &self.state.config.unixsocket {
-            let _ = std::fs::remove_file(path);
+        let config = &self.state.config;
+        if let Some(path) = &config.unixsocket {
+            let _ = std::fs::remove_file(config.dir.join(path));
         }
     }
 }

@@ -122,7 +122,11 @@ impl Listeners {
         let (secured, tls_port) = open_tcp(config, config.tls_port, false, true)?;
         fresh.extend(secured);
         if let (Some(path), false) = (&config.unixsocket, self.has_unix()) {
-            let opened = Listener::unix(path.as_ref(), config.unixsocketperm, config.tcp_backlog);
+            let opened = Listener::unix(
+                &config.dir.join(path),
+                config.unixsocketperm,
+                config.tcp_backlog,
+            );
             let failed = |e| format!("Failed opening Unix socket: bind: {}", reason(&e));
             fresh.push(opened.map_err(failed)?);
         }
