@@ -12,8 +12,15 @@ use crate::util::args;
 
 /// Shows a command to the monitors. Those that run others (EXEC, EVAL) are fed by their handlers, so
 /// that what they run is shown on the right side of them.
-#[cold]
+#[inline]
 pub fn feed(state: &mut State, client: ClientKey, db: DbId, argv: Argv<'_>, redacted: Redacted) {
+    if !state.monitors.is_empty() {
+        show(state, client, db, argv, redacted);
+    }
+}
+
+#[cold]
+fn show(state: &mut State, client: ClientKey, db: DbId, argv: Argv<'_>, redacted: Redacted) {
     let us = state.clock.unix_us();
     let (seconds, micros) = (us / 1_000_000, us % 1_000_000);
     let who = match state.clients.get(client) {
