@@ -227,8 +227,9 @@ impl State {
         let pubsub = PubSub::new(rng.next_u64());
         let blocked = Blocked::new(rng.next_u64());
         let member_seed = rng.next_u64();
-        let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize]));
-        let run_id = run_id.collect();
+        let mut run_id = [0; 40];
+        rng.fill_hex(&mut run_id);
+        let run_id = run_id.map(char::from).iter().collect();
         let replication = Replication::new(&mut rng);
         let cluster = Cluster::new(&mut rng);
         let started_ms = clock.unix_ms();

@@ -51,8 +51,9 @@ impl Cluster {
     /// A node nobody knows yet, without slots.
     pub fn new(rng: &mut Rng) -> Cluster {
         let mut name = || {
-            let digit = |_| char::from(b"0123456789abcdef"[rng.below(16) as usize]);
-            (0..NAME_LEN).map(digit).collect()
+            let mut digits = [0; NAME_LEN];
+            rng.fill_hex(&mut digits);
+            digits.map(char::from).iter().collect()
         };
         Cluster {
             id: name(),
