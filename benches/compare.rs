@@ -195,6 +195,13 @@ const WORKLOADS: &[Workload] = &[
         listeners: 1000,
     },
     Workload {
+        name: "PUBLISH 10000",
+        prepare: &[],
+        request: "PUBLISH channel {value}",
+        value_len: 16,
+        listeners: 10_000,
+    },
+    Workload {
         name: "XADD",
         prepare: &[],
         request: "XADD stream * name {value} number {number}",
@@ -280,7 +287,8 @@ const SHAPES: &[Shape] = &[
     },
 ];
 
-const CONNECTIONS: usize = 50;
+/// More than what `--connections`, `--idle` and the listeners of a workload need.
+const MAX_CONNECTIONS: &str = "30000";
 
 /// A depth at which the load sends enough that its own pauses do not show.
 const FILL_DEPTH: usize = 64;
@@ -289,8 +297,9 @@ fn main() {
     let plan = Plan::from_args();
     let redis_version = version(&plan.redis);
     println!(
-        "Oxidis {} and Redis {redis_version}: {CONNECTIONS} connections, {} keys, {} rounds of {} requests\n",
+        "Oxidis {} and Redis {redis_version}: {} connections, {} keys, {} rounds of {} requests\n",
         version(&plan.oxidis),
+        plan.connections,
         plan.keys,
         plan.rounds,
         plan.requests,
@@ -300,6 +309,9 @@ fn main() {
     }
     if plan.memory_keys > 0 {
         measure_memory(&plan);
+    }
+    if plan.idle > 0 {
+        measure_idle(&plan);
     }
 }
 
@@ -311,6 +323,10 @@ struct Plan {
     keys: u64,
     memory_keys: u64,
     depths: Vec<usize>,
+    connections: usize,
+    idle: usize,
+    /// How many files this process may open.
+    files: u64,
     only: Vec<String>,
     /// For the servers, for the load. None: there is one core only, or it could not be had.
     cores: Option<(usize, usize)>,
@@ -358,6 +374,18 @@ impl Plan {
         );
         options.optopt(
             "",
+            "connections",
+            "connections that send requests (default: 50)",
+            "N",
+        );
+        options.optopt(
+            "",
+            "idle",
+            "connections that do nothing meanwhile; what one takes is measured last (default: 0)",
+            "N",
+        );
+        options.optopt(
+            "",
             "only",
             "names of tests, or their beginnings (default: all)",
             "LIST",
@@ -392,6 +420,7 @@ impl Plan {
                 .find(|program| program.is_file())
         };
         let cores: Vec<usize> = list(&given, "cores", "0,1");
+        let files = allow_open_files();
         let available = std::thread::available_parallelism().map_or(1, usize::from);
         let pinned = cores.len() == 2 && available >= 2 && pin(cores[0]);
         if !pinned {
@@ -407,6 +436,9 @@ impl Plan {
             keys: number(&given, "keys", 100_000).max(1),
             memory_keys: number(&given, "memory-keys", 1_000_000),
             depths: list(&given, "depths", "1,16,64"),
+            connections: number(&given, "connections", 50).max(1) as usize,
+            idle: number(&given, "idle", 0) as usize,
+            files,
             only: list(&given, "only", ""),
             cores: pinned.then(|| (cores[0], cores[1])),
         }
@@ -423,6 +455,7 @@ impl Plan {
         }
         let server = Server::program(program)
             .args(["--loglevel", "warning"])
+            .args(["--maxclients", MAX_CONNECTIONS])
             .start();
         if let Some((_, load)) = self.cores {
             pin(load);
@@ -470,6 +503,30 @@ fn pin(_core: usize) -> bool {
     false
 }
 
+/// As many files as the system lets us open, which is told: both ends of thousands of connections are here and in
+/// the servers.
+fn allow_open_files() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` and its like are alive for the calls, which only read or write them.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        let above = limit.rlim_max.max(65_536);
+        for wanted in [above, limit.rlim_max] {
+            let raised = libc::rlimit {
+                rlim_cur: wanted,
+                rlim_max: wanted,
+            };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raised) == 0 {
+                return wanted;
+            }
+        }
+    }
+    limit.rlim_cur
+}
+
 fn version(program: &PathBuf) -> String {
     let output = process::Command::new(program).arg("--version").output();
     let text = output
@@ -501,10 +558,21 @@ fn measure_speed(plan: &Plan) {
     let header = format!("{:>12}{:>12}{:>10}  ", "Oxidis", "Redis", "ratio");
     println!("{:<14}{:>10}{header}{header}", "test", "pipeline");
     let servers = [plan.start(&plan.oxidis), plan.start(&plan.redis)];
+    let _idle = servers
+        .each_ref()
+        .map(|server| connect_idle(server, plan.idle));
     for workload in WORKLOADS
         .iter()
         .filter(|workload| plan.wants(workload.name))
     {
+        let needed = 2 * (workload.listeners + plan.connections + plan.idle) as u64 + 100;
+        if needed > plan.files {
+            println!(
+                "{:<14} left out: it needs {needed} open files",
+                workload.name
+            );
+            continue;
+        }
         for server in &servers {
             server.client().cmd("FLUSHALL");
             for request in workload.prepare {
@@ -531,7 +599,7 @@ fn measure_speed(plan: &Plan) {
                     workload.value_len,
                     Counting::Random(plan.keys),
                 );
-                let mut load = Load::connect(server.port(), template, CONNECTIONS, depth);
+                let mut load = Load::connect(server.port(), template, plan.connections, depth);
                 load.run(requests / 10);
                 load
             });
@@ -638,6 +706,37 @@ fn measure_memory(plan: &Plan) {
             )
         };
         println!("{:<20}{}{}", shape.name, row(0), row(1));
+    }
+}
+
+/// Connections that said PING once, as one taken out of a client library's pool did, and nothing since.
+fn connect_idle(server: &Server, count: usize) -> Vec<std::net::TcpStream> {
+    let connect = |_| {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port())).expect("room");
+        stream.write_all(b"PING\r\n").expect("a live server");
+        stream.read_exact(&mut [0; 7]).expect("an answer");
+        stream
+    };
+    (0..count).map(connect).collect()
+}
+
+fn measure_idle(plan: &Plan) {
+    let [ours, theirs] = [&plan.oxidis, &plan.redis].map(|program| {
+        let server = plan.start(program);
+        let before = memory(&server);
+        let _idle = connect_idle(&server, plan.idle);
+        // Buffers that were needed once are given back after a while.
+        std::thread::sleep(Duration::from_secs(5));
+        let after = memory(&server);
+        [0, 1].map(|i| (after[i] - before[i]) / plan.idle as f64)
+    });
+    for (i, what) in ["used_memory", "resident"].into_iter().enumerate() {
+        println!(
+            "{what}, bytes per idle connection: {:.0}, Redis {:.0}, ratio {:.2}",
+            ours[i],
+            theirs[i],
+            ours[i] / theirs[i]
+        );
     }
 }
 

@@ -270,9 +270,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     let who = &state.clients[client];
     if state.cannot_persist()
         && !standing.has(ClientFlags::MUST_OBEY)
-        && (flags.has(Flag::Write)
-            || flags.has(Flag::DenyOom)
-            || state.commands[id].decl.name == "ping")
+        && (flags.has(Flag::Write) || state.commands[id].decl.name == "ping")
     {
         return Err(state.persist_error());
     }

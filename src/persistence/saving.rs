@@ -366,6 +366,20 @@ impl State {
         }
     }
 
+    /// What the caller of a script that may write is told then.
+    pub fn persist_error_of_script(&self) -> Error {
+        let (how, reason) = match self.persistence.aof.error() {
+            Some(reason) if !self.save_failed() => {
+                ("persist data to AOF", format!(" AOF error: {reason}"))
+            }
+            _ => ("save RDB snapshots", String::new()),
+        };
+        Error::coded(format!(
+            "MISCONF Redis is configured to {how}, but it's currently unable to persist to disk. \
+             Writable scripts are blocked. Use 'no-writes' flag for read only scripts.{reason}"
+        ))
+    }
+
     /// Somebody asks the server to end: with save points, or if asked for, the data set is saved first. False: it
     /// could not be, and the server goes on.
     #[doc(alias = "finishShutdown")]

@@ -127,6 +127,9 @@ fn prepare(
                     "READONLY Can not run script with write flag on readonly replica",
                 ));
             }
+            if state.cannot_persist() && !obeyed {
+                return Err(state.persist_error_of_script());
+            }
             if what.read_only {
                 return Err(Error::once(
                     "Can not execute a script with write flag using *_ro command.",
@@ -310,10 +313,12 @@ impl State {
             // It cannot be stopped half way.
             return Ok(());
         }
-        if flags.has(Flag::Write)
-            && let Err(error) = self.may_write(ClientFlags::NONE)
-        {
-            return Err(format!("-{error}"));
+        if flags.has(Flag::Write) {
+            let refused = |error| format!("-{error}");
+            self.may_write(ClientFlags::NONE).map_err(refused)?;
+            if self.cannot_persist() {
+                return Err(refused(self.persist_error()));
+            }
         }
         if flags.has(Flag::DenyOom) && !run.allow_oom && self.out_of_memory() {
             return Err(format!("-{}", Error::OutOfMemory));
