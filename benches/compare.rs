@@ -565,7 +565,7 @@ fn measure_speed(plan: &Plan) {
         .iter()
         .filter(|workload| plan.wants(workload.name))
     {
-        let needed = 2 * (workload.listeners + plan.connections + plan.idle) as u64 + 100;
+        let needed = (workload.listeners + 2 * (plan.connections + plan.idle)) as u64 + 100;
         if needed > plan.files {
             println!(
                 "{:<14} left out: it needs {needed} open files",
@@ -585,10 +585,6 @@ fn measure_speed(plan: &Plan) {
                 );
             }
         }
-        let _listening = servers.each_ref().map(|server| {
-            let (port, count) = (server.port(), workload.listeners);
-            (count > 0).then(|| Listeners::start(port, count))
-        });
         for &depth in &plan.depths {
             let requests = plan.requests * if depth > 1 { 4 } else { 1 };
             let requests = requests / workload.listeners.clamp(1, 100);
@@ -605,6 +601,8 @@ fn measure_speed(plan: &Plan) {
             });
             for _ in 0..plan.rounds {
                 for (which, load) in loads.iter_mut().enumerate() {
+                    let (port, count) = (servers[which].port(), workload.listeners);
+                    let _listening = (count > 0).then(|| Listeners::start(port, count));
                     rounds[which].push(round(servers[which].pid(), load, requests));
                 }
             }

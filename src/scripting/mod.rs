@@ -251,10 +251,9 @@ impl Scripts {
 
     /// A script of the cache.
     pub fn get(&self, sha: &[u8]) -> Option<&Script> {
-        match <&[u8; 40]>::try_from(sha) {
-            Ok(sha) => self.cache.get(&sha.to_ascii_lowercase()[..]),
-            Err(_) => None,
-        }
+        let mut sha = <[u8; 40]>::try_from(sha).ok()?;
+        sha.make_ascii_lowercase();
+        self.cache.get(&sha[..])
     }
 
     /// Bytes of the interpreter of scripts (`used_memory_vm_eval`).

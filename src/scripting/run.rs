@@ -46,9 +46,8 @@ pub(super) fn eval_now(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) ->
         const NO_SCRIPT: Error = Error::Coded(std::borrow::Cow::Borrowed(
             "NOSCRIPT No matching script. Please use EVAL.",
         ));
-        let sha: [u8; 40] = word.try_into().map_err(|_| NO_SCRIPT)?;
-        let sha = sha.to_ascii_lowercase();
-        let sha: [u8; 40] = sha[..].try_into().map_err(|_| NO_SCRIPT)?;
+        let mut sha: [u8; 40] = word.try_into().map_err(|_| NO_SCRIPT)?;
+        sha.make_ascii_lowercase();
         if ctx.state.scripts.get(&sha).is_none() {
             return Err(NO_SCRIPT);
         }
@@ -158,9 +157,11 @@ fn prepare(
     let debugged = state.scripts.debugger.is_active();
     let (mut run_name, mut request) = std::mem::take(&mut state.scripts.spare_run);
     run_name.clear();
-    match state.scripts.libraries.function(name) {
-        Some(function) if !is_eval => run_name.push_str(&function.name),
-        _ => run_name.push_str(&String::from_utf8_lossy(name)),
+    let function = (!is_eval).then(|| state.scripts.libraries.function(name));
+    match (function.flatten(), std::str::from_utf8(name)) {
+        (Some(function), _) => run_name.push_str(&function.name),
+        (None, Ok(name)) => run_name.push_str(name),
+        (None, Err(_)) => run_name.push_str(&String::from_utf8_lossy(name)),
     }
     request.clear();
     // FUNCTION STATS shows it; of a script it only says that one runs.
