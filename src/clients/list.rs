@@ -23,7 +23,9 @@ pub struct ClientKey {
 /// The clients of a server.
 #[derive(Debug, Default)]
 pub struct Clients {
-    slab: Slab<Client>,
+    /// Each in an allocation of its own: when the slab grows, a pointer per client moves, so that the ten thousandth
+    /// connection waits for no copy of megabytes, and nothing of that size is left behind.
+    slab: Slab<Box<Client>>,
     next_id: u64,
     /// Clients that have something to send, each once.
     pending_write: Vec<ClientKey>,
@@ -60,7 +62,7 @@ impl Clients {
             stamp: id.0 as u32,
         };
         self.fake += usize::from(flags.has(ClientFlags::FAKE));
-        let client = entry.insert(Client::new(id, key, now));
+        let client = entry.insert(Box::new(Client::new(id, key, now)));
         client.flags = flags;
         client
     }
@@ -71,13 +73,13 @@ impl Clients {
         self.weigh_no_more(key);
         let client = self.slab.try_remove(key.slot as usize)?;
         self.fake -= usize::from(client.flags.has(ClientFlags::FAKE));
-        Some(client)
+        Some(*client)
     }
 
     /// The client, if it is still there.
     #[inline]
     pub fn get(&self, key: ClientKey) -> Option<&Client> {
-        self.slab.get(key.slot as usize).filter(|c| c.key == key)
+        self.at_slot(key.slot as usize).filter(|c| c.key == key)
     }
 
     /// The client, if it is still there.
@@ -85,12 +87,13 @@ impl Clients {
     pub fn get_mut(&mut self, key: ClientKey) -> Option<&mut Client> {
         self.slab
             .get_mut(key.slot as usize)
+            .map(|client| &mut **client)
             .filter(|c| c.key == key)
     }
 
     /// The client in a slot.
     pub fn at_slot(&self, slot: usize) -> Option<&Client> {
-        self.slab.get(slot)
+        self.slab.get(slot).map(|client| &**client)
     }
 
     /// The client with this number. O(n).
@@ -100,12 +103,12 @@ impl Clients {
 
     /// All, fake ones included, in slab order.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
-        self.slab.iter().map(|(_, client)| client)
+        self.slab.iter().map(|(_, client)| &**client)
     }
 
     /// All, fake ones included, in slab order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
-        self.slab.iter_mut().map(|(_, client)| client)
+        self.slab.iter_mut().map(|(_, client)| &mut **client)
     }
 
     /// The keys of all that have a socket, oldest first.
