@@ -27,6 +27,7 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{self, Layout, handle_alloc_error};
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::mem::{self, MaybeUninit};
@@ -66,6 +67,24 @@ pub const fn good_size(size: usize) -> usize {
             None => size,
         }
     }
+}
+
+thread_local! {
+    static COPIED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Bytes this thread has copied so far because it wrote to a node that somebody else held too: take the difference.
+///
+/// Per thread, as the bytes in use are (`sys/alloc.rs`): the places that copy are deep inside values, far from whoever
+/// asks, and a thread that owns data is the only one that writes to it.
+pub fn copied_bytes() -> u64 {
+    COPIED.get()
+}
+
+/// A copy of so many bytes is being made for that reason. Costs nothing beside the copy.
+#[cold]
+pub(crate) fn count_copied(bytes: usize) {
+    COPIED.set(COPIED.get() + bytes as u64);
 }
 
 /// A reference count: one u32, no weak half.
@@ -164,6 +183,7 @@ impl<T> Shared<T> {
         T: Clone,
     {
         if !self.is_unique() {
+            count_copied(Self::node_bytes());
             *self = Shared::new((**self).clone());
         }
         // SAFETY: unique by the test, or by having just been made.
@@ -378,6 +398,7 @@ impl Blob {
     #[inline]
     pub fn make_mut(&mut self) -> BlobMut<'_> {
         if !self.is_unique() {
+            count_copied(self.allocated_bytes());
             *self = Blob::from_slice(self.as_slice());
         }
         BlobMut { blob: self }
@@ -387,6 +408,7 @@ impl Blob {
     pub fn try_make_mut(&mut self) -> Result<BlobMut<'_>, TooLarge> {
         if !self.is_unique() {
             *self = Blob::try_from_slice(self.as_slice())?;
+            count_copied(self.allocated_bytes());
         }
         Ok(BlobMut { blob: self })
     }
@@ -721,6 +743,7 @@ impl BigStr {
     pub fn make_mut(&mut self) -> BigStrMut<'_> {
         if !self.is_unique() {
             *self = BigStr::from_slice(self.as_slice());
+            count_copied(self.allocated_bytes());
         }
         BigStrMut { string: self }
     }
@@ -729,6 +752,7 @@ impl BigStr {
     pub fn try_make_mut(&mut self) -> Result<BigStrMut<'_>, TooLarge> {
         if !self.is_unique() {
             *self = BigStr::try_from_slice(self.as_slice())?;
+            count_copied(self.allocated_bytes());
         }
         Ok(BigStrMut { string: self })
     }

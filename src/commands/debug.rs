@@ -337,8 +337,7 @@ fn describe_table(db: &Db) -> String {
     let load = mem.keys as f64 * 100.0 / stats.slots.max(1) as f64;
     let mut text = format!(
         "[Segmented table]\n table size: {}\n number of elements: {}\n elements with a deadline: {}\n \
-         load: {load:.2}%\n words in the top: {}\n blocks: {}\n segments: {}\n table bytes: {}\n \
-         bytes copied for snapshots: {}\n",
+         load: {load:.2}%\n words in the top: {}\n blocks: {}\n segments: {}\n table bytes: {}\n",
         stats.slots,
         mem.keys,
         mem.volatile,
@@ -346,7 +345,6 @@ fn describe_table(db: &Db) -> String {
         stats.blocks,
         stats.segments,
         mem.table_bytes,
-        mem.copied_bytes,
     );
     for (depth, count) in stats
         .depths

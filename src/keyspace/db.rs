@@ -30,8 +30,6 @@ pub struct Db {
     env: Rc<Env>,
     /// Where the active expiry goes on: slot and position.
     expire_at: (u16, u64),
-    /// Bytes copied by tables that are gone.
-    copied_before: u64,
     used: bool,
 }
 
@@ -53,7 +51,6 @@ impl Db {
             fields: FieldIndex::new(seed),
             env,
             expire_at: (0, 0),
-            copied_before: 0,
             used: false,
         }
     }
@@ -66,7 +63,6 @@ impl Db {
         mem::swap(&mut self.tables, &mut other.tables);
         mem::swap(&mut self.fields, &mut other.fields);
         mem::swap(&mut self.expire_at, &mut other.expire_at);
-        mem::swap(&mut self.copied_before, &mut other.copied_before);
         mem::swap(&mut self.used, &mut other.used);
     }
 
@@ -342,7 +338,6 @@ impl Db {
     /// Empties the database. O(1): the keys are freed by dropping the result.
     #[doc(alias = "emptyDbAsync")]
     pub fn clear(&mut self) -> RemovedTable {
-        self.copied_before = self.mem().copied_bytes;
         self.expire_at = (0, 0);
         let empty = self.tables.emptied();
         let no_fields = self.fields.emptied();
@@ -462,9 +457,6 @@ impl Db {
     /// Takes all keys of a hash slot away.
     #[doc(alias = "delKeysInSlot")]
     pub fn take_slot(&mut self, slot: u16) -> RemovedTable {
-        self.copied_before += self
-            .slot_table(slot)
-            .map_or(0, |table| table.copied_bytes());
         let removed = self.tables.take_slot(slot);
         if self.hashes_with_deadlines() > 0 {
             for entry in removed.iter() {
@@ -493,12 +485,10 @@ impl Db {
         let mut mem = MemStats {
             keys: self.len(),
             volatile: self.volatile_len(),
-            copied_bytes: self.copied_before,
             ..MemStats::default()
         };
         for (_, table) in self.tables.iter() {
             mem.table_bytes += table.node_bytes();
-            mem.copied_bytes += table.copied_bytes();
         }
         mem
     }

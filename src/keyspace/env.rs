@@ -47,7 +47,7 @@ pub struct Env {
     expired: RefCell<Vec<(DbId, Box<[u8]>)>>,
     /// Bytes of removed entries that only snapshots hold; an estimate.
     held: Cell<u64>,
-    /// [`super::Keyspace::copied_bytes`] when the first of the snapshots out was taken.
+    /// [`crate::collections::shared::copied_bytes`] when the first of the snapshots out was taken.
     pub(super) copied_before: Cell<u64>,
     /// Snapshots out. Zero is a hint that lets reads write access clocks; correctness does not hang on it.
     pub(super) snapshots: Arc<AtomicU32>,

@@ -27,6 +27,7 @@ pub mod snapshot;
 use std::ops::{Index, IndexMut};
 use std::rc::Rc;
 
+use crate::collections::shared::copied_bytes;
 use crate::collections::table;
 use crate::types::Value;
 
@@ -72,9 +73,6 @@ pub struct MemStats {
     pub volatile: usize,
     /// Bytes of the tables above the entries.
     pub table_bytes: usize,
-    /// Bytes of nodes and entries copied since the start because a snapshot shared them. What lies below an entry's
-    /// value (blocks of a list, say) is not in it.
-    pub copied_bytes: u64,
 }
 
 impl Keyspace {
@@ -131,26 +129,24 @@ impl Keyspace {
     /// Freezes all databases as they are. O(databases), nothing is copied; writes copy what they meet from then on.
     pub fn snapshot(&mut self) -> Snapshot {
         if self.env.live_snapshots() == 0 {
-            self.env.hold_nothing(self.copied_bytes());
+            self.env.hold_nothing(copied_bytes());
         }
         Snapshot::of(self.dbs.iter(), &self.env)
     }
 
     /// Bytes that only snapshots still hold, as far as they are known: copied nodes, and what was removed. They are
-    /// freed when the snapshots are over. O(tables) while there is a snapshot.
+    /// freed when the snapshots are over. O(1).
     pub fn held_by_snapshots(&self) -> u64 {
         if self.env.live_snapshots() == 0 {
             return 0;
         }
-        self.env.held()
-            + self
-                .copied_bytes()
-                .saturating_sub(self.env.copied_before.get())
+        self.env.held() + copied_bytes().saturating_sub(self.env.copied_before.get())
     }
 
-    /// Bytes copied since the start because a snapshot shared them. Take the difference around a snapshot.
-    pub fn copied_bytes(&self) -> u64 {
-        self.dbs.iter().map(|db| db.mem().copied_bytes).sum()
+    /// What snapshots have cost so far: bytes copied because they shared them, inside of values as well, and bytes
+    /// they alone still hold. Take the difference around a snapshot.
+    pub fn snapshot_cost(&self) -> u64 {
+        copied_bytes() + self.env.held()
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Running {
     pub keys_total: u64,
     /// The file it writes, under the name it has while it is not whole.
     pub temporary: PathBuf,
-    copied_before: u64,
+    cost_before: u64,
     dirty_before: u64,
 }
 
@@ -126,9 +126,9 @@ impl State {
 
     /// Enters a job as the one that runs.
     pub(crate) fn enter_job(&mut self, purpose: Purpose) -> (Running, Snapshot) {
-        let copied_before = self.keyspace.copied_bytes();
         let keys_total = self.keyspace.keys() as u64;
         let snapshot = self.take_snapshot();
+        let cost_before = self.keyspace.snapshot_cost();
         self.persistence.next_job += 1;
         let running = Running {
             job: Job::default(),
@@ -137,7 +137,7 @@ impl State {
             started_s: self.clock.unix_seconds(),
             keys_total,
             temporary: PathBuf::new(),
-            copied_before,
+            cost_before,
             dirty_before: self.dirty,
         };
         running.job.set_delay(self.config.rdb_key_save_delay);
@@ -259,8 +259,8 @@ impl State {
     /// Reads the cost of the job that runs.
     fn look_at_copies(&mut self) {
         if let Some(running) = &self.persistence.running {
-            let copied = self.keyspace.copied_bytes();
-            let bytes = copied.saturating_sub(running.copied_before);
+            let cost = self.keyspace.snapshot_cost();
+            let bytes = cost.saturating_sub(running.cost_before);
             let stats = &mut self.persistence.stats;
             stats.cow_bytes = bytes;
             stats.cow_peak_bytes = stats.cow_peak_bytes.max(bytes);

@@ -23,7 +23,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::collections::btree::OrderedMap;
 use crate::collections::listpack::{Listpack, LpEntry};
-use crate::collections::shared::{BigStr, Shared};
+use crate::collections::shared::{BigStr, Shared, count_copied};
 
 /// The largest index; one more is no index, so that a length fits 64 bits.
 pub const INDEX_MAX: u64 = u64::MAX - 1;
@@ -129,7 +129,7 @@ impl Block {
                 };
             }
             Values::Apart(values) => {
-                let (values, text) = (values.make_mut(), BigStr::from_slice(text));
+                let (values, text) = (own_words(values), BigStr::from_slice(text));
                 match values.get_mut(rank) {
                     Some(value) if !new => *value = text,
                     _ => values.insert(rank.min(values.len()), text),
@@ -151,7 +151,7 @@ impl Block {
         match &mut self.values {
             Values::Packed(pack) => pack.delete_range(rank as i64, count),
             Values::Apart(values) => {
-                values.make_mut().drain(rank..rank + count);
+                own_words(values).drain(rank..rank + count);
             }
         }
         self.used &= !gone;
@@ -217,6 +217,14 @@ impl Block {
             }
         }
     }
+}
+
+/// The words to write to; a copy of their row counts as one.
+fn own_words(words: &mut Shared<Vec<BigStr>>) -> &mut Vec<BigStr> {
+    if !words.is_unique() {
+        count_copied(words.len() * size_of::<BigStr>());
+    }
+    words.make_mut()
 }
 
 /// The `n`th bit that is set.

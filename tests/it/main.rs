@@ -16,6 +16,7 @@ mod process;
 mod replication;
 mod scripts;
 mod smoke;
+mod snapshots;
 mod streams;
 mod strings;
 mod support;

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use super::Item;
 use super::seek::{Place, Seek};
 use super::slots::Slots;
-use crate::collections::shared::Shared;
+use crate::collections::shared::{Shared, count_copied};
 
 /// A leaf or an inner node, always behind a [`Shared`]. One type for both, so that a link is one word.
 pub(crate) enum Node<I: Item, const L: usize, const M: usize> {
@@ -301,7 +301,10 @@ impl<I: Item, const L: usize, const M: usize> Node<I, L, M> {
 
 /// The node itself, copied only if somebody else holds it too.
 fn owned<T: Clone>(node: Shared<T>) -> T {
-    Shared::try_unwrap(node).unwrap_or_else(|shared| (*shared).clone())
+    Shared::try_unwrap(node).unwrap_or_else(|shared| {
+        count_copied(Shared::<T>::node_bytes());
+        (*shared).clone()
+    })
 }
 
 /// Inserts at `at`. A full row is cut first and its right part returned: in the middle, or, on an outer edge of the

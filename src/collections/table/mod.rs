@@ -55,7 +55,7 @@ use self::block::Block;
 use self::entry::Raw;
 use self::segment::Segment;
 use self::word::Word;
-use super::shared::{Shared, TooLarge};
+use super::shared::{Shared, TooLarge, count_copied};
 use crate::util::num::IntBuf;
 
 pub use self::entry::{Entry, Handle, INLINE_MAX, Moved, NewValue, Removed, StrRef, ValueRef};
@@ -87,8 +87,6 @@ pub struct Table<V: Payload> {
     walks: Walks,
     /// Bytes in blocks and segments.
     node_bytes: usize,
-    /// Bytes copied because a clone shared them.
-    copied: u64,
     /// See invariant 2. Unset until the first clone.
     family: OnceLock<Shared<()>>,
     values: PhantomData<V>,
@@ -172,7 +170,6 @@ impl<V: Payload> Table<V> {
             seed,
             depths: Vec::new(),
             node_bytes: 0,
-            copied: 0,
             family: OnceLock::new(),
             values: PhantomData,
         }
@@ -209,11 +206,6 @@ impl<V: Payload> Table<V> {
     /// Bytes in the nodes above the entries.
     pub fn node_bytes(&self) -> usize {
         self.node_bytes + self.top.capacity() * size_of::<Word>()
-    }
-
-    /// Bytes of nodes and entries copied so far because a clone shared them.
-    pub fn copied_bytes(&self) -> u64 {
-        self.copied
     }
 
     // ------------------------------------------------------------------------------------------ by key alone
@@ -428,7 +420,7 @@ impl<V: Payload> Table<V> {
         if !path.block.count().is_one() {
             let old = path.block;
             path.block = old.copy();
-            self.copied += old.bytes() as u64;
+            count_copied(old.bytes());
             self.place(path.top, path.block);
             // SAFETY: the count our top had, whose words now name the copy.
             unsafe { old.release::<V>() };
@@ -436,7 +428,7 @@ impl<V: Payload> Table<V> {
         if !path.segment.count().is_one() {
             let old = path.segment;
             path.segment = old.copy();
-            self.copied += old.bytes() as u64;
+            count_copied(old.bytes());
             path.block.place(path.slot, path.segment);
             // SAFETY: the count our block had, whose words now name the copy.
             unsafe { old.release::<V>() };
@@ -731,6 +723,7 @@ impl<V: Payload> Table<V> {
 impl<V: Payload> Clone for Table<V> {
     /// Shares all nodes: O(blocks), a few microseconds for ten million keys.
     fn clone(&self) -> Table<V> {
+        count_copied(self.top.len() * size_of::<Word>());
         let family = self.family.get_or_init(|| Shared::new(())).clone();
         self.blocks().for_each(|b| b.count().acquire());
         Table {
@@ -742,7 +735,6 @@ impl<V: Payload> Clone for Table<V> {
             seed: self.seed,
             depths: self.depths.clone(),
             node_bytes: self.node_bytes,
-            copied: self.copied + (self.top.len() * size_of::<Word>()) as u64,
             family: OnceLock::from(family),
             values: PhantomData,
         }
@@ -806,7 +798,7 @@ impl<'a, V: Payload> EntryMut<'a, V> {
             return raw;
         }
         let new = raw.copy::<V>();
-        self.table.copied += new.bytes::<V>() as u64;
+        count_copied(new.bytes::<V>());
         let old = self.table.exchange(&self.path, self.slot, new);
         // SAFETY: the count the segment had.
         unsafe { old.release::<V>() };

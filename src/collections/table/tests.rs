@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::collections::shared::{BigStr, Shared};
+use crate::collections::shared::{BigStr, Shared, copied_bytes};
 use crate::collections::testing::Rng;
 
 /// A payload that is a tree of counted nodes in little.
@@ -323,9 +323,9 @@ fn a_consumed_snapshot_lets_go_as_it_goes() {
     let mut live = filled(n);
     let mut frozen = live.clone();
     let write = |live: &mut Table<NoObject>, key: &[u8]| {
-        let before = live.copied_bytes();
+        let before = copied_bytes();
         live.insert(key, NewValue::Int(-1));
-        live.copied_bytes() - before
+        copied_bytes() - before
     };
     let (mut seen, mut first) = (0, Vec::new());
     let flow = frozen.consume(&mut |entry| {
