@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::rdb::encoder::Sink;
 use super::rdb::save::Options;
@@ -168,6 +169,51 @@ fn write_error(operation: &str, error: &io::Error) -> SaveError {
     }
 }
 
+/// A file with our own number in its name is left alone for so long: who shares it with us (another server of this
+/// process, the same number in another container) has written to it meanwhile.
+const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+
+/// Removes the half files of servers that were killed, ours and Redis's; returns their names, and whose they were.
+///
+/// Only what has the number of a process in its name, and only when there is no such process.
+pub fn remove_abandoned(directory: &Path, is_alive: impl Fn(u32) -> bool) -> Vec<(String, u32)> {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    let abandoned = files.filter_map(|file| {
+        let name = file.file_name().into_string().ok()?;
+        let pid = writer(&name)?;
+        let metadata = file.metadata().ok().filter(|it| it.is_file())?;
+        let gone = match pid == std::process::id() {
+            true => metadata.modified().ok()?.elapsed().ok()? >= ABANDONED_AFTER,
+            false => !is_alive(pid),
+        };
+        (gone && fs::remove_file(file.path()).is_ok()).then_some((name, pid))
+    });
+    abandoned.collect()
+}
+
+/// The process that writes a file of such a name.
+fn writer(name: &str) -> Option<u32> {
+    let name = name.strip_prefix("temp-")?;
+    let pid = match name.strip_suffix(".rdb") {
+        // A data set from a primary begins with the time.
+        Some(rdb) => match rdb.split_once('.') {
+            Some((time, pid)) => time.parse::<u64>().ok().map(|_| pid)?,
+            None => numbered(rdb)?,
+        },
+        None => {
+            let name = name.strip_suffix(".aof")?.strip_prefix("rewriteaof-")?;
+            numbered(name.strip_prefix("bg-").unwrap_or(name))?
+        }
+    };
+    pid.parse().ok().filter(|pid| *pid > 0)
+}
+
+/// The process in `<pid>` or `<pid>-<number>`.
+fn numbered(text: &str) -> Option<&str> {
+    let (pid, number) = text.split_once('-').unwrap_or((text, "0"));
+    number.parse::<u64>().ok().map(|_| pid)
+}
+
 /// A new, empty file that everybody may read.
 pub fn create(path: &Path) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
@@ -184,4 +230,35 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
         File::open(directory)?.sync_all()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_tell_their_writer_have_one() {
+        for (name, pid) in [
+            ("temp-12.rdb", Some(12)),
+            ("temp-12-3.rdb", Some(12)),
+            ("temp-1700000000.12.rdb", Some(12)),
+            ("temp-rewriteaof-12.aof", Some(12)),
+            ("temp-rewriteaof-bg-12.aof", Some(12)),
+            ("temp-rewriteaof-bg-12-3.aof", Some(12)),
+            ("temp-0.rdb", None),
+            ("temp-.rdb", None),
+            ("temp-12x.rdb", None),
+            ("temp-12-x.rdb", None),
+            ("temp-x.12.rdb", None),
+            ("temp--12.rdb", None),
+            ("temp-99999999999.rdb", None),
+            ("temp-appendonly.aof.incr", None),
+            ("temp-appendonly.aof.manifest", None),
+            ("temp-12.aof", None),
+            ("dump.rdb", None),
+            ("12.rdb", None),
+        ] {
+            assert_eq!(writer(name), pid, "{name}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::aof::manifest::Manifest;
 use super::aof::reader::{CommandReader, Line, Trouble};
 use super::aof::replay::Replayer;
+use super::files;
 use super::rdb::check::circumstances;
 use super::rdb::load::{Item, Key, Loader};
 use super::rdb::read_value::{Limits, Reading};
@@ -25,6 +26,7 @@ use crate::config::{SanitizeDumpPayload, disk};
 use crate::dispatch::Targets;
 use crate::keyspace::{DbId, Deadline, Inserted};
 use crate::state::State;
+use crate::sys::process;
 
 /// Commands replayed in one slice, at most.
 const COMMANDS: usize = 1024;
@@ -203,6 +205,11 @@ impl State {
     pub fn begin_loading(&mut self) -> Opened {
         if self.load_manifest().is_err() {
             return Opened::Failed;
+        }
+        for (name, pid) in files::remove_abandoned(&self.config.dir, process::is_alive) {
+            self.log.notice(format_args!(
+                "Removed {name}, which process {pid} left unfinished"
+            ));
         }
         let opened = if self.config.appendonly {
             self.begin_loading_aof()

@@ -75,6 +75,16 @@ fn system_figure(name: libc::c_int) -> usize {
     usize::try_from(figure).unwrap_or(0)
 }
 
+/// Whether there is a process of this number, of whomever.
+pub fn is_alive(pid: u32) -> bool {
+    let Ok(pid) = libc::pid_t::try_from(pid) else {
+        return false;
+    };
+    // SAFETY: signal 0 is sent to nobody; the call only looks.
+    let found = unsafe { libc::kill(pid, 0) } == 0;
+    found || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
 /// Bytes of a page of memory.
 pub fn page_bytes() -> usize {
     system_figure(libc::_SC_PAGESIZE)

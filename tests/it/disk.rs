@@ -189,3 +189,31 @@ fn a_cancelled_save_never_replaces_what_was_written_after_it() {
     let file = fs::read(server.dir().join("dump.rdb")).expect("still there");
     assert!(!file.windows(4).any(|part| part == b"\x01a\xc0\x01"));
 }
+
+/// A server that is killed in the middle of a save cannot clean up, and its half files stayed for ever: each crash of
+/// a large server cost its disk a data set. The next one that starts there removes them, but not those of who lives.
+#[test]
+fn half_files_of_who_was_killed_are_removed_at_the_next_start() {
+    let mut dead = Command::new("true").spawn().expect("a process");
+    dead.wait().expect("it ends");
+    let (dead, alive) = (dead.id(), std::process::id());
+    let mut server = Server::oxidis().start();
+    let left = [
+        format!("temp-{dead}.rdb"),
+        format!("temp-{dead}-7.rdb"),
+        format!("temp-1700000000.{dead}.rdb"),
+        format!("temp-rewriteaof-{dead}.aof"),
+        format!("temp-rewriteaof-bg-{dead}-2.aof"),
+    ];
+    let kept = [format!("temp-{alive}-1.rdb"), "temp-notes.rdb".to_owned()];
+    for name in left.iter().chain(&kept) {
+        fs::write(server.dir().join(name), "half").expect("its directory");
+    }
+    server.kill();
+    server.restart();
+    server.client().cmd("PING").status("PONG");
+    let mut files = temporary_files(&server);
+    files.sort();
+    assert_eq!(files, kept);
+    assert!(server.log().contains(&format!("Removed temp-{dead}-7.rdb")));
+}
