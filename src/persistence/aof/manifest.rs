@@ -8,7 +8,6 @@
 //!
 //! Mirrors: aofManifest of server.h, aofLoadManifestFromFile() and its neighbours in aof.c.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -65,6 +64,20 @@ impl Names {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+}
+
+impl FileInfo {
+    /// The line that names it.
+    fn line(&self, kind: char) -> String {
+        let mut quoted = Vec::new();
+        let name = if needs_repr(self.name.as_bytes()) {
+            repr(&mut quoted, self.name.as_bytes());
+            String::from_utf8_lossy(&quoted)
+        } else {
+            self.name.as_str().into()
+        };
+        format!("file {name} seq {} type {kind}\n", self.sequence)
     }
 }
 
@@ -128,6 +141,10 @@ impl Manifest {
             return Err(FORMAT);
         };
         let file = FileInfo { name, sequence };
+        // Every line is written again, and what is quoted becomes longer: it must still be one that is read.
+        if file.line('b').len() > MAX_LINE {
+            return Err(FORMAT);
+        }
         match kind {
             b'b' if self.base.is_some() => Err("Found duplicate base file information"),
             b'b' => {
@@ -155,21 +172,10 @@ impl Manifest {
     /// The text of the file.
     #[doc(alias = "getAofManifestAsString")]
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        let mut line = |file: &FileInfo, kind: char| {
-            let mut quoted = Vec::new();
-            let name = if needs_repr(file.name.as_bytes()) {
-                repr(&mut quoted, file.name.as_bytes());
-                String::from_utf8_lossy(&quoted)
-            } else {
-                file.name.as_str().into()
-            };
-            let _ = writeln!(text, "file {name} seq {} type {kind}", file.sequence);
-        };
-        self.base.iter().for_each(|file| line(file, 'b'));
-        self.history.iter().for_each(|file| line(file, 'h'));
-        self.increments.iter().for_each(|file| line(file, 'i'));
-        text
+        let base = self.base.iter().map(|file| file.line('b'));
+        let history = self.history.iter().map(|file| file.line('h'));
+        let increments = self.increments.iter().map(|file| file.line('i'));
+        base.chain(history).chain(increments).collect()
     }
 
     /// Writes it over the one in the directory, durably. The error is the line for the log.
@@ -314,6 +320,12 @@ mod tests {
             reason(&long),
             "The AOF manifest file contains too long line"
         );
+        // Bytes that are written as four characters each made a line of its own that it refused at the next start.
+        let fits = format!("file {} seq 1 type b\n", "\x05".repeat(240));
+        let read = Manifest::parse(fits.as_bytes()).expect("a name that files can have");
+        assert_eq!(Manifest::parse(read.text().as_bytes()).as_ref(), Ok(&read));
+        let grows = format!("file {} seq 1 type b\n", "\x05".repeat(300));
+        assert_eq!(reason(&grows), "Invalid AOF manifest file format");
         let extra = b"# words\nfile x seq 1 type b extra word\n";
         assert!(Manifest::parse(extra).is_ok());
     }
