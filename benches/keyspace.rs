@@ -289,7 +289,7 @@ fn main() {
             (bytes, read, start.elapsed())
         });
         let mut under = Vec::with_capacity(ops);
-        let copied = ks.copied_bytes();
+        let copied = ks.snapshot_cost();
         let (mut peak, start) = (used, Instant::now());
         for &i in &picks {
             let start = Instant::now();
@@ -307,7 +307,7 @@ fn main() {
             "  reader: {} MB in {read:?}, freed after {freed:?}; {writes} writes in {took:?} meanwhile, {} MB of nodes \
              copied, memory +{:.1} %",
             bytes >> 20,
-            (ks.copied_bytes() - copied) >> 20,
+            (ks.snapshot_cost() - copied) >> 20,
             (peak - used) as f64 * 100.0 / used as f64
         );
     }
