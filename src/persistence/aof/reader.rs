@@ -95,6 +95,9 @@ impl CommandReader {
             if let Some(end) = rest[looked..].iter().position(|b| *b == b'\n') {
                 let start = self.at;
                 let end = looked + end;
+                if end > MAX_LINE {
+                    return Err(Trouble::Format);
+                }
                 self.at += end + 1;
                 return Ok(Some(self.buf[start..start + end].trim_ascii_end()));
             }
@@ -238,6 +241,25 @@ mod tests {
             assert!(
                 matches!(reader(bad).next(), Err(Trouble::Format)),
                 "{bad:?}"
+            );
+        }
+        // Found by fuzzing: a line too long was refused when it came in pieces, and taken when it came at once.
+        let long = [
+            &b"#"[..],
+            &[b'x'; MAX_LINE - 1],
+            b"\n#",
+            &[b'x'; MAX_LINE],
+            b"\n",
+        ]
+        .concat();
+        for cut in [0, 1, MAX_LINE, 2 * MAX_LINE, long.len()] {
+            let (head, tail) = long.split_at(cut);
+            let tail = Box::new(io::Cursor::new(tail.to_vec()));
+            let mut reader = CommandReader::new(tail, head.to_vec(), 0);
+            assert!(matches!(reader.next(), Ok(Line::Remark)), "cut at {cut}");
+            assert!(
+                matches!(reader.next(), Err(Trouble::Format)),
+                "cut at {cut}"
             );
         }
         let mut rng = Rng::new(5);
