@@ -8,6 +8,7 @@ use crate::keyspace::{Db, DbId, Entry, NewValue, ValueRef};
 use crate::resp::Value;
 use crate::state::REPLY_BUFFER_PEAK_RESET;
 use crate::types::elements::Order;
+use crate::types::{Held, List};
 use crate::util::glob::{self, Case};
 use crate::util::num;
 use crate::util::sha1::sha1;
@@ -369,10 +370,8 @@ fn object(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         entry.clock(),
         env.idle_ms(entry.clock()) / 1000,
     );
-    let list = match entry.value() {
-        ValueRef::Object(crate::types::Value::List(list)) => list.quick_stats(),
-        _ => None,
-    };
+    let list = entry.value().as_object().and_then(List::of);
+    let list = list.and_then(List::quick_stats);
     if let Some(list) = list {
         line += &format!(
             " ql_nodes:{} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:{} \

@@ -7,8 +7,8 @@ use super::prelude::*;
 use crate::collections::listpack::Listpack;
 use crate::collections::table::{NoObject, Table};
 use crate::keyspace::{Entry, ValueRef};
-use crate::types::Value;
 use crate::types::list::Node;
+use crate::types::{Held, List, Typed, Value};
 use crate::util::num::{self, IntBuf};
 
 /// No more elements of a value are shown.
@@ -27,11 +27,11 @@ pub(super) fn listpack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let entry = ctx.state.keyspace[ctx.db]
         .peek(args.key()?)
         .ok_or(Error::NoSuchKey)?;
-    let pack = match value(&entry) {
-        Some(Value::Hash(hash)) => hash.as_listpack().map(|(pack, _)| pack),
-        Some(Value::List(list)) => list.as_listpack(),
-        Some(Value::Set(set)) => set.as_listpack(),
-        Some(Value::Zset(zset)) => zset.as_listpack(),
+    let pack = match value(&entry).map(Value::typed) {
+        Some(Typed::Hash(hash)) => hash.as_listpack().map(|(pack, _)| pack),
+        Some(Typed::List(list)) => list.as_listpack(),
+        Some(Typed::Set(set)) => set.as_listpack(),
+        Some(Typed::Zset(zset)) => zset.as_listpack(),
         _ => None,
     };
     let pack = pack.ok_or_else(|| Error::once("Not a listpack encoded object."))?;
@@ -83,7 +83,7 @@ pub(super) fn quicklist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let full = args
         .next()
         .is_some_and(|word| num::parse_i64(word).unwrap_or(0) != 0);
-    let Some(Value::List(list)) = value(&entry) else {
+    let Some(list) = value(&entry).and_then(List::of) else {
         return Err(Error::once("Not a quicklist encoded object."));
     };
     let stats = list
@@ -136,10 +136,10 @@ pub(super) fn hash_table(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let entry = ctx.state.keyspace[ctx.db]
         .peek(args.key()?)
         .ok_or(Error::NoSuchKey)?;
-    let table = match value(&entry) {
-        Some(Value::Hash(hash)) => hash.as_table(),
-        Some(Value::Set(set)) => set.as_table(),
-        Some(Value::Zset(zset)) => zset.as_table(),
+    let table = match value(&entry).map(Value::typed) {
+        Some(Typed::Hash(hash)) => hash.as_table(),
+        Some(Typed::Set(set)) => set.as_table(),
+        Some(Typed::Zset(zset)) => zset.as_table(),
         _ => None,
     };
     let table = table.ok_or_else(|| {

@@ -16,48 +16,7 @@ use super::prelude::*;
 use crate::collections::listpack::LpEntry;
 use crate::keyspace::{Db, Deadline, NewValue};
 use crate::resp::Reply;
-use crate::types::{Array, Hash, List, Set, Stream, Value, Zset};
-
-/// A type a key can hold, strings aside.
-pub trait Held: Sized {
-    /// The value, if it is of this type.
-    fn of(value: &Value) -> Option<&Self>;
-    /// The value, if it is of this type, to be changed.
-    fn of_mut(value: &mut Value) -> Option<&mut Self>;
-    /// The value as a key holds it.
-    fn into_value(self) -> Value;
-}
-
-macro_rules! held {
-    ($($type:ident),*) => {$(
-        impl Held for $type {
-            #[inline]
-            fn of(value: &Value) -> Option<&Self> {
-                match value {
-                    Value::$type(held) => Some(held),
-                    #[allow(unreachable_patterns)]
-                    _ => None,
-                }
-            }
-
-            #[inline]
-            fn of_mut(value: &mut Value) -> Option<&mut Self> {
-                match value {
-                    Value::$type(held) => Some(held),
-                    #[allow(unreachable_patterns)]
-                    _ => None,
-                }
-            }
-
-            #[inline]
-            fn into_value(self) -> Value {
-                Value::$type(self)
-            }
-        }
-    )*};
-}
-
-held!(Array, Hash, List, Set, Stream, Zset);
+use crate::types::{Held, Value};
 
 impl Db {
     /// The lookup of a reading command.
@@ -104,7 +63,7 @@ impl Ctx<'_> {
     /// Puts a value (not an empty one) under a key that was not there. To be followed by [`Ctx::modified`].
     #[doc(alias = "dbAdd")]
     pub fn create(&mut self, key: &[u8], value: impl Held) {
-        let value = NewValue::Object(value.into_value());
+        let value = NewValue::Object(value.into());
         self.store(key, value, Deadline::Set(None));
     }
 

@@ -11,10 +11,10 @@ use crate::dispatch::args::OwnedArgv;
 use crate::keyspace::{Db, Deadline, NewValue};
 use crate::resp::Reply;
 use crate::state::State;
+use crate::types::Set;
 use crate::types::hyperloglog;
 use crate::types::set::ops::{self, Found};
 use crate::types::set::{Member, SetLimits};
-use crate::types::{Set, Value};
 use crate::util::glob::{self, Case};
 use crate::util::num;
 
@@ -711,7 +711,7 @@ fn store(ctx: &mut Ctx<'_>, destination: &[u8], keys: Args<'_>, op: Op) -> Resul
 
     let len = result.len();
     if len > 0 {
-        let value = NewValue::Object(Value::Set(result));
+        let value = NewValue::Object(result.into());
         ctx.store(destination, value, Deadline::Set(None));
         let event = match op {
             Op::Union => "sunionstore",

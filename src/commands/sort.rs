@@ -19,7 +19,6 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::lookup::Held;
 use super::prelude::*;
 use crate::dispatch::args::Argv;
 use crate::dispatch::command::{Arg, KeyRef};
@@ -28,7 +27,7 @@ use crate::resp::up_to_zero;
 use crate::types::hash::is_past;
 use crate::types::list::End;
 use crate::types::zset::Direction;
-use crate::types::{Hash, List, Value};
+use crate::types::{Hash, Held, Kind, List, Typed, Value};
 use crate::util::crc16::{crc16, key_hash_slot};
 use crate::util::num::{IntBuf, parse_f64};
 
@@ -411,8 +410,8 @@ impl Elements {
         let mut all = Elements::default();
         all.items.reserve_exact(places.len());
         let mut digits = IntBuf::new();
-        match value {
-            Value::List(list) => {
+        match value.typed() {
+            Typed::List(list) => {
                 let mut add = |entry: crate::collections::listpack::LpEntry<'_>| {
                     all.add(entry.as_bytes(&mut digits));
                     std::ops::ControlFlow::<()>::Continue(())
@@ -424,10 +423,10 @@ impl Elements {
                     list.visit(places.start, places.end, &mut add)
                 };
             }
-            Value::Set(set) => set
+            Typed::Set(set) => set
                 .iter()
                 .for_each(|member| all.add(member.as_bytes(&mut digits))),
-            Value::Zset(zset) => {
+            Typed::Zset(zset) => {
                 let (ranks, direction) = if reversed {
                     let len = zset.len();
                     (len - places.end..len - places.start, Direction::Down)
@@ -531,27 +530,23 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, may_store: bool) -> Resul
     let found = ctx.state.keyspace[ctx.db].get(key);
     let value = match found.as_ref().map(|entry| entry.value().as_object()) {
         None => None,
-        Some(Some(value @ (Value::List(_) | Value::Set(_) | Value::Zset(_)))) => Some(value),
-        Some(_) => return Err(Error::WrongType),
+        Some(Some(value)) => match value.kind() {
+            Kind::List | Kind::Set | Kind::Zset => Some(value),
+            _ => return Err(Error::WrongType),
+        },
+        Some(None) => return Err(Error::WrongType),
     };
-    let len = match value {
-        Some(Value::List(list)) => list.len(),
-        Some(Value::Set(set)) => set.len(),
-        Some(Value::Zset(zset)) => zset.len(),
-        _ => 0,
-    };
+    let len = value.map_or(0, Value::count);
+    let is_set = value.is_some_and(|value| value.kind() == Kind::Set);
     // Sets have no order of their own: where the result must be the same everywhere, they are sorted.
     let in_script = ctx.origin == crate::dispatch::CallOrigin::Script;
-    if matches!(value, Some(Value::Set(_)))
-        && matches!(options.by, By::Nothing)
-        && (options.store.is_some() || in_script)
-    {
+    if is_set && matches!(options.by, By::Nothing) && (options.store.is_some() || in_script) {
         options.by = By::Element;
         options.alpha = true;
     }
     let shown = options.shown(len);
     let sorts = !matches!(options.by, By::Nothing);
-    let ordered = !matches!(value, Some(Value::Set(_)));
+    let ordered = !is_set;
     let (places, reversed) = match sorts {
         false if ordered => (shown.clone(), options.descending),
         _ => (0..len, false),
@@ -642,7 +637,7 @@ fn store(
     let len = list.len();
     if len > 0 {
         list.finish(limits);
-        let value = NewValue::Object(list.into_value());
+        let value = NewValue::Object(list.into());
         ctx.store(destination, value, Deadline::Set(None));
         ctx.modified_n(destination, Event::list("sortstore"), len);
     } else {

@@ -16,8 +16,8 @@ use super::fields::FieldIndex;
 use super::slots::{KeyHash, RemovedTable, Tables, Totals};
 use super::{DbId, Env, MemStats, Ms, NewValue, Removed, StrRef, ValueRef, WrongType};
 use crate::collections::shared::TooLarge;
-use crate::collections::table::{self, Deadline, Inserted, SegmentStats};
-use crate::types::{Kind, Value};
+use crate::collections::table::{self, Deadline, Inserted, PrefetchStage, SegmentStats};
+use crate::types::{Hash, Held, Kind, Value};
 use crate::util::crc16::SLOTS;
 use crate::util::num::{MAX_INT_LEN, parse_i64};
 
@@ -106,6 +106,14 @@ impl Db {
     /// Brings what lookups of these keys will read into the cache, all at once. Worth it from two keys on.
     pub fn prefetch(&self, hashes: &[KeyHash]) {
         self.tables.prefetch(hashes);
+    }
+
+    /// Brings the place where a key will be put into the cache.
+    pub fn prefetch_place(&self, key: &[u8]) {
+        let h = self.hash(key);
+        if let Some(table) = self.tables.table(h.slot) {
+            table.prefetch_stage(PrefetchStage::Line, h.hash);
+        }
     }
 
     #[inline]
@@ -267,7 +275,7 @@ impl Db {
             None => env.new_clock(),
         };
         let first_field = match &value {
-            NewValue::Object(Value::Hash(hash)) => hash.earliest_bound(),
+            NewValue::Object(value) => earliest_field(value),
             _ => None,
         };
         let inserted = self.tables.change(h.slot, |table| {
@@ -305,10 +313,7 @@ impl Db {
     /// copied but inline bytes. Returns what was there.
     pub fn put(&mut self, key: &[u8], removed: Removed) -> Option<Removed> {
         let h = self.tables.hash(key);
-        let first_field = match removed.value().as_object() {
-            Some(Value::Hash(hash)) => hash.earliest_bound(),
-            _ => None,
-        };
+        let first_field = removed.value().as_object().and_then(earliest_field);
         let old = self
             .tables
             .change(h.slot, |table| table.put(h.hash, key, removed));
@@ -663,7 +668,7 @@ impl<'a> EntryMut<'a> {
     /// Gives another value, of any type; the deadline stays. Returns the old one if it was more than inline bytes.
     pub fn set(&mut self, value: NewValue<'_>) -> Option<Removed> {
         let first_field = match &value {
-            NewValue::Object(Value::Hash(hash)) => hash.earliest_bound(),
+            NewValue::Object(value) => earliest_field(value),
             _ => None,
         };
         let old = self.inner.set(value, Deadline::Keep);
@@ -757,4 +762,9 @@ impl<'a> StringMut<'a> {
     pub fn entry_mut(self) -> EntryMut<'a> {
         self.0
     }
+}
+
+/// The earliest deadline of a hash's fields, or one before it.
+fn earliest_field(value: &Value) -> Option<Ms> {
+    Hash::of(value)?.earliest_bound()
 }

@@ -15,7 +15,7 @@
 
 use super::{Db, Ms, Removed};
 use crate::collections::table::{Deadline, NewValue, NoObject, Table};
-use crate::types::{Hash, Value};
+use crate::types::{Hash, Held};
 
 /// The index of one database.
 #[derive(Debug)]
@@ -40,9 +40,7 @@ impl FieldIndex {
     /// A key and its value are gone, or have become something else.
     #[inline]
     pub(super) fn strike(&mut self, removed: &Removed) {
-        if !self.0.is_empty()
-            && let Some(Value::Hash(_)) = removed.value().as_object()
-        {
+        if !self.0.is_empty() && removed.value().as_object().and_then(Hash::of).is_some() {
             self.0.delete(removed.key());
         }
     }
@@ -95,9 +93,6 @@ impl Db {
         self.peek(key)?;
         let h = self.tables.hash(key);
         let (table, _) = self.tables.table_mut(h.slot)?;
-        match table.get_mut(h.hash, key)?.into_object_mut()? {
-            Value::Hash(hash) => Some(hash),
-            _ => None,
-        }
+        Hash::of_mut(table.get_mut(h.hash, key)?.into_object_mut()?)
     }
 }

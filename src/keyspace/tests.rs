@@ -7,7 +7,7 @@ use crate::collections::shared::BigStr;
 use crate::collections::table::{Deadline, Inserted};
 use crate::collections::testing::Rng;
 use crate::types::set::SetLimits;
-use crate::types::{Set, Value};
+use crate::types::{Held, Set};
 
 const DB: DbId = DbId(0);
 
@@ -81,28 +81,34 @@ fn objects_change_in_place_and_freeze() {
     };
     let mut ints = Set::intset();
     ints.add(b"7", limits);
-    let value = NewValue::Object(Value::Set(ints));
+    let value = NewValue::Object(ints.into());
     assert!(ks[DB].set(b"s", value, None).is_none());
     let first = ks.snapshot();
-    let Some(Value::Set(set)) = ks[DB].get_mut(b"s").and_then(EntryMut::into_value_mut) else {
+    let value = ks[DB].get_mut(b"s").and_then(EntryMut::into_value_mut);
+    let Some(set) = value.and_then(Set::of_mut) else {
         panic!("a set")
     };
     set.add(b"8", limits);
     let second = ks.snapshot();
     let mut entry = ks[DB].get_mut(b"s").expect("there");
-    let Some(Value::Set(set)) = entry.value_mut() else {
+    let Some(set) = entry.value_mut().and_then(Set::of_mut) else {
         panic!("a set")
     };
     set.add(b"x", limits);
     assert_eq!((entry.kind(), entry.encoding()), (Kind::Set, "hashtable"));
     assert!(entry.entry().mem_bytes(5) > 100);
     let third = ks.snapshot();
-    if let Some(Value::Set(set)) = ks[DB].get_mut(b"s").expect("there").value_mut() {
-        assert!(set.remove(b"x"));
-    }
+    let mut entry = ks[DB].get_mut(b"s").expect("there");
+    assert!(
+        entry
+            .value_mut()
+            .and_then(Set::of_mut)
+            .expect("a set")
+            .remove(b"x")
+    );
     let seen = |snapshot: &Snapshot| {
         let entry = snapshot.iter_db(DB).next().expect("one key");
-        let ValueRef::Object(Value::Set(set)) = entry.value() else {
+        let Some(set) = entry.value().as_object().and_then(Set::of) else {
             panic!("a set")
         };
         (entry.encoding(), set.len())
@@ -112,10 +118,10 @@ fn objects_change_in_place_and_freeze() {
         [("intset", 1), ("intset", 2), ("hashtable", 3)]
     );
     let removed = ks[DB].remove(b"s").expect("there");
-    let Some(Moved::Object(Value::Set(set))) = removed.into_payload() else {
-        panic!("a set")
+    let Some(Moved::Object(value)) = removed.into_payload() else {
+        panic!("an object")
     };
-    assert_eq!(set.len(), 2);
+    assert_eq!(Set::of(&value).expect("a set").len(), 2);
 }
 
 #[test]

@@ -871,6 +871,7 @@ impl State {
                 }
             }
             Item::Key(key) => {
+                let db = key.db;
                 if let Some(remark) = key.remark {
                     self.log_broken_value(key.key, remark);
                 }
@@ -887,11 +888,11 @@ impl State {
                 } else {
                     loading.keys_loaded += 1;
                     let flags = loading.flags;
-                    let (db, name) = (key.db, key.key.to_vec());
+                    let name = key.key;
                     if !self.store_loaded(key) && !flags.allow_duplicates {
                         self.log.warning(format_args!(
                             "RDB has duplicated key '{}' in DB {}",
-                            String::from_utf8_lossy(&name),
+                            String::from_utf8_lossy(name),
                             db.0
                         ));
                         let at = loader.position();
@@ -899,6 +900,12 @@ impl State {
                     }
                 }
                 self.delay_loading(loading.keys_loaded + loading.keys_expired);
+                // While its value is being read, its place comes into the cache.
+                if let Some(upcoming) = loader.upcoming_key()
+                    && let Some(db) = self.keyspace.get(db)
+                {
+                    db.prefetch_place(upcoming);
+                }
             }
         }
         Ok(true)

@@ -21,6 +21,7 @@
 
 use std::ops::{ControlFlow, RangeInclusive};
 
+use super::value::tag;
 use crate::collections::btree::OrderedMap;
 use crate::collections::listpack::{Listpack, LpEntry};
 use crate::collections::shared::{BigStr, Shared, count_copied};
@@ -39,7 +40,18 @@ type Blocks = OrderedMap<u64, Block, 30>;
 
 /// An array.
 #[derive(Debug, Clone)]
-pub struct Array(Shared<Inner>);
+#[repr(C)]
+pub struct Array {
+    tag: Tag,
+    inner: Shared<Inner>,
+}
+
+/// What tells an array from other values.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+enum Tag {
+    Array = tag::ARRAY,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Inner {
@@ -244,12 +256,15 @@ impl Default for Array {
 impl Array {
     /// An empty array.
     pub fn new() -> Array {
-        Array(Shared::new(Inner::default()))
+        Array {
+            tag: Tag::Array,
+            inner: Shared::new(Inner::default()),
+        }
     }
 
     /// How many indexes hold something. O(1).
     pub fn count(&self) -> u64 {
-        self.0.count
+        self.inner.count
     }
 
     /// None does.
@@ -259,7 +274,7 @@ impl Array {
 
     /// One more than the largest index that holds something, or 0. O(log n).
     pub fn len(&self) -> u64 {
-        self.0.blocks.last().map_or(0, |last| {
+        self.inner.blocks.last().map_or(0, |last| {
             last.key * BLOCK + u64::from(64 - last.value.used.leading_zeros())
         })
     }
@@ -271,17 +286,17 @@ impl Array {
 
     /// Where the last insertion went, or the cursor was put; none: the next goes to 0.
     pub fn last_insert(&self) -> Option<u64> {
-        self.0.last_insert
+        self.inner.last_insert
     }
 
     /// Puts the cursor: the next insertion goes behind this index.
     pub fn set_last_insert(&mut self, index: Option<u64>) {
-        self.0.make_mut().last_insert = index;
+        self.inner.make_mut().last_insert = index;
     }
 
     /// Where the next insertion goes; none when there is no index left.
     pub fn next_insert(&self) -> Option<u64> {
-        match self.0.last_insert {
+        match self.inner.last_insert {
             None => Some(0),
             Some(last) => last.checked_add(1).filter(|next| *next <= INDEX_MAX),
         }
@@ -290,7 +305,7 @@ impl Array {
     /// The value at an index. O(log n).
     pub fn get(&self, index: u64) -> Option<LpEntry<'_>> {
         let (number, bit) = place(index);
-        let block = self.0.blocks.get(&number)?;
+        let block = self.inner.blocks.get(&number)?;
         if !block.has(bit) {
             return None;
         }
@@ -300,7 +315,7 @@ impl Array {
     /// Sets the value at an index; whether there was none. O(log n).
     pub fn set(&mut self, index: u64, text: &[u8]) -> bool {
         let (number, bit) = place(index);
-        let inner = self.0.make_mut();
+        let inner = self.inner.make_mut();
         let new = if inner.blocks.contains(&number) {
             inner
                 .blocks
@@ -330,7 +345,7 @@ impl Array {
             return 0;
         }
         let ((first, low_bit), (last, high_bit)) = (place(low), place(high));
-        let inner = self.0.make_mut();
+        let inner = self.inner.make_mut();
         let mut removed = 0;
         if first == last {
             removed += remove_in(&mut inner.blocks, first, low_bit, high_bit);
@@ -357,7 +372,7 @@ impl Array {
         use std::ops::Bound::Included;
         let (low, high, reversed) = (from.min(to), from.max(to), from > to);
         let ((first, low_bit), (last, high_bit)) = (place(low), place(high));
-        let blocks = &self.0.blocks;
+        let blocks = &self.inner.blocks;
         let range = blocks.index_range(Included(&first), Included(&last));
         let len = (range.end - range.start) as usize;
         let mut one = |number: u64, block: &Block| {
@@ -386,12 +401,12 @@ impl Array {
 
     /// Inserts the next value of a ring of `size` places; returns where it went. [`Array::fit_ring`] comes first.
     pub fn insert_in_ring(&mut self, size: u64, text: &[u8]) -> u64 {
-        let next = match self.0.last_insert {
+        let next = match self.inner.last_insert {
             None => 0,
             Some(last) => last.wrapping_add(1) % size.max(1),
         };
         self.set(next, text);
-        self.0.make_mut().last_insert = Some(next);
+        self.inner.make_mut().last_insert = Some(next);
         next
     }
 
@@ -401,7 +416,7 @@ impl Array {
     #[doc(alias = "arRingRework")]
     pub fn fit_ring(&mut self, size: u64) {
         let len = self.len();
-        let wrapped = match self.0.last_insert {
+        let wrapped = match self.inner.last_insert {
             // A cursor put back to 0 by hand is taken as it is.
             None => false,
             Some(last) => last.wrapping_add(1) < len,
@@ -410,7 +425,7 @@ impl Array {
             return;
         }
         let keep = size.min(len);
-        let latest = self.0.last_insert.map_or(len - 1, |last| last % len);
+        let latest = self.inner.last_insert.map_or(len - 1, |last| last % len);
         let before = |index: u64| index.checked_sub(1).unwrap_or(len - 1);
         let (mut kept, mut at) = (Vec::new(), latest);
         while (kept.len() as u64) < keep
@@ -429,7 +444,7 @@ impl Array {
 
     /// What its blocks look like. O(blocks) if `full`, else only how many there are.
     pub fn shape(&self, full: bool) -> Shape {
-        let blocks = &self.0.blocks;
+        let blocks = &self.inner.blocks;
         let mut shape = Shape {
             blocks: blocks.len(),
             ..Shape::default()
@@ -450,7 +465,7 @@ impl Array {
 
     /// Bytes in the allocator, estimated from `samples` blocks (0: all).
     pub fn allocated_bytes(&self, samples: usize) -> usize {
-        let blocks = &self.0.blocks;
+        let blocks = &self.inner.blocks;
         let len = blocks.len() as usize;
         let seen = if samples == 0 { len } else { samples.min(len) };
         let bytes: usize = blocks
@@ -464,7 +479,7 @@ impl Array {
 
     /// How many steps freeing it takes.
     pub fn free_effort(&self) -> usize {
-        self.0.blocks.len() as usize
+        self.inner.blocks.len() as usize
     }
 }
 

@@ -5,8 +5,8 @@
 //!
 //! Mirrors: `xorObjectDigest` of debug.c.
 
-use super::Value;
 use super::stream::StreamId;
+use super::{Typed, Value};
 use crate::util::num::{FloatBuf, IntBuf};
 
 /// Whether the order in which elements are told belongs to the value.
@@ -21,8 +21,8 @@ pub enum Order {
 impl Value {
     /// Tells every element: a member; a field and its value; a member and its score. O(elements).
     pub fn elements(&self, tell: &mut dyn FnMut(&[&[u8]])) -> Order {
-        match self {
-            Value::Array(array) => {
+        match self.typed() {
+            Typed::Array(array) => {
                 let (mut digits, mut at) = (IntBuf::new(), IntBuf::new());
                 array.for_each(|index, value| {
                     tell(&[at.format_u64(index), value.as_bytes(&mut digits)]);
@@ -32,7 +32,7 @@ impl Value {
                 }
                 Order::IsChance
             }
-            Value::Hash(hash) => {
+            Typed::Hash(hash) => {
                 let mut digits = IntBuf::new();
                 for field in hash.iter() {
                     let (name, value) = (field.name.to_vec(), field.value.to_vec());
@@ -43,18 +43,18 @@ impl Value {
                 }
                 Order::IsChance
             }
-            Value::List(list) => {
+            Typed::List(list) => {
                 let mut digits = IntBuf::new();
                 list.for_each(|element| tell(&[element.as_bytes(&mut digits)]));
                 Order::Counts
             }
-            Value::Set(set) => {
+            Typed::Set(set) => {
                 let mut digits = IntBuf::new();
                 set.iter()
                     .for_each(|member| tell(&[member.as_bytes(&mut digits)]));
                 Order::IsChance
             }
-            Value::Stream(stream) => {
+            Typed::Stream(stream) => {
                 let mut entries = stream.entries(StreamId::MIN, StreamId::MAX, false);
                 while let Some(entry) = entries.next() {
                     let mut parts = vec![entry.id.to_string().into_bytes()];
@@ -66,7 +66,7 @@ impl Value {
                 }
                 Order::Counts
             }
-            Value::Zset(zset) => {
+            Typed::Zset(zset) => {
                 let (mut digits, mut score) = (IntBuf::new(), FloatBuf::new());
                 for scored in zset.iter() {
                     let member = scored.member.as_bytes(&mut digits);

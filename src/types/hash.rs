@@ -22,6 +22,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::value::tag;
 use crate::collections::listpack::{Check, Corrupt, Iter as LpIter, Listpack, LpEntry, LpPos};
 use crate::collections::shared::Shared;
 use crate::collections::table::{self, Deadline, Inserted, NoObject, Removed, StrRef, Table};
@@ -66,13 +67,15 @@ pub fn is_past(deadline: Option<i64>, now_ms: i64) -> bool {
 
 /// A hash.
 #[derive(Debug, Clone)]
+#[repr(transparent)]
 pub struct Hash(Repr);
 
 #[derive(Debug, Clone)]
+#[repr(u8)]
 enum Repr {
-    Packed(Listpack),
-    Timed(Listpack),
-    Table(Shared<Table<NoObject>>),
+    Packed(Listpack) = tag::HASH,
+    Timed(Listpack) = tag::HASH + 1,
+    Table(Shared<Table<NoObject>>) = tag::HASH + 2,
 }
 
 use Repr::{Packed, Timed};

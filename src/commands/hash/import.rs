@@ -13,7 +13,7 @@
 use super::super::prelude::*;
 use super::{HSET_EVENT, limits, value_at};
 use crate::keyspace::{Deadline, NewValue};
-use crate::types::{Hash, Value};
+use crate::types::Hash;
 
 pub(super) const HIMPORT: Command = Command {
     name: "himport",
@@ -125,7 +125,7 @@ fn himport_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if there {
         ctx.also([b"DEL", key]);
     }
-    let value = NewValue::Object(Value::Hash(hash));
+    let value = NewValue::Object(hash.into());
     ctx.store(key, value, Deadline::Set(None));
     ctx.modified(key, HSET_EVENT);
     ctx.notify_fields(key, HSET_EVENT, words.iter().step_by(2).map(|name| &**name));

@@ -7,7 +7,7 @@ use super::super::prelude::*;
 use super::{members, store_result};
 use crate::keyspace::{Db, Entry};
 use crate::types::zset::{Collector, Direction, Limits, Zset};
-use crate::types::{Set, Value};
+use crate::types::{Set, Typed, Value};
 use crate::util::num::IntBuf;
 
 /// How the inputs are combined.
@@ -65,10 +65,11 @@ enum Members<'a> {
 
 impl<'a> Members<'a> {
     fn of(entry: Option<Entry<'a>>) -> Result<Self> {
-        match entry.map(|entry| entry.value().as_object()) {
+        let value = entry.map(|entry| entry.value().as_object().map(Value::typed));
+        match value {
             None => Ok(Members::None),
-            Some(Some(Value::Zset(zset))) => Ok(Members::Zset(zset)),
-            Some(Some(Value::Set(set))) => Ok(Members::Set(set)),
+            Some(Some(Typed::Zset(zset))) => Ok(Members::Zset(zset)),
+            Some(Some(Typed::Set(set))) => Ok(Members::Set(set)),
             Some(_) => Err(Error::WrongType),
         }
     }

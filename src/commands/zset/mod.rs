@@ -20,7 +20,7 @@ mod read;
 
 use std::ops::Range;
 
-use super::lookup::{Held, element};
+use super::lookup::element;
 use super::prelude::*;
 use crate::collections::listpack::LpEntry;
 use crate::keyspace::{DbId, Deadline, NewValue};
@@ -128,7 +128,7 @@ pub(super) fn store_result(
     let len = zset.len();
     if len > 0 {
         zset.settle(ctx.state.zset_limits());
-        let value = NewValue::Object(zset.into_value());
+        let value = NewValue::Object(zset.into());
         ctx.store(key, value, Deadline::Set(None));
         ctx.modified_n(key, Event::zset(event), changes);
     } else {

@@ -11,7 +11,7 @@ use crate::collections::listpack::LpEntry;
 use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
 use crate::persistence::rdb::encoder::Sink;
 use crate::types::stream::{IdBuf, IdmpLimits, StreamId};
-use crate::types::{Array, Hash, List, Set, Stream, Value, Zset};
+use crate::types::{Array, Hash, List, Set, Stream, Typed, Zset};
 use crate::util::num::{IntBuf, format_f64};
 
 /// Elements in one command, at most.
@@ -126,12 +126,14 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
             out.word(name);
             out.text(string);
         }
-        ValueRef::Object(Value::Array(array)) => self::array(out, name, array)?,
-        ValueRef::Object(Value::List(list)) => self::list(out, name, list)?,
-        ValueRef::Object(Value::Set(set)) => self::set(out, name, set)?,
-        ValueRef::Object(Value::Hash(hash)) => self::hash(out, name, hash)?,
-        ValueRef::Object(Value::Stream(stream)) => self::stream(out, name, stream)?,
-        ValueRef::Object(Value::Zset(zset)) => self::zset(out, name, zset)?,
+        ValueRef::Object(value) => match value.typed() {
+            Typed::Array(array) => self::array(out, name, array)?,
+            Typed::List(list) => self::list(out, name, list)?,
+            Typed::Set(set) => self::set(out, name, set)?,
+            Typed::Hash(hash) => self::hash(out, name, hash)?,
+            Typed::Stream(stream) => self::stream(out, name, stream)?,
+            Typed::Zset(zset) => self::zset(out, name, zset)?,
+        },
     }
     if let Some(deadline) = entry.deadline() {
         out.count(3);

@@ -24,7 +24,7 @@ use super::read_value::{Limits, Reading};
 use super::{Decoder, Error, Reason, Type};
 use crate::config::Config;
 use crate::keyspace::NewValue;
-use crate::types::Value;
+use crate::types::{Hash, Held};
 
 /// No text of a file makes a longer line.
 const LONGEST_LINE: usize = 1024;
@@ -155,7 +155,9 @@ fn step(
             seen.keys += 1;
             seen.expires += u64::from(key.deadline.is_some());
             seen.expired += u64::from(key.deadline.is_some_and(|deadline| deadline < now));
-            if let NewValue::Object(Value::Hash(hash)) = &key.value {
+            if let NewValue::Object(value) = &key.value
+                && let Some(hash) = Hash::of(value)
+            {
                 seen.subexpires += u64::from(hash.earliest_bound().is_some());
             }
         }

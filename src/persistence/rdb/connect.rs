@@ -13,7 +13,7 @@ use crate::types::list::{End, List, ListLimits, Node};
 use crate::types::set::SetLimits;
 use crate::types::stream::{Counters, Group, Idmp, IdmpLimits, UNKNOWN};
 use crate::types::zset::{self, Direction, Scored};
-use crate::types::{Hash, Set, Stream, Value, Zset, hash};
+use crate::types::{Hash, Set, Stream, Typed, Value, Zset, hash};
 use crate::util::num::IntBuf;
 
 /// The first version that has sets as listpacks: Redis 7.2's.
@@ -70,10 +70,10 @@ impl Limits {
 pub(super) fn read(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Value, Error> {
     match ty {
         Type::Set | Type::SetIntset | Type::SetListpack => {
-            read_set(dec, ty, reading).map(Value::Set)
+            read_set(dec, ty, reading).map(Value::from)
         }
         Type::List | Type::ListZiplist | Type::ListQuicklist | Type::ListQuicklist2 => {
-            read_list(dec, ty, reading).map(Value::List)
+            read_list(dec, ty, reading).map(Value::from)
         }
         Type::Hash
         | Type::HashZipmap
@@ -82,9 +82,9 @@ pub(super) fn read(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result
         | Type::HashMetadataPreGa
         | Type::HashListpackExPreGa
         | Type::HashMetadata
-        | Type::HashListpackEx => read_hash(dec, ty, reading).map(Value::Hash),
+        | Type::HashListpackEx => read_hash(dec, ty, reading).map(Value::from),
         Type::Zset | Type::Zset2 | Type::ZsetZiplist | Type::ZsetListpack => {
-            read_zset(dec, ty, reading).map(Value::Zset)
+            read_zset(dec, ty, reading).map(Value::from)
         }
         Type::StreamListpacks
         | Type::StreamListpacks2
@@ -92,9 +92,9 @@ pub(super) fn read(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result
         | Type::StreamListpacks4
         | Type::StreamListpacks5 => {
             let parts = stream::read(dec, ty, reading.deep)?;
-            Ok(Value::Stream(stream_of(parts)))
+            Ok(stream_of(parts).into())
         }
-        Type::Array => super::array::read(dec).map(Value::Array),
+        Type::Array => super::array::read(dec).map(Value::from),
         // Neither strings nor modules come here.
         _ => Err(dec.corrupt("Unknown RDB encoding type")),
     }
@@ -305,38 +305,38 @@ fn read_zset(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Zset,
 
 /// The layout of a value that is no string.
 pub(super) fn type_of(value: &Value, version: u32) -> Result<Type, Unwritten> {
-    match value {
-        Value::Array(_) if version < WITH_FIELD_DEADLINES => Err(Unwritten::NotInVersion("arrays")),
+    match value.typed() {
+        Typed::Array(_) if version < WITH_FIELD_DEADLINES => Err(Unwritten::NotInVersion("arrays")),
         // Its type alone tells who cannot read it; the rest of a file stays readable for older ones.
-        Value::Array(_) => Ok(Type::Array),
-        Value::Hash(hash) => match hash.as_listpack() {
+        Typed::Array(_) => Ok(Type::Array),
+        Typed::Hash(hash) => match hash.as_listpack() {
             Some((_, false)) => Ok(Type::HashListpack),
             Some((_, true)) if version >= WITH_FIELD_DEADLINES => Ok(Type::HashListpackEx),
             _ if !hash.has_deadlines() => Ok(Type::Hash),
             _ if version >= WITH_FIELD_DEADLINES => Ok(Type::HashMetadata),
             _ => Err(Unwritten::NotInVersion("hash fields with deadlines")),
         },
-        Value::Set(set) if set.as_intset().is_some() => Ok(Type::SetIntset),
-        Value::Set(set) if set.as_listpack().is_some() && version >= WITH_SET_LISTPACKS => {
+        Typed::Set(set) if set.as_intset().is_some() => Ok(Type::SetIntset),
+        Typed::Set(set) if set.as_listpack().is_some() && version >= WITH_SET_LISTPACKS => {
             Ok(Type::SetListpack)
         }
-        Value::Set(_) => Ok(Type::Set),
-        Value::Stream(stream) => Ok(type_of_stream(stream, version)),
-        Value::List(_) => Ok(Type::ListQuicklist2),
-        Value::Zset(zset) if zset.as_listpack().is_some() => Ok(Type::ZsetListpack),
-        Value::Zset(_) => Ok(Type::Zset2),
+        Typed::Set(_) => Ok(Type::Set),
+        Typed::Stream(stream) => Ok(type_of_stream(stream, version)),
+        Typed::List(_) => Ok(Type::ListQuicklist2),
+        Typed::Zset(zset) if zset.as_listpack().is_some() => Ok(Type::ZsetListpack),
+        Typed::Zset(_) => Ok(Type::Zset2),
     }
 }
 
 /// Writes a value that is no string in the layout [`type_of`] said.
 pub(super) fn write(enc: &mut Encoder<'_>, ty: Type, value: &Value) -> out::Result {
-    match value {
-        Value::Array(array) => super::array::write(enc, array)?,
-        Value::Set(set) => write_set(enc, ty, set)?,
-        Value::Hash(hash) => write_hash(enc, ty, hash)?,
-        Value::List(list) => write_list(enc, list)?,
-        Value::Stream(stream) => write_stream(enc, ty, stream)?,
-        Value::Zset(zset) => write_zset(enc, zset)?,
+    match value.typed() {
+        Typed::Array(array) => super::array::write(enc, array)?,
+        Typed::Set(set) => write_set(enc, ty, set)?,
+        Typed::Hash(hash) => write_hash(enc, ty, hash)?,
+        Typed::List(list) => write_list(enc, list)?,
+        Typed::Stream(stream) => write_stream(enc, ty, stream)?,
+        Typed::Zset(zset) => write_zset(enc, zset)?,
     }
     Ok(())
 }

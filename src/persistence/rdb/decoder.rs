@@ -79,6 +79,11 @@ impl<'a> Decoder<'a> {
         Decoder::new(bytes, Some(bytes.len() as u64), false)
     }
 
+    /// What was read from the source and is not used up.
+    pub fn ahead(&self) -> &[u8] {
+        &self.buf[self.at..self.end]
+    }
+
     /// Bytes used up.
     pub fn position(&self) -> u64 {
         self.before + self.at as u64

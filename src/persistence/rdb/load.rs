@@ -133,6 +133,18 @@ impl<'a> Loader<'a> {
         self.doing
     }
 
+    /// The name of the key that comes next, where a glance at what was read ahead tells it: a hint for the cache.
+    pub fn upcoming_key(&self) -> Option<&[u8]> {
+        let mut ahead = self.dec.ahead();
+        if *ahead.first()? == opcode::EXPIRETIME_MS {
+            ahead = ahead.get(9..)?;
+        }
+        Type::from_byte(*ahead.first()?)?;
+        // Lengths of up to 63 are a byte of their own.
+        let len = usize::from(*ahead.get(1)?);
+        (len < 64).then(|| ahead.get(2..2 + len))?
+    }
+
     /// The next item. After [`Item::End`] and errors there is nothing more to ask for.
     #[allow(clippy::should_implement_trait)] // It lends.
     pub fn next(&mut self) -> Result<Item<'_>, Error> {

@@ -23,6 +23,7 @@ mod tests;
 
 use std::ops::ControlFlow;
 
+use super::value::tag;
 use crate::collections::listpack::{Check, Corrupt, Listpack, LpEntry};
 use crate::collections::shared::{BigStr, Blob, Shared};
 
@@ -109,12 +110,14 @@ pub enum End {
 
 /// A list.
 #[derive(Debug, Clone)]
+#[repr(transparent)]
 pub struct List(Body);
 
 #[derive(Debug, Clone)]
+#[repr(u8)]
 enum Body {
-    Packed(Listpack),
-    Quick(Shared<Quicklist>),
+    Packed(Listpack) = tag::LIST,
+    Quick(Shared<Quicklist>) = tag::LIST + 1,
 }
 
 impl Default for List {

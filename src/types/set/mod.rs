@@ -19,6 +19,7 @@ mod tests;
 
 use std::cell::Cell;
 
+use super::value::tag;
 use crate::collections::intset::Intset;
 use crate::collections::listpack::{self, Check, Corrupt, Listpack, LpEntry, LpPos};
 use crate::collections::shared::{Blob, Shared};
@@ -56,13 +57,15 @@ const CURSOR_BITS: u32 = 48;
 
 /// A set of byte strings.
 #[derive(Debug, Clone)]
+#[repr(transparent)]
 pub struct Set(Body);
 
 #[derive(Debug, Clone)]
+#[repr(u8)]
 enum Body {
-    Intset(Intset),
-    Packed(Listpack),
-    Table(Shared<Table<NoObject>>),
+    Intset(Intset) = tag::SET,
+    Packed(Listpack) = tag::SET + 1,
+    Table(Shared<Table<NoObject>>) = tag::SET + 2,
 }
 
 /// A member being looked for: what it takes to compare and hash it is worked out once.

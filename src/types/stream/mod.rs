@@ -37,6 +37,7 @@ pub use life::{Counters, Life};
 pub use trim::{References, Trim, TrimTo};
 pub use walk::{Entries, Entry};
 
+use super::value::tag;
 use crate::collections::btree::OrderedMap;
 use crate::collections::listpack::{Listpack, LpPos};
 use crate::collections::shared::Shared;
@@ -63,9 +64,21 @@ impl Default for StreamLimits {
 #[doc(alias = "STREAM_LISTPACK_MAX_SIZE")]
 const BLOCK_MAX: usize = 1 << 30;
 
-/// A stream; one pointer.
+/// A stream.
 #[derive(Debug, Clone, Default)]
-pub struct Stream(Shared<Log>);
+#[repr(C)]
+pub struct Stream {
+    tag: Tag,
+    log: Shared<Log>,
+}
+
+/// What tells a stream from other values.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(u8)]
+enum Tag {
+    #[default]
+    Stream = tag::STREAM,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Log {
@@ -107,7 +120,10 @@ impl Stream {
         for (id, block) in blocks {
             log.blocks.push(id, block);
         }
-        Stream(Shared::new(log))
+        Stream {
+            tag: Tag::Stream,
+            log: Shared::new(log),
+        }
     }
 
     /// The name OBJECT ENCODING answers with.
@@ -118,7 +134,7 @@ impl Stream {
     /// Number of entries.
     #[doc(alias = "streamLength")]
     pub fn len(&self) -> u64 {
-        self.0.length
+        self.log.length
     }
 
     /// No entries; the key stays nevertheless.
@@ -128,27 +144,27 @@ impl Stream {
 
     /// What it remembers of its life.
     pub fn counters(&self) -> Counters {
-        self.0.counters
+        self.log.counters
     }
 
     /// The greatest ID it ever had.
     pub fn last_id(&self) -> StreamId {
-        self.0.counters.last_id
+        self.log.counters.last_id
     }
 
     /// The blocks in order, for saving.
     pub fn blocks(&self) -> impl Iterator<Item = (StreamId, &Listpack)> {
-        self.0.blocks.iter()
+        self.log.blocks.iter()
     }
 
     /// Number of blocks.
     pub fn blocks_len(&self) -> u64 {
-        self.0.blocks.len()
+        self.log.blocks.len()
     }
 
     /// Nodes of the tree that holds the blocks.
     pub fn tree_nodes(&self) -> usize {
-        self.0.blocks.nodes()
+        self.log.blocks.nodes()
     }
 
     // ---- Entries -------------------------------------------------------------------------------------
@@ -156,7 +172,7 @@ impl Stream {
     /// The entries between two IDs, both included; `back` begins with the greatest.
     #[doc(alias = "streamIteratorStart")]
     pub fn entries(&self, from: StreamId, to: StreamId, back: bool) -> Entries<'_> {
-        Entries::new(&self.0.blocks, from, to, back)
+        Entries::new(&self.log.blocks, from, to, back)
     }
 
     /// There is such an entry.
@@ -197,7 +213,7 @@ impl Stream {
         if bytes > BLOCK_MAX {
             return Err(EntryTooLarge);
         }
-        let log = self.0.make_mut();
+        let log = self.log.make_mut();
         let full = log.blocks.tail().is_none_or(|(_, block)| {
             let most = match limits.block_bytes {
                 0 => BLOCK_MAX,
@@ -231,10 +247,10 @@ impl Stream {
     /// Deletes an entry; whether there was one. O(log n + bytes of a block).
     #[doc(alias = "streamDeleteItem")]
     pub fn delete(&mut self, id: StreamId) -> bool {
-        let Some(place) = self.0.find(id) else {
+        let Some(place) = self.log.find(id) else {
             return false;
         };
-        let log = self.0.make_mut();
+        let log = self.log.make_mut();
         if log
             .blocks
             .nth(place.block)
@@ -257,7 +273,7 @@ impl Stream {
     /// Sets what it remembers of its life, but for the first ID, which is as it is.
     #[doc(alias = "xsetidCommand")]
     pub fn set_counters(&mut self, counters: Counters) {
-        let log = self.0.make_mut();
+        let log = self.log.make_mut();
         let first_id = log.counters.first_id;
         log.counters = Counters {
             first_id,
@@ -267,7 +283,7 @@ impl Stream {
 
     /// The ID of the first entry, deleted ones included; the greatest there is if there is none.
     pub fn first_flagged_id(&self) -> StreamId {
-        let first = self.0.blocks.nth(0);
+        let first = self.log.blocks.nth(0);
         let mut walk = first.and_then(|(base, block)| block::Walk::new(block, base, false));
         let first = walk.as_mut().and_then(|walk| walk.next());
         first.map_or(StreamId::MAX, |found| found.id)
@@ -275,32 +291,32 @@ impl Stream {
 
     /// Works out the first ID anew, which RDB files of old do not tell.
     pub fn find_first(&mut self) {
-        self.0.make_mut().find_first();
+        self.log.make_mut().find_first();
     }
 
     // ---- Groups --------------------------------------------------------------------------------------
 
     /// Number of groups.
     pub fn groups_len(&self) -> usize {
-        self.0.groups.len() as usize
+        self.log.groups.len() as usize
     }
 
     /// The groups in the order of their names.
     pub fn groups(&self) -> impl Iterator<Item = (&Name, &Group)> {
-        self.0.groups.iter().map(|pair| (&pair.key, &*pair.value))
+        self.log.groups.iter().map(|pair| (&pair.key, &*pair.value))
     }
 
     /// A group.
     #[doc(alias = "streamLookupCG")]
     pub fn group(&self, name: &[u8]) -> Option<&Group> {
-        let pair = self.0.groups.find(|key| key[..].cmp(name))?;
+        let pair = self.log.groups.find(|key| key[..].cmp(name))?;
         Some(&pair.value)
     }
 
     /// A group, to be written to.
     pub fn group_mut(&mut self, name: &[u8]) -> Option<&mut Group> {
         self.group(name)?;
-        let groups = &mut self.0.make_mut().groups;
+        let groups = &mut self.log.make_mut().groups;
         Some(groups.find_mut(|key| key[..].cmp(name))?.make_mut())
     }
 
@@ -310,31 +326,31 @@ impl Stream {
         if self.group(name).is_some() {
             return false;
         }
-        let groups = &mut self.0.make_mut().groups;
+        let groups = &mut self.log.make_mut().groups;
         groups.insert(Name::new(name), Shared::new(group));
         true
     }
 
     /// Removes a group; whether there was one.
     pub fn remove_group(&mut self, name: &[u8]) -> bool {
-        let Some(pair) = self.0.groups.find(|key| key[..].cmp(name)) else {
+        let Some(pair) = self.log.groups.find(|key| key[..].cmp(name)) else {
             return false;
         };
         let name = pair.key.clone();
-        self.0.make_mut().groups.remove(&name).is_some()
+        self.log.make_mut().groups.remove(&name).is_some()
     }
 
     /// Whether a group has yet to read or to acknowledge an entry.
     #[doc(alias = "streamEntryIsReferenced")]
     pub fn is_referenced(&self, id: StreamId) -> bool {
-        self.0.is_referenced(id)
+        self.log.is_referenced(id)
     }
 
     /// Has all groups forget that they delivered an entry.
     #[doc(alias = "streamCleanupEntryCGroupRefs")]
     pub fn drop_references(&mut self, id: StreamId) {
         if self.groups().any(|(_, group)| group.pel().contains(&id)) {
-            self.0.make_mut().drop_references(id);
+            self.log.make_mut().drop_references(id);
         }
     }
 
@@ -342,7 +358,7 @@ impl Stream {
     pub fn life(&self) -> Life {
         Life {
             length: self.len(),
-            counters: self.0.counters,
+            counters: self.log.counters,
         }
     }
 
@@ -360,12 +376,12 @@ impl Stream {
 
     /// What producers said, if any did, or its limits were set.
     pub fn idmp(&self) -> Option<&Idmp> {
-        self.0.idmp.as_deref()
+        self.log.idmp.as_deref()
     }
 
     /// The same, to be written to; made with these limits if it is not there.
     pub fn idmp_mut(&mut self, limits: IdmpLimits) -> &mut Idmp {
-        let idmp = &mut self.0.make_mut().idmp;
+        let idmp = &mut self.log.make_mut().idmp;
         idmp.get_or_insert_with(|| Shared::new(Idmp::new(limits)))
             .make_mut()
     }
@@ -374,7 +390,7 @@ impl Stream {
 
     /// Bytes in the allocator; at most `samples` blocks are looked at (0: all).
     pub fn allocated_bytes(&self, samples: usize) -> usize {
-        let log = &*self.0;
+        let log = &*self.log;
         let most = if samples == 0 { usize::MAX } else { samples };
         let (mut bytes, mut seen) = (0, 0);
         for (_, block) in log.blocks.iter().take(most) {
@@ -408,7 +424,7 @@ impl Stream {
     pub fn free_effort(&self) -> usize {
         let first = self.groups().next();
         let pending = first.map_or(0, |(_, group)| group.pel().len() as usize);
-        let nodes = self.0.blocks.len() as usize + 1;
+        let nodes = self.log.blocks.len() as usize + 1;
         nodes + self.groups_len() * (1 + pending)
     }
 }

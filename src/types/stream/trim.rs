@@ -62,14 +62,14 @@ impl Stream {
         let idle = match trim.to {
             TrimTo::Length(most) => self.len() <= most,
             TrimTo::MinId(min) => {
-                let first = self.0.blocks.nth(0);
+                let first = self.log.blocks.nth(0);
                 first.is_none_or(|(id, _)| id >= min)
             }
         };
         if idle {
             return 0;
         }
-        self.0.make_mut().trim(trim)
+        self.log.make_mut().trim(trim)
     }
 }
 

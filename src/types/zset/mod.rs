@@ -27,6 +27,7 @@ use std::ops::Range;
 
 use self::ordered::Ordered;
 use self::packed::Pairs;
+use super::value::tag;
 pub use crate::collections::btree::{LexBound, ScoreBound};
 use crate::collections::listpack::{Check, Corrupt, Listpack, LpEntry};
 use crate::collections::shared::{Blob, Shared};
@@ -101,12 +102,14 @@ pub enum Direction {
 
 /// A sorted set.
 #[derive(Debug, Clone)]
+#[repr(transparent)]
 pub struct Zset(Repr);
 
 #[derive(Debug, Clone)]
+#[repr(u8)]
 enum Repr {
-    Packed(Listpack),
-    Ordered(Shared<Ordered>),
+    Packed(Listpack) = tag::ZSET,
+    Ordered(Shared<Ordered>) = tag::ZSET + 1,
 }
 
 use Repr::{Ordered as Big, Packed};
