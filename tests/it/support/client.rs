@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Reply;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Client {
