@@ -21,22 +21,31 @@ impl Worker {
         Worker { name, jobs: None }
     }
 
-    /// Starts the thread if it does not run. Without a thread to be had, jobs take the time of who submits them.
+    /// Starts the thread if it does not run, and waits until it is ready for jobs.
     pub(super) fn start(&mut self) {
-        if self.jobs.is_some() {
-            return;
+        let (tell, told) = channel();
+        self.submit(move || {
+            // Who asked waits below.
+            let _ = tell.send(());
+        });
+        let _ = told.recv();
+    }
+
+    /// Without a thread to be had, jobs take the time of who submits them.
+    fn queue(&mut self) -> Option<&Sender<Job>> {
+        if self.jobs.is_none() {
+            let (jobs, queue) = channel();
+            let thread = thread::Builder::new().name(self.name.into());
+            let started = thread.spawn(move || bioProcessBackgroundJobs(&queue));
+            self.jobs = started.is_ok().then_some(jobs);
         }
-        let (jobs, queue) = channel();
-        let thread = thread::Builder::new().name(self.name.into());
-        let started = thread.spawn(move || bioProcessBackgroundJobs(&queue));
-        self.jobs = started.is_ok().then_some(jobs);
+        self.jobs.as_ref()
     }
 
     /// Leaves a job to the thread.
     #[doc(alias = "bioSubmitJob")]
     pub(super) fn submit(&mut self, job: impl FnOnce() + Send + 'static) {
-        self.start();
-        match &self.jobs {
+        match self.queue() {
             Some(jobs) => {
                 if let Err(back) = jobs.send(Box::new(job)) {
                     (back.0)();

@@ -132,6 +132,7 @@ fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_argume
             server.state.show_title();
             crash::install(&log, server.state.config.crash_log_enabled);
             crash::exit_on_panic(server.state.config.use_exit_on_panic);
+            crash::test_memory(server.state.config.crash_memcheck_enabled);
             crash::hide_user_data(server.state.config.hide_user_data_from_log);
             server.sockets.supervisor = supervisor(&server.state.config, &log);
             crash::attend(&mut server, report::tell, |server| run(server, &log))

@@ -4,13 +4,15 @@
 //!   fatal signal ─┐                       ┌ which signal, which address, registers, who sent it
 //!   panic ────────┴─► report, once ─► log ┤ the stacks of all threads
 //!                        │                └ request, client, INFO: asked of the one who attends
+//!                        ├─► memory tested, if that is wanted
 //!                        └─► end as if there had been no handler: core dump, exit code of the signal
 //!   SIGALRM ────────► stacks ─► log, and on           (the watchdog, or a curious operator)
 //! ```
 //!
 //! A process that crashed is not to be trusted with much. The report is begun with what is known without looking at
 //! the data; whoever [`attend`]s is asked last; a fault in the middle of it, or half a minute, ends the process.
-//! How stacks are had is told in `stacks.rs`, what a signal knows of the machine in `machine.rs`.
+//! How stacks are had is told in `stacks.rs`, what a signal knows of the machine in `machine.rs`, how memory is tested
+//! in `memtest.rs`.
 //!
 //! Invariant: what is attended is read by the report only on the thread that lent it, which never runs on.
 //!
@@ -21,6 +23,11 @@
 #![allow(unsafe_code)]
 
 mod machine;
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod memtest;
 #[cfg(unix)]
 mod stacks;
 
@@ -38,6 +45,7 @@ use super::log::{Level, Logger};
 static LOG: OnceLock<Logger> = OnceLock::new();
 static REPORTING: AtomicBool = AtomicBool::new(false);
 static EXIT_ON_PANIC: AtomicBool = AtomicBool::new(false);
+static TEST_MEMORY: AtomicBool = AtomicBool::new(false);
 static HIDE_USER_DATA: AtomicBool = AtomicBool::new(false);
 static WITNESS: AtomicPtr<Witness> = AtomicPtr::new(ptr::null_mut());
 
@@ -117,6 +125,11 @@ pub fn attend<T, R>(subject: &mut T, tell: fn(&T, &mut String), f: impl FnOnce(&
 /// Whether a panic ends with an exit code instead of an abort (`use-exit-on-panic`).
 pub fn exit_on_panic(yes: bool) {
     EXIT_ON_PANIC.store(yes, SeqCst);
+}
+
+/// Whether memory is tested after a crash (`crash-memcheck-enabled`).
+pub fn test_memory(yes: bool) {
+    TEST_MEMORY.store(yes, SeqCst);
 }
 
 /// Whether a report keeps silent about what users sent (`hide-user-data-from-log`).
@@ -206,7 +219,9 @@ fn panicked(info: &PanicHookInfo<'_>) {
     report.stack(ptr::null_mut());
     report.end();
     if EXIT_ON_PANIC.load(SeqCst) {
-        std::process::exit(1);
+        // Not exit(): what runs then may wait for a thread that the memory test has stopped.
+        // SAFETY: no preconditions.
+        unsafe { libc::_exit(1) };
     }
     die(libc::SIGABRT);
 }
@@ -299,6 +314,16 @@ impl Report {
             // uses it. It may be in the middle of a change; a fault from that ends the process.
             unsafe { (witness.tell)(witness.subject, witness.with, &mut text) };
             self.raw(&text);
+        }
+        #[cfg(all(
+            target_os = "linux",
+            any(target_arch = "x86_64", target_arch = "aarch64")
+        ))]
+        if let Some(log) = self.log
+            && TEST_MEMORY.load(SeqCst)
+        {
+            set_patience();
+            memtest::run(log);
         }
         self.raw(
             "\n=== REDIS BUG REPORT END. Make sure to include from START to END. ===\n\n       \

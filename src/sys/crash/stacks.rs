@@ -26,8 +26,9 @@
 use std::fmt::Write as _;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::IntoRawFd;
+use std::path::Path;
 use std::sync::atomic::{
-    AtomicI32, AtomicU8, AtomicUsize,
+    AtomicBool, AtomicI32, AtomicU8, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
 };
 use std::thread;
@@ -38,6 +39,8 @@ use crate::sys::log::{Level, Logger};
 
 /// Frames of a stack, from the innermost on.
 const FRAMES: usize = 100;
+/// Letters of a function's name.
+const NAME: usize = 120;
 /// Threads whose stacks are shown.
 const THREADS: usize = 64;
 /// How long the reporter waits for other threads.
@@ -108,6 +111,9 @@ static SLOTS: [Slot; THREADS] = [const { Slot::new() }; THREADS];
 /// The writing end of the pipe to the reporter.
 static DOOR: AtomicI32 = AtomicI32::new(-1);
 static REPORTER: AtomicI32 = AtomicI32::new(0);
+/// Threads that get the signal stop for good; so many did.
+static FREEZE: AtomicBool = AtomicBool::new(false);
+static FROZEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Why stacks are wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,18 +129,18 @@ pub(super) enum Cause {
 pub(super) fn start(log: &Logger) -> io::Result<()> {
     let (reader, writer) = io::pipe()?;
     let log = log.clone();
+    // The unwinder finds its tables now rather than in a handler.
+    Slot::new().fill(None);
     thread::Builder::new()
         .name("stack_reporter".into())
         .spawn(move || {
             REPORTER.store(this_thread(), SeqCst);
-            // The unwinder finds its tables now rather than in a handler.
-            FIRST.fill(None);
-            FIRST.state.store(FREE, SeqCst);
-            DOOR.store(writer.into_raw_fd(), SeqCst);
             report(reader, &log);
         })?;
     #[cfg(target_os = "linux")]
     super::handle(libc::SIGUSR2);
+    // What is asked before the reporter has arrived waits in the pipe.
+    DOOR.store(writer.into_raw_fd(), SeqCst);
     Ok(())
 }
 
@@ -178,6 +184,9 @@ pub(super) extern "C" fn asked(
     _: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
+    if FREEZE.load(SeqCst) {
+        stop();
+    }
     super::keeping_errno(|| {
         let me = this_thread();
         let mine = SLOTS
@@ -188,6 +197,39 @@ pub(super) extern "C" fn asked(
             slot.fill(machine::place(context).map(|place| place.instruction));
         }
     });
+}
+
+/// Stops all other threads for good. False: one goes on.
+#[doc(alias = "killThreads")]
+#[cfg(target_os = "linux")]
+pub(super) fn freeze() -> bool {
+    FREEZE.store(true, SeqCst);
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        // Anew each time: who is not stopped yet may start others.
+        let tasks = tasks();
+        if tasks.len() == FROZEN.load(SeqCst) + 1 {
+            return true;
+        }
+        let others = tasks.iter().filter(|task| task.thread != this_thread());
+        others.for_each(|task| send(task.thread));
+        thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
+#[cfg(target_os = "linux")]
+fn stop() -> ! {
+    // SAFETY: a set of its own, filled before it is used; async-signal-safe, all of it.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
+        FROZEN.fetch_add(1, SeqCst);
+        loop {
+            libc::pause();
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -211,6 +253,8 @@ fn report(mut door: PipeReader, log: &Logger) {
             log.warning("Received SIGALRM");
         }
         write(log);
+        // What was read for the names is not to stay in the memory of a server that goes on.
+        backtrace::clear_symbol_cache();
         FIRST.state.store(FREE, SeqCst);
     }
 }
@@ -336,18 +380,21 @@ fn send(thread: i32) {
 /// A line per frame, and one per function that was inlined into it, with the place in the source where it is known.
 fn with_names(frames: &[usize]) -> String {
     let mut text = String::new();
-    for (i, &instruction) in frames.iter().enumerate() {
+    let frames = frames.iter().filter(|frame| **frame != 0);
+    for (i, &instruction) in frames.enumerate() {
         let mut known = false;
         let address = std::ptr::without_provenance_mut(instruction);
         backtrace::resolve(address, |symbol| {
             let Some(name) = symbol.name() else { return };
+            // Names of closures in the standard library are endless.
+            let name = format!("{name:#}");
             let _ = match known {
-                false => write!(text, "{i:>4}: {instruction:#018x} {name:#}"),
-                true => write!(text, "{:>24} {name:#}", ""),
+                false => write!(text, "{i:>4}: {instruction:#018x} {name:.NAME$}"),
+                true => write!(text, "{:>24} {name:.NAME$}", ""),
             };
             known = true;
             if let (Some(file), Some(line)) = (symbol.filename(), symbol.lineno()) {
-                let _ = write!(text, " at {}:{line}", file.display());
+                let _ = write!(text, " at {}:{line}", short(file).display());
             }
             text.push('\n');
         });
@@ -358,19 +405,32 @@ fn with_names(frames: &[usize]) -> String {
     text
 }
 
+/// A source file from where its sources begin on, wherever they were when the program was built.
+fn short(file: &Path) -> &Path {
+    let ours = file.strip_prefix(env!("CARGO_MANIFEST_DIR"));
+    let theirs = || {
+        let mut parts = file.strip_prefix("/rustc").ok()?.components();
+        parts.next();
+        Some(parts.as_path())
+    };
+    ours.ok().or_else(theirs).unwrap_or(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[inline(never)]
-    fn a_name_to_be_found(slot: &Slot) {
+    fn a_name_to_be_found(slot: &Slot) -> usize {
         slot.fill(None);
+        // Something to come back for, or there would be no frame.
+        slot.len.load(Relaxed)
     }
 
     #[test]
     fn a_stack_has_names() {
         let slot = Slot::new();
-        a_name_to_be_found(&slot);
+        assert!(a_name_to_be_found(&slot) > 1);
         let text = with_names(&slot.frames());
         assert!(text.contains("a_name_to_be_found"), "{text}");
     }
