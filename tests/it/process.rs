@@ -139,12 +139,14 @@ fn whoever_asks_is_shown_the_stacks_of_all_threads() {
     };
     // The signal by which threads are asked is nobody's end when it comes from outside.
     signal("-USR2");
-    for count in 1..=3 {
+    // An alarm during a report is not answered, so there may have to be more of them than reports.
+    let log = until(Duration::from_secs(60), || {
         signal("-ALRM");
-        let log = reported(&server, count);
-        assert_eq!(log.matches("Received SIGALRM").count(), count, "{log}");
-        assert_eq!(log.matches("4 of 4 stacks").count(), count, "{log}");
-    }
+        let log = server.log();
+        (log.matches("4 of 4 stacks").count() >= 3).then_some(log)
+    });
+    let log = log.unwrap_or_else(|| panic!("no three reports in\n{}", server.log()));
+    assert!(log.contains("Received SIGALRM"), "{log}");
     c.cmd("PING").status("PONG");
 }
 

@@ -253,9 +253,9 @@ fn report(mut door: PipeReader, log: &Logger) {
             log.warning("Received SIGALRM");
         }
         write(log);
+        FIRST.state.store(FREE, SeqCst);
         // What was read for the names is not to stay in the memory of a server that goes on.
         backtrace::clear_symbol_cache();
-        FIRST.state.store(FREE, SeqCst);
     }
 }
 
@@ -407,13 +407,18 @@ fn with_names(frames: &[usize]) -> String {
 
 /// A source file from where its sources begin on, wherever they were when the program was built.
 fn short(file: &Path) -> &Path {
-    let ours = file.strip_prefix(env!("CARGO_MANIFEST_DIR"));
-    let theirs = || {
-        let mut parts = file.strip_prefix("/rustc").ok()?.components();
-        parts.next();
-        Some(parts.as_path())
+    if let Ok(ours) = file.strip_prefix(env!("CARGO_MANIFEST_DIR")) {
+        return ours;
+    }
+    let mut above = file.ancestors();
+    let root = above.find(|path| path.ends_with("registry/src") || *path == Path::new("/rustc"));
+    let Some(Ok(rest)) = root.map(|root| file.strip_prefix(root)) else {
+        return file;
     };
-    ours.ok().or_else(theirs).unwrap_or(file)
+    // A commit, or the name of a registry.
+    let mut parts = rest.components();
+    parts.next();
+    parts.as_path()
 }
 
 #[cfg(test)]
@@ -433,6 +438,27 @@ mod tests {
         assert!(a_name_to_be_found(&slot) > 1);
         let text = with_names(&slot.frames());
         assert!(text.contains("a_name_to_be_found"), "{text}");
+    }
+
+    #[test]
+    fn files_are_named_from_their_sources_on() {
+        for (file, name) in [
+            (
+                concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs"),
+                "src/lib.rs",
+            ),
+            (
+                "/rustc/0123abc/library/std/src/rt.rs",
+                "library/std/src/rt.rs",
+            ),
+            (
+                "/x/registry/src/index-1/mio-1.2.4/src/lib.rs",
+                "mio-1.2.4/src/lib.rs",
+            ),
+            ("./nptl/pthread_create.c", "./nptl/pthread_create.c"),
+        ] {
+            assert_eq!(short(Path::new(file)), Path::new(name));
+        }
     }
 
     #[cfg(target_os = "linux")]
