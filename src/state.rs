@@ -17,7 +17,7 @@ pub use acl::denied_words;
 
 use self::shutdown::Shutdown;
 use crate::acl::Acl;
-use crate::background::{LazyFree, Mailbox};
+use crate::background::{Closer, LazyFree, Mailbox};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::{Blocked, ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
@@ -206,6 +206,8 @@ pub struct State {
     pub eviction: Eviction,
     /// Garbage on its way to the thread that frees it.
     pub lazyfree: LazyFree,
+    /// Files on their way to the thread that closes them.
+    pub closer: Closer,
     /// Servers that keys went to.
     pub peers: Peers,
     /// Keys the hash of all sets.
@@ -277,6 +279,7 @@ impl State {
             expire_cycle: ExpireCycle::default(),
             eviction: Eviction::default(),
             lazyfree: LazyFree::default(),
+            closer: Closer::default(),
             peers: Peers::default(),
             member_seed,
             list_plain_from: 0,
@@ -490,6 +493,15 @@ impl State {
             let flags = ClientFlags::MULTI | ClientFlags::DIRTY_CAS | ClientFlags::DIRTY_EXEC;
             client.flags.clear(flags);
         }
+    }
+
+    /// Starts the helper threads that otherwise start when there is something to do: a process that is a server shows
+    /// them in every stack trace, and no command is the one that waits for a thread to be made.
+    #[doc(alias = "bioInit")]
+    pub fn start_helpers(&mut self) {
+        self.closer.start();
+        self.persistence.aof.start_syncer();
+        self.lazyfree.start();
     }
 
     /// Undoes all a client left behind, and the client itself.

@@ -5,20 +5,19 @@
 //! ```
 //!
 //! Garbage is anything that may be dropped elsewhere: a key taken out of its table, a whole table, a cache. The
-//! thread is started by the first garbage, and ends when its [`LazyFree`] is dropped and the queue is empty.
+//! thread is started by the first garbage unless it was before, and ends when its [`LazyFree`] is dropped and the
+//! queue is empty.
 //!
 //! Mirrors: lazyfree.c and the lazy-free worker of bio.c.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+
+use super::worker::Worker;
 
 /// Freeing that takes more steps than this is worth another thread's time, and a hand-over's.
 #[doc(alias = "LAZYFREE_THRESHOLD")]
 const WORTH_IT: usize = 64;
-
-type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -28,16 +27,29 @@ struct Counts {
 }
 
 /// The way to the thread.
-#[derive(Default)]
 pub struct LazyFree {
-    jobs: Option<Sender<Job>>,
+    worker: Worker,
     counts: Arc<Counts>,
+}
+
+impl Default for LazyFree {
+    fn default() -> Self {
+        LazyFree {
+            worker: Worker::new("bio_lazy_free"),
+            counts: Arc::default(),
+        }
+    }
 }
 
 impl LazyFree {
     /// Whether freeing that takes so many steps should be left to the thread.
     pub fn is_worth_it(effort: usize) -> bool {
         effort > WORTH_IT
+    }
+
+    /// Starts the thread, which the first garbage would start otherwise.
+    pub fn start(&mut self) {
+        self.worker.start();
     }
 
     /// Leaves garbage to the thread; it counts as so many objects in INFO.
@@ -53,7 +65,7 @@ impl LazyFree {
         let counts = Arc::clone(&self.counts);
         counts.pending.fetch_add(objects, Ordering::Relaxed);
         counts.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.submit(move || {
+        self.worker.submit(move || {
             drop(garbage);
             counts.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
             // Freed first: whoever sees nothing pending sees everything freed.
@@ -65,7 +77,7 @@ impl LazyFree {
     /// Has the thread do something after all that was left to it before.
     #[doc(alias = "bioCreateCompRq")]
     pub fn then(&mut self, job: impl FnOnce() + Send + 'static) {
-        self.submit(job);
+        self.worker.submit(job);
     }
 
     /// Counts objects that the data thread itself will free, bit by bit, when it has time.
@@ -99,24 +111,6 @@ impl LazyFree {
         }
         self.counts.freed.swap(0, Ordering::Relaxed)
     }
-
-    fn submit(&mut self, job: impl FnOnce() + Send + 'static) {
-        let jobs = match &self.jobs {
-            Some(jobs) => jobs,
-            None => {
-                let (jobs, queue) = channel();
-                let name = thread::Builder::new().name("lazyfree".into());
-                if name.spawn(move || work(&queue)).is_err() {
-                    // No thread to be had: then it takes the time it takes.
-                    return job();
-                }
-                self.jobs.insert(jobs)
-            }
-        };
-        if let Err(back) = jobs.send(Box::new(job)) {
-            (back.0)();
-        }
-    }
 }
 
 impl std::fmt::Debug for LazyFree {
@@ -125,15 +119,11 @@ impl std::fmt::Debug for LazyFree {
     }
 }
 
-fn work(queue: &Receiver<Job>) {
-    while let Ok(job) = queue.recv() {
-        job();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread;
 
     #[test]
     fn garbage_is_dropped_elsewhere_in_order_and_counted() {

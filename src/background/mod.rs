@@ -5,10 +5,13 @@
 //!
 //! Mirrors: bio.c.
 
+mod closer;
 mod job;
 mod lazyfree;
 mod syncer;
+mod worker;
 
+pub use self::closer::Closer;
 pub use self::job::Job;
 pub use self::lazyfree::LazyFree;
 pub use self::syncer::Syncer;

@@ -7,7 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::worker::Worker;
 
 /// One file to force to disk; it is closed afterwards if this was the last to hold it.
 struct Task {
@@ -29,11 +30,19 @@ struct Shared {
     error: Mutex<Option<io::Error>>,
 }
 
-/// The way to the thread, which starts with the first task and ends with this.
-#[derive(Default)]
+/// The way to the thread, which starts with the first task unless it did before, and ends with this.
 pub struct Syncer {
-    tasks: Option<Sender<Task>>,
+    worker: Worker,
     shared: Arc<Shared>,
+}
+
+impl Default for Syncer {
+    fn default() -> Self {
+        Syncer {
+            worker: Worker::new("bio_aof"),
+            shared: Arc::default(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Syncer {
@@ -43,6 +52,11 @@ impl std::fmt::Debug for Syncer {
 }
 
 impl Syncer {
+    /// Starts the thread, which the first task would start otherwise.
+    pub fn start(&mut self) {
+        self.worker.start();
+    }
+
     /// Forces a file to disk.
     #[doc(alias = "bioCreateFsyncJob")]
     pub fn sync(&mut self, file: Arc<File>, upto: u64, done: impl FnOnce() -> Done) {
@@ -64,25 +78,11 @@ impl Syncer {
             upto,
             counted,
         };
-        let sender = match &self.tasks {
-            Some(sender) => sender,
-            None => {
-                let (sender, tasks) = channel();
-                let (shared, done) = (Arc::clone(&self.shared), done());
-                let started = std::thread::Builder::new()
-                    .name("bio_aof".into())
-                    .spawn(move || work(&tasks, &shared, &done));
-                if started.is_err() {
-                    // Without a thread it is done here.
-                    perform(task, &self.shared);
-                    return;
-                }
-                self.tasks.insert(sender)
-            }
-        };
-        if let Err(returned) = sender.send(task) {
-            perform(returned.0, &self.shared);
-        }
+        let (shared, done) = (Arc::clone(&self.shared), done());
+        self.worker.submit(move || {
+            perform(task, &shared);
+            done();
+        });
     }
 
     /// Tasks the writer waits for.
@@ -116,13 +116,6 @@ impl Syncer {
         if let Ok(mut error) = self.shared.error.lock() {
             *error = None;
         }
-    }
-}
-
-fn work(tasks: &Receiver<Task>, shared: &Shared, done: &Done) {
-    while let Ok(task) = tasks.recv() {
-        perform(task, shared);
-        done();
     }
 }
 

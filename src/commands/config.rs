@@ -274,6 +274,12 @@ impl Apply for State {
                 "proc-title-template" => self.show_title(),
                 "watchdog-period" => self.wind_watchdog(),
                 "crash-log-enabled" => crash::report_signals(self.config.crash_log_enabled),
+                "crash-memcheck-enabled" => {
+                    crash::test_memory(self.config.crash_memcheck_enabled);
+                }
+                "hide-user-data-from-log" => {
+                    crash::hide_user_data(self.config.hide_user_data_from_log);
+                }
                 "use-exit-on-panic" => crash::exit_on_panic(self.config.use_exit_on_panic),
                 _ => {}
             }

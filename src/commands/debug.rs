@@ -27,12 +27,14 @@ const DEBUG: Command = Command {
         syscmd: true,
         ..Docs::BASE
     },
-    run: debug,
+    run: debugCommand,
     ..Command::BASE
 };
 
-#[doc(alias = "debugCommand")]
-fn debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+/// Named as in Redis: it is what one looks for in the stacks of a server that DEBUG made sleep or crash.
+#[allow(non_snake_case)]
+#[inline(never)]
+fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let name = args.bytes()?;
     let wrong = || {
         let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();

@@ -189,7 +189,7 @@ options! {
     /// Write a report when the process crashes.
     crash_log_enabled("crash-log-enabled"): bool = true, YesNo;
     /// Test the memory after a crash.
-    crash_memcheck_enabled("crash-memcheck-enabled"): bool = true, YesNo, [NoEffect("memory is not tested after a crash")];
+    crash_memcheck_enabled("crash-memcheck-enabled"): bool = true, YesNo;
     /// Leave by exit instead of abort after a panic.
     use_exit_on_panic("use-exit-on-panic"): bool = false, YesNo, [Hidden];
     /// Milliseconds after which a stuck event loop is reported; 0 never.

@@ -165,16 +165,16 @@ const SHOWN_ARGS: usize = 32;
 
 impl crate::sys::crash::Request for Argv<'_> {
     /// The words, cut. Commands that carry secrets are shown without their arguments.
-    fn describe(&self, hide: bool, out: &mut String) {
+    fn describe(&self, sign: &str, hide: bool, out: &mut String) {
         const SECRETIVE: [&[u8]; 5] = [b"auth", b"hello", b"acl", b"config", b"migrate"];
         let name = self.iter().next().unwrap_or_default().to_ascii_lowercase();
         let hide = hide || SECRETIVE.contains(&name.as_slice());
-        out.push_str(&format!("argc: {}\n", self.len()));
+        out.push_str(&format!("argc{sign} {}\n", self.len()));
         for (i, word) in self.iter().enumerate().take(SHOWN_ARGS) {
             let shown = word[..word.len().min(SHOWN)].escape_ascii();
             match hide && i > 0 {
-                true => out.push_str(&format!("argv[{i}]: *redacted*\n")),
-                false => out.push_str(&format!("argv[{i}]: \"{shown}\"\n")),
+                true => out.push_str(&format!("argv[{i}]{sign} *redacted*\n")),
+                false => out.push_str(&format!("argv[{i}]{sign} \"{shown}\"\n")),
             }
         }
     }

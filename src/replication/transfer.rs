@@ -97,7 +97,7 @@ impl State {
         let link = &mut self.replication.link;
         if let Some(transfer) = link.transfer.take() {
             // If it stays, it is a stray file and no harm.
-            let _ = std::fs::remove_file(transfer.path);
+            let _ = self.closer.remove_file(&transfer.path);
         }
     }
 
@@ -312,7 +312,8 @@ impl State {
             self.log.notice(
                 "Removing the RDB file obtained from the master. This replica has persistence disabled",
             );
-            let _ = std::fs::remove_file(self.config.dir.join(&self.config.dbfilename));
+            let path = self.config.dir.join(&self.config.dbfilename);
+            let _ = self.closer.remove_file(&path);
         }
         if !ok {
             self.log.warning(

@@ -132,6 +132,8 @@ fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_argume
             server.state.show_title();
             crash::install(&log, server.state.config.crash_log_enabled);
             crash::exit_on_panic(server.state.config.use_exit_on_panic);
+            crash::test_memory(server.state.config.crash_memcheck_enabled);
+            crash::hide_user_data(server.state.config.hide_user_data_from_log);
             server.sockets.supervisor = supervisor(&server.state.config, &log);
             crash::attend(&mut server, report::tell, |server| run(server, &log))
         }
@@ -152,6 +154,7 @@ fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_argume
 fn run(server: &mut Server, log: &Logger) -> i32 {
     signal::install();
     server.own_process();
+    server.state.start_helpers();
     for (from, to) in server.state.config.directives.renamed_commands.clone() {
         let (from, to) = (String::from_utf8_lossy(&from), String::from_utf8_lossy(&to));
         if let Err(reason) = server.state.commands.rename(&from, &to) {

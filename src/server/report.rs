@@ -19,7 +19,7 @@ pub(super) fn tell(server: &Server, out: &mut String) {
     match state.current_client.and_then(|key| state.clients.get(key)) {
         Some(client) => {
             out.push_str(&line(state, client));
-            crash::describe_request(state.config.hide_user_data_from_log, out);
+            crash::describe_request(":", state.config.hide_user_data_from_log, out);
         }
         None => out.push_str("none\n"),
     }

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use crate::support::Server;
+use crate::support::server::until;
 
 /// What the log holds after a command that ends the server, and whether the exit said that it failed.
 fn crash(command: &str, args: &[&str]) -> String {
@@ -21,6 +22,28 @@ fn crash(command: &str, args: &[&str]) -> String {
     server.log()
 }
 
+/// What a reader of Redis looks for among the stacks: DEBUG on the server's thread, three helpers that wait.
+fn assert_stacks(log: &str) {
+    assert_eq!(log.matches("STACK TRACE -").count(), 1, "{log}");
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let (_, stacks) = log.split_once("STACK TRACE -").expect("just counted");
+    let (stacks, _) = stacks.split_once("STACK TRACE DONE").expect("its end");
+    let threads: Vec<&str> = stacks.trim().split("\n\n").collect();
+    let of = |part: &str| {
+        threads
+            .iter()
+            .filter(|thread| thread.contains(part))
+            .count()
+    };
+    assert_eq!(of("debugCommand"), 1, "{stacks}");
+    assert_eq!(of("bioProcessBackgroundJobs"), 3, "{stacks}");
+    for name in ["bio_close_file\n", "bio_aof\n", "bio_lazy_free\n"] {
+        assert_eq!(of(name), 1, "{stacks}");
+    }
+}
+
 #[test]
 fn a_crash_leaves_a_report_and_a_failure() {
     for (command, what) in [
@@ -31,7 +54,6 @@ fn a_crash_leaves_a_report_and_a_failure() {
         let log = crash(command, &[]);
         for line in [
             what,
-            "STACK TRACE DONE",
             "argv[0]: \"DEBUG\"",
             "name=tester",
             "redis_version:",
@@ -40,22 +62,37 @@ fn a_crash_leaves_a_report_and_a_failure() {
             assert!(log.contains(line), "after {command} no {line} in\n{log}");
         }
         assert_eq!(log.matches("BUG REPORT START").count(), 1);
+        assert_stacks(&log);
+        if cfg!(target_os = "linux") {
+            assert!(log.contains("Fast memory test PASSED"), "{log}");
+        }
     }
 }
 
 #[test]
 fn a_report_can_do_without_what_users_said() {
-    let log = crash(
+    let hidden = ["--hide-user-data-from-log", "yes"];
+    let failed = crash(
         "DEBUG ASSERT",
-        &[
-            "--hide-user-data-from-log",
-            "yes",
-            "--use-exit-on-panic",
-            "yes",
-        ],
+        &[&hidden[..], &["--use-exit-on-panic", "yes"]].concat(),
     );
+    let crashed = crash("DEBUG SEGFAULT", &hidden);
+    for log in [&failed, &crashed] {
+        assert!(
+            log.contains("argv[1]: *redacted*") && !log.contains("tester"),
+            "{log}"
+        );
+    }
+    // An assertion tells of the request at once.
+    assert!(failed.contains("argv[1] = *redacted*"), "{failed}");
+    assert!(crashed.contains("skip logging stack content"), "{crashed}");
+}
+
+#[test]
+fn memory_is_tested_on_request_only() {
+    let log = crash("DEBUG SEGFAULT", &["--crash-memcheck-enabled", "no"]);
     assert!(
-        log.contains("argv[1]: *redacted*") && !log.contains("tester"),
+        log.contains("REPORT END") && !log.contains("MEMORY TEST"),
         "{log}"
     );
 }
@@ -64,6 +101,15 @@ fn a_report_can_do_without_what_users_said() {
 fn no_report_when_none_is_wanted() {
     let log = crash("DEBUG SEGFAULT", &["--crash-log-enabled", "no"]);
     assert!(!log.contains("BUG REPORT"), "{log}");
+}
+
+/// The log when it holds so many whole reports of stacks.
+fn reported(server: &Server, count: usize) -> String {
+    let log = until(Duration::from_secs(60), || {
+        let log = server.log();
+        (log.matches("STACK TRACE DONE").count() >= count).then_some(log)
+    });
+    log.unwrap_or_else(|| panic!("no {count} reports in\n{}", server.log()))
 }
 
 #[test]
@@ -75,11 +121,33 @@ fn the_watchdog_barks_at_a_long_command_and_nothing_ends() {
     c.cmd("CONFIG SET watchdog-period 200").ok();
     c.cmd("DEBUG SLEEP 0.6").ok();
     c.cmd("PING").status("PONG");
-    let log = server.log();
-    assert!(
-        log.contains("WATCHDOG TIMER EXPIRED") && log.contains("STACK TRACE DONE"),
-        "{log}"
-    );
+    let log = reported(&server, 1);
+    assert!(log.contains("WATCHDOG TIMER EXPIRED"), "{log}");
+    assert_stacks(&log);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn whoever_asks_is_shown_the_stacks_of_all_threads() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    let signal = |name: &str| {
+        let sent = std::process::Command::new("kill")
+            .args([name, &server.pid().to_string()])
+            .status();
+        assert!(sent.expect("kill runs").success());
+    };
+    // The signal by which threads are asked is nobody's end when it comes from outside.
+    signal("-USR2");
+    // An alarm during a report is not answered, so there may have to be more of them than reports.
+    let log = until(Duration::from_secs(60), || {
+        signal("-ALRM");
+        let log = server.log();
+        (log.matches("4 of 4 stacks").count() >= 3).then_some(log)
+    });
+    let log = log.unwrap_or_else(|| panic!("no three reports in\n{}", server.log()));
+    assert!(log.contains("Received SIGALRM"), "{log}");
+    c.cmd("PING").status("PONG");
 }
 
 #[test]

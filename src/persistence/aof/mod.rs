@@ -97,6 +97,11 @@ struct Limit {
 }
 
 impl Aof {
+    /// Starts the thread that forces the file to disk before there is one.
+    pub fn start_syncer(&mut self) {
+        self.syncer.start();
+    }
+
     /// How far the stream is safe on disk.
     pub fn safe_offset(&self) -> u64 {
         self.syncer.safe()

@@ -334,13 +334,9 @@ impl State {
         }
     }
 
-    /// Deletes a file on another thread: a big one takes a while.
-    #[doc(alias = "bg_unlink")]
     fn remove_file(&mut self, path: PathBuf) {
-        self.lazyfree.then(move || {
-            // It may be gone already.
-            let _ = fs::remove_file(path);
-        });
+        // It may be gone already.
+        let _ = self.closer.remove_file(&path);
     }
 
     /// Ends the rewrite in the background, if there is one.

@@ -1,0 +1,62 @@
+//! Large files go away without anybody waiting for it.
+//!
+//! A file lives as long as a name or a handle leads to it, and the last of them to go pays for its blocks, which takes
+//! a while for gigabytes. So it is opened first, its name removed at once, and the handle closed on a thread.
+//!
+//! Mirrors: bg_unlink() of server.c and BIO_CLOSE_FILE of bio.c.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::worker::Worker;
+
+/// The way to the thread.
+#[derive(Debug)]
+pub struct Closer {
+    worker: Worker,
+}
+
+impl Default for Closer {
+    fn default() -> Self {
+        Closer {
+            worker: Worker::new("bio_close_file"),
+        }
+    }
+}
+
+impl Closer {
+    /// Starts the thread, which the first file would start otherwise.
+    pub fn start(&mut self) {
+        self.worker.start();
+    }
+
+    /// Removes a file's name now; what it took on disk is given back on the thread.
+    #[doc(alias = "bg_unlink")]
+    pub fn remove_file(&mut self, path: &Path) -> io::Result<()> {
+        // A file that cannot be opened can still be removed. What is no file (a pipe) could block.
+        let is_file = fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
+        let handle = is_file.then(|| File::open(path).ok()).flatten();
+        fs::remove_file(path)?;
+        if let Some(handle) = handle {
+            self.worker.submit(move || drop(handle));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_gone_at_once() {
+        let path = std::env::temp_dir().join(format!("oxidis-closer-{}", std::process::id()));
+        fs::write(&path, b"x").expect("a file of one's own");
+        let mut closer = Closer::default();
+        closer.remove_file(&path).expect("it is there");
+        assert!(!path.exists());
+        let again = closer.remove_file(&path).map_err(|error| error.kind());
+        assert_eq!(again, Err(io::ErrorKind::NotFound));
+    }
+}

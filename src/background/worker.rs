@@ -1,0 +1,67 @@
+//! A thread that takes jobs from a queue, in order.
+//!
+//! Mirrors: bioProcessBackgroundJobs() and bioSubmitJob() of bio.c.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The way to the thread, which starts with the first job, or before if that is wanted, and ends when this is dropped
+/// and the queue is empty.
+#[derive(Debug)]
+pub(super) struct Worker {
+    name: &'static str,
+    jobs: Option<Sender<Job>>,
+}
+
+impl Worker {
+    /// The name is the thread's: 15 letters at most.
+    pub(super) const fn new(name: &'static str) -> Worker {
+        Worker { name, jobs: None }
+    }
+
+    /// Starts the thread if it does not run, and waits until it is ready for jobs.
+    pub(super) fn start(&mut self) {
+        let (tell, told) = channel();
+        self.submit(move || {
+            // Who asked waits below.
+            let _ = tell.send(());
+        });
+        let _ = told.recv();
+    }
+
+    /// Without a thread to be had, jobs take the time of who submits them.
+    fn queue(&mut self) -> Option<&Sender<Job>> {
+        if self.jobs.is_none() {
+            let (jobs, queue) = channel();
+            let thread = thread::Builder::new().name(self.name.into());
+            let started = thread.spawn(move || bioProcessBackgroundJobs(&queue));
+            self.jobs = started.is_ok().then_some(jobs);
+        }
+        self.jobs.as_ref()
+    }
+
+    /// Leaves a job to the thread.
+    #[doc(alias = "bioSubmitJob")]
+    pub(super) fn submit(&mut self, job: impl FnOnce() + Send + 'static) {
+        match self.queue() {
+            Some(jobs) => {
+                if let Err(back) = jobs.send(Box::new(job)) {
+                    (back.0)();
+                }
+            }
+            None => job(),
+        }
+    }
+}
+
+/// What the thread does. A stack trace shows this function at the root of each idle helper, so it has the name by
+/// which it is known from Redis.
+#[allow(non_snake_case)]
+#[inline(never)]
+fn bioProcessBackgroundJobs(queue: &Receiver<Job>) {
+    while let Ok(job) = queue.recv() {
+        job();
+    }
+}
