@@ -2,6 +2,7 @@
 
 mod architecture;
 mod check;
+mod clients;
 mod crash;
 mod differential;
 mod disk;
