@@ -11,6 +11,7 @@ mod expire;
 mod files;
 mod garbage;
 mod hotkeys;
+mod introspect;
 mod keys;
 mod payloads;
 mod process;
