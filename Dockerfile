@@ -2,7 +2,8 @@
 #
 # Arguments take the place of the ones at the end of this file:
 #   docker run oxidis --protected-mode no --maxmemory 1gb --maxmemory-policy allkeys-lfu
-#   docker run -v ./redis.conf:/etc/redis.conf oxidis /etc/redis.conf
+#   docker run -v ./redis.conf:/etc/redis.conf oxidis /etc/redis.conf --bind '* -::*' --protected-mode no
+# (the redis.conf of this repository listens on the loopback interface only, which in a container is nobody's).
 
 FROM rust:1-slim-bookworm AS build
 # Lua and the allocator are built from C.
@@ -11,12 +12,13 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin oxidis-server
+RUN cargo build --release --locked --bins
 
 FROM debian:bookworm-slim
 RUN useradd --system --uid 999 --home-dir /data --shell /usr/sbin/nologin oxidis \
  && mkdir /data && chown oxidis:oxidis /data
-COPY --from=build /src/target/release/oxidis-server /usr/local/bin/
+COPY --from=build /src/target/release/oxidis-server /src/target/release/oxidis-check-aof \
+     /src/target/release/oxidis-check-rdb /usr/local/bin/
 USER oxidis
 WORKDIR /data
 VOLUME /data

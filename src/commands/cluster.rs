@@ -662,7 +662,7 @@ const CLUSTER_SLOTS: Command = Command {
         since: "3.0.0",
         complexity: "O(nodes and slots)",
         summary: "Maps ranges of slots to nodes.",
-        deprecated: Some(("7.0.0", "")),
+        deprecated: Some(("7.0.0", "`CLUSTER SHARDS`")),
         ..Docs::BASE
     },
     run: cluster_slots,

@@ -383,7 +383,11 @@ fn show_names(reply: &mut Reply, prefix: &str, names: Vec<&str>) {
 
 #[doc(alias = "addReplyFlagsForKeyArgs")]
 fn show_key_flags(reply: &mut Reply, flags: &[KeyFlag]) {
-    show_names(reply, "", flags.iter().map(|flag| flag.name()).collect());
+    show_names(
+        reply,
+        "",
+        flags.iter().filter_map(|flag| flag.name()).collect(),
+    );
 }
 
 #[doc(alias = "addReplyCommandKeySpecs")]

@@ -1,12 +1,13 @@
 //! DEBUG: what tests and the curious need to see and to turn.
 //!
-//! Mirrors: `debugCommand` of debug.c. Differs: the digest is another one (only its equality means
-//! anything); the tables shown are ours, which neither rehash nor chain.
+//! Mirrors: `debugCommand` of debug.c, with its digests: one data set has the same digest here and there. Differs: the
+//! tables shown are ours, which neither rehash nor chain.
 
 use super::prelude::*;
 use crate::keyspace::{Db, DbId, Entry, NewValue, ValueRef};
 use crate::resp::Value;
 use crate::state::REPLY_BUFFER_PEAK_RESET;
+use crate::types::Kind;
 use crate::types::elements::Order;
 use crate::types::{Held, List};
 use crate::util::glob::{self, Case};
@@ -182,6 +183,8 @@ fn help(ctx: &mut Ctx<'_>) {
         &[
             "AOF-FLUSH-SLEEP <microseconds>",
             "    Wait before each write to the append-only file.",
+            "CHANGE-REPL-ID",
+            "    Begin a replication stream of another name.",
             "CONFIG-REWRITE-FORCE-ALL",
             "    CONFIG REWRITE with every option written out.",
             "DICT-RESIZING <0|1>",
@@ -227,6 +230,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "    How long the peak of a reply buffer is remembered.",
             "REPLYBUFFER RESIZING <0|1>",
             "    Whether reply buffers are fitted to what clients need.",
+            "REPLICATE <word> [<word> ...]",
+            "    Send these words to the replicas, whatever they do there.",
             "SEGFAULT",
             "    Crash by writing where nothing is.",
             "SET-ACTIVE-EXPIRE <0|1>",
@@ -256,56 +261,68 @@ fn switch(args: &mut Args<'_>) -> Result<bool> {
 
 type Hash = [u8; 20];
 
-fn xor(into: &mut Hash, other: &Hash) {
-    into.iter_mut().zip(other).for_each(|(a, b)| *a ^= b);
+/// Adds bytes whose place does not matter.
+#[doc(alias = "xorDigest")]
+fn add(into: &mut Hash, bytes: &[u8]) {
+    into.iter_mut().zip(sha1(bytes)).for_each(|(a, b)| *a ^= b);
 }
 
-/// A hash of parts; their lengths are in it, so that `ab c` is not `a bc`.
-fn hash(parts: &[&[u8]]) -> Hash {
-    let mut all = Vec::new();
-    for part in parts {
-        all.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        all.extend_from_slice(part);
+/// Adds bytes that follow what was added before.
+#[doc(alias = "mixDigest")]
+fn mix(into: &mut Hash, bytes: &[u8]) {
+    add(into, bytes);
+    *into = sha1(into);
+}
+
+/// The number Redis gives a type.
+fn type_number(kind: Kind) -> u32 {
+    match kind {
+        Kind::String => 0,
+        Kind::List => 1,
+        Kind::Set => 2,
+        Kind::Zset => 3,
+        Kind::Hash => 4,
+        Kind::Stream => 6,
+        Kind::Array => 7,
     }
-    sha1(&all)
 }
 
-/// A hash of what a key holds, the same for every encoding of it.
+/// Adds what a key holds, in the same way for every encoding of it.
 #[doc(alias = "xorObjectDigest")]
-fn value_hash(entry: &Entry<'_>) -> Hash {
-    let digest = match entry.value() {
-        ValueRef::String(string) => hash(&[&string.to_vec()]),
+fn mix_value(into: &mut Hash, entry: &Entry<'_>) {
+    mix(into, &type_number(entry.kind()).to_be_bytes());
+    match entry.value() {
+        ValueRef::String(string) => mix(into, &string.to_vec()),
         ValueRef::Object(value) => {
-            let (mut ordered, mut unordered) = (Hash::default(), Hash::default());
-            let order = value.elements(&mut |parts| {
-                let element = hash(parts);
-                xor(&mut unordered, &element);
-                ordered = hash(&[&ordered, &element]);
+            let ordered = value.order() == Order::Counts;
+            value.elements(&mut |parts| match parts {
+                _ if ordered => parts.iter().for_each(|part| mix(into, part)),
+                [member] => add(into, member),
+                parts => {
+                    let mut element = Hash::default();
+                    let (pair, more) = parts.split_at(2);
+                    pair.iter().for_each(|part| mix(&mut element, part));
+                    more.iter().for_each(|part| add(&mut element, part));
+                    add(into, &element);
+                }
             });
-            let elements = if order == Order::Counts {
-                ordered
-            } else {
-                unordered
-            };
-            hash(&[entry.kind().name().as_bytes(), &elements])
         }
-    };
-    match entry.deadline() {
-        Some(_) => hash(&[&digest, b"expires"]),
-        None => digest,
+    }
+    if entry.deadline().is_some() {
+        add(into, b"!!expire!!");
     }
 }
 
 #[doc(alias = "computeDatasetDigest")]
 fn digest(ctx: &mut Ctx<'_>) {
     let mut all = Hash::default();
-    for db in ctx.state.keyspace.iter() {
-        let number = db.id().0.to_le_bytes();
+    for db in ctx.state.keyspace.iter().filter(|db| db.len() > 0) {
+        mix(&mut all, &db.id().0.to_be_bytes());
         for entry in db.iter() {
-            xor(
-                &mut all,
-                &hash(&[&number, entry.key(), &value_hash(&entry)]),
-            );
+            let mut of_key = Hash::default();
+            mix(&mut of_key, entry.key());
+            mix_value(&mut of_key, &entry);
+            add(&mut all, &of_key);
         }
     }
     ctx.reply.simple(&hex(&all));
@@ -319,7 +336,10 @@ fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) {
     ctx.reply.array(args.len());
     for key in args {
         let entry = ctx.state.keyspace[ctx.db].peek_raw(key);
-        let digest = entry.map_or(Hash::default(), |entry| value_hash(&entry));
+        let mut digest = Hash::default();
+        if let Some(entry) = entry {
+            mix_value(&mut digest, &entry);
+        }
         ctx.reply.simple(&hex(&digest));
     }
 }

@@ -774,8 +774,8 @@ const GEORADIUS: Command = Command {
     acl: &[Category::Geo],
     keys: &[
         KeySpec::at(1, &[Ro, Access]),
-        KeySpec::after("STORE", 6, &[Ow, Update, Incomplete]),
-        KeySpec::after("STOREDIST", 6, &[Ow, Update, Incomplete]),
+        KeySpec::after("STORE", 6, &[Ow, Update, Doubtful]),
+        KeySpec::after("STOREDIST", 6, &[Ow, Update, Doubtful]),
     ],
     find_keys: Some(georadius_keys),
     args: &[
@@ -906,8 +906,8 @@ const GEORADIUSBYMEMBER: Command = Command {
     acl: &[Category::Geo],
     keys: &[
         KeySpec::at(1, &[Ro, Access]),
-        KeySpec::after("STORE", 5, &[Ow, Update, Incomplete]),
-        KeySpec::after("STOREDIST", 5, &[Ow, Update, Incomplete]),
+        KeySpec::after("STORE", 5, &[Ow, Update, Doubtful]),
+        KeySpec::after("STOREDIST", 5, &[Ow, Update, Doubtful]),
     ],
     find_keys: Some(georadius_keys),
     args: &[

@@ -35,11 +35,12 @@ pub const COMMANDS: &[&Command] = &[&SORT, &SORT_RO];
 
 const OPTIONS: [Arg; 6] = [
     arg::key("key"),
-    arg::pattern("by-pattern").token("BY").optional(),
+    arg::pattern("by-pattern").spec(1).token("BY").optional(),
     arg::block("limit", &[arg::integer("offset"), arg::integer("count")])
         .token("LIMIT")
         .optional(),
     arg::pattern("get-pattern")
+        .spec(1)
         .token("GET")
         .optional()
         .multiple_token(),

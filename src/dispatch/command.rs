@@ -119,7 +119,6 @@ pub const FLAG_NAMES: &[(Flag, &str)] = &[
     (Flag::Asking, "asking"),
     (Flag::Fast, "fast"),
     (Flag::NoAuth, "no_auth"),
-    (Flag::MayReplicate, "may_replicate"),
     (Flag::NoMandatoryKeys, "no_mandatory_keys"),
     (Flag::NoAsyncLoading, "no_async_loading"),
     (Flag::NoMulti, "no_multi"),
@@ -207,12 +206,15 @@ pub enum KeyFlag {
     Incomplete,
     /// The flags depend on the arguments.
     VariableFlags,
+    /// The spec may take the wrong word for the one that announces keys, so the command's finder is asked. Redis trusts
+    /// its specs there; so this is shown to nobody.
+    Doubtful,
 }
 
 impl KeyFlag {
-    /// The name in `COMMAND INFO` and `GETKEYSANDFLAGS`.
-    pub fn name(self) -> &'static str {
-        match self {
+    /// The name in `COMMAND INFO` and `GETKEYSANDFLAGS`; `None` for what is our own.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self {
             KeyFlag::Ro => "RO",
             KeyFlag::Rw => "RW",
             KeyFlag::Ow => "OW",
@@ -224,7 +226,8 @@ impl KeyFlag {
             KeyFlag::NotKey => "not_key",
             KeyFlag::Incomplete => "incomplete",
             KeyFlag::VariableFlags => "variable_flags",
-        }
+            KeyFlag::Doubtful => return None,
+        })
     }
 }
 

@@ -81,7 +81,8 @@ impl Keys {
                 Found::Range(range) => {
                     keys.ranges[keys.len] = range;
                     keys.len += 1;
-                    if spec.has(KeyFlag::Incomplete) && !search.partial {
+                    let uncertain = spec.has(KeyFlag::Incomplete) || spec.has(KeyFlag::Doubtful);
+                    if uncertain && !search.partial {
                         return None;
                     }
                 }

@@ -27,13 +27,13 @@ impl State {
         let value = |name: &str| match name {
             "title" => Some(program.clone()),
             "listen-addr" => {
-                let port = match config.tls_port {
-                    0 => config.port,
+                let port = match config.port {
+                    0 => config.tls_port,
                     port => port,
                 };
                 let address = config.bind.first().map_or("*", String::as_str);
                 Some(match port {
-                    0 => socket(),
+                    0 => format!("unixsocket:{}", socket()),
                     port => format!("{address}:{port}"),
                 })
             }
@@ -43,7 +43,7 @@ impl State {
             }),
             "config-file" => {
                 let file = config.file.as_ref();
-                Some(file.map_or_else(String::new, |file| file.display().to_string()))
+                Some(file.map_or_else(|| "-".into(), |file| file.display().to_string()))
             }
             "port" => Some(config.port.to_string()),
             "tls-port" => Some(config.tls_port.to_string()),

@@ -1,12 +1,12 @@
 //! The elements of a value, whatever its encoding: what DEBUG DIGEST compares.
 //!
-//! To add a type: tell each of its elements, as the parts it consists of, and whether their order counts.
+//! To add a type: say whether the order of its elements counts, and tell each, as the parts it consists of.
 //! Two values that a client cannot tell apart must tell the same.
 //!
 //! Mirrors: `xorObjectDigest` of debug.c.
 
 use super::stream::StreamId;
-use super::{Typed, Value};
+use super::{Kind, Typed, Value};
 use crate::util::num::{FloatBuf, IntBuf};
 
 /// Whether the order in which elements are told belongs to the value.
@@ -19,8 +19,16 @@ pub enum Order {
 }
 
 impl Value {
+    /// Whether the order of elements is part of the value.
+    pub fn order(&self) -> Order {
+        match self.kind() {
+            Kind::String | Kind::List | Kind::Stream => Order::Counts,
+            Kind::Array | Kind::Hash | Kind::Set | Kind::Zset => Order::IsChance,
+        }
+    }
+
     /// Tells every element: a member; a field and its value; a member and its score. O(elements).
-    pub fn elements(&self, tell: &mut dyn FnMut(&[&[u8]])) -> Order {
+    pub fn elements(&self, tell: &mut dyn FnMut(&[&[u8]])) {
         match self.typed() {
             Typed::Array(array) => {
                 let (mut digits, mut at) = (IntBuf::new(), IntBuf::new());
@@ -30,41 +38,36 @@ impl Value {
                 if let Some(last) = array.last_insert() {
                     tell(&[at.format_u64(last)]);
                 }
-                Order::IsChance
             }
             Typed::Hash(hash) => {
-                let mut digits = IntBuf::new();
                 for field in hash.iter() {
                     let (name, value) = (field.name.to_vec(), field.value.to_vec());
                     match field.deadline {
                         None => tell(&[&name, &value]),
-                        Some(ms) => tell(&[&name, &value, digits.format(ms)]),
+                        // When it is does not count, as it does not for keys.
+                        Some(_) => tell(&[&name, &value, b"!!hexpire!!"]),
                     }
                 }
-                Order::IsChance
             }
             Typed::List(list) => {
                 let mut digits = IntBuf::new();
                 list.for_each(|element| tell(&[element.as_bytes(&mut digits)]));
-                Order::Counts
             }
             Typed::Set(set) => {
                 let mut digits = IntBuf::new();
                 set.iter()
                     .for_each(|member| tell(&[member.as_bytes(&mut digits)]));
-                Order::IsChance
             }
             Typed::Stream(stream) => {
                 let mut entries = stream.entries(StreamId::MIN, StreamId::MAX, false);
                 while let Some(entry) = entries.next() {
-                    let mut parts = vec![entry.id.to_string().into_bytes()];
+                    let mut parts = vec![format!("{}.{}", entry.id.ms, entry.id.seq).into_bytes()];
                     while let Some((field, value)) = entries.field() {
                         parts.extend([field.to_vec(), value.to_vec()]);
                     }
                     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
                     tell(&parts);
                 }
-                Order::Counts
             }
             Typed::Zset(zset) => {
                 let (mut digits, mut score) = (IntBuf::new(), FloatBuf::new());
@@ -72,7 +75,6 @@ impl Value {
                     let member = scored.member.as_bytes(&mut digits);
                     tell(&[member, score.format(scored.score)]);
                 }
-                Order::IsChance
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod check;
+mod clients;
 mod crash;
 mod differential;
 mod disk;
@@ -10,6 +11,7 @@ mod expire;
 mod files;
 mod garbage;
 mod hotkeys;
+mod introspect;
 mod keys;
 mod payloads;
 mod process;

@@ -163,3 +163,44 @@ fn whoever_speaks_no_tls_is_sent_away_in_silence() {
     let _ = std::io::Read::read_to_end(&mut socket, &mut heard);
     assert_eq!(heard, b"");
 }
+
+#[test]
+fn migrate_goes_under_tls_where_the_cluster_does() {
+    let (source, _) = server("tls-cluster yes");
+    let (target, port) = server("");
+    let mut here = source.client();
+    let mut there = target.client();
+    let big: Vec<u8> = (0..3_000_000u32).map(|n| (n / 7) as u8).collect();
+    here.call(&[b"SET", b"big".as_slice(), &big]).ok();
+    here.cmd("RPUSH list a b c").is(3);
+    here.cmd("SET mortal v EX 1000").ok();
+    here.cmd(&format!("MIGRATE 127.0.0.1 {port} big 0 10000"))
+        .ok();
+    let several = format!("MIGRATE 127.0.0.1 {port} '' 3 10000 KEYS list mortal");
+    here.cmd(&several).ok();
+    here.cmd("DBSIZE").is(0);
+    assert!(there.cmd("GET big").bytes() == big);
+    there.cmd("SELECT 3").ok();
+    there.cmd("LRANGE list 0 -1").is(["a", "b", "c"]);
+    crate::support::has_to_live(&mut there, "mortal", 1000);
+    // One connection served both.
+    let stats = here.cmd("INFO stats").text();
+    assert!(stats.contains("migrate_cached_sockets:1\r\n"), "{stats}");
+
+    // Whoever speaks no TLS gets nothing, and nothing is lost.
+    here.cmd("SET k v").ok();
+    let plain = target.port();
+    here.cmd(&format!("MIGRATE 127.0.0.1 {plain} k 0 1000"))
+        .error("IOERR");
+    here.cmd("GET k").is("v");
+    // Nor does one who does not answer at all.
+    let deaf = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let deaf = deaf.local_addr().expect("it is bound").port();
+    here.cmd(&format!("MIGRATE 127.0.0.1 {deaf} k 0 100"))
+        .error("IOERR");
+    here.cmd("CONFIG SET tls-cluster no").ok();
+    here.cmd(&format!("MIGRATE 127.0.0.1 {plain} k 0 1000"))
+        .ok();
+    there.cmd("SELECT 0").ok();
+    there.cmd("GET k").is("v");
+}

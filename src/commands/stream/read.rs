@@ -20,6 +20,7 @@ use super::{
 };
 use crate::clients::{WaitKind, Waiting};
 use crate::dispatch::args::{Argv, OwnedArgv};
+use crate::dispatch::command::KeyRef;
 use crate::keyspace::Ms;
 use crate::resp::{Mark, Reply};
 use crate::types::Stream;
@@ -296,12 +297,40 @@ impl Served {
     }
 }
 
+/// The keys behind STREAMS, which a group or a consumer may be called as well.
+#[doc(alias = "xreadGetKeys")]
+fn stream_keys(argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
+    let mut at = 1;
+    while at < argv.len() {
+        let word = argv.get(at);
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        at += 1;
+        if is("STREAMS") {
+            let keys = at..at + (argv.len() - at) / 2;
+            found.extend(keys.map(|position| KeyRef {
+                position,
+                flags: &[Ro, Access],
+            }));
+            return Ok(());
+        }
+        at += if is("NOACK") {
+            0
+        } else if is("GROUP") {
+            2
+        } else {
+            1
+        };
+    }
+    Err(Error::Syntax)
+}
+
 pub(super) const XREAD: Command = Command {
     name: "xread",
     arity: Arity::AtLeast(4),
     flags: &[ReadOnly, Blocking, MovableKeys],
     acl: &[Category::Stream],
-    keys: &[KeySpec::after("STREAMS", 1, &[Ro, Access, Incomplete]).part(-1, 1, 2)],
+    keys: &[KeySpec::after("STREAMS", 1, &[Ro, Access, Doubtful]).part(-1, 1, 2)],
+    find_keys: Some(stream_keys),
     args: &[
         arg::integer("count").token("COUNT").optional(),
         arg::integer("maxcount")
@@ -473,7 +502,8 @@ pub(super) const XREADGROUP: Command = Command {
     arity: Arity::AtLeast(7),
     flags: &[Write, Blocking, MovableKeys],
     acl: &[Category::Stream],
-    keys: &[KeySpec::after("STREAMS", 4, &[Ro, Access, Incomplete]).part(-1, 1, 2)],
+    keys: &[KeySpec::after("STREAMS", 4, &[Ro, Access, Doubtful]).part(-1, 1, 2)],
+    find_keys: Some(stream_keys),
     args: &[
         arg::block(
             "group-block",

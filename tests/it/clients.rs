@@ -1,0 +1,261 @@
+//! Clients that are a burden: who never reads, who sends one byte at a time, who come in crowds.
+
+use std::time::Duration;
+
+use crate::support::client::encode;
+use crate::support::server::until;
+use crate::support::{Client, Reply, Server};
+
+/// How long the server may take to notice.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// More than the sockets of both ends hold, and of this the client never reads a byte.
+const ANSWERS: usize = 400;
+const ANSWER: usize = 100_000;
+
+/// A field of INFO.
+fn info(client: &mut Client, field: &str) -> i64 {
+    let text = client.cmd("INFO everything").text();
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    let mut found = lines.filter(|(name, _)| *name == field);
+    let (_, value) = found
+        .next()
+        .unwrap_or_else(|| panic!("INFO has no {field}"));
+    value.trim().parse().expect("a number")
+}
+
+fn await_info(client: &mut Client, field: &str, wanted: impl Fn(i64) -> bool) {
+    let met = until(PATIENCE, || wanted(info(client, field)).then_some(()));
+    assert!(met.is_some(), "{field} is {}", info(client, field));
+}
+
+/// Lines of CLIENT LIST about clients of this name.
+fn listed(client: &mut Client, name: &str) -> Vec<String> {
+    let text = client.cmd("CLIENT LIST").text();
+    let wanted = format!(" name={name} ");
+    let lines = text.lines().filter(|line| line.contains(&wanted));
+    lines.map(str::to_owned).collect()
+}
+
+/// What CLIENT LIST says of the output that waits for a client.
+fn waiting_output(client: &mut Client, name: &str) -> usize {
+    let lines = listed(client, name);
+    let words = lines.first().expect("it is connected").split(' ');
+    let mut found = words.filter_map(|word| word.strip_prefix("omem="));
+    found.next().and_then(|n| n.parse().ok()).expect("a number")
+}
+
+/// A client that asks for more than its socket holds, and does not read.
+fn one_who_never_reads(server: &Server) -> Client {
+    let mut c = server.client();
+    c.cmd("CLIENT SETNAME deaf").ok();
+    c.call(&["SET", "big", &"x".repeat(ANSWER)]).ok();
+    let requests = encode(&["GET", "big"]).repeat(ANSWERS);
+    c.send(&requests).expect("the server reads");
+    c
+}
+
+#[test]
+fn who_never_reads_is_ended_at_the_hard_limit() {
+    let server = Server::oxidis()
+        .config("client-output-buffer-limit normal 2mb 0 0\n")
+        .start();
+    let mut other = server.client();
+    other.cmd("CLIENT SETNAME other").ok();
+    let mut deaf = one_who_never_reads(&server);
+    let field = "client_output_buffer_limit_disconnections";
+    let ended = until(PATIENCE, || {
+        other.cmd("INCR served");
+        listed(&mut other, "deaf").is_empty().then_some(())
+    });
+    assert!(ended.is_some(), "still connected");
+    assert_eq!(info(&mut other, field), 1);
+    let log = server.log();
+    assert!(
+        log.contains("overcoming of output buffer limits"),
+        "nothing in the log:\n{log}"
+    );
+    // What was on its way arrives, but not all.
+    let mut whole = 0;
+    while let Ok(reply) = deaf.read() {
+        assert_eq!(reply.bytes().len(), ANSWER);
+        whole += 1;
+    }
+    assert!(whole < ANSWERS, "all {whole} answers arrived");
+}
+
+#[test]
+fn who_never_reads_is_ended_at_the_soft_limit_after_its_time() {
+    let server = Server::oxidis()
+        .config("client-output-buffer-limit normal 0 1mb 1\n")
+        .start();
+    let mut other = server.client();
+    let _deaf = one_who_never_reads(&server);
+    let field = "client_output_buffer_limit_disconnections";
+    await_info(&mut other, field, |n| n == 1);
+    assert!(listed(&mut other, "deaf").is_empty());
+}
+
+#[test]
+fn who_never_reads_delays_nobody_and_loses_nothing_without_a_limit() {
+    let server = Server::oxidis().start();
+    let mut other = server.client();
+    let mut deaf = one_who_never_reads(&server);
+    let full = until(PATIENCE, || {
+        (waiting_output(&mut other, "deaf") > ANSWER).then_some(())
+    });
+    assert!(full.is_some(), "its output does not wait");
+    for n in 1..=1000 {
+        other.cmd("INCR served").is(n);
+    }
+    assert!(waiting_output(&mut other, "deaf") > ANSWER);
+    // It was only slow: all is there, in order.
+    for _ in 0..ANSWERS {
+        let reply = deaf.read().expect("an answer");
+        assert_eq!(reply.bytes().len(), ANSWER);
+    }
+    deaf.cmd("PING").status("PONG");
+    assert_eq!(waiting_output(&mut other, "deaf"), 0);
+}
+
+#[test]
+fn a_subscriber_who_never_reads_has_a_limit_of_its_own() {
+    let server = Server::oxidis()
+        .config("client-output-buffer-limit pubsub 2mb 0 0\n")
+        .start();
+    let mut deaf = server.client();
+    deaf.cmd("SUBSCRIBE news");
+    let mut other = server.client();
+    let message = "x".repeat(ANSWER);
+    let ended = until(PATIENCE, || {
+        for _ in 0..20 {
+            other.call(&["PUBLISH", "news", &message]);
+        }
+        let nobody = other.cmd("PUBLISH news end") == Reply::from(0);
+        nobody.then_some(())
+    });
+    assert!(ended.is_some(), "still subscribed");
+    let field = "client_output_buffer_limit_disconnections";
+    assert_eq!(info(&mut other, field), 1);
+}
+
+#[test]
+fn requests_one_byte_at_a_time() {
+    let server = Server::oxidis().start();
+    let mut other = server.client();
+    let mut slow = server.client();
+    let mut served = 0;
+    let mut drip = |slow: &mut Client, bytes: &[u8]| {
+        for byte in bytes {
+            slow.send(&[*byte]).expect("sent");
+            served += 1;
+            // It is heard before the next byte is sent.
+            other.cmd("INCR served").is(served);
+        }
+    };
+    drip(&mut slow, &encode(&["SET", "slow", "\r\n and steady"]));
+    slow.read().expect("a reply").ok();
+    drip(&mut slow, b"get slow\r\n");
+    slow.read().expect("a reply").is("\r\n and steady");
+    // Two in one: the first is answered although the second has begun.
+    drip(&mut slow, b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPI");
+    slow.read().expect("a reply").status("PONG");
+    drip(&mut slow, b"NG\r\n");
+    slow.read().expect("a reply").status("PONG");
+    // What is wrong is said once the line is whole.
+    drip(&mut slow, b"*1\r\n!\r\n");
+    slow.read()
+        .expect("a reply")
+        .error("ERR Protocol error: expected '$', got '!'");
+    assert!(slow.read().is_err(), "not closed");
+}
+
+#[test]
+fn who_is_silent_is_closed_and_who_sends_slowly_is_not() {
+    let server = Server::oxidis().config("timeout 2\n").start();
+    let named = |name: &str| {
+        let mut c = server.client();
+        c.cmd(&format!("CLIENT SETNAME {name}")).ok();
+        c
+    };
+    let (mut stalled, mut slow) = (named("stalled"), named("slow"));
+    let (mut blocked, mut subscriber) = (named("blocked"), named("subscriber"));
+    let (mut idle, mut other) = (named("idle"), named("other"));
+    blocked.send(b"BLPOP list 0\r\n").expect("sent");
+    subscriber.cmd("SUBSCRIBE news");
+    stalled.send(b"*2\r\n$3\r\nGET\r\n$5\r\nha").expect("sent");
+    slow.send(b"*2\r\n$4\r\nECHO\r\n$100000\r\n").expect("sent");
+    let mut sent = 0;
+    let closed = until(PATIENCE, || {
+        slow.send(b"x").expect("the slow one is still connected");
+        sent += 1;
+        let gone = listed(&mut other, "stalled").is_empty();
+        (gone && listed(&mut other, "idle").is_empty()).then_some(())
+    });
+    assert!(closed.is_some(), "the silent ones are still connected");
+    assert!(stalled.read().is_err() && idle.read().is_err());
+    let rest = [b"x".repeat(100_000 - sent), b"\r\n".to_vec()].concat();
+    slow.send(&rest).expect("sent");
+    assert_eq!(slow.read().expect("a reply").bytes(), b"x".repeat(100_000));
+    // Who waits for something is not silent.
+    other.cmd("RPUSH list v").is(1);
+    blocked.read().expect("a reply").is(["list", "v"]);
+    other.cmd("PUBLISH news v").is(1);
+    assert_eq!(subscriber.read().expect("a message").items().len(), 3);
+}
+
+#[test]
+fn too_many_clients_are_told_so() {
+    const MOST: usize = 20;
+    const BURST: usize = 60;
+    let server = Server::oxidis()
+        .config(&format!("maxclients {MOST}\n"))
+        .start();
+    let mut first = server.client();
+    // Whoever asked whether the server is up has gone.
+    await_info(&mut first, "connected_clients", |n| n == 1);
+    let mut burst: Vec<Client> = (0..BURST).map(|_| server.client()).collect();
+    let mut refused = burst.split_off(MOST - 1);
+    for c in &mut refused {
+        c.read()
+            .expect("a word why")
+            .is(Reply::Error(b"ERR max number of clients reached".into()));
+        assert!(c.read().is_err(), "not closed");
+    }
+    for c in &mut burst {
+        c.cmd("PING").status("PONG");
+    }
+    assert_eq!(info(&mut first, "connected_clients"), MOST as i64);
+    assert_eq!(
+        info(&mut first, "rejected_connections"),
+        refused.len() as i64
+    );
+    // A place that is free is given to who comes next.
+    drop(burst.pop());
+    await_info(&mut first, "connected_clients", |n| n < MOST as i64);
+    let mut late = server.client();
+    late.cmd("PING").status("PONG");
+    server.client().read().expect("a word why").error("ERR max");
+    first
+        .cmd(&format!("CONFIG SET maxclients {}", MOST + 1))
+        .ok();
+    server.client().cmd("PING").status("PONG");
+}
+
+#[test]
+fn a_crowd_that_comes_and_goes_leaves_nothing() {
+    let server = Server::oxidis().config("maxclients 10\n").start();
+    let mut first = server.client();
+    await_info(&mut first, "connected_clients", |n| n == 1);
+    for _ in 0..20 {
+        // Some are served, some refused, all are gone before they know.
+        let crowd: Vec<Client> = (0..50).map(|_| server.client()).collect();
+        for mut c in crowd {
+            let _ = c.send(b"PING\r\n");
+        }
+        first.cmd("PING").status("PONG");
+    }
+    await_info(&mut first, "connected_clients", |n| n == 1);
+    let refused = info(&mut first, "rejected_connections");
+    assert!(refused > 0, "nobody was refused");
+    server.client().cmd("PING").status("PONG");
+}
