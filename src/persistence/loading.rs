@@ -726,10 +726,7 @@ impl State {
             }
             Ok(Line::End) => Ok(false),
             Err(Trouble::Truncated) => {
-                let to = match replayer.in_transaction(self) {
-                    true => *valid_before_multi,
-                    false => *valid,
-                };
+                let to = replayer.whole(self, valid, valid_before_multi);
                 self.cut_off(part, to, is_last)
             }
             Err(Trouble::Io(error)) => {
@@ -741,9 +738,10 @@ impl State {
                 Err(Fatal)
             }
             Err(Trouble::Format) => {
-                let tail = part.size.saturating_sub(*valid);
+                let to = replayer.whole(self, valid, valid_before_multi);
+                let tail = part.size.saturating_sub(to);
                 if tail <= self.config.aof_load_corrupt_tail_max_size && is_last {
-                    return self.cut_off(part, *valid, is_last);
+                    return self.cut_off(part, to, is_last);
                 }
                 self.log.warning(format_args!(
                     "Bad file format reading the append only file {}: make a backup of your AOF file, \
