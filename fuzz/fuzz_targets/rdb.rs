@@ -33,7 +33,7 @@ fn load_pieces(bytes: &[u8], size: usize) -> bool {
         deep: true,
         limits: Limits::of(&Config::default(), 1),
     };
-    let mut loader = Loader::fed(Decoder::fed(None, true), reading);
+    let mut loader = Loader::fed(Decoder::fed(true), reading);
     loader.skip_modules = true;
     let mut pieces = bytes.chunks(size).map(Some).chain([None]);
     loop {

@@ -31,11 +31,10 @@ pub struct Beside {
 }
 
 impl State {
-    /// Begins to load what will be fed, `total` bytes if it is known how many; with `beside` into a data set of its own.
+    /// Begins to load what will be fed, `total` bytes if that was said; with `beside` into a data set of its own.
     pub fn begin_receiving(&mut self, total: Option<u64>, flags: Flags, beside: bool) {
         let checksum = self.config.rdbchecksum && !self.persistence.skip_checksum;
-        let dec = Decoder::fed(total, checksum);
-        let loader = Loader::fed(dec, self.reading(None));
+        let loader = Loader::fed(Decoder::fed(checksum), self.reading(None));
         let beside = beside.then(|| Beside {
             keyspace: self.keyspace.twin(),
             libraries: Libraries::default(),

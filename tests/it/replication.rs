@@ -361,6 +361,29 @@ fn the_old_data_set_of_another_stream_is_hidden_and_kept() {
     c.cmd("GET key").is("old");
 }
 
+/// A primary that falls silent in the middle is given up, as it would be at any other time.
+#[test]
+fn a_data_set_that_does_not_go_on_is_given_up() {
+    let rdb = Script::data_set(&["SET key new"]);
+    let server = Server::oxidis()
+        .config("save \"\"\nrepl-diskless-load swapdb\nrepl-timeout 1\n")
+        .start();
+    let mut c = server.client();
+    let mut primary = Script::followed_by(&mut c);
+    primary.announce(MARK);
+    primary.send(&rdb[..rdb.len() / 2]);
+    wait_for(&mut c, "persistence", "loading", "1");
+    wait_for(&mut c, "persistence", "loading", "0");
+    let log = server.log();
+    assert!(log.contains("Timeout receiving bulk data"), "{log}");
+    // It comes back.
+    primary.announce(MARK);
+    primary.send(&rdb);
+    primary.send(MARK.as_bytes());
+    wait_for(&mut c, "replication", "master_link_status", "up");
+    c.cmd("GET key").is("new");
+}
+
 /// Without the old one, half of a new data set is worse than none.
 #[test]
 fn half_of_a_data_set_is_not_shown() {

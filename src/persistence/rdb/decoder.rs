@@ -92,11 +92,11 @@ impl<'a> Decoder<'a> {
         Decoder::new(bytes, Some(bytes.len() as u64), false)
     }
 
-    /// For bytes that are fed, `total` of them if it is known how many.
-    pub fn fed(total: Option<u64>, checksum: bool) -> Decoder<'a> {
+    /// For bytes that are fed. How many there will be is not asked: who sends them could say anything.
+    pub fn fed(checksum: bool) -> Decoder<'a> {
         Decoder {
             fed: Some(false),
-            ..Decoder::new(io::empty(), total, checksum)
+            ..Decoder::new(io::empty(), None, checksum)
         }
     }
 

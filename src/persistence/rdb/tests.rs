@@ -127,7 +127,7 @@ fn load_pieces<'p>(
     pieces: impl Iterator<Item = &'p [u8]>,
     ends: bool,
 ) -> Result<Vec<String>, Error> {
-    let mut loader = Loader::fed(Decoder::fed(None, true), reading(true));
+    let mut loader = Loader::fed(Decoder::fed(true), reading(true));
     let mut said = Vec::new();
     let mut pieces = pieces.map(Some).chain(ends.then_some(None));
     loop {
