@@ -445,6 +445,9 @@ impl State {
         self.stats.peak_memory = self.stats.peak_memory.max(used);
         self.shutdown_cron();
         if self.is_loading() {
+            if every(1000, runs, hz) {
+                self.care_for_link_while_loading();
+            }
             return;
         }
         self.expire_due_fields(hz);

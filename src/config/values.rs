@@ -119,7 +119,12 @@ choices! {
     AppendFsync { Everysec = "everysec", Always = "always", No = "no" }
 
     /// Whether a replica loads a full sync from the socket instead of from a file.
-    ReplDisklessLoad { Disabled = "disabled", OnEmptyDb = "on-empty-db", Swapdb = "swapdb" }
+    ReplDisklessLoad {
+        Disabled = "disabled",
+        OnEmptyDb = "on-empty-db",
+        Swapdb = "swapdb",
+        FlushBeforeLoad = "flush-before-load",
+    }
 
     /// Whether a TLS client has to show a certificate.
     TlsAuthClients { No = "no", Yes = "yes", Optional = "optional" }

@@ -290,8 +290,14 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     if state.is_replica() && !flags.has(Flag::Stale) && state.is_stale() {
         return Err(Error::MasterDown);
     }
-    if state.is_loading() && !flags.has(Flag::Loading) {
-        return Err(Error::Loading);
+    if state.is_loading() {
+        let allowed = match state.is_loading_beside() {
+            true => !flags.has(Flag::NoAsyncLoading),
+            false => flags.has(Flag::Loading),
+        };
+        if !allowed {
+            return Err(Error::Loading);
+        }
     }
     if state.scripts.is_busy() && !flags.has(Flag::AllowBusy) {
         return Err(state.scripts.busy_error());

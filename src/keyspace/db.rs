@@ -55,6 +55,18 @@ impl Db {
         }
     }
 
+    /// An empty database in this one's surroundings.
+    pub(super) fn twin(&self) -> Db {
+        Db {
+            id: self.id,
+            tables: self.tables.emptied(),
+            fields: self.fields.emptied(),
+            env: Rc::clone(&self.env),
+            expire_at: (0, 0),
+            used: false,
+        }
+    }
+
     pub(super) fn tables(&self) -> &Tables {
         &self.tables
     }

@@ -113,6 +113,30 @@ impl Keyspace {
         }
     }
 
+    /// Empty databases in the same surroundings, to be filled while these go on, and then to take their place
+    /// ([`Keyspace::exchange`]).
+    #[doc(alias = "disklessLoadInitTempDb")]
+    pub fn twin(&self) -> Keyspace {
+        Keyspace {
+            dbs: self.dbs.iter().map(Db::twin).collect(),
+            env: Rc::clone(&self.env),
+        }
+    }
+
+    /// All databases exchange their content with those of a twin. O(databases).
+    #[doc(alias = "swapMainDbWithTempDb")]
+    pub fn exchange(&mut self, twin: &mut Keyspace) {
+        for (db, other) in self.dbs.iter_mut().zip(&mut twin.dbs) {
+            db.swap_content(other);
+        }
+    }
+
+    /// Empties all databases. The keys are the caller's to drop.
+    pub fn clear(&mut self) -> Vec<RemovedTable> {
+        let cleared = self.dbs.iter_mut().map(Db::clear);
+        cleared.filter(|table| !table.is_empty()).collect()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Db> {
         self.dbs.iter()
     }

@@ -21,10 +21,11 @@ use super::rdb::check::circumstances;
 use super::rdb::load::{Item, Key, Loader};
 use super::rdb::read_value::{Limits, Reading};
 use super::rdb::{Decoder, Error, Reason};
+use super::receiving::Beside;
 use crate::clients::{Client, ClientFlags};
 use crate::config::{SanitizeDumpPayload, disk};
 use crate::dispatch::Targets;
-use crate::keyspace::{DbId, Deadline, Inserted};
+use crate::keyspace::{DbId, Deadline, Inserted, Keyspace};
 use crate::state::State;
 use crate::sys::process;
 
@@ -50,10 +51,24 @@ pub struct Loading {
     keys_expired: u64,
     empty_keys: u64,
     flags: Flags,
+    /// What must happen before it goes on.
+    pub(super) hold: Hold,
+    /// Where it goes, if not where the old data set is.
+    pub(super) beside: Option<Beside>,
     /// Where the stream of effects stood when the file was written: database, name, position.
     stream: Stream,
     /// Who listened to the stream of effects before; nobody hears of what is replayed.
     listening: Targets,
+}
+
+/// What a load waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    Nothing,
+    /// Bytes that its connection did not bring yet.
+    Bytes,
+    /// The memory of the old data set, which another thread frees.
+    Room,
 }
 
 /// One file.
@@ -69,6 +84,8 @@ struct Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     Rdb,
+    /// An RDB that comes through a connection.
+    Stream,
     Base,
     /// A base that a Redis before version 7 left: an RDB, perhaps, and commands.
     OldStyle,
@@ -112,6 +129,21 @@ pub struct Flags {
     pub from_primary: bool,
     /// It sent it with a mark at the end: it waits for an answer.
     pub marked: bool,
+    /// It comes through the connection, not from a file.
+    pub received: bool,
+    /// Clients are served from the old data set meanwhile.
+    pub serves_old: bool,
+}
+
+/// What came of loading our primary's data set.
+#[derive(Debug)]
+pub struct Loaded {
+    pub ok: bool,
+    pub flags: Flags,
+    /// The database its stream has selected.
+    pub stream_db: Option<DbId>,
+    /// Where it was loaded to, if not in the old one's place.
+    pub beside: Option<Beside>,
 }
 
 /// Where a stream of effects stood, as a file says.
@@ -151,22 +183,41 @@ pub struct Progress {
     loaded_bytes: u64,
     /// What the server that wrote the file used.
     used_memory: u64,
+    serves_old: bool,
 }
 
 impl Loading {
     pub fn flags(&self) -> Flags {
         self.flags
     }
+
+    /// The RDB being read, unless it is commands.
+    pub(super) fn rdb(&mut self) -> Option<&mut Loader<'static>> {
+        match &mut self.current {
+            Some((_, Source::Rdb(loader))) => Some(loader),
+            _ => None,
+        }
+    }
 }
 
 impl Progress {
+    /// Whether clients are served from the old data set.
+    pub fn serves_old(&self) -> bool {
+        self.serves_old
+    }
+
     /// INFO's fields about it.
     pub fn info(&self, now_s: i64, info: &mut Vec<(&'static str, String)>) {
-        let percent = match self.total_bytes {
+        // Where nobody said how long it is, the memory it took in the other server is a guess.
+        let total = match self.total_bytes {
+            0 => self.used_memory,
+            total => total,
+        };
+        let percent = match total {
             0 => 0.0,
             total => self.loaded_bytes as f64 / total as f64 * 100.0,
         };
-        let left = self.total_bytes.saturating_sub(self.loaded_bytes);
+        let left = total.saturating_sub(self.loaded_bytes);
         let eta = match now_s - self.started_s {
             0 => 1,
             elapsed => elapsed.max(0) as u64 * left / (self.loaded_bytes + 1),
@@ -297,14 +348,32 @@ impl State {
     }
 
     fn begin_parts(&mut self, parts: VecDeque<Part>, aof: bool, flags: Flags) -> Opened {
+        let mut loading = self.new_loading(parts, aof, flags);
+        if aof {
+            loading.replayer = Some(Replayer::new(self));
+            // Commands count on keys that were there when they ran.
+            self.keyspace.env().set_see_expired(true);
+        }
+        if self.next_part(&mut loading).is_err() {
+            self.end_loading(&loading);
+            return Opened::Failed;
+        }
+        self.persistence.loading = Some(loading);
+        Opened::Yes
+    }
+
+    /// From here on the server is loading.
+    #[doc(alias = "startLoading")]
+    fn new_loading(&mut self, parts: VecDeque<Part>, aof: bool, flags: Flags) -> Box<Loading> {
         let now = Instant::now();
         self.persistence.progress = Some(Progress {
             started_s: self.clock.unix_seconds(),
             total_bytes: parts.iter().map(|part| part.size).sum(),
             loaded_bytes: 0,
             used_memory: 0,
+            serves_old: flags.serves_old,
         });
-        let mut loading = Box::new(Loading {
+        Box::new(Loading {
             parts,
             current: None,
             replayer: None,
@@ -317,20 +386,35 @@ impl State {
             keys_expired: 0,
             empty_keys: 0,
             flags,
+            hold: Hold::Nothing,
+            beside: None,
             stream: Stream::default(),
             listening: std::mem::replace(&mut self.effects.listening, Targets::NONE),
-        });
-        if aof {
-            loading.replayer = Some(Replayer::new(self));
-            // Commands count on keys that were there when they ran.
-            self.keyspace.env().set_see_expired(true);
+        })
+    }
+
+    /// Begins to load an RDB that is read by `loader` as its bytes come.
+    pub(super) fn begin_loading_stream(
+        &mut self,
+        loader: Loader<'static>,
+        size: u64,
+        flags: Flags,
+        beside: Option<Beside>,
+    ) {
+        let part = Part {
+            path: PathBuf::new(),
+            name: "the data set received".to_owned(),
+            what: What::Stream,
+            size,
+        };
+        let mut loading = self.new_loading(VecDeque::new(), false, flags);
+        if let Some(progress) = &mut self.persistence.progress {
+            progress.total_bytes = size;
         }
-        if self.next_part(&mut loading).is_err() {
-            self.end_loading(&loading);
-            return Opened::Failed;
-        }
+        loading.current = Some((part, Source::Rdb(Box::new(loader))));
+        loading.hold = Hold::Bytes;
+        loading.beside = beside;
         self.persistence.loading = Some(loading);
-        Opened::Yes
     }
 
     /// The manifest is read at every start, so that files go on being numbered where they stopped.
@@ -418,14 +502,14 @@ impl State {
             if part.size == 0 && part.what != What::Rdb {
                 continue;
             }
-            let source = self.open_part(&part)?;
+            let source = self.open_part(&part, loading.flags)?;
             loading.current = Some((part, source));
             return Ok(());
         }
         Ok(())
     }
 
-    fn open_part(&mut self, part: &Part) -> Result<Source, Fatal> {
+    fn open_part(&mut self, part: &Part, flags: Flags) -> Result<Source, Fatal> {
         let mut file = match File::open(&part.path) {
             Ok(file) => file,
             Err(error) => {
@@ -463,10 +547,16 @@ impl State {
         match Loader::new(dec, self.reading(None)) {
             Ok(loader) => Ok(Source::Rdb(Box::new(loader))),
             Err(error) => {
-                self.explain(&error, &part.name, None);
+                self.explain(&error, &part.name, flags, None);
                 Err(Fatal)
             }
         }
+    }
+
+    /// Whether there is a load that waits for nothing.
+    pub fn can_load(&self) -> bool {
+        let loading = self.persistence.loading.as_ref();
+        loading.is_some_and(|loading| loading.hold == Hold::Nothing)
     }
 
     /// Loads until enough was read for a look at the clients, or to the end.
@@ -483,7 +573,10 @@ impl State {
         let mut commands = 0;
         let result = loop {
             match self.load_step(&mut loading, &mut commands) {
-                Ok(true) if commands < COMMANDS && position(&loading) / interval == turn => {}
+                Ok(true)
+                    if loading.hold == Hold::Nothing
+                        && commands < COMMANDS
+                        && position(&loading) / interval == turn => {}
                 other => break other,
             }
         };
@@ -500,9 +593,7 @@ impl State {
                 self.end_loading(&loading);
                 self.loading_done(&loading);
                 if loading.flags.from_primary {
-                    let db = loading.stream.db.map(DbId);
-                    let known = db.filter(|db| (db.0 as usize) < self.keyspace.len_dbs());
-                    self.primary_loaded(true, loading.flags.marked, known);
+                    self.primary_loaded(loading.come_to(true));
                     return Slice::Done;
                 }
                 match self.open_aof_at_start() {
@@ -513,7 +604,7 @@ impl State {
             Err(Fatal) => {
                 self.end_loading(&loading);
                 if loading.flags.from_primary {
-                    self.primary_loaded(false, loading.flags.marked, None);
+                    self.primary_loaded(loading.come_to(false));
                 }
                 Slice::Failed
             }
@@ -528,11 +619,16 @@ impl State {
         let more = match &mut source {
             Source::Rdb(loader) => match self.load_item(loading, loader) {
                 Ok(more) => more,
+                Err(error) if matches!(error.reason, Reason::Starved) => {
+                    loader.begin_item_again();
+                    loading.hold = Hold::Bytes;
+                    true
+                }
                 Err(error) => {
-                    self.explain(&error, &part.name, Some(loader));
+                    self.explain(&error, &part.name, loading.flags, Some(loader));
                     let name = &part.name;
                     match part.what {
-                        What::Rdb => {}
+                        What::Rdb | What::Stream => {}
                         What::OldStyle => self.log.warning(format_args!(
                             "Error reading the RDB preamble of the AOF file {name}, AOF loading aborted"
                         )),
@@ -558,7 +654,7 @@ impl State {
             return Ok(true);
         }
         if let Source::Rdb(loader) = source
-            && part.what != What::Rdb
+            && !matches!(part.what, What::Rdb | What::Stream)
         {
             if part.what == What::OldStyle {
                 self.log.notice("Reading the remaining AOF tail...");
@@ -582,7 +678,7 @@ impl State {
     fn part_done(&mut self, loading: &Loading, part: &Part) {
         let seconds = loading.part_started.elapsed().as_secs_f64();
         let kind = match part.what {
-            What::Rdb => return,
+            What::Rdb | What::Stream => return,
             What::Base | What::OldStyle => "base",
             What::Increment => "incr",
         };
@@ -630,10 +726,7 @@ impl State {
             }
             Ok(Line::End) => Ok(false),
             Err(Trouble::Truncated) => {
-                let to = match replayer.in_transaction(self) {
-                    true => *valid_before_multi,
-                    false => *valid,
-                };
+                let to = replayer.whole(self, valid, valid_before_multi);
                 self.cut_off(part, to, is_last)
             }
             Err(Trouble::Io(error)) => {
@@ -645,12 +738,14 @@ impl State {
                 Err(Fatal)
             }
             Err(Trouble::Format) => {
-                let tail = part.size.saturating_sub(*valid);
+                let to = replayer.whole(self, valid, valid_before_multi);
+                let tail = part.size.saturating_sub(to);
                 if tail <= self.config.aof_load_corrupt_tail_max_size && is_last {
-                    return self.cut_off(part, *valid, is_last);
+                    return self.cut_off(part, to, is_last);
                 }
                 self.log.warning(format_args!(
-                    "Bad file format reading the append only file {}: make a backup of your AOF file,                      then use ./redis-check-aof --fix <filename.manifest>",
+                    "Bad file format reading the append only file {}: make a backup of your AOF file, \
+                     then use ./redis-check-aof --fix <filename.manifest>",
                     part.name
                 ));
                 Err(Fatal)
@@ -688,13 +783,16 @@ impl State {
             }
         }
         self.log.warning(format_args!(
-            "Unexpected end of file reading the append only file {name}. You can: 1) Make a backup of              your AOF file, then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you              can set the 'aof-load-truncated' configuration option to yes and restart the server."
+            "Unexpected end of file reading the append only file {name}. You can: 1) Make a backup of \
+             your AOF file, then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you \
+             can set the 'aof-load-truncated' configuration option to yes and restart the server."
         ));
         Err(Fatal)
     }
 
     /// Undoes what a load changed in its surroundings.
-    fn end_loading(&mut self, loading: &Loading) {
+    #[doc(alias = "stopLoading")]
+    pub(super) fn end_loading(&mut self, loading: &Loading) {
         if let Some(replayer) = &loading.replayer {
             replayer.end(self);
             self.keyspace.env().set_see_expired(false);
@@ -703,7 +801,11 @@ impl State {
         self.persistence.progress = None;
         // The server's role may have changed meanwhile.
         self.listen_for_replicas();
-        self.dirty = 0;
+        self.listen_for_aof();
+        // What comes through a connection is in no file yet.
+        if !loading.flags.received {
+            self.dirty = 0;
+        }
     }
 
     /// DEBUG RELOAD: saves if wanted, empties the databases if wanted, and loads the file again. The error is for the
@@ -783,7 +885,10 @@ impl State {
         stats.load_keys_loaded = loading.keys_loaded;
         stats.load_keys_expired = loading.keys_expired;
         let seconds = loading.started.elapsed().as_secs_f64();
-        if loading.aof {
+        if loading.flags.received {
+            self.log
+                .notice(format_args!("DB loaded from socket: {seconds:.3} seconds"));
+        } else if loading.aof {
             self.log.notice(format_args!(
                 "DB loaded from append only file: {seconds:.3} seconds"
             ));
@@ -853,7 +958,7 @@ impl State {
             }
             Item::Function(code) => {
                 let replace = loading.flags.allow_duplicates;
-                if let Err(reason) = self.load_library(&code, replace, false) {
+                if let Err(reason) = self.load_library_of(loading, &code, replace) {
                     self.log
                         .warning(format_args!("Failed creating function, {reason}"));
                     let reason = Reason::Corrupt("Failed loading library");
@@ -889,7 +994,7 @@ impl State {
                     loading.keys_loaded += 1;
                     let flags = loading.flags;
                     let name = key.key;
-                    if !self.store_loaded(key) && !flags.allow_duplicates {
+                    if !store(loading.target(&mut self.keyspace), key) && !flags.allow_duplicates {
                         self.log.warning(format_args!(
                             "RDB has duplicated key '{}' in DB {}",
                             String::from_utf8_lossy(name),
@@ -902,7 +1007,7 @@ impl State {
                 self.delay_loading(loading.keys_loaded + loading.keys_expired);
                 // While its value is being read, its place comes into the cache.
                 if let Some(upcoming) = loader.upcoming_key()
-                    && let Some(db) = self.keyspace.get(db)
+                    && let Some(db) = loading.target(&mut self.keyspace).get(db)
                 {
                     db.prefetch_place(upcoming);
                 }
@@ -911,24 +1016,20 @@ impl State {
         Ok(true)
     }
 
-    /// Whether the key is new.
-    fn store_loaded(&mut self, key: Key<'_>) -> bool {
-        let env = self.keyspace.env();
-        let clock = match (key.frequency, key.idle_s) {
-            (Some(frequency), _) if env.is_lfu() => Some(env.clock_for_frequency(frequency)),
-            (_, Some(idle)) if !env.is_lfu() => Some(env.clock_for_idle(idle.saturating_mul(1000))),
-            _ => None,
+    /// Loads a library to where the load goes.
+    fn load_library_of(
+        &mut self,
+        loading: &mut Loading,
+        code: &[u8],
+        replace: bool,
+    ) -> Result<String, String> {
+        let Some(beside) = &mut loading.beside else {
+            return self.load_library(code, replace, false);
         };
-        let Some(db) = self.keyspace.get_mut(key.db) else {
-            return true;
-        };
-        let inserted = db.insert(key.key, key.value, Deadline::Set(key.deadline));
-        if let Some(clock) = clock
-            && let Some(entry) = db.peek_raw(key.key)
-        {
-            entry.set_clock(clock);
-        }
-        matches!(inserted, Inserted::New)
+        std::mem::swap(&mut self.scripts.libraries, &mut beside.libraries);
+        let result = self.load_library(code, replace, false);
+        std::mem::swap(&mut self.scripts.libraries, &mut beside.libraries);
+        result
     }
 
     /// A value is broken, but `sanitize-dump-payload` says that it is to be taken. In the words that Redis dies with,
@@ -983,7 +1084,13 @@ impl State {
 
     /// Says in the log why a file is not loaded; `loader` knows what it was reading.
     #[doc(alias = "rdbReportError")]
-    fn explain(&self, error: &Error, name: &str, loader: Option<&Loader<'_>>) {
+    pub(super) fn explain(
+        &self,
+        error: &Error,
+        name: &str,
+        flags: Flags,
+        loader: Option<&Loader<'_>>,
+    ) {
         match &error.reason {
             Reason::Signature | Reason::Version(_) => {
                 self.log.warning(&error.reason);
@@ -1001,8 +1108,14 @@ impl State {
         self.log.warning(format_args!(
             "Internal error in RDB reading offset {offset} of {name} -> {reason}"
         ));
-        self.log
-            .warning("Terminating server after rdb file reading failure.");
+        if flags.received {
+            self.log.warning(
+                "Failure loading rdb format from socket, assuming connection error, resuming operation.",
+            );
+        } else if !flags.from_primary {
+            self.log
+                .warning("Terminating server after rdb file reading failure.");
+        }
         let Some(loader) = loader else {
             return;
         };
@@ -1013,4 +1126,43 @@ impl State {
             self.log.warning(format_args!("[additional info] {line}"));
         }
     }
+}
+
+impl Loading {
+    /// Where keys go: `serving` is the keyspace that clients are served from.
+    fn target<'k>(&'k mut self, serving: &'k mut Keyspace) -> &'k mut Keyspace {
+        match &mut self.beside {
+            Some(beside) => &mut beside.keyspace,
+            None => serving,
+        }
+    }
+
+    fn come_to(self: Box<Self>, ok: bool) -> Loaded {
+        Loaded {
+            ok,
+            flags: self.flags,
+            stream_db: self.stream.db.map(DbId),
+            beside: self.beside,
+        }
+    }
+}
+
+/// Puts a key where it belongs. Whether it is new.
+fn store(keyspace: &mut Keyspace, key: Key<'_>) -> bool {
+    let env = keyspace.env();
+    let clock = match (key.frequency, key.idle_s) {
+        (Some(frequency), _) if env.is_lfu() => Some(env.clock_for_frequency(frequency)),
+        (_, Some(idle)) if !env.is_lfu() => Some(env.clock_for_idle(idle.saturating_mul(1000))),
+        _ => None,
+    };
+    let Some(db) = keyspace.get_mut(key.db) else {
+        return true;
+    };
+    let inserted = db.insert(key.key, key.value, Deadline::Set(key.deadline));
+    if let Some(clock) = clock
+        && let Some(entry) = db.peek_raw(key.key)
+    {
+        entry.set_clock(clock);
+    }
+    matches!(inserted, Inserted::New)
 }

@@ -13,6 +13,7 @@
 //! | [`files`] | written aside, forced to disk, renamed |
 //! | [`saving`] | SAVE, BGSAVE, save points: what the owner of the data does for them |
 //! | [`loading`] | a file into the keyspace, slice by slice between turns of the loop |
+//! | [`receiving`] | the same for a data set that comes through a connection |
 //!
 //! Mirrors: rdb.c, aof.c, rio.c.
 //! Differs: no child process. A save is a thread that reads a frozen keyspace; cancelling it is a flag. Loading is a
@@ -22,6 +23,7 @@ pub mod aof;
 pub mod files;
 pub mod loading;
 pub mod rdb;
+pub mod receiving;
 pub mod saving;
 
 use self::aof::{Aof, Mode};
@@ -96,6 +98,13 @@ impl State {
         self.persistence.progress.is_some()
     }
 
+    /// Whether a data set is being loaded while clients are served from the old one.
+    #[inline]
+    pub fn is_loading_beside(&self) -> bool {
+        let progress = self.persistence.progress.as_ref();
+        progress.is_some_and(Progress::serves_old)
+    }
+
     /// The fields of INFO's section about files, in Redis's order.
     pub fn persistence_info(&self) -> Vec<(&'static str, String)> {
         let (p, s) = (&self.persistence, &self.persistence.stats);
@@ -121,8 +130,11 @@ impl State {
         };
         let saving = p.running.as_ref().is_some_and(Running::is_save);
         let mut info = vec![
-            ("loading", flag(self.is_loading())),
-            ("async_loading", flag(false)),
+            (
+                "loading",
+                flag(self.is_loading() && !self.is_loading_beside()),
+            ),
+            ("async_loading", flag(self.is_loading_beside())),
             ("current_cow_peak", s.cow_peak_bytes.to_string()),
             ("current_cow_size", s.cow_bytes.to_string()),
             ("current_cow_size_age", age.to_string()),

@@ -640,6 +640,7 @@ impl State {
         link.down_since_s = None;
         link.cached = None;
         link.held.clear();
+        link.out.clear();
         link.last_io_ms = now;
     }
 
@@ -754,7 +755,7 @@ impl State {
                 }
                 self.connect_to_primary();
             }
-            Step::Transfer if late && !self.is_loading_from_primary() => {
+            Step::Transfer if late && !self.link_waits() => {
                 self.log.warning(
                     "Timeout receiving bulk data from MASTER... If the problem persists try to set the \
                      'repl-timeout' parameter in redis.conf to a larger value.",
@@ -782,6 +783,23 @@ impl State {
                 self.transfer_failed();
             }
             _ => {}
+        }
+    }
+
+    /// As [`State::care_for_link`], while a data set is loaded: that of our primary, which must not take us for dead.
+    #[doc(alias = "replicationSendNewlineToMaster")]
+    pub(crate) fn care_for_link_while_loading(&mut self) {
+        if self.replication.link.step != Step::Transfer || !self.is_loading_from_primary() {
+            return;
+        }
+        if self.link_waits() {
+            // It may speak; it is we who do not listen.
+            self.replication.link.last_io_ms = self.clock.unix_ms();
+        }
+        self.care_for_link();
+        let link = &mut self.replication.link;
+        if link.step == Step::Transfer && link.out.is_empty() {
+            link.out.push(b'\n');
         }
     }
 

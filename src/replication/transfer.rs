@@ -2,22 +2,24 @@
 //!
 //! ```text
 //!   "$<length>" or "$EOF:<mark>" ─► temp file ─► thread: forced to disk, renamed ─► loaded, slice by slice
-//!                               └─► straight into the loader (`repl-diskless-load`)
+//!                               └─► straight into memory (`repl-diskless-load`; persistence/receiving.rs)
 //! ```
 //!
 //! Mirrors: readSyncBulkPayload() of replication.c.
-//! Differs: forcing the file to disk does not hold the loop up. A file that cannot be loaded does not end the server.
+//! Differs: neither forcing the file to disk nor freeing the old data set holds the loop up. A file that cannot be
+//! loaded does not end the server.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::link::{Step, Then};
-use crate::config::disk;
-use crate::keyspace::DbId;
+use crate::background::LazyFree;
+use crate::config::{ReplDisklessLoad, disk};
+use crate::keyspace::{DbId, RemovedTable};
 use crate::persistence::aof::Mode;
 use crate::persistence::files;
-use crate::persistence::loading::{Flags, Opened};
+use crate::persistence::loading::{Flags, Loaded, Opened};
 use crate::state::State;
 use crate::util::num::parse_u64;
 
@@ -30,10 +32,24 @@ pub struct Transfer {
     length: Option<Length>,
     /// Bytes that came.
     pub read: u64,
-    file: Option<File>,
-    path: PathBuf,
-    /// The last bytes that came: the mark, perhaps.
+    target: Target,
+    /// The last bytes that came: the mark, perhaps. They are not passed on before it is known that they are not.
     tail: Vec<u8>,
+    /// All came.
+    whole: bool,
+}
+
+/// Where it goes.
+#[derive(Debug)]
+enum Target {
+    File {
+        file: Option<File>,
+        path: PathBuf,
+    },
+    /// Straight into memory; the load is begun between two commands.
+    Memory {
+        begun: bool,
+    },
 }
 
 /// What came of forcing it to disk.
@@ -60,11 +76,47 @@ impl Transfer {
             _ => None,
         }
     }
+
+    /// What of the bytes that came is certainly no part of the mark: some of those kept back, and some of these.
+    fn before_mark<'b>(&mut self, bytes: &'b [u8]) -> (Vec<u8>, &'b [u8]) {
+        let (now, later) = bytes.split_at(bytes.len().saturating_sub(MARK));
+        let old = (self.tail.len() + later.len()).saturating_sub(MARK);
+        let first = self.tail.drain(..old).collect();
+        self.tail.extend_from_slice(later);
+        (first, now)
+    }
 }
 
 impl State {
     /// A data set will come.
     pub(super) fn begin_transfer(&mut self) {
+        let target = match self.loads_from_socket() {
+            true => Target::Memory { begun: false },
+            false => match self.create_transfer_file() {
+                Some(target) => target,
+                None => return self.handshake_failed(),
+            },
+        };
+        self.replication.link.step = Step::Transfer;
+        self.replication.link.transfer = Some(Transfer {
+            length: None,
+            read: 0,
+            target,
+            tail: Vec::new(),
+            whole: false,
+        });
+    }
+
+    #[doc(alias = "useDisklessLoad")]
+    fn loads_from_socket(&self) -> bool {
+        match self.config.repl_diskless_load {
+            ReplDisklessLoad::Disabled => false,
+            ReplDisklessLoad::OnEmptyDb => self.keyspace.keys() == 0,
+            ReplDisklessLoad::Swapdb | ReplDisklessLoad::FlushBeforeLoad => true,
+        }
+    }
+
+    fn create_transfer_file(&self) -> Option<Target> {
         let name = format!(
             "temp-{}.{}.rdb",
             self.clock.unix_seconds(),
@@ -72,22 +124,16 @@ impl State {
         );
         let path = self.config.dir.join(name);
         match files::create(&path) {
-            Ok(file) => {
-                self.replication.link.step = Step::Transfer;
-                self.replication.link.transfer = Some(Transfer {
-                    length: None,
-                    read: 0,
-                    file: Some(file),
-                    path,
-                    tail: Vec::new(),
-                });
-            }
+            Ok(file) => Some(Target::File {
+                file: Some(file),
+                path,
+            }),
             Err(error) => {
                 self.log.warning(format_args!(
                     "Opening the temp file needed for MASTER <-> REPLICA synchronization: {}",
                     disk::reason(&error)
                 ));
-                self.handshake_failed();
+                None
             }
         }
     }
@@ -95,10 +141,13 @@ impl State {
     /// Gives up what came so far.
     pub(super) fn abandon_transfer(&mut self) {
         let link = &mut self.replication.link;
-        if let Some(transfer) = link.transfer.take() {
+        if let Some(transfer) = link.transfer.take()
+            && let Target::File { path, .. } = transfer.target
+        {
             // If it stays, it is a stray file and no harm.
-            let _ = self.closer.remove_file(&transfer.path);
+            let _ = self.closer.remove_file(&path);
         }
+        self.abandon_receiving();
     }
 
     /// Bytes of it came; returns how many of them belong to it.
@@ -112,7 +161,11 @@ impl State {
             if let Some(line) = self.take_line(&mut rest) {
                 self.transfer_header(&line);
             }
-            return (bytes.len() - rest.len(), Then::Read);
+            let then = match self.link_waits() {
+                true => Then::Wait,
+                false => Then::Read,
+            };
+            return (bytes.len() - rest.len(), then);
         };
         let Some(transfer) = &mut self.replication.link.transfer else {
             return (bytes.len(), Then::Read);
@@ -126,11 +179,15 @@ impl State {
         };
         transfer.read += part.len() as u64;
         self.stats.net_repl_input_bytes += part.len() as u64;
-        let written = match &mut transfer.file {
-            Some(file) => file.write_all(part),
-            None => Ok(()),
+        let (whole, first, then) = match length {
+            Length::Bytes(total) => (transfer.read == total, Vec::new(), part),
+            Length::Mark(mark) => {
+                let (first, then) = transfer.before_mark(part);
+                (transfer.tail == mark, first, then)
+            }
         };
-        if let Err(error) = written {
+        transfer.whole = whole;
+        if let Err(error) = self.pass_on([&first, then]) {
             self.log.warning(format_args!(
                 "Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA \
                  synchronization: {}",
@@ -139,21 +196,27 @@ impl State {
             self.transfer_failed();
             return (bytes.len(), Then::Read);
         }
-        let whole = match length {
-            Length::Bytes(total) => transfer.read == total,
-            Length::Mark(mark) => {
-                let keep = &part[part.len().saturating_sub(MARK)..];
-                let old = (transfer.tail.len() + keep.len()).saturating_sub(MARK);
-                transfer.tail.drain(..old);
-                transfer.tail.extend_from_slice(keep);
-                transfer.tail == mark
-            }
-        };
         if !whole {
             return (part.len(), Then::Read);
         }
+        self.feed_no_more();
         self.secure_transfer(matches!(length, Length::Mark(_)));
         (part.len(), Then::Wait)
+    }
+
+    /// To the file, or into memory.
+    fn pass_on(&mut self, pieces: [&[u8]; 2]) -> std::io::Result<()> {
+        let transfer = self.replication.link.transfer.as_mut();
+        match transfer.map(|transfer| &mut transfer.target) {
+            Some(Target::File {
+                file: Some(file), ..
+            }) => pieces.iter().try_for_each(|piece| file.write_all(piece)),
+            Some(Target::Memory { .. }) => {
+                pieces.iter().for_each(|piece| self.feed_load(piece));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn transfer_header(&mut self, line: &str) {
@@ -175,15 +238,19 @@ impl State {
         let Some(transfer) = &mut self.replication.link.transfer else {
             return;
         };
+        let to = match transfer.target {
+            Target::File { .. } => "to disk",
+            Target::Memory { .. } => "to parser",
+        };
         if let Some(mark) = mark {
             transfer.length = Some(Length::Mark(mark));
-            self.log.notice(
-                "MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to disk",
-            );
+            self.log.notice(format_args!(
+                "MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF {to}"
+            ));
         } else if let Some(bytes) = bytes.filter(|bytes| *bytes > 0) {
             transfer.length = Some(Length::Bytes(bytes));
             self.log.notice(format_args!(
-                "MASTER <-> REPLICA sync: receiving {bytes} bytes from master to disk"
+                "MASTER <-> REPLICA sync: receiving {bytes} bytes from master {to}"
             ));
         } else {
             self.log.warning(format_args!(
@@ -194,20 +261,22 @@ impl State {
         }
     }
 
-    /// All came: a thread forces it to disk and gives it its name.
+    /// All came: a thread forces the file, if it is one, to disk and gives it its name.
     fn secure_transfer(&mut self, has_mark: bool) {
         let attempt = self.replication.link.attempt;
         let Some(transfer) = &mut self.replication.link.transfer else {
             return;
         };
-        let (Some(file), temporary) = (transfer.file.take(), transfer.path.clone()) else {
+        let Target::File { file, path } = &mut transfer.target else {
             return;
         };
-        let bytes = transfer.read - if has_mark { MARK as u64 } else { 0 };
+        let (Some(file), temporary) = (file.take(), path.clone()) else {
+            return;
+        };
         let target = self.config.dir.join(&self.config.dbfilename);
         let mailbox = self.mailbox.clone();
         let secure = move || {
-            let result = secure(&file, bytes, &temporary, &target);
+            let result = secure(&file, &temporary, &target);
             mailbox.send(move |state| {
                 state.replication.link.secured = Some(Secured {
                     attempt,
@@ -227,8 +296,9 @@ impl State {
         }
     }
 
-    /// Begins to load a data set that is on disk. Nothing may be running.
+    /// Begins to load a data set that is on disk, or the one that comes into memory. Nothing may be running.
     pub fn tend_transfer(&mut self) {
+        self.tend_receiving();
         let link = &mut self.replication.link;
         let Some(Secured {
             attempt,
@@ -247,40 +317,102 @@ impl State {
             ));
             return self.transfer_failed();
         }
-        if self.persistence.aof.mode != Mode::Off {
-            self.stop_aof();
-        }
-        self.cancel_save();
+        self.make_way();
         self.attach_to_new_primary();
         self.log
             .notice("MASTER <-> REPLICA sync: Loading DB in memory");
-        self.log
-            .notice("MASTER <-> REPLICA sync: Flushing old data");
-        self.discard_data();
+        let gone = self.flush_old_data();
         let path = self.config.dir.join(&self.config.dbfilename);
         let flags = Flags {
             from_primary: true,
             marked: has_mark,
             ..Flags::default()
         };
-        if self.begin_loading_rdb(&path, flags) != Opened::Yes {
-            self.primary_loaded(false, has_mark, None);
+        if self.begin_loading_rdb(&path, flags) == Opened::Yes {
+            return self.free_old_data(gone);
         }
+        self.primary_loaded(Loaded {
+            ok: false,
+            flags,
+            stream_db: None,
+            beside: None,
+        });
     }
 
-    /// Empties all databases, and forgets all functions.
-    fn discard_data(&mut self) {
-        self.replication.own_keys = Default::default();
-        let gone = self.empty(None);
+    /// Begins to load what comes into memory, once it was announced.
+    fn tend_receiving(&mut self) {
+        let loading = self.is_loading();
+        let link = &mut self.replication.link;
+        let Some(transfer) = &mut link.transfer else {
+            return;
+        };
+        let (
+            Some(length),
+            Target::Memory {
+                begun: begun @ false,
+            },
+        ) = (transfer.length, &mut transfer.target)
+        else {
+            return;
+        };
+        if loading {
+            return;
+        }
+        *begun = true;
+        let total = transfer.total();
+        let keep_old = self.config.repl_diskless_load == ReplDisklessLoad::Swapdb;
+        // Two states of one stream: the old one is behind, but right.
+        let announced = self.replication.link.announced.as_ref();
+        let same_stream = announced.is_some_and(|(id, _)| *id == self.replication.id);
+        let flags = Flags {
+            from_primary: true,
+            marked: matches!(length, Length::Mark(_)),
+            serves_old: keep_old && same_stream,
+            ..Flags::default()
+        };
+        self.make_way();
+        if !keep_old {
+            self.attach_to_new_primary();
+        }
+        self.log
+            .notice("MASTER <-> REPLICA sync: Loading DB in memory");
+        if keep_old {
+            self.begin_receiving(total, flags, true);
+        } else {
+            let gone = self.flush_old_data();
+            self.begin_receiving(total, flags, false);
+            self.free_old_data(gone);
+        }
+        // What came together with the announcement.
+        let rest = std::mem::take(&mut self.replication.link.rest);
+        self.link_received(&rest);
+    }
+
+    /// What is written to files is of the data set that goes.
+    fn make_way(&mut self) {
+        if self.persistence.aof.mode != Mode::Off {
+            self.stop_aof();
+        }
+        self.cancel_save();
+    }
+
+    fn flush_old_data(&mut self) -> Vec<RemovedTable> {
+        self.log
+            .notice("MASTER <-> REPLICA sync: Flushing old data");
+        self.forget_data()
+    }
+
+    /// Frees it on the thread that does so. The load, which was begun, waits for it unless it may take the memory of
+    /// both.
+    fn free_old_data(&mut self, gone: Vec<RemovedTable>) {
         let keys: usize = gone.iter().map(|table| table.len()).sum();
         if self.config.replica_lazy_flush {
             if keys > 0 {
                 self.lazyfree.free(gone, keys);
             }
-        } else {
-            drop(gone);
+        } else if LazyFree::is_worth_it(keys) {
+            self.load_when_freed(gone);
         }
-        self.scripts.libraries = Default::default();
     }
 
     /// Our history ends: those who follow it must begin anew.
@@ -291,11 +423,22 @@ impl State {
         self.listen_for_replicas();
     }
 
-    /// Whether the socket is to be left alone: the data set is whole and not loaded yet.
+    /// Whether the socket is to be left alone: the data set is whole and not loaded yet, or comes faster than it is
+    /// loaded.
     pub fn link_waits(&self) -> bool {
         let link = &self.replication.link;
-        let whole = |transfer: &Transfer| transfer.length.is_some() && transfer.file.is_none();
-        link.step == Step::Transfer && link.transfer.as_ref().is_some_and(whole)
+        let Some(transfer) = link
+            .transfer
+            .as_ref()
+            .filter(|_| link.step == Step::Transfer)
+        else {
+            return false;
+        };
+        let has_enough = match transfer.target {
+            Target::File { .. } => false,
+            Target::Memory { .. } => transfer.length.is_some() && !self.load_is_hungry(),
+        };
+        transfer.whole || has_enough
     }
 
     /// Whether what is being loaded came from our primary.
@@ -305,22 +448,35 @@ impl State {
     }
 
     /// The data set of our primary is loaded, or cannot be.
-    pub fn primary_loaded(&mut self, ok: bool, had_mark: bool, stream_db: Option<DbId>) {
+    pub fn primary_loaded(&mut self, loaded: Loaded) {
         self.replication.link.transfer = None;
+        let received = loaded.flags.received;
         let has_persistence = self.config.appendonly || !self.config.save.is_empty();
-        if self.config.rdb_del_sync_files && !has_persistence {
+        if !received && self.config.rdb_del_sync_files && !has_persistence {
             self.log.notice(
                 "Removing the RDB file obtained from the master. This replica has persistence disabled",
             );
             let path = self.config.dir.join(&self.config.dbfilename);
             let _ = self.closer.remove_file(&path);
         }
-        if !ok {
-            self.log.warning(
-                "Failed trying to load the MASTER synchronization DB from disk, check server logs.",
-            );
+        if !loaded.ok {
+            let from = if received { "socket" } else { "disk" };
+            self.log.warning(format_args!(
+                "Failed trying to load the MASTER synchronization DB from {from}, check server logs."
+            ));
+            self.drop_received(loaded.beside);
             return self.transfer_failed();
         }
+        if let Some(beside) = loaded.beside {
+            self.attach_to_new_primary();
+            self.take_over(beside);
+        }
+        if received {
+            // It is in no file of ours: a save point is to see a change.
+            self.dirty += 1;
+        }
+        let stream_db = loaded.stream_db;
+        let known = stream_db.filter(|db| (db.0 as usize) < self.keyspace.len_dbs());
         let (id, offset) = match self.replication.link.announced.take() {
             Some(announced) => announced,
             // Without a name nobody, we included, can go on from here.
@@ -330,11 +486,11 @@ impl State {
         replication.id = id;
         replication.offset = offset;
         replication.clear_id2();
-        self.primary_is_client(stream_db.unwrap_or(DbId(0)));
+        self.primary_is_client(known.unwrap_or(DbId(0)));
         self.create_backlog();
         self.log
             .notice("MASTER <-> REPLICA sync: Finished with success");
-        if had_mark {
+        if loaded.flags.marked {
             self.send_ack();
         }
         self.restart_aof("MASTER <-> REPLICA sync: Starting AOF after a successful sync");
@@ -350,14 +506,8 @@ impl State {
     }
 }
 
-fn secure(
-    file: &File,
-    bytes: u64,
-    temporary: &Path,
-    target: &Path,
-) -> Result<(), (&'static str, String)> {
+fn secure(file: &File, temporary: &Path, target: &Path) -> Result<(), (&'static str, String)> {
     let reason = |what| move |error: std::io::Error| (what, disk::reason(&error));
-    file.set_len(bytes).map_err(reason("cut"))?;
     file.sync_all().map_err(reason("sync"))?;
     std::fs::rename(temporary, target).map_err(reason("rename"))?;
     if let Some(directory) = target.parent() {

@@ -274,7 +274,7 @@ impl Turn<'_> {
 
     /// A slice of the data set, if it is being loaded.
     fn load(&mut self) {
-        if !self.state.is_loading() {
+        if !self.state.can_load() {
             return;
         }
         let from_primary = self.state.is_loading_from_primary();
@@ -350,7 +350,7 @@ impl Turn<'_> {
     }
 
     fn sleep_time(&self) -> Duration {
-        let idle = !self.state.is_loading()
+        let idle = !self.state.can_load()
             && !self.state.eviction.running
             && self.sockets.more.is_empty()
             && self.sockets.accepting.is_empty()

@@ -9,7 +9,7 @@ use super::State;
 use crate::background::LazyFree;
 use crate::keyspace::events::Event;
 use crate::keyspace::{
-    DbId, Deadline, Inserted, Kind, Ms, NewValue, Removed, RemovedTable, ValueRef,
+    DbId, Deadline, Inserted, Keyspace, Kind, Ms, NewValue, Removed, RemovedTable, ValueRef,
 };
 
 impl State {
@@ -109,12 +109,24 @@ impl State {
     pub fn empty(&mut self, which: Option<DbId>) -> Vec<RemovedTable> {
         self.flushing(which);
         self.hold_what_is_emptied(which);
-        let databases = match which {
-            Some(db) => db.0..db.0 + 1,
-            None => 0..self.keyspace.len_dbs() as u32,
-        };
-        let cleared = databases.map(|db| self.keyspace[DbId(db)].clear());
-        cleared.filter(|table| !table.is_empty()).collect()
+        match which {
+            Some(db) => vec![self.keyspace[db].clear()],
+            None => self.keyspace.clear(),
+        }
+    }
+
+    /// All databases get another content at once. The old keys are the caller's to drop.
+    #[doc(alias = "swapMainDbWithTempDb")]
+    pub fn replace_all(&mut self, mut new: Keyspace) -> Vec<RemovedTable> {
+        self.flushing(None);
+        self.hold_what_is_emptied(None);
+        self.keyspace.exchange(&mut new);
+        // Keys that are watched, and that only the new content has.
+        for db in (0..self.keyspace.len_dbs() as u32).map(DbId) {
+            self.watches
+                .touch_db(&mut self.clients, &self.keyspace, db, None);
+        }
+        new.clear()
     }
 }
 

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The value of an index is found by its block, and in the block by how many bits below its own are set. A block whose
-//! values outgrow [`PACK_MAX`] keeps each in an allocation of its own. Besides, an array remembers where the last
+//! values outgrow `PACK_MAX` keeps each in an allocation of its own. Besides, an array remembers where the last
 //! insertion went: appending and the ring go on from there.
 //!
 //! Invariant: no block is empty; `count` is the number of bits set in all of them. Whoever holds an array keeps no

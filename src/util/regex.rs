@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Texts are bytes, matched anywhere; nothing is captured, so no state is ever tried twice at one place, and no
-//! expression can make matching exponential. Counted repeats are written out, which [`STATES_MAX`] bounds.
+//! expression can make matching exponential. Counted repeats are written out, which `STATES_MAX` bounds.
 //!
 //! Known: `. [ ] [^ ] * + ? {n,m} | ( ) ^ $`, classes such as `[:alpha:]`, and behind a backslash
 //! `w W s S d D b B < > t n r f a e xHH x{H…}`. A lazy `?` behind a repeat changes nothing, since nothing is captured.

@@ -156,6 +156,42 @@ fn an_rdb_of_real_redis_is_described_as_its_own_tool_does() {
     }
 }
 
+/// The files that a rewrite leaves, in the directory they are in: whole, and with a broken base or tail.
+#[test]
+fn a_manifest_elsewhere_is_described_as_real_redis_does() {
+    let Some(tool) = real("redis-check-aof") else {
+        eprintln!("skipped: no redis-check-aof in PATH");
+        return;
+    };
+    let server = Server::oxidis()
+        .args(["--appendonly", "yes", "--rdb-version", "10"])
+        .start();
+    let mut client = server.client();
+    client.cmd("SET a 1").ok();
+    let dir = server.dir();
+    let files = dir.join("appendonlydir");
+    let break_base = |name: &str| fs::write(files.join(name), b"REDIS0010\xFA").expect("writable");
+    let manifest = "appendonlydir/appendonly.aof.manifest";
+    let (base, increment) = ("appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof");
+    for (tail, breaks) in [("", false), ("*1\r\n$-4\r\n", false), ("*2\r\n", true)] {
+        let mut file = fs::read(files.join(increment)).expect("it is written to");
+        file.extend_from_slice(tail.as_bytes());
+        fs::write(files.join(increment), &file).expect("writable");
+        if breaks {
+            break_base(base);
+        }
+        for arguments in [
+            vec![manifest],
+            vec!["--truncate-to-timestamp", "7", manifest],
+        ] {
+            let (theirs, their_code) = run(&tool, dir, &arguments);
+            let (ours, our_code) = run(CHECK_AOF.as_ref(), dir, &arguments);
+            assert_eq!(our_code, their_code, "{ours}\n{theirs}");
+            assert_eq!(comparable(&ours), comparable(&theirs), "{arguments:?}");
+        }
+    }
+}
+
 /// Commands, transactions and timestamps, as bytes.
 fn random_aof(random: &mut Random) -> Vec<u8> {
     let mut out = Vec::new();

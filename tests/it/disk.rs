@@ -217,3 +217,31 @@ fn half_files_of_who_was_killed_are_removed_at_the_next_start() {
     assert_eq!(files, kept);
     assert!(server.log().contains(&format!("Removed temp-{dead}-7.rdb")));
 }
+
+/// A disk that lost what was written last. With a broken tail inside of a transaction, the file was cut behind the
+/// transaction's beginning: what was appended next became part of it, and was gone at the start after that.
+#[test]
+fn a_broken_tail_takes_the_whole_transaction_with_it() {
+    let mut server = Server::oxidis()
+        .args(["--appendonly", "yes"])
+        .args(["--aof-load-corrupt-tail-max-size", "1000"])
+        .start();
+    server.client().cmd("SET a 1").ok();
+    server.kill();
+    let path = server.dir().join("appendonlydir/appendonly.aof.1.incr.aof");
+    let mut file = fs::read(&path).expect("it was written to");
+    for words in [&["MULTI"][..], &["SET", "a", "2"]] {
+        file.extend_from_slice(&crate::support::client::encode(words));
+    }
+    file.extend_from_slice(b"*no command");
+    file.extend_from_slice(&[0; 50]);
+    fs::write(&path, file).expect("its file");
+    server.restart();
+    let mut client = server.client();
+    client.cmd("GET a").is("1");
+    client.cmd("SET b 1").ok();
+    server.restart();
+    let mut client = server.client();
+    client.cmd("GET a").is("1");
+    client.cmd("GET b").is("1");
+}

@@ -173,6 +173,241 @@ fn a_chain_has_one_stream() {
     assert_eq!(info(&mut a, "master_replid"), info(&mut c, "master_replid"));
 }
 
+/// The data set goes straight into memory, whatever becomes of the old one.
+#[test]
+fn ours_loads_from_the_socket() {
+    for way in ["on-empty-db", "swapdb", "flush-before-load"] {
+        for redis in [false, true] {
+            let primary = match redis {
+                false => Some(Server::oxidis()),
+                true => Server::redis(),
+            };
+            let Some(primary) = primary else { continue };
+            let primary = primary_of(primary, !redis);
+            let replica =
+                Server::oxidis().config(&format!("save \"\"\nrepl-diskless-load {way}\n"));
+            let replica = replica.start();
+            let (mut p, mut r) = (primary.client(), replica.client());
+            fill(&mut p);
+            let library = "FUNCTION LOAD '#!lua name=lib\nredis.register_function(\"f\", function() return 7 end)'";
+            assert!(!p.cmd(library).is_error());
+            // More than one piece, and than any buffer on the way.
+            let script =
+                "for i = 1, 200 do redis.call('set', 'key' .. i, string.rep('x', i * 1000)) end";
+            p.cmd(&format!("EVAL \"{script}\" 0"));
+            if way != "on-empty-db" {
+                r.cmd("SET gone 1").ok();
+            }
+            follow(&mut r, &primary);
+            in_sync(&mut p, &mut r);
+            compare(&mut p, &mut r);
+            r.cmd("STRLEN key200").is(200_000);
+            r.cmd("EXISTS gone").is(0);
+            r.cmd("FCALL_RO f 0");
+            let log = replica.log();
+            assert!(log.contains("to parser"), "{way}: {log}");
+            p.cmd("SET after 1").ok();
+            in_sync(&mut p, &mut r);
+            compare(&mut p, &mut r);
+        }
+    }
+}
+
+/// A primary whose every byte the test decides.
+struct Script {
+    listener: std::net::TcpListener,
+    link: Option<std::net::TcpStream>,
+}
+
+const MARK: &str = "0123456789abcdef0123456789abcdef01234567";
+
+impl Script {
+    /// What a server of ours holds after these commands, as an RDB.
+    fn data_set(lines: &[&str]) -> Vec<u8> {
+        let server = Server::oxidis().start();
+        let mut client = server.client();
+        for line in lines {
+            assert!(!client.cmd(line).is_error(), "{line}");
+        }
+        client.cmd("SAVE").ok();
+        std::fs::read(server.dir().join("dump.rdb")).expect("just saved")
+    }
+
+    fn followed_by(replica: &mut Client) -> Script {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        replica.cmd(&format!("REPLICAOF 127.0.0.1 {port}")).ok();
+        Script {
+            listener,
+            link: None,
+        }
+    }
+
+    /// Answers the handshake of the next connection, and announces a data set of the stream `id`.
+    fn announce(&mut self, id: &str) {
+        let (link, _) = self.listener.accept().expect("it connects");
+        self.link = Some(link);
+        self.send(
+            format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {id} 0\r\n$EOF:{MARK}\r\n").as_bytes(),
+        );
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        use std::io::Write;
+        let link = self.link.as_mut().expect("announced");
+        link.write_all(bytes).expect("it listens");
+    }
+
+    /// The connection breaks.
+    fn hang_up(&mut self) {
+        self.link = None;
+    }
+}
+
+fn wait_for(client: &mut Client, section: &str, field: &str, value: &str) {
+    let came = until(PATIENCE, || {
+        (info_of(client, section, field) == value).then_some(())
+    });
+    assert!(came.is_some(), "{field} never became {value}");
+}
+
+/// While the next state of the same stream comes, the old one is read; when the connection breaks, it stays; when all
+/// is there, it goes.
+#[test]
+fn the_old_data_set_serves_until_the_new_one_is_whole() {
+    let library = |answer| {
+        format!(
+            "FUNCTION LOAD '#!lua name=lib\nredis.register_function{{function_name=\"f\", \
+             callback=function() return {answer} end, flags={{\"no-writes\"}}}}'"
+        )
+    };
+    let rdb = Script::data_set(&["SET key new", "RPUSH list a b", &library(2)]);
+    let server = Server::oxidis()
+        .config("save \"\"\nrepl-diskless-load swapdb\n")
+        .start();
+    let mut c = server.client();
+    c.cmd("SET key old").ok();
+    c.cmd("SET only-old 1").ok();
+    assert!(!c.cmd(&library(1)).is_error());
+    let id = info(&mut c, "master_replid");
+    let mut primary = Script::followed_by(&mut c);
+    let (first, second) = rdb.split_at(rdb.len() - 20);
+
+    primary.announce(&id);
+    primary.send(first);
+    wait_for(&mut c, "persistence", "async_loading", "1");
+    assert_eq!(info_of(&mut c, "persistence", "loading"), "0");
+    c.cmd("GET key").is("old");
+    c.cmd("FCALL_RO f 0").is(1);
+    c.cmd("DBSIZE").is(2);
+    c.cmd("REPLICAOF NO ONE").error("LOADING");
+    c.cmd("BGSAVE").error("LOADING");
+    primary.hang_up();
+    wait_for(&mut c, "persistence", "async_loading", "0");
+    c.cmd("GET key").is("old");
+    c.cmd("FCALL_RO f 0").is(1);
+
+    // A broken end is no better.
+    primary.announce(&id);
+    primary.send(first);
+    let mut broken = second.to_vec();
+    *broken.last_mut().expect("the checksum") ^= 1;
+    primary.send(&broken);
+    primary.send(MARK.as_bytes());
+    let refused = until(PATIENCE, || {
+        server.log().contains("Wrong RDB checksum").then_some(())
+    });
+    assert!(refused.is_some(), "the checksum was not looked at");
+    c.cmd("GET key").is("old");
+
+    primary.announce(&id);
+    let mut watcher = server.client();
+    watcher.cmd("WATCH list").ok();
+    primary.send(first);
+    wait_for(&mut c, "persistence", "async_loading", "1");
+    primary.send(second);
+    primary.send(MARK.as_bytes());
+    wait_for(&mut c, "replication", "master_link_status", "up");
+    c.cmd("GET key").is("new");
+    c.cmd("EXISTS only-old").is(0);
+    c.cmd("FCALL_RO f 0").is(2);
+    watcher.cmd("MULTI").ok();
+    watcher.cmd("PING").status("QUEUED");
+    watcher.cmd("EXEC").nil();
+    // The stream goes on behind it.
+    primary.send(b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nnewer\r\n");
+    let came = until(PATIENCE, || {
+        (c.cmd("GET key").text() == "newer").then_some(())
+    });
+    assert!(came.is_some(), "the stream was not read");
+}
+
+/// Of another stream, the old data set is not shown while the new one comes; it is there again when that fails.
+#[test]
+fn the_old_data_set_of_another_stream_is_hidden_and_kept() {
+    let rdb = Script::data_set(&["SET key new"]);
+    let server = Server::oxidis()
+        .config("save \"\"\nrepl-diskless-load swapdb\n")
+        .start();
+    let mut c = server.client();
+    c.cmd("SET key old").ok();
+    let mut primary = Script::followed_by(&mut c);
+    primary.announce(MARK);
+    primary.send(&rdb[..rdb.len() / 2]);
+    wait_for(&mut c, "persistence", "loading", "1");
+    c.cmd("GET key").error("LOADING");
+    primary.hang_up();
+    wait_for(&mut c, "persistence", "loading", "0");
+    c.cmd("GET key").is("old");
+}
+
+/// A primary that falls silent in the middle is given up, as it would be at any other time.
+#[test]
+fn a_data_set_that_does_not_go_on_is_given_up() {
+    let rdb = Script::data_set(&["SET key new"]);
+    let server = Server::oxidis()
+        .config("save \"\"\nrepl-diskless-load swapdb\nrepl-timeout 1\n")
+        .start();
+    let mut c = server.client();
+    let mut primary = Script::followed_by(&mut c);
+    primary.announce(MARK);
+    primary.send(&rdb[..rdb.len() / 2]);
+    wait_for(&mut c, "persistence", "loading", "1");
+    wait_for(&mut c, "persistence", "loading", "0");
+    let log = server.log();
+    assert!(log.contains("Timeout receiving bulk data"), "{log}");
+    // It comes back.
+    primary.announce(MARK);
+    primary.send(&rdb);
+    primary.send(MARK.as_bytes());
+    wait_for(&mut c, "replication", "master_link_status", "up");
+    c.cmd("GET key").is("new");
+}
+
+/// Without the old one, half of a new data set is worse than none.
+#[test]
+fn half_of_a_data_set_is_not_shown() {
+    let rdb = Script::data_set(&["SET key new", "SET key2 new"]);
+    let server = Server::oxidis()
+        .config("save \"\"\nrepl-diskless-load flush-before-load\n")
+        .start();
+    let mut c = server.client();
+    c.cmd("SET key old").ok();
+    let mut primary = Script::followed_by(&mut c);
+    primary.announce(MARK);
+    primary.send(&rdb[..rdb.len() - 9]);
+    wait_for(&mut c, "persistence", "loading", "1");
+    c.cmd("GET key").error("LOADING");
+    primary.hang_up();
+    wait_for(&mut c, "persistence", "loading", "0");
+    c.cmd("DBSIZE").is(0);
+    primary.announce(MARK);
+    primary.send(&rdb);
+    primary.send(MARK.as_bytes());
+    wait_for(&mut c, "replication", "master_link_status", "up");
+    c.cmd("DBSIZE").is(2);
+}
+
 /// A primary that speaks nonsense is left alone, whatever it says.
 #[test]
 fn nonsense_from_a_primary_does_no_harm() {

@@ -76,7 +76,8 @@ impl State {
             let due = match policy {
                 AppendFsync::Always => unsynced,
                 AppendFsync::Everysec => {
-                    unsynced && now - aof.last_sync_ms >= 1000 && aof.syncer.pending() == 0
+                    let wanted = unsynced || aof.syncer.has_failed();
+                    wanted && now - aof.last_sync_ms >= 1000 && aof.syncer.pending() == 0
                 }
                 AppendFsync::No => false,
             };
@@ -209,6 +210,26 @@ impl State {
         aof.buf.drain(..stays);
     }
 
+    /// Looks what became of fsyncs on the thread. A failed one is tried again every second, but the system may have
+    /// forgotten by then what it could not write. So once the disk is well, everything is written anew.
+    pub(super) fn look_at_fsyncs(&mut self) {
+        let aof = &mut self.persistence.aof;
+        match (aof.syncer.error(), aof.sync_failed) {
+            (Some(reason), false) => {
+                aof.sync_failed = true;
+                self.log
+                    .warning(format_args!("Fail to fsync the AOF file: {reason}"));
+            }
+            (None, true) => {
+                aof.sync_failed = false;
+                aof.rewrite_scheduled = aof.mode == Mode::On;
+                self.log
+                    .notice("AOF fsync error looks solved, rewriting the AOF to be safe.");
+            }
+            _ => {}
+        }
+    }
+
     /// Nobody may be told what could not be made safe: the server ends before a single reply is sent.
     fn give_up(&mut self) {
         self.persistence.failed = true;
@@ -247,5 +268,51 @@ impl Aof {
         self.increment_size = size;
         self.sync_asked_size = size;
         self.selected = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::background::Mailbox;
+    use crate::config::Config;
+    use crate::sys::clock::Clock;
+
+    /// A failed fsync stopped all writes for ever: only another write had it tried again.
+    #[test]
+    fn a_disk_that_fails_an_fsync_is_asked_again_and_forgiven() {
+        let config = Config {
+            appendfsync: AppendFsync::Everysec,
+            ..Config::default()
+        };
+        let clock = Clock::manual(1_000_000);
+        let mut state = State::new(config, clock, 1, Mailbox::new(None).0);
+        let turn = |state: &mut State| {
+            state.clock.advance(2_000_000);
+            state.refresh_clock();
+            state.flush_aof(true);
+            while state.persistence.aof.pending_fsyncs() > 0 {
+                std::thread::yield_now();
+            }
+            state.look_at_fsyncs();
+        };
+        // It takes every write, and cannot be forced to disk.
+        let bottomless = File::options().write(true).open("/dev/null");
+        let aof = &mut state.persistence.aof;
+        aof.mode = Mode::On;
+        aof.file = Some(Arc::new(bottomless.expect("every system has it")));
+        aof.buf = b"*1\r\n$4\r\nPING\r\n".to_vec();
+        turn(&mut state);
+        assert!(state.cannot_persist());
+        turn(&mut state);
+        assert!(state.cannot_persist() && !state.persistence.aof.rewrite_scheduled);
+
+        let path = std::env::temp_dir().join(format!("oxidis-fsync-{}", std::process::id()));
+        let file = File::create(&path).expect("a place for temporary files");
+        std::fs::remove_file(&path).expect("just created");
+        state.persistence.aof.file = Some(Arc::new(file));
+        turn(&mut state);
+        assert!(!state.cannot_persist());
+        assert!(state.persistence.aof.rewrite_scheduled);
     }
 }

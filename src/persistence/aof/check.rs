@@ -211,7 +211,7 @@ impl Checker<'_> {
             return Ok(Finding::Empty);
         }
         let start = match preamble {
-            true => self.check_preamble(path, &mut file, size)?,
+            true => self.check_preamble(name, &mut file, size)?,
             false => 0,
         };
         let mut scan = Scan::new(file, start, self.lines);
@@ -278,9 +278,8 @@ impl Checker<'_> {
     }
 
     /// The RDB at the beginning. Where it ends.
-    fn check_preamble(&mut self, path: &Path, file: &mut File, size: u64) -> Result<u64> {
-        let name = path.as_os_str().as_encoded_bytes();
-        match rdb::check(name, &mut *file, size, self.out) {
+    fn check_preamble(&mut self, name: &str, file: &mut File, size: u64) -> Result<u64> {
+        match rdb::check(name.as_bytes(), &mut *file, size, self.out) {
             Ok(Some(end)) if file.seek(SeekFrom::Start(end)).is_ok() => {
                 self.say(format_args!(
                     "RDB preamble is OK, proceeding with AOF tail..."
@@ -490,13 +489,13 @@ impl Scan {
     #[doc(alias = "readString")]
     fn word<'n>(&mut self, start: &'n mut [u8; NAME]) -> Option<&'n [u8]> {
         let len = self.number(b'$')?;
-        self.piece = self.at;
         let Some(whole) = u64::try_from(len).ok().filter(|_| len <= i64::MAX - 2) else {
             self.fail(format!(
                 "Expected to read string of {len} bytes, which is not in the suitable range"
             ));
             return None;
         };
+        self.piece = self.at;
         let whole = whole + 2;
         let (mut read, mut end) = (0, [0; 2]);
         while read < whole {

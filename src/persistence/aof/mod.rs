@@ -77,6 +77,8 @@ pub struct Aof {
     /// Why the last write failed.
     pub write_error: Option<String>,
     error_logged_s: i64,
+    /// The last fsync on the thread failed, and that was logged.
+    sync_failed: bool,
     pub rewrite_scheduled: bool,
     pub rewrites: u64,
     pub last_rewrite_failed: bool,

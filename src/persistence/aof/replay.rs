@@ -54,6 +54,14 @@ impl Replayer {
         who.is_some_and(|who| who.flags.has(ClientFlags::MULTI))
     }
 
+    /// How far a file is good when it cannot be read beyond `valid`: a transaction that is not whole never happened.
+    pub fn whole(&self, state: &State, valid: &u64, valid_before_multi: &u64) -> u64 {
+        match self.in_transaction(state) {
+            true => *valid_before_multi,
+            false => *valid,
+        }
+    }
+
     pub fn end(&self, state: &mut State) {
         state.forget_client(self.client);
     }

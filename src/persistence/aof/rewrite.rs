@@ -354,6 +354,9 @@ impl State {
 
     /// What the append-only file does at every turn of the cron.
     pub(crate) fn aof_cron(&mut self) {
+        if self.persistence.aof.sync_failed || !self.persistence.aof.is_well() {
+            self.look_at_fsyncs();
+        }
         if self.persistence.aof.mode != Mode::Off
             && (self.persistence.aof.postponed_since.is_some()
                 || self.persistence.aof.write_error.is_some())
@@ -485,6 +488,7 @@ impl State {
         aof.last_sync_ms = now;
         if aof.syncer.error().is_some() {
             aof.syncer.forgive();
+            aof.sync_failed = false;
             self.log
                 .warning("AOF reopen, just ignore the AOF fsync error in bio job");
         }

@@ -19,9 +19,13 @@ const LONGEST: u64 = 4 << 30;
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Reads RDB.
+/// Reads RDB, from a source that it reads itself ([`Decoder::new`]), or from what it is given as it comes
+/// ([`Decoder::fed`]). In the second case whoever reads may find that something is not all there yet
+/// ([`Reason::Starved`]), goes back to where it began, and tries again when there is more.
 pub struct Decoder<'a> {
     input: Box<dyn Read + 'a>,
+    /// Bytes come through [`Decoder::feed`]; whether all came.
+    fed: Option<bool>,
     buf: Vec<u8>,
     at: usize,
     end: usize,
@@ -40,6 +44,14 @@ impl std::fmt::Debug for Decoder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Decoder (at {})", self.position())
     }
+}
+
+/// A place to go back to, good until more bytes are fed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    at: usize,
+    summed: usize,
+    checksum: Option<u64>,
 }
 
 /// A length, or the way a string is written.
@@ -62,6 +74,7 @@ impl<'a> Decoder<'a> {
         let room = total.map_or(BUFFER, |total| total.min(BUFFER as u64) as usize);
         Decoder {
             input: Box::new(input),
+            fed: None,
             buf: vec![0; room.max(16)],
             at: 0,
             end: 0,
@@ -82,6 +95,60 @@ impl<'a> Decoder<'a> {
     /// What was read from the source and is not used up.
     pub fn ahead(&self) -> &[u8] {
         &self.buf[self.at..self.end]
+    }
+
+    /// For bytes that are fed. How many there will be is not asked: who sends them could say anything.
+    pub fn fed(checksum: bool) -> Decoder<'a> {
+        Decoder {
+            fed: Some(false),
+            ..Decoder::new(io::empty(), None, checksum)
+        }
+    }
+
+    /// Takes further bytes. What was used up is forgotten.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.sum();
+        self.buf.truncate(self.end);
+        self.buf.drain(..self.at);
+        self.before += self.at as u64;
+        self.at = 0;
+        self.summed = 0;
+        // A value that took much room may have been the only one.
+        if self.buf.capacity() > TRUSTED && self.buf.len() + bytes.len() < BUFFER {
+            self.buf.shrink_to(BUFFER);
+        }
+        self.buf.extend_from_slice(bytes);
+        self.end = self.buf.len();
+    }
+
+    /// No more bytes will be fed.
+    pub fn feed_no_more(&mut self) {
+        self.fed = Some(true);
+    }
+
+    /// Whether it lives on what it is given.
+    pub fn is_fed(&self) -> bool {
+        self.fed.is_some()
+    }
+
+    /// Whether more bytes may be fed.
+    pub fn awaits_more(&self) -> bool {
+        self.fed == Some(false)
+    }
+
+    pub fn place(&self) -> Place {
+        Place {
+            at: self.at,
+            summed: self.summed,
+            checksum: self.checksum,
+        }
+    }
+
+    pub fn go_back(&mut self, place: Place) {
+        self.at = place.at;
+        self.summed = place.summed;
+        self.checksum = place.checksum;
+        self.remark = None;
     }
 
     /// Bytes used up.
@@ -129,6 +196,12 @@ impl<'a> Decoder<'a> {
     /// Makes `n` bytes (no more than fit) available at `at`.
     fn fill(&mut self, n: usize) -> Result<()> {
         while self.end - self.at < n {
+            if let Some(all_came) = self.fed {
+                return Err(self.error(match all_came {
+                    true => Reason::ShortRead,
+                    false => Reason::Starved,
+                }));
+            }
             if self.at > 0 {
                 self.sum();
                 self.before += self.at as u64;

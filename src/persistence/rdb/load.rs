@@ -2,6 +2,7 @@
 //!
 //! Mirrors: rdbLoadRioWithLoadingCtx() of rdb.c. There the loader calls back to serve clients; here it returns.
 
+use super::decoder::Place;
 use super::read_value::{self, Reading};
 use super::{Decoder, Error, NEWEST_READ, Reason, Type, module_name, opcode};
 use crate::keyspace::{DbId, Ms, NewValue};
@@ -77,14 +78,42 @@ pub struct Loader<'a> {
     /// The type byte of the key being read.
     type_byte: Option<u8>,
     ended: bool,
+    /// Where the item that is being read began.
+    item: Place,
+    /// Bytes there must be before it is worth another try to read it.
+    wanted: usize,
     /// Modules' values are walked over instead of refused.
     pub skip_modules: bool,
 }
 
 impl<'a> Loader<'a> {
     /// Reads the beginning.
-    pub fn new(mut dec: Decoder<'a>, reading: Reading) -> Result<Loader<'a>, Error> {
-        let magic: [u8; 9] = dec.array()?;
+    pub fn new(dec: Decoder<'a>, reading: Reading) -> Result<Loader<'a>, Error> {
+        let mut loader = Loader::fed(dec, reading);
+        loader.read_magic()?;
+        Ok(loader)
+    }
+
+    /// Reads nothing yet: the bytes are still to come.
+    pub fn fed(dec: Decoder<'a>, reading: Reading) -> Loader<'a> {
+        Loader {
+            dec,
+            version: 0,
+            db: DbId(0),
+            key: Vec::new(),
+            scratch: Vec::new(),
+            reading,
+            doing: Doing::Start,
+            type_byte: None,
+            ended: false,
+            item: Place::default(),
+            wanted: 0,
+            skip_modules: false,
+        }
+    }
+
+    fn read_magic(&mut self) -> Result<(), Error> {
+        let magic: [u8; 9] = self.dec.array()?;
         let [b'R', b'E', b'D', b'I', b'S', digits @ ..] = magic else {
             return Err(Error::new(0, Reason::Signature));
         };
@@ -94,18 +123,24 @@ impl<'a> Loader<'a> {
         if !(1..=i64::from(NEWEST_READ)).contains(&version) {
             return Err(Error::new(9, Reason::Version(version)));
         }
-        Ok(Loader {
-            dec,
-            version: version as u32,
-            db: DbId(0),
-            key: Vec::new(),
-            scratch: Vec::new(),
-            reading,
-            doing: Doing::Start,
-            type_byte: None,
-            ended: false,
-            skip_modules: false,
-        })
+        self.version = version as u32;
+        Ok(())
+    }
+
+    /// Takes bytes, or learns that all came (`None`). Whether it is worth asking for the next item.
+    pub fn feed(&mut self, bytes: Option<&[u8]>) -> bool {
+        match bytes {
+            Some(bytes) => self.dec.feed(bytes),
+            None => self.dec.feed_no_more(),
+        }
+        !self.dec.awaits_more() || self.dec.ahead().len() >= self.wanted
+    }
+
+    /// Goes back to the beginning of an item that is not all there yet ([`Reason::Starved`]). It is read again when
+    /// twice as much is there, so that a large one, which may be tried many times, costs no more than twice its size.
+    pub fn begin_item_again(&mut self) {
+        self.dec.go_back(self.item);
+        self.wanted = 2 * self.dec.ahead().len();
     }
 
     pub fn version(&self) -> u32 {
@@ -150,6 +185,11 @@ impl<'a> Loader<'a> {
     pub fn next(&mut self) -> Result<Item<'_>, Error> {
         if self.ended {
             return Ok(Item::End(Sum::Unread));
+        }
+        self.item = self.dec.place();
+        if self.version == 0 {
+            self.read_magic()?;
+            self.item = self.dec.place();
         }
         let (mut deadline, mut idle_s, mut frequency) = (None, None, None);
         let dec = &mut self.dec;
@@ -202,6 +242,7 @@ impl<'a> Loader<'a> {
                 }
                 opcode::EOF => {
                     let sum = self.verify()?;
+                    self.expect_end()?;
                     self.ended = true;
                     return Ok(Item::End(sum));
                 }
@@ -252,6 +293,18 @@ impl<'a> Loader<'a> {
             Some(computed) if stored == computed => Ok(Sum::Right),
             Some(computed) => Err(self.dec.error(Reason::Checksum { stored, computed })),
         }
+    }
+
+    /// Of what is fed, the end is told; nothing may come between it and this one.
+    fn expect_end(&self) -> Result<(), Error> {
+        let (dec, fed) = (&self.dec, self.dec.is_fed());
+        if fed && dec.ahead().len() > 0 {
+            return Err(dec.corrupt("Bytes behind the end of the RDB"));
+        }
+        if dec.awaits_more() {
+            return Err(dec.error(Reason::Starved));
+        }
+        Ok(())
     }
 }
 

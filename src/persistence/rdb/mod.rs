@@ -197,6 +197,8 @@ pub struct Error {
 pub enum Reason {
     /// It ends too early.
     ShortRead,
+    /// It goes on with bytes that did not come yet.
+    Starved,
     /// It cannot be read.
     Io(io::Error),
     /// The reader of this file gave up (a shutdown, a cancelled save).
@@ -230,7 +232,7 @@ impl Error {
     pub fn is_corruption(&self) -> bool {
         !matches!(
             self.reason,
-            Reason::ShortRead | Reason::Io(_) | Reason::Cancelled
+            Reason::ShortRead | Reason::Starved | Reason::Io(_) | Reason::Cancelled
         )
     }
 }
@@ -238,7 +240,7 @@ impl Error {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::ShortRead => f.write_str("Unexpected EOF reading RDB file"),
+            Reason::ShortRead | Reason::Starved => f.write_str("Unexpected EOF reading RDB file"),
             Reason::Io(error) => write!(f, "{error}"),
             Reason::Cancelled => f.write_str("Cancelled"),
             Reason::Signature => f.write_str("Wrong signature trying to load DB from file"),

@@ -99,19 +99,99 @@ fn load(bytes: &[u8], deep: bool) -> Result<Vec<String>, Error> {
     loop {
         match loader.next()? {
             Item::End(_) => return Ok(said),
-            Item::Key(key) => {
-                let value = match &key.value {
-                    NewValue::Int(n) => n.to_string(),
-                    NewValue::Bytes(b) | NewValue::RawBytes(b) => String::from_utf8_lossy(b).into(),
-                    NewValue::Big(b) => String::from_utf8_lossy(b).into(),
-                    NewValue::Object(v) => v.encoding().to_owned(),
-                };
-                let name = String::from_utf8_lossy(key.key);
-                said.push(format!("{}:{name}={value}:{:?}", key.db.0, key.deadline));
-            }
-            Item::Function(code) => said.push(String::from_utf8_lossy(&code).into()),
-            _ => {}
+            item => said.extend(told(&item)),
         }
+    }
+}
+
+/// A key or a function in words.
+fn told(item: &Item<'_>) -> Option<String> {
+    match item {
+        Item::Key(key) => {
+            let value = match &key.value {
+                NewValue::Int(n) => n.to_string(),
+                NewValue::Bytes(b) | NewValue::RawBytes(b) => String::from_utf8_lossy(b).into(),
+                NewValue::Big(b) => String::from_utf8_lossy(b).into(),
+                NewValue::Object(v) => v.encoding().to_owned(),
+            };
+            let name = String::from_utf8_lossy(key.key);
+            Some(format!("{}:{name}={value}:{:?}", key.db.0, key.deadline))
+        }
+        Item::Function(code) => Some(String::from_utf8_lossy(code).into()),
+        _ => None,
+    }
+}
+
+/// As [`load`], from pieces that come one after the other, and perhaps no end.
+fn load_pieces<'p>(
+    pieces: impl Iterator<Item = &'p [u8]>,
+    ends: bool,
+) -> Result<Vec<String>, Error> {
+    let mut loader = Loader::fed(Decoder::fed(true), reading(true));
+    let mut said = Vec::new();
+    let mut pieces = pieces.map(Some).chain(ends.then_some(None));
+    loop {
+        let error = match loader.next() {
+            Ok(Item::End(_)) => return Ok(said),
+            Ok(item) => {
+                said.extend(told(&item));
+                continue;
+            }
+            Err(error) => error,
+        };
+        if !matches!(error.reason, Reason::Starved) {
+            return Err(error);
+        }
+        loader.begin_item_again();
+        loop {
+            match pieces.next() {
+                Some(piece) if loader.feed(piece) => break,
+                Some(_) => {}
+                None => return Err(error),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_comes_in_pieces_is_the_same_file() {
+    let bytes = sample();
+    let whole = load(&bytes, true).expect("whole");
+    for size in [1, 2, 7, 64, 1000, bytes.len()] {
+        let said = load_pieces(bytes.chunks(size), true).expect("all came");
+        assert_eq!(said, whole, "pieces of {size}");
+    }
+    let mut rng = Rng::new(11);
+    for _ in 0..200 {
+        let (mut rest, mut pieces) = (&bytes[..], Vec::new());
+        while !rest.is_empty() {
+            let (piece, later) = rest.split_at(rest.len().min(1 + rng.below(40) as usize));
+            pieces.push(piece);
+            rest = later;
+        }
+        let said = load_pieces(pieces.into_iter(), true).expect("all came");
+        assert_eq!(said, whole);
+    }
+}
+
+#[test]
+fn the_end_of_what_comes_in_pieces_is_seen() {
+    let bytes = sample();
+    for end in 0..bytes.len() {
+        let error = load_pieces(bytes[..end].chunks(16), true).expect_err("cut off");
+        assert!(matches!(error.reason, Reason::ShortRead), "{end}: {error}");
+        let error = load_pieces(bytes[..end].chunks(16), false).expect_err("not all there");
+        assert!(matches!(error.reason, Reason::Starved), "{end}: {error}");
+    }
+    let mut broken = bytes.clone();
+    *broken.last_mut().expect("not empty") ^= 1;
+    let error = load_pieces(broken.chunks(16), true).expect_err("another checksum");
+    assert!(matches!(error.reason, Reason::Checksum { .. }), "{error}");
+    // Whatever comes behind the end is no RDB, and not kept until it ends.
+    let longer = [&bytes[..], &b"more".repeat(100)].concat();
+    for ends in [false, true] {
+        let error = load_pieces(longer.chunks(16), ends).expect_err("too long");
+        assert!(matches!(error.reason, Reason::Corrupt(_)), "{error}");
     }
 }
 
