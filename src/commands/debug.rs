@@ -316,7 +316,7 @@ fn mix_value(into: &mut Hash, entry: &Entry<'_>) {
 #[doc(alias = "computeDatasetDigest")]
 fn digest(ctx: &mut Ctx<'_>) {
     let mut all = Hash::default();
-    for db in ctx.state.keyspace.iter().filter(|db| db.len() > 0) {
+    for db in ctx.state.keyspace.iter().filter(|db| !db.is_empty()) {
         mix(&mut all, &db.id().0.to_be_bytes());
         for entry in db.iter() {
             let mut of_key = Hash::default();

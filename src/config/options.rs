@@ -36,7 +36,6 @@ const NO_JEMALLOC: Flag = NoEffect("the allocator is not jemalloc");
 const NO_CHILD: Flag = NoEffect("snapshots are written by a thread, no child process exists");
 const NO_FEATURE: Flag = NoEffect("the feature it tunes does not exist yet");
 const NO_DH: Flag = NoEffect("finite-field Diffie-Hellman is not offered");
-const NO_BUS: Flag = NoEffect("there is no cluster bus yet");
 
 /// Turns the declarations into [`Config`] and [`OPTIONS`].
 macro_rules! options {
@@ -145,8 +144,8 @@ options! {
     tls_auth_clients_user("tls-auth-clients-user"): TlsAuthClientsUser = TlsAuthClientsUser::Off, OneOf;
     /// Use TLS towards the primary.
     tls_replication("tls-replication"): bool = false, YesNo;
-    /// Use TLS on the cluster bus.
-    tls_cluster("tls-cluster"): bool = false, YesNo, [NO_BUS];
+    /// Use TLS on the cluster bus, and for MIGRATE.
+    tls_cluster("tls-cluster"): bool = false, YesNo;
     /// Names a peer server's certificate must carry one of.
     tls_expected_peer_name("tls-expected-peer-name"): Option<String> = None, OptionalText(peer_names);
     /// Protocol versions to speak.
