@@ -87,6 +87,14 @@ fn hand_over(form: Form, writer: Builder, reader: Builder) {
     }
     let written = contents(&mut client);
     assert!(written.len() > 40, "{written:?}");
+    if matches!(form, Form::Aof { .. }) {
+        // The writer will be killed, and on a busy disk its last writes may still wait for an fsync.
+        let handed_on = until(PATIENCE, || {
+            let info = client.cmd("INFO persistence").text();
+            info.contains("aof_buffer_length:0").then_some(())
+        });
+        handed_on.expect("an fsync ends");
+    }
     drop(client);
     writer.kill();
 
