@@ -298,7 +298,7 @@ impl<'a> Loader<'a> {
     /// Of what is fed, the end is told; nothing may come between it and this one.
     fn expect_end(&self) -> Result<(), Error> {
         let (dec, fed) = (&self.dec, self.dec.is_fed());
-        if fed && dec.ahead().len() > 0 {
+        if fed && !dec.ahead().is_empty() {
             return Err(dec.corrupt("Bytes behind the end of the RDB"));
         }
         if dec.awaits_more() {
