@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::sys::process;
+
 /// No sleep is longer than this before the orders are read again.
 const NAP: Duration = Duration::from_millis(5);
 
@@ -26,6 +28,16 @@ struct Orders {
 }
 
 impl Job {
+    /// Begins it, on a thread that stands back for the one that serves clients.
+    pub fn begin(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let thread = std::thread::Builder::new().name(name.into());
+        let started = thread.spawn(move || {
+            process::stand_back();
+            work();
+        });
+        started.map(drop)
+    }
+
     /// It ends soon, with an error; whatever it had not put in its place before never gets there.
     pub fn cancel(&self) {
         let _first = self.0.result.lock();

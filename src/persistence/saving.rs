@@ -189,14 +189,12 @@ impl State {
         let (mut running, snapshot) = self.enter_job(purpose);
         running.temporary = place.directory.join(&place.temporary);
         let (job, id, mailbox) = (running.job.clone(), running.id, self.mailbox.clone());
-        let started = std::thread::Builder::new()
-            .name("bgsave".into())
-            .spawn(move || {
-                let result = files::write_rdb(&place, snapshot, &options, &job);
-                mailbox.send(move |state| state.save_done(id, result));
-            });
+        let started = Job::begin("bgsave", move || {
+            let result = files::write_rdb(&place, snapshot, &options, &job);
+            mailbox.send(move |state| state.save_done(id, result));
+        });
         match started {
-            Ok(_) => {
+            Ok(()) => {
                 self.log.notice(format_args!(
                     "Background saving started by pid {}",
                     std::process::id()

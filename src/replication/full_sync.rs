@@ -277,22 +277,20 @@ impl State {
         self.rng.fill_hex(&mut mark);
         let (job, id) = (running.job.clone(), running.id);
         let mailbox = self.mailbox.clone();
-        let started = std::thread::Builder::new()
-            .name("rdbpipe".into())
-            .spawn(move || {
-                let mut sink = PipeSink {
-                    pieces: sender,
-                    mailbox: mailbox.clone(),
-                    job: job.clone(),
-                };
-                let saved = rdb::save::save(snapshot, &options, &mut sink, &job);
-                drop(sink);
-                let result = saved.map(|_| ()).map_err(|error| SaveError {
-                    line: format!("Error saving DB: {error}"),
-                    cancelled: matches!(error.reason, rdb::Reason::Cancelled),
-                });
-                mailbox.send(move |state| state.sockets_written(id, result));
+        let started = Job::begin("rdbpipe", move || {
+            let mut sink = PipeSink {
+                pieces: sender,
+                mailbox: mailbox.clone(),
+                job: job.clone(),
+            };
+            let saved = rdb::save::save(snapshot, &options, &mut sink, &job);
+            drop(sink);
+            let result = saved.map(|_| ()).map_err(|error| SaveError {
+                line: format!("Error saving DB: {error}"),
+                cancelled: matches!(error.reason, rdb::Reason::Cancelled),
             });
+            mailbox.send(move |state| state.sockets_written(id, result));
+        });
         if let Err(error) = started {
             let reason = disk::reason(&error);
             self.log

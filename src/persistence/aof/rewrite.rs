@@ -126,16 +126,14 @@ impl State {
         let (mut running, snapshot) = self.enter_job(Purpose::Rewrite);
         running.temporary = temporary.clone();
         let (job, id, mailbox) = (running.job.clone(), running.id, self.mailbox.clone());
-        let started = std::thread::Builder::new()
-            .name("bgrewriteaof".into())
-            .spawn(move || {
-                let as_rdb = plan.as_rdb;
-                let result = plan.write(snapshot, &job);
-                drop(plan);
-                mailbox.send(move |state| state.rewrite_done(id, &temporary, as_rdb, result));
-            });
+        let started = Job::begin("bgrewriteaof", move || {
+            let as_rdb = plan.as_rdb;
+            let result = plan.write(snapshot, &job);
+            drop(plan);
+            mailbox.send(move |state| state.rewrite_done(id, &temporary, as_rdb, result));
+        });
         match started {
-            Ok(_) => {
+            Ok(()) => {
                 self.log.notice(format_args!(
                     "Background append only file rewriting started by pid {}",
                     std::process::id()
