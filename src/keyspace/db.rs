@@ -120,6 +120,15 @@ impl Db {
         self.tables.prefetch(hashes);
     }
 
+    /// Makes room for so many keys to come, in a database that has had none. Slots of a cluster have tables of their
+    /// own, of which nothing is known beforehand: those grow as keys come.
+    #[doc(alias = "dbExpand")]
+    pub fn expect(&mut self, keys: usize) {
+        if let Tables::Single(table) = &mut self.tables {
+            table.make_mut().expect(keys);
+        }
+    }
+
     /// Brings the place where a key will be put into the cache.
     pub fn prefetch_place(&self, key: &[u8]) {
         let h = self.hash(key);

@@ -956,6 +956,11 @@ impl State {
                     return Err(Error::new(at, Reason::TooManyDatabases));
                 }
             }
+            Item::Expect(db, keys) => {
+                if let Some(db) = loading.target(&mut self.keyspace).get_mut(db) {
+                    db.expect(keys);
+                }
+            }
             Item::Function(code) => {
                 let replace = loading.flags.allow_duplicates;
                 if let Err(reason) = self.load_library_of(loading, &code, replace) {

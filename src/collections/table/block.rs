@@ -60,10 +60,12 @@ impl Block {
         Block { at, depth, width }
     }
 
-    /// A block of one segment, whose depth it takes.
-    pub(super) fn holding(segment: Segment) -> Block {
-        let block = Block::allocate(segment.depth, 0);
-        block.set(0, segment.word());
+    /// A block of segments as deep as its words can tell apart.
+    pub(super) fn laid_out(depth: u32, width: u32, mut segment: impl FnMut() -> Segment) -> Block {
+        let block = Block::allocate(depth, width);
+        for slot in 0..block.slots() {
+            block.set(slot, segment().word());
+        }
         block
     }
 

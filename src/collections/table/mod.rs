@@ -445,11 +445,35 @@ impl<V: Payload> Table<V> {
 
     /// The first block and segment.
     fn plant(&mut self) {
-        let segment = Segment::new(1, 0);
-        let block = Block::holding(segment);
-        self.node_bytes += segment.bytes() + block.bytes();
-        self.top = vec![block.word()];
-        self.depths = vec![1];
+        self.lay_out(0, 1);
+    }
+
+    /// Lays out the nodes that so many entries will need, so that none has to be split or moved as they come. Of a
+    /// table that has had entries, nothing is changed. O(entries / 64).
+    #[doc(alias = "dictExpand")]
+    pub fn expect(&mut self, entries: usize) {
+        // Segments are between 43 and 85 % full then, as where they grow by themselves.
+        const EACH: usize = segment::limit(segment::FULL_LINES) * 85 / 100;
+        if self.top.is_empty() && entries > EACH {
+            let depth = entries.div_ceil(EACH).next_power_of_two().trailing_zeros();
+            let depth = depth.min(segment::MAX_DEPTH);
+            self.lay_out(depth, segment::lines_for(entries >> depth));
+        }
+    }
+
+    /// The first nodes: 2^depth empty segments.
+    fn lay_out(&mut self, depth: u32, lines: usize) {
+        let width = depth.min(block::MAX_WIDTH);
+        let blocks = 1usize << (depth - width);
+        let mut bytes = 0;
+        let top = (0..blocks).map(|_| {
+            let block = Block::laid_out(depth - width, width, || Segment::new(lines, depth));
+            bytes += block.bytes() + (lines * 64 << width);
+            block.word()
+        });
+        self.top = top.collect();
+        self.node_bytes += bytes;
+        self.count_depth(depth, 1 << depth);
     }
 
     fn link(&mut self, path: &Path, hash: u64, raw: Raw) {

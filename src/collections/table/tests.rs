@@ -35,15 +35,8 @@ fn contents(table: &Table<Object>) -> Model {
     all
 }
 
-/// What the table says of itself follows from what is in it.
-fn check(table: &Table<Object>, model: &Model) {
-    assert_eq!(table.len(), model.len());
-    assert_eq!(
-        table.volatile_len(),
-        model.values().filter(|v| v.1.is_some()).count()
-    );
-    let sum: i128 = model.values().filter_map(|v| v.1).map(i128::from).sum();
-    assert_eq!(table.deadlines, sum);
+/// What the table says of its nodes follows from them.
+fn check_nodes<V: Payload>(table: &Table<V>) {
     let (mut depths, mut bytes) = (vec![0u32; 64], 0);
     for block in table.blocks() {
         bytes += block.bytes();
@@ -70,6 +63,18 @@ fn check(table: &Table<Object>, model: &Model) {
         table.depths.len()
     );
     assert_eq!(depths[..table.depths.len()], table.depths[..]);
+}
+
+/// What the table says of itself follows from what is in it.
+fn check(table: &Table<Object>, model: &Model) {
+    assert_eq!(table.len(), model.len());
+    assert_eq!(
+        table.volatile_len(),
+        model.values().filter(|v| v.1.is_some()).count()
+    );
+    let sum: i128 = model.values().filter_map(|v| v.1).map(i128::from).sum();
+    assert_eq!(table.deadlines, sum);
+    check_nodes(table);
     if let Some(first) = model.values().filter_map(|v| v.1).min() {
         assert!(table.earliest_deadline().expect("there are deadlines") <= first);
     }
@@ -414,6 +419,49 @@ fn a_scan_returns_each_key_once_under_growth_and_deletion() {
 }
 
 /// Chi-square of the counts against the flat distribution.
+#[test]
+fn a_table_that_was_laid_out_is_like_one_that_grew() {
+    let sizes: &[usize] = if cfg!(miri) {
+        &[1, 95, 400]
+    } else {
+        &[0, 1, 91, 92, 500, 5_000, 60_000]
+    };
+    for &n in sizes {
+        // As many as expected, far fewer, far more.
+        for filled in [n, n / 50 + 1, n * 2 + 1] {
+            let mut table: Table<NoObject> = Table::new(7);
+            table.expect(n);
+            check_nodes(&table);
+            assert_eq!(table.iter().count(), 0);
+            assert!(table.random(&mut || 5).is_none());
+            let laid_out = table.node_bytes();
+            for i in 0..filled {
+                table.insert(format!("key:{i}").as_bytes(), NewValue::Int(i as i64));
+            }
+            check_nodes(&table);
+            if filled == n && n > 1000 {
+                assert!(table.node_bytes() <= laid_out * 5 / 4, "{n} keys");
+            }
+            let bytes = table.node_bytes();
+            table.expect(n * 4);
+            assert_eq!(table.node_bytes(), bytes, "it has entries");
+            for i in 0..filled {
+                assert!(table.find(format!("key:{i}").as_bytes()).is_some());
+            }
+            let mut rng = Rng::new(3);
+            assert_eq!(table.random(&mut || rng.next()).is_some(), filled > 0);
+            for i in 0..filled {
+                assert!(table.delete(format!("key:{i}").as_bytes()).is_some());
+                if i % 97 == 0 && filled < 10_000 {
+                    check_nodes(&table);
+                }
+            }
+            check_nodes(&table);
+            assert!(table.is_empty());
+        }
+    }
+}
+
 #[test]
 fn random_picks_are_uniform() {
     if cfg!(miri) {

@@ -146,7 +146,7 @@ fn step(
         }
         Item::Db(db) => lines.push(format!("Selecting DB ID {db}").into_bytes()),
         Item::ModuleAux(name) => lines.push(format!("MODULE AUX for: {name}").into_bytes()),
-        Item::Function(_) => {}
+        Item::Function(_) | Item::Expect(..) => {}
         Item::EmptyKey(_) => {
             seen.keys += 1;
             return Ok(Err(Error::new(loader.position(), Reason::EmptyKey)));

@@ -14,6 +14,9 @@ pub enum Item<'t> {
     Aux(Vec<u8>, Vec<u8>),
     /// The keys that follow belong to this database.
     Db(u64),
+    /// So many keys of a database will come, not counting those that may be over by now. A hint; all of them together
+    /// never more than the source has room for.
+    Expect(DbId, usize),
     /// The code of a function library.
     Function(Vec<u8>),
     Key(Key<'t>),
@@ -78,6 +81,8 @@ pub struct Loader<'a> {
     /// The type byte of the key being read.
     type_byte: Option<u8>,
     ended: bool,
+    /// Keys that were announced.
+    expected: u64,
     /// Where the item that is being read began.
     item: Place,
     /// Bytes there must be before it is worth another try to read it.
@@ -106,6 +111,7 @@ impl<'a> Loader<'a> {
             doing: Doing::Start,
             type_byte: None,
             ended: false,
+            expected: 0,
             item: Place::default(),
             wanted: 0,
             skip_modules: false,
@@ -204,9 +210,13 @@ impl<'a> Loader<'a> {
                 opcode::FREQ => frequency = Some(dec.byte()?),
                 opcode::IDLE => idle_s = Some(dec.length()?),
                 opcode::RESIZEDB => {
-                    // Hints for tables that must be sized beforehand.
-                    dec.length()?;
-                    dec.length()?;
+                    let (keys, with_deadline) = (dec.length()?, dec.length()?);
+                    let lasting = keys.saturating_sub(with_deadline);
+                    // A key takes three bytes at least; a source of unknown length could claim anything.
+                    let most = (dec.left().unwrap_or(0) / 3).saturating_sub(self.expected);
+                    let expected = lasting.min(most);
+                    self.expected += expected;
+                    return Ok(Item::Expect(self.db, expected as usize));
                 }
                 opcode::SLOT_INFO => {
                     dec.length()?;
