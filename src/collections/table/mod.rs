@@ -468,7 +468,7 @@ impl<V: Payload> Table<V> {
         let mut bytes = 0;
         let top = (0..blocks).map(|_| {
             let block = Block::laid_out(depth - width, width, || Segment::new(lines, depth));
-            bytes += block.bytes() + (lines * 64 << width);
+            bytes += block.bytes() + ((lines * 64) << width);
             block.word()
         });
         self.top = top.collect();

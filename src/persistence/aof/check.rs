@@ -461,16 +461,9 @@ impl Scan {
             self.fail(format!("Expected prefix '{mark}', got: '{first}'"));
             return None;
         }
-        let sign = usize::from(text.first() == Some(&b'-'));
-        let digits = text[sign..].iter().take_while(|b| b.is_ascii_digit());
-        // A sign alone is no number, and not skipped.
-        let (number, end) = text.split_at(match digits.count() {
-            0 => 0,
-            digits => sign + digits,
-        });
+        let (number, end) = leading_number(text);
         self.end_of_line(end)?;
-        // C takes what is no number for 0.
-        Some(crate::util::num::parse_i64(number).unwrap_or(0))
+        Some(number)
     }
 
     #[doc(alias = "consumeNewline")]
@@ -550,4 +543,51 @@ fn is_rdb(input: &mut dyn BufRead) -> io::Result<bool> {
     let mut start = Vec::new();
     input.take(8).read_to_end(&mut start)?;
     Ok(start.len() == 8 && start.starts_with(b"REDIS"))
+}
+
+/// The number that a text begins with, as C's `strtol` reads it, and what follows; where there is none, 0 and the text.
+fn leading_number(text: &[u8]) -> (i64, &[u8]) {
+    let blank = text
+        .iter()
+        .take_while(|b| matches!(b, b' ' | b'\t'..=b'\r'));
+    let from = blank.count();
+    let sign = text.get(from).filter(|b| matches!(b, b'+' | b'-'));
+    let (from, negative) = (from + usize::from(sign.is_some()), sign == Some(&b'-'));
+    let digits = text[from..].iter().take_while(|b| b.is_ascii_digit());
+    let upto = from + digits.count();
+    if upto == from {
+        return (0, text);
+    }
+    let number = text[from..upto].iter().fold(0i64, |number, digit| {
+        let digit = i64::from(digit - b'0');
+        let digit = if negative { -digit } else { digit };
+        number.saturating_mul(10).saturating_add(digit)
+    });
+    (number, &text[upto..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_strtol_reads_them() {
+        for (text, number, rest) in [
+            ("12\r\n", 12, "\r\n"),
+            ("\r1\r\n", 1, "\r\n"),
+            (" +007x", 7, "x"),
+            ("-3", -3, ""),
+            ("-", 0, "-"),
+            (" \r\n", 0, " \r\n"),
+            ("", 0, ""),
+            ("99999999999999999999", i64::MAX, ""),
+            ("-99999999999999999999", i64::MIN, ""),
+        ] {
+            assert_eq!(
+                leading_number(text.as_bytes()),
+                (number, rest.as_bytes()),
+                "{text:?}"
+            );
+        }
+    }
 }
