@@ -135,7 +135,12 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
                 .windows(2)
                 .any(|two| two[0].eq_ignore_ascii_case(b"BY") && !two[1].contains(&b'*'));
             let any_order = has_word(command, b"ALPHA") || by_nothing;
-            matches!((theirs, ours), (Reply::Array(theirs), Reply::Array(ours))
+            // Up to 7.4 white space before a weight was skipped. What is stored from it would differ from then on.
+            let blank_before_weight = refused(ours, "ERR One or more scores can't be converted")
+                && matches!(theirs, Reply::Array(_))
+                && !has_word(command, b"ALPHA");
+            blank_before_weight
+                || matches!((theirs, ours), (Reply::Array(theirs), Reply::Array(ours))
                 if any_order && theirs.len() == ours.len())
         }
         // Up to 7.0 the number that cannot be negated was taken.
