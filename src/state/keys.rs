@@ -110,7 +110,10 @@ impl State {
         self.flushing(which);
         self.hold_what_is_emptied(which);
         match which {
-            Some(db) => vec![self.keyspace[db].clear()],
+            Some(db) => {
+                let cleared = self.keyspace[db].clear();
+                Vec::from_iter((!cleared.is_empty()).then_some(cleared))
+            }
             None => self.keyspace.clear(),
         }
     }
