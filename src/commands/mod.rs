@@ -5,6 +5,7 @@
 
 mod acl;
 mod array;
+mod backup;
 mod bitmap;
 mod client;
 mod cluster;
@@ -46,6 +47,7 @@ use crate::dispatch::command::Command;
 pub const GROUPS: &[&[&Command]] = &[
     acl::COMMANDS,
     array::COMMANDS,
+    backup::COMMANDS,
     bitmap::COMMANDS,
     client::COMMANDS,
     cluster::COMMANDS,

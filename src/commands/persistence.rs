@@ -142,7 +142,10 @@ fn bgrewriteaof(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
             "Background append only file rewriting already in progress",
         ));
     }
-    if purpose.is_some() || ctx.origin == CallOrigin::Exec {
+    if purpose.is_some()
+        || ctx.origin == CallOrigin::Exec
+        || persistence.backup.postpones_rewrites()
+    {
         persistence.aof.rewrite_scheduled = true;
         // Asked for by a person: failures before do not count.
         persistence.aof.consecutive_failures = 0;

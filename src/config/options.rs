@@ -251,7 +251,7 @@ options! {
     /// Bytes loaded between two looks at the clients.
     loading_process_events_interval_bytes("loading-process-events-interval-bytes"): u64 = 2 * MB, Int(1024, INT), [Hidden];
     /// File to load at start instead of the usual ones, as aof:path or rdb:path.
-    preload_file("preload-file"): Option<String> = None, OptionalText(preload), [Immutable, Hidden, NO_FEATURE];
+    preload_file("preload-file"): Option<String> = None, OptionalText(preload), [Immutable, Hidden];
 
     // Append-only file.
 
@@ -282,9 +282,9 @@ options! {
     /// Keep files the manifest no longer needs.
     aof_disable_auto_gc("aof-disable-auto-gc"): bool = false, YesNo, [Hidden];
     /// Directory of backups, inside `dir`.
-    backupdirname("backupdirname"): String = "backupdir".into(), Text(backup_dir_name), [Immutable, Hidden, NO_FEATURE];
+    backupdirname("backupdirname"): String = "backupdir".into(), Text(backup_dir_name), [Immutable, Hidden];
     /// Seconds a finished backup is kept; 0 until it is cleaned up.
-    backup_sealed_ttl("backup-sealed-ttl"): u64 = 0, Int(0, LONG), [NO_FEATURE];
+    backup_sealed_ttl("backup-sealed-ttl"): u64 = 0, Int(0, LONG);
 
     // Replication.
 

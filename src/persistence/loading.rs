@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::aof::manifest::Manifest;
+use super::aof::manifest::{Manifest, Names};
 use super::aof::reader::{CommandReader, Line, Trouble};
 use super::aof::replay::Replayer;
 use super::files;
@@ -262,7 +262,10 @@ impl State {
                 "Removed {name}, which process {pid} left unfinished"
             ));
         }
-        let opened = if self.config.appendonly {
+        let opened = if let Some(file) = self.wanted_preload() {
+            self.persistence.preloaded = true;
+            self.begin_preloading(&file)
+        } else if self.config.appendonly {
             self.begin_loading_aof()
         } else {
             let path = self.config.dir.join(&self.config.dbfilename);
@@ -309,9 +312,13 @@ impl State {
             return Opened::Failed;
         }
         let names = self.config.aof_names();
+        let manifest = self.persistence.aof.manifest.clone();
+        self.begin_loading_manifest(&manifest, &names)
+    }
+
+    fn begin_loading_manifest(&mut self, manifest: &Manifest, names: &Names) -> Opened {
         let mut parts = VecDeque::new();
         let mut total = 0;
-        let manifest = &self.persistence.aof.manifest;
         for file in manifest.in_order() {
             let path = names.path(&file.name);
             match fs::metadata(&path) {
@@ -345,6 +352,60 @@ impl State {
             ..Flags::default()
         };
         self.begin_parts(parts, true, flags)
+    }
+
+    /// The file to load instead of the usual ones, unless it is the usual one.
+    fn wanted_preload(&self) -> Option<String> {
+        let file = self.config.preload_file.as_ref()?;
+        if let Some(manifest) = file.strip_prefix("aof:")
+            && self.config.appendonly
+            && let Ok(wanted) = fs::canonicalize(manifest)
+            && fs::canonicalize(self.config.aof_names().manifest()).is_ok_and(|own| own == wanted)
+        {
+            return None;
+        }
+        Some(file.clone())
+    }
+
+    /// Begins to load `preload-file`: `rdb:` and a path, or `aof:` and the path of a manifest. It must be there.
+    fn begin_preloading(&mut self, file: &str) -> Opened {
+        let opened = match file.split_once(':') {
+            Some(("rdb", path)) => self.begin_loading_rdb(Path::new(path), Flags::default()),
+            Some(("aof", path)) => self.begin_preloading_manifest(Path::new(path)),
+            _ => Opened::Failed,
+        };
+        if opened == Opened::Missing && !file.starts_with("aof:") {
+            self.log.warning(format_args!(
+                "Fatal error: the preload-file {file} is not there"
+            ));
+            return Opened::Failed;
+        }
+        if opened == Opened::Failed {
+            self.log.warning(format_args!(
+                "Fatal error loading the preload-file {file}, check server logs. Exiting."
+            ));
+        }
+        opened
+    }
+
+    /// Missing, here, is a data set without a byte.
+    fn begin_preloading_manifest(&mut self, path: &Path) -> Opened {
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+        let names = Names {
+            directory: path.parent().unwrap_or(Path::new("/")).to_owned(),
+            stem: file_name.trim_end_matches(".manifest").to_owned(),
+        };
+        match self.read_manifest(path) {
+            Ok(manifest) if manifest.is_empty() => {
+                self.log.warning(format_args!(
+                    "Fatal error: the AOF manifest file {} is not there",
+                    path.display()
+                ));
+                Opened::Failed
+            }
+            Ok(manifest) => self.begin_loading_manifest(&manifest, &names),
+            Err(Fatal) => Opened::Failed,
+        }
     }
 
     fn begin_parts(&mut self, parts: VecDeque<Part>, aof: bool, flags: Flags) -> Opened {
@@ -421,11 +482,14 @@ impl State {
     #[doc(alias = "aofLoadManifestFromDisk")]
     fn load_manifest(&mut self) -> Result<(), Fatal> {
         let path = self.config.aof_names().manifest();
-        match Manifest::load(&path) {
-            Ok(manifest) => {
-                self.persistence.aof.manifest = manifest;
-                Ok(())
-            }
+        self.persistence.aof.manifest = self.read_manifest(&path)?;
+        Ok(())
+    }
+
+    /// A manifest; an empty one if there is none. The log has the reason of a failure.
+    fn read_manifest(&self, path: &Path) -> Result<Manifest, Fatal> {
+        match Manifest::load(path) {
+            Ok(manifest) => Ok(manifest),
             Err(Ok(bad)) => {
                 self.log.warning("*** FATAL AOF MANIFEST FILE ERROR ***");
                 if let Some((number, line)) = bad.line {

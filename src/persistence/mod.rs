@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`rdb`] | the format |
 //! | [`aof`] | the append-only file |
+//! | [`backup`] | BACKUP: the append-only file as of a moment, kept aside |
 //! | [`files`] | written aside, forced to disk, renamed |
 //! | [`saving`] | SAVE, BGSAVE, save points: what the owner of the data does for them |
 //! | [`loading`] | a file into the keyspace, slice by slice between turns of the loop |
@@ -20,6 +21,7 @@
 //! state of the server, not a function that calls the event loop from inside.
 
 pub mod aof;
+pub mod backup;
 pub mod files;
 pub mod loading;
 pub mod rdb;
@@ -27,6 +29,7 @@ pub mod receiving;
 pub mod saving;
 
 use self::aof::{Aof, Mode};
+use self::backup::Backup;
 use self::loading::{Loading, Progress};
 use self::saving::Running;
 use crate::state::State;
@@ -44,6 +47,9 @@ pub struct Persistence {
     /// How far it is; there is a load as long as this is there.
     pub progress: Option<Progress>,
     pub aof: Aof,
+    pub backup: Backup,
+    /// The data set came from `preload-file`: the append-only file holds another one.
+    preloaded: bool,
     /// What was promised to be safe could not be made so: nobody may be told of it any more.
     pub failed: bool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
@@ -84,6 +90,8 @@ impl Persistence {
             loading: None,
             progress: None,
             aof: Aof::default(),
+            backup: Backup::default(),
+            preloaded: false,
             failed: false,
             skip_checksum: false,
             next_job: 0,
@@ -177,6 +185,7 @@ impl State {
             ("aof_last_cow_size", aof.last_cow_bytes.to_string()),
             ("module_fork_in_progress", flag(false)),
             ("module_fork_last_cow_size", flag(false)),
+            ("backup_in_progress", flag(p.backup.is_in_progress())),
         ]);
         if aof.mode != Mode::Off {
             info.extend([

@@ -304,6 +304,7 @@ impl State {
             running.job.set_delay(self.config.rdb_key_save_delay);
             self.look_at_copies();
         }
+        self.backup_cron();
         self.aof_cron();
         if self.persistence.running.is_some() {
             return;
@@ -344,7 +345,8 @@ impl State {
     #[doc(alias = "writeCommandsDeniedByDiskError")]
     #[inline]
     pub fn cannot_persist(&self) -> bool {
-        self.save_failed() || !self.persistence.aof.is_well()
+        let persistence = &self.persistence;
+        self.save_failed() || !persistence.aof.is_well() && !persistence.backup.has_own_stream()
     }
 
     #[inline]
@@ -407,6 +409,7 @@ impl State {
 
     /// The process ends: jobs stop, their half files go, the append-only file is complete.
     pub fn end_persistence(&mut self) {
+        self.fail_backup("the server ends");
         if let Some(running) = self.persistence.running.take() {
             running.job.cancel();
             // Its thread may not come to it any more.

@@ -1,6 +1,7 @@
 //! Tests of the server from outside, one file per theme; see `support` for what they stand on.
 
 mod architecture;
+mod backup;
 mod check;
 mod clients;
 mod crash;

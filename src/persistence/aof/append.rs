@@ -135,6 +135,10 @@ impl State {
             AppendFsync::No => {}
             AppendFsync::Always => {
                 if let Err(error) = file.sync_data() {
+                    if self.persistence.backup.has_own_stream() {
+                        self.fail_backup(&disk::reason(&error));
+                        return;
+                    }
                     self.log.warning(format_args!(
                         "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {}. \
                          Exiting...",
@@ -166,6 +170,10 @@ impl State {
 
     /// Something is left unwritten. What was written of it is cut off again, so that the file ends with a command.
     fn write_failed(&mut self, file: &File, written: usize, error: &io::Error) {
+        if self.persistence.backup.has_own_stream() {
+            self.fail_backup(&disk::reason(error));
+            return;
+        }
         let now = self.clock.unix_seconds();
         let aof = &mut self.persistence.aof;
         let log = (now - aof.error_logged_s > LOG_ERRORS_EVERY_S).then_some(&self.log);
@@ -215,6 +223,9 @@ impl State {
     pub(super) fn look_at_fsyncs(&mut self) {
         let aof = &mut self.persistence.aof;
         match (aof.syncer.error(), aof.sync_failed) {
+            (Some(reason), false) if self.persistence.backup.has_own_stream() => {
+                self.fail_backup(&reason);
+            }
             (Some(reason), false) => {
                 aof.sync_failed = true;
                 self.log

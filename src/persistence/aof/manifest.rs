@@ -216,6 +216,14 @@ impl Manifest {
         self.base.iter().chain(&self.increments)
     }
 
+    /// What it takes to load the data set, and nothing else.
+    pub fn without_history(&self) -> Manifest {
+        Manifest {
+            history: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Names the next base; the one there was becomes history.
     #[doc(alias = "getNewBaseFileNameAndMarkPreAsHistory")]
     pub fn next_base(&mut self, stem: &str, rdb: bool) -> String {

@@ -164,8 +164,19 @@ impl State {
             )
         })?;
         self.flush_aof(true);
+        match self.persistence.aof.mode {
+            Mode::Off => Ok(()),
+            _ => self.open_next_increment("on background rewrite"),
+        }
+    }
+
+    /// What follows goes to a new increment. The error is the line for the log; all is then as it was.
+    pub(in crate::persistence) fn open_next_increment(
+        &mut self,
+        occasion: &str,
+    ) -> Result<(), String> {
+        let names = self.config.aof_names();
         let aof = &mut self.persistence.aof;
-        aof.selected = None;
         let mut manifest = aof.manifest.clone();
         let name = match aof.mode {
             Mode::Off => return Ok(()),
@@ -182,9 +193,8 @@ impl State {
             manifest.persist(&names)?;
             aof.manifest = manifest;
         }
-        self.log.notice(format_args!(
-            "Creating AOF incr file {name} on background rewrite"
-        ));
+        self.log
+            .notice(format_args!("Creating AOF incr file {name} {occasion}"));
         aof.switch_to(file, 0, self.mailbox.clone());
         Ok(())
     }
@@ -237,6 +247,8 @@ impl State {
                 let _ = fs::remove_file(temporary);
             }
         }
+        let ok = !self.persistence.aof.last_rewrite_failed;
+        self.backup_rewritten(ok);
         let now = self.clock.unix_seconds();
         let aof = &mut self.persistence.aof;
         aof.last_rewrite_seconds = Some(now - running.started_s);
@@ -361,7 +373,7 @@ impl State {
         {
             self.flush_aof(false);
         }
-        if self.persistence.running.is_some() {
+        if self.persistence.running.is_some() || self.persistence.backup.postpones_rewrites() {
             return;
         }
         if self.persistence.aof.rewrite_scheduled {
@@ -417,15 +429,42 @@ impl State {
     #[doc(alias = "applyAppendOnlyConfig")]
     pub fn follow_appendonly(&mut self) -> bool {
         match (self.config.appendonly, self.persistence.aof.mode) {
+            // A backup keeps it going, for itself.
+            (false, _) if self.persistence.backup.has_own_stream() => {}
             (false, Mode::On | Mode::AwaitsRewrite) => self.stop_aof(),
-            (true, Mode::Off) => return self.start_aof(),
-            _ => {}
+            (true, mode) => {
+                self.persistence.backup.stream_stays();
+                if mode == Mode::Off {
+                    return self.start_aof();
+                }
+            }
+            (false, Mode::Off) => {}
         }
         true
     }
 
+    /// Writes what was fed and forces it to disk, now.
+    pub(in crate::persistence) fn settle_aof(&mut self) -> Result<(), String> {
+        self.flush_aof(true);
+        let aof = &self.persistence.aof;
+        let (unwritten, file) = (!aof.buf.is_empty(), aof.file.clone());
+        let file = file.ok_or("the AOF is not open")?;
+        if unwritten {
+            return Err("the AOF can't be written".to_owned());
+        }
+        file.sync_all().map_err(|error| disk::reason(&error))
+    }
+
+    /// Stops appending; what was not written yet nobody needs.
+    pub(in crate::persistence) fn abandon_aof(&mut self) {
+        self.persistence.aof.buf = Vec::new();
+        self.persistence.aof.file = None;
+        self.stop_aof();
+    }
+
     #[doc(alias = "stopAppendOnly")]
     pub(crate) fn stop_aof(&mut self) {
+        self.fail_backup("appendonly is stopped");
         self.flush_aof(true);
         if let Some(file) = self.persistence.aof.file.take()
             && let Err(error) = file.sync_data()
@@ -446,7 +485,7 @@ impl State {
     }
 
     #[doc(alias = "startAppendOnly")]
-    fn start_aof(&mut self) -> bool {
+    pub(in crate::persistence) fn start_aof(&mut self) -> bool {
         self.persistence.aof.mode = Mode::AwaitsRewrite;
         self.note_aof_start();
         self.listen_for_aof();
@@ -541,7 +580,8 @@ impl State {
         })?;
         let mut manifest = self.persistence.aof.manifest.clone();
         let mut changed = false;
-        if manifest.is_empty() {
+        let replaced = std::mem::take(&mut self.persistence.preloaded) && !manifest.is_empty();
+        if manifest.is_empty() || replaced {
             let plan = self.base_plan();
             let base = manifest.next_base(&names.stem, plan.as_rdb);
             let snapshot = self.keyspace.snapshot();
@@ -554,6 +594,9 @@ impl State {
             self.log.notice(format_args!(
                 "Creating AOF base file {base} on server start"
             ));
+            // What was there before is of another data set.
+            manifest.retire_increments(0);
+            self.persistence.aof.rewrites += u64::from(replaced);
             changed = true;
         }
         let (name, verb) = match manifest.increments.last() {
