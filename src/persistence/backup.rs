@@ -307,16 +307,21 @@ impl State {
         let scheduled = self.persistence.aof.rewrite_scheduled;
         self.abandon_aof();
         self.persistence.aof.rewrite_scheduled = scheduled;
+        let names = self.config.aof_names();
+        let mut files = vec![names.path(&names.temporary_increment())];
+        if own_directory {
+            // First what names the others.
+            files.push(names.manifest());
+            let manifest = std::mem::take(&mut self.persistence.aof.manifest);
+            let named = manifest.in_order().chain(&manifest.history);
+            files.extend(named.map(|file| names.path(&file.name)));
+        }
+        for file in files {
+            // It may not be there.
+            let _ = self.closer.remove_file(&file);
+        }
         if !own_directory {
             return;
-        }
-        let names = self.config.aof_names();
-        let manifest = std::mem::take(&mut self.persistence.aof.manifest);
-        let named = manifest.in_order().chain(&manifest.history);
-        let named = named.map(|file| names.path(&file.name));
-        let unnamed = [names.manifest(), names.path(&names.temporary_increment())];
-        for file in unnamed.into_iter().chain(named) {
-            let _ = self.closer.remove_file(&file);
         }
         // It stays if somebody else put something into it.
         let _ = fs::remove_dir(&names.directory);

@@ -385,7 +385,11 @@ impl State {
     #[doc(alias = "finishShutdown")]
     pub fn save_before_end(&mut self, how: ShutdownFlags) -> bool {
         // The file that is to hold everything from now on is not written yet.
-        if self.persistence.aof.mode == Mode::AwaitsRewrite && self.persistence.running.is_some() {
+        let persistence = &self.persistence;
+        if persistence.aof.mode == Mode::AwaitsRewrite
+            && persistence.running.is_some()
+            && !persistence.backup.has_own_stream()
+        {
             if !how.force {
                 self.log.warning("Writing initial AOF, can't exit.");
                 return false;
@@ -409,12 +413,12 @@ impl State {
 
     /// The process ends: jobs stop, their half files go, the append-only file is complete.
     pub fn end_persistence(&mut self) {
-        self.fail_backup("the server ends");
         if let Some(running) = self.persistence.running.take() {
             running.job.cancel();
             // Its thread may not come to it any more.
             let _ = std::fs::remove_file(&running.temporary);
         }
+        self.fail_backup("the server ends");
         self.close_aof();
     }
 }

@@ -279,12 +279,24 @@ fn a_sealed_backup_goes_when_its_time_is_up() {
 #[test]
 fn a_server_that_ends_leaves_no_half_of_a_backup() {
     let mut server = Server::oxidis().start();
-    let mut client = server.client();
-    start(&mut client);
-    client.send(b"SHUTDOWN NOSAVE\r\n").expect("it listens");
-    server.wait();
-    assert!(names(&backup_dir(&server)).is_empty());
-    assert!(!server.dir().join("appendonlydir").exists());
+    for phase in ["incrementing", "snapshotting"] {
+        let mut client = server.client();
+        client.cmd("SET a 1").ok();
+        if phase == "snapshotting" {
+            client.cmd("CONFIG SET rdb-key-save-delay 10000000").ok();
+        }
+        client.cmd("BACKUP START").ok();
+        wait_for_phase(&mut client, phase);
+        client.send(b"SHUTDOWN NOSAVE\r\n").expect("it listens");
+        server.wait();
+        assert!(names(&backup_dir(&server)).is_empty());
+        let left = names(server.dir());
+        let odd = left
+            .iter()
+            .any(|name| name.contains("temp-") || name.contains("appendonly"));
+        assert!(!odd, "{left:?}");
+        server.restart();
+    }
 }
 
 #[test]
