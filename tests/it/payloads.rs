@@ -83,6 +83,69 @@ const OF_ALL: &[&str] = &[
     "DUMP k",
 ];
 
+/// Hashes as Redis 8.10 dumps those that HIMPORT made: names of fields as a listpack or one by one, the number of their
+/// template (7) and values as a listpack, or values one by one.
+const TEMPLATED: [&[u8]; 3] = [
+    b"\x1d\x00\x0e\x0e\0\0\0\x02\0\x81a\x02\x82bb\x03\xff\x0e\x0e\0\0\0\x03\0\x07\x01\x81x\x02\x0c\x01\xff",
+    b"\x1d\x01\x02\x01a\x02bb\x0e\x0e\0\0\0\x03\0\x07\x01\x81x\x02\x0c\x01\xff",
+    b"\x1f\x01\x02\x01a\x02bb\x01x\xc0\x0c",
+];
+
+/// In a file: a template, and a key of each kind that refers to it.
+const TEMPLATE_AND_KEYS: &[u8] = b"\xf2\x07\x02\x01a\x02bb\
+    \x1e\x0ctemplated:lp\x0e\x0e\0\0\0\x03\0\x07\x01\x81x\x02\x0c\x01\xff\
+    \x20\x0ftemplated:array\x07\x01x\xc0\x0c";
+
+/// With a version, and a checksum of 0.
+fn with_version(body: &[u8], version: u8) -> Vec<u8> {
+    [body, &[version, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat()
+}
+
+/// A file of version 15 that holds the same as one of ours, and hashes with a template.
+fn with_templates(file: &[u8]) -> Vec<u8> {
+    [b"REDIS0015", TEMPLATE_AND_KEYS, &file[9..]].concat()
+}
+
+#[test]
+fn hashes_with_templates_come_as_ordinary_hashes() {
+    let server = Server::oxidis()
+        .args(["--enable-debug-command", "yes"])
+        .start();
+    let mut client = server.client();
+    let check = |client: &mut Client, key: &str| {
+        let hash = client.cmd(&format!("HGETALL {key}"));
+        hash.is(["a", "x", "bb", "12"]);
+        let encoding = client.cmd(&format!("OBJECT ENCODING {key}"));
+        encoding.is("listpack");
+    };
+    for body in TEMPLATED {
+        let mut restore =
+            |payload: Vec<u8>| client.call(&[&b"RESTORE"[..], b"k", b"0", &payload, b"REPLACE"]);
+        restore(with_version(body, 15)).ok();
+        restore(with_version(body, 14)).error("ERR DUMP payload version or checksum are wrong");
+        check(&mut client, "k");
+    }
+    // What refers to a template of a file says nothing alone.
+    for body in [
+        &b"\x1e\x0e\x0e\0\0\0\x03\0\x07\x01\x81x\x02\x0c\x01\xff"[..],
+        b"\x20\x07\x01x\xc0\x0c",
+    ] {
+        let payload = with_version(body, 15);
+        let restored = client.call(&[&b"RESTORE"[..], b"k", b"0", &payload, b"REPLACE"]);
+        restored.error("ERR Bad data format");
+    }
+    client.cmd("SAVE").ok();
+    let file = server.dir().join("dump.rdb");
+    let mut bytes = with_templates(&fs::read(&file).expect("saved"));
+    let checksum = bytes.len() - 8;
+    bytes[checksum..].fill(0);
+    fs::write(&file, bytes).expect("writable");
+    client.cmd("DEBUG RELOAD NOSAVE").ok();
+    for key in ["k", "templated:lp", "templated:array"] {
+        check(&mut client, key);
+    }
+}
+
 #[test]
 fn changed_values_and_files_are_refused_or_stand_every_command() {
     let seed = Random::seed_from_env("OXIDIS_PAYLOADS_SEED");
@@ -103,10 +166,13 @@ fn changed_values_and_files_are_refused_or_stand_every_command() {
         }
     }
     payloads.retain(|(_, payload)| payload.len() < 4000);
+    for body in TEMPLATED {
+        payloads.push(("hash".to_owned(), with_version(body, 15)));
+    }
     client.cmd("SAVE").ok();
     client.cmd("DEBUG SET-SKIP-CHECKSUM-VALIDATION 1").ok();
     let file = server.dir().join("dump.rdb");
-    let whole = fs::read(&file).expect("saved");
+    let whole = with_templates(&fs::read(&file).expect("saved"));
 
     for round in 0..rounds {
         let about = format!("OXIDIS_PAYLOADS_SEED={seed}, round {round}");

@@ -260,6 +260,7 @@ impl Doing {
             Doing::Aux => "read-aux",
             Doing::ModuleAux => "read-module-aux",
             Doing::Functions => "read-functions",
+            Doing::Template => "read-hash-template",
         }
     }
 }

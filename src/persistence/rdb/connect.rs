@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::read_value::{self as layout, Reading};
 use super::stream::{self, GroupParts, PendingParts, StreamParts};
+use super::template::{self, Fields, Templates};
 use super::write_value::{self as out, Unwritten};
 use super::{Decoder, Encoder, Error, Reason, Type};
 use crate::collections::listpack::{Check, Listpack, LpEntry};
@@ -67,7 +68,12 @@ impl Limits {
 }
 
 /// Reads a value that is no string.
-pub(super) fn read(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Value, Error> {
+pub(super) fn read(
+    dec: &mut Decoder<'_>,
+    ty: Type,
+    reading: &Reading,
+    templates: &Templates,
+) -> Result<Value, Error> {
     match ty {
         Type::Set | Type::SetIntset | Type::SetListpack => {
             read_set(dec, ty, reading).map(Value::from)
@@ -83,6 +89,12 @@ pub(super) fn read(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result
         | Type::HashListpackExPreGa
         | Type::HashMetadata
         | Type::HashListpackEx => read_hash(dec, ty, reading).map(Value::from),
+        Type::HashTemplateListpack
+        | Type::HashTemplateListpackRef
+        | Type::HashTemplateArray
+        | Type::HashTemplateArrayRef => {
+            read_templated(dec, ty, reading, templates).map(Value::from)
+        }
         Type::Zset | Type::Zset2 | Type::ZsetZiplist | Type::ZsetListpack => {
             read_zset(dec, ty, reading).map(Value::from)
         }
@@ -249,6 +261,101 @@ fn hash_of_pairs(pairs: &Listpack, limits: &hash::Limits) -> Hash {
         let (field, value) = (field.to_vec(), value.to_vec());
         hash.set(&field, hash::NewValue::Bytes(&value), false, limits);
     }
+    hash
+}
+
+/// A hash whose fields have the names of a template; it gets copies of them.
+fn read_templated(
+    dec: &mut Decoder<'_>,
+    ty: Type,
+    reading: &Reading,
+    templates: &Templates,
+) -> Result<Hash, Error> {
+    let (deep, limits) = (reading.deep, &reading.limits.hash);
+    match ty {
+        Type::HashTemplateListpackRef => {
+            let values = template::values(dec, deep)?;
+            let Some(LpEntry::Int(id)) = values.iter().next() else {
+                return Err(dec.corrupt("Hash without the number of its template"));
+            };
+            // Listpacks have signed numbers only.
+            let fields = templates.fields(dec, id as u64)?;
+            hash_of_fields(dec, fields, &values, 1, limits)
+        }
+        Type::HashTemplateListpack => {
+            let fields = template::fields(dec, deep)?;
+            let values = template::values(dec, deep)?;
+            // The number of the template where this comes from says nothing here, and may be missing.
+            let (has_id, first) = (values.len() != fields.len(), values.iter().next());
+            if has_id && !matches!(first, Some(LpEntry::Int(_))) {
+                return Err(dec.corrupt("Hash without the number of its template"));
+            }
+            hash_of_fields(dec, &fields, &values, usize::from(has_id), limits)
+        }
+        Type::HashTemplateArray => {
+            let fields = template::fields(dec, deep)?;
+            read_values(dec, &fields, limits)
+        }
+        _ => {
+            let id = dec.length()?;
+            read_values(dec, templates.fields(dec, id)?, limits)
+        }
+    }
+}
+
+/// With one value for each field, behind `skip` entries.
+fn hash_of_fields(
+    dec: &Decoder<'_>,
+    fields: &Fields,
+    values: &Listpack,
+    skip: usize,
+    limits: &hash::Limits,
+) -> Result<Hash, Error> {
+    const BAD: &str = "Hash whose values are not as many as the fields of its template";
+    if values.len() != fields.len() + skip {
+        return Err(dec.corrupt(BAD));
+    }
+    let names = fields.iter().map(|name| LpEntry::Str(name));
+    let values = values.iter().skip(skip);
+    let lens = names.clone().chain(values.clone()).map(LpEntry::text_len);
+    let (longest, sum) = lens.fold((0, 0usize), |(longest, sum), len| {
+        (len.max(longest), sum.saturating_add(len))
+    });
+    let pairs = names.zip(values);
+    let few = fields.len() <= limits.entries && longest <= limits.value;
+    if few && Listpack::new().would_fit(sum) {
+        let pairs = Listpack::from_entries(pairs.flat_map(|(name, value)| [name, value]));
+        let hash = Hash::from_listpack(pairs, false, Check::Shallow, limits);
+        return hash.map_err(|_| dec.corrupt(BAD));
+    }
+    let mut hash = empty_hash(usize::MAX, limits);
+    let (mut name_buf, mut value_buf) = (IntBuf::new(), IntBuf::new());
+    for (name, value) in pairs {
+        let value = hash::NewValue::Bytes(value.as_bytes(&mut value_buf));
+        hash.set(name.as_bytes(&mut name_buf), value, false, limits);
+    }
+    Ok(hash)
+}
+
+/// The values follow, each a string.
+fn read_values(
+    dec: &mut Decoder<'_>,
+    fields: &Fields,
+    limits: &hash::Limits,
+) -> Result<Hash, Error> {
+    let mut hash = empty_hash(fields.len(), limits);
+    let mut value = Vec::new();
+    for name in fields {
+        dec.string_into(&mut value)?;
+        hash.set(name, hash::NewValue::Bytes(&value), false, limits);
+    }
+    Ok(hash)
+}
+
+/// For so many fields: a table from the beginning if it will be one, so that no listpack is searched for each.
+fn empty_hash(fields: usize, limits: &hash::Limits) -> Hash {
+    let mut hash = Hash::new();
+    hash.prepare(fields, std::iter::empty(), limits);
     hash
 }
 

@@ -3,12 +3,17 @@
 //! Mirrors: createDumpPayload() and verifyDumpPayload() of cluster.c.
 
 use super::read_value::{self, Reading};
+use super::template::Templates;
 use super::write_value::{self, Unwritten};
 use super::{Decoder, Encoder, Error, NEWEST_READ, Reason, Type};
 use crate::keyspace::{NewValue, ValueRef};
 use crate::util::crc64::crc64;
 
 const FOOTER: usize = 10;
+
+/// The first version of which a checksum of 0 says that there is none: with it, Redis 8.10 sends its replicas hashes that
+/// HIMPORT made.
+const WITHOUT_CHECKSUM: u32 = 15;
 
 /// The payload of a value.
 #[doc(alias = "createDumpPayload")]
@@ -27,16 +32,16 @@ pub fn dump(value: ValueRef<'_>, version: u32, compress: bool) -> Result<Vec<u8>
 /// Whether a payload is whole and of a version we know; `skip_checksum` is DEBUG SET-SKIP-CHECKSUM-VALIDATION.
 #[doc(alias = "verifyDumpPayload")]
 pub fn is_intact(payload: &[u8], skip_checksum: bool) -> bool {
-    let Some((body, footer)) = payload.split_last_chunk::<FOOTER>() else {
+    let Some([low, high, stored @ ..]) = payload.last_chunk::<FOOTER>() else {
         return false;
     };
-    let [low, high, stored @ ..] = *footer;
-    if u32::from(u16::from_le_bytes([low, high])) > NEWEST_READ {
+    let version = u32::from(u16::from_le_bytes([*low, *high]));
+    if version > NEWEST_READ {
         return false;
     }
-    let _ = body;
-    let stored = u64::from_le_bytes(stored);
-    skip_checksum || crc64(0, &payload[..payload.len() - 8]) == stored
+    let stored = u64::from_le_bytes(*stored);
+    let absent = stored == 0 && version >= WITHOUT_CHECKSUM;
+    skip_checksum || absent || crc64(0, &payload[..payload.len() - 8]) == stored
 }
 
 /// The value of an intact payload, and what is wrong with it if it is taken all the same. What lies behind the value is
@@ -59,7 +64,7 @@ fn read<'t>(
 ) -> Result<NewValue<'t>, Error> {
     let byte = dec.byte()?;
     let ty = Type::from_byte(byte).ok_or_else(|| dec.corrupt("Bad data format"))?;
-    match read_value::read(dec, ty, reading, scratch) {
+    match read_value::read(dec, ty, reading, &Templates::default(), scratch) {
         // Outside of files nobody skips it.
         Err(Error {
             reason: Reason::EmptyKey,

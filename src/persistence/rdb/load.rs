@@ -4,6 +4,7 @@
 
 use super::decoder::Place;
 use super::read_value::{self, Reading};
+use super::template::Templates;
 use super::{Decoder, Error, NEWEST_READ, Reason, Type, module_name, opcode};
 use crate::keyspace::{DbId, Ms, NewValue};
 
@@ -63,6 +64,7 @@ pub enum Doing {
     Aux,
     ModuleAux,
     Functions,
+    Template,
     Key,
     Value,
     Checksum,
@@ -77,6 +79,7 @@ pub struct Loader<'a> {
     key: Vec<u8>,
     scratch: Vec<u8>,
     reading: Reading,
+    templates: Templates,
     doing: Doing,
     /// The type byte of the key being read.
     type_byte: Option<u8>,
@@ -108,6 +111,7 @@ impl<'a> Loader<'a> {
             key: Vec::new(),
             scratch: Vec::new(),
             reading,
+            templates: Templates::default(),
             doing: Doing::Start,
             type_byte: None,
             ended: false,
@@ -236,6 +240,19 @@ impl<'a> Loader<'a> {
                 opcode::FUNCTION_PRE_GA => {
                     return Err(dec.corrupt("Pre-release function format not supported."));
                 }
+                opcode::HASH_TEMPLATE => {
+                    if deadline.is_some() || idle_s.is_some() || frequency.is_some() {
+                        return Err(dec.corrupt("Hash template where a key was announced"));
+                    }
+                    self.templates.define(dec)?;
+                    // It stays, so what is read again if the rest is not all there yet begins behind it.
+                    self.item = dec.place();
+                }
+                opcode::KEY_META => {
+                    return Err(dec.corrupt(
+                        "The RDB file contains module data about a key (key metadata) I can't load",
+                    ));
+                }
                 opcode::MODULE_AUX => {
                     let id = dec.length()?;
                     if !self.skip_modules {
@@ -267,7 +284,7 @@ impl<'a> Loader<'a> {
                         skip_module_value(dec)?;
                         Ok(NewValue::Bytes(b"module-value"))
                     } else {
-                        read_value::read(dec, ty, &self.reading, &mut self.scratch)
+                        read_value::read(dec, ty, &self.reading, &self.templates, &mut self.scratch)
                     };
                     return match value {
                         Ok(value) => Ok(Item::Key(Key {
@@ -328,6 +345,7 @@ impl Doing {
             opcode::AUX => Doing::Aux,
             opcode::FUNCTION2 | opcode::FUNCTION_PRE_GA => Doing::Functions,
             opcode::MODULE_AUX => Doing::ModuleAux,
+            opcode::HASH_TEMPLATE => Doing::Template,
             opcode::EOF => Doing::Checksum,
             _ => Doing::Key,
         }

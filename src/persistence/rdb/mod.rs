@@ -1,7 +1,7 @@
 //! The RDB format: a snapshot of the data set as bytes, Redis's to the bit.
 //!
 //! ```text
-//!   "REDIS0012"  AUX*  FUNCTION2*  (SELECTDB RESIZEDB SLOT_INFO* key*)*  EOF  crc64
+//!   "REDIS0012"  AUX*  FUNCTION2*  HASH_TEMPLATE*  (SELECTDB RESIZEDB SLOT_INFO* key*)*  EOF  crc64
 //!   key   = [EXPIRETIME_MS ms] [IDLE len | FREQ byte] type string value
 //!   DUMP  = type value  version (2 bytes)  crc64
 //! ```
@@ -14,6 +14,7 @@
 //! | [`encoder`] | lengths, strings, checksums, out |
 //! | [`decoder`] | the same, in; the only place that believes nothing |
 //! | [`stream`] | the layout of streams, which is longer than all the others |
+//! | [`template`] | names of fields that hashes share; only read |
 //! | [`write_value`], [`read_value`] | values, in each encoding ever used; `connect`: the types they are made of |
 //! | [`save`], [`load`] | whole files |
 //! | [`dump`] | the payload of DUMP and RESTORE |
@@ -31,6 +32,7 @@ pub mod load;
 pub mod read_value;
 pub mod save;
 pub mod stream;
+pub mod template;
 pub mod write_value;
 
 use std::fmt;
@@ -43,8 +45,8 @@ pub use self::encoder::Encoder;
 #[doc(alias = "RDB_VERSION")]
 pub const VERSION: u32 = 12;
 
-/// The newest version we read: Redis 8.8's.
-pub const NEWEST_READ: u32 = 14;
+/// The newest version we read: Redis 8.10's.
+pub const NEWEST_READ: u32 = 15;
 
 /// The oldest version that can be written: Redis 7.0's.
 pub const OLDEST_WRITTEN: u32 = 10;
@@ -87,10 +89,16 @@ pub enum Type {
     StreamListpacks5 = 27,
     /// Redis 8.8's.
     Array = 28,
+    /// The names of the fields, then their values: Redis 8.10's, as the next three. See `template`.
+    HashTemplateListpack = 29,
+    /// The number of a template of the file, and values.
+    HashTemplateListpackRef = 30,
+    HashTemplateArray = 31,
+    HashTemplateArrayRef = 32,
 }
 
 impl Type {
-    const ALL: [Type; 28] = [
+    const ALL: [Type; 32] = [
         Type::String,
         Type::List,
         Type::Set,
@@ -119,6 +127,10 @@ impl Type {
         Type::StreamListpacks4,
         Type::StreamListpacks5,
         Type::Array,
+        Type::HashTemplateListpack,
+        Type::HashTemplateListpackRef,
+        Type::HashTemplateArray,
+        Type::HashTemplateArrayRef,
     ];
 
     /// The type a byte stands for.
@@ -126,7 +138,7 @@ impl Type {
     pub fn from_byte(byte: u8) -> Option<Type> {
         let at = match byte {
             0..=7 => byte,
-            9..=28 => byte - 1,
+            9..=32 => byte - 1,
             _ => return None,
         };
         Type::ALL.get(usize::from(at)).copied()
@@ -164,12 +176,18 @@ impl Type {
             Type::StreamListpacks4 => "stream-v4",
             Type::StreamListpacks5 => "stream-v5",
             Type::Array => "array",
+            Type::HashTemplateListpack => "hash-template-listpack",
+            Type::HashTemplateListpackRef => "hash-template-listpack-ref",
+            Type::HashTemplateArray => "hash-template-array",
+            Type::HashTemplateArrayRef => "hash-template-array-ref",
         }
     }
 }
 
 /// What may stand where a type could.
 pub mod opcode {
+    pub const HASH_TEMPLATE: u8 = 242;
+    pub const KEY_META: u8 = 243;
     pub const SLOT_INFO: u8 = 244;
     pub const FUNCTION2: u8 = 245;
     pub const FUNCTION_PRE_GA: u8 = 246;

@@ -11,6 +11,7 @@
 use super::connect;
 pub use super::connect::Limits;
 use super::decoder::Text;
+use super::template::Templates;
 use super::{Decoder, Error, Reason, Type, module_name};
 use crate::collections::intset::Intset;
 use crate::collections::legacy::{Ziplist, Zipmap};
@@ -28,12 +29,14 @@ pub struct Reading {
     pub limits: Limits,
 }
 
-/// Reads a value. `scratch` is where a short string lives until it is stored.
+/// Reads a value. `templates` are those that hashes of the same file may refer to; `scratch` is where a short string lives
+/// until it is stored.
 #[doc(alias = "rdbLoadObject")]
 pub fn read<'t>(
     dec: &mut Decoder<'_>,
     ty: Type,
     reading: &Reading,
+    templates: &Templates,
     scratch: &'t mut Vec<u8>,
 ) -> Result<NewValue<'t>> {
     match ty {
@@ -47,7 +50,7 @@ pub fn read<'t>(
             let id = dec.length()?;
             Err(dec.error(Reason::Module(module_name(id))))
         }
-        _ => connect::read(dec, ty, reading).map(NewValue::Object),
+        _ => connect::read(dec, ty, reading, templates).map(NewValue::Object),
     }
 }
 
