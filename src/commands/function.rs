@@ -10,6 +10,7 @@ use super::scripting::count_of_keys;
 use crate::clients::ClientFlags;
 use crate::dispatch::Redacted;
 use crate::observe::monitor;
+use crate::persistence::rdb::NEWEST_READ;
 use crate::scripting::{self, Invocation, Library, RestorePolicy, ScriptFlags};
 use crate::util::crc64::crc64;
 use crate::util::{glob, lzf, num};
@@ -177,7 +178,8 @@ fn function_dump(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
         out.push(OPCODE_FUNCTION);
         put_string(&library.code, &mut out);
     }
-    out.extend_from_slice(&DUMP_VERSION.to_le_bytes());
+    let (version, _) = ctx.state.dump_options();
+    out.extend_from_slice(&(version as u16).to_le_bytes());
     let checksum = crc64(0, &out);
     out.extend_from_slice(&checksum.to_le_bytes());
     ctx.reply.bulk(&out);
@@ -524,15 +526,13 @@ fn function_stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
 /// `RDB_OPCODE_FUNCTION2`, and what earlier release candidates wrote.
 const OPCODE_FUNCTION: u8 = 245;
 const OPCODE_FUNCTION_PRE_GA: u8 = 246;
-/// The RDB version our dumps are in.
-const DUMP_VERSION: u16 = 12;
 
 /// The payload without its version and checksum, if they are right.
 #[doc(alias = "verifyDumpPayload")]
 fn checked(payload: &[u8]) -> Option<&[u8]> {
     let (rest, checksum) = payload.split_last_chunk::<8>()?;
     let (body, version) = rest.split_last_chunk::<2>()?;
-    if u16::from_le_bytes(*version) > DUMP_VERSION {
+    if u32::from(u16::from_le_bytes(*version)) > NEWEST_READ {
         return None;
     }
     let checksum = u64::from_le_bytes(*checksum);

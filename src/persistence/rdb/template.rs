@@ -12,9 +12,10 @@
 //!
 //! Mirrors: the templates of rdb.c and t_hash.c (8.10).
 //! Differs: what refers to a template becomes an ordinary hash, with names of its own; we write none.
-//! Cost: nothing is allocated for what is only claimed. But each key repeats the names of its template, so that memory
-//! grows by up to the length of a name for each value, which is a byte at least in the file.
+//! Cost: nothing is allocated for what is only claimed. Each key gets the names of its template, so a file that repeats
+//! long names for next to nothing would grow without a bound in memory; [`MOST_PER_BYTE`] is that bound.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -31,25 +32,42 @@ pub type Fields = Vec<Box<[u8]>>;
 const NAMES_PACKED: u64 = 0;
 const NAMES_COUNTED: u64 = 1;
 
+/// Bytes of names lent to keys, for each byte of the file so far, at most; for names of a dozen bytes it is about five.
+const MOST_PER_BYTE: u64 = 1024;
+/// So many are lent without a look.
+const NOT_COUNTED: u64 = 64 << 20;
+
 /// The templates of a file, by their numbers, which may be any.
 #[derive(Debug, Default)]
-pub struct Templates(BTreeMap<u64, Fields>);
+pub struct Templates {
+    by_id: BTreeMap<u64, Fields>,
+    /// Bytes of names that keys got.
+    lent: Cell<u64>,
+}
 
 impl Templates {
     /// Reads what stands behind the opcode.
     pub fn define(&mut self, dec: &mut Decoder<'_>) -> Result<()> {
         let id = dec.length()?;
         let fields = counted(dec)?;
-        match self.0.insert(id, fields) {
+        match self.by_id.insert(id, fields) {
             None => Ok(()),
             Some(_) => Err(dec.corrupt("Duplicate hash template")),
         }
     }
 
-    /// The fields of one. (A payload has none to refer to, so it cannot.)
+    /// The fields of one, for a key. (A payload has none to refer to, so it cannot.)
     pub fn fields(&self, dec: &Decoder<'_>, id: u64) -> Result<&Fields> {
-        let fields = self.0.get(&id);
-        fields.ok_or_else(|| dec.corrupt("Hash with an unknown template"))
+        let fields = self.by_id.get(&id);
+        let fields = fields.ok_or_else(|| dec.corrupt("Hash with an unknown template"))?;
+        let bytes: usize = fields.iter().map(|name| name.len()).sum();
+        let lent = self.lent.get().saturating_add(bytes as u64);
+        let most = dec.position().saturating_mul(MOST_PER_BYTE);
+        if lent > most.saturating_add(NOT_COUNTED) {
+            return Err(dec.corrupt("Hash templates out of proportion to the file"));
+        }
+        self.lent.set(lent);
+        Ok(fields)
     }
 }
 

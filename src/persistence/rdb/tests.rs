@@ -653,6 +653,18 @@ fn the_claimed_size_of_a_template_is_not_believed() {
 }
 
 #[test]
+fn long_names_are_not_repeated_for_next_to_nothing() {
+    let long = "n".repeat(1 << 20);
+    // Compressed, it takes some kilobytes, and would take gigabytes in memory.
+    let mut enc = Encoder::to_memory(true);
+    enc.raw(b"REDIS0015");
+    template(&mut enc, 1, &[&long]);
+    (0..2000).for_each(|i| array_key(&mut enc, &i.to_string(), 1, &["v"]));
+    let error = load(&enc.into_bytes(), true).expect_err("out of proportion");
+    assert!(error.to_string().contains("proportion"), "{error}");
+}
+
+#[test]
 fn a_file_of_version_15_need_not_hold_anything_new() {
     let mut bytes = sample();
     for (version, known) in [(b"0015", true), (b"0016", false)] {
