@@ -206,9 +206,10 @@ impl Turn<'_> {
             ));
             // Before a SHUTDOWN ABORT that was sent later is read.
             self.note_signal();
-            self.serve(&events);
+            // First what takes its share of every turn: whoever is served after it is answered right away.
             self.state.go_on_evicting();
             self.load();
+            self.serve(&events);
             if Instant::now() >= self.sockets.next_cron {
                 self.cron();
             }
