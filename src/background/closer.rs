@@ -3,6 +3,8 @@
 //! A file lives as long as a name or a handle leads to it, and the last of them to go pays for its blocks, which takes
 //! a while for gigabytes. So it is opened first, its name removed at once, and the handle closed on a thread.
 //!
+//! The same thread has the system forget files that were read for the last time.
+//!
 //! Mirrors: bg_unlink() of server.c and BIO_CLOSE_FILE of bio.c.
 
 use std::fs::{self, File};
@@ -10,6 +12,7 @@ use std::io;
 use std::path::Path;
 
 use super::worker::Worker;
+use crate::sys::cache;
 
 /// The way to the thread.
 #[derive(Debug)]
@@ -29,6 +32,16 @@ impl Closer {
     /// Starts the thread, which the first file would start otherwise.
     pub fn start(&mut self) {
         self.worker.start();
+    }
+
+    /// Lets the system forget what it read of a file, on the thread.
+    pub fn forget_cache(&mut self, path: &Path) {
+        if let Ok(file) = File::open(path)
+            && let Ok(metadata) = file.metadata()
+        {
+            self.worker
+                .submit(move || cache::forget(&file, 0, metadata.len()));
+        }
     }
 
     /// Removes a file's name now; what it took on disk is given back on the thread.

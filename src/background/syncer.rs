@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::worker::Worker;
+use crate::sys::cache;
 
 /// One file to force to disk; it is closed afterwards if this was the last to hold it.
 struct Task {
@@ -123,6 +124,8 @@ fn perform(task: Task, shared: &Shared) {
     let result = task.file.sync_data();
     if result.is_ok() {
         shared.safe.fetch_max(task.upto, Ordering::Release);
+        let len = task.file.metadata().map_or(0, |metadata| metadata.len());
+        cache::forget(&task.file, 0, len);
     }
     if let Ok(mut error) = shared.error.lock() {
         *error = result.err();

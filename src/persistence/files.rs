@@ -13,6 +13,7 @@ use super::rdb::{self, Reason};
 use crate::background::Job;
 use crate::config::disk;
 use crate::keyspace::Snapshot;
+use crate::sys::cache;
 
 /// Written between two forced flushes, so that the last one is short.
 #[doc(alias = "REDIS_AUTOSYNC_BYTES")]
@@ -23,7 +24,11 @@ const SYNC_EVERY: u64 = 4 * 1024 * 1024;
 pub struct FileSink<'a> {
     file: File,
     incremental: bool,
-    unsynced: u64,
+    /// Somebody will read it at once: the system should not forget it.
+    keeps_cache: bool,
+    written: u64,
+    /// So much of it is on disk.
+    synced: u64,
     job: &'a Job,
 }
 
@@ -33,14 +38,26 @@ impl<'a> FileSink<'a> {
         FileSink {
             file,
             incremental,
-            unsynced: 0,
+            keeps_cache: false,
+            written: 0,
+            synced: 0,
             job,
         }
     }
 
     /// Forces it to disk and closes it.
-    pub fn finish(self) -> io::Result<()> {
-        self.file.sync_all()
+    pub fn finish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        self.is_synced();
+        Ok(())
+    }
+
+    /// All that was written is on disk.
+    fn is_synced(&mut self) {
+        if !self.keeps_cache {
+            cache::forget(&self.file, self.synced, self.written);
+        }
+        self.synced = self.written;
     }
 }
 
@@ -51,10 +68,10 @@ impl Sink for FileSink<'_> {
         }
         self.file.write_all(bytes)?;
         self.job.wrote(bytes.len() as u64);
-        self.unsynced += bytes.len() as u64;
-        if self.incremental && self.unsynced >= SYNC_EVERY {
+        self.written += bytes.len() as u64;
+        if self.incremental && self.written - self.synced >= SYNC_EVERY {
             self.file.sync_data()?;
-            self.unsynced = 0;
+            self.is_synced();
         }
         Ok(())
     }
@@ -84,6 +101,8 @@ pub struct Place {
     pub temporary: String,
     pub name: String,
     pub incremental_sync: bool,
+    /// It is read again at once.
+    pub keeps_cache: bool,
 }
 
 /// Writes a snapshot to a file. Either the whole file is there afterwards, safe from a crash, or the old one is.
@@ -144,6 +163,7 @@ fn write_temporary(
         cancelled: false,
     })?;
     let mut sink = FileSink::new(file, place.incremental_sync, job);
+    sink.keeps_cache = place.keeps_cache;
     let bytes = rdb::save::save(snapshot, options, &mut sink, job).map_err(|error| match &error
         .reason
     {

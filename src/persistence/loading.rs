@@ -734,6 +734,9 @@ impl State {
             return Ok(true);
         }
         self.part_done(loading, &part);
+        if part.what != What::Stream {
+            self.closer.forget_cache(&part.path);
+        }
         loading.done_bytes += part.size;
         self.next_part(loading)?;
         Ok(loading.current.is_some())

@@ -6,6 +6,7 @@
 //! Mirrors: monotonic.c, zmalloc.c, setproctitle.c and the signal handlers of server.c.
 
 pub mod alloc;
+pub mod cache;
 pub mod clock;
 pub mod crash;
 pub mod daemon;

@@ -2,6 +2,7 @@
 //! again when the disk is.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -244,4 +245,50 @@ fn a_broken_tail_takes_the_whole_transaction_with_it() {
     let mut client = server.client();
     client.cmd("GET a").is("1");
     client.cmd("GET b").is("1");
+}
+
+/// Bytes of a file that are in the page cache, if there is a tool that tells.
+fn cached_bytes(path: &Path) -> Option<u64> {
+    let told = Command::new("fincore")
+        .args(["-b", "-n", "-o", "RES"])
+        .arg(path)
+        .output()
+        .ok()?;
+    String::from_utf8(told.stdout).ok()?.trim().parse().ok()
+}
+
+/// Whether files here can be out of the page cache at all: not where they live in memory.
+fn cache_can_be_left(directory: &Path) -> bool {
+    let path = directory.join("control");
+    fs::write(&path, [0; 100_000]).expect("room");
+    let left = Command::new("dd")
+        .arg(format!("of={}", path.display()))
+        .args(["oflag=nocache", "conv=notrunc,fdatasync", "count=0"])
+        .output();
+    let cached = cached_bytes(&path);
+    fs::remove_file(&path).expect("just made");
+    left.is_ok() && cached == Some(0)
+}
+
+#[test]
+fn what_was_saved_or_loaded_leaves_the_page_cache() {
+    let mut server = Server::oxidis().args(["--rdbcompression", "no"]).start();
+    if !cache_can_be_left(server.dir()) {
+        eprintln!("skipped: the page cache cannot be looked into here");
+        return;
+    }
+    let mut client = server.client();
+    client
+        .call(&[&b"SET"[..], b"k", &vec![b'v'; 10_000_000]])
+        .ok();
+    client.cmd("SAVE").ok();
+    let file = server.dir().join("dump.rdb");
+    let left = || cached_bytes(&file).is_some_and(|bytes| bytes < 100_000);
+    assert!(left(), "{:?}", cached_bytes(&file));
+    server.restart();
+    let mut client = server.client();
+    wait_for(&mut client, "persistence", "loading:0");
+    client.cmd("STRLEN k").is(10_000_000);
+    let forgotten = until(PATIENCE, || left().then_some(()));
+    forgotten.expect("a thread has it forgotten");
 }
