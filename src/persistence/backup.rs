@@ -290,9 +290,13 @@ impl State {
     }
 
     fn unpin(&mut self) {
-        for file in std::mem::take(&mut self.persistence.backup.files) {
+        // The manifest goes first: it never names what is not there.
+        for file in std::mem::take(&mut self.persistence.backup.files)
+            .iter()
+            .rev()
+        {
             // Who copied it may have removed it, too.
-            let _ = self.closer.remove_file(&file);
+            let _ = self.closer.remove_file(file);
         }
     }
 

@@ -14,7 +14,8 @@
 //! | `appendfsync everysec` | the same, but for what waited for an fsync under way: two seconds at most |
 //! | save points only | all that was acknowledged before the last SAVE or finished BGSAVE began |
 //!
-//! Rewrites and saves run all the while, so that the moments hit them, too.
+//! Rewrites, saves and backups run all the while, so that the moments hit them, too. A backup that was sealed in time holds
+//! whole transactions up to some point, like everything else.
 //!
 //! - `OXIDIS_CRASHES`: how often each policy (default: 5)
 //! - `OXIDIS_CRASH_SEED`: repeat a run, as far as threads can be repeated
@@ -109,6 +110,8 @@ fn crash(policy: Policy) {
             );
             from[writer] = there;
         }
+        drop(client);
+        check_backup(&server, &promised, &about);
         // The disk is not ours alone.
         for entry in fs::read_dir(server.dir()).expect("its directory").flatten() {
             if entry.file_name().to_string_lossy().starts_with("temp-") {
@@ -116,6 +119,25 @@ fn crash(policy: Policy) {
             }
         }
     }
+}
+
+/// What a backup that was sealed holds, if there is one; afterwards there is none.
+fn check_backup(server: &Server, promised: &[(u64, u64); WRITERS], about: &str) {
+    let directory = server.dir().join("backupdir");
+    let manifest = directory.join("appendonly.aof.manifest");
+    if manifest.exists() {
+        let preload = format!("aof:{}", manifest.display());
+        let copy = Server::oxidis().args(["--preload-file", &preload]).start();
+        let mut client = copy.client();
+        let loaded = until(PATIENCE, || {
+            (client.cmd("PING") == Reply::Status(b"PONG".to_vec())).then_some(())
+        });
+        loaded.unwrap_or_else(|| panic!("{about}: backup not loaded\n{}", copy.log()));
+        for (writer, (_, sent)) in promised.iter().enumerate() {
+            check(&mut client, writer, *sent, about);
+        }
+    }
+    let _ = fs::remove_dir_all(&directory);
 }
 
 /// Load, and the end of it. Of each writer: what must be there, what was sent.
@@ -226,14 +248,16 @@ fn keep_busy(port: u16, policy: Policy, round: &Round) -> Option<[u64; WRITERS]>
     while !round.dead.load(SeqCst) {
         turn += 1;
         let before = load(round);
-        let asked = match policy {
-            Policy::SavesOnly if turn % 2 == 0 => ask(&["SAVE"]),
-            Policy::SavesOnly => ask(&["BGSAVE"]),
-            _ if turn % 3 == 0 => ask(&["BGSAVE"]),
-            _ => ask(&["BGREWRITEAOF"]),
+        let line: &[&str] = match (policy, turn % 6) {
+            (_, 1) => &["BACKUP", "START"],
+            (_, 3) => &["BACKUP", "SEAL"],
+            (_, 5) => &["BACKUP", "CLEANUP"],
+            (Policy::SavesOnly, 0) => &["SAVE"],
+            (Policy::SavesOnly, _) | (_, 0) => &["BGSAVE"],
+            _ => &["BGREWRITEAOF"],
         };
-        match asked {
-            Some(Reply::Status(text)) if text == b"OK" => saved = Some(before),
+        match ask(line) {
+            Some(Reply::Status(text)) if line == ["SAVE"] && text == b"OK" => saved = Some(before),
             Some(_) => {}
             None => return saved,
         }
@@ -244,7 +268,7 @@ fn keep_busy(port: u16, policy: Policy, round: &Round) -> Option<[u64; WRITERS]>
             let info = info.text();
             let running = ["rdb_bgsave_in_progress:1", "aof_rewrite_in_progress:1"];
             if !running.iter().any(|field| info.contains(field)) {
-                if policy == Policy::SavesOnly && info.contains("rdb_last_bgsave_status:ok") {
+                if line == ["BGSAVE"] && info.contains("rdb_last_bgsave_status:ok") {
                     saved = Some(before);
                 }
                 break;
