@@ -13,7 +13,7 @@
 //! Mirrors: the templates of rdb.c and t_hash.c (8.10).
 //! Differs: what refers to a template becomes an ordinary hash, with names of its own; we write none.
 //! Cost: nothing is allocated for what is only claimed. Each key gets the names of its template, so a file that repeats
-//! long names for next to nothing would grow without a bound in memory; [`MOST_PER_BYTE`] is that bound.
+//! long names for next to nothing would grow without a bound in memory; `MOST_PER_BYTE` is that bound.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
