@@ -112,7 +112,8 @@ impl State {
             },
             name: self.config.dbfilename.clone(),
             incremental_sync: self.config.rdb_save_incremental_fsync,
-            keeps_cache: false,
+            // Who waits for a save means to copy the file, or to start from it again.
+            keeps_cache: job.is_none(),
         }
     }
 
@@ -187,7 +188,7 @@ impl State {
         self.persistence.stats.last_save_try_s = self.clock.unix_seconds();
         let number = self.persistence.next_job;
         let (options, mut place) = (self.save_options(false), self.place(Some(number)));
-        place.keeps_cache = purpose == Purpose::Sync;
+        place.keeps_cache |= purpose == Purpose::Sync;
         let (mut running, snapshot) = self.enter_job(purpose);
         running.temporary = place.directory.join(&place.temporary);
         let (job, id, mailbox) = (running.job.clone(), running.id, self.mailbox.clone());

@@ -281,7 +281,8 @@ fn what_was_saved_or_loaded_leaves_the_page_cache() {
     client
         .call(&[&b"SET"[..], b"k", &vec![b'v'; 10_000_000]])
         .ok();
-    client.cmd("SAVE").ok();
+    client.cmd("BGSAVE");
+    wait_for(&mut client, "persistence", "rdb_bgsave_in_progress:0");
     let file = server.dir().join("dump.rdb");
     let left = || cached_bytes(&file).is_some_and(|bytes| bytes < 100_000);
     assert!(left(), "{:?}", cached_bytes(&file));
