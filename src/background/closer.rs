@@ -36,7 +36,9 @@ impl Closer {
 
     /// Lets the system forget what it read of a file, on the thread.
     pub fn forget_cache(&mut self, path: &Path) {
-        if let Ok(file) = File::open(path)
+        // What is no file (a pipe) could block.
+        if fs::metadata(path).is_ok_and(|file| file.is_file())
+            && let Ok(file) = File::open(path)
             && let Ok(metadata) = file.metadata()
         {
             self.worker

@@ -3,7 +3,6 @@
 //! Mirrors: `backupCommand` of backup.c.
 
 use super::prelude::*;
-use crate::dispatch::CallOrigin;
 
 pub const COMMANDS: &[&Command] = &[&BACKUP];
 
@@ -49,8 +48,7 @@ const BACKUP_START: Command = Command {
 };
 
 fn backup_start(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    let in_transaction = ctx.origin == CallOrigin::Exec;
-    ctx.state.start_backup(in_transaction)?;
+    ctx.state.start_backup()?;
     ctx.reply.ok();
     Ok(())
 }

@@ -123,7 +123,7 @@ impl Backup {
 
 impl State {
     /// BACKUP START. In a transaction it begins behind it: a snapshot does not cut one in two.
-    pub fn start_backup(&mut self, in_transaction: bool) -> Result<(), Error> {
+    pub fn start_backup(&mut self) -> Result<(), Error> {
         let backup = &self.persistence.backup;
         if backup.is_in_progress() {
             return Err(Error::once("Backup already in progress"));
@@ -151,7 +151,7 @@ impl State {
             directory,
             ..Backup::default()
         };
-        if !in_transaction {
+        if !self.in_transaction() {
             self.advance_backup();
         }
         match self.persistence.backup.phase {
@@ -249,9 +249,9 @@ impl State {
             directory: self.persistence.backup.directory.clone(),
             stem: self.config.appendfilename.clone(),
         };
+        self.persistence.backup.files.push(names.manifest());
         // Makes the links durable, too.
         sealed.persist(&names)?;
-        self.persistence.backup.files.push(names.manifest());
         files::sync_directory(&self.config.dir).map_err(|error| disk::reason(&error))
     }
 
@@ -324,11 +324,10 @@ impl State {
             // It may not be there.
             let _ = self.closer.remove_file(&file);
         }
-        if !own_directory {
-            return;
+        if own_directory {
+            // It stays if somebody else put something into it.
+            let _ = fs::remove_dir(&names.directory);
         }
-        // It stays if somebody else put something into it.
-        let _ = fs::remove_dir(&names.directory);
     }
 
     /// What a backup does at every turn of the cron.

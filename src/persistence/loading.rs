@@ -393,7 +393,10 @@ impl State {
         let file_name = path.file_name().unwrap_or_default().to_string_lossy();
         let names = Names {
             directory: path.parent().unwrap_or(Path::new("/")).to_owned(),
-            stem: file_name.trim_end_matches(".manifest").to_owned(),
+            stem: file_name
+                .strip_suffix(".manifest")
+                .unwrap_or(&file_name)
+                .to_owned(),
         };
         match self.read_manifest(path) {
             Ok(manifest) if manifest.is_empty() => {

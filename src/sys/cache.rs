@@ -11,7 +11,8 @@ use std::fs::File;
 #[doc(alias = "reclaimFilePageCache")]
 pub fn forget(file: &File, from: u64, to: u64) {
     let page = super::process::page_bytes().max(1) as u64;
-    let to = to - to % page;
+    // The page in which the part begins was not full when the part before it was forgotten.
+    let (from, to) = (from - from % page, to - to % page);
     if from >= to {
         return;
     }

@@ -353,6 +353,50 @@ fn a_preload_file_that_is_wrong_or_not_there_is_the_end() {
 }
 
 #[test]
+fn a_seal_that_cannot_be_written_leaves_nothing() {
+    let server = Server::oxidis().start();
+    let mut client = server.client();
+    start(&mut client);
+    let limited = Command::new("prlimit")
+        .args(["--pid", &server.pid().to_string(), "--fsize=0:unlimited"])
+        .status();
+    if !limited.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no prlimit here");
+        return;
+    }
+    client.cmd("BACKUP SEAL").error("ERR Can't seal the backup");
+    assert_eq!(status(&mut client, "state"), "failed");
+    let left = names(&backup_dir(&server));
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// As `mkfifo`, if there is one.
+fn pipe(path: &Path) -> bool {
+    let made = Command::new("mkfifo").arg(path).status();
+    made.is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_pipe_can_be_preloaded() {
+    let source = Server::oxidis().start();
+    source.client().cmd("SET a 1").ok();
+    source.client().cmd("SAVE").ok();
+    let fifo = source.dir().join("pipe.rdb");
+    if !pipe(&fifo) {
+        eprintln!("skipped: no mkfifo here");
+        return;
+    }
+    let dump = fs::read(source.dir().join("dump.rdb")).expect("saved");
+    let (into, preload) = (fifo.clone(), format!("rdb:{}", fifo.display()));
+    let writer = std::thread::spawn(move || fs::write(into, dump));
+    let copy = preloaded("no", &preload);
+    let mut client = copy.client();
+    wait_for_info(&mut client, "loading", "0");
+    client.cmd("GET a").is("1");
+    writer.join().expect("no panic").expect("somebody read");
+}
+
+#[test]
 fn a_full_disk_is_the_backups_trouble_alone() {
     let server = Server::oxidis().args(["--appendfsync", "always"]).start();
     let mut client = server.client();

@@ -1,5 +1,5 @@
 //! Disks that fail: full, or gone. The log says so, writes are refused as documented, reads are not, and all is well
-//! again when the disk is.
+//! again when the disk is. And disks that do not: files nobody reads again are not kept in memory.
 
 use std::fs;
 use std::path::Path;

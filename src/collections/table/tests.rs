@@ -418,7 +418,6 @@ fn a_scan_returns_each_key_once_under_growth_and_deletion() {
     );
 }
 
-/// Chi-square of the counts against the flat distribution.
 #[test]
 fn a_table_that_was_laid_out_is_like_one_that_grew() {
     let sizes: &[usize] = if cfg!(miri) {
@@ -462,6 +461,7 @@ fn a_table_that_was_laid_out_is_like_one_that_grew() {
     }
 }
 
+/// Chi-square of the counts against the flat distribution.
 #[test]
 fn random_picks_are_uniform() {
     if cfg!(miri) {

@@ -181,10 +181,18 @@ impl Manifest {
     /// Writes it over the one in the directory, durably. The error is the line for the log.
     #[doc(alias = "persistAofManifest")]
     pub fn persist(&self, names: &Names) -> Result<(), String> {
-        let reason = |error: &io::Error| crate::config::disk::reason(error);
         let short = format!("temp-{}.manifest", names.stem);
         let temporary = names.path(&short);
-        let mut file = files::create(&temporary)
+        self.try_persist(names, &short, &temporary)
+            .inspect_err(|_| {
+                // The error that counts is the first one.
+                let _ = fs::remove_file(&temporary);
+            })
+    }
+
+    fn try_persist(&self, names: &Names, short: &str, temporary: &Path) -> Result<(), String> {
+        let reason = |error: &io::Error| crate::config::disk::reason(error);
+        let mut file = files::create(temporary)
             .map_err(|e| format!("Can't open the AOF manifest file {short}: {}", reason(&e)))?;
         file.write_all(self.text().as_bytes()).map_err(|e| {
             let why = reason(&e);
@@ -192,7 +200,7 @@ impl Manifest {
         })?;
         file.sync_all()
             .map_err(|e| format!("Fail to fsync the temp AOF file {short}: {}.", reason(&e)))?;
-        fs::rename(&temporary, names.manifest()).map_err(|e| {
+        fs::rename(temporary, names.manifest()).map_err(|e| {
             format!(
                 "Error trying to rename the temporary AOF manifest file {short} into \
                  {}.manifest: {}",

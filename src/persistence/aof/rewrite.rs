@@ -536,7 +536,7 @@ impl State {
     }
 
     /// Whether a transaction is being executed.
-    fn in_transaction(&self) -> bool {
+    pub(in crate::persistence) fn in_transaction(&self) -> bool {
         self.effects.depth() > 1
     }
 
