@@ -45,6 +45,7 @@ pub mod sys;
 pub mod tls;
 pub mod types;
 pub mod util;
+pub mod wires;
 
 /// The Redis release whose core commands we implement; what INFO and error blocks call us.
 pub const REDIS_VERSION: &str = "7.4.0";

@@ -40,6 +40,7 @@ use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
 use crate::sys::peer::Peers;
 use crate::util::rng::Rng;
+use crate::wires::Wires;
 
 pub use self::evict::{Eviction, Memory};
 pub use self::title::ProcessTitle;
@@ -210,6 +211,8 @@ pub struct State {
     pub closer: Closer,
     /// Servers that keys went to.
     pub peers: Peers,
+    /// Connections to other servers that the loop carries.
+    pub wires: Wires,
     /// Keys the hash of all sets.
     pub member_seed: u64,
     /// List elements of so many bytes are kept apart (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: as configured.
@@ -281,6 +284,7 @@ impl State {
             lazyfree: LazyFree::default(),
             closer: Closer::default(),
             peers: Peers::default(),
+            wires: Wires::default(),
             member_seed,
             list_plain_from: 0,
         };

@@ -7,8 +7,9 @@
 //!                        └──────────────────────── Connected ◄───────────┴────────── Transfer (transfer.rs)
 //! ```
 //!
-//! The loop owns the socket (`server/link.rs`). It asks what there is to dial and to send, and tells what came and
-//! what became of the connection; each attempt has a number, so that a socket of an attempt given up is dropped.
+//! The connection is a wire ([`crate::wires`]): the loop owns its socket, sends what is appended to it, and tells what
+//! came and what became of the connection. Each attempt has a number, so that an answer of a helper thread to an
+//! attempt given up is dropped.
 //! Once connected, the primary is a client like others ([`ClientFlags::PRIMARY`]) whose requests are run without
 //! being judged, and whose replies go nowhere.
 //!
@@ -19,7 +20,7 @@
 //! the replica's half of replicationCron() in replication.c.
 //! Differs: no reply is waited for; the lines of the handshake are read as they come.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::failover::Stage;
 use super::transfer::{Secured, Transfer};
@@ -30,6 +31,7 @@ use crate::dispatch::{Said, Targets};
 use crate::keyspace::{DbId, Ms};
 use crate::state::State;
 use crate::sys::log::Role;
+use crate::wires::{Dial, Owner, Then, WireKey};
 
 /// No line of the handshake is longer.
 const LONGEST_LINE: usize = 1024;
@@ -87,10 +89,8 @@ pub struct Link {
     pub step: Step,
     /// Grows with every connection that is begun or given up.
     pub attempt: u64,
-    /// Where the loop should connect to.
-    pub dial: Option<Dial>,
-    /// What it should send, before the primary is a client.
-    pub out: Vec<u8>,
+    /// The connection, until the primary is a client.
+    pub wire: Option<WireKey>,
     /// The beginning of a line.
     line: Vec<u8>,
     /// The primary, once connected.
@@ -112,22 +112,6 @@ pub struct Link {
     held: Vec<u8>,
     said_auth: bool,
     said_ip: bool,
-}
-
-/// Where to connect to, and from where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dial {
-    pub to: SocketAddr,
-    pub from: Option<IpAddr>,
-}
-
-/// What the loop is to do after it handed over bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    /// Go on reading.
-    Read,
-    /// Leave the socket alone: the data set is whole and is being loaded.
-    Wait,
 }
 
 impl State {
@@ -262,14 +246,16 @@ impl State {
     fn abandon_handshake(&mut self) {
         let link = &mut self.replication.link;
         link.attempt += 1;
-        link.dial = None;
-        link.out.clear();
+        let wire = link.wire.take();
         link.line.clear();
         link.rest.clear();
         link.announced = None;
         link.secured = None;
         if link.step != Step::Off {
             link.step = Step::Connect;
+        }
+        if let Some(wire) = wire {
+            self.wires.close(wire);
         }
         self.abandon_transfer();
     }
@@ -335,7 +321,9 @@ impl State {
             Ok(to) => {
                 let from = self.config.bind_source_addr.as_deref();
                 let from = from.and_then(|address| address.parse().ok());
-                link.dial = Some(Dial { to, from });
+                let tls = self.config.tls_replication;
+                let wire = self.wires.dial(Owner::Primary, Dial { to, from, tls });
+                self.replication.link.wire = Some(wire);
             }
             Err(reason) => self.link_refused(&reason),
         }
@@ -387,7 +375,27 @@ impl State {
 
     fn say_to_primary<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) {
         let argv = OwnedArgv::from_words(words);
-        argv.as_argv().encode(&mut self.replication.link.out);
+        if let Some(out) = self.link_out() {
+            argv.as_argv().encode(out);
+        }
+    }
+
+    /// The bytes to be sent to the primary before it is a client; none without a connection.
+    fn link_out(&mut self) -> Option<&mut Vec<u8>> {
+        self.wires.out(self.replication.link.wire?)
+    }
+
+    /// Gives the socket to the client that the primary has become, with the bytes that came behind the handshake. For
+    /// the loop, before it sleeps.
+    pub(crate) fn hand_over_link(&mut self) {
+        let link = &mut self.replication.link;
+        if link.step == Step::Connected
+            && let Some(wire) = link.wire.take()
+            && let Some(client) = link.client
+        {
+            let rest = std::mem::take(&mut link.rest);
+            self.wires.hand_over(wire, client, rest);
+        }
     }
 
     /// Bytes came through the link, before the primary is a client.
@@ -406,7 +414,7 @@ impl State {
                 }
                 Step::Connected => {
                     self.replication.link.rest.extend_from_slice(bytes);
-                    break;
+                    return Then::Wait;
                 }
                 step if step.is_handshake() => {
                     let Some(line) = self.take_line(&mut bytes) else {
@@ -597,7 +605,9 @@ impl State {
             ));
         }
         self.log.notice("Retrying with SYNC...");
-        self.replication.link.out.extend_from_slice(b"SYNC\r\n");
+        if let Some(out) = self.link_out() {
+            out.extend_from_slice(b"SYNC\r\n");
+        }
         self.begin_transfer();
     }
 
@@ -640,7 +650,6 @@ impl State {
         link.down_since_s = None;
         link.cached = None;
         link.held.clear();
-        link.out.clear();
         link.last_io_ms = now;
     }
 
@@ -666,6 +675,9 @@ impl State {
         link.client = None;
         link.held.clear();
         link.attempt += 1;
+        if let Some(wire) = link.wire.take() {
+            self.wires.close(wire);
+        }
         link.down_since_s = Some(seconds);
         if link.step != Step::Off {
             link.step = Step::Connect;
@@ -797,9 +809,12 @@ impl State {
             self.replication.link.last_io_ms = self.clock.unix_ms();
         }
         self.care_for_link();
-        let link = &mut self.replication.link;
-        if link.step == Step::Transfer && link.out.is_empty() {
-            link.out.push(b'\n');
+        let link = &self.replication.link;
+        if let Some(wire) = link.wire.filter(|_| link.step == Step::Transfer)
+            && self.wires.unsent(wire) == 0
+            && let Some(out) = self.wires.out(wire)
+        {
+            out.push(b'\n');
         }
     }
 

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::link::{Step, Then};
+use super::link::Step;
 use crate::background::LazyFree;
 use crate::config::{ReplDisklessLoad, disk};
 use crate::keyspace::{DbId, RemovedTable};
@@ -22,6 +22,7 @@ use crate::persistence::files;
 use crate::persistence::loading::{Flags, Loaded, Opened};
 use crate::state::State;
 use crate::util::num::parse_u64;
+use crate::wires::Then;
 
 /// The bytes a mark has.
 const MARK: usize = 40;

@@ -13,9 +13,9 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::connection::Connection;
 use super::io::BATCH;
-use super::link::{LINK, LinkSocket};
 use super::listener::{self, Peer};
 use super::listeners::SharedListeners;
+use super::wires::{FIRST_WIRE, WireSockets};
 use crate::background::{Letter, Mailbox};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::config::Config;
@@ -24,6 +24,7 @@ use crate::resp::request::{READ_BUFFER, Request};
 use crate::state::{ServerRequest, State};
 use crate::sys::clock::Clock;
 use crate::sys::notify::Supervisor;
+use crate::wires::WireKey;
 
 /// Tokens below this are listeners and the waker.
 pub(super) const FIRST_CLIENT: usize = 64;
@@ -47,8 +48,8 @@ pub(super) struct Sockets {
     pub(super) poll: Poll,
     pub(super) connections: Vec<Option<Connection>>,
     pub(super) listeners: SharedListeners,
-    /// The socket of the link to our primary, until that is a client.
-    pub(super) link: Option<LinkSocket>,
+    /// Connections to other servers.
+    pub(super) wires: WireSockets,
     /// Clients whose socket may hold more than the last read took.
     pub(super) more: Vec<ClientKey>,
     /// What this turn has yet to do. A script beyond its time does it in the turn's place: the kernel
@@ -84,8 +85,12 @@ enum Due {
     More(ClientKey),
     /// A listener may have connections.
     Accept(usize),
-    /// The link to our primary is connected, or has something to read.
-    Link(bool),
+    /// A wire is connected, or became readable, writable, or both.
+    Wire {
+        key: WireKey,
+        reads: bool,
+        writes: bool,
+    },
 }
 
 /// One turn of the loop at work: the state and the sockets side by side. While a command runs, the
@@ -112,7 +117,7 @@ impl Server {
             poll,
             connections: Vec::new(),
             listeners,
-            link: None,
+            wires: WireSockets::default(),
             more: Vec::new(),
             due: VecDeque::new(),
             read_buffer: vec![0; READ_BUFFER],
@@ -225,7 +230,15 @@ impl Turn<'_> {
         for event in events {
             match event.token() {
                 WAKER => {}
-                LINK => due.push_back(Due::Link(event.is_readable() || event.is_read_closed())),
+                Token(i) if i >= FIRST_WIRE => {
+                    if let Some(key) = self.sockets.wires.key(i - FIRST_WIRE) {
+                        due.push_back(Due::Wire {
+                            key,
+                            reads: event.is_readable() || event.is_read_closed(),
+                            writes: event.is_writable(),
+                        });
+                    }
+                }
                 Token(i) if i < FIRST_CLIENT => due.push_back(Due::Accept(i)),
                 Token(i) => {
                     let slot = i - FIRST_CLIENT;
@@ -254,10 +267,10 @@ impl Turn<'_> {
                     reads,
                     writes,
                 } => self.serve_connection(slot, reads, writes),
-                Due::Link(readable) => self.link_event(readable),
+                Due::Wire { key, reads, writes } => self.wire_event(key, reads, writes),
             }
         }
-        self.read_link();
+        self.read_wires();
     }
 
     fn serve_connection(&mut self, slot: usize, reads: bool, writes: bool) {
@@ -357,7 +370,7 @@ impl Turn<'_> {
             && self.sockets.accepting.is_empty()
             && self.state.clients.resumed() == 0
             && !self.state.clients.has_pending_write()
-            && !self.link_is_busy()
+            && !self.wires_are_busy()
             && !self.state.replicas_wait_for_us();
         if !idle {
             return Duration::ZERO;
@@ -400,7 +413,7 @@ impl Turn<'_> {
             self.state.shutdown_cron();
         }
         self.state.before_sleep();
-        self.tend_link();
+        self.tend_wires();
         crate::dispatch::serve_ready(self.state);
         self.resume_clients();
         self.state.flush_aof(false);

@@ -12,13 +12,13 @@ mod connection;
 mod cron;
 mod event_loop;
 mod io;
-mod link;
 mod listener;
 mod listeners;
 mod metrics;
 mod process;
 mod report;
 mod tls;
+mod wires;
 
 pub use builder::{Builder, Handle, StartError};
 pub use event_loop::Server;

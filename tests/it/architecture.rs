@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("scripting", 5),
     ("observe", 5),
     ("cluster", 5),
+    ("wires", 5),
     ("state", 6),
     // How a command runs.
     ("dispatch/call", ACTS),
