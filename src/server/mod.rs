@@ -16,6 +16,7 @@ mod link;
 mod listener;
 mod listeners;
 mod metrics;
+mod metrics_port;
 mod process;
 mod report;
 mod tls;
