@@ -6,7 +6,7 @@ use super::selector::{KeyPattern, READ, Selector, WRITE};
 use super::user::User;
 use crate::dispatch::args::Argv;
 use crate::dispatch::command::{Channels, Flag, KeyFlag};
-use crate::dispatch::keys::{Keys, Search};
+use crate::dispatch::keys::Keys;
 use crate::dispatch::table::{CommandId, CommandTable};
 use crate::util::glob::{self, Case};
 
@@ -139,16 +139,7 @@ impl Selector {
             });
         }
         if !self.all_keys && entry.has_keys {
-            let keys = keys.get_or_insert_with(|| {
-                // Where not all can be told, those that can are judged.
-                let told = Search {
-                    partial: true,
-                    ..Search::default()
-                };
-                Keys::of(entry.decl, argv, Search::default())
-                    .or_else(|| Keys::by_specs(entry.decl.keys, argv, told))
-                    .unwrap_or_default()
-            });
+            let keys = keys.get_or_insert_with(|| Keys::judged(entry.decl, argv));
             for key in keys.iter() {
                 if !self.has_key(argv.get(key.position), key.flags) {
                     return Err(Denied {

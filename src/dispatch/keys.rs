@@ -69,6 +69,17 @@ impl Keys {
         Some(keys)
     }
 
+    /// The keys that a request is judged by: all, or, where not all can be told, those that can. O(keys).
+    pub fn judged(decl: &Command, argv: Argv<'_>) -> Keys {
+        let told = Search {
+            partial: true,
+            ..Search::default()
+        };
+        Keys::of(decl, argv, Search::default())
+            .or_else(|| Keys::by_specs(decl.keys, argv, told))
+            .unwrap_or_default()
+    }
+
     /// The keys that key specs tell. `None` when one cannot be followed, unless the search is partial.
     #[doc(alias = "getKeysUsingKeySpecs")]
     pub fn by_specs(specs: &[KeySpec], argv: Argv<'_>, search: Search) -> Option<Keys> {
