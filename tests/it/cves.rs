@@ -192,12 +192,10 @@ fn a_hyperloglog_stays_within_its_registers() {
     ] {
         let value = [&header[..], &runs].concat();
         c.call(&[&b"SET"[..], b"h", &value]).ok();
-        for command in ["PFCOUNT h", "PFADD h a b c", "PFMERGE d h", "PFCOUNT h d"] {
-            let reply = c.cmd(command);
-            assert!(
-                reply.is_error() || command.ends_with('d'),
-                "{command}: {reply:?}"
-            );
+        // Where the register is found, nothing behind it is looked at.
+        c.cmd("PFADD h a b c");
+        for command in ["PFCOUNT h", "PFMERGE d h", "PFCOUNT h d"] {
+            c.cmd(command).error("INVALIDOBJ");
         }
     }
     c.cmd("PING").status("PONG");

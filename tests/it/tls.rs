@@ -221,7 +221,7 @@ fn a_handshake_has_a_deadline() {
             .expect("sent");
         stream.set_nonblocking(true).expect("a mode is set");
     }
-    let mut established = Client::new(port, false);
+    let mut established = Client::new(port, true);
     established.cmd("PING").status("PONG");
     let gone = crate::support::server::until(Duration::from_secs(60), || {
         half_open.retain_mut(|stream| {
