@@ -4,12 +4,12 @@
 //!   line 0   [ head ][word][word][word][word][word][word][word]
 //!   line 1   [ word ][word] ...                                     1, 2, 4, 8, 10, 12, 14 or 16 lines
 //!
-//!   line 0   [ head ][ len | volatile ][ unused ... ]               a wide one: 32, 64, 128 ... lines
+//!   line 0   [ head ][ len | volatile ][ unused ... ]               a wide one: 64, 128, 256 ... lines
 //!   line 1   [ word ][word] ...
 //! ```
 //!
 //! Keys whose hashes agree in many bits cannot be told apart by splitting. A segment of such keys grows past sixteen
-//! lines instead ([`grown`]), and from 32 lines on it is *wide*: its counters are too large for the head, so they have
+//! lines instead ([`grown`]), and past 31 lines it is *wide*: its counters are too large for the head, so they have
 //! the rest of line 0 to themselves. Lookups in it are slow, O(keys with that hash); nothing else changes. No random
 //! keys make a wide segment; somebody who knows the seed could.
 //!
