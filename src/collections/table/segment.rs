@@ -121,8 +121,8 @@ pub(super) const fn limit(lines: usize) -> usize {
 /// The lines of a segment that is full, has `lines` of them, and cannot split.
 pub(super) fn grown(lines: usize) -> usize {
     match lines {
-        ..FULL_LINES => FULL_LINES,
-        ..NARROW_LINES => (lines + 2).min(NARROW_LINES),
+        0..FULL_LINES => FULL_LINES,
+        FULL_LINES..NARROW_LINES => (lines + 2).min(NARROW_LINES),
         // 32 would hold hardly more.
         NARROW_LINES => 64,
         _ => lines * 2,
