@@ -36,6 +36,7 @@ use crate::replication::failover::Stage;
 use crate::scripting::Scripts;
 use crate::sys::clock::Clock;
 use crate::sys::crash;
+use crate::sys::entropy::Entropy;
 use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
 use crate::sys::peer::Peers;
@@ -165,8 +166,10 @@ pub struct State {
     pub debug: DebugSwitches,
     /// Time.
     pub clock: Clock,
-    /// Chance.
+    /// Chance, as clients see it.
     pub rng: Rng,
+    /// Where seeds and names come from.
+    pub entropy: Entropy,
     /// The stream of effects.
     pub effects: Effects,
     /// Replicas, and the stream as they read it.
@@ -197,6 +200,8 @@ pub struct State {
     pub run_id: String,
     /// Started, unix time in milliseconds.
     pub started_ms: i64,
+    /// When the log last told of a client that speaks HTTP, unix time.
+    pub attack_logged_ms: Option<Ms>,
     /// The port really listened on (the configured one may be 0 when embedded).
     pub tcp_port: u16,
     /// Whether background expiry runs (DEBUG SET-ACTIVE-EXPIRE).
@@ -221,22 +226,27 @@ pub struct State {
 
 impl State {
     /// A state with empty databases.
-    pub fn new(config: Config, clock: Clock, seed: u64, mailbox: Mailbox) -> Self {
-        let mut rng = Rng::new(seed);
+    pub fn new(
+        config: Config,
+        clock: Clock,
+        entropy: impl Into<Entropy>,
+        mailbox: Mailbox,
+    ) -> Self {
+        let mut entropy = entropy.into();
         let config_hz = config.hz;
         let databases = config.databases as usize;
-        let keyspace = Keyspace::new(databases, config.cluster_enabled, rng.next_u64());
-        let watches = Watches::new(rng.next_u64());
-        let scripts = Scripts::new(rng.next_u64());
-        let tracking = Tracking::new(rng.next_u64());
-        let pubsub = PubSub::new(rng.next_u64());
-        let blocked = Blocked::new(rng.next_u64());
-        let member_seed = rng.next_u64();
-        let mut run_id = [0; 40];
-        rng.fill_hex(&mut run_id);
-        let run_id = run_id.map(char::from).iter().collect();
-        let replication = Replication::new(&mut rng);
-        let cluster = Cluster::new(&mut rng);
+        let (seed, dice) = (entropy.seed(), entropy.seed());
+        let keyspace = Keyspace::new(databases, config.cluster_enabled, seed, dice);
+        let watches = Watches::new(entropy.seed());
+        let scripts = Scripts::new(entropy.seed());
+        let tracking = Tracking::new(entropy.seed());
+        let pubsub = PubSub::new(entropy.seed());
+        let blocked = Blocked::new(entropy.seed());
+        let member_seed = entropy.seed();
+        let run_id = entropy.name_text();
+        let replication = Replication::new(&mut entropy);
+        let cluster = Cluster::new(&mut entropy);
+        let rng = entropy.dice();
         let started_ms = clock.unix_ms();
         let mut state = State {
             config,
@@ -262,6 +272,7 @@ impl State {
             debug: DebugSwitches::default(),
             clock,
             rng,
+            entropy,
             effects: Effects::default(),
             replication,
             shutdown: Shutdown::default(),
@@ -277,6 +288,7 @@ impl State {
             mailbox,
             run_id,
             started_ms,
+            attack_logged_ms: None,
             tcp_port: 0,
             active_expire: true,
             expire_cycle: ExpireCycle::default(),

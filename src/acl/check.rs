@@ -2,11 +2,11 @@
 //!
 //! Mirrors: the permission checks of acl.c.
 
-use super::selector::{READ, Selector, WRITE};
+use super::selector::{KeyPattern, READ, Selector, WRITE};
 use super::user::User;
 use crate::dispatch::args::Argv;
 use crate::dispatch::command::{Channels, Flag, KeyFlag};
-use crate::dispatch::keys::{Keys, Search};
+use crate::dispatch::keys::Keys;
 use crate::dispatch::table::{CommandId, CommandTable};
 use crate::util::glob::{self, Case};
 
@@ -81,12 +81,27 @@ impl User {
     #[doc(alias = "ACLUserCheckCmdWithUnrestrictedKeyAccess")]
     pub fn check_reading_all(&self, asked: Asked<'_>) -> bool {
         let mut keys = None;
-        let reads_all = |selector: &Selector| {
-            let all = |p: &super::selector::KeyPattern| p.access & READ != 0 && *p.glob == *b"*";
-            selector.all_keys || selector.keys.iter().any(all)
-        };
         self.all_selectors()
-            .any(|selector| reads_all(selector) && selector.check(asked, &mut keys).is_ok())
+            .any(|selector| selector.reads_all() && selector.check(asked, &mut keys).is_ok())
+    }
+
+    /// Whether the user may read a key, by some command. O(patterns).
+    pub fn may_read(&self, key: &[u8]) -> bool {
+        self.all_selectors()
+            .any(|selector| selector.all_keys || selector.has_key(key, &[KeyFlag::Access]))
+    }
+
+    /// Whether the user may read every key there is.
+    pub fn may_read_all(&self) -> bool {
+        self.all_selectors().any(Selector::reads_all)
+    }
+
+    /// Whether the user may read some key, there or not.
+    pub fn may_read_any(&self) -> bool {
+        self.all_selectors().any(|selector| {
+            let mut keys = selector.keys.iter();
+            selector.all_keys || keys.any(|pattern| pattern.access & READ != 0)
+        })
     }
 
     /// The channel patterns of a user that takes this one's place, when not all that this one may use is
@@ -107,6 +122,11 @@ impl User {
 }
 
 impl Selector {
+    fn reads_all(&self) -> bool {
+        let all = |pattern: &KeyPattern| pattern.access & READ != 0 && *pattern.glob == *b"*";
+        self.all_keys || self.keys.iter().any(all)
+    }
+
     /// Whether a request is allowed; `keys` is filled in by the first who asks.
     #[doc(alias = "ACLSelectorCheckCmd")]
     fn check(&self, asked: Asked<'_>, keys: &mut Option<Keys>) -> Result<(), Denied> {
@@ -119,16 +139,7 @@ impl Selector {
             });
         }
         if !self.all_keys && entry.has_keys {
-            let keys = keys.get_or_insert_with(|| {
-                // Where not all can be told, those that can are judged.
-                let told = Search {
-                    partial: true,
-                    ..Search::default()
-                };
-                Keys::of(entry.decl, argv, Search::default())
-                    .or_else(|| Keys::by_specs(entry.decl.keys, argv, told))
-                    .unwrap_or_default()
-            });
+            let keys = keys.get_or_insert_with(|| Keys::judged(entry.decl, argv));
             for key in keys.iter() {
                 if !self.has_key(argv.get(key.position), key.flags) {
                     return Err(Denied {

@@ -322,9 +322,10 @@ impl Selector {
     }
 }
 
-/// `R~glob`, `W~glob`, `RW~glob`.
+/// `R~glob`, `W~glob`, `RW~glob`. Without a tilde the pattern is empty, as in Redis, and matches the empty key alone.
 fn split_access(rest: &[u8]) -> Option<(&[u8], u8)> {
-    let tilde = rest.iter().position(|b| *b == b'~')?;
+    let end = rest.iter().position(|b| *b == b'~');
+    let tilde = end.unwrap_or(rest.len());
     let mut access = 0;
     for letter in &rest[..tilde] {
         let bit = match letter.to_ascii_uppercase() {
@@ -337,7 +338,8 @@ fn split_access(rest: &[u8]) -> Option<(&[u8], u8)> {
         }
         access |= bit;
     }
-    (access != 0).then_some((&rest[tilde + 1..], access))
+    let glob = rest.get(tilde + 1..).unwrap_or_default();
+    (access != 0).then_some((glob, access))
 }
 
 /// The category of this name, in any case.

@@ -114,7 +114,7 @@ fn the_right_rule_is_blamed_for_the_right_thing() {
     assert_eq!(wrong("+get|a|b"), RuleError::Unknown);
     assert_eq!(wrong("+select|"), RuleError::Syntax);
     assert_eq!(wrong("~a b"), RuleError::Syntax);
-    assert_eq!(wrong("%R"), RuleError::Syntax);
+    assert_eq!(wrong("%"), RuleError::Syntax);
     assert_eq!(wrong("%~a"), RuleError::Syntax);
     assert_eq!(wrong("%RR~a"), RuleError::Syntax);
     assert_eq!(wrong("#abc"), RuleError::BadHash);

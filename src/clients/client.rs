@@ -113,6 +113,8 @@ flags! {
     AWAITS_ROOM = 30;
     /// Its script runs for too long: it is not read from, and stays though it may be gone.
     BUSY = 31;
+    /// Its connection is under TLS, and the handshake is not over.
+    HANDSHAKE = 32;
     /// Acts as a user that may not do everything.
     RESTRICTED = 40;
 }

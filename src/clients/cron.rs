@@ -20,6 +20,13 @@ const QUERY_BIG: usize = 32 * 1024;
 /// Milliseconds after which a query buffer is not in use.
 const QUERY_IDLE_MS: Ms = 2999;
 
+/// Bytes that may wait in the reply list of a client that has not logged in.
+pub(crate) const UNAUTHENTICATED_OUTPUT: usize = 1024;
+/// Bytes of requests that may wait of a client that has not logged in.
+pub(crate) const UNAUTHENTICATED_QUERY: usize = 1 << 20;
+/// Milliseconds from the first byte of a connection under TLS to the end of its handshake.
+const HANDSHAKE_MS: Ms = 10_000;
+
 impl Config {
     /// The limit of a class of clients.
     pub fn output_limit(&self, kind: ClientKind) -> OutputLimit {
@@ -65,7 +72,19 @@ impl State {
         }
     }
 
+    /// Closes a client that is idle for longer than `timeout`, or does not come to the end of its handshake.
     fn close_if_idle(&mut self, key: ClientKey, now: Ms) -> bool {
+        let slow = |client: &&Client| {
+            client.flags.has(ClientFlags::HANDSHAKE) && now - client.created_ms > HANDSHAKE_MS
+        };
+        if let Some(client) = self.clients.get(key).filter(slow) {
+            let (address, local) = (&client.address, &client.local_address);
+            self.log.verbose(format_args!(
+                "Error accepting a client connection: the handshake takes too long (addr={address} laddr={local})"
+            ));
+            self.clients.close_asap(key);
+            return true;
+        }
         let timeout = Ms::from(self.config.timeout);
         let Some(client) = self.clients.get(key).filter(|_| timeout > 0) else {
             return false;
@@ -98,10 +117,11 @@ impl State {
             ClientKind::Replica => self.replication.unsent(&self.clients, key),
             _ => client.out.list_memory() as u64,
         };
+        let stranger = self.owes_auth(client) && used > UNAUTHENTICATED_OUTPUT as u64;
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let hard = limit.hard_bytes > 0 && used >= limit.hard_bytes;
+        let hard = stranger || limit.hard_bytes > 0 && used >= limit.hard_bytes;
         let mut soft = limit.soft_bytes > 0 && used >= limit.soft_bytes;
         if soft {
             let since = *client.soft_limit_since_ms.get_or_insert(now);

@@ -205,10 +205,13 @@ impl Clients {
         }
     }
 
-    /// Closes a client at the end of the loop turn, whatever it has yet to be sent.
+    /// Closes a client at the end of the loop turn, whatever it has yet to be sent. A client without a socket is not
+    /// closed: whoever made it (scripts, the loading of a file, a call in the process) still holds its key.
     pub fn close_asap(&mut self, key: ClientKey) {
         if let Some(client) = self.get_mut(key)
-            && !client.flags.has(ClientFlags::CLOSE_ASAP)
+            && !client
+                .flags
+                .any(ClientFlags::CLOSE_ASAP | ClientFlags::FAKE)
         {
             client.flags.set(ClientFlags::CLOSE_ASAP);
             self.to_close.push(key);

@@ -14,7 +14,7 @@
 
 pub mod blocked;
 mod client;
-mod cron;
+pub(crate) mod cron;
 mod fieldsets;
 mod list;
 mod pause;

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::{ClientFlags, ClientId, ClientKey, Clients};
+use super::{Client, ClientFlags, ClientId, ClientKey, Clients};
 use crate::collections::byte_map::Seed;
 use crate::resp::{Error, Protocol, Reply};
 use crate::util::num::IntBuf;
@@ -298,11 +298,16 @@ impl Tracking {
         }
     }
 
-    /// All keys are gone: every client that tracks is told to drop everything.
+    /// All keys are gone: every client that tracks is told to drop everything, unless its user may read no key.
+    /// The message names none.
     #[doc(alias = "trackingInvalidateKeysOnFlush")]
     pub fn invalidate_all(&mut self, clients: &mut Clients) {
         if self.clients > 0 {
-            let tracking = |c: &&super::Client| c.flags.has(ClientFlags::TRACKING);
+            let tracking = |c: &&Client| {
+                let user = c.user.as_ref();
+                let reads = user.is_none_or(|user| user.may_read_any());
+                c.flags.has(ClientFlags::TRACKING) && reads
+            };
             let all: Vec<_> = clients.iter().filter(tracking).map(|c| c.key).collect();
             for client in all {
                 let nothing: &[u8] = match clients[client].protocol {
@@ -336,7 +341,8 @@ impl Tracking {
         self.over += 1;
     }
 
-    /// Tells the BCAST clients what changed in this turn of the loop: one message per prefix.
+    /// Tells the BCAST clients what changed in this turn of the loop: one message per prefix. A client is told of keys
+    /// that its user may read, whoever the messages go to: `CLIENT TRACKING ON BCAST` asks for names without naming one.
     #[doc(alias = "trackingBroadcastInvalidationMessages")]
     pub fn broadcast(&mut self, clients: &mut Clients) {
         for prefix in self.prefixes.values_mut() {
@@ -346,17 +352,18 @@ impl Tracking {
             let changed = std::mem::take(&mut prefix.changed);
             let everything = encode(changed.keys());
             for client in &prefix.clients {
-                let noloop = clients
-                    .get(*client)
-                    .and_then(|c| c.tracking.as_ref())
-                    .is_some_and(|own| own.modes.noloop);
-                if !noloop {
+                let Some(who) = clients.get(*client) else {
+                    continue;
+                };
+                let noloop = who.tracking.as_ref().is_some_and(|own| own.modes.noloop);
+                if !noloop && reads_all(who) {
                     tell(clients, *client, &everything);
                     continue;
                 }
+                let own = |changer: &Option<ClientKey>| noloop && *changer == Some(*client);
                 let others: Vec<_> = changed
                     .iter()
-                    .filter(|(_, changer)| **changer != Some(*client))
+                    .filter(|(key, changer)| !own(changer) && may_read(who, key))
                     .map(|(key, _)| key)
                     .collect();
                 if !others.is_empty() {
@@ -365,6 +372,18 @@ impl Tracking {
             }
         }
     }
+}
+
+/// Whether a client's user may read every key there is.
+fn reads_all(client: &Client) -> bool {
+    let user = client.user.as_ref();
+    !client.flags.has(ClientFlags::RESTRICTED) || user.is_none_or(|user| user.may_read_all())
+}
+
+/// Whether a client's user may read a key.
+fn may_read(client: &Client, key: &[u8]) -> bool {
+    let user = client.user.as_ref();
+    !client.flags.has(ClientFlags::RESTRICTED) || user.is_none_or(|user| user.may_read(key))
 }
 
 /// Sends a client, or whom it named, what to drop: an array of keys or a null, as RESP.

@@ -23,8 +23,8 @@ use std::ops::RangeInclusive;
 
 use crate::config::disk;
 use crate::state::State;
+use crate::sys::entropy::Entropy;
 use crate::util::crc16::SLOTS;
-use crate::util::rng::Rng;
 
 const WORDS: usize = SLOTS as usize / 64;
 
@@ -49,15 +49,10 @@ pub struct Cluster {
 
 impl Cluster {
     /// A node nobody knows yet, without slots.
-    pub fn new(rng: &mut Rng) -> Cluster {
-        let mut name = || {
-            let mut digits = [0; NAME_LEN];
-            rng.fill_hex(&mut digits);
-            digits.map(char::from).iter().collect()
-        };
+    pub fn new(names: &mut Entropy) -> Cluster {
         Cluster {
-            id: name(),
-            shard_id: name(),
+            id: names.name_text(),
+            shard_id: names.name_text(),
             owned: Box::new([0; WORDS]),
             assigned: 0,
             epoch: 0,
@@ -147,9 +142,9 @@ impl Cluster {
 
     /// Gives up all slots. With a source of names, becomes a node that nobody ever heard of.
     #[doc(alias = "clusterReset")]
-    pub fn reset(&mut self, names: Option<&mut Rng>) {
+    pub fn reset(&mut self, names: Option<&mut Entropy>) {
         match names {
-            Some(rng) => *self = Cluster::new(rng),
+            Some(names) => *self = Cluster::new(names),
             None => {
                 self.owned.fill(0);
                 self.assigned = 0;
@@ -325,14 +320,14 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let mut one = Cluster::new(&mut Rng::new(1));
+        let mut one = Cluster::new(&mut Entropy::from(1));
         for slot in (0..=5).chain([7]).chain(100..=16_383) {
             one.assign(slot, true);
         }
         one.bump_epoch();
         let text = one.file_text("127.0.0.1:7000@17000");
         assert!(text.contains(" myself,master - 0 0 1 connected 0-5 7 100-16383\n"));
-        let mut two = Cluster::new(&mut Rng::new(2));
+        let mut two = Cluster::new(&mut Entropy::from(2));
         assert_eq!(two.read_file(&text), Ok(()));
         assert_eq!(
             (two.id(), two.ranges(), two.epoch(), two.assigned()),
@@ -343,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_damaged_file_names_its_line() {
-        let mut node = Cluster::new(&mut Rng::new(1));
+        let mut node = Cluster::new(&mut Entropy::from(1));
         let good = node.describe(":1@2");
         for bad in ["x", &format!("{good} 1-99999"), &format!("{good} 5-x")] {
             assert_eq!(node.read_file(&format!("{good}\n{bad}\n")), Err(2), "{bad}");
@@ -353,7 +348,7 @@ mod tests {
 
     #[test]
     fn slots_are_counted() {
-        let mut node = Cluster::new(&mut Rng::new(1));
+        let mut node = Cluster::new(&mut Entropy::from(1));
         assert!(!node.is_up(false));
         for slot in 0..SLOTS {
             assert!(!node.is_up(true));

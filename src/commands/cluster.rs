@@ -537,7 +537,7 @@ fn cluster_reset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ));
     }
     let state = &mut *ctx.state;
-    state.cluster.reset(hard.then_some(&mut state.rng));
+    state.cluster.reset(hard.then_some(&mut state.entropy));
     state.save_cluster_file();
     ctx.reply.ok();
     Ok(())

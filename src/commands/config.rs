@@ -81,13 +81,16 @@ const CONFIG_SET: Command = Command {
 
 #[doc(alias = "configSetCommand")]
 fn config_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    // Whatever follows the name of a secret, also where names and values are out of step.
+    for position in args.position()..args.argv().len() - 1 {
+        let option = config::find(args.argv().get(position));
+        if option.is_some_and(|option| option.has(config::Flag::Sensitive)) {
+            ctx.redact(position + 1);
+        }
+    }
     let mut pairs = Vec::with_capacity(args.len() / 2);
     while !args.is_empty() {
-        let (name, position) = (args.bytes()?, args.position());
-        pairs.push((name, args.bytes()?));
-        if config::find(name).is_some_and(|option| option.has(config::Flag::Sensitive)) {
-            ctx.redact(position);
-        }
+        pairs.push((args.bytes()?, args.bytes()?));
     }
     let permissions = Permissions {
         protected: is_trusted(ctx),

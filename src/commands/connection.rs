@@ -5,6 +5,7 @@
 use super::prelude::*;
 use crate::acl;
 use crate::clients::ClientFlags;
+use crate::dispatch::args::Argv;
 use crate::keyspace::DbId;
 use crate::resp::Protocol;
 
@@ -33,10 +34,10 @@ const AUTH: Command = Command {
 #[doc(alias = "authCommand")]
 fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let argv = args.argv();
+    (1..argv.len()).for_each(|position| ctx.redact(position));
     if argv.len() > 3 {
         return Err(Error::Syntax);
     }
-    ctx.redact(1);
     let (user, password) = if argv.len() == 2 {
         if ctx.state.acl.default_user().nopass() {
             return Err(Error::once(
@@ -46,7 +47,6 @@ fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         }
         (acl::DEFAULT, argv.get(1))
     } else {
-        ctx.redact(2);
         (argv.get(1), argv.get(2))
     };
     ctx.state
@@ -105,8 +105,32 @@ const HELLO: Command = Command {
     ..Command::BASE
 };
 
+/// Hides what may be a name or a password in a HELLO, before anything else in it is found wrong: all but the version,
+/// the words AUTH and SETNAME, and the client's name. `HELLO 4 AUTH bob pw` shows `HELLO 4 AUTH (redacted) (redacted)`.
+fn redact_login(ctx: &mut Ctx<'_>, argv: Argv<'_>) {
+    let is = |position: usize, word: &[u8]| argv.get(position).eq_ignore_ascii_case(word);
+    let mut position = if argv.len() > 1 && is(1, b"auth") {
+        1
+    } else {
+        2
+    };
+    while position < argv.len() {
+        if is(position, b"setname") {
+            position += 2;
+        } else if is(position, b"auth") {
+            ctx.redact(position + 1);
+            ctx.redact(position + 2);
+            position += 3;
+        } else {
+            ctx.redact(position);
+            position += 1;
+        }
+    }
+}
+
 #[doc(alias = "helloCommand")]
 fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    redact_login(ctx, args.argv());
     let mut protocol = None;
     if !args.is_empty() {
         let version = args.integer_or(Error::once(
@@ -121,8 +145,6 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (mut login, mut name) = (None, None);
     while !args.is_empty() {
         if args.word_with("AUTH", 2) {
-            ctx.redact(args.position());
-            ctx.redact(args.position() + 1);
             login = Some((args.bytes()?, args.bytes()?));
         } else if args.word_with("SETNAME", 1) {
             name = Some(client_name(args.bytes()?)?);

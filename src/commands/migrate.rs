@@ -123,8 +123,22 @@ struct Order<'a> {
     keys: Vec<&'a [u8]>,
 }
 
+/// Hides the words behind AUTH and AUTH2, before anything else in the request is found wrong.
+fn redact_login(ctx: &mut Ctx<'_>, argv: Argv<'_>) {
+    for position in 6..argv.len() {
+        let word = argv.get(position);
+        let secrets = match () {
+            () if word.eq_ignore_ascii_case(b"auth") => 1,
+            () if word.eq_ignore_ascii_case(b"auth2") => 2,
+            () => 0,
+        };
+        (1..=secrets).for_each(|next| ctx.redact(position + next));
+    }
+}
+
 impl<'a> Order<'a> {
     fn take(ctx: &mut Ctx<'_>, mut args: Args<'a>) -> Result<Self> {
+        redact_login(ctx, args.argv());
         let host = String::from_utf8_lossy(up_to_zero(args.bytes()?)).into_owned();
         let port = args.bytes()?;
         let (key, db, timeout) = (args.key()?, args.bytes()?, args.bytes()?);
@@ -147,11 +161,8 @@ impl<'a> Order<'a> {
             } else if args.word("REPLACE") {
                 order.replace = true;
             } else if args.word_with("AUTH", 1) {
-                ctx.redact(args.position());
                 order.auth = Some(OwnedArgv::from_words([b"AUTH", args.bytes()?]));
             } else if args.word_with("AUTH2", 2) {
-                ctx.redact(args.position());
-                ctx.redact(args.position() + 1);
                 let words = [b"AUTH", args.bytes()?, args.bytes()?];
                 order.auth = Some(OwnedArgv::from_words(words));
             } else if args.word("KEYS") {

@@ -95,4 +95,6 @@ mod prelude {
 }
 
 #[cfg(test)]
+mod declared_keys;
+#[cfg(test)]
 mod tests;

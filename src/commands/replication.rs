@@ -347,6 +347,9 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let port = parse_i64(port).and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or_else(|| Error::once("Invalid master port"))?;
     let host = String::from_utf8_lossy(host).into_owned();
+    if !Primary::is_host(&host) {
+        return Err(Error::once("Invalid master host"));
+    }
     let now = state.config.replicaof.as_ref();
     if now.is_some_and(|now| now.host.eq_ignore_ascii_case(&host) && now.port == port) {
         state.log.notice(

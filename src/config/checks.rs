@@ -84,7 +84,7 @@ pub fn host_name(name: &str) -> Result<(), Reason> {
 /// A node's name must not contain what separates the fields of nodes.conf.
 #[doc(alias = "isValidAnnouncedNodename")]
 pub fn node_name(name: &str) -> Result<(), Reason> {
-    let allowed = |c: char| !"!#$%&()*+:;<>?@[]^{|}~".contains(c);
+    let allowed = |c: char| !c.is_control() && !"!#$%&()*+:;<>?@[]^{|}~".contains(c);
     require(
         name.chars().all(allowed),
         "Announced human node name contained invalid character",

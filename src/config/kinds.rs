@@ -274,9 +274,13 @@ impl Kind<ClientMemory> for BytesOrPercent {
 /// What a text must look like.
 pub type Check = fn(&str) -> Result<(), Reason>;
 
-/// Any text will do.
-pub fn anything(_: &str) -> Result<(), Reason> {
-    Ok(())
+/// Any text of one line will do: names, addresses and paths end up in lines of files, of INFO and of CLUSTER NODES, and
+/// nobody is to add a line of his own there.
+pub fn one_line(text: &str) -> Result<(), Reason> {
+    match text.contains(char::is_control) {
+        true => Err("argument must not contain control characters".into()),
+        false => Ok(()),
+    }
 }
 
 /// Text that may be empty.
@@ -629,7 +633,11 @@ impl Kind<Vec<String>> for Addresses {
             return Ok(Vec::new());
         }
         args.iter()
-            .map(|arg| text(arg).map(str::to_owned))
+            .map(|arg| {
+                let address = text(arg)?;
+                one_line(address)?;
+                Ok(address.to_owned())
+            })
             .collect()
     }
 
@@ -663,8 +671,12 @@ impl Kind<Option<Primary>> for PrimaryAddress {
             return Ok(None);
         }
         let port = words::loose_integer(port).and_then(|port| u16::try_from(port).ok());
+        let host = text(host)?;
+        if !Primary::is_host(host) {
+            return Err("Invalid master host".into());
+        }
         Ok(Some(Primary {
-            host: text(host)?.to_owned(),
+            host: host.to_owned(),
             port: port.ok_or("Invalid master port")?,
         }))
     }

@@ -92,7 +92,7 @@ options! {
     /// Addresses to listen on; a leading minus makes one optional.
     bind("bind"): Vec<String> = vec!["*".into(), "-::*".into()], Addresses, [MultiArg];
     /// Address outgoing connections (replication, cluster) come from.
-    bind_source_addr("bind-source-addr"): Option<String> = None, OptionalText(anything);
+    bind_source_addr("bind-source-addr"): Option<String> = None, OptionalText(one_line);
     /// Refuse remote clients while there is no password.
     protected_mode("protected-mode"): bool = true, YesNo;
     /// TCP port for clients; 0 listens on none.
@@ -100,7 +100,7 @@ options! {
     /// Length of the queue of connections not yet accepted.
     tcp_backlog("tcp-backlog"): u32 = 511, Int(0, INT), [Immutable];
     /// Path of the unix socket; empty for none.
-    unixsocket("unixsocket"): Option<String> = None, OptionalText(anything), [Immutable];
+    unixsocket("unixsocket"): Option<String> = None, OptionalText(one_line), [Immutable];
     /// Mode of the unix socket in octal; 0 leaves it to the umask.
     unixsocketperm("unixsocketperm"): u32 = 0, Octal(0o777), [Immutable];
     /// Seconds after which an idle client is closed; 0 never.
@@ -121,23 +121,23 @@ options! {
     /// TLS port for clients; 0 listens on none.
     tls_port("tls-port"): u16 = 0, Int(0, 65535);
     /// Certificate shown to clients and peers.
-    tls_cert_file("tls-cert-file"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_cert_file("tls-cert-file"): Option<String> = None, OptionalText(one_line), [Volatile];
     /// Private key of that certificate.
-    tls_key_file("tls-key-file"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_key_file("tls-key-file"): Option<String> = None, OptionalText(one_line), [Volatile];
     /// Passphrase of that key.
-    tls_key_file_pass("tls-key-file-pass"): Option<String> = None, OptionalText(anything), [Sensitive];
+    tls_key_file_pass("tls-key-file-pass"): Option<String> = None, OptionalText(one_line), [Sensitive];
     /// Certificate for outgoing connections.
-    tls_client_cert_file("tls-client-cert-file"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_client_cert_file("tls-client-cert-file"): Option<String> = None, OptionalText(one_line), [Volatile];
     /// Private key of that certificate.
-    tls_client_key_file("tls-client-key-file"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_client_key_file("tls-client-key-file"): Option<String> = None, OptionalText(one_line), [Volatile];
     /// Passphrase of that key.
-    tls_client_key_file_pass("tls-client-key-file-pass"): Option<String> = None, OptionalText(anything), [Sensitive];
+    tls_client_key_file_pass("tls-client-key-file-pass"): Option<String> = None, OptionalText(one_line), [Sensitive];
     /// Diffie-Hellman parameters, for old TLS libraries.
-    tls_dh_params_file("tls-dh-params-file"): Option<String> = None, OptionalText(anything), [Volatile, NO_DH];
+    tls_dh_params_file("tls-dh-params-file"): Option<String> = None, OptionalText(one_line), [Volatile, NO_DH];
     /// Certificates of the trusted authorities, in one file.
-    tls_ca_cert_file("tls-ca-cert-file"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_ca_cert_file("tls-ca-cert-file"): Option<String> = None, OptionalText(one_line), [Volatile];
     /// Certificates of the trusted authorities, in a directory.
-    tls_ca_cert_dir("tls-ca-cert-dir"): Option<String> = None, OptionalText(anything), [Volatile];
+    tls_ca_cert_dir("tls-ca-cert-dir"): Option<String> = None, OptionalText(one_line), [Volatile];
     /// Whether clients must, may or need not show a certificate.
     tls_auth_clients("tls-auth-clients"): TlsAuthClients = TlsAuthClients::Yes, OneOf;
     /// Certificate field that logs a client in as an ACL user.
@@ -149,11 +149,11 @@ options! {
     /// Names a peer server's certificate must carry one of.
     tls_expected_peer_name("tls-expected-peer-name"): Option<String> = None, OptionalText(peer_names);
     /// Protocol versions to speak.
-    tls_protocols("tls-protocols"): Option<String> = None, OptionalText(anything);
+    tls_protocols("tls-protocols"): Option<String> = None, OptionalText(one_line);
     /// Ciphers for TLS up to 1.2.
-    tls_ciphers("tls-ciphers"): Option<String> = None, OptionalText(anything);
+    tls_ciphers("tls-ciphers"): Option<String> = None, OptionalText(one_line);
     /// Cipher suites for TLS 1.3.
-    tls_ciphersuites("tls-ciphersuites"): Option<String> = None, OptionalText(anything);
+    tls_ciphersuites("tls-ciphersuites"): Option<String> = None, OptionalText(one_line);
     /// Let the server's order of ciphers win.
     tls_prefer_server_ciphers("tls-prefer-server-ciphers"): bool = false, YesNo;
     /// Let clients resume sessions.
@@ -170,17 +170,17 @@ options! {
     /// Supervisor to report readiness to.
     supervised("supervised"): Supervised = Supervised::No, OneOf, [Immutable];
     /// File to write the process id to.
-    pidfile("pidfile"): Option<String> = None, OptionalText(anything), [Immutable];
+    pidfile("pidfile"): Option<String> = None, OptionalText(one_line), [Immutable];
     /// How much goes to the log.
     loglevel("loglevel"): LogLevel = LogLevel::Notice, OneOf;
     /// File of the log; empty for standard output.
-    logfile("logfile"): String = String::new(), Text(anything), [Immutable];
+    logfile("logfile"): String = String::new(), Text(one_line), [Immutable];
     /// Shape of a log line: Redis's, or one JSON object (Oxidis).
     log_format("log-format"): LogFormat = LogFormat::Redis, OneOf;
     /// Also send the log to syslog.
     syslog_enabled("syslog-enabled"): bool = false, YesNo, [Immutable];
     /// Name of the server in syslog.
-    syslog_ident("syslog-ident"): String = "redis".into(), Text(anything), [Immutable];
+    syslog_ident("syslog-ident"): String = "redis".into(), Text(one_line), [Immutable];
     /// Facility of the server in syslog.
     syslog_facility("syslog-facility"): SyslogFacility = SyslogFacility::Local0, OneOf, [Immutable];
     /// Keep user data out of log lines.
@@ -194,7 +194,7 @@ options! {
     /// Milliseconds after which a stuck event loop is reported; 0 never.
     watchdog_period("watchdog-period"): u32 = 0, Int(0, INT), [Hidden];
     /// Start-up warnings that shall not stop the server.
-    ignore_warnings("ignore-warnings"): String = String::new(), Text(anything);
+    ignore_warnings("ignore-warnings"): String = String::new(), Text(one_line);
     /// Number of databases.
     databases("databases"): u32 = 16, Int(1, INT), [Immutable];
     /// Show the banner also when the log is no terminal.
@@ -204,7 +204,7 @@ options! {
     /// What the title of the process says.
     proc_title_template("proc-title-template"): String = "{title} {listen-addr} {server-mode}".into(), Text(title_template);
     /// Locale strings are compared in; empty for that of the environment.
-    locale_collate("locale-collate"): String = String::new(), Text(anything);
+    locale_collate("locale-collate"): String = String::new(), Text(one_line);
     /// Who may change options that reach outside the server.
     enable_protected_configs("enable-protected-configs"): ProtectedAction = ProtectedAction::No, OneOf, [Immutable];
     /// Who may use DEBUG.
@@ -293,7 +293,7 @@ options! {
     /// Password for the primary.
     masterauth("masterauth"): Option<Vec<u8>> = None, Secret, [Sensitive];
     /// User name at the primary.
-    masteruser("masteruser"): Option<String> = None, OptionalText(anything), [Sensitive];
+    masteruser("masteruser"): Option<String> = None, OptionalText(one_line), [Sensitive];
     /// Answer reads while the primary is out of reach.
     replica_serve_stale_data("replica-serve-stale-data", "slave-serve-stale-data"): bool = true, YesNo;
     /// Refuse writes from clients on a replica.
@@ -307,7 +307,7 @@ options! {
     /// Be listed by Sentinel.
     replica_announced("replica-announced"): bool = true, YesNo;
     /// Address this replica reports.
-    replica_announce_ip("replica-announce-ip", "slave-announce-ip"): Option<String> = None, OptionalText(anything);
+    replica_announce_ip("replica-announce-ip", "slave-announce-ip"): Option<String> = None, OptionalText(one_line);
     /// Port this replica reports; 0 for the real one.
     replica_announce_port("replica-announce-port", "slave-announce-port"): u16 = 0, Int(0, 65535);
     /// Go on when a replica cannot write its append-only file.
@@ -346,7 +346,7 @@ options! {
     /// Password of the default user.
     requirepass("requirepass"): Option<Vec<u8>> = None, Secret, [Sensitive];
     /// File of the ACL users.
-    aclfile("aclfile"): String = String::new(), Text(anything), [Immutable];
+    aclfile("aclfile"): String = String::new(), Text(one_line), [Immutable];
     /// Entries the ACL log keeps.
     acllog_max_len("acllog-max-len"): usize = 128, Int(0, LONG);
     /// Channel permissions of a new user.
@@ -407,13 +407,13 @@ options! {
     /// Switch transparent huge pages off for the process.
     disable_thp("disable-thp"): bool = true, YesNo, [Immutable];
     /// Processors of the main thread.
-    server_cpulist("server-cpulist", "server_cpulist"): Option<String> = None, OptionalText(anything), [Immutable];
+    server_cpulist("server-cpulist", "server_cpulist"): Option<String> = None, OptionalText(one_line), [Immutable];
     /// Processors of the background threads.
-    bio_cpulist("bio-cpulist", "bio_cpulist"): Option<String> = None, OptionalText(anything), [Immutable];
+    bio_cpulist("bio-cpulist", "bio_cpulist"): Option<String> = None, OptionalText(one_line), [Immutable];
     /// Processors of an AOF rewrite.
-    aof_rewrite_cpulist("aof-rewrite-cpulist", "aof_rewrite_cpulist"): Option<String> = None, OptionalText(anything), [Immutable, NO_CHILD];
+    aof_rewrite_cpulist("aof-rewrite-cpulist", "aof_rewrite_cpulist"): Option<String> = None, OptionalText(one_line), [Immutable, NO_CHILD];
     /// Processors of a background save.
-    bgsave_cpulist("bgsave-cpulist", "bgsave_cpulist"): Option<String> = None, OptionalText(anything), [Immutable, NO_CHILD];
+    bgsave_cpulist("bgsave-cpulist", "bgsave_cpulist"): Option<String> = None, OptionalText(one_line), [Immutable, NO_CHILD];
 
     // Threads.
 
@@ -434,7 +434,7 @@ options! {
     /// Run as a node of a cluster.
     cluster_enabled("cluster-enabled"): bool = false, YesNo, [Immutable];
     /// File the node keeps its view of the cluster in.
-    cluster_config_file("cluster-config-file"): String = "nodes.conf".into(), Text(anything), [Immutable];
+    cluster_config_file("cluster-config-file"): String = "nodes.conf".into(), Text(one_line), [Immutable];
     /// Milliseconds of silence after which a node is suspected.
     cluster_node_timeout("cluster-node-timeout"): u64 = 15000, Int(0, LONG);
     /// Milliseconds between pings; 0 for the usual pace.
@@ -458,7 +458,7 @@ options! {
     /// Bytes that may wait for one peer; 0 for no bound.
     cluster_link_sendbuf_limit("cluster-link-sendbuf-limit"): u64 = 0, Bytes(0, u64::MAX);
     /// Address announced to the cluster.
-    cluster_announce_ip("cluster-announce-ip"): Option<String> = None, OptionalText(anything);
+    cluster_announce_ip("cluster-announce-ip"): Option<String> = None, OptionalText(one_line);
     /// Client port announced; 0 for the real one.
     cluster_announce_port("cluster-announce-port"): u16 = 0, Int(0, 65535);
     /// TLS port announced; 0 for the real one.

@@ -346,6 +346,13 @@ pub struct Primary {
     pub port: u16,
 }
 
+impl Primary {
+    /// Whether a text can be a host: a name or an address, one word that no line of a file or of INFO is cut by.
+    pub fn is_host(text: &str) -> bool {
+        !text.contains(|c: char| c.is_control() || c.is_whitespace() || "\"'#".contains(c))
+    }
+}
+
 /// Which keyspace events are published, and on which channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotifyFlags(u32);

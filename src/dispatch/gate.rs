@@ -76,9 +76,40 @@ fn judge_and_run(
                 Err(error) => reject(state, client, Some(id), reply, &error),
             }
         }
+        Err((None, _))
+            if speaks_http(argv) && !state.clients[client].flags.has(ClientFlags::FAKE) =>
+        {
+            abort_http(state, client);
+        }
         Err((id, error)) => reject(state, client, id, reply, &error),
     }
     Outcome::Done
+}
+
+/// Whether a request is the first or the second line of an HTTP request: a page in somebody's browser may send one
+/// with commands of its own in the body (CVE-2016-10517).
+fn speaks_http(argv: Argv<'_>) -> bool {
+    let name = argv.get(0);
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// Closes the connection of a client that speaks HTTP, without an answer. The log tells of it once a minute at most.
+#[cold]
+#[doc(alias = "securityWarningCommand")]
+fn abort_http(state: &mut State, client: ClientKey) {
+    const QUIET_MS: i64 = 60_000;
+    let now = state.clock.unix_ms();
+    let told = state.attack_logged_ms;
+    if told.is_none_or(|told| (now - told).abs() > QUIET_MS) {
+        state.attack_logged_ms = Some(now);
+        let address = &state.clients[client].address;
+        state.log.warning(format_args!(
+            "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
+             This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis \
+             instance. Connection from {address} aborted."
+        ));
+    }
+    state.clients.close_asap(client);
 }
 
 /// As [`admit`]. What it made others send to this client precedes the command's reply: a key that
@@ -242,10 +273,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
             )));
         }
     }
-    if !standing.has(ClientFlags::AUTHENTICATED)
-        && !flags.has(Flag::NoAuth)
-        && !state.acl.default_user().is_open()
-    {
+    if !flags.has(Flag::NoAuth) && state.owes_auth(&state.clients[client]) {
         return Err(Error::NoAuth);
     }
     if standing.has(ClientFlags::MULTI) && flags.has(Flag::NoMulti) {

@@ -69,6 +69,17 @@ impl Keys {
         Some(keys)
     }
 
+    /// The keys that a request is judged by: all, or, where not all can be told, those that can. O(keys).
+    pub fn judged(decl: &Command, argv: Argv<'_>) -> Keys {
+        let told = Search {
+            partial: true,
+            ..Search::default()
+        };
+        Keys::of(decl, argv, Search::default())
+            .or_else(|| Keys::by_specs(decl.keys, argv, told))
+            .unwrap_or_default()
+    }
+
     /// The keys that key specs tell. `None` when one cannot be followed, unless the search is partial.
     #[doc(alias = "getKeysUsingKeySpecs")]
     pub fn by_specs(specs: &[KeySpec], argv: Argv<'_>, search: Search) -> Option<Keys> {
@@ -142,6 +153,15 @@ fn range_of(spec: &KeySpec, argv: Argv<'_>) -> Found {
         },
         BeginSearch::Unknown => return Found::Invalid,
     };
+    if let FindKeys::Range {
+        last: -1, limit, ..
+    } = spec.find
+        && limit <= 1
+        && first == words
+    {
+        // All words from here on, and there are none: `PFMERGE destination`.
+        return Found::Absent;
+    }
     let (last, step) = match spec.find {
         FindKeys::Range { last, step, .. } if last >= 0 => (first + i64::from(last), step),
         FindKeys::Range { last, step, limit } if limit > 1 => {
@@ -162,7 +182,8 @@ fn range_of(spec: &KeySpec, argv: Argv<'_>) -> Found {
                 return Found::Invalid;
             };
             first += i64::from(offset);
-            (first.saturating_add(count - 1), step)
+            let others = (count - 1).saturating_mul(i64::from(step));
+            (first.saturating_add(others), step)
         }
         FindKeys::Unknown => return Found::Invalid,
     };
@@ -257,6 +278,15 @@ mod tests {
             None
         );
         assert_eq!(keys(ZUNIONSTORE, "zunionstore d x a"), None);
+        // redis 14659: every second key was taken for a value.
+        const MSETEX: &[KeySpec] = &[KeySpec::at(1, RO).counted(0, 1, 2)];
+        assert_eq!(keys(MSETEX, "msetex 2 a 1 b 2 ex 9"), Some(vec![2, 4]));
+        assert_eq!(keys(MSETEX, "msetex 2 a 1 b"), Some(vec![2, 4]));
+        assert_eq!(keys(MSETEX, "msetex 3 a 1 b 2"), None);
+        assert_eq!(keys(MSETEX, "msetex 9223372036854775807 a 1"), None);
+        const PFMERGE: &[KeySpec] = &[KeySpec::at(1, RO), KeySpec::at(2, RO).to(-1, 1)];
+        assert_eq!(keys(PFMERGE, "pfmerge d"), Some(vec![1]));
+        assert_eq!(keys(PFMERGE, "pfmerge d a b"), Some(vec![1, 2, 3]));
         const XREAD: &[KeySpec] = &[KeySpec::after("STREAMS", 1, RO).part(-1, 1, 2)];
         assert_eq!(
             keys(XREAD, "xread count 2 streams a b 0 0"),

@@ -115,6 +115,16 @@ impl Db {
         self.tables.hash(key)
     }
 
+    /// As [`Db::hash`], for a key that is looked up. Tests compare what was with what commands declare.
+    #[inline]
+    fn place(&self, key: &[u8]) -> KeyHash {
+        #[cfg(test)]
+        if let Some(looked_up) = &mut *self.env.looked_up.borrow_mut() {
+            looked_up.insert(key.to_vec());
+        }
+        self.tables.hash(key)
+    }
+
     /// Brings what lookups of these keys will read into the cache, all at once. Worth it from two keys on.
     pub fn prefetch(&self, hashes: &[KeyHash]) {
         self.tables.prefetch(hashes);
@@ -139,7 +149,7 @@ impl Db {
 
     #[inline]
     fn find(&self, key: &[u8]) -> Option<Entry<'_>> {
-        let h = self.tables.hash(key);
+        let h = self.place(key);
         self.tables.table(h.slot)?.get(h.hash, key).map(Entry)
     }
 
@@ -220,7 +230,7 @@ impl Db {
     /// The lookup of a writing command: moves the access clock, counts nothing. Unshares the way to the entry.
     #[doc(alias = "lookupKeyWrite")]
     pub fn get_mut(&mut self, key: &[u8]) -> Option<EntryMut<'_>> {
-        let h = self.tables.hash(key);
+        let h = self.place(key);
         let env = &*self.env;
         let (table, totals) = self.tables.table_mut(h.slot)?;
         let inner = table.get_mut(h.hash, key)?;
@@ -289,7 +299,7 @@ impl Db {
         deadline: Deadline,
     ) -> Inserted<Value> {
         self.used = true;
-        let h = self.tables.hash(key);
+        let h = self.place(key);
         let env = &*self.env;
         let clock = |old: Option<u32>| match old {
             Some(clock) => env.touched(clock),
@@ -314,7 +324,7 @@ impl Db {
     /// Takes a key out, expired or not. The result may be dropped elsewhere.
     #[doc(alias = "dbGenericDelete")]
     pub fn remove(&mut self, key: &[u8]) -> Option<Removed> {
-        let h = self.tables.hash(key);
+        let h = self.place(key);
         // A miss must not copy the root of a table that a snapshot shares.
         self.tables.table(h.slot)?.get(h.hash, key)?;
         let removed = self
@@ -333,7 +343,7 @@ impl Db {
     /// Puts what was taken under a key, here or in another database: value, deadline and access clock move, nothing is
     /// copied but inline bytes. Returns what was there.
     pub fn put(&mut self, key: &[u8], removed: Removed) -> Option<Removed> {
-        let h = self.tables.hash(key);
+        let h = self.place(key);
         let first_field = removed.value().as_object().and_then(earliest_field);
         let old = self
             .tables
@@ -352,7 +362,7 @@ impl Db {
         if self.peek(key).is_none() {
             return false;
         }
-        let h = self.tables.hash(key);
+        let h = self.place(key);
         self.tables.change(h.slot, |table| {
             if let Some(mut entry) = table.get_mut(h.hash, key) {
                 entry.set_deadline(deadline);

@@ -51,6 +51,9 @@ pub struct Env {
     pub(super) copied_before: Cell<u64>,
     /// Snapshots out. Zero is a hint that lets reads write access clocks; correctness does not hang on it.
     pub(super) snapshots: Arc<AtomicU32>,
+    /// Keys that were looked up, while a test wants to know.
+    #[cfg(test)]
+    pub(crate) looked_up: RefCell<Option<std::collections::BTreeSet<Vec<u8>>>>,
 }
 
 impl Env {
@@ -73,6 +76,8 @@ impl Env {
             held: Cell::new(0),
             copied_before: Cell::new(0),
             snapshots: Arc::default(),
+            #[cfg(test)]
+            looked_up: RefCell::default(),
         }
     }
 

@@ -196,7 +196,7 @@ mod tests {
     use crate::util::rng::Rng;
 
     fn filled(keys: usize) -> Keyspace {
-        let mut keyspace = Keyspace::new(2, false, 7);
+        let mut keyspace = Keyspace::new(2, false, 7, 1);
         for i in 0..keys {
             keyspace.env().set_now(1_000_000 + i as i64 * 1000);
             let deadline = (i % 2 == 0).then_some(9_000_000 - i as i64);

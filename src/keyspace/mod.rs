@@ -76,9 +76,10 @@ pub struct MemStats {
 }
 
 impl Keyspace {
-    /// Empty databases. `cluster`: a table per hash slot. `seed` should be random: it keys the hash.
-    pub fn new(databases: usize, cluster: bool, seed: u64) -> Keyspace {
-        let env = Rc::new(Env::new(seed));
+    /// Empty databases. `cluster`: a table per hash slot. `seed` should be random and
+    /// secret: it keys the hash. `dice` is where the numbers behind the LFU counters begin, which OBJECT FREQ shows.
+    pub fn new(databases: usize, cluster: bool, seed: u64, dice: u64) -> Keyspace {
+        let env = Rc::new(Env::new(dice));
         let dbs = (0..databases as u32)
             .map(|i| Db::new(DbId(i), cluster, seed, Rc::clone(&env)))
             .collect();

@@ -17,7 +17,7 @@ fn text(entry: Entry<'_>) -> Vec<u8> {
 
 #[test]
 fn lookups_count_touch_and_hide() {
-    let mut ks = Keyspace::new(2, false, 1);
+    let mut ks = Keyspace::new(2, false, 1, 1);
     ks.env().set_now(5_000);
     ks[DB].set(b"k", NewValue::Bytes(b"v"), Some(7_000));
     assert_eq!(ks[DB].get(b"k").map(text), Some(b"v".to_vec()));
@@ -51,7 +51,7 @@ fn lookups_count_touch_and_hide() {
 
 #[test]
 fn reads_leave_the_clock_alone_under_a_snapshot() {
-    let mut ks = Keyspace::new(1, false, 1);
+    let mut ks = Keyspace::new(1, false, 1, 1);
     ks[DB].set(b"k", NewValue::Int(1), None);
     let snapshot = ks.snapshot();
     let before = ks.snapshot_cost();
@@ -72,7 +72,7 @@ fn reads_leave_the_clock_alone_under_a_snapshot() {
 /// Two encodings of one type: changed through `&mut Value`, converted, frozen in both.
 #[test]
 fn objects_change_in_place_and_freeze() {
-    let mut ks = Keyspace::new(1, false, 1);
+    let mut ks = Keyspace::new(1, false, 1, 1);
     let limits = SetLimits {
         intset_entries: 2,
         listpack_entries: 0,
@@ -126,7 +126,7 @@ fn objects_change_in_place_and_freeze() {
 
 #[test]
 fn keys_move_with_their_value_deadline_and_clock() {
-    let mut ks = Keyspace::new(2, false, 1);
+    let mut ks = Keyspace::new(2, false, 1, 1);
     ks.env().set_now(9_000);
     let big = BigStr::from_slice(&[b'x'; 5_000]);
     ks[DB].set(b"a", NewValue::Big(big.clone()), Some(99_000));
@@ -156,7 +156,7 @@ fn keys_move_with_their_value_deadline_and_clock() {
 fn races_a_model() {
     for (seed, cluster) in [(1, false), (2, true), (3, true)] {
         let mut rng = Rng::new(seed);
-        let mut ks = Keyspace::new(1, cluster, seed);
+        let mut ks = Keyspace::new(1, cluster, seed, 1);
         let mut model: BTreeMap<Vec<u8>, (Vec<u8>, Option<Ms>)> = BTreeMap::new();
         let mut kept = Vec::new();
         let ops = if cfg!(miri) { 200 } else { 20_000 };
@@ -301,7 +301,7 @@ fn races_a_model() {
 #[test]
 fn average_ttl_is_exact() {
     for cluster in [false, true] {
-        let mut ks = Keyspace::new(1, cluster, 1);
+        let mut ks = Keyspace::new(1, cluster, 1, 1);
         assert_eq!(ks[DB].avg_ttl_ms(0), 0);
         for (i, ttl) in [100, 200, 600].into_iter().enumerate() {
             ks[DB].set(

@@ -273,8 +273,7 @@ impl State {
         options.without_keys = wants.without_keys;
         let (running, snapshot) = self.enter_job(Purpose::Sync);
         let (sender, pieces) = sync_channel(AHEAD);
-        let mut mark = [0; 40];
-        self.rng.fill_hex(&mut mark);
+        let mark = self.entropy.name();
         let (job, id) = (running.job.clone(), running.id);
         let mailbox = self.mailbox.clone();
         let started = Job::begin("rdbpipe", move || {

@@ -172,7 +172,7 @@ impl State {
         replication.id2 = replication.id.clone();
         // The byte after the last one may be asked for as well.
         replication.second_offset = Some(replication.offset + 1);
-        replication.change_id(&mut self.rng);
+        replication.change_id(&mut self.entropy);
         self.log.notice(format_args!(
             "Setting secondary replication ID to {}, valid up to offset: {}. New replication ID is {}",
             replication.id2,

@@ -52,7 +52,7 @@ use self::waiting::SafePositions;
 use self::writable::OwnKeys;
 use crate::clients::{ClientKey, Clients};
 use crate::keyspace::{DbId, Ms};
-use crate::util::rng::Rng;
+use crate::sys::entropy::Entropy;
 
 /// The name of no stream.
 pub const NO_ID: &str = "0000000000000000000000000000000000000000";
@@ -162,9 +162,9 @@ pub struct Announced {
 
 impl Replication {
     /// A stream that nobody reads, with a fresh name.
-    pub fn new(rng: &mut Rng) -> Self {
+    pub fn new(names: &mut Entropy) -> Self {
         Replication {
-            id: fresh_id(rng),
+            id: names.name_text(),
             id2: NO_ID.to_owned(),
             second_offset: None,
             offset: 0,
@@ -203,8 +203,8 @@ impl Replication {
 
     /// Begins a stream of another name; nobody can go on from the old one.
     #[doc(alias = "changeReplicationId")]
-    pub fn change_id(&mut self, rng: &mut Rng) {
-        self.id = fresh_id(rng);
+    pub fn change_id(&mut self, names: &mut Entropy) {
+        self.id = names.name_text();
     }
 
     #[doc(alias = "clearReplicationId2")]
@@ -255,10 +255,4 @@ fn needed(replicas: &[Replica]) -> u64 {
         .map(|replica| replica.next)
         .min()
         .unwrap_or(u64::MAX)
-}
-
-fn fresh_id(rng: &mut Rng) -> String {
-    let mut id = vec![0; 40];
-    rng.fill_hex(&mut id);
-    String::from_utf8(id).expect("hex digits are ASCII")
 }

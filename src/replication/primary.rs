@@ -113,7 +113,7 @@ impl State {
     pub fn change_stream(&mut self) {
         self.log
             .notice("Changing replication IDs after receiving change-repl-id");
-        self.replication.change_id(&mut self.rng);
+        self.replication.change_id(&mut self.entropy);
         self.replication.clear_id2();
     }
 
@@ -252,7 +252,7 @@ impl State {
             rdb_only: announced.rdb_only,
         });
         if self.replication.replicas.len() == 1 && self.replication.backlog.is_none() {
-            self.replication.change_id(&mut self.rng);
+            self.replication.change_id(&mut self.entropy);
             self.replication.clear_id2();
             self.create_backlog();
             let replication = &self.replication;
@@ -513,7 +513,7 @@ impl State {
             return;
         }
         // What happens from here on is not in the backlog: no two streams may have one name.
-        self.replication.change_id(&mut self.rng);
+        self.replication.change_id(&mut self.entropy);
         self.replication.clear_id2();
         self.replication.backlog = None;
         self.listen_for_replicas();

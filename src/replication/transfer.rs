@@ -481,7 +481,7 @@ impl State {
         let (id, offset) = match self.replication.link.announced.take() {
             Some(announced) => announced,
             // Without a name nobody, we included, can go on from here.
-            None => (super::fresh_id(&mut self.rng), 0),
+            None => (self.entropy.name_text(), 0),
         };
         let replication = &mut self.replication;
         replication.id = id;

@@ -68,6 +68,9 @@ pub enum ProtocolError {
     UnauthenticatedBulk,
     /// Inline quotes that do not close.
     UnbalancedQuotes,
+    /// Something else in the place of a `\r\n`. Whoever reads on at a place the peer did not mean may take a value
+    /// for a request.
+    InvalidLineBreak,
 }
 
 impl fmt::Display for ProtocolError {
@@ -81,6 +84,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::InvalidBulk => "invalid bulk length",
             ProtocolError::UnauthenticatedBulk => "unauthenticated bulk length",
             ProtocolError::UnbalancedQuotes => "unbalanced quotes in request",
+            ProtocolError::InvalidLineBreak => "invalid CRLF in request",
             ProtocolError::ExpectedDollar(got) => {
                 let got = if (0x20..0x7f).contains(got) {
                     *got as char
@@ -297,6 +301,7 @@ impl Parser {
                 if arriving.string.len() < arriving.len || buf.len() < self.pos + 2 {
                     return Ok(false);
                 }
+                self.expect_line_break(buf, self.pos)?;
                 if let Some(Arriving { string, .. }) = self.arriving.take() {
                     request.spans.push(Span::big(request.bigs.len()));
                     request.bigs.push(string);
@@ -342,6 +347,7 @@ impl Parser {
                 }
                 return Ok(false);
             }
+            self.expect_line_break(buf, self.pos + len)?;
             request.spans.push(Span::new(self.pos, len));
             self.pos += len;
             self.argument_done();
@@ -356,11 +362,22 @@ impl Parser {
         self.missing = self.missing.map(|n| n - 1);
     }
 
+    #[inline]
+    fn expect_line_break(&self, buf: &[u8], at: usize) -> Result<(), ProtocolError> {
+        match buf.get(at..at + 2) {
+            Some(b"\r\n") => Ok(()),
+            _ => Err(ProtocolError::InvalidLineBreak),
+        }
+    }
+
     /// Where the line that begins at `self.pos` ends: the position of its `\r\n`.
     fn line(&self, buf: &[u8], too_big: ProtocolError) -> Result<Option<usize>, ProtocolError> {
         let rest = &buf[self.pos..];
         match rest.iter().take(INLINE_MAX + 1).position(|&b| b == b'\r') {
-            Some(at) if at + 1 < rest.len() => Ok(Some(self.pos + at)),
+            Some(at) if at + 1 < rest.len() => {
+                self.expect_line_break(rest, at)?;
+                Ok(Some(self.pos + at))
+            }
             Some(_) => Ok(None),
             None if rest.len() > INLINE_MAX => Err(too_big),
             None => Ok(None),
@@ -476,6 +493,21 @@ mod tests {
             "invalid bulk length"
         );
         assert_eq!(error(b"*20000000000\r\n"), "invalid multibulk length");
+        for broken in [
+            &b"*1\r\n$4\r\nPINGxx"[..],
+            b"*1\r\n$4\r\nPING\n\r",
+            b"*1\rx$4\r\nPING\r\n",
+            b"*1\r\n$4\rxPING\r\n",
+        ] {
+            assert_eq!(error(broken), "invalid CRLF in request", "{broken:?}");
+        }
+        let mut big = b"*1\r\n$40000\r\n".to_vec();
+        big.extend_from_slice(&vec![b'v'; 40000]);
+        big.extend_from_slice(b"xx*1\r\n$4\r\nPING\r\n");
+        for step in [100, big.len()] {
+            let error = all(&big, step).unwrap_err();
+            assert_eq!(error, ProtocolError::InvalidLineBreak, "step {step}");
+        }
         assert_eq!(error(b"set \"foo\r\n"), "unbalanced quotes in request");
         assert_eq!(error(&vec![b'x'; 70000]), "too big inline request");
         let mut long = b"*".to_vec();

@@ -23,6 +23,7 @@ use crate::persistence::loading::Slice;
 use crate::resp::request::{READ_BUFFER, Request};
 use crate::state::{ServerRequest, State};
 use crate::sys::clock::Clock;
+use crate::sys::entropy::Entropy;
 use crate::sys::notify::Supervisor;
 use crate::wires::WireKey;
 
@@ -108,7 +109,7 @@ impl Server {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (mailbox, inbox) = Mailbox::new(Some(waker));
         let clock = Clock::machine();
-        let mut state = State::new(config, clock, crate::sys::random_seed(), mailbox);
+        let mut state = State::new(config, clock, Entropy::System, mailbox);
         let listeners = SharedListeners::new(poll.registry().try_clone()?);
         state.host = Some(Box::new(listeners.clone()));
         let mut batch = Vec::new();
@@ -519,6 +520,7 @@ impl Turn<'_> {
             ClientFlags::UNIX_SOCKET,
             matches!(stream, super::connection::Stream::Unix(_)),
         );
+        flags.put(ClientFlags::HANDSHAKE, stream.is_tls());
         let now = self.state.clock.unix_ms();
         let client = self.state.clients.insert(now, flags);
         let key = client.key;

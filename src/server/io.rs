@@ -19,6 +19,7 @@ use mio::{Interest, Token};
 
 use super::connection::{Connection, Stream};
 use super::event_loop::{DENIED, FIRST_CLIENT, Turn};
+use crate::clients::cron::{UNAUTHENTICATED_OUTPUT, UNAUTHENTICATED_QUERY};
 use crate::clients::{Client, ClientFlags, ClientKey, ClientKind};
 use crate::config::{TlsAuthClientsUser, disk};
 use crate::dispatch::{self, Outcome};
@@ -159,6 +160,9 @@ impl Turn<'_> {
             return;
         };
         if stream.just_established() {
+            if let Some(client) = self.state.clients.get_mut(key) {
+                client.flags.clear(ClientFlags::HANDSHAKE);
+            }
             let by_name = self.state.config.tls_auth_clients_user == TlsAuthClientsUser::CommonName;
             if let Some(name) = by_name.then(|| stream.peer_name()).flatten() {
                 self.state.act_as_certified(key, &name);
@@ -249,6 +253,8 @@ impl Turn<'_> {
         let mut used = 0;
         loop {
             // Parse ahead.
+            let who = self.state.clients.get(key);
+            let unauthenticated = who.is_some_and(|client| self.state.owes_auth(client));
             let Some(client) = self.state.clients.get_mut(key) else {
                 return used;
             };
@@ -259,8 +265,7 @@ impl Turn<'_> {
                     true => i64::MAX as u64,
                     false => self.state.config.proto_max_bulk_len as u64,
                 },
-                unauthenticated: !client.flags.has(ClientFlags::AUTHENTICATED)
-                    && !self.state.acl.default_user().is_open(),
+                unauthenticated,
                 in_place: verbatim,
             };
             // Before authentication the limits may change with each request.
@@ -405,10 +410,12 @@ impl Turn<'_> {
             // What the client is may have changed, and so its limit.
             let kind = client.kind();
             let limit = match kind {
+                _ if self.state.owes_auth(&self.state.clients[key]) => UNAUTHENTICATED_OUTPUT,
                 // Of a replica's stream only a piece is here at a time; its limit is about all it was not sent.
                 ClientKind::Replica => 0,
                 kind => self.state.config.output_limit(kind).hard_bytes as usize,
             };
+            let client = &mut self.state.clients[key];
             client.out.set_limit(limit);
             if client.out.overflowed() {
                 self.state.clients.note_over_limit(key);
@@ -469,9 +476,12 @@ impl Turn<'_> {
             return;
         };
         let held = client.query.len() + client.parser.parsed_bytes(&client.request);
-        if held > self.state.config.client_query_buffer_limit
-            && client.kind() != ClientKind::Primary
-        {
+        let limit = self.state.config.client_query_buffer_limit;
+        let limit = match self.state.owes_auth(client) {
+            true => limit.min(UNAUTHENTICATED_QUERY),
+            false => limit,
+        };
+        if held > limit && client.kind() != ClientKind::Primary {
             self.close_over_query_limit(key);
         }
     }

@@ -2,8 +2,11 @@
 //!
 //! Mirrors: `listenToPort`, `acceptTcpHandler` and `acceptCommonHandler` (networking.c), anet.c.
 
+use std::fs::{File, Permissions};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,19 +54,18 @@ impl Listener {
         })
     }
 
-    /// The Unix socket; a stale one of the same name is replaced.
+    /// The Unix socket; a stale one of the same name is replaced. Nobody can connect before the file has the mode that
+    /// is asked for (CVE-2023-45145): it is bound with no more rights than that, and listens last.
     pub(super) fn unix(path: &Path, mode: u32, backlog: u32) -> io::Result<Listener> {
-        if path.exists() {
+        if path.symlink_metadata().is_ok() {
             std::fs::remove_file(path)?;
         }
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&socket2::SockAddr::unix(path)?)?;
-        socket.listen(backlog.min(i32::MAX as u32) as i32)?;
+        let socket = bound(path, mode)?;
         if mode != 0 {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+            // What the umask took.
+            std::fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
+        socket.listen(backlog.min(i32::MAX as u32) as i32)?;
         Ok(Listener::Unix(UnixListener::from_std(socket.into())))
     }
 
@@ -136,6 +138,25 @@ impl Listener {
     }
 }
 
+/// A Unix socket with a file, which does not listen yet: whoever connects is refused. The file has no right that is not
+/// in `mode`, where one is asked for. On Linux the file takes its mode from the socket, less the umask; the umask
+/// itself belongs to the whole process, with all its servers, and is left alone.
+fn bound(path: &Path, mode: u32) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    let socket = match mode {
+        0 => socket,
+        _ => {
+            let file = File::from(OwnedFd::from(socket));
+            // Elsewhere sockets have no mode of their own; there the order alone protects.
+            let _ = file.set_permissions(Permissions::from_mode(mode));
+            Socket::from(OwnedFd::from(file))
+        }
+    };
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    Ok(socket)
+}
+
 /// What a `bind` word means: addresses, and whether it may fail to be there (a leading `-`).
 pub(super) fn resolve(word: &str, port: u16) -> io::Result<(Vec<SocketAddr>, bool)> {
     let (name, optional) = match word.strip_prefix('-') {
@@ -176,5 +197,36 @@ pub(super) fn set_keepalive(stream: &Stream, seconds: u32) {
             .with_interval(step);
         // Keepalive is a courtesy; a socket without it serves as well.
         let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    /// CVE-2023-45145: between `bind` and `chmod` the socket was open to all whom the umask lets in.
+    #[test]
+    fn a_unix_socket_is_never_open_wider_than_asked_for() {
+        let dir = std::env::temp_dir().join(format!("oxidis-socket-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let path = dir.join("s");
+        let mode = || path.metadata().expect("it is bound").permissions().mode() & 0o777;
+        for wanted in [0o600, 0o660, 0o777, 0o200] {
+            let _ = std::fs::remove_file(&path);
+            let socket = bound(&path, wanted).expect("bound");
+            if cfg!(target_os = "linux") {
+                assert_eq!(mode() & !wanted, 0, "{:o} for {wanted:o}", mode());
+            }
+            // Nobody gets in before it listens.
+            assert!(UnixStream::connect(&path).is_err());
+            drop(socket);
+
+            let listener = Listener::unix(&path, wanted, 5).expect("it listens");
+            assert_eq!(mode(), wanted);
+            assert!(UnixStream::connect(&path).is_ok());
+            drop(listener);
+        }
+        std::fs::remove_dir_all(&dir).expect("removed");
     }
 }

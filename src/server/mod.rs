@@ -15,6 +15,7 @@ mod io;
 mod listener;
 mod listeners;
 mod metrics;
+mod metrics_port;
 mod process;
 mod report;
 mod tls;

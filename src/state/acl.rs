@@ -10,7 +10,7 @@ use super::State;
 use crate::acl::{
     self, Acl, Asked, Context, Denied, Incident, Reason, User, Vocabulary, merge_selectors,
 };
-use crate::clients::{ClientFlags, ClientKey, ClientKind};
+use crate::clients::{Client, ClientFlags, ClientKey, ClientKind};
 use crate::config::{AclPubsubDefault, disk};
 use crate::dispatch::args::Argv;
 use crate::dispatch::table::CommandId;
@@ -73,6 +73,13 @@ impl State {
         self.act_as(client, user);
         self.clients[client].flags.set(ClientFlags::AUTHENTICATED);
         Ok(())
+    }
+
+    /// Whether a client has yet to log in: it has not, and the default user needs a password.
+    #[doc(alias = "authRequired")]
+    #[inline]
+    pub fn owes_auth(&self, client: &Client) -> bool {
+        !client.flags.has(ClientFlags::AUTHENTICATED) && !self.acl.default_user().is_open()
     }
 
     /// Whether nobody from elsewhere is let in: protected mode is on, and there is no password.
@@ -307,9 +314,14 @@ impl State {
             })
     }
 
-    /// Takes a client's rights and closes its connection; its own command it may still finish.
+    /// Takes a client's rights and closes its connection; its own command it may still finish. A client without a
+    /// socket has no connection to close: the one of scripts keeps the rights of its last caller, which end with the
+    /// script, and gets those of the next caller before it runs anything.
     #[doc(alias = "deauthenticateAndCloseClient")]
     fn expel(&mut self, key: ClientKey) {
+        if self.clients[key].flags.has(ClientFlags::FAKE) {
+            return;
+        }
         self.act_as_default(key);
         self.clients[key].flags.clear(ClientFlags::AUTHENTICATED);
         if self.current_client == Some(key) {

@@ -17,6 +17,7 @@
 //! its socket instead of libc's `openlog`, which knows only one name per process.
 #![allow(unsafe_code)] // localtime_r, the one way to learn the time zone.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
@@ -224,20 +225,23 @@ impl Logger {
         self.write(Level::Warning, &message);
     }
 
-    /// One line, if its level is wanted. `format_args!` makes a message that costs nothing otherwise.
+    /// One line, if its level is wanted. `format_args!` makes a message that costs nothing otherwise. Control characters
+    /// are written as in a quoted string of Rust (`\n`), so that nobody whose words are in the message writes a line
+    /// of his own, or to the terminal it is read on.
     #[doc(alias = "serverLog")]
     pub fn write(&self, level: Level, message: &dyn fmt::Display) {
         if !self.enabled(level) {
             return;
         }
-        let line = self.line(level, message);
+        let message = message.to_string();
+        let line = self.line(level, &message);
         self.put(line.as_bytes());
         if let Some(syslog) = unpoisoned(&self.log.syslog).as_ref() {
-            syslog.send((self.log.now)(), level, message);
+            syslog.send((self.log.now)(), level, &one_line(&message));
         }
     }
 
-    /// Text as it stands, without time, role or line end: the banner, a crash report.
+    /// Text as it stands, control characters included, without time, role or line end: the banner, a crash report.
     #[doc(alias = "serverLogRaw")]
     pub fn raw(&self, level: Level, text: &str) {
         if self.enabled(level) {
@@ -250,7 +254,7 @@ impl Logger {
         char::from(role)
     }
 
-    fn line(&self, level: Level, message: &dyn fmt::Display) -> String {
+    fn line(&self, level: Level, message: &str) -> String {
         let now = (self.log.now)();
         let civil = local(now);
         let pid = std::process::id();
@@ -258,6 +262,7 @@ impl Logger {
         let (mark, word, _) = level.signs();
         if self.log.format.load(Relaxed) == Format::Redis as u8 {
             let time = civil.log_line(now.subsec_millis());
+            let message = one_line(message);
             return format!("{pid}:{role} {time} {mark} {message}\n");
         }
         let whole = civil.iso8601().to_string();
@@ -313,6 +318,22 @@ fn level_of(level: log::Level) -> Level {
         log::Level::Debug => Level::Verbose,
         log::Level::Trace => Level::Debug,
     }
+}
+
+/// The text without control characters.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut line = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\t' => line.push(c),
+            _ if c.is_control() => line.extend(c.escape_default()),
+            _ => line.push(c),
+        }
+    }
+    line.into()
 }
 
 /// A writer that panicked in the middle of a line has lost that line; the log goes on.
@@ -474,6 +495,17 @@ mod tests {
         assert_eq!(sketch(&lines.recv().unwrap()), ":S T . d\n");
         log.raw(Level::Notice, "as it stands");
         assert_eq!(lines.recv().unwrap(), "as it stands");
+    }
+
+    /// `redis.log(redis.LOG_WARNING, "x\n1:M 01 Jan …")` wrote a second line that the server never wrote.
+    #[test]
+    fn nobody_writes_a_line_of_his_own() {
+        let (log, lines) = logger();
+        log.notice("a\r\n1:M b\x1b[2J\tc\u{85}");
+        assert_eq!(
+            sketch(&lines.recv().unwrap()),
+            ":C T * a\\r\\n1:M b\\u{1b}[2J\tc\\u{85}\n"
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod clock;
 pub mod crash;
 pub mod daemon;
+pub mod entropy;
 pub mod limits;
 pub mod loan;
 pub mod log;
@@ -29,6 +30,11 @@ pub fn random_bytes(buffer: &mut [u8]) -> std::io::Result<()> {
 /// A number nobody can predict, from the kernel.
 pub fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
-    // The standard library seeds this from the kernel's generator, on every platform alike.
-    RandomState::new().hash_one(std::process::id())
+    let mut bytes = [0; 8];
+    match random_bytes(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        // No descriptor is left, or there is no such file here. The standard library has keys from the kernel as well,
+        // and a keyed hash tells nothing of them.
+        Err(_) => RandomState::new().hash_one(std::process::id()),
+    }
 }

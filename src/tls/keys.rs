@@ -61,7 +61,8 @@ fn decrypted(pem: &str, password: &str) -> Result<PrivateKeyDer<'static>, String
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }
 
-/// The common name of a certificate's subject; of several the last, which is the most specific.
+/// The common name of a certificate's subject; none where there are several. Who of them signs in would be a matter of
+/// the order in which the authority wrote them, and a requester may have chosen one of them.
 pub fn common_name(certificate: &[u8]) -> Option<Vec<u8>> {
     // Certificate ─ TBSCertificate ─ [0] version, serial, algorithm, issuer, validity, subject, …
     let (_, certificate, _) = element(certificate)?;
@@ -73,7 +74,7 @@ pub fn common_name(certificate: &[u8]) -> Option<Vec<u8>> {
         rest = element(rest)?.2;
     }
     let (_, mut names, _) = element(rest)?;
-    let mut found = None;
+    let (mut found, mut names_seen) = (None, 0);
     while !names.is_empty() {
         let (_, mut set, next) = element(names)?;
         names = next;
@@ -83,11 +84,12 @@ pub fn common_name(certificate: &[u8]) -> Option<Vec<u8>> {
             let (_, object, value) = element(attribute)?;
             if object == COMMON_NAME {
                 let (kind, value, _) = element(value)?;
-                found = TEXT.contains(&kind).then(|| value.to_vec()).or(found);
+                found = TEXT.contains(&kind).then(|| value.to_vec());
+                names_seen += 1;
             }
         }
     }
-    found
+    found.filter(|_| names_seen == 1)
 }
 
 /// The tag of a TBSCertificate's version.

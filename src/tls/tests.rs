@@ -56,4 +56,14 @@ fn the_name_in_a_certificate() {
     for end in 0..whole.len() {
         assert_eq!(common_name(&whole[..end]), None);
     }
+    // Two of them, in one part of the name or in two, or one that is no text: nobody.
+    let other = [0x30, 9, 6, 3, 0x55, 4, 3, 0x1e, 2, 0, b'x'];
+    let one_part = wrap(0x31, &[attribute, attribute].concat());
+    let two_parts = [wrap(0x31, &attribute), wrap(0x31, &other)].concat();
+    let turned = [wrap(0x31, &other), wrap(0x31, &attribute)].concat();
+    for names in [one_part, two_parts, turned, wrap(0x31, &other)] {
+        let subject = wrap(0x30, &names);
+        let whole = wrap(0x30, &wrap(0x30, &[&before[..], &subject].concat()));
+        assert_eq!(common_name(&whole), None, "{names:x?}");
+    }
 }

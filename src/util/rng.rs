@@ -1,7 +1,9 @@
 //! A small random generator, seeded by whoever owns it: same seed in, same numbers out.
 //!
 //! xoshiro256** (Blackman and Vigna, 2018), its 256 bits of state filled from 64 by splitmix64. Fast, even,
-//! and no secret: passwords and the like come from the operating system, through `sys/`.
+//! and no secret: a few numbers tell the state, and with it all numbers before and after. So hash seeds, names of servers
+//! and passwords come from the operating system, through `sys/` (`sys/entropy.rs`), and never from a generator whose
+//! numbers clients see.
 //!
 //! Mirrors: rand.c (`redisLrand48`, for scripts) and the libc `random()` that Redis calls elsewhere.
 //! Differs: no global state; a bounded number is exactly uniform (Lemire, 2019), `random() % n` is not.
@@ -27,6 +29,21 @@ impl Rng {
         let mut seed = seed;
         Rng {
             state: std::array::from_fn(|_| splitmix64(&mut seed)),
+        }
+    }
+
+    /// A generator with all of its state from outside, of which some bit must be set.
+    pub fn from_state(bytes: [u8; 32]) -> Self {
+        let mut state = [0; 4];
+        for (word, bytes) in state.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = bytes
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte));
+        }
+        match state {
+            [0, 0, 0, 0] => Rng::new(0),
+            state => Rng { state },
         }
     }
 

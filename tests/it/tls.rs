@@ -204,3 +204,38 @@ fn migrate_goes_under_tls_where_the_cluster_does() {
     there.cmd("SELECT 0").ok();
     there.cmd("GET k").is("v");
 }
+
+/// 500 connections that never came to the end of their handshake were held for ever.
+#[test]
+fn a_handshake_has_a_deadline() {
+    use std::io::Read;
+    let (server, port) = server("");
+    let mut c = server.client();
+    let mut half_open: Vec<TcpStream> = (0..20)
+        .map(|_| TcpStream::connect(("127.0.0.1", port)).expect("it listens"))
+        .collect();
+    // The beginning of a record, and then a byte now and then: nothing of this makes the deadline later.
+    for stream in &mut half_open {
+        stream
+            .write_all(&[0x16, 0x03, 0x01, 0x40, 0x00, 0x01])
+            .expect("sent");
+        stream.set_nonblocking(true).expect("a mode is set");
+    }
+    let mut established = Client::new(port, true);
+    established.cmd("PING").status("PONG");
+    let gone = crate::support::server::until(Duration::from_secs(60), || {
+        half_open.retain_mut(|stream| {
+            let _ = stream.write_all(b"x");
+            match stream.read(&mut [0; 64]) {
+                Ok(0) => false,
+                Ok(_) => true,
+                Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+            }
+        });
+        half_open.is_empty().then_some(())
+    });
+    assert!(gone.is_some(), "{} are left", half_open.len());
+    // Who came to the end of it stays.
+    established.cmd("PING").status("PONG");
+    c.cmd("PING").status("PONG");
+}

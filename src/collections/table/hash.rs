@@ -5,7 +5,7 @@
 //! predict it could fill one place on purpose. Not for anything that must stay the same between two runs.
 
 const K0: u64 = 0x2d35_8dcc_aa6c_78a5;
-const K1: u64 = 0x8bb8_4b93_962e_acc9;
+pub(super) const K1: u64 = 0x8bb8_4b93_962e_acc9;
 const K2: u64 = 0x4b33_a62e_d433_d4a3;
 
 #[inline]

@@ -597,12 +597,8 @@ impl<V: Payload> Table<V> {
         } = *path;
         if segment.lines < segment::FULL_LINES {
             self.resize_segment(path, segment::lines_for(segment.len() + 1));
-        } else if segment.depth == segment::MAX_DEPTH {
-            assert!(
-                segment.lines < segment::MAX_LINES,
-                "hundreds of keys agree in half of their hash bits"
-            );
-            self.resize_segment(path, (segment.lines + 2).min(segment::MAX_LINES));
+        } else if segment.depth >= segment::depth_limit(self.len) {
+            self.resize_segment(path, segment::grown(segment.lines));
         } else if segment.depth < block.depth + block.width {
             let old_bytes = segment.bytes();
             let span = block.span(segment);

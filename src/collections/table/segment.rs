@@ -3,7 +3,15 @@
 //! ```text
 //!   line 0   [ head ][word][word][word][word][word][word][word]
 //!   line 1   [ word ][word] ...                                     1, 2, 4, 8, 10, 12, 14 or 16 lines
+//!
+//!   line 0   [ head ][ len | volatile ][ unused ... ]               a wide one: 64, 128, 256 ... lines
+//!   line 1   [ word ][word] ...
 //! ```
+//!
+//! Keys whose hashes agree in many bits cannot be told apart by splitting. A segment of such keys grows past sixteen
+//! lines instead ([`grown`]), and past 31 lines it is *wide*: its counters are too large for the head, so they have
+//! the rest of line 0 to themselves. Lookups in it are slow, O(keys with that hash); nothing else changes. No random
+//! keys make a wide segment; somebody who knows the seed could.
 //!
 //! A key's *home* is a line, computed from its word's tag alone; when that line is full the key lives in the first
 //! later line (cyclically) with room. Invariant: every line between a key's home and its place is full. So a
@@ -30,11 +38,11 @@ const LINE: usize = 8;
 /// Lines of a segment that has reached its usual full size.
 pub(super) const FULL_LINES: usize = 16;
 
-/// Beyond this depth a segment grows instead of splitting. The hash would have to be broken to get there.
+/// Beyond this depth a segment grows instead of splitting; see [`depth_limit`] for the bound that is met before.
 pub(super) const MAX_DEPTH: u32 = 36;
 
-/// Lines of a segment that cannot split; its slots must be countable in a u8.
-pub(super) const MAX_LINES: usize = 31;
+/// Lines of a segment that is not wide; its slots must be countable in a u8.
+const NARROW_LINES: usize = 31;
 
 const VOLATILE: u16 = 1 << 15;
 const OCCUPIED: u16 = 1 << 14;
@@ -93,22 +101,62 @@ impl Due {
     }
 }
 
+/// How deep segments of a table with so many entries may be. Random keys stay five bits below it. Without it some
+/// hundred keys with one hash would make the table as deep as hashes are long, and its top billions of words wide.
+pub(super) fn depth_limit(entries: usize) -> u32 {
+    MAX_DEPTH.min(entries.max(1).ilog2() + 3)
+}
+
 /// Entries a segment of so many lines takes before it grows or splits: 84 % of its slots, all of a single line.
 pub(super) const fn limit(lines: usize) -> usize {
     if lines == 1 {
         LINE - 1
+    } else if lines > NARROW_LINES {
+        (lines - 1) * LINE * 84 / 100
     } else {
         (lines * LINE - 1) * 84 / 100 + 1
+    }
+}
+
+/// The lines of a segment that is full, has `lines` of them, and cannot split.
+pub(super) fn grown(lines: usize) -> usize {
+    match lines {
+        0..FULL_LINES => FULL_LINES,
+        FULL_LINES..NARROW_LINES => (lines + 2).min(NARROW_LINES),
+        // 32 would hold hardly more.
+        NARROW_LINES => 64,
+        _ => lines * 2,
     }
 }
 
 /// The number of lines that suits `len` entries.
 pub(super) fn lines_for(len: usize) -> usize {
     const SIZES: [usize; 8] = [1, 2, 4, 8, 10, 12, 14, 16];
-    SIZES
-        .into_iter()
-        .find(|&n| len <= limit(n))
-        .unwrap_or(FULL_LINES)
+    let usual = SIZES.into_iter().find(|&n| len <= limit(n));
+    usual.unwrap_or_else(|| {
+        let mut lines = FULL_LINES;
+        while limit(lines) < len {
+            lines = grown(lines);
+        }
+        lines
+    })
+}
+
+/// How a word of a block says a number of lines in eight bits: as it is, or, of a wide segment, by its power of two.
+fn code_of(lines: usize) -> u16 {
+    match lines {
+        ..=NARROW_LINES => lines as u16,
+        _ => NARROW_LINES as u16 + (lines / (NARROW_LINES + 1)).ilog2() as u16 + 1,
+    }
+}
+
+#[inline]
+fn lines_of(code: usize) -> usize {
+    if code <= NARROW_LINES {
+        code
+    } else {
+        (NARROW_LINES + 1) << (code - NARROW_LINES - 1)
+    }
 }
 
 /// The tag of the word for a key with this hash in a segment of this depth, without the volatile bit.
@@ -146,7 +194,7 @@ impl Segment {
 
     /// An empty segment with a count of one.
     pub(super) fn new(lines: usize, depth: u32) -> Segment {
-        debug_assert!((1..=MAX_LINES).contains(&lines));
+        debug_assert!(lines >= 1 && lines_of(usize::from(code_of(lines))) == lines);
         let layout = Segment::layout(lines);
         // SAFETY: never of size zero. Zeroed words are empty words.
         let raw = unsafe { alloc::alloc_zeroed(layout) };
@@ -170,14 +218,14 @@ impl Segment {
         let tag = word.tag();
         Segment {
             at: word.to(),
-            lines: usize::from(tag & 0xFF),
+            lines: lines_of(usize::from(tag & 0xFF)),
             depth: u32::from(tag >> 8),
         }
     }
 
     /// The word a block keeps: address, lines, depth.
     pub(super) fn word(self) -> Word {
-        Word::new(self.at, self.lines as u16 | (self.depth as u16) << 8)
+        Word::new(self.at, code_of(self.lines) | (self.depth as u16) << 8)
     }
 
     pub(super) fn bytes(self) -> usize {
@@ -190,13 +238,40 @@ impl Segment {
         unsafe { self.at.cast::<Count>().as_ref() }
     }
 
+    /// 1 if it is wide, and line 0 is not for entries; else 0.
+    #[inline]
+    fn base(self) -> usize {
+        usize::from(self.lines > NARROW_LINES)
+    }
+
+    /// Lines for entries.
+    #[inline]
+    fn places(self) -> usize {
+        self.lines - self.base()
+    }
+
+    /// The counters of a wide segment, `[len, volatile]`.
+    fn wide_counts(self) -> *mut [u32; 2] {
+        debug_assert!(self.base() == 1);
+        // SAFETY: within line 0, behind the head's eight bytes.
+        unsafe { self.at.as_ptr().add(size_of::<Word>()).cast() }
+    }
+
     #[inline]
     pub(super) fn len(self) -> usize {
+        if self.base() == 1 {
+            // SAFETY: a live wide segment has these counters; only its sole owner writes them.
+            return unsafe { (*self.wide_counts())[0] } as usize;
+        }
         // SAFETY: a live segment has a head; only its sole owner writes this byte.
         usize::from(unsafe { (*self.at.cast::<Head>().as_ptr()).len })
     }
 
     pub(super) fn volatile(self) -> usize {
+        if self.base() == 1 {
+            // SAFETY: as above.
+            return unsafe { (*self.wide_counts())[1] } as usize;
+        }
         // SAFETY: as above.
         usize::from(unsafe { (*self.at.cast::<Head>().as_ptr()).volatile })
     }
@@ -224,6 +299,13 @@ impl Segment {
     }
 
     fn add(self, len: i32, volatile: i32) {
+        if self.base() == 1 {
+            // SAFETY: callers own the segment alone.
+            let counts = unsafe { &mut *self.wide_counts() };
+            counts[0] = counts[0].wrapping_add_signed(len);
+            counts[1] = counts[1].wrapping_add_signed(volatile);
+            return;
+        }
         // SAFETY: callers own the segment alone; the raw place is accessed without a reference to the whole head,
         // whose count other threads never touch then.
         unsafe {
@@ -233,14 +315,25 @@ impl Segment {
         }
     }
 
-    /// Index 0 is the head.
+    /// The end of the slots; they begin at [`Segment::first`].
     pub(super) fn slots(self) -> usize {
         self.lines * LINE
     }
 
+    /// The first slot for an entry: behind the head, or behind the line of a wide segment's counters.
+    #[inline]
+    pub(super) fn first(self) -> usize {
+        if self.base() == 1 { LINE } else { 1 }
+    }
+
+    /// Slots for entries.
+    pub(super) fn capacity(self) -> usize {
+        self.slots() - self.first()
+    }
+
     #[inline]
     fn at(self, slot: usize) -> *mut Word {
-        debug_assert!(slot >= 1 && slot < self.slots());
+        debug_assert!(slot >= self.first() && slot < self.slots());
         // SAFETY: within the segment.
         unsafe { self.at.cast::<Word>().as_ptr().add(slot) }
     }
@@ -259,20 +352,20 @@ impl Segment {
 
     /// All occupied slots.
     pub(super) fn words(self) -> impl Iterator<Item = Word> {
-        (1..self.slots())
+        (self.first()..self.slots())
             .map(move |i| self.get(i))
             .filter(|w| !w.is_empty())
     }
 
     pub(super) fn prefetch_home(self, hash: u64) {
-        let line = home(tag_of(hash, self.depth), self.lines);
+        let line = self.base() + home(tag_of(hash, self.depth), self.places());
         prefetch(self.at.as_ptr().wrapping_add(line * 64));
     }
 
     /// Asks the cache for the entries that may be this key's.
     pub(super) fn prefetch_matches(self, hash: u64) {
         let tag = tag_of(hash, self.depth);
-        let line = home(tag, self.lines);
+        let line = self.base() + home(tag, self.places());
         let (mut hits, _) = self.probe(line, tag);
         while hits != 0 {
             self.get(line * LINE + hits.trailing_zeros() as usize)
@@ -328,12 +421,22 @@ impl Segment {
         (hits, holes)
     }
 
+    /// The line after one, the first after the last.
+    #[inline]
+    fn next_line(self, line: usize) -> usize {
+        if line + 1 == self.lines {
+            self.base()
+        } else {
+            line + 1
+        }
+    }
+
     /// The slot of `key`.
     #[inline]
     pub(super) fn find<V>(self, hash: u64, key: &[u8]) -> Option<usize> {
         let tag = tag_of(hash, self.depth);
-        let mut line = home(tag, self.lines);
-        for _ in 0..self.lines {
+        let mut line = self.base() + home(tag, self.places());
+        for _ in 0..self.places() {
             let (mut hits, holes) = self.probe(line, tag);
             while hits != 0 {
                 let slot = line * LINE + hits.trailing_zeros() as usize;
@@ -346,15 +449,15 @@ impl Segment {
             if holes != 0 {
                 return None;
             }
-            line = if line + 1 == self.lines { 0 } else { line + 1 };
+            line = self.next_line(line);
         }
         None
     }
 
     /// Puts a word into the first hole from its home on; the caller knows that there is one. Returns the slot.
     pub(super) fn insert(self, word: Word) -> usize {
-        debug_assert!(self.len() < self.slots() - 1);
-        let mut line = home(word.tag(), self.lines);
+        debug_assert!(self.len() < self.capacity());
+        let mut line = self.base() + home(word.tag(), self.places());
         loop {
             let (_, holes) = self.probe(line, 0);
             if holes != 0 {
@@ -363,7 +466,7 @@ impl Segment {
                 self.add(1, i32::from(is_volatile(word)));
                 return slot;
             }
-            line = if line + 1 == self.lines { 0 } else { line + 1 };
+            line = self.next_line(line);
         }
     }
 
@@ -388,16 +491,18 @@ impl Segment {
         self.set(hole, Word::EMPTY);
         let mut line = hole_line;
         while pushed {
-            line = (line + 1) % self.lines;
+            line = self.next_line(line);
             if line == hole_line {
                 break;
             }
-            let distance = (line + self.lines - hole_line) % self.lines;
+            let places = self.places();
+            let distance = (line + places - hole_line) % places;
             let full = !self.has_hole(line);
             let candidate = ((line * LINE).max(1)..(line + 1) * LINE).find(|&i| {
                 let word = self.get(i);
                 !word.is_empty() && {
-                    let from_home = (line + self.lines - home(word.tag(), self.lines)) % self.lines;
+                    let home = self.base() + home(word.tag(), places);
+                    let from_home = (line + places - home) % places;
                     from_home >= distance
                 }
             });
@@ -419,7 +524,7 @@ impl Segment {
     pub(super) fn copy(self) -> Segment {
         self.prefetch_entries();
         let new = Segment::new(self.lines, self.depth);
-        for slot in 1..self.slots() {
+        for slot in self.first()..self.slots() {
             let word = self.get(slot);
             if !word.is_empty() {
                 // SAFETY: a word of a live segment.
@@ -478,13 +583,8 @@ impl Segment {
             halves[half].push(word);
         }
         let [low, high] = halves.map(|words| {
-            // At depth MAX_DEPTH everything may have gone to one side.
-            let lines = if words.len() > limit(FULL_LINES) {
-                self.lines
-            } else {
-                lines_for(words.len() + 1)
-            };
-            let new = Segment::new(lines, depth);
+            // Everything may have gone to one side.
+            let new = Segment::new(lines_for(words.len() + 1), depth);
             new.write_due(due);
             words.into_iter().for_each(|w| _ = new.insert(w));
             new

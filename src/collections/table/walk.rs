@@ -165,8 +165,12 @@ impl<V: Payload> Table<V> {
             } else {
                 (limit(FULL_LINES) as u64) << (deepest - segment.depth)
             };
-            let pick = below(rng(), bound.max(1));
+            let mut pick = below(rng(), bound.max(1));
             if pick < len {
+                if len > bound {
+                    // Keys with one hash; there are more of them than such a number tells apart.
+                    pick = below(rng(), len);
+                }
                 let word = segment.words().nth(pick as usize)?;
                 // SAFETY: a word of this table.
                 return Some(unsafe { self.entry(word) });
@@ -200,9 +204,10 @@ impl<V: Payload> Table<V> {
             }
             let segment = path.segment;
             if !volatile_only || segment.volatile() > 0 {
-                let first = below(rng(), segment.slots() as u64 - 1) as usize;
-                for i in 0..segment.slots() - 1 {
-                    let word = segment.get(1 + (first + i) % (segment.slots() - 1));
+                let capacity = segment.capacity();
+                let first = below(rng(), capacity as u64) as usize;
+                for i in 0..capacity {
+                    let word = segment.get(segment.first() + (first + i) % capacity);
                     if word.is_empty() || volatile_only && !is_volatile(word) {
                         continue;
                     }
@@ -337,7 +342,7 @@ impl<V: Payload> Table<V> {
             return;
         };
         let tag = super::segment::tag_of(hash, path.segment.depth);
-        let mut slot = 1;
+        let mut slot = path.segment.first();
         while slot < path.segment.slots() {
             let word = path.segment.get(slot);
             if super::segment::with_volatile(word.tag(), false) == tag && is_volatile(word) {
@@ -372,7 +377,7 @@ impl<V: Payload> Table<V> {
             stats.blocks += 1;
             for (_, segment) in block.segments() {
                 stats.segments += 1;
-                stats.slots += segment.slots() - 1;
+                stats.slots += segment.capacity();
             }
         }
         stats
@@ -427,7 +432,7 @@ impl<'a, V: Payload> Iterator for Iter<'a, V> {
             segment.prefetch_entries();
             self.next = after(at, segment);
             self.segment = Some(segment);
-            self.slot = 1;
+            self.slot = segment.first();
         }
     }
 

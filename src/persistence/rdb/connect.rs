@@ -15,7 +15,7 @@ use crate::types::set::SetLimits;
 use crate::types::stream::{Counters, Group, Idmp, IdmpLimits, UNKNOWN};
 use crate::types::zset::{self, Direction, Scored};
 use crate::types::{Hash, Set, Stream, Typed, Value, Zset, hash};
-use crate::util::num::IntBuf;
+use crate::util::num::{self, IntBuf};
 
 /// The first version that has sets as listpacks: Redis 7.2's.
 const WITH_SET_LISTPACKS: u32 = 11;
@@ -387,6 +387,15 @@ fn read_set(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Set, E
     }
 }
 
+/// Whether every second element of a listpack can be read as a score. One that cannot would count as 0.
+fn has_scores(packed: &Listpack) -> bool {
+    let mut scores = packed.iter().skip(1).step_by(2);
+    scores.all(|score| match score {
+        LpEntry::Int(_) => true,
+        LpEntry::Str(text) => num::parse_f64(text).is_some_and(|score| !score.is_nan()),
+    })
+}
+
 fn read_zset(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Zset, Error> {
     const BAD: &str = "Zset listpack integrity check failed.";
     let limits = reading.limits.zset;
@@ -400,6 +409,9 @@ fn read_zset(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Zset,
             return Ok(zset);
         }
     };
+    if reading.deep && !has_scores(&packed) {
+        return Err(dec.corrupt(BAD));
+    }
     let packed = Zset::from_listpack(packed.blob().clone(), Check::Shallow);
     let mut zset = packed.map_err(|_| dec.corrupt(BAD))?;
     let members = zset.len();

@@ -78,7 +78,7 @@ fn strings_round_trip_in_every_form() {
 
 /// As Redis 7.0.15 writes it: `SET key 10`, `PEXPIREAT key 1700000000000`, in database 3.
 fn sample() -> Vec<u8> {
-    let mut keyspace = Keyspace::new(16, false, 1);
+    let mut keyspace = Keyspace::new(16, false, 1, 1);
     let db = &mut keyspace[DbId(3)];
     db.set(b"key", NewValue::Int(10), Some(1_700_000_000_000));
     db.set(b"text", NewValue::Bytes(&b"x".repeat(1000)), None);
@@ -297,7 +297,7 @@ fn random_payloads_do_no_harm() {
 
 #[test]
 fn payloads_round_trip_and_are_verified() {
-    let mut keyspace = Keyspace::new(1, false, 1);
+    let mut keyspace = Keyspace::new(1, false, 1, 1);
     let db = &mut keyspace[DbId(0)];
     db.set(b"n", NewValue::Int(-5), None);
     let entry = db.peek_raw(b"n").expect("set above");
@@ -320,7 +320,7 @@ fn payloads_round_trip_and_are_verified() {
 
 #[test]
 fn a_cancelled_save_says_so() {
-    let mut keyspace = Keyspace::new(1, false, 1);
+    let mut keyspace = Keyspace::new(1, false, 1, 1);
     keyspace[DbId(0)].set(b"n", NewValue::Int(1), None);
     let job = Job::default();
     job.cancel();
