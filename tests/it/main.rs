@@ -14,6 +14,7 @@ mod garbage;
 mod hotkeys;
 mod introspect;
 mod keys;
+mod paths;
 mod payloads;
 mod process;
 mod replication;
