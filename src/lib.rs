@@ -47,7 +47,8 @@ pub mod types;
 pub mod util;
 pub mod wires;
 
-/// The Redis release whose core commands we implement; what INFO and error blocks call us.
+/// The Redis release that the server says it is: in INFO, HELLO, the header of RDB files, scripts' `REDIS_VERSION` and
+/// the crash report. Many commands and options of later releases are there as well.
 pub const REDIS_VERSION: &str = "7.4.0";
 
 /// What `--version` prints, and the log begins with.

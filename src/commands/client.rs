@@ -14,6 +14,7 @@ pub const COMMANDS: &[&Command] = &[&CLIENT];
 const CLIENT: Command = Command {
     name: "client",
     arity: Arity::AtLeast(2),
+    flags: &[KeepsCaching],
     docs: Docs {
         group: Group::Connection,
         since: "2.4.0",

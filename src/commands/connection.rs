@@ -220,7 +220,7 @@ pub(super) fn printable(text: &[u8]) -> bool {
 const PING: Command = Command {
     name: "ping",
     arity: Arity::AtLeast(1),
-    flags: &[WhileSubscribed, Fast, WhileSubscribed],
+    flags: &[WhileSubscribed, Fast, NeedsWorkingDisk],
     acl: &[Category::Connection],
     args: &[arg::string("message").optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],

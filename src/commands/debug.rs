@@ -19,7 +19,7 @@ pub const COMMANDS: &[&Command] = &[&DEBUG];
 const DEBUG: Command = Command {
     name: "debug",
     arity: Arity::AtLeast(2),
-    flags: &[Protected, Admin, NoScript, Loading, Stale],
+    flags: &[NeedsDebugCommand, Admin, NoScript, Loading, Stale],
     docs: Docs {
         group: Group::Server,
         since: "1.0.0",

@@ -82,7 +82,7 @@ fn module_list(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 const MODULE_LOAD: Command = Command {
     name: "load",
     arity: Arity::AtLeast(3),
-    flags: &[Protected, Admin, NoScript, NoAsyncLoading],
+    flags: &[NeedsModuleCommand, Admin, NoScript, NoAsyncLoading],
     args: &[
         arg::string("path"),
         arg::string("arg").optional().multiple(),
@@ -111,7 +111,7 @@ fn module_load(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 const MODULE_LOADEX: Command = Command {
     name: "loadex",
     arity: Arity::AtLeast(3),
-    flags: &[Protected, Admin, NoScript, NoAsyncLoading],
+    flags: &[NeedsModuleCommand, Admin, NoScript, NoAsyncLoading],
     args: &[
         arg::string("path"),
         arg::block("configs", &[arg::string("name"), arg::string("value")])
@@ -134,7 +134,7 @@ const MODULE_LOADEX: Command = Command {
 const MODULE_UNLOAD: Command = Command {
     name: "unload",
     arity: Arity::Exactly(3),
-    flags: &[Protected, Admin, NoScript, NoAsyncLoading],
+    flags: &[NeedsModuleCommand, Admin, NoScript, NoAsyncLoading],
     args: &[arg::string("name")],
     docs: Docs {
         group: Group::Server,

@@ -11,8 +11,9 @@
 //! Hot code reads fields: `config.maxmemory`, `config.lazyfree_lazy_expire`. Everything that
 //! treats options alike walks [`OPTIONS`].
 //!
-//! Invariant: a field never holds a value its kind would refuse; only [`ConfigOption::set`] and
-//! code that builds a `Config` for a test write to it.
+//! Invariant: a field never holds a value its kind would refuse. [`ConfigOption::set`] checks the values of users. Code
+//! that changes a field by itself keeps to the same values: REPLICAOF and FAILOVER (`replicaof`), CONFIG SET when a
+//! field follows another, programs that embed a server, and tests.
 //!
 //! Mirrors: config.c. Differs: no globals; a side effect (another port, another limit) is asked
 //! of the owner through [`Apply`] so that the configuration knows no sockets; a failed CONFIG SET

@@ -49,8 +49,7 @@ pub fn call(
         .flags
         .has(ClientFlags::NO_TOUCH);
     if no_touch {
-        // TOUCH alone does what its name says.
-        let touches = entry.decl.name == "touch";
+        let touches = flags.has(Flag::TouchesKeys);
         state.keyspace.env().set_no_touch(!touches);
     }
 

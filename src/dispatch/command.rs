@@ -93,14 +93,22 @@ pub enum Flag {
     OnlyInternal = 1 << 21,
     /// Runs at once inside MULTI instead of being queued: it ends or inspects the transaction.
     InsideMulti = 1 << 22,
-    /// The reply's order depends on a hash seed (a tip, too).
-    Protected = 1 << 23,
+    /// Refused unless `enable-debug-command` allows it: DEBUG.
+    NeedsDebugCommand = 1 << 23,
     /// Runs the commands queued by MULTI, whose flags then matter.
     QueueRunner = 1 << 24,
     /// Touches keys nobody named, so the expiries it finds are no part of a transaction.
     ArbitraryKeys = 1 << 25,
     /// Allowed for a subscribed client that speaks RESP2.
     WhileSubscribed = 1 << 26,
+    /// Refused unless `enable-module-command` allows it: MODULE LOAD and its like.
+    NeedsModuleCommand = 1 << 27,
+    /// Updates the access clock of its keys even for a client that said CLIENT NO-TOUCH: TOUCH.
+    TouchesKeys = 1 << 28,
+    /// Refused like a write while the data set cannot be saved, so that a health check sees it: PING.
+    NeedsWorkingDisk = 1 << 29,
+    /// CLIENT CACHING holds beyond this command, or beyond the subcommands of this container: CLIENT.
+    KeepsCaching = 1 << 30,
 }
 
 /// The flags that `COMMAND INFO` names, in the order Redis lists them.

@@ -183,12 +183,15 @@ fn run_or_queue(
 /// CLIENT CACHING holds for the next command that is not a CLIENT one, or for a whole transaction.
 fn caching_served(state: &mut State, client: ClientKey, id: CommandId) {
     let container = state.commands[id].parent;
-    let said_now = container.is_some_and(|id| state.commands[id].decl.name == "client");
+    let holds_on = [Some(id), container].into_iter().flatten();
+    let holds_on = holds_on
+        .map(|id| state.commands[id].flags)
+        .any(|flags| flags.has(Flag::KeepsCaching));
     let Some(who) = state.clients.get_mut(client) else {
         return;
     };
     if let Some(own) = &mut who.tracking
-        && !said_now
+        && !holds_on
         && !who.flags.has(ClientFlags::MULTI)
     {
         own.caching = false;
@@ -253,17 +256,15 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     let who = &state.clients[client];
     let standing = who.flags;
 
-    if flags.has(Flag::Protected) {
-        let debug = state.commands[id].decl.name == "debug";
+    if flags.any(&[Flag::NeedsDebugCommand, Flag::NeedsModuleCommand]) {
         let config = &state.config;
-        let (name, option, action) = if debug {
-            ("DEBUG", "enable-debug-command", config.enable_debug_command)
-        } else {
-            (
+        let (name, option, action) = match flags.has(Flag::NeedsDebugCommand) {
+            true => ("DEBUG", "enable-debug-command", config.enable_debug_command),
+            false => (
                 "MODULE",
                 "enable-module-command",
                 config.enable_module_command,
-            )
+            ),
         };
         if !allowed_protected(action, who) {
             return Err(Error::once(format!(
@@ -298,7 +299,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     let who = &state.clients[client];
     if state.cannot_persist()
         && !standing.has(ClientFlags::MUST_OBEY)
-        && (flags.has(Flag::Write) || state.commands[id].decl.name == "ping")
+        && flags.any(&[Flag::Write, Flag::NeedsWorkingDisk])
     {
         return Err(state.persist_error());
     }

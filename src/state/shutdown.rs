@@ -6,7 +6,9 @@
 //!                            └─► writes paused, GETACK ─► caught up, or `shutdown-timeout` ─► save …
 //! ```
 //!
-//! A signal is only noted; the cron acts on it, so that SHUTDOWN ABORT may come before it does.
+//! A signal is only noted when it comes. The shutdown begins before the loop sleeps next, after the requests that
+//! arrived with it: a SHUTDOWN ABORT among them comes too early. The cron only looks after a shutdown that waits for
+//! replicas. While DEBUG PAUSE-CRON is on, a signal stays noted.
 //!
 //! Mirrors: prepareForShutdown(), finishShutdown(), abortShutdown() of server.c.
 

@@ -1,7 +1,8 @@
-//! The only door out of the process: clock, random seeds, signals, the allocator, the log.
+//! The door out of the process: clock, random seeds, signals, the allocator, the log, limits, processes.
 //!
-//! Nothing below or beside this room asks the kernel for anything by itself, so that a test can put
-//! its own clock and seed in and get the same bytes out.
+//! Commands take the time from [`clock`] and chance from the seed of the state, so that a test that brings its own gets
+//! the same bytes. Not everything goes through this door: persistence, the configuration, ACL and cluster files use
+//! [`std::fs`], helper threads and the loop measure with [`std::time::Instant`], and `server/` owns the sockets.
 //!
 //! Mirrors: monotonic.c, zmalloc.c, setproctitle.c and the signal handlers of server.c.
 

@@ -16,6 +16,7 @@ mod gate;
 mod hotkeys;
 mod introspect;
 mod keys;
+mod paths;
 mod payloads;
 mod process;
 mod replication;

@@ -37,7 +37,7 @@
 //!
 //! Mirrors: `zskiplist` (t_zset.c, server.h), quicklist.c, rax.c as t_stream.c uses it.
 //! Differs: see above. At a million members an insert costs a quarter of the skiplist's, a range of a hundred a
-//! tenth, 77 bytes an element instead of 102 (`keyspace-design.md`, section 5). After Bayer & McCreight 1972;
+//! tenth, 77 bytes an element instead of 102 (`docs/decisions/btree-instead-of-skiplist.md`). After Bayer & McCreight 1972;
 //! subtree counts as in Knuth, vol. 3, 6.2.3; path copying after Driscoll et al., "Making data structures
 //! persistent", 1989.
 

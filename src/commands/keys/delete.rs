@@ -100,7 +100,7 @@ fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 pub(super) const TOUCH: Command = Command {
     name: "touch",
     arity: Arity::AtLeast(2),
-    flags: &[ReadOnly, Fast],
+    flags: &[ReadOnly, Fast, TouchesKeys],
     acl: &[Category::Keyspace],
     keys: &[KeySpec::at(1, &[Ro]).to(-1, 1)],
     args: &[arg::key("key").multiple()],
