@@ -13,6 +13,9 @@
 //!
 //! Invariant: a client is listed under a key exactly if the key is in the client's own list.
 //!
+//! A key's watchers lie in the order of their clients, so that a client is found among them by halving: neither a
+//! client with many keys nor a key with many clients makes WATCH, UNWATCH, EXEC or a change cost their square.
+//!
 //! A key that was already past its deadline when WATCH saw it counts as absent: its deletion by
 //! expiry is no change, anything else is.
 //!
@@ -122,10 +125,31 @@ struct Watcher {
     expired: bool,
 }
 
+/// Who watches a key, in the order of the clients' keys, each once.
+#[derive(Debug, Default)]
+struct Watchers(Vec<Watcher>);
+
+impl Watchers {
+    /// Where a client is, or would be. O(log watchers).
+    fn find(&self, client: ClientKey) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&client, |w| w.client)
+    }
+
+    fn get(&self, client: ClientKey) -> Option<&Watcher> {
+        Some(&self.0[self.find(client).ok()?])
+    }
+
+    fn remove(&mut self, client: ClientKey) {
+        if let Ok(at) = self.find(client) {
+            self.0.remove(at);
+        }
+    }
+}
+
 /// All watched keys of a server.
 #[derive(Debug)]
 pub struct Watches {
-    dbs: Vec<ByteMap<Vec<Watcher>>>,
+    dbs: Vec<ByteMap<Watchers>>,
     seed: Seed,
     keys: usize,
     clients: usize,
@@ -158,7 +182,8 @@ impl Watches {
         self.keys
     }
 
-    /// Lets a client watch a key; watching it twice is watching it once. O(keys it watches).
+    /// Lets a client watch a key; watching it twice is watching it once. O(log watchers) for a client that came after
+    /// the key's other watchers, else as many moves as there are of those that came later.
     #[doc(alias = "watchForKey")]
     pub fn watch(
         &mut self,
@@ -168,12 +193,6 @@ impl Watches {
         db: DbId,
         key: &[u8],
     ) {
-        let who = clients[client].transaction.get_or_insert_default();
-        if who.watched.iter().any(|(d, k)| *d == db && **k == *key) {
-            return;
-        }
-        self.clients += usize::from(who.watched.is_empty());
-        who.watched.push((db, key.into()));
         let index = db.0 as usize;
         if self.dbs.len() <= index {
             let seed = self.seed;
@@ -181,9 +200,15 @@ impl Watches {
                 .resize_with(index + 1, || ByteMap::with_hasher(seed));
         }
         let watchers = self.dbs[index].entry(key.into()).or_default();
-        self.keys += usize::from(watchers.is_empty());
+        let Err(at) = watchers.find(client) else {
+            return;
+        };
+        self.keys += usize::from(watchers.0.is_empty());
         let expired = Presence::of(keyspace, db, key) == Presence::Expired;
-        watchers.push(Watcher { client, expired });
+        watchers.0.insert(at, Watcher { client, expired });
+        let who = clients[client].transaction.get_or_insert_default();
+        self.clients += usize::from(who.watched.is_empty());
+        who.watched.push((db, key.into()));
     }
 
     /// Ends all of a client's watches; its flags stay. O(keys it watches).
@@ -210,8 +235,8 @@ impl Watches {
             return;
         };
         if let Some(watchers) = keys.get_mut(key) {
-            watchers.retain(|w| w.client != client);
-            if watchers.is_empty() {
+            watchers.remove(client);
+            if watchers.0.is_empty() {
                 keys.remove(key);
                 self.keys -= 1;
             }
@@ -227,7 +252,7 @@ impl Watches {
         transaction.watched.iter().any(|(db, key)| {
             let watchers = self.dbs.get(db.0 as usize).and_then(|keys| keys.get(key));
             let was = watchers
-                .and_then(|w| w.iter().find(|w| w.client == client))
+                .and_then(|watchers| watchers.get(client))
                 .is_some_and(|w| w.expired);
             !was && Presence::of(keyspace, *db, key) == Presence::Expired
         })
@@ -243,18 +268,22 @@ impl Watches {
         else {
             return;
         };
-        let mut failed = Vec::new();
-        for watcher in watchers {
-            if watcher.expired && Presence::of(keyspace, db, key) == Presence::Absent {
-                // What was dead is now gone: nothing changed.
-                watcher.expired = false;
-            } else {
-                failed.push(watcher.client);
-            }
+        let gone = Presence::of(keyspace, db, key) == Presence::Absent;
+        // What was dead is now gone: nothing changed. Who fails leaves this list here, all at once.
+        let (mut spared, failed): (Vec<Watcher>, Vec<Watcher>) = std::mem::take(&mut watchers.0)
+            .into_iter()
+            .partition(|watcher| watcher.expired && gone);
+        spared
+            .iter_mut()
+            .for_each(|watcher| watcher.expired = false);
+        watchers.0 = spared;
+        if watchers.0.is_empty() {
+            self.keys -= 1;
+            self.dbs[db.0 as usize].remove(key);
         }
-        for client in failed {
-            clients[client].flags.set(ClientFlags::DIRTY_CAS);
-            self.unwatch_all(clients, client);
+        for watcher in failed {
+            clients[watcher.client].flags.set(ClientFlags::DIRTY_CAS);
+            self.unwatch_all(clients, watcher.client);
         }
     }
 
@@ -280,7 +309,7 @@ impl Watches {
             if before == Presence::Absent && after == Presence::Absent {
                 continue;
             }
-            for watcher in watchers {
+            for watcher in &mut watchers.0 {
                 match (watcher.expired, after) {
                     (true, Presence::Absent) => watcher.expired = false,
                     (true, Presence::Expired) => {}

@@ -655,6 +655,20 @@ impl BigStr {
         Ok(BigStr { node })
     }
 
+    /// A string of `len` zero bytes. Of a long one the system gives pages that are zero already and costs nothing until
+    /// they are written to.
+    pub fn try_zeros(len: usize) -> Result<BigStr, TooLarge> {
+        let cap = big_capacity(len).ok_or(TooLarge)?;
+        let layout = big_layout(cap).ok_or(TooLarge)?;
+        // SAFETY: the layout is never of size zero (there is a header).
+        let raw = unsafe { alloc::alloc_zeroed(layout) };
+        let node = NonNull::new(raw.cast::<BigHead>()).ok_or(TooLarge)?;
+        let count = Count::one();
+        // SAFETY: freshly allocated, large and aligned enough for the head; the `len` bytes behind it are zero.
+        unsafe { node.write(BigHead { count, len, cap }) };
+        Ok(BigStr { node })
+    }
+
     /// As [`BigStr::try_with_capacity`]; aborts the process when out of memory.
     pub fn with_capacity(cap: usize) -> BigStr {
         BigStr::try_with_capacity(cap).unwrap_or_else(|_| {
@@ -832,15 +846,17 @@ impl<'a> BigStrMut<'a> {
         unsafe { std::slice::from_raw_parts_mut(data, len) }
     }
 
-    /// Room for `more` bytes after the end, doubling up to 1 MiB at a time. On failure nothing has changed.
+    /// Room for `more` bytes after the end: twice what is needed up to 1 MiB, an eighth more than is needed beyond
+    /// 8 MiB. On failure nothing has changed.
     pub fn reserve(&mut self, more: usize) -> Result<(), TooLarge> {
         let (len, cap) = (self.string.len(), self.string.capacity());
         if cap - len >= more {
             return Ok(());
         }
         let needed = len.checked_add(more).ok_or(TooLarge)?;
-        // sds's rule: twice what is needed, but never more than 1 MiB ahead.
-        let ahead = needed.min(1 << 20);
+        // sds's rule is never more than 1 MiB ahead. An allocator that cannot lengthen a block where it lies would copy
+        // a string of 100 MiB a hundred times on its way there; an eighth keeps growth linear.
+        let ahead = needed.min(1 << 20).max(needed / 8);
         self.reallocate(needed.checked_add(ahead).ok_or(TooLarge)?)
     }
 

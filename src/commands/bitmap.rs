@@ -281,8 +281,9 @@ fn run_steps(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step]) -> Result {
             }
         }
     }
-    if changes > 0 {
-        ctx.modified_n(key, Event::string("setbit"), changes);
+    // All steps may have failed (OVERFLOW FAIL): the key is longer nevertheless, or new, and replicas must be told.
+    if changes > 0 || grown {
+        ctx.modified_n(key, Event::string("setbit"), changes.max(1));
     }
     Ok(())
 }
@@ -298,16 +299,16 @@ fn make_room(ctx: &mut Ctx<'_>, key: &[u8], last_bit: u64) -> Result<bool> {
     if len > ctx.max_string_len() {
         return Err(Error::StringTooLong);
     }
-    let missing = ctx.db().string_mut(key)?.is_none();
-    if missing {
-        ctx.store(key, NewValue::RawBytes(b""), Deadline::Set(None));
+    if let Some(mut string) = ctx.db().string_mut(key)? {
+        let old_len = string.get().len();
+        string.bytes_mut(len).map_err(|_| Error::StringTooLong)?;
+        return Ok(old_len < len);
     }
-    let Some(mut string) = ctx.db().string_mut(key)? else {
-        return Ok(false);
-    };
-    let old_len = string.get().len();
-    string.bytes_mut(len).map_err(|_| Error::StringTooLong)?;
-    Ok(missing || old_len < len)
+    ctx.store(key, NewValue::RawBytes(b""), Deadline::Set(None));
+    if let Some(mut string) = ctx.db().string_mut(key)? {
+        string.bytes_mut(len).map_err(|_| Error::StringTooLong)?;
+    }
+    Ok(true)
 }
 
 /// A request that only reads needs no right to write.
@@ -428,9 +429,26 @@ fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
 
     let db = &ctx.state.keyspace[ctx.db];
-    let strings = args
-        .map(|key| db.get_string(key))
-        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let mut strings = Vec::with_capacity(args.len());
+    let mut wrong = false;
+    for key in args {
+        match db.get_string(key) {
+            Ok(string) => strings.push(string),
+            Err(_) => {
+                wrong = true;
+                break;
+            }
+        }
+    }
+    let missing: Vec<&[u8]> = args
+        .zip(&strings)
+        .filter(|(_, string)| string.is_none())
+        .map(|(key, _)| key)
+        .collect();
+    if wrong {
+        missing.into_iter().for_each(|key| ctx.missed(key));
+        return Err(Error::WrongType);
+    }
     let mut digits = vec![IntBuf::new(); strings.len()];
     let sources: Vec<&[u8]> = strings
         .iter()
@@ -442,7 +460,16 @@ fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         })
         .collect();
     let outcome = bitmap::combine(operation, &sources);
+    missing.into_iter().for_each(|key| ctx.missed(key));
 
+    // Redis 7.0 knows four operations; what the others came to, it understands.
+    use Operation::{AndOr, Diff, Diff1, One};
+    if matches!(operation, AndOr | Diff | Diff1 | One) {
+        match outcome.as_slice() {
+            [] => ctx.rewrite_as(&[b"DEL", target]),
+            bytes => ctx.rewrite_as(&[b"SET", target, bytes]),
+        }
+    }
     if outcome.is_empty() {
         if ctx.delete(target, ctx.state.config.lazyfree_lazy_server_del) {
             ctx.modified(target, Event::DEL);

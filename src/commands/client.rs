@@ -579,7 +579,7 @@ fn client_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 const CLIENT_REPLY: Command = Command {
     name: "reply",
     arity: Arity::Exactly(3),
-    flags: &[NoScript, Loading, Stale],
+    flags: &[NoScript, NoMulti, Loading, Stale],
     acl: &[Category::Connection],
     args: &[arg::one_of(
         "action",
@@ -600,6 +600,8 @@ const CLIENT_REPLY: Command = Command {
     ..Command::BASE
 };
 
+/// Answers with OK when replies are on, and with nothing otherwise. Refused inside of a transaction: EXEC's reply tells
+/// beforehand how many replies it holds, and all of them must follow (valkey 1268).
 fn client_reply(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let flags = ctx.client().flags;
     if args.word("ON") {

@@ -7,7 +7,7 @@ use crate::acl;
 use crate::clients::ClientFlags;
 use crate::dispatch::args::Argv;
 use crate::keyspace::DbId;
-use crate::resp::Protocol;
+use crate::resp::{Protocol, Reply};
 
 pub const COMMANDS: &[&Command] = &[&AUTH, &ECHO, &HELLO, &PING, &QUIT, &RESET, &SELECT];
 
@@ -321,9 +321,16 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     if replica || flags.has(ClientFlags::PRIMARY) {
         return Err(Error::once("can only reset normal client connections"));
     }
+    let silent = ctx.client().silent();
     ctx.state.reset_client(ctx.client);
     ctx.reply.set_protocol(Protocol::Resp2);
-    ctx.reply.simple("RESET");
+    if silent {
+        // Replies are on again, but this one was already bound for nowhere.
+        let say = |reply: &mut Reply| reply.simple("RESET");
+        ctx.state.clients.send(ctx.client, say);
+    } else {
+        ctx.reply.simple("RESET");
+    }
     Ok(())
 }
 

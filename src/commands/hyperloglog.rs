@@ -4,7 +4,7 @@
 
 use super::prelude::*;
 use crate::collections::table::Deadline;
-use crate::keyspace::NewValue;
+use crate::keyspace::{NewValue, StrRef};
 use crate::types::hyperloglog::{self, Corrupted, Encoding, NotHyperLogLog, Registers};
 use crate::util::num::IntBuf;
 
@@ -36,35 +36,55 @@ fn pfadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
 
     let sparse_max = ctx.state.config.hll_sparse_max_bytes;
-    let (mut hll, mut changed) = match read(ctx, key)? {
-        Some(hll) => (hll, false),
-        None => (hyperloglog::create(), true),
+    let (mut hll, mut changes) = match look(ctx, key)? {
+        Some(hll) => (hll, 0),
+        None => (hyperloglog::create(), 1),
     };
     for element in args {
-        changed |= hyperloglog::add(&mut hll, element, sparse_max)?;
+        changes += usize::from(hyperloglog::add(&mut hll, element, sparse_max)?);
     }
-    if changed {
+    if changes > 0 {
         hyperloglog::invalidate_cache(&mut hll);
         write(ctx, key, &hll);
-        ctx.modified(key, Event::string("pfadd"));
+        ctx.modified_n(key, Event::string("pfadd"), changes);
     }
-    ctx.reply.integer(changed.into());
+    ctx.reply.integer((changes > 0).into());
     Ok(())
 }
 
-/// A copy of the HyperLogLog a key holds.
-#[doc(alias = "isHLLObjectOrReply")]
-fn read(ctx: &Ctx<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+/// A copy of the HyperLogLog a key holds, for a reading command: counts a hit or a miss, and tells of the miss.
+fn read(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some(string) = ctx.state.keyspace[ctx.db].get_string(key)? else {
+        ctx.missed(key);
         return Ok(None);
     };
+    copy(string)
+}
+
+/// The same for a writing command, which counts nothing.
+fn look(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    match ctx.db().string_mut(key)? {
+        Some(string) => copy(string.get()),
+        None => Ok(None),
+    }
+}
+
+#[doc(alias = "isHLLObjectOrReply")]
+fn copy(string: StrRef<'_>) -> Result<Option<Vec<u8>>> {
     let bytes = string.to_vec();
     hyperloglog::validate(&bytes)?;
     Ok(Some(bytes))
 }
 
+/// Changes the HyperLogLog a key holds, or makes one. To subscribers one that was there is changed, not overwritten.
 fn write(ctx: &mut Ctx<'_>, key: &[u8], hll: &[u8]) {
-    ctx.store(key, NewValue::RawBytes(hll), Deadline::Keep);
+    let value = NewValue::RawBytes(hll);
+    let Some(mut entry) = ctx.db().get_mut(key) else {
+        return ctx.store(key, value, Deadline::Set(None));
+    };
+    if let Some(old) = entry.set(value) {
+        ctx.state.discard(old, false);
+    }
 }
 
 impl From<NotHyperLogLog> for Error {
@@ -125,11 +145,12 @@ fn pfcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 /// The registers of several keys together, and whether one of them is dense.
-fn union(ctx: &Ctx<'_>, keys: Args<'_>) -> Result<(Registers, bool)> {
+fn union(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<(Registers, bool)> {
     let mut registers = Registers::new();
     let mut dense = false;
     for key in keys {
         let Some(string) = ctx.state.keyspace[ctx.db].get_string(key)? else {
+            ctx.missed(key);
             continue;
         };
         let mut digits = IntBuf::new();
@@ -165,7 +186,7 @@ fn pfdebug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let is = |name: &str| what.eq_ignore_ascii_case(name.as_bytes());
 
-    let mut hll = read(ctx, key)?.ok_or(Error::once("The specified key does not exist"))?;
+    let mut hll = look(ctx, key)?.ok_or(Error::once("The specified key does not exist"))?;
     if is("getreg") || is("todense") {
         let converted = hyperloglog::to_dense(&mut hll)?;
         if converted {
@@ -225,7 +246,7 @@ fn pfmerge(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let target = args.key()?;
 
     let sparse_max = ctx.state.config.hll_sparse_max_bytes;
-    let mut hll = read(ctx, target)?.unwrap_or_else(hyperloglog::create);
+    let mut hll = look(ctx, target)?.unwrap_or_else(hyperloglog::create);
     if dense {
         hyperloglog::to_dense(&mut hll)?;
     }

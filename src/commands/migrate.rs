@@ -352,33 +352,37 @@ fn converse<'a>(
     }
     peer.send(&request, timeout).map_err(Failure::Writing)?;
 
-    let mut read = || -> std::result::Result<Option<Vec<u8>>, Failure> {
-        let line = peer.line(timeout).map_err(Failure::Reading)?;
-        Ok(line.strip_prefix(b"-").map(<[u8]>::to_vec))
-    };
+    let mut read = || peer.line(timeout).map_err(Failure::Reading);
+    let (mut arrived, mut result) = (Vec::with_capacity(sent.len()), Ok(()));
     let mut spoiled = None;
-    if order.auth.is_some() {
-        spoiled = read()?;
-    }
-    if selects {
-        let line = read()?;
-        spoiled = spoiled.or(line);
-    }
-    let mut arrived = Vec::with_capacity(sent.len());
-    let mut result = Ok(());
-    for key in sent {
-        match read() {
-            Ok(line) => {
-                *answered += 1;
-                match spoiled.clone().or(line) {
-                    Some(line) => *refused = refused.take().or(Some(line)),
-                    None => arrived.push(key),
-                }
-            }
+    let greetings = usize::from(order.auth.is_some()) + usize::from(selects);
+    let expected = std::iter::repeat_n(None, greetings).chain(sent.into_iter().map(Some));
+    for key in expected {
+        let said = match read() {
+            Ok(line) => Said::of(line),
             Err(failure) => {
                 result = Err(failure);
                 break;
             }
+        };
+        *answered += usize::from(key.is_some());
+        match (said, key) {
+            (Said::Nonsense(line), _) => {
+                // What follows cannot be told from the answers to other requests.
+                *refused = refused.take().or(spoiled).or(Some(line));
+                result = Err(Failure::Reading(io::ErrorKind::InvalidData.into()));
+                break;
+            }
+            (Said::Error(line), None) => spoiled = spoiled.or(Some(line)),
+            (Said::Error(line), Some(_)) => {
+                *refused = refused.take().or(spoiled.clone()).or(Some(line));
+            }
+            (Said::Ok, None) => {}
+            // Restored, but perhaps in another database, or by another user, than was asked for.
+            (Said::Ok, Some(_)) if spoiled.is_some() => {
+                *refused = refused.take().or(spoiled.clone());
+            }
+            (Said::Ok, Some(key)) => arrived.push(key),
         }
     }
     if result.is_ok() && refused.is_none() {
@@ -395,6 +399,28 @@ fn converse<'a>(
         }
     }
     result
+}
+
+/// A line of the other server. A key has arrived if it is answered with [`Said::Ok`], and only then: whatever else
+/// stands at that address (a web server answers `HTTP/1.1 400 Bad Request`) has not stored it.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    /// `+OK`, and nothing else.
+    Ok,
+    /// An error, without its `-`.
+    Error(Vec<u8>),
+    /// Anything else: no server of this kind answers so.
+    Nonsense(Vec<u8>),
+}
+
+impl Said {
+    fn of(line: Vec<u8>) -> Said {
+        match line.as_slice() {
+            b"+OK" => Said::Ok,
+            [b'-', error @ ..] => Said::Error(error.to_vec()),
+            _ => Said::Nonsense(line),
+        }
+    }
 }
 
 /// Requests are collected up to so many bytes before they are sent.

@@ -104,7 +104,7 @@ fn deadlines_are_said_as_moments() {
             "PEXPIREAT a 1800000000000",
             "PEXPIREAT a 1800000000001 GT",
             "PERSIST a",
-            "MSETEX 1 c 2 PXAT 1700000005000",
+            "SET c 2 PXAT 1700000005000",
         ]
     );
 }
@@ -138,7 +138,7 @@ fn what_depends_on_the_moment_is_said_as_it_came_out() {
         [
             "SET a 1",
             "SET a get XX",
-            "SET a x IFEQ get",
+            "SET a x",
             "SET a 10",
             "DEL a",
             "SET f 1.5 KEEPTTL",

@@ -97,6 +97,11 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let could_block = !who.flags.has(ClientFlags::IN_EXEC);
     who.flags.set(ClientFlags::IN_EXEC);
     ctx.reply.array(queue.len());
+    // A transaction in a file is replayed as what it holds: not judged anew, and not propagated.
+    let origin = match ctx.origin {
+        CallOrigin::Replay => CallOrigin::Replay,
+        _ => CallOrigin::Exec,
+    };
     for queued in &queue {
         let argv = queued.argv.as_argv();
         // What was allowed when it was queued may not be any more.
@@ -104,14 +109,7 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
             refuse(ctx, queued.id, argv, denied);
             continue;
         }
-        call(
-            ctx.state,
-            client,
-            queued.id,
-            argv,
-            ctx.reply,
-            CallOrigin::Exec,
-        );
+        call(ctx.state, client, queued.id, argv, ctx.reply, origin);
         let protocol = ctx.state.clients[client].protocol;
         if protocol != ctx.reply.protocol() {
             ctx.reply.set_protocol(protocol);

@@ -63,6 +63,7 @@ pub fn call(
         (CallOrigin::Client | CallOrigin::Exec, Some(ended)) => ended,
         _ => state.clock.monotonic_ns(),
     };
+    let begun = reply.begin_command();
     let mut ctx = Ctx {
         state,
         client,
@@ -92,6 +93,9 @@ pub fn call(
     let ok = match result {
         Ok(()) => true,
         Err(error) => {
+            if error != Error::AlreadySaid {
+                reply.take_back(&begun);
+            }
             reply.error(&error);
             state.stats.count_error(&error);
             if state.clients.get(client).is_some_and(Client::is_peer) && error != Error::AlreadySaid
@@ -102,6 +106,7 @@ pub fn call(
             false
         }
     };
+    reply.end_command(begun);
 
     let caller = state.clients.get(client).map(|c| c.flags);
     if !state.monitors.is_empty() && !flags.any(&[Flag::SkipMonitor, Flag::Admin]) {

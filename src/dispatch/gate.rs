@@ -236,7 +236,10 @@ fn unknown(state: &State, argv: Argv<'_>, missing: Missing) -> Error {
         Missing::Command => {
             let mut line = b"ERR unknown command '".to_vec();
             line.extend(cut(argv.get(0), MAX_QUOTED));
-            line.extend_from_slice(b"', with args beginning with: ");
+            line.extend_from_slice(match argv.len() {
+                1 => &b"'"[..],
+                _ => b"', with args beginning with: ",
+            });
             let mut quoted = Vec::new();
             for arg in argv.iter().skip(1) {
                 if quoted.len() >= MAX_QUOTED {

@@ -16,5 +16,5 @@ mod value;
 
 pub use error::{Error, up_to_zero};
 pub use output::{Output, TAIL_MAX, TAIL_MIN};
-pub use reply::{Mark, Protocol, Reply};
+pub use reply::{Begun, Mark, Protocol, Reply};
 pub use value::Value;

@@ -242,6 +242,15 @@ impl Output {
         }
     }
 
+    /// The end of what is queued, for [`Output::truncate`]. O(1), and makes no room.
+    #[inline]
+    pub(super) fn end(&self) -> Position {
+        Position {
+            segment: self.removed + self.closed.len() as u64,
+            offset: self.tail.len(),
+        }
+    }
+
     /// Where the next byte will go.
     pub(super) fn position(&mut self) -> Position {
         let offset = self.tail().len();

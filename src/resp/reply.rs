@@ -49,6 +49,11 @@ pub struct Mark {
     tree: (usize, usize),
 }
 
+/// Where the reply of one command begins; see [`Reply::begin_command`].
+#[derive(Debug)]
+#[must_use]
+pub struct Begun(Mark);
+
 impl Default for Reply {
     fn default() -> Self {
         Reply::discard()
@@ -504,6 +509,54 @@ impl Reply {
         }
     }
 
+    /// Begins the reply of one command. Until [`Reply::end_command`] it can be taken back whole with
+    /// [`Reply::take_back`]: a handler that fails after its first bytes must leave an error and nothing else, or the
+    /// client reads every later reply as the answer to another request. O(1).
+    #[inline]
+    pub fn begin_command(&mut self) -> Begun {
+        match &mut self.sink {
+            Sink::Wire(out) => Begun(Mark {
+                wire: Some(out.end()),
+                tree: (0, 0),
+            }),
+            Sink::Tree(tree) => {
+                let (depth, _) = tree.depth();
+                tree.begin_reply();
+                let (_, len) = tree.depth();
+                Begun(Mark {
+                    wire: None,
+                    tree: (depth, len),
+                })
+            }
+            Sink::Nowhere => Begun(Mark {
+                wire: None,
+                tree: (0, 0),
+            }),
+        }
+    }
+
+    /// Takes back all that the command wrote; its error comes instead.
+    pub fn take_back(&mut self, begun: &Begun) {
+        let Mark { wire, tree } = begun.0;
+        match (&mut self.sink, wire) {
+            (Sink::Wire(out), Some(at)) => out.truncate(at),
+            (Sink::Tree(values), _) => {
+                let (depth, len) = tree;
+                // In a collection the command has a level of its own.
+                values.truncate((depth + usize::from(depth > 0), len));
+            }
+            _ => {}
+        }
+    }
+
+    /// The command's reply is whole.
+    #[inline]
+    pub fn end_command(&mut self, begun: Begun) {
+        if let Sink::Tree(tree) = &mut self.sink {
+            tree.end_reply(begun.0.tree.0);
+        }
+    }
+
     /// Takes a place to come back to with [`Reply::rewind`].
     pub fn mark(&mut self) -> Mark {
         match &mut self.sink {
@@ -635,6 +688,53 @@ mod tests {
             wire(Protocol::Resp3, write),
             "%1\r\n$1\r\nk\r\n,1.5\r\n_\r\n#t\r\n~0\r\n"
         );
+    }
+
+    /// A handler that failed after its first bytes left an array open: `XDELEX s1 IDS 3 1-1 1-2 1-3` of a string.
+    #[test]
+    fn what_a_command_began_to_say_is_taken_back() {
+        let fail = |r: &mut Reply| {
+            let begun = r.begin_command();
+            r.array(3);
+            r.integer(1);
+            let _never_closed = r.open();
+            r.bulk(&[b'x'; 40_000]);
+            r.take_back(&begun);
+            r.error(&Error::WrongType);
+            r.end_command(begun);
+        };
+        let pass = |r: &mut Reply| {
+            let begun = r.begin_command();
+            r.integer(7);
+            r.end_command(begun);
+        };
+        // EXEC, the last of whose commands fails once all of its reply is there.
+        let late = |r: &mut Reply| {
+            let begun = r.begin_command();
+            r.integer(1);
+            r.take_back(&begun);
+            r.error(&Error::Syntax);
+            r.end_command(begun);
+        };
+        let all = |r: &mut Reply| {
+            let begun = r.begin_command();
+            r.array(3);
+            fail(r);
+            pass(r);
+            late(r);
+            r.end_command(begun);
+            fail(r);
+        };
+        let (wrong, syntax) = (Error::WrongType.to_string(), Error::Syntax.to_string());
+        for protocol in [Protocol::Resp2, Protocol::Resp3] {
+            let expected = format!("*3\r\n-{wrong}\r\n:7\r\n-{syntax}\r\n-{wrong}\r\n");
+            assert_eq!(wire(protocol, all), expected);
+            let mut reply = Reply::to_value(protocol);
+            all(&mut reply);
+            let (wrong, syntax) = (Value::Error(wrong.clone()), Value::Error(syntax.clone()));
+            let inside = vec![wrong.clone(), Value::Integer(7), syntax];
+            assert_eq!(reply.take_values(), [Value::Array(inside), wrong]);
+        }
     }
 
     #[test]

@@ -163,6 +163,28 @@ impl Tree {
         }
     }
 
+    /// Begins the reply of one command inside a collection: what it writes is kept apart from the collection until
+    /// [`Tree::end_reply`], so that it can be taken back whole even if it would have been the collection's last value.
+    pub(super) fn begin_reply(&mut self) {
+        if !self.open.is_empty() && !self.overflowed() {
+            self.open(Shape::Array, None);
+        }
+    }
+
+    /// Moves the reply begun at this depth into the collection around it. Collections that the command left open are
+    /// dropped.
+    pub(super) fn end_reply(&mut self, depth: usize) {
+        if depth == 0 || self.open.len() <= depth {
+            return;
+        }
+        self.open.truncate(depth + 1);
+        let Some(reply) = self.open.pop() else { return };
+        if let Some(around) = self.open.last_mut() {
+            around.values.extend(reply.values);
+            self.close_full();
+        }
+    }
+
     pub(super) fn depth(&self) -> (usize, usize) {
         (
             self.open.len(),

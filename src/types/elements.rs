@@ -73,7 +73,7 @@ impl Value {
                 let (mut digits, mut score) = (IntBuf::new(), FloatBuf::new());
                 for scored in zset.iter() {
                     let member = scored.member.as_bytes(&mut digits);
-                    tell(&[member, score.format(scored.score)]);
+                    tell(&[member, score.format_shortest(scored.score)]);
                 }
             }
         }

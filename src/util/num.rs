@@ -393,6 +393,18 @@ impl FloatBuf {
         &self.bytes[..self.len]
     }
 
+    /// As [`FloatBuf::format`], but whole numbers are laid out as any other: 5000000000 is `5e+9`. The digests of
+    /// Redis are made of these texts.
+    #[doc(alias = "fpconv_dtoa")]
+    pub fn format_shortest(&mut self, value: f64) -> &[u8] {
+        if !value.is_finite() || value == 0.0 {
+            return self.format(value);
+        }
+        self.len = 0;
+        self.format_fraction(value);
+        &self.bytes[..self.len]
+    }
+
     /// A finite number that is not printed as an `i64`: the layout of `fpconv_dtoa`.
     fn format_fraction(&mut self, value: f64) {
         let shortest = grisu::shortest(value);

@@ -108,7 +108,7 @@ fn producers_say_it_once() {
     c.cmd("XADD s IDMPAUTO q * b 2 a 1").is(auto.as_str());
     c.cmd("XLEN s").is(2);
     c.cmd("XADD s IDMP p one 5-5 n 1")
-        .error("ERR IDMP/IDMPAUTO can be used only with auto-generated IDs");
+        .error("ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs");
     c.cmd("XCFGSET s")
         .error("ERR At least one parameter must be specified");
     c.cmd("DEBUG RELOAD").ok();

@@ -117,7 +117,10 @@ fn values_of_every_size_come_back() {
         c.cmd("COPY k copy REPLACE").is(1);
         c.cmd("SETRANGE k 0 HEAD").is((len as i64 + 4).max(4));
         c.cmd("GETRANGE copy -4 -1").is("tail");
-        assert_eq!(c.cmd("GETRANGE copy 0 -5").bytes(), value, "{len} bytes");
+        // An end before the first byte is the first byte.
+        if len > 0 {
+            assert_eq!(c.cmd("GETRANGE copy 0 -5").bytes(), value, "{len} bytes");
+        }
         c.cmd("OBJECT ENCODING k").is("raw");
     }
     c.cmd("SETRANGE new 200 x").is(201);

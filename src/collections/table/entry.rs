@@ -912,12 +912,17 @@ impl<V: Payload> fmt::Debug for Removed<V> {
 
 /// Appends to, or lengthens, a string value: the inline form while it fits, a [`BigStr`] beyond.
 pub(super) fn extended(old: &[u8], len: usize, tail: &[u8]) -> Result<BigStr, TooLarge> {
-    let mut s = BigStr::try_with_capacity(len.max(old.len() + tail.len()))?;
+    let filled = old.len() + tail.len();
+    if len > filled {
+        let mut s = BigStr::try_zeros(len)?;
+        let mut w = s.make_mut();
+        w[..old.len()].copy_from_slice(old);
+        w[old.len()..filled].copy_from_slice(tail);
+        return Ok(s);
+    }
+    let mut s = BigStr::try_with_capacity(filled)?;
     let mut w = s.make_mut();
     w.extend_from_slice(old)?;
     w.extend_from_slice(tail)?;
-    if w.len() < len {
-        w.resize(len, 0)?;
-    }
     Ok(s)
 }

@@ -905,6 +905,10 @@ impl<'a, V: Payload> EntryMut<'a, V> {
         let raw = self.own();
         // SAFETY: `own` made us the only owner, and the result borrows self uniquely.
         if let Some(big) = unsafe { raw.big_mut() } {
+            if len > big.capacity() && len / 2 > big.len() {
+                // Most of it will be zero: that is had for less than it is written.
+                *big = entry::extended(big, len, b"")?;
+            }
             let mut w = big.try_make_mut()?;
             if w.len() < len {
                 let more = len - w.len();

@@ -306,9 +306,8 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
         } else if names.is_some() {
             return Err(count_mismatch());
         } else {
-            return Err(Error::once(
-                "Mandatory argument FIELDS is missing or not at the right position",
-            ));
+            let word = args.bytes()?;
+            return Err(Error::quoting("ERR unknown argument: ", word, ""));
         }
     }
     let names = names.ok_or_else(|| Error::once("missing FIELDS argument"))?;

@@ -235,6 +235,9 @@ pub(super) const HINCRBYFLOAT: Command = Command {
     ..Command::BASE
 };
 
+/// Propagated as its result, since another machine might round otherwise. HSET would take a field's deadline away: so a
+/// hash with deadlines says HSETEX KEEPTTL, as Redis 8 does. One without them says HSET, which replicas of every
+/// version understand.
 #[doc(alias = "hincrbyfloatCommand")]
 fn hincrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
@@ -242,13 +245,10 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !by.is_finite() {
         return Err(Error::once("value is NaN or Infinity"));
     }
-    let (old, timed) = match live(ctx, key, name)? {
-        Some(found) => (
-            LongDouble::parse(found.value.as_bytes(&mut IntBuf::new()))
-                .ok_or_else(|| Error::once("hash value is not a float"))?,
-            found.deadline.is_some(),
-        ),
-        None => (LongDouble::from(0), false),
+    let old = match live(ctx, key, name)? {
+        Some(found) => LongDouble::parse(found.value.as_bytes(&mut IntBuf::new()))
+            .ok_or_else(|| Error::once("hash value is not a float"))?,
+        None => LongDouble::from(0),
     };
     let new = old
         .checked_add(by)
@@ -257,13 +257,13 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .format();
     bury_if_over(ctx, key, name)?;
     let limits = limits(ctx);
-    change(ctx, key, |hash| {
-        hash.set(name, NewValue::Bytes(new.as_bytes()), true, &limits)
+    let timed = change(ctx, key, |hash| {
+        hash.set(name, NewValue::Bytes(new.as_bytes()), true, &limits);
+        hash.has_deadlines()
     })?;
     let event = Event::hash("hincrbyfloat");
     ctx.modified(key, event);
     ctx.notify_fields(key, event, std::iter::once(name));
-    // Said as its result: another machine might round otherwise. HSET would take the field's deadline away.
     if timed {
         let keep: &[&[u8]] = &[b"KEEPTTL", b"FIELDS", b"1", name, new.as_bytes()];
         ctx.rewrite([&[b"HSETEX" as &[u8], key], keep].concat());

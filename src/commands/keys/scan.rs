@@ -51,11 +51,8 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else if args.word_with("MATCH", 1) {
             pattern = args.next().filter(|pattern| *pattern != b"*");
         } else if args.word_with("TYPE", 1) {
-            let name = args.bytes()?;
-            only = Some(
-                kind_named(name)
-                    .ok_or_else(|| Error::quoting("ERR unknown type name '", name, "'"))?,
-            );
+            // No key is of a type that does not exist.
+            only = Some(kind_named(args.bytes()?));
         } else if args.word("NOVALUES") {
             return Err(Error::once("NOVALUES option can only be used in HSCAN"));
         } else {
@@ -68,7 +65,7 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut ends = Vec::new();
     let db = &ctx.state.keyspace[ctx.db];
     let next = db.scan(cursor, count, &mut |entry| {
-        let wanted = only.is_none_or(|kind| entry.kind() == kind)
+        let wanted = only.is_none_or(|kind| Some(entry.kind()) == kind)
             && pattern.is_none_or(|p| glob::matches(p, entry.key(), Case::Sensitive));
         if wanted && !db.is_dead(&entry) {
             names.extend_from_slice(entry.key());

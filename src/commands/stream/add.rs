@@ -7,7 +7,7 @@ use super::super::prelude::*;
 use super::{INVALID_ID, id, references, reply_id, strict_id};
 use crate::dispatch::args::Argv;
 use crate::types::Stream;
-use crate::types::stream::{IdBuf, IdmpLimits, References, StreamId, Trim, TrimTo};
+use crate::types::stream::{IdBuf, Idmp, IdmpLimits, References, StreamId, Trim, TrimTo, Trimmed};
 use crate::util::num::IntBuf;
 use crate::util::xxh3::xxh3_64;
 
@@ -147,6 +147,15 @@ impl<'a> Options<'a> {
 
     /// What only all of them together tell.
     fn check(&self, ctx: &Ctx<'_>, xadd: bool) -> Result {
+        let given = matches!(
+            self.wanted,
+            Some((Wanted::NextOf(_) | Wanted::Exactly(_), _))
+        );
+        if self.message.is_some() && given && !ctx.must_obey() {
+            return Err(Error::once(
+                "syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs",
+            ));
+        }
         if self.trim.is_none() && self.limit.is_some_and(|limit| limit > 0) {
             return Err(Error::once(
                 "syntax error, LIMIT cannot be used without specifying a trimming strategy",
@@ -161,15 +170,6 @@ impl<'a> Options<'a> {
         if self.limit.is_some() && !approximate && !ctx.must_obey() {
             return Err(Error::once(
                 "syntax error, LIMIT cannot be used without the special ~ option",
-            ));
-        }
-        let given = matches!(
-            self.wanted,
-            Some((Wanted::NextOf(_) | Wanted::Exactly(_), _))
-        );
-        if self.message.is_some() && given && !ctx.must_obey() {
-            return Err(Error::once(
-                "IDMP/IDMPAUTO can be used only with auto-generated IDs",
             ));
         }
         Ok(())
@@ -197,10 +197,15 @@ impl<'a> Options<'a> {
 
     /// The approximate trimming of a request, as the exact one that it came to: the words to put in place of its own.
     #[doc(alias = "streamRewriteTrimArgument")]
-    pub(super) fn exact_trim(&self, stream: &Stream) -> Option<Replaced> {
+    pub(super) fn exact_trim(&self, stream: &Stream, trimmed: Trimmed) -> Option<Replaced> {
         let asked = self.trim.filter(|trim| trim.approximate)?;
         let threshold = match asked.to {
             TrimTo::Length(_) => IntBuf::new().format(stream.len() as i64).to_vec(),
+            // The first entry may be one that had to stay.
+            TrimTo::MinId(_) if self.references == Some(References::Respect) => {
+                let behind = trimmed.last.next().unwrap_or(StreamId::MAX);
+                IdBuf::new().format(behind).to_vec()
+            }
             TrimTo::MinId(_) => IdBuf::new().format(stream.first_flagged_id()).to_vec(),
         };
         Some(Replaced {
@@ -354,6 +359,7 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         pid,
         iid: Some(iid),
     }) = options.message
+        && stream.idmp().is_some()
     {
         let idmp = stream.idmp_mut(idmp_limits);
         idmp.expire(pid, now_ms);
@@ -393,14 +399,14 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         idmp.insert(pid, iid, id);
         idmp.added += 1;
     }
-    let trimmed = trim.is_some_and(|trim| stream.trim(&trim) > 0);
-    let exact = options.exact_trim(stream);
+    let trimmed = trim.map(|trim| stream.trim(&trim)).unwrap_or_default();
+    let exact = options.exact_trim(stream, trimmed);
 
     if let Some(stream) = fresh {
         ctx.create(key, stream);
     }
     ctx.modified(key, Event::stream("xadd"));
-    if trimmed {
+    if trimmed.entries > 0 {
         ctx.notify(key, Event::stream("xtrim"));
     }
     reply_id(ctx.reply, id);
@@ -450,6 +456,8 @@ pub(super) const XCFGSET: Command = Command {
 #[doc(alias = "xcfgsetCommand")]
 fn xcfgset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
+    let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
+    let known = stream.ok_or(Error::NoSuchKey)?.idmp().map(Idmp::limits);
     if args.is_empty() {
         return Err(Error::once("At least one parameter must be specified"));
     }
@@ -466,14 +474,19 @@ fn xcfgset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     let defaults = ctx.state.idmp_limits();
-    let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
-    let idmp = stream.ok_or(Error::NoSuchKey)?.idmp_mut(defaults);
-    let now = idmp.limits();
-    idmp.set_limits(IdmpLimits {
+    let now = known.unwrap_or(defaults);
+    let wanted = IdmpLimits {
         duration_s: duration.unwrap_or(now.duration_s),
         max_size: size.unwrap_or(now.max_size),
-    });
-    ctx.modified(key, Event::stream("xcfgset"));
+    };
+    // Limits as they are change nothing, and are not propagated.
+    if wanted != now
+        && let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?
+    {
+        stream.idmp_mut(defaults).set_limits(wanted);
+        ctx.state.dirty += 1;
+        ctx.state.touched(ctx.db, key);
+    }
     ctx.reply.ok();
     Ok(())
 }
@@ -538,7 +551,8 @@ fn xidmprecord(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             let idmp = stream.idmp_mut(defaults);
             idmp.insert(pid, iid, id);
             idmp.added += 1;
-            ctx.modified(key, Event::stream("xidmprecord"));
+            ctx.state.dirty += 1;
+            ctx.state.touched(ctx.db, key);
         }
     }
     ctx.reply.ok();

@@ -53,6 +53,13 @@ impl Options {
         }
         Ok(options)
     }
+
+    /// What the group has read, as far as it was told: no more than was ever added.
+    fn entries_read(&self, stream: &Stream) -> i64 {
+        let added = stream.counters().entries_added;
+        let added = i64::try_from(added).unwrap_or(i64::MAX);
+        self.entries_read.map_or(UNKNOWN, |read| read.min(added))
+    }
 }
 
 #[doc(alias = "addReplySubcommandSyntaxError")]
@@ -127,7 +134,7 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         b"$" => stream.last_id(),
         _ => strict_id(word)?,
     };
-    let read = options.entries_read.unwrap_or(UNKNOWN);
+    let read = options.entries_read(stream);
     if !stream.create_group(name, ConsumerGroup::new(last_id, read)) {
         return Err(Error::coded("BUSYGROUP Consumer Group name already exists"));
     }
@@ -183,9 +190,10 @@ fn xgroup_setid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         b"$" => stream.last_id(),
         _ => StreamId::parse_bound(word, 0).ok_or(super::INVALID_ID)?,
     };
+    let read = options.entries_read(stream);
     if let Some(group) = stream.group_mut(name) {
         group.last_id = id;
-        group.entries_read = options.entries_read.unwrap_or(UNKNOWN);
+        group.entries_read = read;
     }
     ctx.state.dirty += 1;
     ctx.notify(key, Event::stream("xgroup-setid"));

@@ -12,6 +12,9 @@
 //! What a group does is not seen by WATCH or by client-side caching, as in Redis; it is counted as a change, and
 //! propagated as the XCLAIM or XGROUP SETID that repeats it.
 //!
+//! Not propagated, as in Redis: when a consumer was seen last, that it read its own pending entries once more (their
+//! time and their count of deliveries), and how often producers sent a message again.
+//!
 //! Mirrors: the command half of t_stream.c.
 
 mod add;
@@ -126,8 +129,9 @@ fn ids(args: &mut Args<'_>) -> Result<Vec<StreamId>> {
     args.map(strict_id).collect()
 }
 
-/// Takes `IDS n id …` behind the word.
-fn counted_ids(args: &mut Args<'_>) -> Result<Vec<StreamId>> {
+/// Takes `IDS n id …` behind the word. The IDs are words still: a key that is not there is answered before they are
+/// looked at.
+fn counted_ids<'a>(args: &mut Args<'a>) -> Result<Args<'a>> {
     let error = Error::once("Number of IDs must be a positive integer");
     let count = args.integer_or(error.clone())?;
     let count = usize::try_from(count)
@@ -139,7 +143,7 @@ fn counted_ids(args: &mut Args<'_>) -> Result<Vec<StreamId>> {
             "The `numids` parameter must match the number of arguments",
         ));
     }
-    ids(&mut args.take(count)?)
+    args.take(count)
 }
 
 /// Takes KEEPREF, DELREF or ACKED, if it is the next word.
@@ -156,7 +160,7 @@ fn references(args: &mut Args<'_>) -> Option<References> {
 }
 
 /// Takes what XDELEX and XACKDEL are told, in any order.
-fn references_and_ids(args: &mut Args<'_>) -> Result<(References, Vec<StreamId>)> {
+fn references_and_ids<'a>(args: &mut Args<'a>) -> Result<(References, Args<'a>)> {
     let (mut how, mut which) = (None, None);
     while !args.is_empty() {
         match references(args) {
@@ -304,6 +308,14 @@ fn see_consumer(group: &mut ConsumerGroup, name: &[u8], now_ms: i64) -> bool {
         consumer.seen_ms = now_ms;
     }
     created
+}
+
+/// What repeats that a consumer was created. An XCLAIM that names the consumer says it as well; without one, a group
+/// read in vain (redis 14963), or a claim of nothing, would leave a consumer that replicas and the append-only file
+/// do not know.
+fn say_consumer(ctx: &mut Ctx<'_>, key: &[u8], group_name: &[u8], consumer: &[u8]) {
+    let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key, group_name, consumer];
+    ctx.also(words);
 }
 
 /// A consumer was created.

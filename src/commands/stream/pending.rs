@@ -10,10 +10,11 @@ use super::super::prelude::*;
 use super::remove::{Fate, delete};
 use super::{
     Claim, consumer_created, counted_ids, ids, lower_bound, no_such_group, references_and_ids,
-    reply_id, reply_one, say_claim, say_group_id, see_consumer, strict_id, upper_bound,
+    reply_id, reply_one, say_claim, say_consumer, say_group_id, see_consumer, strict_id,
+    upper_bound,
 };
 use crate::types::Stream;
-use crate::types::stream::{Group as ConsumerGroup, Name, Pending, StreamId};
+use crate::types::stream::{Group as ConsumerGroup, IdBuf, Name, Pending, StreamId};
 
 pub(super) const XACK: Command = Command {
     name: "xack",
@@ -41,7 +42,11 @@ pub(super) const XACK: Command = Command {
 fn xack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
     let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
+    let missed = stream.is_none();
     if stream.is_none_or(|stream| stream.group(name).is_none()) {
+        if missed {
+            ctx.missed(key);
+        }
         ctx.reply.integer(0);
         return Ok(());
     }
@@ -99,14 +104,22 @@ pub(super) const XACKDEL: Command = Command {
 #[doc(alias = "xackdelCommand")]
 fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
-    let (references, ids) = references_and_ids(&mut args)?;
-    let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
-    let stream = stream.filter(|stream| stream.group(name).is_some());
-    ctx.reply.array(ids.len());
-    let Some(stream) = stream else {
-        ids.iter().for_each(|_| ctx.reply.integer(-1));
+    let (references, mut words) = references_and_ids(&mut args)?;
+    let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
+    let missed = stream.is_none();
+    if stream.is_none_or(|stream| stream.group(name).is_none()) {
+        if missed {
+            ctx.missed(key);
+        }
+        ctx.reply.array(words.len());
+        words.for_each(|_| ctx.reply.integer(-1));
         return Ok(());
+    }
+    let ids = ids(&mut words)?;
+    let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
+        return Err(no_such_group(key, name));
     };
+    ctx.reply.array(ids.len());
     let (mut changes, mut deleted) = (0, false);
     for id in ids {
         let acknowledged = stream.group_mut(name).is_some_and(|group| group.ack(id));
@@ -196,7 +209,7 @@ fn xnack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (mut ids, mut count, mut force) = (None, None, false);
     while !args.is_empty() {
         if ids.is_none() && args.word_with("IDS", 2) {
-            ids = Some(counted_ids(&mut args)?);
+            ids = Some(self::ids(&mut counted_ids(&mut args)?)?);
         } else if args.word_with("RETRYCOUNT", 1) {
             let retries = args.integer()?;
             let error = Error::once("RETRYCOUNT must be a non-negative integer");
@@ -483,7 +496,8 @@ impl ClaimOptions {
 
 /// What a claim did, to be said to the readers of the effects.
 pub(super) struct Claimed {
-    consumer: Name,
+    /// Who has the entry; or had it, if it is gone. Nobody had what XNACK gave back.
+    consumer: Option<Name>,
     id: StreamId,
     delivered_ms: i64,
     deliveries: u64,
@@ -491,9 +505,8 @@ pub(super) struct Claimed {
 
 impl Claimed {
     pub(super) fn of(id: StreamId, pending: &Pending) -> Claimed {
-        let nobody = || Name::new(b"");
         Claimed {
-            consumer: pending.owner().cloned().unwrap_or_else(nobody),
+            consumer: pending.owner().cloned(),
             id,
             delivered_ms: pending.delivered_ms,
             deliveries: pending.deliveries(),
@@ -501,6 +514,8 @@ impl Claimed {
     }
 }
 
+/// Propagates claims, and that entries that are gone are no longer pending: those as XCLAIMs as well, which find no
+/// entry; or as XACK, if there is no consumer to name.
 pub(super) fn say_all(
     ctx: &mut Ctx<'_>,
     key: &[u8],
@@ -510,8 +525,14 @@ pub(super) fn say_all(
 ) {
     ctx.state.dirty += claimed.len() as u64;
     for claimed in claimed {
+        let Some(consumer) = &claimed.consumer else {
+            let mut id = IdBuf::new();
+            let words: [&[u8]; 4] = [b"XACK", key, name, id.format(claimed.id)];
+            ctx.also(words);
+            continue;
+        };
         let claim = Claim {
-            consumer: &claimed.consumer,
+            consumer,
             id: claimed.id,
             delivered_ms: claimed.delivered_ms,
             deliveries: claimed.deliveries,
@@ -604,7 +625,7 @@ fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
         }
         claimed.push(Claimed {
-            consumer: consumer.clone(),
+            consumer: Some(consumer.clone()),
             id,
             delivered_ms,
             deliveries,
@@ -613,9 +634,13 @@ fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.reply.close_array(mark, written);
     if created {
         consumer_created(ctx, key);
+        if written == 0 {
+            say_consumer(ctx, key, name, consumer_name);
+        }
     }
     say_all(ctx, key, name, last_id, &claimed);
-    if advanced && claimed.is_empty() {
+    // XCLAIMs told how far the group is; an XACK does not.
+    if advanced && claimed.iter().all(|claimed| claimed.consumer.is_none()) {
         say_group_id(ctx, key, name, last_id, read);
         ctx.state.dirty += 1;
     }
@@ -745,6 +770,7 @@ fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     gone.iter().for_each(|gone| reply_id(reply, gone.id));
 
     let mut claimed = Vec::with_capacity(gone.len() + taken.len());
+    let in_vain = taken.is_empty();
     if let Some(group) = stream.group_mut(name) {
         for (id, deliveries) in taken {
             group.deliver(id, &consumer, now_ms, deliveries);
@@ -752,7 +778,7 @@ fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 consumer.active_ms = now_ms;
             }
             claimed.push(Claimed {
-                consumer: consumer.clone(),
+                consumer: Some(consumer.clone()),
                 id,
                 delivered_ms: now_ms,
                 deliveries,
@@ -767,6 +793,9 @@ fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     claimed.sort_unstable_by_key(|claimed| claimed.id);
     if created {
         consumer_created(ctx, key);
+        if in_vain {
+            say_consumer(ctx, key, name, consumer_name);
+        }
     }
     say_all(ctx, key, name, last_id, &claimed);
     ctx.suppress();

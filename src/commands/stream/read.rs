@@ -16,7 +16,7 @@ use super::super::prelude::*;
 use super::pending::{Claimed, say_all};
 use super::{
     Claim, consumer_created, lower_bound, no_group, reply_entries, reply_fields, reply_id,
-    reply_one, say_claim, say_group_id, see_consumer, strict_id, upper_bound,
+    reply_one, say_claim, say_consumer, say_group_id, see_consumer, strict_id, upper_bound,
 };
 use crate::clients::{WaitKind, Waiting};
 use crate::dispatch::args::{Argv, OwnedArgv};
@@ -204,7 +204,9 @@ impl<'a> Request<'a> {
                 if !grouped {
                     return Err(only_grouped("CLAIM"));
                 }
-                let idle = args.integer_or(Error::once("min-idle-time is not an integer"))?;
+                let idle = args.integer_or(Error::once(
+                    "min-idle-time is not an integer or out of range",
+                ))?;
                 if idle < 0 {
                     return Err(Error::once("min-idle-time must be a positive integer"));
                 }
@@ -365,6 +367,7 @@ fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut after = Vec::with_capacity(asked.keys.len());
     for (key, word) in asked.keys.zip(asked.ids) {
         let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
+        let missed = stream.is_none();
         after.push(match word {
             b"$" => stream.map_or(StreamId::MIN, Stream::last_id),
             b"+" => {
@@ -379,6 +382,9 @@ fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
             _ => strict_id(word)?,
         });
+        if missed {
+            ctx.missed(key);
+        }
     }
     let mut served = Served::new(ctx.reply);
     for (key, after) in asked.keys.zip(&after) {
@@ -608,15 +614,15 @@ fn serve_consumer(
     };
     if created {
         consumer_created(ctx, key);
-        if asked.no_ack {
-            let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key, group_name, consumer_name];
-            ctx.also(words);
-        }
     }
-    match after.next() {
-        Some(from) => serve_history(ctx, asked, key, from, served),
+    let claimed = match after.next() {
+        Some(from) => serve_history(ctx, asked, key, from, served).map(|()| false),
         None => serve_new(ctx, asked, key, &consumer, served),
+    }?;
+    if created && !claimed {
+        say_consumer(ctx, key, group_name, consumer_name);
     }
+    Ok(())
 }
 
 /// What is pending for the consumer already.
@@ -675,21 +681,21 @@ fn serve_history(
     Ok(())
 }
 
-/// What lies idle, if that is asked for, and what nobody had yet.
+/// What lies idle, if that is asked for, and what nobody had yet. Whether an XCLAIM for the consumer was propagated.
 fn serve_new(
     ctx: &mut Ctx<'_>,
     asked: &Request<'_>,
     key: &[u8],
     consumer: &Name,
     served: &mut Served,
-) -> Result {
+) -> Result<bool> {
     let (group_name, _) = asked.group.unwrap_or_default();
     let now_ms = ctx.now_ms();
     let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
-        return Ok(());
+        return Ok(false);
     };
     let Some(group) = stream.group_mut(group_name) else {
-        return Ok(());
+        return Ok(false);
     };
     let last_id = group.last_id;
     let (mut old, mut gone) = (Vec::new(), Vec::new());
@@ -720,7 +726,7 @@ fn serve_new(
     let new = stream.last_valid_id().is_some_and(|last| last > last_id);
     if asked.is_full(ctx.reply, served) || old.is_empty() && !new {
         say_all(ctx, key, group_name, last_id, &gone);
-        return Ok(());
+        return Ok(false);
     }
     served.begin(ctx.reply, key);
     let timed = asked.claim.is_some();
@@ -759,7 +765,7 @@ fn serve_new(
 
     let life = stream.life();
     let Some(group) = stream.group_mut(group_name) else {
-        return Ok(());
+        return Ok(false);
     };
     let claimed = claims.len();
     for (id, deliveries) in &claims {
@@ -795,7 +801,7 @@ fn serve_new(
     if !ids.is_empty() {
         say_group_id(ctx, key, group_name, last_after, read);
     }
-    Ok(())
+    Ok(!claims.is_empty())
 }
 
 /// An entry that lay idle, with how long, and how often it was delivered.

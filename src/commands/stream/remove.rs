@@ -69,9 +69,10 @@ fn xtrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.reply.integer(0);
         return Ok(());
     };
-    let trimmed = stream.trim(&trim) as usize;
+    let trimmed = stream.trim(&trim);
+    let exact = options.exact_trim(stream, trimmed);
+    let trimmed = trimmed.entries as usize;
     if trimmed > 0 {
-        let exact = options.exact_trim(stream);
         ctx.modified_n(key, Event::stream("xtrim"), trimmed);
         rewrite(ctx, args.argv(), exact, None);
     }
@@ -173,12 +174,14 @@ pub(super) const XDELEX: Command = Command {
 #[doc(alias = "xdelexCommand")]
 fn xdelex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let (references, ids) = references_and_ids(&mut args)?;
-    ctx.reply.array(ids.len());
+    let (references, mut words) = references_and_ids(&mut args)?;
     let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
-        ids.iter().for_each(|_| ctx.reply.integer(-1));
+        ctx.reply.array(words.len());
+        words.for_each(|_| ctx.reply.integer(-1));
         return Ok(());
     };
+    let ids = ids(&mut words)?;
+    ctx.reply.array(ids.len());
     let mut deleted = 0;
     for id in ids {
         let fate = delete(stream, id, references);

@@ -217,17 +217,24 @@ fn lcs_command(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut scratch = [IntBuf::new(), IntBuf::new()];
     let mut strings: [&[u8]; 2] = [b"", b""];
     let mut missing = [false; 2];
+    let mut wrong = false;
     let db = &ctx.state.keyspace[ctx.db];
     for (i, scratch) in scratch.iter_mut().enumerate() {
         match db.get(keys[i]) {
-            Some(entry) => {
-                let string = entry
-                    .string()
-                    .ok_or_else(|| Error::once("The specified keys must contain string values"))?;
-                strings[i] = string.as_bytes(scratch);
-            }
+            Some(entry) => match entry.string() {
+                Some(string) => strings[i] = string.as_bytes(scratch),
+                None => wrong = true,
+            },
             None => missing[i] = true,
         }
+    }
+    if wrong {
+        for (key, missing) in keys.into_iter().zip(missing) {
+            if missing {
+                ctx.missed(key);
+            }
+        }
+        return Err(Error::once("The specified keys must contain string values"));
     }
 
     let (mut only_len, mut ranges, mut with_len, mut min_len) = (false, false, false, 0);

@@ -1,8 +1,9 @@
 //! Several strings at once: MGET, MSET, MSETNX, MSETEX.
 
 use super::super::prelude::*;
-use super::options::{Dialect, Expiry, Options, Unit};
+use super::options::{Dialect, Expiry, Options};
 use crate::keyspace::{Db, Deadline, KeyHash};
+use crate::util::num::IntBuf;
 
 /// Keys whose memory is fetched together.
 const BATCH: usize = 16;
@@ -75,10 +76,10 @@ fn store_all(ctx: &mut Ctx<'_>, mut args: Args<'_>, deadline: Deadline) -> Resul
         let key = args.key()?;
         let value = args.value()?;
         ctx.store(key, value, deadline);
-        ctx.modified(key, Event::SET);
         if matches!(deadline, Deadline::Set(Some(_))) {
             ctx.notify(key, Event::EXPIRE);
         }
+        ctx.modified(key, Event::SET);
     }
     Ok(())
 }
@@ -191,6 +192,24 @@ pub(super) const MSETEX: Command = Command {
     ..Command::BASE
 };
 
+/// Propagates pairs as one SET each, with the deadline as a moment: replicas of every version understand those.
+fn say_sets(ctx: &mut Ctx<'_>, mut pairs: Args<'_>, deadline: Deadline) {
+    let mut digits = IntBuf::new();
+    while let (Some(key), Some(value)) = (pairs.next(), pairs.next()) {
+        let set: [&[u8]; 3] = [b"SET", key, value];
+        match deadline {
+            Deadline::Keep => ctx.also(set.into_iter().chain([&b"KEEPTTL"[..]])),
+            Deadline::Set(None) => ctx.also(set),
+            Deadline::Set(Some(at)) => {
+                let pxat: [&[u8]; 2] = [b"PXAT", digits.format(at)];
+                ctx.also(set.into_iter().chain(pxat));
+            }
+        }
+    }
+    ctx.suppress();
+}
+
+/// What the condition was has been decided when it is propagated, as SETs.
 #[doc(alias = "msetexCommand")]
 fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let invalid = || Error::once("invalid numkeys value");
@@ -201,7 +220,6 @@ fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::once("wrong number of key-value pairs"));
     }
     let pairs = Args::take(&mut args, words)?;
-    let first_option = args.position();
     let options = Options::read(&mut args, Dialect::MSetEx)?;
     let at = options.expiry.deadline(ctx)?;
 
@@ -216,17 +234,7 @@ fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         _ => Deadline::Set(at),
     };
     store_all(ctx, pairs, deadline)?;
-    if let (Expiry::At(unit, _), Some(at)) = (options.expiry, at)
-        && unit != Unit::PxAt
-    {
-        // The deadline as a moment; what the condition was has been decided.
-        let argv = args.argv();
-        ctx.rewrite_with(|out| {
-            (0..first_option).for_each(|i| out.push_word(argv, i));
-            out.push(b"PXAT");
-            out.push_integer(at);
-        });
-    }
+    say_sets(ctx, pairs, deadline);
     ctx.reply.integer(1);
     Ok(())
 }

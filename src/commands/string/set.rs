@@ -114,7 +114,7 @@ fn set_with(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, mut args: Args<'
     match (options.expiry, deadline) {
         (Expiry::At(unit, _), Some(at)) => {
             write_until(ctx, key, value, at);
-            if unit != Unit::PxAt {
+            if unit != Unit::PxAt || options.comparison.is_some() {
                 rewrite_until(ctx, args.argv(), 2, at);
             }
         }
@@ -125,7 +125,9 @@ fn set_with(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, mut args: Args<'
             };
             ctx.store(key, value, deadline);
             ctx.modified(key, Event::SET);
-            if options.get {
+            if options.comparison.is_some() {
+                rewrite_unconditional(ctx, args.argv(), deadline);
+            } else if options.get {
                 rewrite_without_get(ctx, args.argv(), first_option);
             }
         }
@@ -151,6 +153,18 @@ fn rewrite_until(ctx: &mut Ctx<'_>, argv: Argv<'_>, value_at: usize, at: Ms) {
         words.push_word(argv, value_at);
         words.push(b"PXAT");
         words.push_integer(at);
+    });
+}
+
+/// Propagates a SET whose comparison held without it: older replicas do not know IFEQ and its like.
+fn rewrite_unconditional(ctx: &mut Ctx<'_>, argv: Argv<'_>, deadline: Deadline) {
+    ctx.rewrite_with(|words| {
+        words.push(b"SET");
+        words.push_word(argv, 1);
+        words.push_word(argv, 2);
+        if matches!(deadline, Deadline::Keep) {
+            words.push(b"KEEPTTL");
+        }
     });
 }
 
@@ -446,11 +460,7 @@ fn padded(offset: usize, value: &[u8]) -> Result<Padded> {
         bytes[offset..end].copy_from_slice(value);
         return Ok(Padded::Short(bytes));
     }
-    let mut string = BigStr::try_with_capacity(end).map_err(|_| Error::StringTooLong)?;
-    let mut bytes = string.make_mut();
-    bytes.resize(offset, 0).map_err(|_| Error::StringTooLong)?;
-    bytes
-        .extend_from_slice(value)
-        .map_err(|_| Error::StringTooLong)?;
+    let mut string = BigStr::try_zeros(end).map_err(|_| Error::StringTooLong)?;
+    string.make_mut()[offset..].copy_from_slice(value);
     Ok(Padded::Long(string))
 }

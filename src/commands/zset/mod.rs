@@ -174,6 +174,10 @@ fn bound_score(digits: &[u8]) -> Option<f64> {
     if digits.is_empty() {
         return Some(0.0);
     }
+    // A score may be given in hexadecimal digits, a bound may not.
+    if digits.iter().any(|byte| byte.eq_ignore_ascii_case(&b'x')) {
+        return None;
+    }
     parse_f64(digits).or_else(|| {
         let plain = |b: &u8| b.is_ascii_digit() || b"+-.eE".contains(b);
         let plain = digits.iter().all(plain);

@@ -98,14 +98,20 @@ impl Life {
 }
 
 impl Group {
-    /// An entry was delivered: the group is that far, unless it was farther already.
+    /// An entry was delivered: the group is that far, unless it was farther already. The count goes on by one only
+    /// while nothing is missing between the group and the entry: entries that were trimmed before the group read them
+    /// count as read, too (redis 13957).
     pub fn advance(&mut self, id: StreamId, life: Life) {
         if id <= self.last_id {
             return;
         }
-        if self.entries_read != UNKNOWN && !life.has_holes_behind(self.last_id) {
+        let counters = &life.counters;
+        if self.entries_read != UNKNOWN
+            && self.last_id >= counters.first_id
+            && !life.has_holes_behind(self.last_id)
+        {
             self.entries_read = self.entries_read.wrapping_add(1);
-        } else if life.counters.entries_added > 0 {
+        } else if counters.entries_added > 0 {
             self.entries_read = life.estimate_read(id).unwrap_or(UNKNOWN);
         }
         self.last_id = id;

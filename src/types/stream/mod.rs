@@ -34,7 +34,7 @@ pub use group::{Consumer, Group, Name, OwnPel, Pel, Pending, UNKNOWN};
 pub use id::{IdBuf, StreamId};
 pub use idmp::{Idmp, IdmpLimits, Producer};
 pub use life::{Counters, Life};
-pub use trim::{References, Trim, TrimTo};
+pub use trim::{References, Trim, TrimTo, Trimmed};
 pub use walk::{Entries, Entry};
 
 use super::value::tag;

@@ -118,7 +118,7 @@ fn trim(rng: &mut Rng, stream: &mut Stream, model: &mut Model, at: &str) {
         references,
     };
     let before = model.entries.clone();
-    let went = stream.trim(&trim) as usize;
+    let went = stream.trim(&trim).entries as usize;
     let left = read(stream.entries(StreamId::MIN, StreamId::MAX, false));
     assert_eq!(before.len() - left.len(), went, "{at} {trim:?}");
     let gone: Vec<StreamId> = before
@@ -394,3 +394,86 @@ fn same_bytes_as_redis() {
 }
 
 const REDIS_BLOCK: &str = "470000001900020101010201846e616d6505816e020001020100010001817802010105010301000101018179020201050100010101dfff020101856f7468657206817a020601ff";
+
+/// What XINFO tells of a group's progress is true or not told: `entries-read` is the number of entries ever added up to
+/// the group's ID, `lag` that of the entries behind it that are there. Trims (redis 13957), deletions and groups that are
+/// set anywhere make it unknown, never wrong.
+#[test]
+fn progress_of_groups_is_true_or_unknown() {
+    for seed in 0..300 {
+        let mut rng = Rng::new(seed);
+        let mut stream = Stream::new();
+        let limits = StreamLimits {
+            block_entries: 1 + rng.below(5) as usize,
+            ..StreamLimits::default()
+        };
+        // Every ID that was ever added, and those that are there.
+        let (mut ever, mut live): (Vec<StreamId>, Vec<StreamId>) = (Vec::new(), Vec::new());
+        let names: [&[u8]; 3] = [b"a", b"b", b"c"];
+        for step in 0..200 {
+            let name = names[rng.below(3) as usize];
+            let any = |rng: &mut Rng, ever: &[StreamId]| match ever.len() {
+                0 => StreamId::MIN,
+                len => ever[rng.below(len as u64) as usize],
+            };
+            match rng.below(12) {
+                0..=4 => {
+                    let id = StreamId::new(step + 1, 0);
+                    let words = [b"f".as_slice(), b"v"];
+                    let added = stream.append(id, words.iter().copied(), 1, limits);
+                    added.expect("short words");
+                    ever.push(id);
+                    live.push(id);
+                }
+                5 => {
+                    let id = any(&mut rng, &ever);
+                    stream.delete(id);
+                    live.retain(|one| *one != id);
+                }
+                6 => {
+                    let to = match rng.below(2) {
+                        0 => TrimTo::Length(rng.below(10)),
+                        _ => TrimTo::MinId(any(&mut rng, &ever)),
+                    };
+                    stream.trim(&Trim {
+                        to,
+                        approximate: rng.below(2) == 0,
+                        limit: 0,
+                        references: References::Keep,
+                    });
+                    let left = read(stream.entries(StreamId::MIN, StreamId::MAX, false));
+                    live = left.into_iter().map(|(id, _)| id).collect();
+                }
+                7 => {
+                    let last_id = match rng.below(3) {
+                        0 => StreamId::MIN,
+                        1 => stream.last_id(),
+                        _ => any(&mut rng, &ever),
+                    };
+                    stream.remove_group(name);
+                    stream.create_group(name, Group::new(last_id, UNKNOWN));
+                }
+                _ => {
+                    let life = stream.life();
+                    let count = 1 + rng.below(3) as usize;
+                    if let Some(group) = stream.group_mut(name) {
+                        let from = group.last_id;
+                        let new = live.iter().filter(|id| **id > from).take(count);
+                        new.for_each(|id| group.advance(*id, life));
+                    }
+                }
+            }
+            for (name, group) in stream.groups() {
+                let at = format!("seed {seed}, step {step}, group {name:?}");
+                if group.entries_read != UNKNOWN {
+                    let read = ever.iter().filter(|id| **id <= group.last_id);
+                    assert_eq!(group.entries_read, read.count() as i64, "{at}");
+                }
+                if let Some(lag) = stream.lag(group) {
+                    let behind = live.iter().filter(|id| **id > group.last_id);
+                    assert_eq!(lag, behind.count() as i64, "{at}");
+                }
+            }
+        }
+    }
+}

@@ -44,6 +44,15 @@ pub struct Trim {
     pub references: References,
 }
 
+/// What a trimming came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Trimmed {
+    /// How many entries went.
+    pub entries: u64,
+    /// The greatest ID among those that were looked at one by one; the smallest ID there is if none was.
+    pub last: StreamId,
+}
+
 impl Trim {
     /// Whether an entry, or a block that ends with it, may stay.
     fn keeps(&self, length: u64, id: StreamId) -> bool {
@@ -55,9 +64,9 @@ impl Trim {
 }
 
 impl Stream {
-    /// Trims, and returns how many entries went. O(blocks removed · log n), plus one block.
+    /// Trims, and returns what went. O(blocks removed · log n), plus one block.
     #[doc(alias = "streamTrim")]
-    pub fn trim(&mut self, trim: &Trim) -> u64 {
+    pub fn trim(&mut self, trim: &Trim) -> Trimmed {
         // Most calls find nothing to do, and should copy nothing then.
         let idle = match trim.to {
             TrimTo::Length(most) => self.len() <= most,
@@ -67,15 +76,15 @@ impl Stream {
             }
         };
         if idle {
-            return 0;
+            return Trimmed::default();
         }
         self.log.make_mut().trim(trim)
     }
 }
 
 impl Log {
-    fn trim(&mut self, trim: &Trim) -> u64 {
-        let (mut deleted, mut index) = (0, 0);
+    fn trim(&mut self, trim: &Trim) -> Trimmed {
+        let (mut deleted, mut index, mut last) = (0, 0, StreamId::MIN);
         while let Some((base, lp)) = self.blocks.nth(index) {
             if matches!(trim.to, TrimTo::Length(most) if self.length <= most) {
                 break;
@@ -100,8 +109,12 @@ impl Log {
             if !whole && trim.approximate {
                 break;
             }
-            let went = self.trim_block(index, trim);
+            let Trimmed {
+                entries: went,
+                last: latest,
+            } = self.trim_block(index, trim);
             deleted += went;
+            last = last.max(latest);
             if whole && went == live {
                 self.blocks.remove(index);
                 continue;
@@ -117,14 +130,18 @@ impl Log {
         } else if deleted > 0 {
             self.find_first();
         }
-        deleted
+        Trimmed {
+            entries: deleted,
+            last,
+        }
     }
 
-    /// Flags entries of a block as deleted, from the front; how many.
-    fn trim_block(&mut self, index: u64, trim: &Trim) -> u64 {
+    /// Flags entries of a block as deleted, from the front.
+    fn trim_block(&mut self, index: u64, trim: &Trim) -> Trimmed {
         let Some((base, lp)) = self.blocks.nth(index) else {
-            return 0;
+            return Trimmed::default();
         };
+        let mut last = StreamId::MIN;
         let (mut going, mut dropped) = (Vec::new(), Vec::new());
         let mut walk = block::Walk::new(lp, base, false);
         while let Some(found) = walk.as_mut().and_then(|walk| walk.next()) {
@@ -140,17 +157,21 @@ impl Log {
                 _ => {}
             }
             going.push((found.at, found.flags));
+            last = found.id;
         }
         for id in dropped {
             self.drop_references(id);
         }
         if going.is_empty() {
-            return 0;
+            return Trimmed::default();
         }
         if let Some(lp) = self.blocks.nth_mut(index) {
             block::delete(lp, &going);
         }
         self.length = self.length.saturating_sub(going.len() as u64);
-        going.len() as u64
+        Trimmed {
+            entries: going.len() as u64,
+            last,
+        }
     }
 }

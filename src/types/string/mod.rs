@@ -11,12 +11,22 @@ use std::ops::Range;
 #[doc(alias = "getrangeCommand")]
 pub fn range(start: i64, end: i64, len: usize) -> Option<Range<usize>> {
     let len = len as i64;
-    let from_end = |at: i64| if at < 0 { at.saturating_add(len) } else { at };
-    let (start, end) = (from_end(start), from_end(end));
-    if len == 0 || start >= len || end < 0 || start > end {
+    if start < 0 && end < 0 && start > end {
         return None;
     }
-    Some(start.max(0) as usize..end.min(len - 1) as usize + 1)
+    // What lies before the first byte is the first byte, at either end.
+    let from_end = |at: i64| {
+        if at < 0 {
+            at.saturating_add(len).max(0)
+        } else {
+            at
+        }
+    };
+    let (start, end) = (from_end(start), from_end(end).min(len - 1));
+    if len == 0 || start > end {
+        return None;
+    }
+    Some(start as usize..end as usize + 1)
 }
 
 #[cfg(test)]
@@ -31,7 +41,10 @@ mod tests {
         assert_eq!(of(-4, -1), Some(7..11));
         assert_eq!(of(5, 5000), Some(5..11));
         assert_eq!(of(-5000, 10_000), Some(0..11));
-        for (start, end) in [(5, 3), (0, -100), (-1, -100), (11, 12), (-100, -101)] {
+        for (start, end) in [(0, -100), (0, -12), (-100, -100), (-12, -11)] {
+            assert_eq!(of(start, end), Some(0..1), "{start}..{end}");
+        }
+        for (start, end) in [(5, 3), (1, -100), (-1, -100), (11, 12), (-100, -101)] {
             assert_eq!(of(start, end), None, "{start}..{end}");
         }
         assert_eq!(range(i64::MIN, i64::MAX, 3), Some(0..3));
