@@ -10,6 +10,7 @@
 mod builder;
 mod connection;
 mod cron;
+mod debug_session;
 mod event_loop;
 mod io;
 mod link;
