@@ -14,6 +14,8 @@ mod garbage;
 mod hotkeys;
 mod introspect;
 mod keys;
+mod operator;
+mod options;
 mod payloads;
 mod process;
 mod replication;
