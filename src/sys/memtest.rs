@@ -65,8 +65,14 @@ fn test(block: &mut [u64], pass: u64) -> usize {
         x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         x ^ (x >> 31)
     };
-    let solid = |i: usize| if i % 2 == 0 { u64::MAX } else { 0 };
-    let stripes = |i: usize| if i % 2 == 0 { STRIPES } else { !STRIPES };
+    let solid = |i: usize| if i.is_multiple_of(2) { u64::MAX } else { 0 };
+    let stripes = |i: usize| {
+        if i.is_multiple_of(2) {
+            STRIPES
+        } else {
+            !STRIPES
+        }
+    };
     fill_and_compare(block, address)
         + fill_and_compare(block, noise)
         + fill_and_compare(block, solid)

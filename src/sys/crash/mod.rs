@@ -619,7 +619,7 @@ mod tests {
             return;
         };
         // Before the log's own memory, so that what writes past it meets the log.
-        let block = vec![0u8; 64];
+        let block = Box::new([0u8; 64]);
         let log = Logger::new(crate::sys::log::Target::File(file.into()));
         install(&log, true);
         match &*kind {
