@@ -68,7 +68,9 @@ fn run(session: Apart, socket: Socket) -> std::io::Result<()> {
     let mut server = Server::new(session.config.clone())?;
     let state = &mut server.state;
     state.log = session.log.clone();
-    let client = session.settle(state);
+    let Some(client) = session.settle(state) else {
+        return socket.shutdown(std::net::Shutdown::Both);
+    };
     // The flag is the socket's, whichever of its descriptors it is set through.
     while holds(&session.mailbox, session.client) {}
     socket.set_nonblocking(false)?;

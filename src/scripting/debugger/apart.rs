@@ -122,16 +122,19 @@ fn confined(state: &State) -> Config {
 }
 
 impl Apart {
-    /// Makes a new state the session's: data, users, renamed commands, the client, which has no socket of its own.
-    /// Returns the client's key.
-    pub fn settle(&self, state: &mut State) -> ClientKey {
+    /// Makes a new state the session's: data, renamed commands, users, the client, which has no socket of its own.
+    /// Returns the client's key; none when its user cannot be had, without whom it would have the rights of everybody.
+    pub fn settle(&self, state: &mut State) -> Option<ClientKey> {
         state.refresh_clock();
         state.keyspace.adopt(&self.snapshot);
-        // Both were taken from a server that has them.
-        state.load_users();
+        // Before the users, whose rules name commands as they are called now.
         for (from, to) in &self.config.directives.renamed_commands {
             let (from, to) = (String::from_utf8_lossy(from), String::from_utf8_lossy(to));
+            // The server that they come from has done the same.
             let _ = state.commands.rename(&from, &to);
+        }
+        if !state.load_users() {
+            return None;
         }
         if let Some(script) = &self.cached {
             let _ = state.scripts.load(script, true);
@@ -140,13 +143,12 @@ impl Apart {
         let client = state.clients.insert_fake(now, self.protocol);
         state.clients[client].db = self.db;
         state.clients[client].flags.set(ClientFlags::AUTHENTICATED);
-        if let Some(name) = &self.user
-            && let Some(user) = state.acl.user(name).cloned()
-        {
+        if let Some(name) = &self.user {
+            let user = state.acl.user(name).cloned()?;
             state.act_as(client, user);
         }
         state.scripts.debugger.arm(client);
         state.scripts.debugger.on_a_copy = true;
-        client
+        Some(client)
     }
 }
