@@ -51,7 +51,18 @@ pub mod wires;
 /// the crash report. Many commands and options of later releases are there as well.
 pub const REDIS_VERSION: &str = "7.4.0";
 
-/// What `--version` prints, and the log begins with.
+/// The line that `--version` prints: Redis's, which tools read by its first words, with our own name and version at its
+/// end. `build` changes with the version and with nothing else.
+pub fn version_line() -> String {
+    let (own, bits) = (env!("CARGO_PKG_VERSION"), usize::BITS);
+    let allocator = sys::alloc::name();
+    let build = util::crc64::crc64(0, own.as_bytes());
+    format!(
+        "Redis server v={REDIS_VERSION} sha=00000000:0 malloc={allocator} bits={bits} build={build:x} oxidis={own}"
+    )
+}
+
+/// What the log begins with.
 pub fn version() -> String {
     let (own, bits) = (env!("CARGO_PKG_VERSION"), usize::BITS);
     format!("Oxidis version={own}, Redis version={REDIS_VERSION}, bits={bits}")

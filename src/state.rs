@@ -33,7 +33,7 @@ use crate::persistence::Persistence;
 use crate::pubsub::{Kind, PubSub};
 use crate::replication::Replication;
 use crate::replication::failover::Stage;
-use crate::scripting::Scripts;
+use crate::scripting::{Apart, Scripts};
 use crate::sys::clock::Clock;
 use crate::sys::crash;
 use crate::sys::entropy::Entropy;
@@ -70,11 +70,26 @@ pub trait Host: std::fmt::Debug {
         let _ = state;
     }
 
+    /// Has the system collect small packets to a client before it sends them (`repl-disable-tcp-nodelay`).
+    fn collect_packets(&mut self, client: ClientKey) {
+        let _ = client;
+    }
+
     /// Sends bytes to a client ahead of whatever is queued for it, and waits until they are sent; false when
     /// that fails. For the script debugger, which keeps everybody waiting.
     fn send_now(&mut self, client: ClientKey, bytes: &[u8]) -> bool {
         let _ = (client, bytes);
         false
+    }
+
+    /// Hands a client's socket, and what is needed to debug its script on a copy of the data set, to a thread of its own.
+    /// Nothing is sent to the client from here any more.
+    ///
+    /// # Errors
+    /// Why that cannot be, in words for the client.
+    fn debug_apart(&mut self, client: ClientKey, session: Apart) -> Result<(), String> {
+        let _ = (client, session);
+        Err("there is no connection to debug over".into())
     }
 
     /// Waits until a client sends bytes, and takes them; 0 when none will come.
@@ -458,7 +473,10 @@ impl State {
             self.resident_bytes = crate::sys::process::resident_bytes();
         }
         let used = crate::sys::alloc::used();
-        self.stats.peak_memory = self.stats.peak_memory.max(used);
+        if used > self.stats.peak_memory {
+            self.stats.peak_memory = used;
+            self.stats.peak_memory_s = self.clock.unix_seconds();
+        }
         self.shutdown_cron();
         if self.is_loading() {
             if every(1000, runs, hz) {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::sys::crash::SpareStack;
 use crate::sys::process;
 
 /// No sleep is longer than this before the orders are read again.
@@ -32,6 +33,7 @@ impl Job {
     pub fn begin(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let thread = std::thread::Builder::new().name(name.into());
         let started = thread.spawn(move || {
+            let _spare = SpareStack::new();
             process::stand_back();
             work();
         });

@@ -5,6 +5,8 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use crate::sys::crash::SpareStack;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The way to the thread, which starts with the first job, or before if that is wanted, and ends when this is dropped
@@ -36,7 +38,10 @@ impl Worker {
         if self.jobs.is_none() {
             let (jobs, queue) = channel();
             let thread = thread::Builder::new().name(self.name.into());
-            let started = thread.spawn(move || bioProcessBackgroundJobs(&queue));
+            let started = thread.spawn(move || {
+                let _spare = SpareStack::new();
+                bioProcessBackgroundJobs(&queue);
+            });
             self.jobs = started.is_ok().then_some(jobs);
         }
         self.jobs.as_ref()

@@ -366,10 +366,17 @@ const CLUSTER_INFO: Command = Command {
 
 fn cluster_info(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
-    let (cluster, config) = (&ctx.state.cluster, &ctx.state.config);
+    let text = info_text(ctx.state);
+    ctx.reply.verbatim("txt", text);
+    Ok(())
+}
+
+/// The lines of CLUSTER INFO.
+pub(super) fn info_text(state: &State) -> String {
+    let (cluster, config) = (&state.cluster, &state.config);
     let up = cluster.is_up(config.cluster_require_full_coverage);
     let slots = cluster.assigned();
-    let text = format!(
+    format!(
         "cluster_state:{}\r\n\
          cluster_slots_assigned:{slots}\r\n\
          cluster_slots_ok:{slots}\r\n\
@@ -386,9 +393,7 @@ fn cluster_info(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         u8::from(slots > 0),
         cluster.current_epoch(),
         cluster.epoch(),
-    );
-    ctx.reply.verbatim("txt", text);
-    Ok(())
+    )
 }
 
 const CLUSTER_KEYSLOT: Command = Command {

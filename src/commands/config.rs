@@ -9,7 +9,7 @@ use crate::config::{self, Apply, ApplyError, Config, OomScoreAdj, Permissions};
 use crate::config::{Remark, Rewrite, SetError, disk};
 use crate::state::State;
 use crate::sys::crash;
-use crate::sys::{alloc, limits};
+use crate::sys::{alloc, limits, locale};
 use crate::util::args;
 
 pub const COMMANDS: &[&Command] = &[&CONFIG];
@@ -283,11 +283,21 @@ impl Apply for State {
                 "hide-user-data-from-log" => {
                     crash::hide_user_data(self.config.hide_user_data_from_log);
                 }
+                "locale-collate" if !locale::exists(&self.config.locale_collate) => {
+                    return Err(ApplyError::new(name, "Invalid locale name"));
+                }
                 "use-exit-on-panic" => crash::exit_on_panic(self.config.use_exit_on_panic),
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    fn could_not_follow(&mut self, option: &str) {
+        self.log.warning(format_args!(
+            "Failed applying new configuration. Possibly related to new {option} setting. Restoring \
+             previous settings."
+        ));
     }
 }
 
@@ -304,7 +314,10 @@ impl State {
             Err(line) => {
                 self.log.warning(line);
                 let reason = match name {
-                    "bind" => "Failed to bind to specified addresses.",
+                    "bind" => {
+                        self.log.warning("Failed to bind");
+                        "Failed to bind to specified addresses."
+                    }
                     _ => "Unable to listen on this port. Check server logs.",
                 };
                 Err(ApplyError::new(name, reason))

@@ -39,9 +39,11 @@ const SECTIONS: &[Section] = &[
     ("Clients", Shown::ByDefault, clients),
     ("Memory", Shown::ByDefault, memory),
     ("Persistence", Shown::ByDefault, persistence),
+    ("Threads", Shown::ByDefault, threads),
     ("Stats", Shown::ByDefault, stats),
     ("Replication", Shown::ByDefault, replication),
     ("CPU", Shown::ByDefault, cpu),
+    ("Hotkeys", Shown::ByDefault, hotkeys),
     ("Modules", Shown::ByDefault, |_, _| {}),
     ("Commandstats", Shown::WithAll, commandstats),
     ("Errorstats", Shown::ByDefault, errorstats),
@@ -49,7 +51,6 @@ const SECTIONS: &[Section] = &[
     ("Cluster", Shown::ByDefault, cluster),
     ("Keyspace", Shown::ByDefault, keyspace),
     ("Keysizes", Shown::WithAll, keysizes),
-    ("Hotkeys", Shown::OnlyNamed, hotkeys),
     ("Debug", Shown::OnlyNamed, debug),
 ];
 
@@ -119,6 +120,33 @@ macro_rules! lines {
     ($out:expr, $($name:literal: $value:expr),* $(,)?) => {
         $( let _ = write!($out, concat!($name, ":{}\r\n"), $value); )*
     };
+}
+
+/// INFO without its keys, and as lines of the same kind what else whoever watches the server from outside asks for: limits,
+/// the slow log, the latest spike of each event. Not part of INFO.
+pub fn figures(state: &State) -> String {
+    let mut text = report(state, WITHOUT_KEYS);
+    let out = &mut text;
+    let slow = state.slowlog.iter().max_by_key(|entry| entry.id);
+    lines!(out,
+        "start_time_seconds": state.started_ms / 1000,
+        "config_maxmemory": state.config.maxmemory,
+        "config_maxclients": state.config.maxclients,
+        "config_io_threads": state.config.io_threads,
+        "slowlog_length": state.slowlog.len(),
+        "slowlog_last_id": slow.map_or(0, |entry| entry.id),
+        "last_slow_execution_usec": slow.map_or(0, |entry| entry.duration_us),
+    );
+    for (event, series) in state.latency.iter() {
+        if let Some(last) = series.last() {
+            let (time, ms) = (last.time, last.latency_ms);
+            let _ = write!(out, "latencyspike_{event}:last={time},ms={ms}\r\n");
+        }
+    }
+    if state.config.cluster_enabled {
+        text.push_str(&super::cluster::info_text(state));
+    }
+    text
 }
 
 /// Two digits behind the point.
@@ -258,6 +286,8 @@ fn clients(state: &State, out: &mut String) {
 pub(super) struct MemoryOverview {
     pub used: usize,
     pub peak: usize,
+    /// Unix time in seconds when that was.
+    pub peak_time_s: i64,
     pub startup: usize,
     pub resident: usize,
     pub clients_normal: usize,
@@ -275,6 +305,8 @@ pub(super) struct MemoryOverview {
     /// Text of scripts and libraries; the interpreters are not counted, as in Redis.
     pub scripts: usize,
     pub functions: usize,
+    /// The interpreters of scripts and of libraries.
+    pub interpreters: usize,
     /// What waits to be written to the append-only file.
     pub aof_buffer: usize,
 }
@@ -304,6 +336,10 @@ pub(super) fn memory_overview(state: &State) -> MemoryOverview {
     MemoryOverview {
         used,
         peak: state.stats.peak_memory.max(used),
+        peak_time_s: match used > state.stats.peak_memory {
+            true => state.clock.unix_seconds(),
+            false => state.stats.peak_memory_s,
+        },
         startup,
         resident: match state.resident_bytes {
             0 => process::resident_bytes(),
@@ -320,6 +356,7 @@ pub(super) fn memory_overview(state: &State) -> MemoryOverview {
         replicas: totals.replicas,
         scripts,
         functions,
+        interpreters: state.scripts.eval_memory() + state.scripts.libraries.engine_memory(),
         aof_buffer,
     }
 }
@@ -363,6 +400,7 @@ fn memory(state: &State, out: &mut String) {
         "used_memory_rss_human": human(resident),
         "used_memory_peak": overview.peak,
         "used_memory_peak_human": human(overview.peak),
+        "used_memory_peak_time": overview.peak_time_s,
         "used_memory_peak_perc": format_args!("{:.2}%", overview.peak_percent()),
         "used_memory_overhead": overview.overhead,
         "used_memory_startup": overview.startup,
@@ -401,8 +439,12 @@ fn memory(state: &State, out: &mut String) {
         "mem_not_counted_for_evict": state.not_counted_for_evict(),
         "mem_replication_backlog": overview.backlog,
         "mem_total_replication_buffers": overview.replication_buffers,
+        "mem_replica_full_sync_buffer": 0,
         "mem_clients_slaves": overview.clients_replicas,
         "mem_clients_normal": overview.clients_normal,
+        "mem_cluster_slot_migration_output_buffer": 0,
+        "mem_cluster_slot_migration_input_buffer": 0,
+        "mem_cluster_slot_migration_input_buffer_peak": 0,
         "mem_cluster_links": 0,
         "mem_aof_buffer": overview.aof_buffer,
         "mem_allocator": crate::sys::alloc::name(),
@@ -438,6 +480,16 @@ fn persistence(state: &State, out: &mut String) {
     }
 }
 
+/// The thread that serves sockets, which is the one that runs commands.
+fn threads(state: &State, out: &mut String) {
+    let (clients, stats) = (state.clients.connected(), &state.stats);
+    let (reads, writes) = (stats.reads_processed, stats.writes_processed);
+    let _ = write!(
+        out,
+        "io_thread_0:clients={clients},reads={reads},writes={writes}\r\n"
+    );
+}
+
 fn stats(state: &State, out: &mut String) {
     let stats = &state.stats;
     let metric = |metric| stats.metrics.get(metric);
@@ -462,7 +514,9 @@ fn stats(state: &State, out: &mut String) {
         "sync_partial_ok": stats.sync_partial_ok,
         "sync_partial_err": stats.sync_partial_err,
         "expired_subkeys": stats.expired_subkeys,
+        "expired_subkeys_active": stats.expired_subkeys_active,
         "expired_keys": stats.expired_keys,
+        "expired_keys_active": stats.expired_keys_active,
         "expired_stale_perc": Fixed(stats.expired_stale_perc),
         "expired_time_cap_reached_count": stats.expired_time_cap_reached,
         "expire_cycle_cpu_milliseconds": stats.expire_cycle_us / 1000,
@@ -496,6 +550,8 @@ fn stats(state: &State, out: &mut String) {
         "total_writes_processed": stats.writes_processed,
         "io_threaded_reads_processed": 0,
         "io_threaded_writes_processed": 0,
+        "io_threaded_total_prefetch_batches": 0,
+        "io_threaded_total_prefetch_entries": 0,
         "client_query_buffer_limit_disconnections": stats.query_buffer_disconnections,
         "client_output_buffer_limit_disconnections": stats.output_buffer_disconnections,
         "reply_buffer_shrinks": stats.reply_buffer_shrinks,
@@ -509,6 +565,7 @@ fn stats(state: &State, out: &mut String) {
         "acl_access_denied_cmd": denied_command,
         "acl_access_denied_key": denied_key,
         "acl_access_denied_channel": denied_channel,
+        "acl_access_denied_tls_cert": stats.acl_denied_tls_cert,
     );
 }
 

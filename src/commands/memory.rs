@@ -216,12 +216,14 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         "total.allocated": memory.used,
         "startup.allocated": memory.startup,
         "replication.backlog": memory.backlog,
+        "replica.fullsync.buffer": 0,
         "clients.slaves": memory.clients_replicas,
         "clients.normal": memory.clients_normal,
         "cluster.links": 0,
         "aof.buffer": memory.aof_buffer,
         "lua.caches": memory.scripts,
         "functions.caches": memory.functions,
+        "script.VMs": memory.interpreters,
     );
     for (db, bytes) in &memory.tables {
         reply.bulk(format!("db.{db}").as_bytes());

@@ -227,10 +227,7 @@ fn script_debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     } else if args.word("SYNC") {
         debugger.arm(ctx.client);
     } else if args.word("YES") {
-        return Err(Error::once(
-            "a debugging session of its own would need fork(), which this server does not do; SCRIPT DEBUG \
-             SYNC holds everybody up instead",
-        ));
+        debugger.arm_apart(ctx.client);
     } else {
         return Err(Error::once("Use SCRIPT DEBUG YES/SYNC/NO"));
     }

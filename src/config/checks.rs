@@ -2,6 +2,7 @@
 //!
 //! Mirrors: the isValid…() functions of config.c.
 
+use super::Config;
 use super::kinds::{Kind, Line, Number, Reason};
 
 fn require(holds: bool, reason: &'static str) -> Result<(), Reason> {
@@ -146,6 +147,20 @@ pub fn title_template(template: &str) -> Result<(), Reason> {
         expanded.is_some_and(|title| !title.is_empty()),
         "template format is invalid or contains unknown variables",
     )
+}
+
+/// The option that cannot be switched on while the server runs, if it is, and why: what keys weigh is counted from the
+/// first one on or not at all.
+pub fn at_start_only(old: &Config, new: &Config) -> Option<(&'static str, &'static str)> {
+    const REASON: &str = "memory tracking cannot be enabled at runtime";
+    let of_keys = new.key_memory_histograms && !old.key_memory_histograms;
+    let of_slots = |config: &Config| config.cluster_slot_stats_enabled.memory;
+    let of_slots = new.cluster_enabled && of_slots(new) && !of_slots(old);
+    match (of_keys, of_slots) {
+        (true, _) => Some(("key-memory-histograms", REASON)),
+        (_, true) => Some(("cluster-slot-stats-enabled", REASON)),
+        _ => None,
+    }
 }
 
 /// A power of two.

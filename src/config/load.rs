@@ -25,7 +25,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::kinds::ARITY;
-use super::{Config, ConfigOption, Flag, LogLevel, OomScores, Reason, disk, find, words};
+use super::{Config, ConfigOption, Flag, LogLevel, OomScores, Reason, disk, find, valkey, words};
 use crate::util::args;
 
 /// Largest file, and largest standard input, that is taken for a configuration.
@@ -231,6 +231,8 @@ struct Loader<'a> {
     referee: &'a mut dyn Referee,
     /// A `save` line was seen: the built-in points are gone.
     saw_save: bool,
+    /// Lines that only Valkey understands: their numbers and names.
+    of_valkey: Vec<(usize, String)>,
     files: usize,
 }
 
@@ -241,6 +243,7 @@ impl<'a> Loader<'a> {
             remarks: Vec::new(),
             referee,
             saw_save: false,
+            of_valkey: Vec::new(),
             files: 0,
         }
     }
@@ -373,6 +376,10 @@ impl<'a> Loader<'a> {
                 options.retain(|(known, _)| known != name);
                 options.push((name.to_vec(), values.to_vec()));
             }
+            (name, [_, ..]) if valkey::knows(name) => {
+                let name = String::from_utf8_lossy(name).into_owned();
+                self.of_valkey.push((number, name));
+            }
             _ => return Err("Bad directive or wrong number of arguments".into()),
         }
         Ok(())
@@ -380,6 +387,9 @@ impl<'a> Loader<'a> {
 
     /// What only the whole of the lines can tell.
     fn finish(mut self) -> Result<(Config, Vec<Remark>), Fatal> {
+        if !self.of_valkey.is_empty() {
+            return Err(Fatal::Whole(valkey::explain(&self.of_valkey).into()));
+        }
         let config = &mut self.config;
         if !config.logfile.is_empty() {
             // Later nobody could be told.
@@ -409,7 +419,7 @@ impl<'a> Loader<'a> {
 pub(super) fn remarks_on(option: &ConfigOption, config: &Config) -> Option<Remark> {
     if let Some(reason) = option.no_effect() {
         return Some(Remark {
-            level: LogLevel::Verbose,
+            level: LogLevel::Notice,
             text: format!("The option '{}' has no effect: {reason}.", option.name),
         });
     }

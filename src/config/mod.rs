@@ -27,6 +27,7 @@ mod logging;
 mod options;
 mod rewrite;
 mod set;
+mod valkey;
 pub mod values;
 pub mod words;
 

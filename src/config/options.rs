@@ -35,6 +35,11 @@ const NO_DEFRAG: Flag = NoEffect("there is no active defragmentation");
 const NO_JEMALLOC: Flag = NoEffect("the allocator is not jemalloc");
 const NO_CHILD: Flag = NoEffect("snapshots are written by a thread, no child process exists");
 const NO_FEATURE: Flag = NoEffect("the feature it tunes does not exist yet");
+const NO_BUS: Flag = NoEffect("a cluster is of one node, which speaks to no other");
+const NO_FORK: Flag =
+    NoEffect("the fault it keeps silent about is one of fork(), which is never called");
+const NO_CHANNEL: Flag =
+    NoEffect("a replica gets its snapshot and what follows over one connection");
 const NO_DH: Flag = NoEffect("finite-field Diffie-Hellman is not offered");
 
 /// Turns the declarations into [`Config`] and [`OPTIONS`].
@@ -194,7 +199,7 @@ options! {
     /// Milliseconds after which a stuck event loop is reported; 0 never.
     watchdog_period("watchdog-period"): u32 = 0, Int(0, INT), [Hidden];
     /// Start-up warnings that shall not stop the server.
-    ignore_warnings("ignore-warnings"): String = String::new(), Text(one_line);
+    ignore_warnings("ignore-warnings"): String = String::new(), Text(one_line), [NO_FORK];
     /// Number of databases.
     databases("databases"): u32 = 16, Int(1, INT), [Immutable];
     /// Show the banner also when the log is no terminal.
@@ -204,7 +209,7 @@ options! {
     /// What the title of the process says.
     proc_title_template("proc-title-template"): String = "{title} {listen-addr} {server-mode}".into(), Text(title_template);
     /// Locale strings are compared in; empty for that of the environment.
-    locale_collate("locale-collate"): String = String::new(), Text(one_line);
+    locale_collate("locale-collate"): String = String::new(), Text(one_line), [NoEffect("SORT compares bytes, as in the locale C")];
     /// Who may change options that reach outside the server.
     enable_protected_configs("enable-protected-configs"): ProtectedAction = ProtectedAction::No, OneOf, [Immutable];
     /// Who may use DEBUG.
@@ -272,7 +277,7 @@ options! {
     /// Load a file whose end is cut off.
     aof_load_truncated("aof-load-truncated"): bool = true, YesNo;
     /// Bytes of broken tail that may be cut off on load; 0 for none.
-    aof_load_corrupt_tail_max_size("aof-load-corrupt-tail-max-size"): u64 = 0, Bytes(0, LONG as u64);
+    aof_load_corrupt_tail_max_size("aof-load-corrupt-tail-max-size"): u64 = 0, Int(0, LONG);
     /// Begin a rewritten file with a snapshot.
     aof_use_rdb_preamble("aof-use-rdb-preamble"): bool = true, YesNo;
     /// Write time stamps into the file.
@@ -311,11 +316,11 @@ options! {
     /// Port this replica reports; 0 for the real one.
     replica_announce_port("replica-announce-port", "slave-announce-port"): u16 = 0, Int(0, 65535);
     /// Go on when a replica cannot write its append-only file.
-    replica_ignore_disk_write_errors("replica-ignore-disk-write-errors"): bool = false, YesNo;
+    replica_ignore_disk_write_errors("replica-ignore-disk-write-errors"): bool = false, YesNo, [NoEffect("a replica whose disk fails follows its primary all the same")];
     /// Bytes of the stream a replica gathers during a full sync; 0 for its output buffer limit.
-    replica_full_sync_buffer_limit("replica-full-sync-buffer-limit"): u64 = 0, Bytes(0, LONG as u64);
+    replica_full_sync_buffer_limit("replica-full-sync-buffer-limit"): u64 = 0, Bytes(0, LONG as u64), [NO_CHANNEL];
     /// Send the snapshot of a full sync over a connection of its own.
-    repl_rdb_channel("repl-rdb-channel"): bool = false, YesNo, [Hidden, NO_FEATURE];
+    repl_rdb_channel("repl-rdb-channel"): bool = false, YesNo, [Hidden, NO_CHANNEL];
     /// Send the snapshot of a full sync straight to the socket.
     repl_diskless_sync("repl-diskless-sync"): bool = true, YesNo, [Debug];
     /// Seconds to wait for more replicas before that snapshot starts.
@@ -368,6 +373,8 @@ options! {
     tracking_table_max_keys("tracking-table-max-keys"): usize = 1_000_000, Int(0, LONG);
     /// Requests parsed ahead so that their keys can be fetched together.
     lookahead("lookahead"): u32 = 16, Int(1, INT);
+    /// Requests whose keys are brought into the processor's cache together; 0 or 1 for none.
+    prefetch_batch_max_size("prefetch-batch-max-size"): usize = 16, Int(0, 128), [Hidden];
 
     // Memory.
 
@@ -389,6 +396,8 @@ options! {
     lazyfree_lazy_eviction("lazyfree-lazy-eviction"): bool = false, YesNo, [Debug];
     /// Free expired values in the background.
     lazyfree_lazy_expire("lazyfree-lazy-expire"): bool = false, YesNo, [Debug];
+    /// Delete expired keys that commands of a script or a transaction come across without naming them.
+    lazyexpire_nested_arbitrary_keys("lazyexpire-nested-arbitrary-keys"): bool = true, YesNo, [Hidden];
     /// Free values the server itself deletes in the background.
     lazyfree_lazy_server_del("lazyfree-lazy-server-del"): bool = false, YesNo, [Debug];
     /// Let DEL work like UNLINK.
@@ -418,7 +427,7 @@ options! {
     // Threads.
 
     /// Threads that read and write sockets.
-    io_threads("io-threads"): u32 = 1, Int(1, 128), [Immutable, Debug];
+    io_threads("io-threads"): u32 = 1, Int(1, 128), [Immutable, Debug, NoEffect("one thread serves all sockets")];
     /// Let them parse requests too.
     io_threads_do_reads("io-threads-do-reads"): bool = false, YesNo, [Immutable, Debug, NoEffect("reading is never a job of its own")];
 
@@ -427,7 +436,7 @@ options! {
     /// Milliseconds after which a script is called slow and others are answered BUSY.
     busy_reply_threshold("busy-reply-threshold", "lua-time-limit"): u64 = 5000, Int(0, LONG);
     /// Bring back the Lua functions that were taken out for safety.
-    lua_enable_deprecated_api("lua-enable-deprecated-api"): bool = false, YesNo, [Immutable, Hidden];
+    lua_enable_deprecated_api("lua-enable-deprecated-api"): bool = false, YesNo, [Immutable, Hidden, NoEffect("scripts have the same functions whatever it says")];
 
     // Cluster.
 
@@ -436,39 +445,39 @@ options! {
     /// File the node keeps its view of the cluster in.
     cluster_config_file("cluster-config-file"): String = "nodes.conf".into(), Text(one_line), [Immutable];
     /// Milliseconds of silence after which a node is suspected.
-    cluster_node_timeout("cluster-node-timeout"): u64 = 15000, Int(0, LONG);
+    cluster_node_timeout("cluster-node-timeout"): u64 = 15000, Int(0, LONG), [NO_BUS];
     /// Milliseconds between pings; 0 for the usual pace.
-    cluster_ping_interval("cluster-ping-interval"): u64 = 0, Int(0, LONG), [Hidden];
+    cluster_ping_interval("cluster-ping-interval"): u64 = 0, Int(0, LONG), [Hidden, NO_BUS];
     /// Port of the bus; 0 for the client port plus 10000.
     cluster_port("cluster-port"): u16 = 0, Int(0, 65535), [Immutable];
     /// Age of its data up to which a replica stands for election, in node timeouts; 0 any age.
-    cluster_replica_validity_factor("cluster-replica-validity-factor", "cluster-slave-validity-factor"): u32 = 10, Int(0, INT);
+    cluster_replica_validity_factor("cluster-replica-validity-factor", "cluster-slave-validity-factor"): u32 = 10, Int(0, INT), [NO_BUS];
     /// Replicas a primary keeps before one may move to a primary without.
-    cluster_migration_barrier("cluster-migration-barrier"): u32 = 1, Int(0, INT);
+    cluster_migration_barrier("cluster-migration-barrier"): u32 = 1, Int(0, INT), [NO_BUS];
     /// Let replicas move.
-    cluster_allow_replica_migration("cluster-allow-replica-migration"): bool = true, YesNo;
+    cluster_allow_replica_migration("cluster-allow-replica-migration"): bool = true, YesNo, [NO_BUS];
     /// Serve nothing while a slot has no node.
     cluster_require_full_coverage("cluster-require-full-coverage"): bool = true, YesNo;
     /// Never fail over by itself.
-    cluster_replica_no_failover("cluster-replica-no-failover", "cluster-slave-no-failover"): bool = false, YesNo;
+    cluster_replica_no_failover("cluster-replica-no-failover", "cluster-slave-no-failover"): bool = false, YesNo, [NO_BUS];
     /// Answer reads while the cluster is down.
     cluster_allow_reads_when_down("cluster-allow-reads-when-down"): bool = false, YesNo;
     /// Pass on shard messages while the cluster is down.
     cluster_allow_pubsubshard_when_down("cluster-allow-pubsubshard-when-down"): bool = true, YesNo;
     /// Bytes that may wait for one peer; 0 for no bound.
-    cluster_link_sendbuf_limit("cluster-link-sendbuf-limit"): u64 = 0, Bytes(0, u64::MAX);
+    cluster_link_sendbuf_limit("cluster-link-sendbuf-limit"): u64 = 0, Bytes(0, u64::MAX), [NO_BUS];
     /// Address announced to the cluster.
     cluster_announce_ip("cluster-announce-ip"): Option<String> = None, OptionalText(one_line);
     /// Client port announced; 0 for the real one.
     cluster_announce_port("cluster-announce-port"): u16 = 0, Int(0, 65535);
     /// TLS port announced; 0 for the real one.
-    cluster_announce_tls_port("cluster-announce-tls-port"): u16 = 0, Int(0, 65535);
+    cluster_announce_tls_port("cluster-announce-tls-port"): u16 = 0, Int(0, 65535), [NO_BUS];
     /// Bus port announced; 0 for the real one.
     cluster_announce_bus_port("cluster-announce-bus-port"): u16 = 0, Int(0, 65535);
     /// Host name announced.
     cluster_announce_hostname("cluster-announce-hostname"): Option<String> = None, OptionalText(host_name);
     /// Name of the node for people.
-    cluster_announce_human_nodename("cluster-announce-human-nodename"): Option<String> = None, OptionalText(node_name);
+    cluster_announce_human_nodename("cluster-announce-human-nodename"): Option<String> = None, OptionalText(node_name), [NO_BUS];
     /// What clients are told to connect to.
     cluster_preferred_endpoint_type("cluster-preferred-endpoint-type"): ClusterPreferredEndpointType = ClusterPreferredEndpointType::Ip, OneOf;
     /// Percent of commands checked for use in a cluster.

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::load::remarks_on;
-use super::{Config, ConfigOption, Flag, Reason, Remark, find};
+use super::{Config, ConfigOption, Flag, Reason, Remark, checks, find};
 
 /// What has to follow when the configuration changes: sockets, limits, threads.
 pub trait Apply {
@@ -29,6 +29,11 @@ pub trait Apply {
     /// # Errors
     /// The option to blame, and why in the words the client reads.
     fn apply(&mut self, changed: &[&'static str]) -> Result<(), ApplyError>;
+
+    /// Hears of an option that the server could not follow, before the old configuration is put back.
+    fn could_not_follow(&mut self, option: &str) {
+        let _ = option;
+    }
 }
 
 /// The server cannot follow an option.
@@ -109,6 +114,7 @@ pub fn set(
     let remarks = remarks.collect();
     let old = std::mem::replace(server.config(), config);
     if let Err(error) = server.apply(&changed) {
+        server.could_not_follow(error.option);
         *server.config() = old;
         // What was followed a moment ago can be followed again; if not, the log has it.
         let _ = server.apply(&changed);
@@ -143,6 +149,9 @@ impl Config {
                 Ok(false) => {}
                 Err(reason) => return Err(failed(name, reason)),
             }
+        }
+        if let Some((name, reason)) = checks::at_start_only(self, &config) {
+            return Err(failed(name.as_bytes(), reason));
         }
         Ok((config, changed))
     }

@@ -313,7 +313,7 @@ fn what_deserves_a_word_is_remarked() {
     assert_eq!(config.databases, 1);
     let levels: Vec<LogLevel> = remarks.iter().map(|r| r.level).collect();
     use LogLevel::*;
-    assert_eq!(levels, [Verbose, Warning, Warning]);
+    assert_eq!(levels, [Notice, Warning, Warning]);
     assert!(remarks[0].text.contains("'activerehashing' has no effect"));
 }
 

@@ -123,7 +123,7 @@ choices! {
         Disabled = "disabled",
         OnEmptyDb = "on-empty-db",
         Swapdb = "swapdb",
-        FlushBeforeLoad = "flush-before-load",
+        FlushBeforeLoad = "flushdb" | "flush-before-load",
     }
 
     /// Whether a TLS client has to show a certificate.

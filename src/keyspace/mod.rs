@@ -26,6 +26,7 @@ pub mod snapshot;
 
 use std::ops::{Index, IndexMut};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use crate::collections::shared::copied_bytes;
 use crate::collections::table;
@@ -130,6 +131,16 @@ impl Keyspace {
         for (db, other) in self.dbs.iter_mut().zip(&mut twin.dbs) {
             db.swap_content(other);
         }
+    }
+
+    /// Makes the databases those of a snapshot, which may be another server's, and keeps the surroundings. Nothing is
+    /// copied: each side copies the nodes that it changes and the other holds. O(databases).
+    pub fn adopt(&mut self, snapshot: &Snapshot) {
+        for (db, tables) in self.dbs.iter_mut().zip(snapshot.tables_of_all()) {
+            db.tables = tables.clone();
+        }
+        // For ever: how long the other side lives is not known here, and reads must not write to what it holds.
+        self.env.snapshots.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Empties all databases. The keys are the caller's to drop.

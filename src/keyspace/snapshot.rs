@@ -41,6 +41,11 @@ impl Snapshot {
         }
     }
 
+    /// The tables of all databases, by number.
+    pub(super) fn tables_of_all(&self) -> impl Iterator<Item = &Tables> {
+        self.dbs.iter()
+    }
+
     /// The databases that are not empty.
     pub fn dbs(&self) -> impl Iterator<Item = DbId> {
         (0..)

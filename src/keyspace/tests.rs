@@ -313,3 +313,48 @@ fn average_ttl_is_exact() {
         assert_eq!(ks[DB].avg_ttl_ms(1_000), 300);
     }
 }
+
+/// A debugging session and the server write to what they share at the same time, each to its own copy.
+#[test]
+fn a_copy_on_another_thread_and_its_origin_change_apart() {
+    const KEYS: usize = 300;
+    const STEPS: usize = 3_000;
+    let name = |i: usize| format!("key:{i}").into_bytes();
+    // What one side does, against a model.
+    fn change(ks: &mut Keyspace, mut model: BTreeMap<Vec<u8>, Vec<u8>>, seed: u64) {
+        let mut rng = Rng::new(seed);
+        for step in 0..STEPS {
+            let key = format!("key:{}", rng.below(KEYS * 2)).into_bytes();
+            if rng.below(4) == 0 {
+                assert_eq!(ks[DB].remove(&key).is_some(), model.remove(&key).is_some());
+            } else {
+                let value = format!("{seed}:{step}").into_bytes();
+                ks[DB].set(&key, NewValue::Bytes(&value), None);
+                model.insert(key, value);
+            }
+        }
+        for (key, value) in &model {
+            assert_eq!(ks[DB].get(key).map(text).as_ref(), Some(value));
+        }
+        assert_eq!(ks[DB].len(), model.len());
+    }
+    for cluster in [false, true] {
+        let mut ks = Keyspace::new(1, cluster, 7);
+        let mut model = BTreeMap::new();
+        for i in 0..KEYS {
+            ks[DB].set(&name(i), NewValue::Bytes(b"before"), None);
+            model.insert(name(i), b"before".to_vec());
+        }
+        let snapshot = ks.snapshot();
+        let of_copy = model.clone();
+        let session = std::thread::spawn(move || {
+            // Another seed, and no slots: those of the snapshot come with it.
+            let mut copy = Keyspace::new(1, false, 8);
+            copy.adopt(&snapshot);
+            change(&mut copy, of_copy, 1);
+        });
+        change(&mut ks, model, 2);
+        session.join().expect("its model holds");
+        assert_eq!(ks.env().live_snapshots(), 0);
+    }
+}

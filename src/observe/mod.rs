@@ -3,6 +3,7 @@
 //! Mirrors: the `stat_*` fields of server.h, slowlog.c, latency.c.
 
 mod clients;
+pub mod exporter;
 pub mod hotkeys;
 pub mod latency;
 pub mod metrics;

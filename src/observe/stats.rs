@@ -31,6 +31,10 @@ pub struct Stats {
     pub expired_keys: u64,
     /// Hash fields that died of time.
     pub expired_subkeys: u64,
+    /// Those of them that the active expire cycle found.
+    pub expired_subkeys_active: u64,
+    /// Keys of [`Stats::expired_keys`] that the active expire cycle found.
+    pub expired_keys_active: u64,
     /// Active expire cycles that ran out of time.
     pub expired_time_cap_reached: u64,
     /// Microseconds spent in active expire cycles.
@@ -75,8 +79,12 @@ pub struct Stats {
     pub metrics: Metrics,
     /// Most memory ever used.
     pub peak_memory: usize,
+    /// Unix time in seconds when that was.
+    pub peak_memory_s: i64,
     /// ACL denials: commands, keys, channels, authentication.
     pub acl_denied: [u64; 4],
+    /// TLS clients whose certificate names no user that could be taken.
+    pub acl_denied_tls_cert: u64,
     /// Snapshots started (`total_forks`).
     pub snapshots: u64,
     /// Full resyncs served.
@@ -134,6 +142,7 @@ impl Stats {
     pub fn reset(&mut self) {
         *self = Stats {
             peak_memory: self.peak_memory,
+            peak_memory_s: self.peak_memory_s,
             ..Stats::default()
         };
     }

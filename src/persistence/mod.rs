@@ -67,6 +67,8 @@ pub struct PersistenceStats {
     pub last_bgsave_failed: bool,
     pub last_bgsave_seconds: Option<i64>,
     pub saves: u64,
+    /// Saves that failed since the last good one.
+    pub consecutive_failures: u64,
     pub last_cow_bytes: u64,
     /// Bytes copied for the job in the background so far, the most ever for one, and when that was looked at.
     pub cow_bytes: u64,
@@ -156,6 +158,10 @@ impl State {
             ("rdb_last_bgsave_time_sec", seconds(s.last_bgsave_seconds)),
             ("rdb_current_bgsave_time_sec", seconds(current)),
             ("rdb_saves", s.saves.to_string()),
+            (
+                "rdb_saves_consecutive_failures",
+                s.consecutive_failures.to_string(),
+            ),
             ("rdb_last_cow_size", s.last_cow_bytes.to_string()),
             (
                 "rdb_last_load_keys_expired",

@@ -164,6 +164,7 @@ impl State {
                 self.clock.refresh();
                 self.persistence.stats.last_save_s = self.clock.unix_seconds();
                 self.persistence.stats.last_bgsave_failed = false;
+                self.persistence.stats.consecutive_failures = 0;
                 true
             }
             Err(error) => {
@@ -207,6 +208,7 @@ impl State {
             }
             Err(error) => {
                 self.persistence.stats.last_bgsave_failed = true;
+                self.persistence.stats.consecutive_failures += 1;
                 let reason = crate::config::disk::reason(&error);
                 self.log
                     .warning(format_args!("Can't save in background: thread: {reason}"));
@@ -230,6 +232,7 @@ impl State {
             Ok(_) => {
                 stats.last_save_s = now;
                 stats.last_bgsave_failed = false;
+                stats.consecutive_failures = 0;
                 self.dirty = self.dirty.saturating_sub(running.dirty_before);
                 self.log.notice("DB saved on disk");
                 self.log.notice("Background saving terminated with success");
@@ -241,6 +244,7 @@ impl State {
             }
             Err(error) => {
                 stats.last_bgsave_failed = true;
+                stats.consecutive_failures += 1;
                 self.log.warning(error.line);
                 self.log.warning("Background saving error");
             }

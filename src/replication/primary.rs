@@ -275,6 +275,11 @@ impl State {
     fn enter_replica(&mut self, replica: Replica) {
         let client = &mut self.clients[replica.client];
         client.flags.set(ClientFlags::REPLICA);
+        if self.config.repl_disable_tcp_nodelay
+            && let Some(host) = &mut self.host
+        {
+            host.collect_packets(replica.client);
+        }
         if self.replication.replicas.is_empty() {
             self.replication.last_ping_ms = replica.acked_ms;
         }

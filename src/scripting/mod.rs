@@ -40,7 +40,7 @@ use crate::sys::lua::Chunk;
 use crate::util::args;
 use crate::util::sha1::sha1_hex;
 
-pub use debugger::Debugger;
+pub use debugger::{Apart, Debugger};
 pub use engine::{Engine, EngineKind, describe};
 pub use functions::{Libraries, Library, LibraryFunction, Registering, RestorePolicy};
 pub(crate) use random::Drand48;

@@ -34,6 +34,9 @@ type Result<T = ()> = std::result::Result<T, Error>;
 
 /// EVAL with a text, or EVALSHA with a SHA-1.
 pub fn eval(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) -> Result {
+    if ctx.state.scripts.debugger.is_armed_apart(ctx.client) {
+        return debugger::debugged_apart(ctx, what, by_sha);
+    }
     if ctx.state.scripts.debugger.is_armed(ctx.client) && ctx.origin == CallOrigin::Client {
         return debugger::debugged(ctx, what, by_sha);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 
 use super::tls::TlsStream;
 use crate::clients::ClientKey;
@@ -104,6 +104,15 @@ impl Stream {
             Stream::Tcp(stream) => Some(stream),
             Stream::Tls(stream) => Some(stream.socket()),
             Stream::Unix(_) => None,
+        }
+    }
+
+    /// The same socket once more, to be kept when this one is closed. None under TLS, whose state is not the socket's.
+    pub(super) fn twin(&self) -> Option<Socket> {
+        match self {
+            Stream::Tcp(stream) => SockRef::from(stream).try_clone().ok(),
+            Stream::Unix(stream) => SockRef::from(stream).try_clone().ok(),
+            Stream::Tls(_) => None,
         }
     }
 

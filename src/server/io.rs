@@ -269,7 +269,10 @@ impl Turn<'_> {
                 in_place: verbatim,
             };
             // Before authentication the limits may change with each request.
-            let ahead = if limits.unauthenticated { 1 } else { BATCH };
+            let ahead = match limits.unauthenticated {
+                true => 1,
+                false => (self.state.config.lookahead as usize).min(BATCH),
+            };
             let mut ready = 0;
             let mut end = used;
             let mut last = Parsed::Incomplete;
@@ -283,8 +286,9 @@ impl Turn<'_> {
                 end += batch[ready].len;
                 ready += 1;
             }
-            if ready > 1 {
-                self.prefetch(key, &buf[used..], &batch[..ready]);
+            let prefetched = ready.min(self.state.config.prefetch_batch_max_size);
+            if prefetched > 1 {
+                self.prefetch(key, &buf[used..], &batch[..prefetched]);
             }
 
             // Run.

@@ -54,6 +54,18 @@ impl Listener {
         })
     }
 
+    /// Marks what it sends for the rules of the machine's network (`socket-mark-id`); 0 for no mark. Only the privileged
+    /// may, and only Linux knows marks; elsewhere nothing happens, as in Redis.
+    #[doc(alias = "anetSetSockMarkId")]
+    pub(super) fn set_mark(&self, mark: u32) {
+        #[cfg(target_os = "linux")]
+        if let (Listener::Tcp(listener) | Listener::Tls(listener), 1..) = (self, mark) {
+            let _ = socket2::SockRef::from(listener).set_mark(mark);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = mark;
+    }
+
     /// The Unix socket; a stale one of the same name is replaced. Nobody can connect before the file has the mode that
     /// is asked for (CVE-2023-45145): it is bound with no more rights than that, and listens last.
     pub(super) fn unix(path: &Path, mode: u32, backlog: u32) -> io::Result<Listener> {

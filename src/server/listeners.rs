@@ -16,17 +16,22 @@ use std::time::Duration;
 use mio::{Registry, Token};
 
 use super::connection::Stream;
+use super::debug_session;
 use super::event_loop::{Sockets, Turn};
 use super::listener::{self, Listener, Peer};
 use crate::clients::ClientKey;
 use crate::config::Config;
 use crate::config::disk::reason;
+use crate::scripting::Apart;
 use crate::state::{Host, State};
 use crate::sys::loan::Loan;
 use crate::tls;
 
 /// How long the debugger waits for a client that does not read.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How the line of a Unix socket that cannot be opened begins.
+pub(super) const UNIX_FAILED: &str = "Failed opening Unix socket";
 
 /// The listening sockets of a server; a token's number is a place in the list.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ pub(super) struct SharedListeners {
     pub(super) list: Rc<RefCell<Listeners>>,
     /// All sockets, while a command runs.
     pub(super) lent: Rc<Loan<Sockets>>,
+    /// Sessions of the debugger on threads of their own.
+    sessions: debug_session::Count,
 }
 
 impl SharedListeners {
@@ -59,6 +66,7 @@ impl SharedListeners {
         SharedListeners {
             list: Rc::new(RefCell::new(listeners)),
             lent: Rc::default(),
+            sessions: debug_session::Count::default(),
         }
     }
 }
@@ -77,9 +85,31 @@ impl Host for SharedListeners {
             .with(|sockets| Turn { state, sockets }.serve_others());
     }
 
+    fn collect_packets(&mut self, client: ClientKey) {
+        self.lent.with(|sockets| {
+            let connection = sockets.connections.get(client.slot as usize);
+            let connection = connection.and_then(Option::as_ref);
+            let stream = connection.filter(|c| c.key == client)?.stream.tcp()?;
+            // More packets than there could be are no harm.
+            stream.set_nodelay(false).ok()
+        });
+    }
+
     fn send_now(&mut self, client: ClientKey, bytes: &[u8]) -> bool {
         let sent = self.waiting(client, |stream| stream.write_all(bytes));
         sent.is_some()
+    }
+
+    fn debug_apart(&mut self, client: ClientKey, session: Apart) -> Result<(), String> {
+        let socket = self.lent.with(|sockets| {
+            let connection = sockets.connections.get(client.slot as usize);
+            let connection = connection.and_then(Option::as_ref);
+            connection.filter(|c| c.key == client)?.stream.twin()
+        });
+        let socket = socket
+            .flatten()
+            .ok_or("this connection cannot be handed to a session of its own: it is under TLS")?;
+        debug_session::start(session, socket, &self.sessions)
     }
 
     fn wait_for(&mut self, client: ClientKey, buf: &mut [u8]) -> usize {
@@ -127,7 +157,7 @@ impl Listeners {
                 config.unixsocketperm,
                 config.tcp_backlog,
             );
-            let failed = |e| format!("Failed opening Unix socket: bind: {}", reason(&e));
+            let failed = |e| format!("{UNIX_FAILED}: bind: {}", reason(&e));
             fresh.push(opened.map_err(failed)?);
         }
         self.close_tcp();
@@ -214,6 +244,7 @@ fn open_tcp(
         for address in addresses {
             match Listener::tcp(address, config.tcp_backlog, tls) {
                 Ok(listener) => {
+                    listener.set_mark(config.socket_mark_id);
                     if port == 0 {
                         port = listener.tcp_address().map_or(0, |a| a.port());
                     }

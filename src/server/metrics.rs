@@ -1,351 +1,489 @@
-//! Figures for Prometheus: INFO's fields under the names that people's charts use.
+//! The port that figures for Prometheus are fetched from: HTTP on `metrics-port`, at every `bind` address.
 //!
 //! ```text
-//!   GET /metrics ─► metrics_port.rs ── letter ─► data thread: INFO ── text ─► table of names here ─► reply
+//!   connection ─► request ─► letter ─► data thread: may this one see it? INFO ── verdicts, text ─► reply
 //! ```
 //!
-//! The names are those of the exporter that people run beside Redis, so that their charts stay.
+//! A thread of its own serves all connections at once and owns nothing of the data. It asks for INFO through the mailbox,
+//! once for all who wait and not more often than [`BETWEEN_ASKS`], so that scrapes cost the data thread little however
+//! many there are. A stranger costs less: a connection ends [`PATIENCE`] after it began, whatever it sends meanwhile,
+//! and when there are [`CONNECTIONS_MAX`] the one that has dawdled longest makes room for the next.
+//!
+//! Whoever could run INFO without a password may fetch the figures. If the default user has one (`requirepass`), the
+//! request brings the name and password of a user that may run INFO, in HTTP's own words:
+//! `Authorization: Basic base64(name:password)`, where no name is the default user. In protected mode nobody from
+//! another machine is served, as on the port of Redis.
 //!
 //! Mirrors: nothing in Redis.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
-pub(super) use super::metrics_port::serve;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Gauge,
-    Counter,
-}
-use Kind::{Counter, Gauge};
+use super::listener::{self, Listener};
+use crate::acl;
+use crate::background::Mailbox;
+use crate::commands::info;
+use crate::config::{Config, disk};
+use crate::dispatch::args::OwnedArgv;
+use crate::observe::exporter;
+use crate::state::State;
 
-/// Field of INFO, name here, kind, and what a unit of the field is in units of the name.
-const FIGURES: &[(&str, &str, Kind, f64)] = &[
-    ("uptime_in_seconds", "uptime_in_seconds", Gauge, 1.0),
-    ("connected_clients", "connected_clients", Gauge, 1.0),
-    ("maxclients", "config_maxclients", Gauge, 1.0),
-    ("blocked_clients", "blocked_clients", Gauge, 1.0),
-    ("tracking_clients", "tracking_clients", Gauge, 1.0),
-    ("used_memory", "memory_used_bytes", Gauge, 1.0),
-    ("used_memory_rss", "memory_used_rss_bytes", Gauge, 1.0),
-    ("used_memory_peak", "memory_used_peak_bytes", Gauge, 1.0),
-    (
-        "used_memory_overhead",
-        "memory_used_overhead_bytes",
-        Gauge,
-        1.0,
-    ),
-    (
-        "used_memory_startup",
-        "memory_used_startup_bytes",
-        Gauge,
-        1.0,
-    ),
-    (
-        "used_memory_dataset",
-        "memory_used_dataset_bytes",
-        Gauge,
-        1.0,
-    ),
-    (
-        "used_memory_scripts",
-        "memory_used_scripts_bytes",
-        Gauge,
-        1.0,
-    ),
-    ("maxmemory", "memory_max_bytes", Gauge, 1.0),
-    (
-        "mem_fragmentation_ratio",
-        "mem_fragmentation_ratio",
-        Gauge,
-        1.0,
-    ),
-    (
-        "mem_not_counted_for_evict",
-        "mem_not_counted_for_eviction_bytes",
-        Gauge,
-        1.0,
-    ),
-    ("mem_clients_normal", "mem_clients_normal", Gauge, 1.0),
-    ("mem_clients_slaves", "mem_clients_slaves", Gauge, 1.0),
-    (
-        "lazyfree_pending_objects",
-        "lazyfree_pending_objects",
-        Gauge,
-        1.0,
-    ),
-    ("loading", "loading_dump_file", Gauge, 1.0),
-    (
-        "rdb_changes_since_last_save",
-        "rdb_changes_since_last_save",
-        Gauge,
-        1.0,
-    ),
-    (
-        "rdb_bgsave_in_progress",
-        "rdb_bgsave_in_progress",
-        Gauge,
-        1.0,
-    ),
-    (
-        "rdb_last_save_time",
-        "rdb_last_save_timestamp_seconds",
-        Gauge,
-        1.0,
-    ),
-    (
-        "rdb_last_bgsave_time_sec",
-        "rdb_last_bgsave_duration_sec",
-        Gauge,
-        1.0,
-    ),
-    ("rdb_last_cow_size", "rdb_last_cow_size_bytes", Gauge, 1.0),
-    ("aof_enabled", "aof_enabled", Gauge, 1.0),
-    (
-        "aof_rewrite_in_progress",
-        "aof_rewrite_in_progress",
-        Gauge,
-        1.0,
-    ),
-    ("aof_current_size", "aof_current_size_bytes", Gauge, 1.0),
-    (
-        "total_connections_received",
-        "connections_received_total",
-        Counter,
-        1.0,
-    ),
-    (
-        "rejected_connections",
-        "rejected_connections_total",
-        Counter,
-        1.0,
-    ),
-    (
-        "total_commands_processed",
-        "commands_processed_total",
-        Counter,
-        1.0,
-    ),
-    (
-        "instantaneous_ops_per_sec",
-        "instantaneous_ops_per_sec",
-        Gauge,
-        1.0,
-    ),
-    (
-        "total_net_input_bytes",
-        "net_input_bytes_total",
-        Counter,
-        1.0,
-    ),
-    (
-        "total_net_output_bytes",
-        "net_output_bytes_total",
-        Counter,
-        1.0,
-    ),
-    (
-        "total_reads_processed",
-        "total_reads_processed",
-        Counter,
-        1.0,
-    ),
-    (
-        "total_writes_processed",
-        "total_writes_processed",
-        Counter,
-        1.0,
-    ),
-    ("expired_keys", "expired_keys_total", Counter, 1.0),
-    ("expired_stale_perc", "expired_stale_percentage", Gauge, 1.0),
-    ("evicted_keys", "evicted_keys_total", Counter, 1.0),
-    ("evicted_clients", "evicted_clients_total", Counter, 1.0),
-    (
-        "total_eviction_exceeded_time",
-        "eviction_exceeded_time_total_seconds",
-        Counter,
-        1e-3,
-    ),
-    ("keyspace_hits", "keyspace_hits_total", Counter, 1.0),
-    ("keyspace_misses", "keyspace_misses_total", Counter, 1.0),
-    ("pubsub_channels", "pubsub_channels", Gauge, 1.0),
-    ("pubsub_patterns", "pubsub_patterns", Gauge, 1.0),
-    ("latest_fork_usec", "latest_fork_seconds", Gauge, 1e-6),
-    ("total_error_replies", "total_error_replies", Counter, 1.0),
-    (
-        "acl_access_denied_auth",
-        "acl_access_denied_auth_total",
-        Counter,
-        1.0,
-    ),
-    (
-        "acl_access_denied_cmd",
-        "acl_access_denied_cmd_total",
-        Counter,
-        1.0,
-    ),
-    (
-        "acl_access_denied_key",
-        "acl_access_denied_key_total",
-        Counter,
-        1.0,
-    ),
-    (
-        "acl_access_denied_channel",
-        "acl_access_denied_channel_total",
-        Counter,
-        1.0,
-    ),
-    ("connected_slaves", "connected_slaves", Gauge, 1.0),
-    ("master_repl_offset", "master_repl_offset", Gauge, 1.0),
-    ("repl_backlog_size", "replication_backlog_bytes", Gauge, 1.0),
-    ("used_cpu_sys", "cpu_sys_seconds_total", Counter, 1.0),
-    ("used_cpu_user", "cpu_user_seconds_total", Counter, 1.0),
-    (
-        "used_cpu_sys_main_thread",
-        "cpu_sys_main_thread_seconds_total",
-        Counter,
-        1.0,
-    ),
-    (
-        "used_cpu_user_main_thread",
-        "cpu_user_main_thread_seconds_total",
-        Counter,
-        1.0,
-    ),
-    ("cluster_enabled", "cluster_enabled", Gauge, 1.0),
-];
+/// A request that is longer is none of ours.
+const REQUEST_MAX: usize = 8 * 1024;
+/// From a connection's first moment to its last.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// For the answer of the data thread; what is left of [`PATIENCE`] is for saying that there was none.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(4);
+/// Connections at once.
+const CONNECTIONS_MAX: usize = 32;
+/// Between two questions to the data thread.
+const BETWEEN_ASKS: Duration = Duration::from_millis(20);
+/// Until a listener is tried again that had no descriptor left for a connection.
+const RETRY: Duration = Duration::from_millis(100);
 
-/// Lines of INFO that hold several figures of one thing: the line's prefix, the label, and the figures as above.
-type Family = (
-    &'static str,
-    &'static str,
-    &'static [(&'static str, &'static str, Kind, f64)],
-);
+const WAKER: Token = Token(0);
+/// Tokens from here on are listeners, and behind them connections.
+const FIRST_LISTENER: usize = 1;
 
-const FAMILIES: &[Family] = &[
-    (
-        "cmdstat_",
-        "cmd",
-        &[
-            ("calls", "commands_total", Counter, 1.0),
-            ("usec", "commands_duration_seconds_total", Counter, 1e-6),
-            (
-                "rejected_calls",
-                "commands_rejected_calls_total",
-                Counter,
-                1.0,
-            ),
-            ("failed_calls", "commands_failed_calls_total", Counter, 1.0),
-        ],
-    ),
-    (
-        "errorstat_",
-        "err",
-        &[("count", "errors_total", Counter, 1.0)],
-    ),
-    (
-        "db",
-        "db",
-        &[
-            ("keys", "db_keys", Gauge, 1.0),
-            ("expires", "db_keys_expiring", Gauge, 1.0),
-            ("avg_ttl", "db_avg_ttl_seconds", Gauge, 1e-3),
-        ],
-    ),
-];
-
-/// Fields that are words: labels of one figure that is always 1.
-const WORDS: &[&str] = &[
-    "redis_version",
-    "oxidis_version",
-    "redis_mode",
-    "role",
-    "os",
-    "process_id",
-    "run_id",
-    "tcp_port",
-    "maxmemory_policy",
-];
-
-/// INFO's text in the words of Prometheus.
-pub(super) fn translate(info: &str) -> String {
-    let fields: Vec<(&str, &str)> = info
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.trim_end().split_once(':'))
-        .collect();
-    let field = |name: &str| {
-        fields
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, v)| *v)
-    };
-    let mut out = String::from("# TYPE redis_up gauge\nredis_up 1\n");
-    let labels: Vec<String> = WORDS
-        .iter()
-        .filter_map(|name| Some(format!("{name}=\"{}\"", label(field(name)?))))
-        .collect();
-    let _ = writeln!(
-        out,
-        "# TYPE redis_instance_info gauge\nredis_instance_info{{{}}} 1",
-        labels.join(",")
-    );
-    for (known, name, kind, unit) in FIGURES {
-        if let Some(value) = field(known).and_then(|value| value.parse::<f64>().ok()) {
-            declare(&mut out, name, *kind);
-            let _ = writeln!(out, "redis_{name} {}", value * unit);
-        }
+/// Begins to serve, if the configuration says so. The error is the line for the log.
+pub(super) fn serve(config: &Config, mailbox: &Mailbox) -> Result<(), String> {
+    if config.metrics_port == 0 {
+        return Ok(());
     }
-    for (prefix, label_name, figures) in FAMILIES {
-        for (part, name, kind, unit) in *figures {
-            let mut declared = false;
-            for (known, values) in &fields {
-                let Some(which) = known.strip_prefix(prefix) else {
-                    continue;
-                };
-                let of_part = |pair: &str| {
-                    pair.split_once('=')
-                        .filter(|(p, _)| p == part)
-                        .map(|(_, v)| v.to_owned())
-                };
-                let value = values.split(',').find_map(of_part);
-                let Some(value) = value.and_then(|value| value.parse::<f64>().ok()) else {
-                    continue;
-                };
-                if !std::mem::replace(&mut declared, true) {
-                    declare(&mut out, name, *kind);
+    let port = config.metrics_port;
+    let failed = |error: io::Error| {
+        let reason = disk::reason(&error);
+        format!("Can't serve metrics on port {port}: {reason}")
+    };
+    let server = MetricsPort::open(config, mailbox.clone()).map_err(failed)?;
+    let thread = thread::Builder::new().name("metrics".into());
+    let thread = thread.spawn(move || server.run());
+    thread.map(drop).map_err(failed)
+}
+
+/// The listeners and their connections.
+struct MetricsPort {
+    poll: Poll,
+    waker: Arc<Waker>,
+    mailbox: Mailbox,
+    listeners: Vec<TcpListener>,
+    /// By number, so the oldest first.
+    connections: BTreeMap<usize, Connection>,
+    next: usize,
+    /// Some listener had no descriptor left for a connection.
+    retries: bool,
+    last_ask: Option<Instant>,
+    /// The data thread has been asked and has not answered.
+    asking: bool,
+    answers: (Sender<Answer>, Receiver<Answer>),
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// From this machine.
+    local: bool,
+    began: Instant,
+    phase: Phase,
+}
+
+enum Phase {
+    /// Its request comes.
+    Reads(Vec<u8>),
+    /// It waits for the next question to the data thread.
+    Waits(Option<Login>),
+    /// The data thread was asked.
+    Asked,
+    /// Its reply goes, from a position on.
+    Writes(Vec<u8>, usize),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Login {
+    name: Vec<u8>,
+    password: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Served,
+    /// It is to log in.
+    Unknown,
+    /// It may not see the figures.
+    Refused,
+}
+
+/// What the data thread says: of each connection whether it is served, and INFO if one is.
+struct Answer {
+    verdicts: Vec<(usize, Verdict)>,
+    info: Option<String>,
+}
+
+impl MetricsPort {
+    fn open(config: &Config, mailbox: Mailbox) -> io::Result<MetricsPort> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let mut listeners = Vec::new();
+        for word in &config.bind {
+            let (addresses, optional) = listener::resolve(word, config.metrics_port)?;
+            for address in addresses {
+                match Listener::tcp(address, CONNECTIONS_MAX as u32, false) {
+                    Ok(Listener::Tcp(listener)) => listeners.push(listener),
+                    Ok(_) => {}
+                    Err(error) if optional && listener::is_absent(&error) => {}
+                    Err(error) => return Err(error),
                 }
-                let which = match *label_name {
-                    "db" => known,
-                    _ => which,
-                };
-                let which = label(which);
-                let _ = writeln!(
-                    out,
-                    "redis_{name}{{{label_name}=\"{which}\"}} {}",
-                    value * unit
-                );
+            }
+        }
+        if listeners.is_empty() {
+            return Err(ErrorKind::AddrNotAvailable.into());
+        }
+        for (place, listener) in listeners.iter_mut().enumerate() {
+            let token = Token(FIRST_LISTENER + place);
+            poll.registry()
+                .register(listener, token, Interest::READABLE)?;
+        }
+        Ok(MetricsPort {
+            poll,
+            waker,
+            mailbox,
+            next: FIRST_LISTENER + listeners.len(),
+            listeners,
+            connections: BTreeMap::new(),
+            retries: false,
+            last_ask: None,
+            asking: false,
+            answers: channel(),
+        })
+    }
+
+    /// Serves until the server has ended.
+    fn run(mut self) {
+        let mut events = Events::with_capacity(64);
+        loop {
+            match self.poll.poll(&mut events, self.sleep_time()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            }
+            let connections = FIRST_LISTENER + self.listeners.len();
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    Token(number) if number < connections => self.accept(number - FIRST_LISTENER),
+                    Token(number) => self.go_on(number),
+                }
+            }
+            if std::mem::take(&mut self.retries) {
+                (0..self.listeners.len()).for_each(|place| self.accept(place));
+            }
+            while let Ok(answer) = self.answers.1.try_recv() {
+                self.answered(answer);
+            }
+            self.end_overdue();
+            if !self.ask() {
+                return;
             }
         }
     }
-    out
+
+    fn sleep_time(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let ends = self.connections.values().map(Connection::end);
+        let waits = |c: &Connection| matches!(c.phase, Phase::Waits(_));
+        let ask = !self.asking && self.connections.values().any(waits);
+        let ask = ask.then(|| self.last_ask.map_or(now, |last| last + BETWEEN_ASKS));
+        let retry = self.retries.then(|| now + RETRY);
+        let next = ends.chain(ask).chain(retry).min();
+        next.map(|next| next.saturating_duration_since(now) + Duration::from_millis(1))
+    }
+
+    fn accept(&mut self, place: usize) {
+        loop {
+            match self.listeners[place].accept() {
+                Ok((stream, address)) => self.welcome(stream, address.ip().is_loopback()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.retries = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, mut stream: TcpStream, local: bool) {
+        if self.connections.len() >= CONNECTIONS_MAX {
+            let reads = |c: &Connection| matches!(c.phase, Phase::Reads(_) | Phase::Writes(..));
+            let slow = self.connections.iter().find(|(_, c)| reads(c));
+            let oldest = slow.or_else(|| self.connections.iter().next());
+            if let Some(number) = oldest.map(|(number, _)| *number) {
+                self.connections.remove(&number);
+            }
+        }
+        let number = self.next;
+        self.next += 1;
+        let what = Interest::READABLE | Interest::WRITABLE;
+        if self
+            .poll
+            .registry()
+            .register(&mut stream, Token(number), what)
+            .is_ok()
+        {
+            let connection = Connection {
+                stream,
+                local,
+                began: Instant::now(),
+                phase: Phase::Reads(Vec::new()),
+            };
+            self.connections.insert(number, connection);
+            self.go_on(number);
+        }
+    }
+
+    /// Reads or writes what the socket allows.
+    fn go_on(&mut self, number: usize) {
+        if let Some(connection) = self.connections.get_mut(&number)
+            && connection.go_on().is_err()
+        {
+            self.connections.remove(&number);
+        }
+    }
+
+    /// Asks the data thread for all who wait; false when it has ended.
+    fn ask(&mut self) -> bool {
+        let soon = |last: Instant| last.elapsed() < BETWEEN_ASKS;
+        if self.asking || self.last_ask.is_some_and(soon) {
+            return true;
+        }
+        let mut asks = Vec::new();
+        for (number, connection) in &mut self.connections {
+            if let Phase::Waits(login) = &mut connection.phase {
+                asks.push((*number, connection.local, login.take()));
+                connection.phase = Phase::Asked;
+            }
+        }
+        if asks.is_empty() {
+            return true;
+        }
+        self.last_ask = Some(Instant::now());
+        self.asking = true;
+        let (tell, waker) = (self.answers.0.clone(), self.waker.clone());
+        self.mailbox.send(move |state| {
+            let judged = asks
+                .into_iter()
+                .map(|(number, local, login)| (number, judge(state, local, login)));
+            let verdicts: Vec<_> = judged.collect();
+            let served = verdicts
+                .iter()
+                .any(|(_, verdict)| *verdict == Verdict::Served);
+            let info = served.then(|| info::figures(state));
+            if tell.send(Answer { verdicts, info }).is_ok() {
+                let _ = waker.wake();
+            }
+        })
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        self.asking = false;
+        let figures = answer.info.map(|info| exporter::translate(&info)).unwrap_or_default();
+        for (number, verdict) in answer.verdicts {
+            let Some(connection) = self.connections.get_mut(&number) else {
+                continue;
+            };
+            connection.reply(&match verdict {
+                Verdict::Served => response("200 OK", &figures),
+                Verdict::Unknown => response(
+                    "401 Unauthorized",
+                    "A user that may run INFO, please: Authorization: Basic base64(name:password)\n",
+                ),
+                Verdict::Refused => response("403 Forbidden", "Not from here, or not for you.\n"),
+            });
+            self.go_on(number);
+        }
+    }
+
+    fn end_overdue(&mut self) {
+        let now = Instant::now();
+        let overdue = self.connections.iter().filter(|(_, c)| c.end() <= now);
+        let overdue: Vec<usize> = overdue.map(|(number, _)| *number).collect();
+        for number in overdue {
+            let Some(connection) = self.connections.get_mut(&number) else {
+                continue;
+            };
+            match connection.phase {
+                Phase::Waits(_) | Phase::Asked => {
+                    let text = response("503 Service Unavailable", "The server is busy.\n");
+                    connection.reply(&text);
+                    self.go_on(number);
+                }
+                Phase::Reads(_) | Phase::Writes(..) => {
+                    self.connections.remove(&number);
+                }
+            }
+        }
+    }
 }
 
-fn declare(out: &mut String, name: &str, kind: Kind) {
-    let kind = match kind {
-        Gauge => "gauge",
-        Counter => "counter",
+impl Connection {
+    /// When its present phase ends at the latest.
+    fn end(&self) -> Instant {
+        match self.phase {
+            Phase::Waits(_) | Phase::Asked => self.began + ANSWER_PATIENCE,
+            Phase::Reads(_) | Phase::Writes(..) => self.began + PATIENCE,
+        }
+    }
+
+    fn reply(&mut self, text: &str) {
+        self.phase = Phase::Writes(text.as_bytes().to_vec(), 0);
+    }
+
+    /// # Errors
+    /// The connection has ended, well or not.
+    fn go_on(&mut self) -> io::Result<()> {
+        if let Phase::Reads(request) = &mut self.phase {
+            let mut piece = [0; 1024];
+            while !is_whole(request) && request.len() < REQUEST_MAX {
+                match self.stream.read(&mut piece) {
+                    Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                    Ok(n) => request.extend_from_slice(&piece[..n]),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            match understand(request) {
+                Ok(login) => self.phase = Phase::Waits(login),
+                Err(text) => self.reply(&text),
+            }
+        }
+        if let Phase::Writes(text, sent) = &mut self.phase {
+            while *sent < text.len() {
+                match self.stream.write(&text[*sent..]) {
+                    Ok(n) => *sent += n,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            self.stream.shutdown(Shutdown::Write)?;
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    request.windows(4).any(|end| end == b"\r\n\r\n")
+}
+
+/// The login of a request for the figures, if it brings one. The error is the reply to another request.
+fn understand(request: &[u8]) -> Result<Option<Login>, String> {
+    if !is_whole(request) {
+        let status = "431 Request Header Fields Too Large";
+        return Err(response(status, "8 KB will do.\n"));
+    }
+    let mut lines = request.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let line = lines.next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    let (method, path) = (words.next(), words.next().unwrap_or_default());
+    let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+    match (method, path) {
+        (Some(b"GET"), b"/metrics") => {}
+        (Some(b"GET"), _) => return Err(response("404 Not Found", "There is /metrics.\n")),
+        _ => return Err(response("405 Method Not Allowed", "GET, please.\n")),
+    }
+    let login = lines.find_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let basic = value
+            .get(..6)
+            .is_some_and(|w| w.eq_ignore_ascii_case(b"basic "));
+        let is_login = name.eq_ignore_ascii_case(b"authorization") && basic;
+        is_login.then(|| login_of(&value[6..]))?
+    });
+    Ok(login)
+}
+
+/// `base64(name:password)`.
+fn login_of(text: &[u8]) -> Option<Login> {
+    let text = from_base64(text.trim_ascii())?;
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    let name = match &text[..colon] {
+        b"" => acl::DEFAULT,
+        name => name,
     };
-    let _ = writeln!(out, "# TYPE redis_{name} {kind}");
+    Some(Login {
+        name: name.to_vec(),
+        password: text[colon + 1..].to_vec(),
+    })
 }
 
-/// A label's value: what would end it early is escaped.
-fn label(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+/// RFC 4648, with or without the padding.
+fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() * 3 / 4);
+    let (mut bits, mut held) = (0u32, 0);
+    let padded = text.iter().rposition(|byte| *byte != b'=');
+    for byte in text[..padded.map_or(0, |last| last + 1)].iter() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+        }
+    }
+    Some(out)
+}
+
+/// Whether somebody may see the figures.
+fn judge(state: &mut State, local: bool, login: Option<Login>) -> Verdict {
+    if state.protects_itself() && !local {
+        return Verdict::Refused;
+    }
+    let user = match &login {
+        Some(login) => {
+            let user = state.acl.user(&login.name);
+            user.filter(|user| user.accepts(&login.password))
+        }
+        None => Some(state.acl.default_user()).filter(|user| user.is_open()),
+    };
+    let Some(user) = user else {
+        state.stats.acl_denied[3] += u64::from(login.is_some());
+        return Verdict::Unknown;
+    };
+    let argv = OwnedArgv::from_words(["INFO"]);
+    let info = state.commands.find(b"info");
+    match info.map(|id| user.check(state.asked(id, argv.as_argv()))) {
+        Some(Ok(())) => Verdict::Served,
+        _ => Verdict::Refused,
+    }
+}
+
+fn response(status: &str, text: &str) -> String {
+    let login = match status.starts_with("401") {
+        true => "WWW-Authenticate: Basic realm=\"metrics\"\r\n",
+        false => "",
+    };
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\n\
+         {login}Connection: close\r\n\r\n{text}",
+        text.len()
+    )
 }
 
 #[cfg(test)]
@@ -353,28 +491,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn info_becomes_figures() {
-        let text = translate(
-            "# Server\r\nredis_version:7.4.0\r\nrole:master\r\nused_memory:1024\r\n\
-             total_eviction_exceeded_time:1500\r\n# Commandstats\r\n\
-             cmdstat_get:calls=3,usec=2000000,usec_per_call=1.00,rejected_calls=0,failed_calls=1\r\n\
-             cmdstat_set:calls=1,usec=1,usec_per_call=1.00,rejected_calls=0,failed_calls=0\r\n\
-             errorstat_A\"B:count=2\r\ndb0:keys=5,expires=1,avg_ttl=2500,subexpiry=0\r\n",
+    fn logins_are_read_as_http_writes_them() {
+        let login = |name: &str, password: &str| {
+            Some(Login {
+                name: name.into(),
+                password: password.into(),
+            })
+        };
+        let of = |header: &str| {
+            understand(format!("GET /metrics?x HTTP/1.1\r\n{header}\r\n\r\n").as_bytes())
+        };
+        assert_eq!(of("Host: x"), Ok(None));
+        assert_eq!(of("authorization: basic Ym9iOnB3"), Ok(login("bob", "pw")));
+        assert_eq!(
+            of("Host: x\r\nAuthorization: Basic OmE6Yg=="),
+            Ok(login("default", "a:b"))
         );
-        for line in [
-            "redis_up 1",
-            "redis_instance_info{redis_version=\"7.4.0\",role=\"master\"} 1",
-            "# TYPE redis_memory_used_bytes gauge",
-            "redis_memory_used_bytes 1024",
-            "redis_eviction_exceeded_time_total_seconds 1.5",
-            "redis_commands_total{cmd=\"get\"} 3",
-            "redis_commands_duration_seconds_total{cmd=\"get\"} 2",
-            "redis_errors_total{err=\"A\\\"B\"} 2",
-            "redis_db_keys{db=\"db0\"} 5",
-            "redis_db_avg_ttl_seconds{db=\"db0\"} 2.5",
+        for none in [
+            "Basic",
+            "Basic ",
+            "Basic Ym9i",
+            "Basic Ym9i*",
+            "Bearer Ym9iOnB3",
         ] {
-            assert!(text.lines().any(|l| l == line), "no line {line} in\n{text}");
+            assert_eq!(of(&format!("Authorization: {none}")), Ok(None), "{none}");
         }
-        assert_eq!(text.matches("# TYPE redis_commands_total ").count(), 1);
+        let status = |request: &str| understand(request.as_bytes()).unwrap_err();
+        assert!(status("GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
+        assert!(status("PUT /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
+        assert!(status("GET /metrics HTTP/1.1\r\n").starts_with("HTTP/1.1 431 "));
+        assert_eq!(from_base64(b"AAECA/8="), Some(vec![0, 1, 2, 3, 255]));
     }
 }

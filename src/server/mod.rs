@@ -10,12 +10,12 @@
 mod builder;
 mod connection;
 mod cron;
+mod debug_session;
 mod event_loop;
 mod io;
 mod listener;
 mod listeners;
 mod metrics;
-mod metrics_port;
 mod process;
 mod report;
 mod tls;

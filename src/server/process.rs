@@ -11,6 +11,7 @@
 use std::collections::HashSet;
 use std::io;
 
+use super::listeners::UNIX_FAILED;
 use super::{Server, metrics, report};
 use crate::acl::{self, RuleError, Vocabulary};
 use crate::commands::GROUPS;
@@ -23,14 +24,19 @@ use crate::state::ProcessTitle;
 use crate::sys::log::{Level, Logger, Role};
 use crate::sys::notify::Supervisor;
 use crate::sys::title::Title;
-use crate::sys::{crash, daemon, limits, signal};
-use crate::version;
+use crate::sys::{affinity, crash, daemon, limits, locale, memtest, signal, syscheck};
+use crate::{version, version_line};
+
+/// How the names of helper threads begin.
+const BIO_PREFIX: &str = "bio_";
 
 const USAGE: &str = "\
 Usage: oxidis-server [/path/to/redis.conf] [options] [-]
        oxidis-server - (read the configuration from standard input)
        oxidis-server -v or --version
        oxidis-server -h or --help
+       oxidis-server --test-memory <megabytes> [<passes>]
+       oxidis-server --check-system
 
 Examples:
        oxidis-server (with the default configuration)
@@ -56,8 +62,12 @@ pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
     }
     match arguments.get(1).map(Vec::as_slice) {
         Some(b"-v" | b"--version") => {
-            println!("{}", version());
+            println!("{}", version_line());
             return 0;
+        }
+        Some(b"--check-system") => return syscheck::run(&mut io::stdout().lock()),
+        Some(b"--test-memory") => {
+            return memtest::run(&arguments[2..], &mut io::stdout().lock());
         }
         Some(b"-h" | b"--help") => {
             print!("{USAGE}");
@@ -90,6 +100,10 @@ pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
     {
         let reason = disk::reason(&error);
         log.warning(format_args!("Can't go into the background: {reason}"));
+        return 1;
+    }
+    if !locale::exists(&config.locale_collate) {
+        log.warning("Failed to configure LOCALE for invalid locale name.");
         return 1;
     }
     // While there is one thread, and after the last fork.
@@ -135,7 +149,9 @@ fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_argume
             crash::test_memory(server.state.config.crash_memcheck_enabled);
             crash::hide_user_data(server.state.config.hide_user_data_from_log);
             server.sockets.supervisor = supervisor(&server.state.config, &log);
-            crash::attend(&mut server, report::tell, |server| run(server, &log))
+            let code = crash::attend(&mut server, report::tell, |server| run(server, &log));
+            crash::leave();
+            code
         }
         Err(error) => {
             let reason = disk::reason(&error);
@@ -154,7 +170,22 @@ fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_argume
 fn run(server: &mut Server, log: &Logger) -> i32 {
     signal::install();
     server.own_process();
+    // Before any thread is started: it inherits both.
+    use_processors(&server.state.config, log);
+    if server.state.config.disable_thp
+        && let Err(error) = limits::refuse_huge_pages()
+    {
+        let reason = disk::reason(&error);
+        log.warning(format_args!(
+            "Can't keep the system from backing this process with huge pages: {reason}"
+        ));
+    }
     server.state.start_helpers();
+    if let Some(list) = &server.state.config.bio_cpulist
+        && let Err(reason) = affinity::set_for_threads(BIO_PREFIX, list)
+    {
+        log.warning(format_args!("bio-cpulist \"{list}\": {reason}"));
+    }
     for (from, to) in server.state.config.directives.renamed_commands.clone() {
         let (from, to) = (String::from_utf8_lossy(&from), String::from_utf8_lossy(&to));
         if let Err(reason) = server.state.commands.rename(&from, &to) {
@@ -179,10 +210,13 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     let config = &server.state.config;
     let port = config.port;
     if let Err(line) = server.listen(false) {
+        let of_unix_socket = line.starts_with(UNIX_FAILED);
         log.warning(line);
-        log.warning(format_args!(
-            "Failed listening on port {port} (tcp), aborting."
-        ));
+        if !of_unix_socket {
+            log.warning(format_args!(
+                "Failed listening on port {port} (tcp), aborting."
+            ));
+        }
         return 1;
     }
     let config = &server.state.config;
@@ -200,6 +234,9 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         return 1;
     }
     log.notice("Server initialized");
+    if !has_modules(config, log) {
+        return 1;
+    }
     for (listens, kind) in [(tcp, "tcp"), (unix, "unix"), (tls, "tls")] {
         if listens {
             let line = format!("Ready to accept connections {kind}");
@@ -221,6 +258,40 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         log.warning("Redis is now ready to exit, bye bye...");
     }
     code
+}
+
+/// Whether all modules that the configuration asks for are there: none can be loaded, so none may be asked for. A server
+/// that went on without them would answer "unknown command" to who relies on them.
+#[doc(alias = "moduleLoadFromQueue")]
+fn has_modules(config: &Config, log: &Logger) -> bool {
+    if let Some(words) = config.directives.modules.first() {
+        let path = words.first().map(Vec::as_slice).unwrap_or_default();
+        let path = String::from_utf8_lossy(path);
+        log.warning(format_args!(
+            "Module {path} failed to load: this server has no modules"
+        ));
+        log.warning(format_args!(
+            "Can't load module from {path}: server aborting"
+        ));
+        return false;
+    }
+    if !config.directives.module_options.is_empty() {
+        log.warning(
+            "Module Configuration detected without loadmodule directive or no ApplyConfig call: aborting",
+        );
+        return false;
+    }
+    true
+}
+
+/// Binds the process to the processors of `server-cpulist`; a list that cannot be followed is told to the log.
+#[doc(alias = "redisSetCpuAffinity")]
+fn use_processors(config: &Config, log: &Logger) {
+    if let Some(list) = &config.server_cpulist
+        && let Err(reason) = affinity::set(list)
+    {
+        log.warning(format_args!("server-cpulist \"{list}\": {reason}"));
+    }
 }
 
 /// Who waits for the word that the server is ready.

@@ -93,6 +93,8 @@ impl State {
         if let Some(user) = user.cloned() {
             self.act_as(client, user);
             self.clients[client].flags.set(ClientFlags::AUTHENTICATED);
+        } else {
+            self.stats.acl_denied_tls_cert += 1;
         }
     }
 

@@ -128,6 +128,7 @@ impl State {
                 );
                 seen += step.examined;
                 died += step.expired;
+                self.stats.expired_keys_active += dead.len() as u64;
                 for removed in dead {
                     self.bury(id, removed);
                 }

@@ -127,6 +127,12 @@ impl State {
         }
         let budget_ns = 1_000_000_000 / u64::from(hz.max(1)) / TIME_SHARE;
         let start_ns = self.clock.monotonic_ns();
+        let before = self.stats.expired_subkeys;
+        self.expire_fields_for(budget_ns, start_ns);
+        self.stats.expired_subkeys_active += self.stats.expired_subkeys - before;
+    }
+
+    fn expire_fields_for(&mut self, budget_ns: u64, start_ns: u64) {
         let now = self.clock.unix_ms();
         for db in (0..self.keyspace.len_dbs() as u32).map(DbId) {
             if self.keyspace[db].hashes_with_deadlines() == 0 {

@@ -6,6 +6,7 @@
 //!
 //! Mirrors: monotonic.c, zmalloc.c, setproctitle.c and the signal handlers of server.c.
 
+pub mod affinity;
 pub mod alloc;
 pub mod cache;
 pub mod clock;
@@ -14,12 +15,15 @@ pub mod daemon;
 pub mod entropy;
 pub mod limits;
 pub mod loan;
+pub mod locale;
 pub mod log;
 pub mod lua;
+pub mod memtest;
 pub mod notify;
 pub mod peer;
 pub mod process;
 pub mod signal;
+pub mod syscheck;
 pub mod title;
 
 /// Fills a buffer with bytes fit for secrets, from the kernel's generator.

@@ -19,6 +19,8 @@ mod in_step;
 mod introspect;
 mod keys;
 mod paths;
+mod operator;
+mod options;
 mod payloads;
 mod process;
 mod propagation;

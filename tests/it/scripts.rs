@@ -232,7 +232,6 @@ fn functions_survive_both_files() {
 fn the_debugger_stops_shows_and_obeys() {
     let server = Server::oxidis().start();
     let (mut c, mut other) = (server.client(), server.client());
-    c.cmd("SCRIPT DEBUG YES").error("ERR a debugging session");
     c.cmd("SCRIPT DEBUG SYNC").ok();
     let script = "local x = ARGV[1]\nlocal function f(y)\n  return y .. x\nend\nredis.debug(x, {1})\n\
                   redis.breakpoint()\nreturn redis.call('set', KEYS[1], f('a'))\n";

@@ -80,7 +80,16 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.reply.bulk(&names[start..end]);
         start = end;
     }
+    if spares_the_dead(ctx) {
+        ctx.state.keyspace.env().take_expired();
+    }
     Ok(())
+}
+
+/// Whether expired keys that the command came across stay for the expire cycle to delete: inside of a transaction or a
+/// script their deletions would be propagated with it, though it never named them.
+fn spares_the_dead(ctx: &Ctx<'_>) -> bool {
+    !ctx.state.config.lazyexpire_nested_arbitrary_keys && ctx.state.effects.depth() > 1
 }
 
 fn kind_named(name: &[u8]) -> Option<Kind> {
@@ -154,17 +163,25 @@ pub(super) const RANDOMKEY: Command = Command {
 
 #[doc(alias = "randomkeyCommand")]
 fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
+    let spares = spares_the_dead(ctx);
     for attempt in 1.. {
         let state = &mut *ctx.state;
         let (db, rng) = (&state.keyspace[ctx.db], &mut state.rng);
         let Some(entry) = db.random(&mut || rng.next_u64()) else {
             break;
         };
-        if !db.is_dead(&entry) || attempt == RANDOM_TRIES {
+        let found = !db.is_dead(&entry) || attempt == RANDOM_TRIES;
+        if found {
             ctx.reply.bulk(entry.key());
+        }
+        match spares {
+            true => drop(state.keyspace.env().take_expired()),
+            false if found => {}
+            false => state.reap_expired(),
+        }
+        if found {
             return Ok(());
         }
-        state.reap_expired();
     }
     ctx.reply.null();
     Ok(())

@@ -54,7 +54,7 @@ const HELP: &[&str] = &[
     "[e]val <code>        Run Lua code; it does not see the script's local variables.",
     "[r]edis <cmd>        Run a command.",
     "[m]axlen [len]       Show no more than len bytes of values and replies; 0 shows all.",
-    "[a]bort              End the script. What it changed stays changed.",
+    "[a]bort              End the script. What it changed stays changed, in a sync session.",
     "",
     "Functions for the script itself:",
     "redis.debug(...)     Shows values here.",
@@ -79,7 +79,11 @@ pub(in crate::scripting) fn debugged(
     scripts.engine()?.watch_lines(true)?;
     scripts.debugger.begin(client, &script);
     let log = &ctx.state.log;
-    log.notice("Redis synchronous debugging eval session started");
+    let kind = match ctx.state.scripts.debugger.on_a_copy {
+        true => "asynchronous",
+        false => "synchronous",
+    };
+    log.notice(format_args!("Redis {kind} debugging eval session started"));
 
     let result = run::eval_now(ctx, what, by_sha);
 
@@ -93,7 +97,7 @@ pub(in crate::scripting) fn debugged(
         engine.watch_lines(false)?;
     }
     let log = &state.log;
-    log.notice("Redis synchronous debugging eval session ended");
+    log.notice(format_args!("Redis {kind} debugging eval session ended"));
     if let Some(client) = state.clients.get_mut(client) {
         client.flags.set(ClientFlags::CLOSE_AFTER_REPLY);
     }

@@ -1,7 +1,7 @@
 //! LDB, the debugger of `redis-cli --ldb`: a script that stops, shows itself, and takes orders.
 //!
 //! ```text
-//!   SCRIPT DEBUG SYNC          the client is armed
+//!   SCRIPT DEBUG YES | SYNC    the client is armed
 //!   EVAL …                     a session begins; the line hook looks at each line before it runs
 //!     * Stopped at 3, …   ->   lines of output, one array of status replies per stop or order
 //!     <-  print x              orders: RESP requests on the same connection, read by blocking
@@ -11,12 +11,14 @@
 //! The session's state is here: breakpoints, the lines waiting to be sent, how values and replies look
 //! when they are shown. [`console`] stops the script and obeys.
 //!
-//! Invariant: while a session is open nobody else is served. That is Redis's synchronous mode, and why
-//! `redis-cli` warns of it.
+//! Of SCRIPT DEBUG SYNC the session is the server's own: what the script changes stays, and nobody else is served
+//! meanwhile, of which `redis-cli` warns. Of SCRIPT DEBUG YES it is a session apart (`apart.rs`): on a copy of the data
+//! set, on a thread of its own, and its changes are dropped.
 //!
-//! Mirrors: the ldb part of eval.c. Differs: there is no forked session (`SCRIPT DEBUG YES` says so), so
-//! changes always stay; EVALSHA shows the script, not its SHA-1; an `abort` cannot be caught by the script.
+//! Mirrors: the ldb part of eval.c. Differs: the session apart has a snapshot in the place of a forked process; EVALSHA
+//! shows the script, not its SHA-1; an `abort` cannot be caught by the script.
 
+mod apart;
 mod console;
 
 use mlua::{MultiValue, Value as LuaValue};
@@ -29,6 +31,8 @@ use crate::resp::request::{Parser, Request};
 use crate::util::args;
 use crate::util::num;
 
+pub use apart::Apart;
+pub(super) use apart::debugged_apart;
 pub(super) use console::Console;
 pub(super) use console::debugged;
 
@@ -52,6 +56,10 @@ const WORDS_SHOWN: usize = 10;
 pub struct Debugger {
     /// Clients that said SCRIPT DEBUG SYNC; few.
     armed: Vec<ClientKey>,
+    /// Clients that said SCRIPT DEBUG YES; few.
+    apart: Vec<ClientKey>,
+    /// What is debugged here changes a copy of the data set.
+    on_a_copy: bool,
     session: Option<Box<Session>>,
 }
 
@@ -86,15 +94,27 @@ impl Debugger {
     /// The client's next EVAL is debugged.
     #[doc(alias = "ldbEnable")]
     pub fn arm(&mut self, client: ClientKey) {
-        if !self.armed.contains(&client) {
-            self.armed.push(client);
-        }
+        self.disarm(client);
+        self.armed.push(client);
+    }
+
+    /// The client's next EVAL is debugged on a copy of the data set.
+    pub fn arm_apart(&mut self, client: ClientKey) {
+        self.disarm(client);
+        self.apart.push(client);
     }
 
     /// The client's scripts are not debugged any more.
     #[doc(alias = "ldbDisable")]
     pub fn disarm(&mut self, client: ClientKey) {
         self.armed.retain(|armed| *armed != client);
+        self.apart.retain(|armed| *armed != client);
+    }
+
+    /// Whether the client's next EVAL is debugged on a copy of the data set.
+    #[inline]
+    pub(super) fn is_armed_apart(&self, client: ClientKey) -> bool {
+        !self.apart.is_empty() && self.apart.contains(&client)
     }
 
     /// Whether the client's next EVAL is debugged.

@@ -4,15 +4,17 @@
 //!   fatal signal ─┐                       ┌ which signal, which address, registers, who sent it
 //!   panic ────────┴─► report, once ─► log ┤ the stacks of all threads
 //!                        │                └ request, client, INFO: asked of the one who attends
+//!                        │   a fault of the report itself ─► the few lines of `plain.rs`
 //!                        ├─► memory tested, if that is wanted
 //!                        └─► end as if there had been no handler: core dump, exit code of the signal
 //!   SIGALRM ────────► stacks ─► log, and on           (the watchdog, or a curious operator)
 //! ```
 //!
 //! A process that crashed is not to be trusted with much. The report is begun with what is known without looking at
-//! the data; whoever [`attend`]s is asked last; a fault in the middle of it, or half a minute, ends the process.
-//! How stacks are had is told in `stacks.rs`, what a signal knows of the machine in `machine.rs`, how memory is tested
-//! in `memtest.rs`.
+//! the data; whoever [`attend`]s is asked last; a fault in the middle of it, or half a minute, has `plain.rs` write what
+//! can be written without a heap, and ends the process. How stacks are had is told in `stacks.rs`, what a signal knows
+//! of the machine in `machine.rs`, how memory is tested in `memtest.rs`. A call of `exit()` that is not the server's own
+//! leaves a line, too.
 //!
 //! Invariant: what is attended is read by the report only on the thread that lent it, which never runs on.
 //!
@@ -29,6 +31,8 @@ mod machine;
 ))]
 mod memtest;
 #[cfg(unix)]
+mod plain;
+#[cfg(unix)]
 mod stacks;
 
 use std::backtrace::Backtrace;
@@ -36,7 +40,7 @@ use std::cell::Cell;
 use std::panic::PanicHookInfo;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering::SeqCst};
 use std::thread::ThreadId;
 
 use super::log::{Level, Logger};
@@ -44,6 +48,10 @@ use super::log::{Level, Logger};
 /// Handlers belong to the process, so what they need is static.
 static LOG: OnceLock<Logger> = OnceLock::new();
 static REPORTING: AtomicBool = AtomicBool::new(false);
+/// The thread that reports.
+static REPORTING_THREAD: AtomicI32 = AtomicI32::new(0);
+/// The server ends the process itself.
+static LEAVING: AtomicBool = AtomicBool::new(false);
 static EXIT_ON_PANIC: AtomicBool = AtomicBool::new(false);
 static TEST_MEMORY: AtomicBool = AtomicBool::new(false);
 static HIDE_USER_DATA: AtomicBool = AtomicBool::new(false);
@@ -53,6 +61,9 @@ static WITNESS: AtomicPtr<Witness> = AtomicPtr::new(ptr::null_mut());
 const STACK: usize = 256 * 1024;
 /// A report that takes longer, in seconds, is ended with the process.
 const PATIENCE: u32 = 30;
+/// The last lines of every report.
+const END: &str = "\n=== REDIS BUG REPORT END. Make sure to include from START to END. ===\n\n       \
+                   Please report the crash by opening an issue at the repository of Oxidis.\n\n";
 
 /// Who can tell what the server was doing.
 struct Witness {
@@ -147,11 +158,15 @@ pub fn install(log: &Logger, signals: bool) {
     std::panic::set_hook(Box::new(panicked));
     #[cfg(unix)]
     {
+        plain::remember_target(log.file().as_deref());
         if let Err(error) = stacks::start(log) {
             log.warning(format_args!("No thread to report stacks: {error}"));
         }
-        give_stack();
+        // The thread that owns the data keeps it until the process ends.
+        std::mem::forget(SpareStack::new());
         handle(libc::SIGALRM);
+        // SAFETY: a function that may be called at any time.
+        unsafe { libc::atexit(left) };
         if signals {
             report_signals(true);
         }
@@ -199,6 +214,19 @@ pub fn segfault() {
     unsafe { ptr::write_volatile(ptr::without_provenance_mut::<u8>(0x10), 1) };
 }
 
+/// The server ends the process from here on: `exit()` is expected.
+pub fn leave() {
+    LEAVING.store(true, SeqCst);
+}
+
+/// Called by `exit()`. Foreign code that ends the process leaves no other trace.
+#[cfg(unix)]
+extern "C" fn left() {
+    if !LEAVING.swap(true, SeqCst) && !REPORTING.load(SeqCst) {
+        plain::remark("The process is ended by a call of exit() that is not the server's own");
+    }
+}
+
 fn panicked(info: &PanicHookInfo<'_>) {
     let payload = info.payload();
     let text = payload.downcast_ref::<&str>().copied();
@@ -208,10 +236,9 @@ fn panicked(info: &PanicHookInfo<'_>) {
         .location()
         .map_or_else(String::new, ToString::to_string);
     if REPORTING.swap(true, SeqCst) {
-        // A fault of the report itself, or of another thread meanwhile: the first one matters.
-        die(libc::SIGABRT);
+        interrupted("it failed an assertion itself");
     }
-    set_patience();
+    begin_patience();
     let mut report = Report::begin();
     report.line("=== ASSERTION FAILED ===");
     report.line(&format!("==> {place} '{text}'"));
@@ -226,12 +253,47 @@ fn panicked(info: &PanicHookInfo<'_>) {
     die(libc::SIGABRT);
 }
 
+/// This thread reports from now on, for so long.
+fn begin_patience() {
+    #[cfg(unix)]
+    REPORTING_THREAD.store(stacks::this_thread(), SeqCst);
+    set_patience();
+}
+
 fn set_patience() {
     #[cfg(unix)]
     {
-        default_action(libc::SIGALRM);
+        handle_with(libc::SIGALRM, gave_up);
         // SAFETY: no preconditions.
         unsafe { libc::alarm(PATIENCE) };
+    }
+}
+
+/// The report does not come to its end: something it waits for is never given back.
+#[cfg(unix)]
+extern "C" fn gave_up(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    plain::report("it did not come to its end in time");
+    die(plain::signal());
+}
+
+/// A fault while a report is being written. Of the report itself: what can still be written is, and the process ends.
+/// Of a bystander: the first one matters, so this thread waits until the process ends.
+fn interrupted(why: &str) -> ! {
+    #[cfg(unix)]
+    {
+        if stacks::reports(REPORTING_THREAD.load(SeqCst)) {
+            plain::report(why);
+            die(plain::signal());
+        }
+        loop {
+            // SAFETY: no preconditions.
+            unsafe { libc::pause() };
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = why;
+        die(libc::SIGABRT)
     }
 }
 
@@ -299,7 +361,7 @@ impl Report {
         }
         let _ = context;
         self.raw(&format!(
-            "\n------ STACK OF THIS THREAD ------\n{}\n",
+            "\n------ STACK TRACE ------\n{}\n------ STACK TRACE DONE ------\n",
             Backtrace::force_capture()
         ));
     }
@@ -325,43 +387,114 @@ impl Report {
             set_patience();
             memtest::run(log);
         }
-        self.raw(
-            "\n=== REDIS BUG REPORT END. Make sure to include from START to END. ===\n\n       \
-             Please report the crash by opening an issue at the repository of Oxidis.\n\n",
-        );
+        self.raw(END);
     }
 }
 
 #[cfg(unix)]
-const FATAL: [libc::c_int; 5] = [
+const FATAL: [libc::c_int; 7] = [
     libc::SIGSEGV,
     libc::SIGBUS,
     libc::SIGFPE,
     libc::SIGILL,
     libc::SIGABRT,
+    libc::SIGTRAP,
+    // A system call that a sandbox (SystemCallFilter of systemd) does not allow.
+    libc::SIGSYS,
 ];
 
+/// Room on which this thread's handler of fatal signals runs, until it is dropped: the thread's own stack may be what ran
+/// out. The standard library gives a thread some room of that kind, too little for a report. Memory of its own with a page
+/// before it that cannot be written, so that nothing runs into it.
+#[derive(Debug)]
+pub struct SpareStack {
+    #[cfg(unix)]
+    mapping: Option<NonNull<libc::c_void>>,
+    /// The room belongs to one thread.
+    _thread: std::marker::PhantomData<*const ()>,
+}
+
+/// More than the largest page there is.
 #[cfg(unix)]
-fn give_stack() {
-    let stack = Box::leak(vec![0u8; STACK].into_boxed_slice());
-    let stack = libc::stack_t {
-        ss_sp: stack.as_mut_ptr().cast(),
-        ss_flags: 0,
-        ss_size: STACK,
-    };
-    // SAFETY: memory that lives for ever and is used for nothing else.
-    unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) };
+const GUARD: usize = 64 * 1024;
+
+impl SpareStack {
+    /// None is needed, and none made, where crashes are not reported. O(1).
+    pub fn new() -> SpareStack {
+        #[cfg(unix)]
+        let mapping = LOG.get().and_then(|_| map_stack());
+        SpareStack {
+            #[cfg(unix)]
+            mapping,
+            _thread: std::marker::PhantomData,
+        }
+    }
+}
+
+impl Default for SpareStack {
+    fn default() -> Self {
+        SpareStack::new()
+    }
 }
 
 #[cfg(unix)]
+fn map_stack() -> Option<NonNull<libc::c_void>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: asks for fresh memory, then takes the rights from its first part; nobody has seen it yet.
+    let mapping = unsafe {
+        let mapping = libc::mmap(ptr::null_mut(), GUARD + STACK, protection, flags, -1, 0);
+        if mapping == libc::MAP_FAILED {
+            return None;
+        }
+        libc::mprotect(mapping, GUARD, libc::PROT_NONE);
+        mapping
+    };
+    let stack = libc::stack_t {
+        ss_sp: mapping.wrapping_byte_add(GUARD),
+        ss_flags: 0,
+        ss_size: STACK,
+    };
+    // SAFETY: memory that lives until `SpareStack` is dropped, which takes it back first, and is used for nothing else.
+    unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) };
+    NonNull::new(mapping)
+}
+
+#[cfg(unix)]
+impl Drop for SpareStack {
+    fn drop(&mut self) {
+        let Some(mapping) = self.mapping else {
+            return;
+        };
+        let none = libc::stack_t {
+            ss_sp: ptr::null_mut(),
+            ss_flags: libc::SS_DISABLE,
+            ss_size: STACK,
+        };
+        // SAFETY: this thread's own room (the type does not leave its thread), no longer in use once it is disabled.
+        unsafe {
+            libc::sigaltstack(&raw const none, ptr::null_mut());
+            libc::munmap(mapping.as_ptr(), GUARD + STACK);
+        }
+    }
+}
+
+#[cfg(unix)]
+type Handler = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+
+#[cfg(unix)]
 fn handle(signal: libc::c_int) {
-    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = match signal
-    {
+    let handler: Handler = match signal {
         libc::SIGALRM => alarmed,
         #[cfg(target_os = "linux")]
         libc::SIGUSR2 => stacks::asked,
         _ => crashed,
     };
+    handle_with(signal, handler);
+}
+
+#[cfg(unix)]
+fn handle_with(signal: libc::c_int, handler: Handler) {
     // SAFETY: the structure is zeroed, which is a valid empty one. What the handlers may do is said there.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -383,25 +516,29 @@ fn default_action(signal: libc::c_int) {
 }
 
 /// A fatal signal. This thread never goes on, so it may do what a handler otherwise must not (allocate, lock); where
-/// that fails, a second fault or [`PATIENCE`] ends it.
+/// that fails, a second fault or the end of [`PATIENCE`] has the short report written.
 #[cfg(unix)]
 extern "C" fn crashed(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     if REPORTING.swap(true, SeqCst) {
-        die(signal);
+        interrupted("it crashed itself, so the memory it reads is broken");
     }
-    set_patience();
-    let mut report = Report::begin();
     // SAFETY: the kernel hands a valid structure, or none.
     let info = unsafe { info.as_ref() };
     let code = info.map_or(0, |info| info.si_code);
+    let place = machine::place(context);
+    // What the short report would need, before anything that may fault.
+    // SAFETY: the field of a signal without an address holds something else, which nobody reads then.
+    let address = info.map_or(0, |info| unsafe { info.si_addr() } as usize);
+    plain::note_signal(signal, code, address, place.map_or(0, |p| p.instruction));
+    begin_patience();
+    stacks::note_crash(context);
+    let mut report = Report::begin();
     let version = crate::REDIS_VERSION;
     report.line(&format!(
         "Redis {version} crashed by signal: {signal}, si_code: {code}"
     ));
     if let Some(info) = info {
         if matches!(signal, libc::SIGSEGV | libc::SIGBUS) {
-            // SAFETY: these signals come with an address.
-            let address = unsafe { info.si_addr() } as usize;
             report.line(&format!("Accessing address: {address:#x}"));
         }
         if code <= 0 {
@@ -410,7 +547,6 @@ extern "C" fn crashed(signal: libc::c_int, info: *mut libc::siginfo_t, context: 
             report.line(&format!("Killed by PID: {pid}, UID: {uid}"));
         }
     }
-    let place = machine::place(context);
     if let Some(place) = place {
         report.line(&format!(
             "Crashed running the instruction at: {:#x}",
@@ -469,6 +605,102 @@ mod tests {
         fn describe(&self, sign: &str, hide: bool, out: &mut String) {
             out.push_str(sign);
             out.push_str(if hide { "*" } else { self.0 });
+        }
+    }
+
+    /// How the process of [`child`] ends.
+    const KIND: &str = "OXIDIS_TEST_CRASH";
+    const LOG_FILE: &str = "OXIDIS_TEST_CRASH_LOG";
+
+    /// Not a test of its own: the process that crashes for [`a_report_whatever_ends_the_process`].
+    #[test]
+    fn child() {
+        let (Ok(kind), Ok(file)) = (std::env::var(KIND), std::env::var(LOG_FILE)) else {
+            return;
+        };
+        // Before the log's own memory, so that what writes past it meets the log.
+        let block = Box::new([0u8; 64]);
+        let log = Logger::new(crate::sys::log::Target::File(file.into()));
+        install(&log, true);
+        match &*kind {
+            // SAFETY: none; C code that ends the process is what is tried.
+            "abort" => unsafe { libc::abort() },
+            // SAFETY: none: the allocator gave no block at this place, and notices.
+            "free" => unsafe { libc::free(block.as_ptr().wrapping_add(8).cast_mut().cast()) },
+            // SAFETY: none: everything behind a block is written over, as by the stack of Lua in CVE-2025-46817.
+            "heap" => unsafe {
+                libc::memset(block.as_ptr().cast_mut().cast(), 0x5a, 1 << 40);
+            },
+            // SAFETY: none: C code reads nothing.
+            "fault" => unsafe {
+                libc::strlen(ptr::without_provenance(8));
+            },
+            "exit" => std::process::exit(3),
+            "overflow" => assert_eq!(overflow(1), 0),
+            "overflow of a thread" => {
+                let run = || {
+                    let _spare = SpareStack::new();
+                    overflow(1)
+                };
+                let _ = std::thread::spawn(run).join();
+            }
+            "panic of a thread" => {
+                let _ = std::thread::spawn(|| panic!("nobody expects it")).join();
+            }
+            kind => unreachable!("{kind}"),
+        }
+    }
+
+    #[expect(unconditional_recursion)]
+    fn overflow(n: u64) -> u64 {
+        let room = std::hint::black_box([n; 512]);
+        overflow(room[7] + 1) + room[9]
+    }
+
+    /// CVE-2025-46817: C code wrote past its memory, and the process went without a word in the log.
+    #[cfg(target_os = "linux")]
+    #[cfg_attr(miri, ignore)]
+    #[test]
+    fn a_report_whatever_ends_the_process() {
+        use std::os::unix::process::ExitStatusExt;
+        let cases = [
+            ("abort", libc::SIGABRT, "crashed by signal: 6"),
+            ("free", libc::SIGABRT, "crashed by signal: 6"),
+            ("heap", libc::SIGSEGV, "crashed by signal: 11"),
+            ("fault", libc::SIGSEGV, "Accessing address: 0x8"),
+            ("overflow", libc::SIGSEGV, "crashed by signal: 11"),
+            (
+                "overflow of a thread",
+                libc::SIGSEGV,
+                "crashed by signal: 11",
+            ),
+            ("panic of a thread", libc::SIGABRT, "nobody expects it"),
+            ("exit", 0, "exit()"),
+        ];
+        for (kind, signal, words) in cases {
+            let file = std::env::temp_dir().join(format!(
+                "oxidis-crash-{}-{}",
+                std::process::id(),
+                kind.replace(' ', "-")
+            ));
+            let _ = std::fs::remove_file(&file);
+            let status = std::process::Command::new(std::env::current_exe().expect("a path"))
+                .args(["--exact", "sys::crash::tests::child", "--nocapture"])
+                .env(KIND, kind)
+                .env(LOG_FILE, &file)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .status()
+                .expect("it starts");
+            let log = std::fs::read_to_string(&file).unwrap_or_default();
+            let _ = std::fs::remove_file(&file);
+            assert_eq!(status.signal().unwrap_or(0), signal, "{kind}: {log}");
+            assert!(log.contains(words), "{kind}: no {words} in\n{log}");
+            if signal != 0 {
+                let count = |part: &str| log.matches(part).count();
+                assert!(count("BUG REPORT START") >= 1, "{kind}: {log}");
+                assert_eq!(count("BUG REPORT END"), 1, "{kind}: {log}");
+            }
         }
     }
 

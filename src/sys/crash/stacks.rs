@@ -106,6 +106,8 @@ impl Slot {
 
 /// Signals belong to the process, so what their handlers write is static. The stack of who asks:
 static FIRST: Slot = Slot::new();
+/// The stack of a crash, for the report that needs no reporter.
+static CRASHED: Slot = Slot::new();
 /// The stacks of all others.
 static SLOTS: [Slot; THREADS] = [const { Slot::new() }; THREADS];
 /// The writing end of the pipe to the reporter.
@@ -135,6 +137,7 @@ pub(super) fn start(log: &Logger) -> io::Result<()> {
         .name("stack_reporter".into())
         .spawn(move || {
             REPORTER.store(this_thread(), SeqCst);
+            let _spare = super::SpareStack::new();
             report(reader, &log);
         })?;
     #[cfg(target_os = "linux")]
@@ -142,6 +145,27 @@ pub(super) fn start(log: &Logger) -> io::Result<()> {
     // What is asked before the reporter has arrived waits in the pipe.
     DOOR.store(writer.into_raw_fd(), SeqCst);
     Ok(())
+}
+
+/// Notes where this thread crashed. Async-signal-safe.
+pub(super) fn note_crash(context: *mut libc::c_void) {
+    CRASHED.fill(machine::place(context).map(|place| place.instruction));
+}
+
+/// Hands out the frames noted by [`note_crash`], the innermost first. Async-signal-safe.
+pub(super) fn each_crashed_frame(mut f: impl FnMut(usize)) {
+    if CRASHED.state.load(Acquire) == FULL {
+        let len = CRASHED.len.load(Relaxed).min(FRAMES);
+        CRASHED.frames[..len]
+            .iter()
+            .for_each(|frame| f(frame.load(Relaxed)));
+    }
+}
+
+/// Whether this thread is at work on the report that `thread` began. Async-signal-safe.
+pub(super) fn reports(thread: i32) -> bool {
+    let me = this_thread();
+    me == thread || me == REPORTER.load(SeqCst)
 }
 
 /// Has the stacks of all threads written to the log, this one's first. Does not wait for it: async-signal-safe. Asked
@@ -233,13 +257,13 @@ fn stop() -> ! {
 }
 
 #[cfg(target_os = "linux")]
-fn this_thread() -> i32 {
+pub(super) fn this_thread() -> i32 {
     // SAFETY: no preconditions; async-signal-safe.
     unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn this_thread() -> i32 {
+pub(super) fn this_thread() -> i32 {
     1
 }
 

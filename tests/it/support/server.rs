@@ -16,7 +16,8 @@ use super::{Client, Reply};
 
 /// Long, for a debug build on a busy machine; nobody waits longer than the server takes.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than the memory test of a crash takes.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How to start a server: `Server::oxidis().args(["--maxmemory", "10mb"]).start()`.
 #[derive(Clone, Debug)]

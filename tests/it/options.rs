@@ -1,0 +1,236 @@
+//! No option is taken in silence: each is read by the code that acts on it, or says that it has no effect and why.
+//!
+//! `loadmodule` was read, kept and ignored, where Redis ends; the same could happen to an option that is declared and never
+//! looked at. So each has a line here that names who reads it. A new one without a line fails, and so does a line whose
+//! file does not read it any more.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use oxidis::config::OPTIONS;
+
+/// The option, and the file below `src/` that acts on it; where several do, one of them.
+const READERS: &str = "\
+bind                                  server/listeners.rs
+bind-source-addr                      replication/link.rs
+protected-mode                        state/acl.rs
+port                                  server/listeners.rs
+tcp-backlog                           server/listeners.rs
+unixsocket                            server/listeners.rs
+unixsocketperm                        server/listeners.rs
+timeout                               clients/cron.rs
+tcp-keepalive                         server/event_loop.rs
+socket-mark-id                        server/listeners.rs
+max-new-connections-per-cycle         server/event_loop.rs
+max-new-tls-connections-per-cycle     server/event_loop.rs
+metrics-port                          server/metrics.rs
+tls-port                              server/listeners.rs
+tls-cert-file                         tls/settings.rs
+tls-key-file                          tls/settings.rs
+tls-key-file-pass                     tls/settings.rs
+tls-client-cert-file                  tls/settings.rs
+tls-client-key-file                   tls/settings.rs
+tls-client-key-file-pass              tls/settings.rs
+tls-ca-cert-file                      tls/settings.rs
+tls-ca-cert-dir                       tls/settings.rs
+tls-auth-clients                      tls/settings.rs
+tls-auth-clients-user                 server/io.rs
+tls-replication                       replication/link.rs
+tls-cluster                           cluster/mod.rs
+tls-expected-peer-name                tls/settings.rs
+tls-protocols                         tls/settings.rs
+tls-ciphers                           tls/settings.rs
+tls-ciphersuites                      tls/settings.rs
+tls-prefer-server-ciphers             tls/settings.rs
+tls-session-caching                   tls/settings.rs
+tls-session-cache-size                tls/settings.rs
+tls-session-cache-timeout             tls/settings.rs
+daemonize                             server/process.rs
+supervised                            server/process.rs
+pidfile                               server/process.rs
+loglevel                              config/logging.rs
+logfile                               server/process.rs
+log-format                            config/logging.rs
+syslog-enabled                        config/logging.rs
+syslog-ident                          config/logging.rs
+syslog-facility                       config/logging.rs
+hide-user-data-from-log               server/process.rs
+crash-log-enabled                     server/process.rs
+crash-memcheck-enabled                server/process.rs
+use-exit-on-panic                     server/process.rs
+watchdog-period                       state.rs
+databases                             commands/connection.rs
+always-show-logo                      server/process.rs
+set-proc-title                        server/process.rs
+proc-title-template                   state/title.rs
+enable-protected-configs              commands/config.rs
+enable-debug-command                  dispatch/gate.rs
+enable-module-command                 dispatch/gate.rs
+dir                                   cluster/mod.rs
+shutdown-timeout                      state/shutdown.rs
+shutdown-on-sigint                    server/event_loop.rs
+shutdown-on-sigterm                   server/event_loop.rs
+save                                  persistence/saving.rs
+stop-writes-on-bgsave-error           persistence/saving.rs
+rdbcompression                        persistence/saving.rs
+rdbchecksum                           persistence/loading.rs
+rdb-version                           persistence/saving.rs
+sanitize-dump-payload                 persistence/loading.rs
+dbfilename                            persistence/loading.rs
+rdb-del-sync-files                    replication/transfer.rs
+rdb-save-incremental-fsync            persistence/saving.rs
+rdb-key-save-delay                    persistence/saving.rs
+key-load-delay                        persistence/loading.rs
+loading-process-events-interval-bytes persistence/loading.rs
+preload-file                          persistence/loading.rs
+appendonly                            commands/replication.rs
+appendfilename                        persistence/backup.rs
+appenddirname                         persistence/aof/rewrite.rs
+appendfsync                           persistence/aof/append.rs
+no-appendfsync-on-rewrite             persistence/aof/append.rs
+auto-aof-rewrite-percentage           persistence/aof/rewrite.rs
+auto-aof-rewrite-min-size             persistence/aof/rewrite.rs
+aof-load-truncated                    persistence/loading.rs
+aof-load-corrupt-tail-max-size        persistence/loading.rs
+aof-use-rdb-preamble                  persistence/aof/rewrite.rs
+aof-timestamp-enabled                 persistence/aof/append.rs
+aof-rewrite-incremental-fsync         persistence/aof/rewrite.rs
+aof-disable-auto-gc                   persistence/aof/rewrite.rs
+backupdirname                         persistence/backup.rs
+backup-sealed-ttl                     persistence/backup.rs
+replicaof                             commands/connection.rs
+masterauth                            replication/link.rs
+masteruser                            replication/link.rs
+replica-serve-stale-data              replication/link.rs
+replica-read-only                     replication/primary.rs
+replica-ignore-maxmemory              state/evict.rs
+replica-lazy-flush                    replication/transfer.rs
+replica-priority                      replication/info.rs
+replica-announced                     replication/info.rs
+replica-announce-ip                   replication/link.rs
+replica-announce-port                 replication/link.rs
+repl-diskless-sync                    replication/full_sync.rs
+repl-diskless-sync-delay              replication/full_sync.rs
+repl-diskless-sync-max-replicas       replication/full_sync.rs
+repl-diskless-load                    replication/transfer.rs
+repl-ping-replica-period              replication/primary.rs
+repl-timeout                          replication/link.rs
+repl-disable-tcp-nodelay              replication/primary.rs
+repl-backlog-size                     clients/cron.rs
+repl-backlog-ttl                      replication/primary.rs
+min-replicas-to-write                 replication/primary.rs
+min-replicas-max-lag                  replication/primary.rs
+propagation-error-behavior            replication/trouble.rs
+requirepass                           state/acl.rs
+aclfile                               commands/acl.rs
+acllog-max-len                        state/acl.rs
+acl-pubsub-default                    state/acl.rs
+maxclients                            server/event_loop.rs
+maxmemory-clients                     clients/usage.rs
+client-output-buffer-limit            replication/primary.rs
+client-query-buffer-limit             server/io.rs
+proto-max-bulk-len                    commands/string/compare.rs
+tracking-table-max-keys               state.rs
+lookahead                             server/io.rs
+prefetch-batch-max-size               server/io.rs
+maxmemory                             clients/usage.rs
+maxmemory-policy                      commands/keys/object.rs
+maxmemory-samples                     state/evict.rs
+maxmemory-eviction-tenacity           state/evict.rs
+lfu-log-factor                        state/keys.rs
+lfu-decay-time                        state/keys.rs
+active-expire-effort                  state/expire.rs
+lazyfree-lazy-eviction                state/evict.rs
+lazyfree-lazy-expire                  commands/keys/expire.rs
+lazyexpire-nested-arbitrary-keys      commands/keys/scan.rs
+lazyfree-lazy-server-del              commands/bitmap.rs
+lazyfree-lazy-user-del                commands/keys/delete.rs
+lazyfree-lazy-user-flush              commands/function.rs
+oom-score-adj                         commands/config.rs
+oom-score-adj-values                  commands/config.rs
+disable-thp                           server/process.rs
+server-cpulist                        server/process.rs
+bio-cpulist                           server/process.rs
+busy-reply-threshold                  scripting/api.rs
+cluster-enabled                       cluster/mod.rs
+cluster-config-file                   cluster/mod.rs
+cluster-port                          cluster/mod.rs
+cluster-require-full-coverage         cluster/route.rs
+cluster-allow-reads-when-down         cluster/route.rs
+cluster-allow-pubsubshard-when-down   cluster/route.rs
+cluster-announce-ip                   cluster/mod.rs
+cluster-announce-port                 cluster/mod.rs
+cluster-announce-bus-port             cluster/mod.rs
+cluster-announce-hostname             cluster/mod.rs
+cluster-preferred-endpoint-type       commands/cluster.rs
+slowlog-log-slower-than               observe/mod.rs
+slowlog-max-len                       observe/mod.rs
+slowlog-entry-max-argc                observe/mod.rs
+slowlog-entry-max-string-len          observe/mod.rs
+latency-monitor-threshold             observe/mod.rs
+latency-tracking                      observe/mod.rs
+latency-tracking-info-percentiles     commands/info.rs
+notify-keyspace-events                state.rs
+hash-max-listpack-entries             commands/hash/mod.rs
+hash-max-listpack-value               commands/hash/mod.rs
+list-max-listpack-size                commands/list/mod.rs
+list-compress-depth                   commands/list/mod.rs
+set-max-intset-entries                commands/set.rs
+set-max-listpack-entries              commands/set.rs
+set-max-listpack-value                commands/set.rs
+zset-max-listpack-entries             commands/zset/mod.rs
+zset-max-listpack-value               commands/zset/mod.rs
+hll-sparse-max-bytes                  commands/hyperloglog.rs
+stream-node-max-bytes                 commands/stream/mod.rs
+stream-node-max-entries               commands/stream/add.rs
+stream-idmp-duration                  commands/stream/mod.rs
+stream-idmp-maxsize                   commands/stream/mod.rs
+hz                                    server/cron.rs
+dynamic-hz                            server/cron.rs
+";
+
+fn readers() -> BTreeMap<&'static str, &'static str> {
+    READERS
+        .lines()
+        .map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let option = words.next().expect("an option");
+            (option, words.next().expect("its reader"))
+        })
+        .collect()
+}
+
+#[test]
+fn every_option_acts_or_says_that_it_does_not() {
+    let readers = readers();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for option in OPTIONS {
+        let name = option.name;
+        match (readers.get(name), option.no_effect()) {
+            (None, None) => panic!("{name} is taken and nobody is said to read it"),
+            (Some(file), Some(reason)) => {
+                panic!("{name} is read by {file} and said to have no effect: {reason}")
+            }
+            (None, Some(reason)) => assert!(!reason.is_empty(), "{name}"),
+            (Some(file), None) => {
+                let source = std::fs::read_to_string(sources.join(file))
+                    .unwrap_or_else(|error| panic!("{name}: {file}: {error}"));
+                let field = name.replace('-', "_");
+                assert!(reads(&source, &field), "{file} does not read {name}");
+            }
+        }
+    }
+    for name in readers.keys() {
+        let known = OPTIONS.iter().any(|option| option.name == *name);
+        assert!(known, "{name} is no option");
+    }
+}
+
+/// Whether the text has `.field`, and not as the beginning of a longer name.
+fn reads(source: &str, field: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    source.match_indices(field).any(|(at, _)| {
+        let after = source[at + field.len()..].chars().next();
+        source[..at].trim_end().ends_with('.') && !after.is_some_and(word)
+    })
+}
