@@ -224,7 +224,7 @@ impl State {
         let databases = config.databases as usize;
         let keyspace = Keyspace::new(databases, config.cluster_enabled, rng.next_u64());
         let watches = Watches::new(rng.next_u64());
-        let scripts = Scripts::new(rng.next_u64());
+        let scripts = Scripts::new(rng.next_u64(), config.lua_enable_deprecated_api);
         let tracking = Tracking::new(rng.next_u64());
         let pubsub = PubSub::new(rng.next_u64());
         let blocked = Blocked::new(rng.next_u64());
