@@ -17,6 +17,7 @@ mod keys;
 mod payloads;
 mod process;
 mod replication;
+mod script_attacks;
 mod scripts;
 mod smoke;
 mod snapshots;
