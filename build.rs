@@ -9,9 +9,11 @@ use std::{env, fs};
 
 /// No machine code is made at run time, so that the hook that ends a script is never passed by; no foreign
 /// functions, whose literals (`1LL`) the parser would otherwise know; no buffers; errors leave C as by `longjmp`,
-/// without asking the unwinder.
+/// without asking the unwinder. Strings are numbered as they are made, not from random numbers on: the order of
+/// a table's fields is the same in every process that runs the same scripts.
 const OPTIONS: &str = "-O2 -fomit-frame-pointer -w -DLUAJIT_DISABLE_JIT -DLUAJIT_DISABLE_FFI \
-                       -DLUAJIT_DISABLE_BUFFER -DLUAJIT_DISABLE_PROFILE -DLUAJIT_NO_UNWIND";
+                       -DLUAJIT_DISABLE_BUFFER -DLUAJIT_DISABLE_PROFILE -DLUAJIT_NO_UNWIND \
+                       -DLUAJIT_SECURITY_STRID=0";
 
 /// Where the parser decides whether `return f(x)` is a tail call.
 const DECISION: &str = "if (bc_op(*ip) == BC_VARG) goto notailcall;";

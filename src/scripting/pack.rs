@@ -146,10 +146,12 @@ fn is_integer(letter: u8) -> bool {
 fn pack(args: &Args<'_>) -> Result<Vec<u8>, String> {
     let format = args.bytes(0)?;
     let mut format = Format::new(&format);
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(64);
     let mut arg = 1;
     while let Some((letter, size, padding)) = format.next(out.len())? {
-        out.resize(out.len() + padding, 0);
+        if padding > 0 {
+            out.resize(out.len() + padding, 0);
+        }
         match letter {
             _ if is_integer(letter) => {
                 let n = args.number(arg)?;
@@ -197,15 +199,15 @@ fn put(out: &mut Vec<u8>, little: &mut [u8], big: bool) {
 
 /// Bytes and what they are read as.
 struct Unpacking {
-    format: Vec<u8>,
-    data: Vec<u8>,
+    /// The format, and behind it the data.
+    bytes: Vec<u8>,
+    format_len: usize,
     start: usize,
 }
 
 impl Unpacking {
     fn new(args: &Args<'_>) -> Result<Unpacking, String> {
-        let format = args.bytes(0)?.into_owned();
-        let data = args.bytes(1)?.into_owned();
+        let (format, data) = (args.bytes(0)?, args.bytes(1)?);
         let start = match args.see(2) {
             Seen::Nil => 1,
             _ => args.number(2)? as i64,
@@ -214,15 +216,16 @@ impl Unpacking {
             return Err(bad_argument(2, "offset must be 1 or greater"));
         }
         Ok(Unpacking {
-            format,
-            data,
+            bytes: [&format[..], &data[..]].concat(),
+            format_len: format.len(),
             start: start as usize - 1,
         })
     }
 
     fn values(&self, to: &mut Pusher<'_>) -> Result<usize, String> {
         let short = || bad_argument(1, "data string too short");
-        let mut format = Format::new(&self.format);
+        let (format, data) = self.bytes.split_at(self.format_len);
+        let mut format = Format::new(format);
         let mut at = self.start;
         let mut count = 0;
         // The last value, when it is a number: the size of the string that follows as `c0`.
@@ -233,7 +236,7 @@ impl Unpacking {
             }
             at = at.checked_add(padding).ok_or_else(short)?;
             let mut size = size;
-            let rest = self.data.get(at..).ok_or_else(short)?;
+            let rest = data.get(at..).ok_or_else(short)?;
             let bytes = rest.get(..size).ok_or_else(short)?;
             match letter {
                 b'c' => {

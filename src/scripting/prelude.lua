@@ -11,11 +11,12 @@
 local native = ...
 local raw = {
     next = next, pairs = pairs, rawget = rawget, setmetatable = setmetatable,
-    getmetatable = getmetatable, pcall = pcall, xpcall = xpcall, error = error, select = select,
-    type = type, setfenv = setfenv, resume = coroutine.resume, wrap = coroutine.wrap,
-    format = string.format, concat = table.concat, tobit = bit.tobit, tohex = bit.tohex,
+    getmetatable = getmetatable, xpcall = xpcall, error = error, type = type,
+    setfenv = setfenv, wrap = coroutine.wrap, concat = table.concat,
     collectgarbage = collectgarbage, newproxy = newproxy,
 }
+-- Those that are called often, without a look into the table.
+local raw_pcall, raw_resume, raw_format = pcall, coroutine.resume, string.format
 local library = native.library
 local check_stack = library.check_stack
 local globals = _G
@@ -88,7 +89,7 @@ local G = {
     getmetatable = getmetatable, type = type, select = select, unpack = unpack, gcinfo = gcinfo,
     ipairs = ipairs, _VERSION = _VERSION, error = error, rawset = library.rawset,
     loadstring = loadstring,
-    pcall = function(f, ...) return caught(raw.pcall(f, ...)) end,
+    pcall = function(f, ...) return caught(raw_pcall(f, ...)) end,
     xpcall = function(f, handler)
         return handled(raw.xpcall(f, function(err) return handler(catch(err)) end))
     end,
@@ -107,7 +108,7 @@ local G = {
         if raw.type(reader) ~= 'function' then
             raw.error("bad argument #1 to 'load' (function expected)", 2)
         end
-        local ok, text = raw.pcall(gather, reader)
+        local ok, text = raw_pcall(gather, reader)
         if ok then return loadstring(text, name or '=(load)') end
         if killed.why then raw.error(killed.why, 0) end
         return nil, catch(text)
@@ -143,7 +144,7 @@ local coroutines = {
     yield = coroutine.yield,
     resume = function(...)
         check_stack()
-        return resumed(raw.resume(...))
+        return resumed(raw_resume(...))
     end,
     wrap = function(f)
         local inner = raw.wrap(f)
@@ -167,17 +168,12 @@ string.gfind = library.gmatch
 -- A value is written by its metatable's __tostring, which may call this again.
 string.format = function(...)
     check_stack()
-    return raw.format(...)
+    return raw_format(...)
 end
 table.move = nil
 table.setn = function() raw.error("'setn' is obsolete", 2) end
 math.mod = math.fmod
-bit.tohex = function(x, n)
-    if n == nil then return raw.tohex(x) end
-    n = raw.tobit(n)
-    if n > 8 then n = 8 elseif n < -8 then n = -8 end
-    return raw.tohex(x, n)
-end
+bit.tohex = library.tohex
 
 local libraries = {
     string = string, table = table, math = math, os = { clock = os.clock }, coroutine = coroutines,

@@ -5,6 +5,7 @@
 //! | `find`, `match`, `gmatch`, `gsub` | a pattern may take for ever: these ask whether to go on |
 //! | `gsub`, `sort` | they call back: C's stack is measured |
 //! | `insert`, `remove`, `sort`, `rawset` | a protected table stays as it is; a loop over 2^31 places can be ended |
+//! | `tohex` | no more than eight digits, as in Redis |
 //! | `loadstring` | text only: the loader of compiled chunks trusts what it reads |
 //!
 //! Each is a C function whose upvalues are the address of the [`Host`] and the body of `gsub`. None of them owns anything when
@@ -25,7 +26,7 @@ use super::{Host, State, without_panic};
 /// Moved elements between two questions whether to go on; a power of two.
 const PERIOD: i64 = 1 << 16;
 
-const FUNCTIONS: [(&str, ffi::lua_CFunction); 10] = [
+const FUNCTIONS: [(&str, ffi::lua_CFunction); 11] = [
     ("find", find),
     ("match", first_match),
     ("gmatch", gmatch),
@@ -35,6 +36,7 @@ const FUNCTIONS: [(&str, ffi::lua_CFunction); 10] = [
     ("sort", sort),
     ("rawset", rawset),
     ("loadstring", loadstring),
+    ("tohex", tohex),
     // Raises when C's stack is deep.
     ("check_stack", check_stack),
 ];
@@ -333,6 +335,29 @@ unsafe extern "C-unwind" fn loadstring(state: State) -> c_int {
         ffi::lua_insert(state, -2);
     }
     2
+}
+
+/// `bit.tohex(x [, n])`: the lowest `n` of eight hexadecimal digits, in capitals when `n` is negative.
+unsafe extern "C-unwind" fn tohex(state: State) -> c_int {
+    // Adding 2^52 + 2^51 leaves the rounded integer in the low bits of the mantissa.
+    let bits = |n: f64| (n + 6_755_399_441_055_744.0).to_bits() as i32;
+    // SAFETY: nothing is owned.
+    unsafe {
+        let x = bits(ffi::luaL_checknumber(state, 1));
+        let digits = match ffi::lua_type(state, 2) {
+            ffi::LUA_TNONE | ffi::LUA_TNIL => 8,
+            _ => bits(ffi::luaL_checknumber(state, 2)),
+        };
+        let alphabet = match digits < 0 {
+            true => b"0123456789ABCDEF",
+            false => b"0123456789abcdef",
+        };
+        let text: [u8; 8] =
+            std::array::from_fn(|i| alphabet[(x as u32 >> (28 - 4 * i)) as usize & 15]);
+        let text = &text[8 - digits.unsigned_abs().min(8) as usize..];
+        ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len());
+    }
+    1
 }
 
 /// The string at a place; raises an error unless there is one, or a number.
