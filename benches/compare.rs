@@ -163,6 +163,22 @@ const WORKLOADS: &[Workload] = &[
         listeners: 0,
     },
     Workload {
+        name: "EVALSHA cjson",
+        prepare: &[
+            "SCRIPT LOAD \"local t = cjson.decode(ARGV[1]) t.n = t.n + 1 return cjson.encode(t)\"",
+        ],
+        request: r#"EVALSHA 8f1ebb583ed349d60bb6ef6b2d23528d80f88b98 0 '{"n":1,"name":"item","price":12.5,"tags":["a","b","c"],"ok":true,"none":null,"owner":{"id":77,"mail":"someone@example.org"}}'"#,
+        value_len: 0,
+        listeners: 0,
+    },
+    Workload {
+        name: "EVALSHA loop",
+        prepare: &["SCRIPT LOAD \"local n = 0 for i = 1, 10000 do n = n + i % 7 end return n\""],
+        request: "EVALSHA 0ef0811870d9aebd69c0c3b38cf978634ccf4459 0",
+        value_len: 0,
+        listeners: 0,
+    },
+    Workload {
         name: "FCALL INCR",
         prepare: &[
             "FUNCTION LOAD REPLACE \"#!lua name=bench\\nredis.register_function('add', \

@@ -253,7 +253,7 @@ impl State {
         let (seed, dice) = (entropy.seed(), entropy.seed());
         let keyspace = Keyspace::new(databases, config.cluster_enabled, seed, dice);
         let watches = Watches::new(entropy.seed());
-        let scripts = Scripts::new(entropy.seed());
+        let scripts = Scripts::new(entropy.seed(), config.lua_enable_deprecated_api);
         let tracking = Tracking::new(entropy.seed());
         let pubsub = PubSub::new(entropy.seed());
         let blocked = Blocked::new(entropy.seed());

@@ -151,7 +151,10 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> 
     let argv = args.argv();
     // Before the commands of the script show up there.
     monitor::feed(ctx.state, ctx.client, ctx.db, argv, Redacted::default());
-    args.bytes()?;
+    const SHA_LEN: usize = 40;
+    if args.bytes()?.len() != SHA_LEN && by_sha {
+        return Err(scripting::NO_SCRIPT);
+    }
     let keys = args.integer()?;
     let keys = count_of_keys(keys, args.len())?;
     let what = Invocation {

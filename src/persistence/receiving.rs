@@ -37,7 +37,7 @@ impl State {
         let loader = Loader::fed(Decoder::fed(checksum), self.reading(None));
         let beside = beside.then(|| Beside {
             keyspace: self.keyspace.twin(),
-            libraries: Libraries::default(),
+            libraries: self.scripts.libraries.twin(),
         });
         let flags = Flags {
             received: true,
@@ -138,7 +138,7 @@ impl State {
     /// Empties all databases, and forgets all functions. The keys are the caller's to drop.
     pub fn forget_data(&mut self) -> Vec<RemovedTable> {
         self.replication.own_keys = Default::default();
-        self.scripts.libraries = Default::default();
+        self.scripts.libraries = self.scripts.libraries.twin();
         self.empty(None)
     }
 }

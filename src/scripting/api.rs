@@ -20,21 +20,26 @@ use crate::resp::{Protocol, Reply};
 use crate::state::State;
 use crate::sys::loan::Loan;
 use crate::sys::log::Level;
-use crate::sys::lua::{Arg, Args, door};
+use crate::sys::lua::{Arg, Args, Fault, Host, door};
 use crate::util::num;
 use crate::util::sha1::sha1_hex;
 
 /// The table for scripts or functions.
 #[doc(alias = "luaRegisterRedisAPI")]
-pub fn open(lua: &Lua, loan: &Rc<Loan<State>>, kind: EngineKind) -> mlua::Result<Table> {
+pub fn open(
+    lua: &Lua,
+    host: &Rc<Host>,
+    loan: &Rc<Loan<State>>,
+    kind: EngineKind,
+) -> mlua::Result<Table> {
     let redis = lua.create_table()?;
     for (name, raise) in [("call", true), ("pcall", false)] {
         let loan = loan.clone();
-        let run = door(lua, move |args| {
+        let run = door(lua, host, move |args| {
             let called = loan.with(|state| redis_call(state, args));
             match called.unwrap_or_else(|| Err(ScriptError::of_redis(NOT_NOW))) {
                 Ok((value, resp3)) => Ok(Passed::Answer(value, resp3)),
-                Err(error) if raise => Err(Passed::Error(error)),
+                Err(error) if raise => Err(Fault::Value(Passed::Error(error))),
                 Err(error) => Ok(Passed::Error(error)),
             }
         })?;
@@ -347,7 +352,6 @@ pub(super) fn call_words(
     if let crate::resp::Value::Error(text) = answer {
         return Err(ScriptError {
             text,
-            coded: true,
             counted: true,
         });
     }

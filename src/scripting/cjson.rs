@@ -1,22 +1,40 @@
 //! `cjson`: JSON for scripts.
 //!
-//! A null is the light userdata NULL, because a table cannot hold `nil`. Tables whose keys are 1 to n
-//! become arrays, an empty table becomes `{}`.
+//! A null is the light userdata NULL, because a table cannot hold `nil`. Tables whose keys are 1 to n become
+//! arrays, an empty table becomes `{}`, unless it came from an array while `decode_array_with_array_mt` was on.
+//!
+//! ```text
+//!   encode   a value on Lua's stack, looked at where it is  -->  bytes
+//!   decode   bytes  -->  values, written to Lua's stack as they are read
+//! ```
+//!
+//! Invariant: while [`Decoding`] writes to Lua's stack it owns its text and its room for strings, and the
+//! functions below it own nothing: Lua may leave them for want of memory.
 //!
 //! Mirrors: lua_cjson.c (Lua CJSON 2.1 as patched in Redis). Differs: the decoder stops at the end of
-//! its input instead of at a zero byte.
+//! its input instead of at a zero byte; nesting has a bound that scripts cannot raise.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use mlua::{Lua, LuaString, MultiValue, Table, Value};
+use mlua::{Lua, Table, Value};
 
-use super::error::ScriptError;
-use super::random::format_g;
+use crate::sys::lua::{
+    Args, Fault, Host, Push, Pusher, Rooted, Seen, TableView, View, bad_argument, door,
+};
 use crate::util::num;
 
 /// Deepest nesting that the recursion here is made for, whatever the script sets.
 const DEPTH_BOUND: i64 = 1000;
+/// The longest text that is made.
+const TEXT_MAX: usize = 1 << 30;
+/// Tables encoded between two questions whether to go on; a power of two.
+const PERIOD: u32 = 1 << 16;
+/// The longest room for a text that is kept, in bytes.
+const ROOM_MAX: usize = 64 * 1024;
+
+/// The address of this is in the metatable of arrays.
+static ARRAY: u8 = 1;
 
 #[derive(Clone, Copy, Debug)]
 struct Config {
@@ -28,14 +46,72 @@ struct Config {
     /// 0: an error, 1: as C prints them, 2: null.
     encode_invalid: i64,
     decode_invalid: bool,
+    /// Arrays get a metatable by which they are known as such.
+    mark_arrays: bool,
     precision: i64,
     keep_buffer: bool,
 }
 
 type Shared = Rc<Cell<Config>>;
 
-/// The library's table.
-pub fn open(lua: &Lua) -> mlua::Result<Table> {
+/// What the functions return.
+enum Out {
+    Text(Vec<u8>, Rc<RefCell<Vec<u8>>>),
+    Decoded(Decoding),
+    Number(f64),
+    Boolean(bool),
+    Word(&'static [u8]),
+    Three(bool, f64, f64),
+}
+
+impl Push for Out {
+    fn number(&self) -> Option<f64> {
+        match self {
+            Out::Number(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
+        match self {
+            Out::Text(text, _) => to.bytes(text),
+            Out::Decoded(decoding) => decoding.document(to)?,
+            Out::Number(n) => to.number(*n),
+            Out::Boolean(yes) => to.boolean(*yes),
+            Out::Word(word) => to.bytes(word),
+            Out::Three(first, second, third) => {
+                to.boolean(*first);
+                to.number(*second);
+                to.number(*third);
+                return Ok(3);
+            }
+        }
+        Ok(1)
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        // The room of a text serves the next one.
+        if let Out::Text(text, room) = self
+            && text.capacity() <= ROOM_MAX
+        {
+            room.replace(std::mem::take(text));
+        }
+    }
+}
+
+/// The library's table. `sealed` is what scripts see as the metatable of arrays.
+pub fn open(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
+    let arrays = lua.create_table()?;
+    let mark = std::ptr::from_ref(&ARRAY).cast_mut().cast();
+    arrays.raw_set(Value::LightUserData(mlua::LightUserData(mark)), true)?;
+    arrays.raw_set("__metatable", false)?;
+    let library = open_one(lua, host, Rooted::new(lua, &arrays)?)?;
+    Ok(library)
+}
+
+fn open_one(lua: &Lua, host: &Rc<Host>, arrays: Rooted) -> mlua::Result<Table> {
     let config = Rc::new(Cell::new(Config {
         sparse_convert: false,
         sparse_ratio: 2,
@@ -44,44 +120,50 @@ pub fn open(lua: &Lua) -> mlua::Result<Table> {
         decode_depth: 1000,
         encode_invalid: 0,
         decode_invalid: true,
+        mark_arrays: false,
         precision: 14,
         keep_buffer: true,
     }));
     let cjson = lua.create_table()?;
+    let (own, asked) = (config.clone(), host.clone());
+    let room = Rc::new(RefCell::new(Vec::new()));
+    let encode = door(lua, host, move |args| {
+        only(args)?;
+        let mut text = room.take();
+        text.clear();
+        let mut encoder = Encoder {
+            config: own.get(),
+            host: &asked,
+            tables: 0,
+            out: Out::Text(text, room.clone()),
+        };
+        encoder.value(args.view(0), 0)?;
+        Ok(encoder.out)
+    })?;
+    cjson.raw_set("encode", encode)?;
     let own = config.clone();
-    cjson.raw_set(
-        "encode",
-        lua.create_function(move |lua, args: MultiValue| {
-            let [value] = only(args, "encode")?;
-            let mut out = Vec::new();
-            encode(&value, &own.get(), 0, &mut out)?;
-            lua.create_string(out)
-        })?,
-    )?;
-    let own = config.clone();
-    cjson.raw_set(
-        "decode",
-        lua.create_function(move |lua, args: MultiValue| {
-            let [value] = only(args, "decode")?;
-            let Some(text) = lua.coerce_string(value.clone())? else {
-                let got = value.type_name();
-                return Err(ScriptError::plain(format!(
-                    "bad argument #1 to 'decode' (string expected, got {got})"
-                )));
-            };
-            let text = text.as_bytes();
-            Decoder::new(lua, &text, own.get()).document()
-        })?,
-    )?;
-    open_options(lua, &cjson, &config)?;
+    let decode = door(lua, host, move |args| {
+        only(args)?;
+        let text = args.bytes(0)?.into_owned();
+        Ok(Out::Decoded(Decoding {
+            text,
+            room: Vec::new(),
+            config: own.get(),
+            arrays,
+        }))
+    })?;
+    cjson.raw_set("decode", decode)?;
+    open_options(lua, host, &cjson, &config)?;
     cjson.raw_set("null", Value::NULL)?;
     cjson.raw_set("_NAME", "cjson")?;
     cjson.raw_set("_VERSION", "2.1.0")?;
-    cjson.raw_set("new", lua.create_function(|lua, _: MultiValue| open(lua))?)?;
+    let own = host.clone();
+    let new = lua.create_function(move |lua, _: mlua::MultiValue| open_one(lua, &own, arrays))?;
+    cjson.raw_set("new", new)?;
     Ok(cjson)
 }
 
-fn open_options(lua: &Lua, cjson: &Table, config: &Shared) -> mlua::Result<()> {
+fn open_options(lua: &Lua, host: &Rc<Host>, cjson: &Table, config: &Shared) -> mlua::Result<()> {
     type Field = fn(&mut Config) -> &mut i64;
     let numbers: [(&str, i64, i64, Field); 3] = [
         ("encode_max_depth", 1, i32::MAX.into(), |c| {
@@ -94,254 +176,334 @@ fn open_options(lua: &Lua, cjson: &Table, config: &Shared) -> mlua::Result<()> {
     ];
     for (name, min, max, field) in numbers {
         let own = config.clone();
-        let option = lua.create_function(move |lua, value: Value| {
+        let option = door(lua, host, move |args| {
+            at_most(args, 1)?;
             let mut config = own.get();
-            if let Some(n) = integer(lua, value, min, max)? {
+            if let Some(n) = integer(args, 0, min, max)? {
                 *field(&mut config) = n;
                 own.set(config);
             }
-            Ok(*field(&mut config))
+            Ok(Out::Number(*field(&mut config) as f64))
+        })?;
+        cjson.raw_set(name, option)?;
+    }
+    type Switch = fn(&mut Config) -> &mut bool;
+    let switches: [(&str, Switch); 3] = [
+        ("encode_keep_buffer", |c| &mut c.keep_buffer),
+        ("decode_invalid_numbers", |c| &mut c.decode_invalid),
+        ("decode_array_with_array_mt", |c| &mut c.mark_arrays),
+    ];
+    for (name, field) in switches {
+        let own = config.clone();
+        let option = door(lua, host, move |args| {
+            at_most(args, 1)?;
+            let mut config = own.get();
+            if let Some(on) = switch(args, 0)? {
+                *field(&mut config) = on;
+                own.set(config);
+            }
+            Ok(Out::Boolean(*field(&mut config)))
         })?;
         cjson.raw_set(name, option)?;
     }
     let own = config.clone();
-    let sparse = move |lua: &Lua, (convert, ratio, safe): (Value, Value, Value)| {
+    let sparse = door(lua, host, move |args| {
+        at_most(args, 3)?;
         let mut config = own.get();
-        if let Some(on) = switch(&convert)? {
-            config.sparse_convert = on;
-        }
+        config.sparse_convert = switch(args, 0)?.unwrap_or(config.sparse_convert);
         let max = i32::MAX.into();
-        config.sparse_ratio = integer(lua, ratio, 0, max)?.unwrap_or(config.sparse_ratio);
-        config.sparse_safe = integer(lua, safe, 0, max)?.unwrap_or(config.sparse_safe);
+        config.sparse_ratio = integer(args, 1, 0, max)?.unwrap_or(config.sparse_ratio);
+        config.sparse_safe = integer(args, 2, 0, max)?.unwrap_or(config.sparse_safe);
         own.set(config);
-        Ok((
+        Ok(Out::Three(
             config.sparse_convert,
-            config.sparse_ratio,
-            config.sparse_safe,
+            config.sparse_ratio as f64,
+            config.sparse_safe as f64,
         ))
-    };
-    cjson.raw_set("encode_sparse_array", lua.create_function(sparse)?)?;
+    })?;
+    cjson.raw_set("encode_sparse_array", sparse)?;
     let own = config.clone();
-    let keep = move |_: &Lua, value: Value| {
+    let invalid = door(lua, host, move |args| {
+        at_most(args, 1)?;
         let mut config = own.get();
-        config.keep_buffer = switch(&value)?.unwrap_or(config.keep_buffer);
-        own.set(config);
-        Ok(config.keep_buffer)
-    };
-    cjson.raw_set("encode_keep_buffer", lua.create_function(keep)?)?;
-    let own = config.clone();
-    let invalid = move |lua: &Lua, value: Value| {
-        let mut config = own.get();
-        config.encode_invalid = match &value {
-            Value::Nil => config.encode_invalid,
-            Value::String(word) if *word.as_bytes() == *b"null" => 2,
-            other => switch(other)?.unwrap_or(false).into(),
+        config.encode_invalid = match args.see(0) {
+            Seen::Nil => config.encode_invalid,
+            Seen::Bytes(b"null") => 2,
+            _ => switch(args, 0)?.unwrap_or(false).into(),
         };
         own.set(config);
-        match config.encode_invalid {
-            2 => lua.create_string("null").map(Value::String),
-            n => Ok(Value::Boolean(n == 1)),
-        }
-    };
-    cjson.raw_set("encode_invalid_numbers", lua.create_function(invalid)?)?;
-    let own = config.clone();
-    let invalid = move |_: &Lua, value: Value| {
-        let mut config = own.get();
-        config.decode_invalid = switch(&value)?.unwrap_or(config.decode_invalid);
-        own.set(config);
-        Ok(config.decode_invalid)
-    };
-    cjson.raw_set("decode_invalid_numbers", lua.create_function(invalid)?)
+        Ok(match config.encode_invalid {
+            2 => Out::Word(b"null"),
+            n => Out::Boolean(n == 1),
+        })
+    })?;
+    cjson.raw_set("encode_invalid_numbers", invalid)
 }
 
-fn only(args: MultiValue, function: &str) -> mlua::Result<[Value; 1]> {
-    let args: Vec<Value> = args.into_iter().collect();
-    args.try_into().map_err(|_| {
-        ScriptError::plain(format!(
-            "bad argument #1 to '{function}' (expected 1 argument)"
-        ))
-    })
+fn only(args: &Args<'_>) -> Result<(), String> {
+    match args.len() {
+        1 => Ok(()),
+        _ => Err(bad_argument(0, "expected 1 argument")),
+    }
 }
 
-fn integer(lua: &Lua, value: Value, min: i64, max: i64) -> mlua::Result<Option<i64>> {
-    if value.is_nil() {
+fn at_most(args: &Args<'_>, count: usize) -> Result<(), String> {
+    match args.len() > count {
+        true => Err(bad_argument(count, "found too many arguments")),
+        false => Ok(()),
+    }
+}
+
+fn integer(args: &Args<'_>, i: usize, min: i64, max: i64) -> Result<Option<i64>, String> {
+    if matches!(args.see(i), Seen::Nil) {
         return Ok(None);
     }
-    match lua.coerce_number(value)?.map(|n| n as i64) {
-        Some(n) if (min..=max).contains(&n) => Ok(Some(n)),
-        _ => Err(ScriptError::plain(format!(
-            "bad argument #1 (expected integer between {min} and {max})"
-        ))),
+    match args.number(i)? as i64 {
+        n if (min..=max).contains(&n) => Ok(Some(n)),
+        _ => {
+            let reason = format!("expected integer between {min} and {max}");
+            Err(bad_argument(i, &reason))
+        }
     }
 }
 
-fn switch(value: &Value) -> mlua::Result<Option<bool>> {
-    match value {
-        Value::Nil => Ok(None),
-        Value::Boolean(on) => Ok(Some(*on)),
-        Value::String(word) if *word.as_bytes() == *b"on" => Ok(Some(true)),
-        Value::String(word) if *word.as_bytes() == *b"off" => Ok(Some(false)),
-        _ => Err(ScriptError::plain("bad argument #1 (invalid option)")),
+fn switch(args: &Args<'_>, i: usize) -> Result<Option<bool>, String> {
+    match args.see(i) {
+        Seen::Nil => Ok(None),
+        Seen::Boolean(on) => Ok(Some(on)),
+        Seen::Bytes(b"on") => Ok(Some(true)),
+        Seen::Bytes(b"off") => Ok(Some(false)),
+        _ => {
+            let word = args.bytes(i)?;
+            let word = String::from_utf8_lossy(&word);
+            Err(bad_argument(i, &format!("invalid option '{word}'")))
+        }
     }
 }
 
-fn cannot(kind: &str, reason: &str) -> mlua::Error {
-    ScriptError::plain(format!("Cannot serialise {kind}: {reason}"))
+struct Encoder<'a> {
+    config: Config,
+    host: &'a Host,
+    tables: u32,
+    out: Out,
 }
 
-fn encode(value: &Value, config: &Config, depth: i64, out: &mut Vec<u8>) -> mlua::Result<()> {
-    match value {
-        Value::String(text) => encode_string(&text.as_bytes(), out),
-        Value::Integer(n) => encode_number(*n as f64, config, out)?,
-        Value::Number(n) => encode_number(*n, config, out)?,
-        Value::Boolean(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
-        Value::Nil => out.extend_from_slice(b"null"),
-        Value::Table(table) => {
-            let depth = depth + 1;
-            if depth > config.encode_depth || depth > DEPTH_BOUND {
-                return Err(ScriptError::plain(format!(
-                    "Cannot serialise, excessive nesting ({depth})"
-                )));
+type Result<T = (), E = Fault<Out>> = std::result::Result<T, E>;
+
+fn cannot(kind: &str, reason: &str) -> Fault<Out> {
+    Fault::Text(format!("Cannot serialise {kind}: {reason}"))
+}
+
+impl Encoder<'_> {
+    #[inline]
+    fn out(&mut self) -> &mut Vec<u8> {
+        match &mut self.out {
+            Out::Text(text, _) => text,
+            _ => unreachable!("an encoder writes a text"),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.out().extend_from_slice(bytes);
+    }
+
+    fn value(&mut self, value: View<'_>, depth: i64) -> Result {
+        match value.see() {
+            Seen::Bytes(text) => encode_string(text, self.out()),
+            Seen::Number(n) => self.number(n)?,
+            Seen::Boolean(true) => self.put(b"true"),
+            Seen::Boolean(false) => self.put(b"false"),
+            Seen::Nil | Seen::Null => self.put(b"null"),
+            Seen::Table(table) => self.table(table, depth + 1)?,
+            Seen::Other => return Err(cannot(value.type_name(), "type not supported")),
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, table: TableView<'_>, depth: i64) -> Result {
+        if depth > self.config.encode_depth || depth > DEPTH_BOUND {
+            let text = format!("Cannot serialise, excessive nesting ({depth})");
+            return Err(Fault::Text(text));
+        }
+        self.tables = self.tables.wrapping_add(1);
+        if self.tables.is_multiple_of(PERIOD)
+            && let Some(text) = self.host.poll()
+        {
+            return Err(Fault::Killed(text));
+        }
+        if self.out().len() > TEXT_MAX {
+            return Err(Fault::Text("not enough memory".into()));
+        }
+        match self.array_length(table)? {
+            Some(len) => self.array(table, len, depth),
+            None => self.object(table, depth),
+        }
+    }
+
+    fn number(&mut self, n: f64) -> Result {
+        if n.is_finite() {
+            let precision = self.config.precision as usize;
+            num::write_g(self.out(), n, precision);
+            return Ok(());
+        }
+        match self.config.encode_invalid {
+            0 => return Err(cannot("number", "must not be NaN or Inf")),
+            1 if n.is_nan() => self.put(b"nan"),
+            1 => self.put(if n > 0.0 { b"inf" } else { b"-inf" }),
+            _ => self.put(b"null"),
+        }
+        Ok(())
+    }
+
+    /// The length of an array: all keys are whole numbers from 1 on, or it is marked as one. `None`: an object.
+    fn array_length(&self, table: TableView<'_>) -> Result<Option<usize>> {
+        if table.is_marked(&ARRAY) {
+            return Ok(Some(table.length()));
+        }
+        let (mut max, mut items) = (0_i64, 0_i64);
+        let looked = table.each(|key, _| match key.see() {
+            Seen::Number(n) if n >= 1.0 && n.fract() == 0.0 => {
+                max = max.max(n as i64);
+                items += 1;
+                Ok(())
             }
-            match array_length(table, config)? {
-                Some(len) if len > 0 => encode_array(table, len, config, depth, out)?,
-                _ => encode_object(table, config, depth, out)?,
+            _ => Err(()),
+        });
+        if looked.is_err() || max == 0 {
+            return Ok(None);
+        }
+        let Config {
+            sparse_ratio,
+            sparse_safe,
+            sparse_convert,
+            ..
+        } = self.config;
+        let sparse =
+            sparse_ratio > 0 && max > items.saturating_mul(sparse_ratio) && max > sparse_safe;
+        match (sparse, sparse_convert) {
+            (true, false) => Err(cannot("table", "excessively sparse array")),
+            (true, true) => Ok(None),
+            (false, _) => Ok(Some(max as usize)),
+        }
+    }
+
+    fn array(&mut self, table: TableView<'_>, len: usize, depth: i64) -> Result {
+        self.put(b"[");
+        for i in 1..=len {
+            if i > 1 {
+                self.put(b",");
+            }
+            let nth = table.nth(i).ok_or_else(too_deep)?;
+            self.value(nth.view(), depth)?;
+            if self.out().len() > TEXT_MAX {
+                return Err(Fault::Text("not enough memory".into()));
             }
         }
-        null if *null == Value::NULL => out.extend_from_slice(b"null"),
-        other => return Err(cannot(kind(other), "type not supported")),
+        self.put(b"]");
+        Ok(())
     }
-    Ok(())
+
+    fn object(&mut self, table: TableView<'_>, depth: i64) -> Result {
+        self.put(b"{");
+        let mut first = true;
+        table.each(|key, value| {
+            if !first {
+                self.put(b",");
+            }
+            first = false;
+            match key.see() {
+                Seen::Bytes(text) => encode_string(text, self.out()),
+                Seen::Number(n) => {
+                    self.put(b"\"");
+                    self.number(n)?;
+                    self.put(b"\"");
+                }
+                _ => {
+                    let reason = "table key must be a number or string";
+                    return Err(cannot(key.type_name(), reason));
+                }
+            }
+            self.put(b":");
+            self.value(value, depth)
+        })?;
+        self.put(b"}");
+        Ok(())
+    }
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Integer(_) => "number",
-        Value::LightUserData(_) | Value::Error(_) => "userdata",
-        other => other.type_name(),
-    }
+fn too_deep() -> Fault<Out> {
+    Fault::Text("Cannot serialise, excessive nesting".into())
 }
+
+/// What stands for a byte in a string: 0 itself, `u` a number, all else the letter after a backslash.
+const ESCAPES: [u8; 256] = {
+    let mut escapes = [0; 256];
+    let mut i = 0;
+    while i < 32 {
+        escapes[i] = b'u';
+        i += 1;
+    }
+    escapes[127] = b'u';
+    escapes[b'"' as usize] = b'"';
+    escapes[b'\\' as usize] = b'\\';
+    escapes[b'/' as usize] = b'/';
+    escapes[8] = b'b';
+    escapes[b'\t' as usize] = b't';
+    escapes[b'\n' as usize] = b'n';
+    escapes[12] = b'f';
+    escapes[b'\r' as usize] = b'r';
+    escapes
+};
 
 fn encode_string(text: &[u8], out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
-    for byte in text {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'/' => out.extend_from_slice(b"\\/"),
-            8 => out.extend_from_slice(b"\\b"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            12 => out.extend_from_slice(b"\\f"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            0..32 | 127 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            other => out.push(*other),
+    let mut plain = 0;
+    for (i, byte) in text.iter().enumerate() {
+        let escape = ESCAPES[usize::from(*byte)];
+        if escape == 0 {
+            continue;
+        }
+        out.extend_from_slice(&text[plain..i]);
+        plain = i + 1;
+        out.extend_from_slice(&[b'\\', escape]);
+        if escape == b'u' {
+            let digit = |n: u8| b"0123456789abcdef"[usize::from(n & 15)];
+            out.extend_from_slice(&[b'0', b'0', digit(byte >> 4), digit(*byte)]);
         }
     }
+    out.extend_from_slice(&text[plain..]);
     out.push(b'"');
 }
 
-fn encode_number(n: f64, config: &Config, out: &mut Vec<u8>) -> mlua::Result<()> {
-    if !n.is_finite() {
-        match config.encode_invalid {
-            0 => return Err(cannot("number", "must not be NaN or Inf")),
-            1 if n.is_nan() => out.extend_from_slice(b"nan"),
-            1 => out.extend_from_slice(if n > 0.0 { b"inf" } else { b"-inf" }),
-            _ => out.extend_from_slice(b"null"),
-        }
-        return Ok(());
-    }
-    out.extend_from_slice(format_g(n, config.precision as usize).as_bytes());
-    Ok(())
+/// A text that becomes a value.
+struct Decoding {
+    text: Vec<u8>,
+    /// Where a string is put together that has escapes in it.
+    room: Vec<u8>,
+    config: Config,
+    arrays: Rooted,
 }
 
-/// The length when all keys are whole numbers from 1 on; `None` for an object.
-fn array_length(table: &Table, config: &Config) -> mlua::Result<Option<i64>> {
-    let (mut max, mut items) = (0, 0);
-    for pair in table.pairs::<Value, Value>() {
-        match pair?.0 {
-            Value::Integer(n) if n >= 1 => {
-                max = max.max(n);
-                items += 1;
-            }
-            _ => return Ok(None),
-        }
-    }
-    let sparse =
-        config.sparse_ratio > 0 && max > items * config.sparse_ratio && max > config.sparse_safe;
-    match (sparse, config.sparse_convert) {
-        (true, false) => Err(cannot("table", "excessively sparse array")),
-        (true, true) => Ok(None),
-        (false, _) => Ok(Some(max)),
-    }
-}
-
-fn encode_array(
-    table: &Table,
-    len: i64,
-    config: &Config,
-    depth: i64,
-    out: &mut Vec<u8>,
-) -> mlua::Result<()> {
-    out.push(b'[');
-    for i in 1..=len {
-        if i > 1 {
-            out.push(b',');
-        }
-        encode(&table.raw_get(i)?, config, depth, out)?;
-    }
-    out.push(b']');
-    Ok(())
-}
-
-fn encode_object(
-    table: &Table,
-    config: &Config,
-    depth: i64,
-    out: &mut Vec<u8>,
-) -> mlua::Result<()> {
-    out.push(b'{');
-    let mut first = true;
-    for pair in table.pairs::<Value, Value>() {
-        let (key, value) = pair?;
-        if !first {
-            out.push(b',');
-        }
-        first = false;
-        match key {
-            Value::String(text) => encode_string(&text.as_bytes(), out),
-            Value::Integer(n) => out.extend_from_slice(format!("\"{n}\"").as_bytes()),
-            Value::Number(n) => {
-                out.push(b'"');
-                encode_number(n, config, out)?;
-                out.push(b'"');
-            }
-            other => {
-                let reason = "table key must be a number or string";
-                return Err(cannot(kind(&other), reason));
-            }
-        }
-        out.push(b':');
-        encode(&value, config, depth, out)?;
-    }
-    out.push(b'}');
-    Ok(())
-}
-
-struct Decoder<'a> {
-    lua: &'a Lua,
+struct Decoder<'a, 'p> {
     text: &'a [u8],
+    room: &'a mut Vec<u8>,
+    config: Config,
+    arrays: Rooted,
     pos: usize,
     depth: i64,
-    config: Config,
+    to: &'a mut Pusher<'p>,
 }
 
+#[derive(Clone, Copy)]
 enum Token {
     ObjectBegin,
     ObjectEnd,
     ArrayBegin,
     ArrayEnd,
-    String(LuaString),
+    /// From one place to another; the room has it when it had escapes.
+    String(usize, usize, bool),
     Number(f64),
     Boolean(bool),
     Null,
@@ -353,13 +515,13 @@ enum Token {
 
 impl Token {
     /// What error texts call it.
-    fn name(&self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Token::ObjectBegin => "T_OBJ_BEGIN",
             Token::ObjectEnd => "T_OBJ_END",
             Token::ArrayBegin => "T_ARR_BEGIN",
             Token::ArrayEnd => "T_ARR_END",
-            Token::String(_) => "T_STRING",
+            Token::String(..) => "T_STRING",
             Token::Number(_) => "T_NUMBER",
             Token::Boolean(_) => "T_BOOLEAN",
             Token::Null => "T_NULL",
@@ -371,100 +533,115 @@ impl Token {
     }
 }
 
-impl<'a> Decoder<'a> {
-    fn new(lua: &'a Lua, text: &'a [u8], config: Config) -> Self {
-        Decoder {
-            lua,
-            text,
+impl Decoding {
+    fn document(&mut self, to: &mut Pusher<'_>) -> Result<(), String> {
+        if self.text.len() >= 2 && self.text[..2].contains(&0) {
+            return Err("JSON parser does not support UTF-16 or UTF-32".into());
+        }
+        let mut decoder = Decoder {
+            text: &self.text,
+            room: &mut self.room,
+            config: self.config,
+            arrays: self.arrays,
             pos: 0,
             depth: 0,
-            config,
-        }
-    }
-
-    fn document(mut self) -> mlua::Result<Value> {
-        if self.text.len() >= 2 && self.text[..2].contains(&0) {
-            return Err(ScriptError::plain(
-                "JSON parser does not support UTF-16 or UTF-32",
-            ));
-        }
-        let first = self.token()?;
-        let value = self.value(first)?;
-        match self.token()? {
-            (Token::End, _) => Ok(value),
+            to,
+        };
+        let first = decoder.token();
+        decoder.value(first)?;
+        match decoder.token() {
+            (Token::End, _) => Ok(()),
             found => Err(expected("the end", found)),
         }
     }
+}
 
-    fn value(&mut self, (token, at): (Token, usize)) -> mlua::Result<Value> {
-        Ok(match token {
-            Token::String(text) => Value::String(text),
-            Token::Number(n) => Value::Number(n),
-            Token::Boolean(yes) => Value::Boolean(yes),
-            Token::Null => Value::NULL,
+impl Decoder<'_, '_> {
+    /// Pushes the value that begins with a token.
+    fn value(&mut self, (token, at): (Token, usize)) -> Result<(), String> {
+        match token {
+            Token::String(from, until, escaped) => self.string(from, until, escaped),
+            Token::Number(n) => self.to.number(n),
+            Token::Boolean(yes) => self.to.boolean(yes),
+            Token::Null => self.to.null(),
             Token::ObjectBegin => self.object()?,
             Token::ArrayBegin => self.array()?,
             other => return Err(expected("value", (other, at))),
-        })
-    }
-
-    fn descend(&mut self) -> mlua::Result<()> {
-        self.depth += 1;
-        if self.depth > self.config.decode_depth || self.depth > DEPTH_BOUND {
-            return Err(ScriptError::plain(format!(
-                "Found too many nested data structures ({}) at character {}",
-                self.depth, self.pos
-            )));
         }
         Ok(())
     }
 
-    fn object(&mut self) -> mlua::Result<Value> {
+    fn string(&mut self, from: usize, until: usize, escaped: bool) {
+        if escaped {
+            self.to.bytes(self.room);
+        } else {
+            self.to.bytes(&self.text[from..until]);
+        }
+    }
+
+    fn descend(&mut self) -> Result<(), String> {
+        self.depth += 1;
+        if self.depth > self.config.decode_depth || self.depth > DEPTH_BOUND {
+            return Err(format!(
+                "Found too many nested data structures ({}) at character {}",
+                self.depth, self.pos
+            ));
+        }
+        Ok(())
+    }
+
+    fn object(&mut self) -> Result<(), String> {
         self.descend()?;
-        let table = self.lua.create_table()?;
-        let mut next = self.token()?;
+        self.to.table(0, 0);
+        let mut next = self.token();
         if !matches!(next.0, Token::ObjectEnd) {
             loop {
-                let Token::String(key) = next.0 else {
+                let Token::String(from, until, escaped) = next.0 else {
                     return Err(expected("object key string", next));
                 };
-                match self.token()? {
+                self.string(from, until, escaped);
+                match self.token() {
                     (Token::Colon, _) => {}
                     found => return Err(expected("colon", found)),
                 }
-                let token = self.token()?;
-                table.raw_set(key, self.value(token)?)?;
-                match self.token()? {
+                let token = self.token();
+                self.value(token)?;
+                self.to.set_pair();
+                match self.token() {
                     (Token::ObjectEnd, _) => break,
-                    (Token::Comma, _) => next = self.token()?,
+                    (Token::Comma, _) => next = self.token(),
                     found => return Err(expected("comma or object end", found)),
                 }
             }
         }
         self.depth -= 1;
-        Ok(Value::Table(table))
+        Ok(())
     }
 
-    fn array(&mut self) -> mlua::Result<Value> {
+    fn array(&mut self) -> Result<(), String> {
         self.descend()?;
-        let table = self.lua.create_table()?;
-        let mut next = self.token()?;
+        self.to.table(0, 0);
+        if self.config.mark_arrays {
+            self.to.set_metatable(&self.arrays);
+        }
+        let mut next = self.token();
         if !matches!(next.0, Token::ArrayEnd) {
             for i in 1.. {
-                table.raw_seti(i, self.value(next)?)?;
-                match self.token()? {
+                self.value(next)?;
+                self.to.set_nth(i);
+                match self.token() {
                     (Token::ArrayEnd, _) => break,
-                    (Token::Comma, _) => next = self.token()?,
+                    (Token::Comma, _) => next = self.token(),
                     found => return Err(expected("comma or array end", found)),
                 }
             }
         }
         self.depth -= 1;
-        Ok(Value::Table(table))
+        Ok(())
     }
 
     /// The next token and where it begins.
-    fn token(&mut self) -> mlua::Result<(Token, usize)> {
+    fn token(&mut self) -> (Token, usize) {
         while matches!(
             self.text.get(self.pos),
             Some(b' ' | b'\t' | b'\n' | b'\r' | 12)
@@ -474,54 +651,47 @@ impl<'a> Decoder<'a> {
         let at = self.pos;
         let rest = &self.text[at..];
         let Some(&first) = rest.first() else {
-            return Ok((Token::End, at));
+            return (Token::End, at);
         };
-        let single = match first {
-            b'{' => Some(Token::ObjectBegin),
-            b'}' => Some(Token::ObjectEnd),
-            b'[' => Some(Token::ArrayBegin),
-            b']' => Some(Token::ArrayEnd),
-            b':' => Some(Token::Colon),
-            b',' => Some(Token::Comma),
-            _ => None,
+        let (token, len) = match first {
+            b'"' => return self.quoted(),
+            b'{' => (Token::ObjectBegin, 1),
+            b'}' => (Token::ObjectEnd, 1),
+            b'[' => (Token::ArrayBegin, 1),
+            b']' => (Token::ArrayEnd, 1),
+            b':' => (Token::Colon, 1),
+            b',' => (Token::Comma, 1),
+            b't' if rest.starts_with(b"true") => (Token::Boolean(true), 4),
+            b'f' if rest.starts_with(b"false") => (Token::Boolean(false), 5),
+            b'n' if rest.starts_with(b"null") => (Token::Null, 4),
+            _ => return (self.number(), at),
         };
-        if let Some(token) = single {
-            self.pos += 1;
-            return Ok((token, at));
-        }
-        let words: [(&[u8], Token); 3] = [
-            (b"true", Token::Boolean(true)),
-            (b"false", Token::Boolean(false)),
-            (b"null", Token::Null),
-        ];
-        for (word, token) in words {
-            if rest.starts_with(word) {
-                self.pos += word.len();
-                return Ok((token, at));
-            }
-        }
-        if first == b'"' {
-            return self.string();
-        }
-        let invalid = is_invalid_number(rest);
-        let number_like = first == b'-' || first.is_ascii_digit();
-        let token = match (number_like, self.config.decode_invalid) {
-            (true, false) if invalid => Token::Error("invalid number"),
-            (true, _) => self.number(),
-            (false, true) if invalid => self.number(),
-            _ => Token::Error("invalid token"),
-        };
-        Ok((token, at))
+        self.pos += len;
+        (token, at)
     }
 
-    /// A number in the widest sense: hexadecimal, infinity and NaN, too.
+    /// A number in the widest sense: hexadecimal, infinity and NaN, too, where they are allowed.
     fn number(&mut self) -> Token {
         let rest = &self.text[self.pos..];
+        if let Some((n, len)) = short_integer(rest) {
+            self.pos += len;
+            return Token::Number(n);
+        }
+        let first = rest.first().copied().unwrap_or_default();
+        let invalid = is_invalid_number(rest);
+        let number_like = first == b'-' || first.is_ascii_digit();
+        match (number_like, self.config.decode_invalid) {
+            (true, false) if invalid => return Token::Error("invalid number"),
+            (true, _) => {}
+            (false, true) if invalid => {}
+            _ => return Token::Error("invalid token"),
+        }
         let longest = rest
             .iter()
             .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
             .count();
-        for len in (1..=longest).rev() {
+        // A number is not longer than this; what follows it belongs to the next token.
+        for len in (1..=longest.min(NUMBER_MAX)).rev() {
             if let Some(n) = parse(&rest[..len]) {
                 self.pos += len;
                 return Token::Number(n);
@@ -530,34 +700,42 @@ impl<'a> Decoder<'a> {
         Token::Error("invalid number")
     }
 
-    fn string(&mut self) -> mlua::Result<(Token, usize)> {
+    fn quoted(&mut self) -> (Token, usize) {
         self.pos += 1;
-        let mut out = Vec::new();
+        let start = self.pos;
+        let mut escaped = false;
         loop {
             let rest = &self.text[self.pos..];
             let plain = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0));
             let plain = plain.unwrap_or(rest.len());
-            out.extend_from_slice(&rest[..plain]);
+            if escaped {
+                self.room.extend_from_slice(&rest[..plain]);
+            }
             self.pos += plain;
             match rest.get(plain) {
                 Some(b'"') => {
                     let at = self.pos;
                     self.pos += 1;
-                    return Ok((Token::String(self.lua.create_string(out)?), at));
+                    return (Token::String(start, at, escaped), at);
                 }
                 Some(b'\\') => {
-                    if let Err(text) = self.escape(&mut out) {
-                        return Ok((Token::Error(text), self.pos));
+                    if !escaped {
+                        escaped = true;
+                        self.room.clear();
+                        self.room.extend_from_slice(&self.text[start..self.pos]);
+                    }
+                    if let Err(text) = self.escape() {
+                        return (Token::Error(text), self.pos);
                     }
                 }
-                _ => return Ok((Token::Error("unexpected end of string"), self.pos)),
+                _ => return (Token::Error("unexpected end of string"), self.pos),
             }
         }
     }
 
-    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    fn escape(&mut self) -> Result<(), &'static str> {
         let byte = match self.text.get(self.pos + 1) {
-            Some(b'u') => return self.unicode(out).ok_or("invalid unicode escape code"),
+            Some(b'u') => return self.unicode().ok_or("invalid unicode escape code"),
             Some(byte @ (b'"' | b'\\' | b'/')) => *byte,
             Some(b'b') => 8,
             Some(b't') => b'\t',
@@ -566,12 +744,12 @@ impl<'a> Decoder<'a> {
             Some(b'r') => b'\r',
             _ => return Err("invalid escape code"),
         };
-        out.push(byte);
+        self.room.push(byte);
         self.pos += 2;
         Ok(())
     }
 
-    fn unicode(&mut self, out: &mut Vec<u8>) -> Option<()> {
+    fn unicode(&mut self) -> Option<()> {
         let unit = |at: usize| -> Option<u32> {
             let digits = self.text.get(at..at + 6)?;
             let digits = digits.strip_prefix(b"\\u")?;
@@ -589,18 +767,46 @@ impl<'a> Decoder<'a> {
             _ => (high, 6),
         };
         let character = char::from_u32(point)?;
-        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        let mut bytes = [0; 4];
+        self.room
+            .extend_from_slice(character.encode_utf8(&mut bytes).as_bytes());
         self.pos += len;
         Some(())
     }
 }
 
-fn expected(what: &str, (found, at): (Token, usize)) -> mlua::Error {
+fn expected(what: &str, (found, at): (Token, usize)) -> String {
     let found = found.name();
     let at = at + 1;
-    ScriptError::plain(format!(
-        "Expected {what} but found {found} at character {at}"
-    ))
+    format!("Expected {what} but found {found} at character {at}")
+}
+
+/// Characters of a number that are looked at: beyond, they change nothing that a double can show.
+const NUMBER_MAX: usize = 1100;
+
+/// A whole number of up to 15 digits that nothing of a number follows, and its length.
+fn short_integer(rest: &[u8]) -> Option<(f64, usize)> {
+    let (negative, digits) = match rest.strip_prefix(b"-") {
+        Some(digits) => (true, digits),
+        None => (false, rest),
+    };
+    let mut n = 0_u64;
+    let mut len = 0;
+    while let Some(digit) = digits.get(len).filter(|b| b.is_ascii_digit()) {
+        if len == 15 {
+            return None;
+        }
+        n = n * 10 + u64::from(digit - b'0');
+        len += 1;
+    }
+    let follows = digits.get(len).copied().unwrap_or_default();
+    let ends = !follows.is_ascii_alphanumeric() && !matches!(follows, b'+' | b'-' | b'.');
+    // What begins with 0 may be refused as a number.
+    if len == 0 || !ends || len > 1 && digits[0] == b'0' {
+        return None;
+    }
+    let n = if negative { -(n as f64) } else { n as f64 };
+    Some((n, len + usize::from(negative)))
 }
 
 /// Something `strtod` takes and JSON does not.

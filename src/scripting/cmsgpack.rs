@@ -5,95 +5,151 @@
 //! Mirrors: lua_cmsgpack.c. Differs: input nested deeper than [`DEPTH_MAX`] is refused instead of
 //! using up the stack.
 
-use mlua::{Lua, LuaString, MultiValue, Table, Value};
+use std::cell::Cell;
+use std::rc::Rc;
 
-use super::error::ScriptError;
+use mlua::{Lua, Table};
+
+use crate::sys::lua::{Args, Fault, Host, Push, Pusher, Seen, TableView, View, door};
 
 /// Deepest nesting that is packed.
 const PACK_DEPTH: usize = 16;
 /// Deepest nesting that is unpacked.
 const DEPTH_MAX: usize = 1000;
+/// The longest text that is made.
+const TEXT_MAX: usize = 1 << 30;
+/// Tables packed between two questions whether to go on; a power of two.
+const PERIOD: u32 = 1 << 16;
+
+/// What the functions return.
+enum Out {
+    Packed(Vec<u8>),
+    Unpacked(Unpacking),
+}
+
+impl Push for Out {
+    fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
+        match self {
+            Out::Packed(bytes) => {
+                to.bytes(bytes);
+                Ok(1)
+            }
+            Out::Unpacked(unpacking) => unpacking.some(to),
+        }
+    }
+}
 
 /// The library's table.
-pub fn open(lua: &Lua) -> mlua::Result<Table> {
+pub fn open(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let cmsgpack = lua.create_table()?;
-    cmsgpack.raw_set(
-        "pack",
-        lua.create_function(|lua, args: MultiValue| {
-            if args.is_empty() {
-                return Err(ScriptError::plain(
-                    "bad argument #0 to 'pack' (MessagePack pack needs input.)",
-                ));
-            }
-            let mut out = Vec::new();
-            for value in &args {
-                pack(value, 0, &mut out)?;
-            }
-            lua.create_string(out)
-        })?,
-    )?;
-    cmsgpack.raw_set(
-        "unpack",
-        lua.create_function(|lua, text: LuaString| unpack_some(lua, &text, 0, 0))?,
-    )?;
-    cmsgpack.raw_set(
-        "unpack_one",
-        lua.create_function(|lua, (text, offset): (LuaString, Option<f64>)| {
-            unpack_some(lua, &text, 1, offset.unwrap_or(0.0) as i64)
-        })?,
-    )?;
-    cmsgpack.raw_set(
-        "unpack_limit",
-        lua.create_function(
-            |lua, (text, limit, offset): (LuaString, f64, Option<f64>)| {
-                unpack_some(lua, &text, limit as i64, offset.unwrap_or(0.0) as i64)
-            },
-        )?,
-    )?;
+    let asked = host.clone();
+    let pack = door(lua, host, move |args| {
+        if args.is_empty() {
+            return Err(Fault::Text(
+                "bad argument #0 to 'pack' (MessagePack pack needs input.)".into(),
+            ));
+        }
+        let packer = Packer {
+            host: &asked,
+            tables: Cell::new(0),
+        };
+        let mut out = Vec::with_capacity(64);
+        for i in 0..args.len() {
+            packer.pack(args.view(i), 0, &mut out)?;
+        }
+        Ok(Out::Packed(out))
+    })?;
+    cmsgpack.raw_set("pack", pack)?;
+    let unpack = door(lua, host, |args| Unpacking::read(args, 0, 0))?;
+    cmsgpack.raw_set("unpack", unpack)?;
+    let one = door(lua, host, |args| {
+        let offset = optional(args, 1)?;
+        Unpacking::read(args, 1, offset)
+    })?;
+    cmsgpack.raw_set("unpack_one", one)?;
+    let limited = door(lua, host, |args| {
+        let limit = args.number(1)? as i64;
+        let offset = optional(args, 2)?;
+        Unpacking::read(args, limit, offset)
+    })?;
+    cmsgpack.raw_set("unpack_limit", limited)?;
     cmsgpack.raw_set("_NAME", "cmsgpack")?;
     cmsgpack.raw_set("_VERSION", "lua-cmsgpack 0.4.0")?;
     Ok(cmsgpack)
 }
 
-fn pack(value: &Value, level: usize, out: &mut Vec<u8>) -> mlua::Result<()> {
-    match value {
-        Value::String(text) => pack_string(&text.as_bytes(), out),
-        Value::Boolean(yes) => out.push(if *yes { 0xc3 } else { 0xc2 }),
-        Value::Integer(n) => pack_integer(*n, out),
-        Value::Number(n) if *n as i64 as f64 == *n => pack_integer(*n as i64, out),
-        Value::Number(n) => {
-            let single = *n as f32;
-            if f64::from(single) == *n {
-                out.push(0xca);
-                out.extend_from_slice(&single.to_be_bytes());
-            } else {
-                out.push(0xcb);
-                out.extend_from_slice(&n.to_be_bytes());
-            }
-        }
-        Value::Table(table) if level < PACK_DEPTH => {
-            if is_array(table)? {
-                let len = table.raw_len();
-                header(len, [0x90, 15, 0xdc, 0xdd], out);
-                for i in 1..=len {
-                    pack(&table.raw_get(i)?, level + 1, out)?;
-                }
-            } else {
-                let mut body = Vec::new();
-                let mut len = 0;
-                for pair in table.pairs::<Value, Value>() {
-                    let (key, value) = pair?;
-                    pack(&key, level + 1, &mut body)?;
-                    pack(&value, level + 1, &mut body)?;
-                    len += 1;
-                }
-                header(len, [0x80, 15, 0xde, 0xdf], out);
-                out.append(&mut body);
-            }
-        }
-        _ => out.push(0xc0),
+fn optional(args: &Args<'_>, i: usize) -> Result<i64, String> {
+    match args.see(i) {
+        Seen::Nil => Ok(0),
+        _ => args.number(i).map(|n| n as i64),
     }
-    Ok(())
+}
+
+struct Packer<'a> {
+    host: &'a Host,
+    tables: Cell<u32>,
+}
+
+impl Packer<'_> {
+    fn pack(&self, value: View<'_>, level: usize, out: &mut Vec<u8>) -> Result<(), Fault<Out>> {
+        match value.see() {
+            Seen::Bytes(text) => pack_string(text, out),
+            Seen::Boolean(yes) => out.push(if yes { 0xc3 } else { 0xc2 }),
+            Seen::Number(n) if n as i64 as f64 == n => pack_integer(n as i64, out),
+            Seen::Number(n) => {
+                let single = n as f32;
+                if f64::from(single) == n {
+                    out.push(0xca);
+                    out.extend_from_slice(&single.to_be_bytes());
+                } else {
+                    out.push(0xcb);
+                    out.extend_from_slice(&n.to_be_bytes());
+                }
+            }
+            Seen::Table(table) if level < PACK_DEPTH => self.table(table, level, out)?,
+            _ => out.push(0xc0),
+        }
+        Ok(())
+    }
+
+    fn table(
+        &self,
+        table: TableView<'_>,
+        level: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault<Out>> {
+        let tables = self.tables.get().wrapping_add(1);
+        self.tables.set(tables);
+        if tables.is_multiple_of(PERIOD)
+            && let Some(text) = self.host.poll()
+        {
+            return Err(Fault::Killed(text));
+        }
+        if out.len() > TEXT_MAX {
+            return Err(Fault::Text("not enough memory".into()));
+        }
+        let deep = || Fault::Text("out of Lua stack".to_owned());
+        if is_array(table) {
+            let len = table.length();
+            header(len, [0x90, 15, 0xdc, 0xdd], out);
+            for i in 1..=len {
+                let nth = table.nth(i).ok_or_else(deep)?;
+                self.pack(nth.view(), level + 1, out)?;
+            }
+            return Ok(());
+        }
+        let mut len = 0;
+        let counted: Result<(), ()> = table.each(|_, _| {
+            len += 1;
+            Ok(())
+        });
+        debug_assert!(counted.is_ok());
+        header(len, [0x80, 15, 0xde, 0xdf], out);
+        table.each(|key, value| {
+            self.pack(key, level + 1, out)?;
+            self.pack(value, level + 1, out)
+        })
+    }
 }
 
 /// The header of an array or map: the short form, its largest length, the 16- and 32-bit forms.
@@ -152,67 +208,85 @@ fn pack_integer(n: i64, out: &mut Vec<u8>) {
 }
 
 /// Whether the keys are 1 to n.
-fn is_array(table: &Table) -> mlua::Result<bool> {
-    let (mut count, mut max) = (0, 0);
-    for pair in table.pairs::<Value, Value>() {
-        match pair?.0 {
-            Value::Integer(n) if n > 0 => {
-                max = max.max(n);
-                count += 1;
-            }
-            _ => return Ok(false),
+fn is_array(table: TableView<'_>) -> bool {
+    let (mut count, mut max) = (0_i64, 0);
+    let looked = table.each(|key, _| match key.see() {
+        Seen::Number(n) if n > 0.0 && n.fract() == 0.0 => {
+            max = max.max(n as i64);
+            count += 1;
+            Ok(())
         }
-    }
-    Ok(max == count)
+        _ => Err(()),
+    });
+    looked.is_ok() && max == count
+}
+
+/// Bytes that become values.
+struct Unpacking {
+    bytes: Vec<u8>,
+    limit: i64,
+    offset: usize,
+    /// The whole input at once: no offset is returned before the values.
+    all: bool,
 }
 
 #[derive(Debug)]
 enum Bad {
     Missing,
     Format,
-    Lua(mlua::Error),
 }
 
-impl From<mlua::Error> for Bad {
-    fn from(error: mlua::Error) -> Bad {
-        Bad::Lua(error)
-    }
-}
-
-fn unpack_some(lua: &Lua, text: &LuaString, limit: i64, offset: i64) -> mlua::Result<MultiValue> {
-    let text = text.as_bytes();
-    let len = text.len();
-    if offset < 0 || limit < 0 {
-        return Err(ScriptError::plain(format!(
-            "Invalid request to unpack with offset of {offset} and limit of {len}."
-        )));
-    }
-    if offset as usize > len {
-        return Err(ScriptError::plain(format!(
-            "Start offset {offset} greater than input length {len}."
-        )));
-    }
-    let all = limit == 0 && offset == 0;
-    let limit = if all { i64::MAX } else { limit };
-    let mut rest = &text[offset as usize..];
-    let mut values = Vec::new();
-    while !rest.is_empty() && (values.len() as i64) < limit {
-        let value = unpack(lua, &mut rest, 0).map_err(|bad| match bad {
-            Bad::Missing => ScriptError::plain("Missing bytes in input."),
-            Bad::Format => ScriptError::plain("Bad data format in input."),
-            Bad::Lua(error) => error,
-        })?;
-        values.push(value);
-    }
-    if !all {
-        let next = if rest.is_empty() {
-            -1
-        } else {
-            (len - rest.len()) as i64
+impl Unpacking {
+    /// What the arguments ask to be unpacked.
+    fn read(args: &Args<'_>, limit: i64, offset: i64) -> Result<Out, Fault<Out>> {
+        let bytes = args.bytes(0)?.into_owned();
+        let len = bytes.len();
+        let Some(from) = usize::try_from(offset).ok().filter(|_| limit >= 0) else {
+            let text =
+                format!("Invalid request to unpack with offset of {offset} and limit of {len}.");
+            return Err(Fault::Text(text));
         };
-        values.insert(0, Value::Integer(next));
+        if from > len {
+            let text = format!("Start offset {offset} greater than input length {len}.");
+            return Err(Fault::Text(text));
+        }
+        let all = limit == 0 && offset == 0;
+        Ok(Out::Unpacked(Unpacking {
+            bytes,
+            limit: if all { i64::MAX } else { limit },
+            offset: from,
+            all,
+        }))
     }
-    Ok(MultiValue::from_vec(values))
+
+    fn some(&self, to: &mut Pusher<'_>) -> Result<usize, String> {
+        let mut rest = &self.bytes[self.offset..];
+        if !self.all {
+            // Where the next one begins is known once the values are; it is put in this place then.
+            to.nil();
+        }
+        let mut count = 0;
+        while !rest.is_empty() && (count as i64) < self.limit {
+            if !to.room() {
+                return Err("out of Lua stack".into());
+            }
+            unpack(to, &mut rest, 0).map_err(|bad| match bad {
+                Bad::Missing => "Missing bytes in input.",
+                Bad::Format => "Bad data format in input.",
+            })?;
+            count += 1;
+        }
+        if self.all {
+            return Ok(count);
+        }
+        let next = match rest.is_empty() {
+            true => -1.0,
+            false => (self.bytes.len() - rest.len()) as f64,
+        };
+        to.number(next);
+        to.replace(count + 1);
+        Ok(count + 1)
+    }
 }
 
 fn take<'a>(rest: &mut &'a [u8], n: usize) -> Result<&'a [u8], Bad> {
@@ -226,71 +300,74 @@ fn unsigned(rest: &mut &[u8], bytes: usize) -> Result<u64, Bad> {
     Ok(taken.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
 }
 
-fn unpack(lua: &Lua, rest: &mut &[u8], depth: usize) -> Result<Value, Bad> {
+/// Pushes the next value.
+fn unpack(to: &mut Pusher<'_>, rest: &mut &[u8], depth: usize) -> Result<(), Bad> {
     if depth > DEPTH_MAX {
         return Err(Bad::Format);
     }
     let kind = take(rest, 1)?[0];
-    let number = |n: f64| Ok(Value::Number(n));
     match kind {
-        0x00..=0x7f => number(kind.into()),
-        0xe0..=0xff => number((kind as i8).into()),
+        0x00..=0x7f => to.number(kind.into()),
+        0xe0..=0xff => to.number((kind as i8).into()),
         0xcc..=0xcf => {
             let n = unsigned(rest, 1 << (kind - 0xcc))?;
-            number(n as f64)
+            to.number(n as f64);
         }
         0xd0..=0xd3 => {
             let bytes = 1 << (kind - 0xd0);
             let shift = 64 - 8 * bytes as u32;
             let n = (unsigned(rest, bytes)? << shift) as i64 >> shift;
-            number(n as f64)
+            to.number(n as f64);
         }
         0xca => {
             let bits = unsigned(rest, 4)? as u32;
-            number(f32::from_bits(bits).into())
+            to.number(f32::from_bits(bits).into());
         }
-        0xcb => number(f64::from_bits(unsigned(rest, 8)?)),
-        0xc0 => Ok(Value::Nil),
-        0xc2 => Ok(Value::Boolean(false)),
-        0xc3 => Ok(Value::Boolean(true)),
-        0xa0..=0xbf => string(lua, rest, (kind & 0x1f).into()),
+        0xcb => to.number(f64::from_bits(unsigned(rest, 8)?)),
+        0xc0 => to.nil(),
+        0xc2 => to.boolean(false),
+        0xc3 => to.boolean(true),
+        0xa0..=0xbf => string(to, rest, (kind & 0x1f).into())?,
         0xd9..=0xdb => {
             let len = unsigned(rest, 1 << (kind - 0xd9))?;
-            string(lua, rest, len)
+            string(to, rest, len)?;
         }
-        0x90..=0x9f => array(lua, rest, (kind & 15).into(), depth),
+        0x90..=0x9f => array(to, rest, (kind & 15).into(), depth)?,
         0xdc | 0xdd => {
             let len = unsigned(rest, 2 << (kind - 0xdc))?;
-            array(lua, rest, len, depth)
+            array(to, rest, len, depth)?;
         }
-        0x80..=0x8f => map(lua, rest, (kind & 15).into(), depth),
+        0x80..=0x8f => map(to, rest, (kind & 15).into(), depth)?,
         0xde | 0xdf => {
             let len = unsigned(rest, 2 << (kind - 0xde))?;
-            map(lua, rest, len, depth)
+            map(to, rest, len, depth)?;
         }
-        _ => Err(Bad::Format),
+        _ => return Err(Bad::Format),
     }
+    Ok(())
 }
 
-fn string(lua: &Lua, rest: &mut &[u8], len: u64) -> Result<Value, Bad> {
-    let bytes = take(rest, usize::try_from(len).map_err(|_| Bad::Missing)?)?;
-    Ok(Value::String(lua.create_string(bytes)?))
+fn string(to: &mut Pusher<'_>, rest: &mut &[u8], len: u64) -> Result<(), Bad> {
+    let len = usize::try_from(len).map_err(|_| Bad::Missing)?;
+    to.bytes(take(rest, len)?);
+    Ok(())
 }
 
-fn array(lua: &Lua, rest: &mut &[u8], len: u64, depth: usize) -> Result<Value, Bad> {
-    let table = lua.create_table()?;
+fn array(to: &mut Pusher<'_>, rest: &mut &[u8], len: u64, depth: usize) -> Result<(), Bad> {
+    to.table(0, 0);
     for i in 1..=len {
-        table.raw_set(i, unpack(lua, rest, depth + 1)?)?;
+        unpack(to, rest, depth + 1)?;
+        to.set_nth(i as usize);
     }
-    Ok(Value::Table(table))
+    Ok(())
 }
 
-fn map(lua: &Lua, rest: &mut &[u8], len: u64, depth: usize) -> Result<Value, Bad> {
-    let table = lua.create_table()?;
+fn map(to: &mut Pusher<'_>, rest: &mut &[u8], len: u64, depth: usize) -> Result<(), Bad> {
+    to.table(0, 0);
     for _ in 0..len {
-        let key = unpack(lua, rest, depth + 1)?;
-        let value = unpack(lua, rest, depth + 1)?;
-        table.raw_set(key, value)?;
+        unpack(to, rest, depth + 1)?;
+        unpack(to, rest, depth + 1)?;
+        to.set_pair();
     }
-    Ok(Value::Table(table))
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! One Lua interpreter: its libraries, its sandbox, its limits.
 //!
-//! Scripts and functions have one each, as in Redis; both are made when first needed. The globals
-//! are built by `prelude.lua`, which also explains how they are kept from being changed.
+//! Scripts and functions have one each, as in Redis; both are made when first needed. The interpreter is
+//! LuaJIT's, which runs Lua 5.1 (`docs/decisions/interpreter.md`). The globals are built by `prelude.lua`, which also explains how they are kept from being changed.
 //!
 //! Mirrors: `luaRegisterRedisAPI`, `luaCallFunction` and `scriptingInit` of Redis.
 
@@ -12,12 +12,12 @@ use mlua::chunk::ChunkMode;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
 use super::debugger::Console;
-use super::error::{self, PRELUDE_NAME, ScriptError};
-use super::{Drand48, Interrupt, api, bit, cjson, cmsgpack, pack};
+use super::error::{self, PRELUDE_NAME};
+use super::{Drand48, Interrupt, api, cjson, cmsgpack, pack};
 use crate::resp::Error;
 use crate::state::State;
 use crate::sys::loan::Loan;
-use crate::sys::lua::{Chunk, Vm, limit_patterns};
+use crate::sys::lua::{Chunk, Fault, Host, Push, Pusher, Vm, door, library};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
@@ -48,6 +48,15 @@ pub struct Engine {
     calls: u32,
 }
 
+/// The value of functions that always fail.
+enum Never {}
+
+impl Push for Never {
+    fn push(&mut self, _: &mut Pusher<'_>) -> Result<usize, String> {
+        match *self {}
+    }
+}
+
 /// What is needed to run something while the engine's owner is lent to it.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -64,41 +73,47 @@ impl fmt::Debug for Engine {
 
 impl Engine {
     /// Makes an interpreter. The error is Lua's, and means that there is no memory for one.
-    pub fn new(kind: EngineKind) -> mlua::Result<Engine> {
-        let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
+    /// `deprecated` says whether scripts have the functions of `lua-enable-deprecated-api`.
+    pub fn new(kind: EngineKind, deprecated: bool) -> mlua::Result<Engine> {
+        let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS | StdLib::BIT;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
-        let loan = Rc::new(Loan::default());
-        limit_patterns(&lua, &lua.globals().get("string")?)?;
+        let loan: Rc<Loan<State>> = Rc::new(Loan::default());
 
         let killed = lua.create_table()?;
+        let asked = loan.clone();
+        let host = Host::new(&lua, &killed, move || {
+            match asked.with(|state| state.script_interrupt()) {
+                Some(Interrupt::Stop(error)) => Some(error.text),
+                _ => None,
+            }
+        })?;
         let native = lua.create_table()?;
         native.raw_set("killed", &killed)?;
-        native.raw_set("cjson", cjson::open(&lua)?)?;
-        native.raw_set("cmsgpack", cmsgpack::open(&lua)?)?;
-        native.raw_set("struct", pack::open(&lua)?)?;
-        native.raw_set("bit", bit::open(&lua)?)?;
-        native.raw_set("redis", api::open(&lua, &loan, kind)?)?;
+        native.raw_set("deprecated", deprecated)?;
+        native.raw_set("protected", Host::protected())?;
+        native.raw_set("library", library(&lua, &host)?)?;
+        native.raw_set("cjson", cjson::open(&lua, &host)?)?;
+        native.raw_set("cmsgpack", cmsgpack::open(&lua, &host)?)?;
+        native.raw_set("struct", pack::open(&lua, &host)?)?;
+        native.raw_set("redis", api::open(&lua, &host, &loan, kind)?)?;
         if kind == EngineKind::Functions {
             native.raw_set("registering", api::open_registering(&lua, &loan)?)?;
         }
-        native.raw_set(
-            "readonly",
-            lua.create_function(|_, _: ()| -> mlua::Result<()> {
-                Err(ScriptError::plain("Attempt to modify a readonly table"))
-            })?,
-        )?;
-        native.raw_set(
-            "missing",
-            lua.create_function(|_, (_, name): (Value, Value)| -> mlua::Result<()> {
-                let name = match &name {
-                    Value::String(name) => name.to_string_lossy(),
-                    other => other.to_string()?,
-                };
-                Err(ScriptError::plain(format!(
-                    "Script attempted to access nonexistent global variable '{name}'"
-                )))
-            })?,
-        )?;
+        let readonly = door(&lua, &host, |_| {
+            Err::<Never, _>(Fault::Text("Attempt to modify a readonly table".into()))
+        })?;
+        native.raw_set("readonly", readonly)?;
+        let missing = door(&lua, &host, |args| {
+            let name = args.bytes(1);
+            let name = name.map_or_else(
+                |_| args.view(1).type_name().into(),
+                |name| String::from_utf8_lossy(&name).into_owned(),
+            );
+            Err::<Never, _>(Fault::Text(format!(
+                "Script attempted to access nonexistent global variable '{name}'"
+            )))
+        })?;
+        native.raw_set("missing", missing)?;
         native.raw_set(
             "raised",
             lua.create_function(|lua, raised: Value| match &raised {
@@ -108,18 +123,24 @@ impl Engine {
         )?;
         let handler = lua.create_function(|lua, raised: Value| error::handle(lua, raised))?;
         native.raw_set("handler", &handler)?;
-        let (random, seed) = Drand48::functions(&lua)?;
+        let (random, seed) = Drand48::functions(&lua, &host)?;
         native.raw_set("random", random)?;
         native.raw_set("randomseed", seed)?;
 
+        // Without its lines: an error that a function of the prelude passes on is not placed there.
+        let prelude = lua.load(PRELUDE).set_name(PRELUDE_NAME);
+        let prelude = prelude.set_mode(ChunkMode::Text).into_function()?;
+        let string: Table = lua.globals().get("string")?;
+        let dump: Function = string.get("dump")?;
+        let stripped: mlua::LuaString = dump.call((prelude, true))?;
         let prelude: Table = lua
-            .load(PRELUDE)
+            .load(stripped.as_bytes().to_vec())
             .set_name(PRELUDE_NAME)
-            .set_mode(ChunkMode::Text)
+            .set_mode(ChunkMode::Binary)
             .call(native)?;
         lua.set_memory_limit(MEMORY_MAX)?;
         let globals: Table = prelude.get("globals")?;
-        let vm = Vm::new(lua, &globals, &handler)?;
+        let vm = Vm::new(lua, host, &globals, &handler)?;
         let engine = Engine {
             core: Rc::new(Core { vm, loan, killed }),
             globals,
@@ -206,9 +227,10 @@ impl Engine {
         let code = self.compile_function(text, name)?;
         let (core, register) = (self.core(), self.register.clone());
         Ok(move |state: &mut State| {
-            let ran = core
-                .loan
-                .lend(state, || register.call::<(bool, Value)>(code));
+            let ran = core.loan.lend(state, || {
+                let host = core.vm.host();
+                host.entered(|| register.call::<(bool, Value)>(code))
+            });
             core.forget_kill();
             match ran {
                 Ok((true, _)) => Ok(()),
@@ -229,11 +251,11 @@ impl Engine {
         self.calls += 1;
         if self.calls >= GC_PERIOD {
             self.calls = 0;
-            // What fails here, for want of memory or in a finaliser of a script's, is tried again.
+            // What fails here, for want of memory, is tried again.
             let _ = self.core.vm.forget_freed();
             let _ = self.core.vm.collect_some(GC_STEP);
         }
-        // Lua 5.1 plans its collections by what it holds, and does not hurry when it may hold no more.
+        // LuaJIT plans its collections by what it holds, and does not hurry when it may hold no more.
         if self.memory() > MEMORY_MAX / 2 {
             self.collect_all();
         }

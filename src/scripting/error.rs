@@ -1,8 +1,8 @@
 //! Errors on their way between the server and a script.
 //!
 //! Inside Lua, an error of a command is a table `{err = 'WRONGTYPE …'}`, one of a library a string
-//! with the script's line before it. Where our own functions raise one it travels as a
-//! [`ScriptError`] until somebody catches it, because only then it is known as what it is wanted.
+//! with the script's line before it. `redis.call` and the libraries raise those themselves; the other
+//! functions of `redis` go through mlua, where one travels as a [`ScriptError`] until somebody catches it.
 //!
 //! Mirrors: `luaPushError`, `luaError` and the `errorInfo` of script_lua.c.
 
@@ -13,30 +13,18 @@ use mlua::{Lua, Table, Value};
 /// What one of our functions raises.
 #[derive(Clone, Debug)]
 pub struct ScriptError {
-    /// The words; with `coded` the code comes first.
+    /// The words, the code first.
     pub text: String,
-    /// A command's error: a table when caught. Otherwise a string with its place before it.
-    pub coded: bool,
     /// It is counted already.
     pub counted: bool,
 }
 
 impl ScriptError {
-    /// A library's complaint; the place is put before it.
-    pub fn plain(text: impl Into<String>) -> mlua::Error {
-        mlua::Error::external(ScriptError {
-            text: text.into(),
-            coded: false,
-            counted: false,
-        })
-    }
-
     /// An error of the `redis` functions: a leading `-` says that a code is in it, otherwise it is ERR.
     #[doc(alias = "luaPushError")]
     pub fn of_redis(text: &str) -> ScriptError {
         ScriptError {
             text: with_code(text),
-            coded: true,
             counted: false,
         }
     }
@@ -97,15 +85,10 @@ pub const PRELUDE_NAME: &str = "=prelude";
 
 /// What a script sees of an error one of our functions raised.
 pub fn seen(lua: &Lua, error: &mlua::Error) -> mlua::Result<Value> {
-    if let Some(own) = error.downcast_ref::<ScriptError>()
-        && own.coded
-    {
+    if let Some(own) = error.downcast_ref::<ScriptError>() {
         return Ok(Value::Table(own.to_table(lua)?));
     }
-    let text = match error.downcast_ref::<ScriptError>() {
-        Some(own) => own.text.clone(),
-        None => first_line(error),
-    };
+    let text = first_line(error);
     let text = match place(lua) {
         Some((_, short, line)) => format!("{short}:{line}: {text}"),
         None => text,

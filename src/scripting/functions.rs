@@ -197,6 +197,8 @@ fn valid_name(name: &[u8]) -> Option<String> {
 #[derive(Debug, Default)]
 pub struct Libraries {
     engine: Option<Engine>,
+    /// Whether functions have those of `lua-enable-deprecated-api`.
+    deprecated: bool,
     set: LibrarySet,
 }
 
@@ -263,10 +265,23 @@ pub enum RestorePolicy {
 }
 
 impl Libraries {
+    /// None, and no interpreter.
+    pub(super) fn new(deprecated: bool) -> Libraries {
+        Libraries {
+            deprecated,
+            ..Libraries::default()
+        }
+    }
+
+    /// No libraries, for an interpreter of the same kind.
+    pub fn twin(&self) -> Libraries {
+        Libraries::new(self.deprecated)
+    }
+
     /// The interpreter, made when first needed.
     pub(super) fn engine(&mut self) -> Result<&mut Engine, Error> {
         if self.engine.is_none() {
-            let engine = Engine::new(EngineKind::Functions)
+            let engine = Engine::new(EngineKind::Functions, self.deprecated)
                 .map_err(|error| Error::once(format!("Failed creating the lua VM: {error}")))?;
             self.engine = Some(engine);
         }
@@ -326,7 +341,8 @@ impl Libraries {
 
     /// Forgets all libraries and hands out the interpreter.
     pub(super) fn flush(&mut self) -> Option<Engine> {
-        std::mem::take(self).engine
+        let fresh = Libraries::new(self.deprecated);
+        std::mem::replace(self, fresh).engine
     }
 }
 

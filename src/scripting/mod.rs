@@ -15,7 +15,6 @@
 //! allocates without end gets Lua's "not enough memory" instead of taking the server down.
 
 mod api;
-mod bit;
 mod cjson;
 mod cmsgpack;
 mod debugger;
@@ -44,7 +43,7 @@ pub use debugger::{Apart, Debugger};
 pub use engine::{Engine, EngineKind, describe};
 pub use functions::{Libraries, Library, LibraryFunction, Registering, RestorePolicy};
 pub(crate) use random::Drand48;
-pub use run::{Invocation, call_function, eval};
+pub use run::{Invocation, NO_SCRIPT, call_function, eval};
 
 /// Scripts that came by EVAL and are kept; those loaded on purpose are kept all.
 const EVAL_KEPT: usize = 500;
@@ -183,6 +182,8 @@ struct Leaving {
 #[derive(Debug)]
 pub struct Scripts {
     engine: Option<Engine>,
+    /// Whether scripts have the functions of `lua-enable-deprecated-api`.
+    deprecated: bool,
     cache: ByteMap<Script>,
     /// Scripts that may be dropped, oldest use first.
     oldest: BTreeMap<u64, [u8; 40]>,
@@ -209,14 +210,15 @@ pub struct Scripts {
 
 impl Scripts {
     /// Nothing cached, no interpreter made.
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, deprecated: bool) -> Self {
         Scripts {
             engine: None,
+            deprecated,
             cache: ByteMap::with_hasher(Seed(seed)),
             oldest: BTreeMap::new(),
             uses: 0,
             text_bytes: 0,
-            libraries: Libraries::default(),
+            libraries: Libraries::new(deprecated),
             registering: None,
             run: None,
             leaving: Vec::new(),
@@ -268,7 +270,7 @@ impl Scripts {
 
     fn engine(&mut self) -> Result<&mut Engine, Error> {
         if self.engine.is_none() {
-            let engine = Engine::new(EngineKind::Scripts)
+            let engine = Engine::new(EngineKind::Scripts, self.deprecated)
                 .map_err(|error| Error::once(format!("Failed creating the lua VM: {error}")))?;
             self.engine = Some(engine);
         }

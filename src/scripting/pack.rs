@@ -2,9 +2,11 @@
 //!
 //! Mirrors: lua_struct.c (R. Ierusalimschy's struct 0.2 as patched in Redis).
 
-use mlua::{Lua, MultiValue, Table, Value};
+use std::rc::Rc;
 
-use super::error::ScriptError;
+use mlua::{Lua, Table};
+
+use crate::sys::lua::{Args, Host, Push, Pusher, Seen, bad_argument, door};
 use crate::util::num;
 
 /// Largest integer, in bytes.
@@ -12,21 +14,45 @@ const INTEGER_MAX: usize = 32;
 /// Default of `!`: the alignment of a double and of a pointer.
 const ALIGN_MAX: usize = 8;
 
+/// What the functions return.
+enum Out {
+    Packed(Vec<u8>),
+    Size(usize),
+    Unpacked(Unpacking),
+}
+
+impl Push for Out {
+    fn number(&self) -> Option<f64> {
+        match self {
+            Out::Size(size) => Some(*size as f64),
+            _ => None,
+        }
+    }
+
+    fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
+        match self {
+            Out::Packed(bytes) => to.bytes(bytes),
+            Out::Size(size) => to.number(*size as f64),
+            Out::Unpacked(unpacking) => return unpacking.values(to),
+        }
+        Ok(1)
+    }
+}
+
 /// The library's table.
-pub fn open(lua: &Lua) -> mlua::Result<Table> {
+pub fn open(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    table.raw_set(
-        "pack",
-        lua.create_function(|lua, args: MultiValue| {
-            let bytes = pack(lua, &args)?;
-            lua.create_string(bytes)
-        })?,
-    )?;
-    table.raw_set("unpack", lua.create_function(unpack)?)?;
-    table.raw_set(
-        "size",
-        lua.create_function(|lua, args: MultiValue| size(&text(lua, &args, 0, "size")?))?,
-    )?;
+    let packs = door(lua, host, |args| Ok(pack(args).map(Out::Packed)?))?;
+    table.raw_set("pack", packs)?;
+    let unpacks = door(lua, host, |args| {
+        Ok(Unpacking::new(args).map(Out::Unpacked)?)
+    })?;
+    table.raw_set("unpack", unpacks)?;
+    let sizes = door(lua, host, |args| {
+        let format = args.bytes(0)?;
+        Ok(size(&format).map(Out::Size)?)
+    })?;
+    table.raw_set("size", sizes)?;
     Ok(table)
 }
 
@@ -47,7 +73,7 @@ impl<'a> Format<'a> {
     }
 
     /// The next letter, its size, and the padding before it at a position.
-    fn next(&mut self, at: usize) -> mlua::Result<Option<(u8, usize, usize)>> {
+    fn next(&mut self, at: usize) -> Result<Option<(u8, usize, usize)>, String> {
         let Some((&letter, rest)) = self.rest.split_first() else {
             return Ok(None);
         };
@@ -61,9 +87,9 @@ impl<'a> Format<'a> {
             b'i' | b'I' => {
                 let size = self.number(4)?;
                 if size > INTEGER_MAX {
-                    return Err(ScriptError::plain(format!(
+                    return Err(format!(
                         "integral size {size} is larger than limit of {INTEGER_MAX}"
-                    )));
+                    ));
                 }
                 size
             }
@@ -78,7 +104,7 @@ impl<'a> Format<'a> {
         Ok(Some((letter, size, padding)))
     }
 
-    fn number(&mut self, default: usize) -> mlua::Result<usize> {
+    fn number(&mut self, default: usize) -> Result<usize, String> {
         let digits = self.rest.iter().take_while(|b| b.is_ascii_digit()).count();
         if digits == 0 {
             return Ok(default);
@@ -86,12 +112,12 @@ impl<'a> Format<'a> {
         let (number, rest) = self.rest.split_at(digits);
         self.rest = rest;
         let number = num::parse_i64(number).filter(|n| *n <= i32::MAX.into());
-        let number = number.ok_or_else(|| ScriptError::plain("integral size overflow"))?;
+        let number = number.ok_or_else(|| "integral size overflow".to_owned())?;
         Ok(number as usize)
     }
 
     /// A letter that changes how others are read.
-    fn control(&mut self, letter: u8) -> mlua::Result<()> {
+    fn control(&mut self, letter: u8) -> Result<(), String> {
         match letter {
             b' ' => {}
             b'>' => self.big = true,
@@ -99,17 +125,14 @@ impl<'a> Format<'a> {
             b'!' => {
                 let align = self.number(ALIGN_MAX)?;
                 if !align.is_power_of_two() {
-                    return Err(ScriptError::plain(format!(
-                        "alignment {align} is not a power of 2"
-                    )));
+                    return Err(format!("alignment {align} is not a power of 2"));
                 }
                 self.align = align;
             }
             other => {
-                return Err(ScriptError::plain(format!(
-                    "bad argument #1 (invalid format option '{}')",
-                    char::from(other)
-                )));
+                let other = char::from(other);
+                let reason = format!("invalid format option '{other}'");
+                return Err(bad_argument(0, &reason));
             }
         }
         Ok(())
@@ -120,71 +143,42 @@ fn is_integer(letter: u8) -> bool {
     b"bBhHlLTiI".contains(&letter)
 }
 
-fn bad(i: usize, function: &str, reason: &str) -> mlua::Error {
-    ScriptError::plain(format!(
-        "bad argument #{} to '{function}' ({reason})",
-        i + 1
-    ))
-}
-
-fn text(lua: &Lua, args: &MultiValue, i: usize, function: &str) -> mlua::Result<Vec<u8>> {
-    let value = args.get(i).cloned().unwrap_or_default();
-    let got = value.type_name();
-    match lua.coerce_string(value)? {
-        Some(text) => Ok(text.as_bytes().to_vec()),
-        None => Err(bad(i, function, &format!("string expected, got {got}"))),
-    }
-}
-
-fn number(lua: &Lua, args: &MultiValue, i: usize, function: &str) -> mlua::Result<f64> {
-    let value = args.get(i).cloned().unwrap_or_default();
-    let got = value.type_name();
-    lua.coerce_number(value)?
-        .ok_or_else(|| bad(i, function, &format!("number expected, got {got}")))
-}
-
-fn ordered(mut little: Vec<u8>, big: bool) -> Vec<u8> {
-    if big {
-        little.reverse();
-    }
-    little
-}
-
-fn pack(lua: &Lua, args: &MultiValue) -> mlua::Result<Vec<u8>> {
-    let name = "pack";
-    let format = text(lua, args, 0, name)?;
+fn pack(args: &Args<'_>) -> Result<Vec<u8>, String> {
+    let format = args.bytes(0)?;
     let mut format = Format::new(&format);
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(64);
     let mut arg = 1;
     while let Some((letter, size, padding)) = format.next(out.len())? {
-        out.resize(out.len() + padding, 0);
+        if padding > 0 {
+            out.resize(out.len() + padding, 0);
+        }
         match letter {
             _ if is_integer(letter) => {
-                let n = number(lua, args, arg, name)?;
+                let n = args.number(arg)?;
                 let value = if n < 0.0 { n as i64 as u64 } else { n as u64 };
-                let mut bytes = value.to_le_bytes().to_vec();
-                bytes.resize(size, 0);
-                out.extend(ordered(bytes, format.big));
+                let mut bytes = [0; INTEGER_MAX];
+                bytes[..8].copy_from_slice(&value.to_le_bytes());
+                put(&mut out, &mut bytes[..size], format.big);
                 arg += 1;
             }
             b'x' => out.push(0),
             b'f' => {
-                let n = number(lua, args, arg, name)? as f32;
-                out.extend(ordered(n.to_le_bytes().to_vec(), format.big));
+                let n = args.number(arg)? as f32;
+                put(&mut out, &mut n.to_le_bytes(), format.big);
                 arg += 1;
             }
             b'd' => {
-                let n = number(lua, args, arg, name)?;
-                out.extend(ordered(n.to_le_bytes().to_vec(), format.big));
+                let n = args.number(arg)?;
+                put(&mut out, &mut n.to_le_bytes(), format.big);
                 arg += 1;
             }
             b'c' | b's' => {
-                let bytes = text(lua, args, arg, name)?;
+                let bytes = args.bytes(arg)?;
                 arg += 1;
                 let size = if size == 0 { bytes.len() } else { size };
                 let bytes = bytes
                     .get(..size)
-                    .ok_or_else(|| bad(arg, name, "string too short"))?;
+                    .ok_or_else(|| bad_argument(arg, "string too short"))?;
                 out.extend_from_slice(bytes);
                 if letter == b's' {
                     out.push(0);
@@ -196,66 +190,104 @@ fn pack(lua: &Lua, args: &MultiValue) -> mlua::Result<Vec<u8>> {
     Ok(out)
 }
 
-fn unpack(lua: &Lua, args: MultiValue) -> mlua::Result<MultiValue> {
-    let name = "unpack";
-    let format = text(lua, &args, 0, name)?;
-    let data = text(lua, &args, 1, name)?;
-    let start = match args.get(2) {
-        None | Some(Value::Nil) => 1,
-        Some(_) => number(lua, &args, 2, name)? as i64,
-    };
-    if start < 1 {
-        return Err(bad(2, name, "offset must be 1 or greater"));
+fn put(out: &mut Vec<u8>, little: &mut [u8], big: bool) {
+    if big {
+        little.reverse();
     }
-    let short = || bad(1, name, "data string too short");
-    let mut format = Format::new(&format);
-    let mut at = start as usize - 1;
-    let mut values: Vec<Value> = Vec::new();
-    while let Some((letter, size, padding)) = format.next(at)? {
-        at += padding;
-        let mut size = size;
-        let rest = data.get(at..).ok_or_else(short)?;
-        let bytes = rest.get(..size).ok_or_else(short)?;
-        let little = || ordered(bytes.to_vec(), format.big);
-        match letter {
-            _ if is_integer(letter) => {
-                values.push(Value::Number(integer(
-                    &little(),
-                    letter.is_ascii_lowercase(),
-                )));
-            }
-            b'x' => {}
-            b'f' => {
-                let bytes = little().try_into().map_err(|_| short())?;
-                values.push(Value::Number(f32::from_le_bytes(bytes).into()));
-            }
-            b'd' => {
-                let bytes = little().try_into().map_err(|_| short())?;
-                values.push(Value::Number(f64::from_le_bytes(bytes)));
-            }
-            b'c' => {
-                if size == 0 {
-                    let previous = values.pop().and_then(|v| v.as_number());
-                    let Some(previous) = previous else {
-                        return Err(ScriptError::plain("format 'c0' needs a previous size"));
-                    };
-                    size = previous as usize;
-                }
-                let bytes = rest.get(..size).ok_or_else(short)?;
-                values.push(Value::String(lua.create_string(bytes)?));
-            }
-            b's' => {
-                let end = rest.iter().position(|b| *b == 0);
-                let end = end.ok_or_else(|| ScriptError::plain("unfinished string in data"))?;
-                values.push(Value::String(lua.create_string(&rest[..end])?));
-                size = end + 1;
-            }
-            other => format.control(other)?,
+    out.extend_from_slice(little);
+}
+
+/// Bytes and what they are read as.
+struct Unpacking {
+    /// The format, and behind it the data.
+    bytes: Vec<u8>,
+    format_len: usize,
+    start: usize,
+}
+
+impl Unpacking {
+    fn new(args: &Args<'_>) -> Result<Unpacking, String> {
+        let (format, data) = (args.bytes(0)?, args.bytes(1)?);
+        let start = match args.see(2) {
+            Seen::Nil => 1,
+            _ => args.number(2)? as i64,
+        };
+        if start < 1 {
+            return Err(bad_argument(2, "offset must be 1 or greater"));
         }
-        at += size;
+        Ok(Unpacking {
+            bytes: [&format[..], &data[..]].concat(),
+            format_len: format.len(),
+            start: start as usize - 1,
+        })
     }
-    values.push(Value::Integer(at as i64 + 1));
-    Ok(MultiValue::from_vec(values))
+
+    fn values(&self, to: &mut Pusher<'_>) -> Result<usize, String> {
+        let short = || bad_argument(1, "data string too short");
+        let (format, data) = self.bytes.split_at(self.format_len);
+        let mut format = Format::new(format);
+        let mut at = self.start;
+        let mut count = 0;
+        // The last value, when it is a number: the size of the string that follows as `c0`.
+        let mut last = None;
+        while let Some((letter, size, padding)) = format.next(at)? {
+            if !to.room() {
+                return Err("too many results to unpack".into());
+            }
+            at = at.checked_add(padding).ok_or_else(short)?;
+            let mut size = size;
+            let rest = data.get(at..).ok_or_else(short)?;
+            let bytes = rest.get(..size).ok_or_else(short)?;
+            match letter {
+                b'c' => {
+                    if size == 0 {
+                        let previous = last.take();
+                        let previous: f64 = previous.ok_or("format 'c0' needs a previous size")?;
+                        if previous < 0.0 {
+                            return Err(short());
+                        }
+                        to.pop();
+                        count -= 1;
+                        size = previous as usize;
+                    }
+                    to.bytes(rest.get(..size).ok_or_else(short)?);
+                    last = None;
+                    count += 1;
+                }
+                b's' => {
+                    let end = rest.iter().position(|b| *b == 0);
+                    let end = end.ok_or("unfinished string in data")?;
+                    to.bytes(&rest[..end]);
+                    size = end + 1;
+                    last = None;
+                    count += 1;
+                }
+                b'x' => {}
+                _ if size == 0 && !is_integer(letter) => format.control(letter)?,
+                _ => {
+                    let mut little = [0; INTEGER_MAX];
+                    let little = &mut little[..size];
+                    little.copy_from_slice(bytes);
+                    if format.big {
+                        little.reverse();
+                    }
+                    let n = match *little {
+                        [a, b, c, d] if letter == b'f' => f32::from_le_bytes([a, b, c, d]).into(),
+                        [a, b, c, d, e, f, g, h] if letter == b'd' => {
+                            f64::from_le_bytes([a, b, c, d, e, f, g, h])
+                        }
+                        ref little => integer(little, letter.is_ascii_lowercase()),
+                    };
+                    to.number(n);
+                    last = Some(n);
+                    count += 1;
+                }
+            }
+            at += size;
+        }
+        to.number((at + 1) as f64);
+        Ok(count + 1)
+    }
 }
 
 /// An integer of up to 8 significant bytes, lowest first.
@@ -272,13 +304,13 @@ fn integer(little: &[u8], signed: bool) -> f64 {
     ((n << shift) as i64 >> shift) as f64
 }
 
-fn size(format: &[u8]) -> mlua::Result<usize> {
+fn size(format: &[u8]) -> Result<usize, String> {
     let mut format = Format::new(format);
     let mut at: usize = 0;
     while let Some((letter, size, padding)) = format.next(at)? {
         match (letter, size) {
-            (b's', _) => return Err(bad(0, "size", "option 's' has no fixed size")),
-            (b'c', 0) => return Err(bad(0, "size", "option 'c0' has no fixed size")),
+            (b's', _) => return Err(bad_argument(0, "option 's' has no fixed size")),
+            (b'c', 0) => return Err(bad_argument(0, "option 'c0' has no fixed size")),
             (letter, 0) if !letter.is_ascii_alphanumeric() => format.control(letter)?,
             _ => {}
         }

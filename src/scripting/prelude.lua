@@ -1,20 +1,24 @@
 -- What surrounds every script: globals that cannot be changed, and catch points that know the
 -- server's errors. Runs once, when an interpreter is made, before any script.
 --
--- Lua 5.1 has no read-only tables. A protected table is an empty one whose metatable reads from the
+-- Lua has no read-only tables. A protected table is an empty one whose metatable reads from the
 -- real one and refuses to write; `real` tells which is behind which, for the functions that look at
 -- a table without its metatable.
 --
 -- Mirrors: luaSetTableProtectionRecursively() and the error handler of script_lua.c; Redis patches
 -- its Lua for the first.
 
-local native, kind = ...
+local native = ...
 local raw = {
-    next = next, pairs = pairs, rawset = rawset, rawget = rawget, setmetatable = setmetatable,
-    getmetatable = getmetatable, xpcall = xpcall, error = error, select = select, unpack = unpack,
-    type = type, loadstring = loadstring, load = load, setfenv = setfenv, byte = string.byte,
-    resume = coroutine.resume,
+    next = next, pairs = pairs, rawget = rawget, setmetatable = setmetatable,
+    getmetatable = getmetatable, xpcall = xpcall, error = error, type = type,
+    setfenv = setfenv, wrap = coroutine.wrap, concat = table.concat,
+    collectgarbage = collectgarbage, newproxy = newproxy,
 }
+-- Those that are called often, without a look into the table.
+local raw_pcall, raw_resume, raw_format = pcall, coroutine.resume, string.format
+local library = native.library
+local check_stack = library.check_stack
 local globals = _G
 local real = {}
 local sealed
@@ -22,64 +26,76 @@ local sealed
 local function protect(inner)
     local proxy = {}
     real[proxy] = inner
-    local meta = { __index = inner, __newindex = native.readonly, __metatable = sealed }
+    local meta = {
+        __index = inner, __newindex = native.readonly, __metatable = sealed, [native.protected] = true,
+    }
     return raw.setmetatable(proxy, meta), meta
 end
 
 sealed = protect({})
 raw.getmetatable(sealed).__metatable = sealed
 
--- Errors raised by the server's own functions are opaque until they are caught.
+-- Some errors raised by the server's own functions are opaque until they are caught.
 local function catch(err)
-    if raw.type(err) == 'userdata' then err = native.raised(err) end
-    if raw.type(err) == 'table' and raw.type(raw.rawget(err, 'err')) == 'string' then
-        return raw.rawget(err, 'err')
-    end
+    if raw.type(err) == 'userdata' then return native.raised(err) end
     return err
 end
 
 -- A script that was killed must not catch its own end.
 local killed = native.killed
-local function caught(ok, ...)
+local function caught(ok, err, ...)
+    if ok then return ok, err, ... end
+    if killed.why then raw.error(killed.why, 0) end
+    err = catch(err)
+    if raw.type(err) == 'table' and raw.type(raw.rawget(err, 'err')) == 'string' then
+        err = raw.rawget(err, 'err')
+    end
+    return false, err
+end
+
+local function handled(ok, ...)
     if not ok and killed.why then raw.error(killed.why, 0) end
     return ok, ...
 end
 
-local function pcall(f, ...)
-    local n = raw.select('#', ...)
-    if n == 0 then return caught(raw.xpcall(f, catch)) end
-    local args = { ... }
-    return caught(raw.xpcall(function() return f(raw.unpack(args, 1, n)) end, catch))
-end
-
-local function xpcall(f, handler)
-    return caught(raw.xpcall(f, function(err)
-        if raw.type(err) == 'userdata' then err = native.raised(err) end
-        return handler(err)
-    end))
-end
-
 local function resumed(ok, err, ...)
     if ok then return ok, err, ... end
-    return caught(false, catch(err))
+    if killed.why then raw.error(killed.why, 0) end
+    return false, catch(err)
 end
 
-local function load_text(piece)
-    return raw.type(piece) ~= 'string' or raw.byte(piece) ~= 27
+-- The whole text before any of it is read: no code of a script runs while the parser does.
+local function gather(reader)
+    local pieces, n = {}, 0
+    while true do
+        local piece = reader()
+        local kind = raw.type(piece)
+        if kind == 'nil' or piece == '' then return raw.concat(pieces) end
+        if kind ~= 'string' and kind ~= 'number' then
+            raw.error('reader function must return a string', 0)
+        end
+        n = n + 1
+        pieces[n] = piece
+    end
 end
+
+local loadstring = library.loadstring
+
+-- Scripts share one collector: what one of them sets would hold for the others.
+local ignored = { stop = true, restart = true, setpause = true, setstepmul = true }
 
 local G = {
-    xpcall = xpcall, pcall = pcall, tostring = tostring, getfenv = getfenv, assert = assert,
-    tonumber = tonumber, rawequal = rawequal, collectgarbage = collectgarbage,
+    tostring = tostring, assert = assert, tonumber = tonumber, rawequal = rawequal,
     getmetatable = getmetatable, type = type, select = select, unpack = unpack, gcinfo = gcinfo,
-    ipairs = ipairs, _VERSION = _VERSION, error = error, newproxy = newproxy,
+    ipairs = ipairs, _VERSION = _VERSION, error = error, rawset = library.rawset,
+    loadstring = loadstring,
+    pcall = function(f, ...) return caught(raw_pcall(f, ...)) end,
+    xpcall = function(f, handler)
+        return handled(raw.xpcall(f, function(err) return handler(catch(err)) end))
+    end,
     setmetatable = function(t, meta)
         if real[t] then native.readonly() end
         return raw.setmetatable(t, meta)
-    end,
-    rawset = function(t, k, v)
-        if real[t] then native.readonly() end
-        return raw.rawset(t, k, v)
     end,
     rawget = function(t, k) return raw.rawget(real[t] or t, k) end,
     next = function(t, k) return raw.next(real[t] or t, k) end,
@@ -88,35 +104,80 @@ local G = {
         if inner then return function(_, k) return raw.next(inner, k) end, t, nil end
         return raw.pairs(t)
     end,
-    setfenv = function(f, env)
+    load = function(reader, name)
+        if raw.type(reader) ~= 'function' then
+            raw.error("bad argument #1 to 'load' (function expected)", 2)
+        end
+        local ok, text = raw_pcall(gather, reader)
+        if ok then return loadstring(text, name or '=(load)') end
+        if killed.why then raw.error(killed.why, 0) end
+        return nil, catch(text)
+    end,
+    collectgarbage = function(what, arg)
+        if ignored[what] then return 0 end
+        return raw.collectgarbage(what or 'collect', arg)
+    end,
+}
+if native.deprecated then
+    G.getfenv = getfenv
+    G.setfenv = function(f, env)
         if f == 0 then native.readonly() end
         return raw.setfenv(f, env)
+    end
+    -- A finaliser would run in the middle of another script: what scripts see as the metatable of a
+    -- proxy passes all fields on to the real one but this.
+    G.newproxy = function(with)
+        local proxy = raw.newproxy(with)
+        if with == true then
+            local inner = raw.getmetatable(proxy)
+            inner.__metatable = raw.setmetatable({}, {
+                __index = inner,
+                __newindex = function(_, k, v) if k ~= '__gc' then inner[k] = v end end,
+            })
+        end
+        return proxy
+    end
+end
+
+local coroutines = {
+    create = coroutine.create, running = coroutine.running, status = coroutine.status,
+    yield = coroutine.yield,
+    resume = function(...)
+        check_stack()
+        return resumed(raw_resume(...))
     end,
-    -- Compiled chunks could break the interpreter.
-    loadstring = function(text, name)
-        if not load_text(text) then return nil, 'attempt to load chunk with wrong mode' end
-        return raw.loadstring(text, name)
-    end,
-    load = function(reader, name)
-        local first = true
-        return raw.load(function()
-            local piece = reader()
-            if first and not load_text(piece) then
-                raw.error('attempt to load chunk with wrong mode', 0)
-            end
-            first = false
-            return piece
-        end, name)
+    wrap = function(f)
+        local inner = raw.wrap(f)
+        return function(...)
+            check_stack()
+            return inner(...)
+        end
     end,
 }
 
-local coroutines = {}
-for k, v in raw.pairs(coroutine) do coroutines[k] = v end
-coroutines.resume = function(...) return resumed(raw.resume(...)) end
+for name in raw.next, { find = 1, match = 1, gmatch = 1, gsub = 1 } do string[name] = library[name] end
+for name in raw.next, { insert = 1, remove = 1, sort = 1 } do table[name] = library[name] end
+-- Compiled chunks are not loaded: there is no use for what is in one, besides its mark.
+string.dump = function(f)
+    if raw.type(f) ~= 'function' then
+        raw.error("bad argument #1 to 'dump' (function expected)", 2)
+    end
+    return '\27Lua'
+end
+string.gfind = library.gmatch
+-- A value is written by its metatable's __tostring, which may call this again.
+string.format = function(...)
+    check_stack()
+    return raw_format(...)
+end
+table.move = nil
+table.setn = function() raw.error("'setn' is obsolete", 2) end
+math.mod = math.fmod
+bit.tohex = library.tohex
 
 local libraries = {
     string = string, table = table, math = math, os = { clock = os.clock }, coroutine = coroutines,
-    cjson = native.cjson, cmsgpack = native.cmsgpack, struct = native.struct, bit = native.bit,
+    cjson = native.cjson, cmsgpack = native.cmsgpack, struct = native.struct, bit = bit,
     redis = native.redis,
 }
 math.random, math.randomseed = native.random, native.randomseed
@@ -128,7 +189,9 @@ raw.setmetatable(G, { __index = native.missing })
 -- The table that scripts know as _G is the one they were compiled with; it keeps nothing itself.
 G._G = globals
 for k in raw.next, globals do globals[k] = nil end
-local environment = { __index = G, __newindex = native.readonly, __metatable = sealed }
+local environment = {
+    __index = G, __newindex = native.readonly, __metatable = sealed, [native.protected] = true,
+}
 real[globals] = G
 raw.setmetatable(globals, environment)
 

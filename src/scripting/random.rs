@@ -1,4 +1,4 @@
-//! Numbers of scripts: `math.random` with the sequence of Redis, the same on every machine, and C's `%g`.
+//! `math.random` of scripts, with the sequence of Redis, the same on every machine.
 //!
 //! The linear congruential generator of `drand48(3)`: 48 bits, of which the upper 31 are given.
 //!
@@ -7,9 +7,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use mlua::{Function, Lua, MultiValue};
+use mlua::{Function, Lua};
 
-use super::error::ScriptError;
+use crate::sys::lua::{Fault, Host, Push, Pusher, bad_argument, door};
 
 /// The generator of one interpreter.
 #[derive(Clone, Copy, Debug)]
@@ -32,84 +32,67 @@ impl Drand48 {
     }
 
     /// `math.random` and `math.randomseed`.
-    pub(crate) fn functions(lua: &Lua) -> mlua::Result<(Function, Function)> {
+    pub(crate) fn functions(lua: &Lua, host: &Rc<Host>) -> mlua::Result<(Function, Function)> {
         let generator = Rc::new(Cell::new(Drand48::new()));
         let own = generator.clone();
-        let random = lua.create_function(move |lua, args: MultiValue| {
-            let mut state = own.get();
+        let random = door(lua, host, move |args| {
             const MAX: u32 = i32::MAX as u32;
+            let mut state = own.get();
             let r = f64::from(state.next() % MAX) / f64::from(MAX);
             own.set(state);
-            let mut bounds: Vec<f64> = Vec::with_capacity(2);
-            for (i, arg) in args.into_iter().enumerate() {
-                let Some(n) = lua.coerce_number(arg)? else {
-                    let text = format!("bad argument #{} to 'random' (number expected)", i + 1);
-                    return Err(ScriptError::plain(text));
-                };
-                bounds.push((n as i64 as i32).into());
-            }
-            let empty = |i: usize| {
-                ScriptError::plain(format!("bad argument #{i} to 'random' (interval is empty)"))
+            let bound = |i| {
+                let n = args.number(i)?;
+                Ok::<f64, String>(f64::from(n as i64 as i32))
             };
-            match bounds[..] {
-                [] => Ok(r),
-                [upper] if upper < 1.0 => Err(empty(1)),
-                [upper] => Ok((r * upper).floor() + 1.0),
-                [lower, upper] if lower > upper => Err(empty(2)),
-                [lower, upper] => Ok((r * (upper - lower + 1.0)).floor() + lower),
-                _ => Err(ScriptError::plain("wrong number of arguments")),
+            let empty = |i| Fault::Text(bad_argument(i, "interval is empty"));
+            match args.len() {
+                0 => Ok(Number(r)),
+                1 => match bound(0)? {
+                    upper if upper < 1.0 => Err(empty(0)),
+                    upper => Ok(Number((r * upper).floor() + 1.0)),
+                },
+                2 => match (bound(0)?, bound(1)?) {
+                    (lower, upper) if lower > upper => Err(empty(1)),
+                    (lower, upper) => Ok(Number((r * (upper - lower + 1.0)).floor() + lower)),
+                },
+                _ => Err(Fault::Text("wrong number of arguments".into())),
             }
         })?;
-        let seed = lua.create_function(move |_, seed: f64| {
+        let seed = door(lua, host, move |args| {
+            let seed = args.number(0)?;
             generator.set(Drand48::seeded(seed as i64 as i32));
-            Ok(())
+            Ok(Nothing)
         })?;
         Ok((random, seed))
     }
 }
 
-/// A number as C's `%.*g` prints it.
-pub(super) fn format_g(n: f64, precision: usize) -> String {
-    if n == 0.0 {
-        return if n.is_sign_negative() { "-0" } else { "0" }.into();
+/// A number for Lua.
+struct Number(f64);
+
+impl Push for Number {
+    fn number(&self) -> Option<f64> {
+        Some(self.0)
     }
-    let precision = precision.max(1);
-    let scientific = format!("{n:.*e}", precision - 1);
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let trim = |text: &str| -> String {
-        if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        } else {
-            text.to_owned()
-        }
-    };
-    if exponent < -4 || exponent >= precision as i32 {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{}e{sign}{:02}", trim(digits), exponent.abs());
+
+    fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
+        to.number(self.0);
+        Ok(1)
     }
-    let decimals = (precision as i32 - 1 - exponent).max(0) as usize;
-    trim(&format!("{n:.decimals$}"))
+}
+
+/// Nothing for Lua.
+struct Nothing;
+
+impl Push for Nothing {
+    fn push(&mut self, _: &mut Pusher<'_>) -> Result<usize, String> {
+        Ok(0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Drand48, format_g};
-
-    #[test]
-    fn numbers_look_as_c_prints_them() {
-        let cases = [
-            (0.0003, "0.0003"),
-            (1023.2, "1023.2"),
-            (1e14, "1e+14"),
-            (-5000.0, "-5000"),
-            (1e-7, "1e-07"),
-            (0.1 + 0.2, "0.3"),
-        ];
-        for (n, text) in cases {
-            assert_eq!(format_g(n, 14), text);
-        }
-    }
+    use super::Drand48;
 
     #[test]
     fn the_sequence_is_that_of_lrand48() {

@@ -19,7 +19,7 @@
 
 use super::error::ScriptError;
 use crate::resp::{Protocol, Reply, Value};
-use crate::sys::lua::{Push, Pusher, Seen, TableView, View};
+use crate::sys::lua::{Host, Push, Pusher, Seen, TableView, View};
 
 /// How deep a returned table may be nested.
 const DEPTH_MAX: usize = 1000;
@@ -41,11 +41,12 @@ impl Push for Passed {
         }
     }
 
-    fn push(&self, to: &mut Pusher<'_>) {
+    fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
         match self {
             Passed::Answer(value, resp3) => push(to, value, *resp3),
             Passed::Error(error) => push_error(to, &error.text, error.counted),
         }
+        Ok(1)
     }
 }
 
@@ -123,130 +124,176 @@ fn push(to: &mut Pusher<'_>, value: &Value, resp3: bool) {
     }
 }
 
-/// Answers with what a script returned. `script` is the protocol the script asked for. An error reply
-/// that is not counted yet is left in `error` to be counted.
-#[doc(alias = "luaReplyToRedisReply")]
-pub(super) fn answer(
-    value: View<'_>,
+/// Values answered between two questions whether to go on; a power of two.
+const PERIOD: u32 = 1 << 16;
+/// Bytes that an answer may have: tables that hold each other can stand for more than any memory.
+const ANSWER_MAX: usize = 1 << 31;
+
+/// What a script returned, on its way to the client.
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
+    reply: &'a mut Reply,
+    /// The protocol the script asked for.
     script: Protocol,
-    reply: &mut Reply,
-    depth: usize,
-    error: &mut Option<String>,
-) {
-    if depth > DEPTH_MAX {
-        let text = "ERR reached lua stack limit";
-        reply.error_text(text);
-        *error = Some(text.into());
-        return;
-    }
-    match value.see() {
-        Seen::Bytes(text) => reply.bulk(text),
-        Seen::Boolean(yes) if script == Protocol::Resp3 => reply.boolean(yes),
-        Seen::Boolean(true) => reply.integer(1),
-        // A conversion that C leaves undefined saturates here.
-        Seen::Number(n) => reply.integer(n as i64),
-        Seen::Table(table) => answer_table(table, script, reply, depth, error),
-        Seen::Nil | Seen::Boolean(false) | Seen::Other => reply.null(),
-    }
+    host: &'a Host,
+    values: u32,
+    /// Bytes of the reply before.
+    before: usize,
+    /// An error reply that is not counted yet.
+    pub(super) error: Option<String>,
+    /// Why there is no answer: the script was killed, or returned too much. What was answered is to be
+    /// taken back.
+    pub(super) stopped: Option<String>,
 }
 
-fn answer_table(
-    table: TableView<'_>,
-    script: Protocol,
-    reply: &mut Reply,
-    depth: usize,
-    error: &mut Option<String>,
-) {
-    if answer_named(table, script, reply, depth, error) {
-        return;
-    }
-    let open = reply.open();
-    let mut count = 0;
-    while let Some(value) = table.nth(count + 1) {
-        if matches!(value.see(), Seen::Nil) {
-            break;
+impl<'a> Answer<'a> {
+    /// An answer to `reply`; `script` is the protocol the script asked for.
+    pub(super) fn new(reply: &'a mut Reply, script: Protocol, host: &'a Host) -> Answer<'a> {
+        Answer {
+            before: reply.len(),
+            reply,
+            script,
+            host,
+            values: 0,
+            error: None,
+            stopped: None,
         }
-        answer(value.view(), script, reply, depth + 1, error);
-        count += 1;
     }
-    reply.close_array(open, count);
-}
 
-/// A table that says by a field's name what it is; false for all others.
-fn answer_named(
-    table: TableView<'_>,
-    script: Protocol,
-    reply: &mut Reply,
-    depth: usize,
-    error: &mut Option<String>,
-) -> bool {
-    if let Some(field) = table.field(b"err")
-        && let Seen::Bytes(text) = field.see()
-    {
-        let counted = table.field(b"ignore_error_stats_update");
-        let counted = counted.is_some_and(|c| matches!(c.see(), Seen::Boolean(true)));
-        let text = String::from_utf8_lossy(text);
-        let text = text.strip_prefix('-').unwrap_or(&text);
-        reply.error_text(text);
-        if !counted {
-            *error = Some(text.to_owned());
+    /// Answers with a value. O(what it holds).
+    #[doc(alias = "luaReplyToRedisReply")]
+    pub(super) fn value(&mut self, value: View<'_>, depth: usize) {
+        if self.must_stop() {
+            return;
         }
-        return true;
+        if depth > DEPTH_MAX {
+            return self.fail("ERR reached lua stack limit".into());
+        }
+        let reply = &mut *self.reply;
+        match value.see() {
+            Seen::Bytes(text) => reply.bulk(text),
+            Seen::Boolean(yes) if self.script == Protocol::Resp3 => reply.boolean(yes),
+            Seen::Boolean(true) => reply.integer(1),
+            // A conversion that C leaves undefined saturates here.
+            Seen::Number(n) => reply.integer(n as i64),
+            Seen::Table(table) => self.table(table, depth),
+            Seen::Nil | Seen::Null | Seen::Boolean(false) | Seen::Other => reply.null(),
+        }
     }
-    if let Some(field) = table.field(b"ok")
-        && let Seen::Bytes(text) = field.see()
-    {
-        reply.simple(&one_line(text));
-        return true;
+
+    fn must_stop(&mut self) -> bool {
+        self.values = self.values.wrapping_add(1);
+        let asks = self.values.is_multiple_of(PERIOD);
+        if self.reply.len().saturating_sub(self.before) > ANSWER_MAX
+            || asks && self.reply.overflowed()
+        {
+            self.stopped = Some("ERR reply is too large".into());
+        } else if asks && self.stopped.is_none() {
+            self.stopped = self.host.poll();
+        }
+        self.stopped.is_some()
     }
-    if let Some(field) = table.field(b"double")
-        && let Seen::Number(n) = field.see()
-    {
-        reply.double(n);
-        return true;
+
+    fn fail(&mut self, text: String) {
+        self.reply.error_text(&text);
+        self.error = Some(text);
     }
-    if let Some(field) = table.field(b"big_number")
-        && let Seen::Bytes(digits) = field.see()
-    {
-        reply.big_number(&one_line(digits));
-        return true;
-    }
-    if let Some(field) = table.field(b"verbatim_string")
-        && let Seen::Table(inner) = field.see()
-        && let Some(format) = inner.field(b"format")
-        && let Some(text) = inner.field(b"string")
-        && let (Seen::Bytes(format), Seen::Bytes(text)) = (format.see(), text.see())
-    {
-        let format: String = String::from_utf8_lossy(format).chars().take(3).collect();
-        reply.verbatim(&format, text);
-        return true;
-    }
-    if let Some(field) = table.field(b"map")
-        && let Seen::Table(inner) = field.see()
-    {
-        let open = reply.open();
+
+    fn table(&mut self, table: TableView<'_>, depth: usize) {
+        if self.named(table, depth) {
+            return;
+        }
+        let open = self.reply.open();
         let mut count = 0;
-        inner.each(&mut |key, value| {
-            answer(key, script, reply, depth + 1, error);
-            answer(value, script, reply, depth + 1, error);
+        while let Some(value) = table.nth(count + 1) {
+            if self.stopped.is_some() || matches!(value.see(), Seen::Nil) {
+                break;
+            }
+            self.value(value.view(), depth + 1);
             count += 1;
-        });
-        reply.close_map(open, count);
-        return true;
+        }
+        self.reply.close_array(open, count);
     }
-    if let Some(field) = table.field(b"set")
-        && let Seen::Table(inner) = field.see()
-    {
-        let open = reply.open();
+
+    /// A table that says by a field's name what it is; false for all others.
+    fn named(&mut self, table: TableView<'_>, depth: usize) -> bool {
+        if let Some(field) = table.field(b"err")
+            && let Seen::Bytes(text) = field.see()
+        {
+            let counted = table.field(b"ignore_error_stats_update");
+            let counted = counted.is_some_and(|c| matches!(c.see(), Seen::Boolean(true)));
+            let text = String::from_utf8_lossy(text);
+            let text = text.strip_prefix('-').unwrap_or(&text);
+            self.reply.error_text(text);
+            if !counted {
+                self.error = Some(text.to_owned());
+            }
+            return true;
+        }
+        if let Some(field) = table.field(b"ok")
+            && let Seen::Bytes(text) = field.see()
+        {
+            self.reply.simple(&one_line(text));
+            return true;
+        }
+        if let Some(field) = table.field(b"double")
+            && let Seen::Number(n) = field.see()
+        {
+            self.reply.double(n);
+            return true;
+        }
+        if let Some(field) = table.field(b"big_number")
+            && let Seen::Bytes(digits) = field.see()
+        {
+            self.reply.big_number(&one_line(digits));
+            return true;
+        }
+        if let Some(field) = table.field(b"verbatim_string")
+            && let Seen::Table(inner) = field.see()
+            && let Some(format) = inner.field(b"format")
+            && let Some(text) = inner.field(b"string")
+            && let (Seen::Bytes(format), Seen::Bytes(text)) = (format.see(), text.see())
+        {
+            let format: String = String::from_utf8_lossy(format).chars().take(3).collect();
+            self.reply.verbatim(&format, text);
+            return true;
+        }
+        if let Some(field) = table.field(b"map")
+            && let Seen::Table(inner) = field.see()
+        {
+            let open = self.reply.open();
+            let count = self.pairs(inner, depth, true);
+            self.reply.close_map(open, count);
+            return true;
+        }
+        if let Some(field) = table.field(b"set")
+            && let Seen::Table(inner) = field.see()
+        {
+            let open = self.reply.open();
+            let count = self.pairs(inner, depth, false);
+            self.reply.close_set(open, count);
+            return true;
+        }
+        false
+    }
+
+    /// Answers with a table's keys, and their values if they count; how many pairs there were.
+    fn pairs(&mut self, table: TableView<'_>, depth: usize, values: bool) -> usize {
         let mut count = 0;
-        inner.each(&mut |key, _| {
-            answer(key, script, reply, depth + 1, error);
+        // Fails when there is no point in going on.
+        let _ = table.each(|key, value| {
+            self.value(key, depth + 1);
+            if values {
+                self.value(value, depth + 1);
+            }
             count += 1;
+            match self.stopped {
+                Some(_) => Err(()),
+                None => Ok(()),
+            }
         });
-        reply.close_set(open, count);
-        return true;
+        count
     }
-    false
 }
 
 fn one_line(text: &[u8]) -> String {

@@ -4,6 +4,7 @@
 //! `evalGenericCommand` of eval.c; `fcallCommandGeneric` of functions.c.
 
 use super::engine::Core;
+use super::reply::Answer;
 use super::{Engine, Run, SPARE_MAX, ScriptFlags, debugger, describe};
 use crate::acl::Context;
 use crate::clients::ClientFlags;
@@ -32,6 +33,11 @@ pub struct Invocation<'a> {
 
 type Result<T = ()> = std::result::Result<T, Error>;
 
+/// EVALSHA of what is not cached. Words that are no SHA-1 are told so before anything else is looked at.
+pub const NO_SCRIPT: Error = Error::Coded(std::borrow::Cow::Borrowed(
+    "NOSCRIPT No matching script. Please use EVAL.",
+));
+
 /// EVAL with a text, or EVALSHA with a SHA-1.
 pub fn eval(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) -> Result {
     if ctx.state.scripts.debugger.is_armed_apart(ctx.client) {
@@ -46,9 +52,6 @@ pub fn eval(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) -> Result {
 pub(super) fn eval_now(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) -> Result {
     let word = what.argv.get(1);
     let sha = if by_sha {
-        const NO_SCRIPT: Error = Error::Coded(std::borrow::Cow::Borrowed(
-            "NOSCRIPT No matching script. Please use EVAL.",
-        ));
         let mut sha: [u8; 40] = word.try_into().map_err(|_| NO_SCRIPT)?;
         sha.make_ascii_lowercase();
         if ctx.state.scripts.get(&sha).is_none() {
@@ -205,17 +208,29 @@ fn run(ctx: &mut Ctx<'_>, core: &Core, chunk: &Chunk, what: Invocation<'_>) -> R
     };
     let (state, reply) = (&mut *ctx.state, &mut *ctx.reply);
     let (before, errors) = (reply.mark(), reply.errors());
-    let mut error = None;
+    let (mut error, mut stopped) = (None, None);
     let ended = core.loan.lend(state, || {
         core.vm.call(chunk, words, &mut |value| {
             let run = core
                 .loan
                 .with(|state| state.scripts.run.as_ref().map(|r| r.protocol));
             let protocol = run.flatten().unwrap_or_default();
-            super::reply::answer(value, protocol, reply, 0, &mut error);
+            let mut answer = Answer::new(reply, protocol, core.vm.host());
+            answer.value(value, 0);
+            (error, stopped) = (answer.error, answer.stopped);
         })
     });
     let ran = end(ctx)?;
+    if ran.killed || ended.is_err() {
+        core.forget_kill();
+    }
+    if let Some(text) = stopped {
+        ctx.reply.rewind(before);
+        let text = format!("{text} script: {}", ran.name);
+        ctx.state.stats.count_error_text(&text);
+        ctx.reply.error_text(&text);
+        return Err(Error::AlreadySaid);
+    }
     if let Some(text) = error {
         ctx.state.stats.count_error_text(&text);
     }
@@ -237,7 +252,6 @@ fn run(ctx: &mut Ctx<'_>, core: &Core, chunk: &Chunk, what: Invocation<'_>) -> R
             return Err(Error::coded(text));
         }
     };
-    core.forget_kill();
     let (text, counted) = describe(&raised, &ran.name);
     ctx.reply.error_text(&text);
     if !counted {

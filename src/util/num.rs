@@ -457,6 +457,70 @@ pub fn format_f64(value: f64) -> String {
     String::from_utf8_lossy(FloatBuf::new().format(value)).into_owned()
 }
 
+/// Appends a number as C's `%.*g` prints it: so many significant digits at most, an exponent of two digits or
+/// more below 1e-4 and from 10^precision on. `inf`, `-inf` and `nan` are as C has them; NaN has no sign.
+pub fn write_g(out: &mut Vec<u8>, value: f64, precision: usize) {
+    let precision = precision.clamp(1, 17);
+    if let Some(whole) = as_whole(value)
+        && digits10(whole.unsigned_abs()) <= precision
+    {
+        if value == 0.0 && value.is_sign_negative() {
+            out.push(b'-');
+        }
+        return out.extend_from_slice(IntBuf::new().format(whole));
+    }
+    if !value.is_finite() {
+        return out.extend_from_slice(FloatBuf::new().format(value));
+    }
+    let shortest = grisu::shortest(value);
+    let mut rounded;
+    let (mut digits, mut exponent) = (
+        shortest.as_bytes(),
+        shortest.power + shortest.as_bytes().len() as i32 - 1,
+    );
+    // The shortest text of a number that is not normal has fewer digits than it has.
+    if digits.len() > precision || !value.is_normal() {
+        rounded = format!("{:.*e}", precision - 1, value.abs()).into_bytes();
+        let at = rounded.iter().position(|b| *b == b'e');
+        let at = at.unwrap_or(rounded.len());
+        let text = String::from_utf8_lossy(rounded.get(at + 1..).unwrap_or_default());
+        exponent = text.parse().unwrap_or(0);
+        rounded.truncate(at);
+        rounded.retain(|b| *b != b'.');
+        digits = &rounded;
+    }
+    let zeros = digits.iter().rev().take_while(|b| **b == b'0').count();
+    digits = &digits[..digits.len() - zeros];
+    if value < 0.0 {
+        out.push(b'-');
+    }
+    let count = digits.len() as i32;
+    if exponent < -4 || exponent >= precision as i32 {
+        out.push(digits[0]);
+        if count > 1 {
+            out.push(b'.');
+            out.extend_from_slice(&digits[1..]);
+        }
+        out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+        if exponent.abs() < 10 {
+            out.push(b'0');
+        }
+        out.extend_from_slice(IntBuf::new().format(exponent.abs().into()));
+    } else if exponent < 0 {
+        out.extend_from_slice(b"0.");
+        out.extend(std::iter::repeat_n(b'0', (-exponent - 1) as usize));
+        out.extend_from_slice(digits);
+    } else if exponent + 1 >= count {
+        out.extend_from_slice(digits);
+        out.extend(std::iter::repeat_n(b'0', (exponent + 1 - count) as usize));
+    } else {
+        let (whole, fraction) = digits.split_at(exponent as usize + 1);
+        out.extend_from_slice(whole);
+        out.push(b'.');
+        out.extend_from_slice(fraction);
+    }
+}
+
 /// The integer equal to `value`, for those Redis prints through its integer printer.
 #[doc(alias = "double2ll")]
 pub fn as_whole(value: f64) -> Option<i64> {
@@ -520,6 +584,34 @@ mod tests {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
+    }
+
+    #[test]
+    fn numbers_look_as_c_prints_them() {
+        for (number, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (0.0003, "0.0003"),
+            (0.00001, "1e-05"),
+            (1023.2, "1023.2"),
+            (99_999_999_999_999.0, "99999999999999"),
+            (1e14, "1e+14"),
+            (123_456_789_012_345.0, "1.2345678901234e+14"),
+            (-5000.0, "-5000"),
+            (-0.5, "-0.5"),
+            (1e-7, "1e-07"),
+            (1e100, "1e+100"),
+            (0.1 + 0.2, "0.3"),
+            (1.0 / 3.0, "0.33333333333333"),
+            (99.999_999_999_999_99, "100"),
+            (5e-324, "4.9406564584125e-324"),
+            (f64::MAX, "1.7976931348623e+308"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            let mut out = Vec::new();
+            write_g(&mut out, number, 14);
+            assert_eq!(String::from_utf8_lossy(&out), text);
+        }
     }
 
     #[test]

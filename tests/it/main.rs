@@ -25,6 +25,7 @@ mod payloads;
 mod process;
 mod propagation;
 mod replication;
+mod script_attacks;
 mod scripts;
 mod smoke;
 mod snapshots;

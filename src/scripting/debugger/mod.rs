@@ -23,7 +23,6 @@ mod console;
 
 use mlua::{MultiValue, Value as LuaValue};
 
-use super::random::format_g;
 use crate::clients::ClientKey;
 use crate::dispatch::args::Argv;
 use crate::resp::Value;
@@ -344,8 +343,8 @@ fn show_value(out: &mut Vec<u8>, value: &LuaValue, depth: usize) {
     match value {
         LuaValue::Nil => out.extend_from_slice(b"nil"),
         LuaValue::Boolean(yes) => out.extend_from_slice(yes.to_string().as_bytes()),
-        LuaValue::Integer(n) => out.extend_from_slice(format_g(*n as f64, 6).as_bytes()),
-        LuaValue::Number(n) => out.extend_from_slice(format_g(*n, 6).as_bytes()),
+        LuaValue::Integer(n) => num::write_g(out, *n as f64, 6),
+        LuaValue::Number(n) => num::write_g(out, *n, 6),
         LuaValue::String(text) => args::repr(out, &text.as_bytes()),
         LuaValue::Table(table) => {
             let is_nth = |(i, pair): (usize, mlua::Result<(LuaValue, LuaValue)>)| match pair {

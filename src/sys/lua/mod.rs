@@ -11,7 +11,9 @@
 //! mlua hands each value over as a reference that it keeps in a table of its own; such a reference costs
 //! more than a small command does, and there can be 8,000 of them at most. So a script is kept in Lua
 //! ([`Chunk`]), runs by [`Vm::call`], calls commands through a [`door`], and its values are looked at where
-//! they are ([`View`]). All else about Lua is mlua's: libraries, hooks, errors, compiling.
+//! they are ([`View`]). Functions of the library that could run for ever, or change what is protected, are
+//! ours ([`library`]). All else about Lua is mlua's: the other libraries, hooks, errors, compiling. The
+//! interpreter is LuaJIT's; `docs/decisions/interpreter.md` says why, and what is left out of it.
 //!
 //! Unsafe: the calls go to Lua's own C interface. The rules they keep: Lua leaves C by `longjmp` when it
 //! raises an error, so whatever may raise one runs inside `lua_pcall` (or mlua's `exec_raw`), in functions
@@ -21,15 +23,59 @@
 //! Mirrors: `luaCallFunction`, `luaRedisGenericCommand` of script_lua.c, which talk to Lua alike.
 #![allow(unsafe_code)]
 
-mod patterns;
+mod door;
+mod host;
+mod library;
+mod pattern;
+mod values;
 mod vm;
 
-pub use patterns::limit_patterns;
-pub use vm::{Arg, Args, Chunk, Ended, Held, Push, Pusher, Seen, TableView, View, Vm, Words, door};
+pub use door::{Arg, Args, Fault, bad_argument, door};
+pub use host::Host;
+pub use library::library;
+pub use values::{Held, Push, Pusher, Seen, TableView, View};
+pub use vm::{Chunk, Ended, Vm, Words};
 
 use std::os::raw::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use mlua::{Lua, MultiValue, Value, ffi};
+use mlua::{Lua, MultiValue, Table, Value, ffi};
+
+type State = *mut ffi::lua_State;
+
+/// mlua names this function, which the interpreter is built without. Nobody calls it.
+// SAFETY: no other library that is linked has a function of this name.
+#[unsafe(no_mangle)]
+extern "C-unwind" fn luaopen_ffi(_: State) -> c_int {
+    0
+}
+
+/// Runs Rust code that Lua called. A panic must not pass through Lua; it has said what it has to say.
+fn without_panic<R>(f: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| std::process::abort())
+}
+
+/// A table that lives as long as the interpreter.
+#[derive(Clone, Copy, Debug)]
+pub struct Rooted(c_int);
+
+impl Rooted {
+    /// Has the registry hold a table.
+    pub fn new(lua: &Lua, table: &Table) -> mlua::Result<Rooted> {
+        let mut place = 0;
+        let keep = |state| {
+            // SAFETY: the table is on the stack, and `luaL_ref` takes it.
+            place = unsafe { ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX) };
+        };
+        // SAFETY: the closure owns nothing; inside `exec_raw` the stack is its own.
+        unsafe { lua.exec_raw::<()>(table, keep)? };
+        Ok(Rooted(place))
+    }
+
+    fn place(self) -> c_int {
+        self.0
+    }
+}
 
 /// The local variables of the function `level` calls above the one that runs, in order of declaration;
 /// none when there is no such function.

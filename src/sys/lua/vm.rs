@@ -1,15 +1,15 @@
 //! Scripts that Lua keeps, calls into them, calls out of them.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::marker::PhantomData;
-use std::os::raw::{c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::os::raw::c_int;
 use std::rc::Rc;
-use std::{fmt, slice};
 
 use mlua::{Function, Lua, Table, Value, ffi};
 
-type State = *mut ffi::lua_State;
+use super::values::{Pusher, View, bytes_at};
+use super::{Host, State, without_panic};
 
 /// An interpreter, as it is called.
 pub struct Vm {
@@ -20,6 +20,7 @@ pub struct Vm {
     places: Places,
     /// Chunks that nobody holds any more.
     freed: Rc<RefCell<Vec<c_int>>>,
+    host: Rc<Host>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,7 +93,7 @@ impl fmt::Debug for Vm {
 impl Vm {
     /// An interpreter whose scripts read their globals from `globals`, and whose errors pass through
     /// `handler`. The error is Lua's: no memory.
-    pub fn new(lua: Lua, globals: &Table, handler: &Function) -> mlua::Result<Vm> {
+    pub fn new(lua: Lua, host: Rc<Host>, globals: &Table, handler: &Function) -> mlua::Result<Vm> {
         let mut places = Places::default();
         let mut main = std::ptr::null_mut();
         let keep = |state| {
@@ -118,12 +119,18 @@ impl Vm {
             state: main,
             places,
             freed: Rc::default(),
+            host,
         })
     }
 
     /// The interpreter.
     pub fn lua(&self) -> &Lua {
         &self.lua
+    }
+
+    /// What its functions ask of the server.
+    pub fn host(&self) -> &Rc<Host> {
+        &self.host
     }
 
     /// Whether nobody holds a chunk of this interpreter.
@@ -180,7 +187,7 @@ impl Vm {
     pub fn collect_some(&self, kilobytes: u16) -> mlua::Result<bool> {
         let mut ended = false;
         let step = |state| {
-            // SAFETY: a finaliser of a script's may raise; nothing here is owned.
+            // SAFETY: may raise for want of memory; nothing here is owned.
             ended = unsafe { ffi::lua_gc(state, ffi::LUA_GCSTEP, kilobytes.into()) } != 0;
         };
         // SAFETY: the closure owns nothing and leaves the stack as it was.
@@ -207,7 +214,7 @@ impl Vm {
         // SAFETY: the interpreter is alive and nothing runs in it. The two pushes fit into the room that
         // is always there; they allocate nothing, so they cannot raise. `job` outlives the call, and
         // `enter` is the only one to be given it.
-        let failed = unsafe {
+        let failed = self.host.entered(|| unsafe {
             ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, self.places.enter.into());
             ffi::lua_pushlightuserdata(state, (&raw mut job).cast());
             if ffi::lua_pcall(state, 1, 0, 0) == ffi::LUA_OK {
@@ -219,7 +226,7 @@ impl Vm {
                 ffi::lua_settop(state, -2);
                 Some(text)
             }
-        };
+        });
         match failed {
             Some(text) => Err(Ended::Broken(text)),
             None if job.raised => Err(self.take_raised()),
@@ -244,11 +251,6 @@ impl Vm {
             Err(error) => Ended::Broken(error.to_string()),
         }
     }
-}
-
-/// Runs Rust code that Lua called. A panic must not pass through Lua; it has said what it has to say.
-fn without_panic<R>(f: impl FnOnce() -> R) -> R {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| std::process::abort())
 }
 
 /// The C function behind [`Vm::call`]; owns nothing, as Lua may leave it at any call.
@@ -302,400 +304,57 @@ unsafe extern "C-unwind" fn enter(state: State) -> c_int {
     }
 }
 
-/// The bytes of a string on the stack, alive as long as it stays there.
-pub(super) unsafe fn bytes_at<'a>(state: State, index: c_int) -> Option<&'a [u8]> {
-    // SAFETY: of a string, `lua_tolstring` gives the place and the length and changes nothing.
-    unsafe {
-        if ffi::lua_type(state, index) != ffi::LUA_TSTRING {
-            return None;
-        }
-        let mut len = 0;
-        let start = ffi::lua_tolstring(state, index, &mut len);
-        Some(slice::from_raw_parts(start.cast(), len))
-    }
-}
-
-/// A value on Lua's stack.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    state: State,
-    index: c_int,
-    life: PhantomData<&'a ()>,
-}
-
-/// What a value is.
-#[derive(Debug)]
-pub enum Seen<'a> {
-    /// Nothing.
-    Nil,
-    /// Yes or no.
-    Boolean(bool),
-    /// A number.
-    Number(f64),
-    /// A string.
-    Bytes(&'a [u8]),
-    /// A table.
-    Table(TableView<'a>),
-    /// A function, a thread, what the host put there.
-    Other,
-}
-
-/// A table on Lua's stack, looked at without its metatable.
-#[derive(Clone, Copy, Debug)]
-pub struct TableView<'a>(View<'a>);
-
-/// A value that is on the stack only to be looked at; it goes with this.
-#[derive(Debug)]
-pub struct Held<'a>(View<'a>);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        // SAFETY: takes off the value and whatever was left above it.
-        unsafe { ffi::lua_settop(self.0.state, self.0.index - 1) };
-    }
-}
-
-impl Held<'_> {
-    /// The value.
-    pub fn see(&self) -> Seen<'_> {
-        self.0.see()
-    }
-
-    /// The value's place.
-    pub fn view(&self) -> View<'_> {
-        self.0
-    }
-}
-
-impl<'a> View<'a> {
-    /// SAFETY, for those who call it: a value is at the top and stays for `'a`.
-    unsafe fn at_top(state: State) -> View<'a> {
-        View {
-            state,
-            // SAFETY: asks for a number.
-            index: unsafe { ffi::lua_gettop(state) },
-            life: PhantomData,
-        }
-    }
-
-    /// What it is. O(1).
-    pub fn see(self) -> Seen<'a> {
-        let (state, index) = (self.state, self.index);
-        // SAFETY: the value is there for `'a`; each function is asked for the type the value has.
-        unsafe {
-            match ffi::lua_type(state, index) {
-                ffi::LUA_TNIL | ffi::LUA_TNONE => Seen::Nil,
-                ffi::LUA_TBOOLEAN => Seen::Boolean(ffi::lua_toboolean(state, index) != 0),
-                ffi::LUA_TNUMBER => Seen::Number(ffi::lua_tonumber(state, index)),
-                ffi::LUA_TSTRING => Seen::Bytes(bytes_at(state, index).unwrap_or_default()),
-                ffi::LUA_TTABLE => Seen::Table(TableView(self)),
-                _ => Seen::Other,
-            }
-        }
-    }
-}
-
-impl TableView<'_> {
-    /// The value under a name; none where Lua's stack is full. O(1).
-    pub fn field(&self, name: &[u8]) -> Option<Held<'_>> {
-        let View { state, index, .. } = self.0;
-        // SAFETY: there is a table at `index`. Lua may raise at the push; whoever made the first view runs
-        // inside `lua_pcall`, and nothing here owns anything.
-        unsafe {
-            if ffi::lua_checkstack(state, 4) == 0 {
-                return None;
-            }
-            ffi::lua_pushlstring(state, name.as_ptr().cast(), name.len());
-            ffi::lua_rawget(state, index);
-            Some(Held(View::at_top(state)))
-        }
-    }
-
-    /// The value at a number; none where Lua's stack is full. O(1).
-    pub fn nth(&self, n: usize) -> Option<Held<'_>> {
-        let View { state, index, .. } = self.0;
-        let n = c_int::try_from(n).ok()?;
-        // SAFETY: as in `field`.
-        unsafe {
-            if ffi::lua_checkstack(state, 4) == 0 {
-                return None;
-            }
-            ffi::lua_rawgeti(state, index, n.into());
-            Some(Held(View::at_top(state)))
-        }
-    }
-
-    /// Shows each pair, in no particular order. `see` must leave the table as it is.
-    pub fn each(&self, see: &mut dyn FnMut(View<'_>, View<'_>)) {
-        let View { state, index, .. } = self.0;
-        // SAFETY: as in `field`; the key stays on the stack, as `lua_next` wants it.
-        unsafe {
-            if ffi::lua_checkstack(state, 6) == 0 {
-                return;
-            }
-            ffi::lua_pushnil(state);
-            while ffi::lua_next(state, index) != 0 {
-                let value = Held(View::at_top(state));
-                let key = View {
-                    index: value.0.index - 1,
-                    ..value.0
-                };
-                see(key, value.view());
-            }
-        }
-    }
-}
-
-/// What a function of ours is called with.
-#[derive(Debug)]
-pub struct Args<'a> {
-    state: State,
-    count: c_int,
-    life: PhantomData<&'a ()>,
-}
-
-/// One of them.
-#[derive(Debug)]
-pub enum Arg<'a> {
-    /// A string.
-    Bytes(&'a [u8]),
-    /// A number.
-    Number(f64),
-    /// Anything else.
-    Other,
-}
-
-impl Args<'_> {
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.count as usize
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Each, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Arg<'_>> {
-        (1..=self.count).map(|index| {
-            let view = View {
-                state: self.state,
-                index,
-                life: PhantomData,
-            };
-            match view.see() {
-                Seen::Bytes(bytes) => Arg::Bytes(bytes),
-                Seen::Number(n) => Arg::Number(n),
-                _ => Arg::Other,
-            }
-        })
-    }
-}
-
-/// A value for Lua.
-pub trait Push {
-    /// The number, when it is just one: it needs no protection.
-    fn number(&self) -> Option<f64>;
-
-    /// Pushes exactly one value. Lua may leave this at any call of the pusher, without destructors being
-    /// run: it must own nothing then.
-    fn push(&self, to: &mut Pusher<'_>);
-}
-
-/// Lua's stack, to be written to.
-#[derive(Debug)]
-pub struct Pusher<'a> {
-    state: State,
-    life: PhantomData<&'a mut ()>,
-}
-
-impl Pusher<'_> {
-    /// Pushes nothing, as a value.
-    pub fn nil(&mut self) {
-        // SAFETY: as for all of these: there is room, made by `table` for what goes into one.
-        unsafe { ffi::lua_pushnil(self.state) };
-    }
-
-    /// Pushes yes or no.
-    pub fn boolean(&mut self, yes: bool) {
-        // SAFETY: there is room.
-        unsafe { ffi::lua_pushboolean(self.state, yes.into()) };
-    }
-
-    /// Pushes a number.
-    pub fn number(&mut self, n: f64) {
-        // SAFETY: there is room.
-        unsafe { ffi::lua_pushnumber(self.state, n) };
-    }
-
-    /// Pushes a string.
-    pub fn bytes(&mut self, bytes: &[u8]) {
-        // SAFETY: there is room; Lua copies the bytes.
-        unsafe {
-            ffi::lua_pushlstring(self.state, bytes.as_ptr().cast(), bytes.len());
-        }
-    }
-
-    /// Pushes an empty table with room for so many elements and fields, and room on the stack for those.
-    pub fn table(&mut self, elements: usize, fields: usize) {
-        let hint = |n: usize| c_int::try_from(n).unwrap_or(c_int::MAX / 2);
-        // SAFETY: raises where the stack cannot grow; the pusher's owner is protected.
-        unsafe {
-            ffi::luaL_checkstack(self.state, 4, c"too many nested values".as_ptr());
-            ffi::lua_createtable(self.state, hint(elements), hint(fields));
-        }
-    }
-
-    /// Puts the value on top into the table below it, at a number.
-    pub fn set_nth(&mut self, n: usize) {
-        // SAFETY: a table was pushed before the value.
-        unsafe { ffi::lua_rawseti(self.state, -2, n as ffi::lua_Integer) };
-    }
-
-    /// Puts the value on top into the table below it, under a name.
-    pub fn set(&mut self, name: &[u8]) {
-        self.bytes(name);
-        // SAFETY: a table was pushed before the value; the name goes between them.
-        unsafe {
-            ffi::lua_insert(self.state, -2);
-            ffi::lua_rawset(self.state, -3);
-        }
-    }
-
-    /// Puts the value on top into the table, under the key that was pushed before it.
-    pub fn set_pair(&mut self) {
-        // SAFETY: a table was pushed before the two. What is no key raises.
-        unsafe { ffi::lua_rawset(self.state, -3) };
-    }
-}
-
-type Behind<P> = Box<dyn Fn(&Args<'_>) -> Result<P, P>>;
-
-/// A Lua function that runs a closure: its value is returned, or raised.
-pub fn door<P: Push + 'static>(
-    lua: &Lua,
-    f: impl Fn(&Args<'_>) -> Result<P, P> + 'static,
-) -> mlua::Result<Function> {
-    let behind: Behind<P> = Box::new(f);
-    let mut behind = Some(behind);
-    let make = |state| {
-        // SAFETY: the userdata holds the closure from the moment it has a finaliser, which drops it once;
-        // Lua aligns userdata for pointers. It is the door's upvalue, and alive as long as the door.
-        unsafe {
-            let place = ffi::lua_newuserdata(state, size_of::<Behind<P>>()).cast::<Behind<P>>();
-            ffi::lua_createtable(state, 0, 1);
-            ffi::lua_pushlstring(state, c"__gc".as_ptr(), 4);
-            ffi::lua_pushcclosure(state, close_door::<P>, 0);
-            ffi::lua_rawset(state, -3);
-            if let Some(behind) = behind.take() {
-                place.write(behind);
-                ffi::lua_setmetatable(state, -2);
-            }
-            ffi::lua_pushcclosure(state, push_value::<P>, 0);
-            ffi::lua_pushcclosure(state, through_door::<P>, 2);
-        }
-    };
-    // SAFETY: what may raise comes before the closure is moved, or after Lua owns it.
-    unsafe { lua.exec_raw::<Function>((), make) }
-}
-
-unsafe extern "C-unwind" fn close_door<P>(state: State) -> c_int {
-    // SAFETY: the finaliser of a userdata made by `door`, called once.
-    unsafe {
-        ffi::lua_touserdata(state, 1)
-            .cast::<Behind<P>>()
-            .drop_in_place()
-    };
-    0
-}
-
-unsafe extern "C-unwind" fn push_value<P: Push>(state: State) -> c_int {
-    // SAFETY: called by `pass` alone, with the address of a value that it holds meanwhile.
-    let value = unsafe { &*ffi::lua_touserdata(state, 1).cast::<P>() };
-    let mut to = Pusher {
-        state,
-        life: PhantomData,
-    };
-    value.push(&mut to);
-    1
-}
-
-unsafe extern "C-unwind" fn through_door<P: Push>(state: State) -> c_int {
-    // SAFETY: Lua calls this with its arguments on the stack. When `pass` returns, all that was owned is
-    // dropped, and only then Lua is told of an error.
-    unsafe {
-        if pass::<P>(state) {
-            1
-        } else {
-            ffi::lua_error(state)
-        }
-    }
-}
-
-/// Runs the closure and pushes what came of it; whether that is a result.
-unsafe fn pass<P: Push>(state: State) -> bool {
-    // SAFETY: the first upvalue is the userdata of `door`, the second its `push_value`. Pushing allocates
-    // nothing but inside `lua_pcall`; a C function has room for 20 values besides its arguments.
-    unsafe {
-        let behind = &*ffi::lua_touserdata(state, ffi::lua_upvalueindex(1)).cast::<Behind<P>>();
-        let args = Args {
-            state,
-            count: ffi::lua_gettop(state),
-            life: PhantomData,
-        };
-        let (value, returned) = match without_panic(|| behind(&args)) {
-            Ok(value) => (value, true),
-            Err(value) => (value, false),
-        };
-        if let Some(n) = value.number() {
-            ffi::lua_pushnumber(state, n);
-            return returned;
-        }
-        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(2));
-        let address: *const P = &value;
-        ffi::lua_pushlightuserdata(state, address.cast_mut().cast::<c_void>());
-        ffi::lua_pcall(state, 1, 1, 0) == ffi::LUA_OK && returned
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::{Arg, Fault, Push, Seen, door};
     use super::*;
 
     enum Out {
         Number(f64),
         Text(&'static str),
+        Wrong,
     }
 
     impl Push for Out {
         fn number(&self) -> Option<f64> {
             match self {
                 Out::Number(n) => Some(*n),
-                Out::Text(_) => None,
+                Out::Text(_) | Out::Wrong => None,
             }
         }
 
-        fn push(&self, to: &mut Pusher<'_>) {
-            if let Out::Text(text) = self {
-                to.table(1, 1);
-                to.bytes(text.as_bytes());
-                to.set(b"text");
-                to.boolean(true);
-                to.set_nth(1);
-            }
+        fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
+            let Out::Text(text) = self else {
+                return Err("found out late".into());
+            };
+            to.table(1, 1);
+            to.bytes(text.as_bytes());
+            to.set(b"text");
+            to.boolean(true);
+            to.set_nth(1);
+            Ok(1)
         }
+    }
+
+    fn host(lua: &Lua) -> Rc<Host> {
+        let killed = lua.create_table().expect("memory");
+        Host::new(lua, &killed, || None).expect("memory")
     }
 
     fn vm() -> Vm {
         let lua = Lua::new();
-        let sum = door(&lua, |args| {
+        let host = host(&lua);
+        let sum = door(&lua, &host, |args| {
             let mut sum = 0.0;
             for arg in args.iter() {
                 match arg {
                     Arg::Number(n) => sum += n,
                     Arg::Bytes(b"text") => return Ok(Out::Text("hello")),
-                    _ => return Err(Out::Text("no number")),
+                    Arg::Bytes(b"wrong") => return Ok(Out::Wrong),
+                    Arg::Bytes(words) => {
+                        return Err(Fault::Text(String::from_utf8_lossy(words).into_owned()));
+                    }
+                    Arg::Other => return Err(Fault::Value(Out::Text("no number"))),
                 }
             }
             Ok(Out::Number(sum))
@@ -704,7 +363,7 @@ mod tests {
         globals.set("sum", sum.expect("a door")).expect("memory");
         let handler = lua.create_function(|_, raised: Value| Ok(raised));
         let handler = handler.expect("memory");
-        Vm::new(lua, &globals, &handler).expect("memory")
+        Vm::new(lua, host, &globals, &handler).expect("memory")
     }
 
     fn chunk(vm: &Vm, code: &str) -> Chunk {
@@ -729,7 +388,11 @@ mod tests {
             Seen::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Seen::Table(table) => {
                 let mut parts = Vec::new();
-                table.each(&mut |key, value| parts.push(format!("{}={}", show(key), show(value))));
+                let shown = table.each(|key, value| {
+                    parts.push(format!("{}={}", show(key), show(value)));
+                    Ok::<(), ()>(())
+                });
+                assert!(shown.is_ok());
                 parts.sort();
                 format!("{{{}}}", parts.join(" "))
             }
@@ -758,6 +421,12 @@ mod tests {
         let caught = chunk(&vm, "local ok, e = pcall(sum, {}) return {ok, e.text}");
         let shown = run(&vm, &caught, &[]).expect("no error");
         assert_eq!(shown, "{Number(1.0)=Boolean(false) Number(2.0)=no number}");
+        for (word, words) in [("wrong", "found out late"), ("boo", "boo")] {
+            let code = format!("local ok, e = pcall(function() sum('{word}') end) return e");
+            let caught = chunk(&vm, &code);
+            let shown = run(&vm, &caught, &[]).expect("no error");
+            assert!(shown.ends_with(&format!(":1: {words}")), "{shown}");
+        }
         let raised = chunk(&vm, "sum(false)");
         assert!(matches!(
             run(&vm, &raised, &[]),
@@ -814,7 +483,8 @@ mod tests {
         let alive = Rc::new(());
         let lua = Lua::new();
         let held = alive.clone();
-        let function = door(&lua, move |_| {
+        let host = host(&lua);
+        let function = door(&lua, &host, move |_| {
             let _held = &held;
             Ok(Out::Number(1.0))
         });

@@ -1,0 +1,738 @@
+//! Functions of Lua's library that take the place of LuaJIT's own.
+//!
+//! | functions | because |
+//! |---|---|
+//! | `find`, `match`, `gmatch`, `gsub` | a pattern may take for ever: these ask whether to go on |
+//! | `gsub`, `sort` | they call back: C's stack is measured |
+//! | `insert`, `remove`, `sort`, `rawset` | a protected table stays as it is; a loop over 2^31 places can be ended |
+//! | `tohex` | no more than eight digits, as in Redis |
+//! | `loadstring` | text only: the loader of compiled chunks trusts what it reads |
+//!
+//! Each is a C function whose upvalues are the address of the [`Host`] and the body of `gsub`. None of them owns anything when
+//! Lua may raise an error; `gsub` calls back inside `lua_pcall`.
+//!
+//! Mirrors: lstrlib.c, ltablib.c and lbaselib.c of Lua 5.1, as the reference manual describes them.
+
+use std::os::raw::{c_int, c_void};
+use std::rc::Rc;
+
+use mlua::{Lua, Table, ffi};
+
+use super::host::{STRING_MAX, is_protected};
+use super::pattern::{Captured, Fault, Matcher, is_special};
+use super::values::bytes_at;
+use super::{Host, State, without_panic};
+
+/// Moved elements between two questions whether to go on; a power of two.
+const PERIOD: i64 = 1 << 16;
+
+const FUNCTIONS: [(&str, ffi::lua_CFunction); 11] = [
+    ("find", find),
+    ("match", first_match),
+    ("gmatch", gmatch),
+    ("gsub", gsub),
+    ("insert", insert),
+    ("remove", remove),
+    ("sort", sort),
+    ("rawset", rawset),
+    ("loadstring", loadstring),
+    ("tohex", tohex),
+    // Raises when C's stack is deep.
+    ("check_stack", check_stack),
+];
+
+/// A table of the functions. The host lives as long as the interpreter from now on.
+pub fn library(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
+    let address: *const Host = Rc::as_ptr(host);
+    lua.set_app_data(host.clone());
+    let library = lua.create_table()?;
+    for (name, function) in FUNCTIONS {
+        let make = |state| {
+            // SAFETY: two values are pushed and become upvalues of the one that is left.
+            unsafe {
+                ffi::lua_pushlightuserdata(state, address.cast_mut().cast());
+                ffi::lua_pushcclosure(state, replace_all, 0);
+                ffi::lua_pushcclosure(state, function, 2);
+            }
+        };
+        // SAFETY: the closure owns nothing.
+        let function: mlua::Function = unsafe { lua.exec_raw((), make)? };
+        library.raw_set(name, function)?;
+    }
+    Ok(library)
+}
+
+/// The host of the function that runs.
+///
+/// SAFETY, for those who call it: the function was made by [`library`].
+unsafe fn host<'a>(state: State) -> &'a Host {
+    // SAFETY: the interpreter's data holds the host for as long as there are functions.
+    unsafe { &*ffi::lua_touserdata(state, ffi::lua_upvalueindex(1)).cast::<Host>() }
+}
+
+/// Raises the error of a script that must end.
+unsafe fn stop(state: State, host: &Host, text: String) -> c_int {
+    // SAFETY: what is owned is dropped before the error is raised.
+    unsafe {
+        host.push_kill(state, &text);
+        drop(text);
+        ffi::lua_error(state)
+    }
+}
+
+/// Ends a script that was told to end.
+unsafe fn poll(state: State) {
+    // SAFETY: nothing is owned when an error is raised.
+    unsafe {
+        let host = host(state);
+        if let Some(text) = without_panic(|| host.poll()) {
+            stop(state, host, text);
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn check_stack(state: State) -> c_int {
+    // SAFETY: nothing is owned.
+    unsafe {
+        if host(state).is_deep() {
+            return ffi::luaL_error(state, c"C stack overflow".as_ptr());
+        }
+    }
+    0
+}
+
+/// Raises an error unless there is a table at 1 that may be changed.
+unsafe fn check_changeable(state: State) {
+    // SAFETY: nothing is owned, and a C function has room for 20 values.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        if is_protected(state, 1) {
+            ffi::luaL_error(state, c"Attempt to modify a readonly table".as_ptr());
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn rawset(state: State) -> c_int {
+    // SAFETY: nothing is owned.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        ffi::luaL_checkany(state, 2);
+        ffi::luaL_checkany(state, 3);
+        ffi::lua_settop(state, 3);
+        check_changeable(state);
+        ffi::lua_rawset(state, 1);
+    }
+    1
+}
+
+/// `table.insert(t, [at,] value)`.
+unsafe extern "C-unwind" fn insert(state: State) -> c_int {
+    // SAFETY: nothing is owned.
+    unsafe {
+        check_changeable(state);
+        let end = ffi::lua_objlen(state, 1) as i64 + 1;
+        let at = match ffi::lua_gettop(state) {
+            2 => end,
+            3 => {
+                let at = i64::from(ffi::luaL_checkinteger(state, 2) as i32);
+                for i in (at + 1..=end.max(at)).rev() {
+                    ffi::lua_rawgeti(state, 1, i - 1);
+                    ffi::lua_rawseti(state, 1, i);
+                    if i % PERIOD == 0 {
+                        poll(state);
+                    }
+                }
+                at
+            }
+            _ => {
+                let words = c"wrong number of arguments to 'insert'";
+                return ffi::luaL_error(state, words.as_ptr());
+            }
+        };
+        ffi::lua_rawseti(state, 1, at);
+    }
+    0
+}
+
+/// `table.remove(t [, at])`.
+unsafe extern "C-unwind" fn remove(state: State) -> c_int {
+    // SAFETY: nothing is owned.
+    unsafe {
+        check_changeable(state);
+        let end = ffi::lua_objlen(state, 1) as i64;
+        let at = match ffi::lua_type(state, 2) {
+            ffi::LUA_TNONE | ffi::LUA_TNIL => end,
+            _ => i64::from(ffi::luaL_checkinteger(state, 2) as i32),
+        };
+        if at < 1 || at > end {
+            return 0;
+        }
+        ffi::lua_rawgeti(state, 1, at);
+        for i in at..end {
+            ffi::lua_rawgeti(state, 1, i + 1);
+            ffi::lua_rawseti(state, 1, i);
+            if i % PERIOD == 0 {
+                poll(state);
+            }
+        }
+        ffi::lua_pushnil(state);
+        ffi::lua_rawseti(state, 1, end);
+    }
+    1
+}
+
+/// `table.sort(t [, less])`: quicksort around the median of three. Not stable; O(n log n), and O(n²) for a table
+/// made to that end.
+unsafe extern "C-unwind" fn sort(state: State) -> c_int {
+    // SAFETY: nothing is owned. The stack: the table, the order, then what `sort_range` pushes.
+    unsafe {
+        check_changeable(state);
+        check_stack(state);
+        let len = ffi::lua_objlen(state, 1) as i64;
+        if ffi::lua_type(state, 2) > ffi::LUA_TNIL {
+            ffi::luaL_checktype(state, 2, ffi::LUA_TFUNCTION);
+        }
+        ffi::lua_settop(state, 2);
+        ffi::luaL_checkstack(state, 200, c"array too big".as_ptr());
+        let mut steps = 0;
+        sort_range(state, 1, len, &mut steps);
+    }
+    0
+}
+
+/// Sorts a range; pushes nothing that it leaves.
+unsafe fn sort_range(state: State, mut low: i64, mut high: i64, steps: &mut i64) {
+    // SAFETY: nothing is owned. The recursion takes the smaller half, so that it is at most 31 deep with two
+    // values each.
+    unsafe {
+        while low < high {
+            sort_pair(state, low, high, steps);
+            if high - low == 1 {
+                return;
+            }
+            let middle = low + (high - low) / 2;
+            sort_pair(state, low, middle, steps);
+            sort_pair(state, middle, high, steps);
+            if high - low == 2 {
+                return;
+            }
+            // The pivot stays on the stack; its place gets the last but one, which is looked at no more.
+            ffi::lua_rawgeti(state, 1, middle);
+            ffi::lua_pushvalue(state, -1);
+            ffi::lua_rawgeti(state, 1, high - 1);
+            ffi::lua_rawseti(state, 1, middle);
+            ffi::lua_rawseti(state, 1, high - 1);
+            let (mut up, mut down) = (low, high - 1);
+            loop {
+                up += 1;
+                while beside_pivot(state, up, false, steps) {
+                    if up >= high {
+                        ffi::luaL_error(state, INVALID_ORDER.as_ptr());
+                    }
+                    up += 1;
+                }
+                down -= 1;
+                while beside_pivot(state, down, true, steps) {
+                    if down <= low {
+                        ffi::luaL_error(state, INVALID_ORDER.as_ptr());
+                    }
+                    down -= 1;
+                }
+                if down < up {
+                    break;
+                }
+                swap(state, up, down);
+            }
+            ffi::lua_settop(state, -2);
+            swap(state, high - 1, up);
+            if up - low < high - up {
+                sort_range(state, low, up - 1, steps);
+                low = up + 1;
+            } else {
+                sort_range(state, up + 1, high, steps);
+                high = up - 1;
+            }
+        }
+    }
+}
+
+const INVALID_ORDER: &std::ffi::CStr = c"invalid order function for sorting";
+
+unsafe fn swap(state: State, i: i64, j: i64) {
+    // SAFETY: two values are pushed and taken.
+    unsafe {
+        ffi::lua_rawgeti(state, 1, i);
+        ffi::lua_rawgeti(state, 1, j);
+        ffi::lua_rawseti(state, 1, i);
+        ffi::lua_rawseti(state, 1, j);
+    }
+}
+
+/// Has the lesser of two elements be the first.
+unsafe fn sort_pair(state: State, i: i64, j: i64, steps: &mut i64) {
+    // SAFETY: two values are pushed and taken.
+    unsafe {
+        ffi::lua_rawgeti(state, 1, i);
+        ffi::lua_rawgeti(state, 1, j);
+        if less(state, -1, -2, steps) {
+            ffi::lua_rawseti(state, 1, i);
+            ffi::lua_rawseti(state, 1, j);
+        } else {
+            ffi::lua_settop(state, -3);
+        }
+    }
+}
+
+/// Whether an element comes before the pivot, which is on top, or the pivot before it.
+unsafe fn beside_pivot(state: State, i: i64, pivot_first: bool, steps: &mut i64) -> bool {
+    // SAFETY: a value is pushed and taken.
+    unsafe {
+        ffi::lua_rawgeti(state, 1, i);
+        let beside = match pivot_first {
+            true => less(state, -2, -1, steps),
+            false => less(state, -1, -2, steps),
+        };
+        ffi::lua_settop(state, -2);
+        beside
+    }
+}
+
+/// Whether the value at `a` comes before the one at `b`; both are counted from the top.
+unsafe fn less(state: State, a: c_int, b: c_int, steps: &mut i64) -> bool {
+    // SAFETY: the three values that are pushed are taken by the call, its result by `settop`.
+    unsafe {
+        *steps += 1;
+        if *steps % PERIOD == 0 {
+            poll(state);
+        }
+        if ffi::lua_type(state, 2) == ffi::LUA_TNIL {
+            return ffi::lua_lessthan(state, a, b) != 0;
+        }
+        ffi::lua_pushvalue(state, 2);
+        ffi::lua_pushvalue(state, a - 1);
+        ffi::lua_pushvalue(state, b - 2);
+        ffi::lua_call(state, 2, 1);
+        let less = ffi::lua_toboolean(state, -1) != 0;
+        ffi::lua_settop(state, -2);
+        less
+    }
+}
+
+/// `loadstring(text [, name])`.
+unsafe extern "C-unwind" fn loadstring(state: State) -> c_int {
+    // SAFETY: nothing is owned; the text and the name stay on the stack.
+    unsafe {
+        let mut len = 0;
+        let text = ffi::luaL_checklstring(state, 1, &mut len);
+        let name = match ffi::lua_type(state, 2) {
+            ffi::LUA_TNONE | ffi::LUA_TNIL => text,
+            _ => ffi::luaL_checklstring(state, 2, std::ptr::null_mut()),
+        };
+        if ffi::luaL_loadbufferx(state, text, len, name, c"t".as_ptr()) == ffi::LUA_OK {
+            return 1;
+        }
+        ffi::lua_pushnil(state);
+        ffi::lua_insert(state, -2);
+    }
+    2
+}
+
+/// `bit.tohex(x [, n])`: the lowest `n` of eight hexadecimal digits, in capitals when `n` is negative.
+unsafe extern "C-unwind" fn tohex(state: State) -> c_int {
+    // Adding 2^52 + 2^51 leaves the rounded integer in the low bits of the mantissa.
+    let bits = |n: f64| (n + 6_755_399_441_055_744.0).to_bits() as i32;
+    // SAFETY: nothing is owned.
+    unsafe {
+        let x = bits(ffi::luaL_checknumber(state, 1));
+        let digits = match ffi::lua_type(state, 2) {
+            ffi::LUA_TNONE | ffi::LUA_TNIL => 8,
+            _ => bits(ffi::luaL_checknumber(state, 2)),
+        };
+        let alphabet = match digits < 0 {
+            true => b"0123456789ABCDEF",
+            false => b"0123456789abcdef",
+        };
+        let text: [u8; 8] =
+            std::array::from_fn(|i| alphabet[(x as u32 >> (28 - 4 * i)) as usize & 15]);
+        let text = &text[8 - digits.unsigned_abs().min(8) as usize..];
+        ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len());
+    }
+    1
+}
+
+/// The string at a place; raises an error unless there is one, or a number.
+unsafe fn check_bytes<'a>(state: State, index: c_int) -> &'a [u8] {
+    // SAFETY: afterwards there is a string, which stays on the stack.
+    unsafe {
+        let mut len = 0;
+        let start = ffi::luaL_checklstring(state, index, &mut len);
+        std::slice::from_raw_parts(start.cast(), len)
+    }
+}
+
+unsafe fn raise(state: State, host: &Host, fault: Fault) -> c_int {
+    // SAFETY: nothing is owned.
+    unsafe {
+        match fault {
+            Fault::Pattern(words) => ffi::luaL_error(state, words.as_ptr()),
+            Fault::Stopped => {
+                let text = host.take_end();
+                stop(state, host, text)
+            }
+        }
+    }
+}
+
+/// Pushes what a match captured; the match as a whole when `whole` and there are no captures.
+unsafe fn push_captures(
+    state: State,
+    matcher: &Matcher<'_>,
+    text: &[u8],
+    (start, end): (usize, usize),
+    whole: bool,
+) -> Result<c_int, Fault> {
+    let count = match matcher.captures() {
+        0 if whole => 1,
+        count => count,
+    };
+    for i in 0..count {
+        // SAFETY: the caller made room for 32 values.
+        unsafe { push_capture(state, text, matcher.capture(i, start, end)?) };
+    }
+    Ok(count as c_int)
+}
+
+unsafe fn push_capture(state: State, text: &[u8], captured: Captured) {
+    // SAFETY: there is room, and nothing is owned.
+    unsafe {
+        match captured {
+            Captured::Text(from, to) => {
+                let part = &text[from..to];
+                ffi::lua_pushlstring(state, part.as_ptr().cast(), part.len());
+            }
+            Captured::Position(at) => ffi::lua_pushnumber(state, at as f64),
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn find(state: State) -> c_int {
+    // SAFETY: as of `search`.
+    unsafe { search(state, true) }
+}
+
+unsafe extern "C-unwind" fn first_match(state: State) -> c_int {
+    // SAFETY: as of `search`.
+    unsafe { search(state, false) }
+}
+
+/// `string.find(s, pattern [, init [, plain]])` and `string.match(s, pattern [, init])`.
+#[doc(alias = "str_find_aux")]
+unsafe fn search(state: State, finds: bool) -> c_int {
+    // SAFETY: the strings stay on the stack. The matcher owns nothing.
+    unsafe {
+        let host = host(state);
+        let text = check_bytes(state, 1);
+        let pattern = check_bytes(state, 2);
+        let init = match ffi::lua_type(state, 3) {
+            ffi::LUA_TNONE | ffi::LUA_TNIL => 1,
+            _ => ffi::luaL_checkinteger(state, 3),
+        };
+        let len = text.len();
+        let init = match init {
+            1.. => (init as usize - 1).min(len),
+            0 => 0,
+            _ => len.saturating_sub(init.unsigned_abs() as usize),
+        };
+        if finds && (ffi::lua_toboolean(state, 4) != 0 || !is_special(pattern)) {
+            return match position(&text[init..], pattern) {
+                Some(at) => {
+                    ffi::lua_pushnumber(state, (init + at + 1) as f64);
+                    ffi::lua_pushnumber(state, (init + at + pattern.len()) as f64);
+                    2
+                }
+                None => {
+                    ffi::lua_pushnil(state);
+                    1
+                }
+            };
+        }
+        ffi::luaL_checkstack(state, 34, c"too many captures".as_ptr());
+        let stop = || host.must_end();
+        let anchored = pattern.first() == Some(&b'^');
+        let mut matcher = Matcher::new(text, pattern, &stop);
+        for start in init..=len {
+            match matcher.at(start, anchored.into()) {
+                Err(fault) => return raise(state, host, fault),
+                Ok(Some(end)) => {
+                    let mut count = 0;
+                    if finds {
+                        ffi::lua_pushnumber(state, (start + 1) as f64);
+                        ffi::lua_pushnumber(state, end as f64);
+                        count = 2;
+                    }
+                    return match push_captures(state, &matcher, text, (start, end), !finds) {
+                        Ok(captures) => count + captures,
+                        Err(fault) => raise(state, host, fault),
+                    };
+                }
+                Ok(None) if anchored => break,
+                Ok(None) => {}
+            }
+        }
+        ffi::lua_pushnil(state);
+    }
+    1
+}
+
+/// Where bytes are in others. O(n) with any C library whose `memmem` is; those of glibc, musl and the BSDs are.
+fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    // SAFETY: both places and lengths are of slices; what is found is within the first.
+    unsafe {
+        let found = libc::memmem(
+            text.as_ptr().cast(),
+            text.len(),
+            wanted.as_ptr().cast(),
+            wanted.len(),
+        );
+        match found.is_null() {
+            true => None,
+            false => Some(found.addr() - text.as_ptr().addr()),
+        }
+    }
+}
+
+/// `string.gmatch(s, pattern)`.
+unsafe extern "C-unwind" fn gmatch(state: State) -> c_int {
+    // SAFETY: the iterator's upvalues are the host, the two strings and where the next match may begin.
+    unsafe {
+        check_bytes(state, 1);
+        check_bytes(state, 2);
+        ffi::lua_settop(state, 2);
+        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+        ffi::lua_insert(state, 1);
+        ffi::lua_pushnumber(state, 0.0);
+        ffi::lua_pushcclosure(state, gmatch_next, 4);
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn gmatch_next(state: State) -> c_int {
+    // SAFETY: the upvalues are those that `gmatch` gave it; strings that were numbers are strings since.
+    unsafe {
+        let host = host(state);
+        let text = bytes_at(state, ffi::lua_upvalueindex(2)).unwrap_or_default();
+        let pattern = bytes_at(state, ffi::lua_upvalueindex(3)).unwrap_or_default();
+        let from = ffi::lua_tonumber(state, ffi::lua_upvalueindex(4)) as usize;
+        ffi::luaL_checkstack(state, 34, c"too many captures".as_ptr());
+        let stop = || host.must_end();
+        let mut matcher = Matcher::new(text, pattern, &stop);
+        for start in from..=text.len() {
+            match matcher.at(start, 0) {
+                Err(fault) => return raise(state, host, fault),
+                Ok(Some(end)) => {
+                    let next = if end == start { end + 1 } else { end };
+                    ffi::lua_pushnumber(state, next as f64);
+                    ffi::lua_replace(state, ffi::lua_upvalueindex(4));
+                    return match push_captures(state, &matcher, text, (start, end), true) {
+                        Ok(count) => count,
+                        Err(fault) => raise(state, host, fault),
+                    };
+                }
+                Ok(None) => {}
+            }
+        }
+    }
+    0
+}
+
+/// What `gsub` puts in the place of a match.
+#[derive(Clone, Copy)]
+enum Instead<'a> {
+    Text(&'a [u8]),
+    /// What is on the stack at 2 of the function that replaces: a table or a function.
+    Asked,
+}
+
+struct Replacing<'a> {
+    host: &'a Host,
+    text: &'a [u8],
+    pattern: &'a [u8],
+    instead: Instead<'a>,
+    max: usize,
+    out: Vec<u8>,
+    count: usize,
+    fault: Option<Fault>,
+}
+
+/// `string.gsub(s, pattern, repl [, n])`.
+unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
+    // SAFETY: arguments are looked at before anything is owned. A text is put in without a call to Lua; a table
+    // or a function is asked inside `lua_pcall`, and what is owned is given back before an error is raised.
+    unsafe {
+        let host = host(state);
+        let text = check_bytes(state, 1);
+        let pattern = check_bytes(state, 2);
+        let instead = match ffi::lua_type(state, 3) {
+            ffi::LUA_TNUMBER | ffi::LUA_TSTRING => Instead::Text(check_bytes(state, 3)),
+            ffi::LUA_TTABLE | ffi::LUA_TFUNCTION => Instead::Asked,
+            _ => {
+                let words = c"string/function/table expected";
+                return ffi::luaL_argerror(state, 3, words.as_ptr());
+            }
+        };
+        let max = match ffi::lua_type(state, 4) {
+            ffi::LUA_TNONE | ffi::LUA_TNIL => text.len() + 1,
+            _ => ffi::luaL_checkinteger(state, 4).max(0) as usize,
+        };
+        check_stack(state);
+        let mut job = Replacing {
+            host,
+            text,
+            pattern,
+            instead,
+            max,
+            out: host.take_spare(),
+            count: 0,
+            fault: None,
+        };
+        let mut raised = false;
+        match instead {
+            Instead::Text(_) => job.fault = without_panic(|| job.run(state)).err(),
+            Instead::Asked => {
+                ffi::lua_pushvalue(state, ffi::lua_upvalueindex(2));
+                ffi::lua_pushlightuserdata(state, (&raw mut job).cast::<c_void>());
+                ffi::lua_pushvalue(state, 3);
+                raised = ffi::lua_pcall(state, 2, 0, 0) != ffi::LUA_OK;
+            }
+        }
+        let Replacing {
+            out, count, fault, ..
+        } = job;
+        if raised || fault.is_some() {
+            host.give_spare(out);
+            return match fault {
+                Some(fault) => raise(state, host, fault),
+                None => ffi::lua_error(state),
+            };
+        }
+        host.push_spare(state, out);
+        ffi::lua_pushnumber(state, count as f64);
+    }
+    2
+}
+
+/// The body of a `gsub` that asks a table or a function.
+unsafe extern "C-unwind" fn replace_all(state: State) -> c_int {
+    // SAFETY: `gsub` passes the address of its job, which nobody else uses until this returns.
+    unsafe {
+        let job = &mut *ffi::lua_touserdata(state, 1).cast::<Replacing<'_>>();
+        ffi::luaL_checkstack(state, 36, c"too many captures".as_ptr());
+        job.fault = job.run(state).err();
+    }
+    0
+}
+
+impl Replacing<'_> {
+    fn run(&mut self, state: State) -> Result<(), Fault> {
+        let host = self.host;
+        let stop = || host.must_end();
+        let (text, pattern) = (self.text, self.pattern);
+        let anchored = pattern.first() == Some(&b'^');
+        let mut matcher = Matcher::new(text, pattern, &stop);
+        let mut at = 0;
+        while self.count < self.max {
+            let end = matcher.at(at, anchored.into())?;
+            if let Some(end) = end {
+                self.count += 1;
+                self.put(state, &matcher, (at, end))?;
+            }
+            match end {
+                Some(end) if end > at => at = end,
+                _ => match text.get(at) {
+                    Some(byte) => {
+                        self.out.push(*byte);
+                        at += 1;
+                    }
+                    None => break,
+                },
+            }
+            if self.out.len() > STRING_MAX {
+                return Err(Fault::Pattern(c"not enough memory"));
+            }
+            if anchored {
+                break;
+            }
+        }
+        self.out.extend_from_slice(&text[at..]);
+        Ok(())
+    }
+
+    /// Appends what comes in the place of a match.
+    #[doc(alias = "add_value")]
+    fn put(
+        &mut self,
+        state: State,
+        matcher: &Matcher<'_>,
+        (start, end): (usize, usize),
+    ) -> Result<(), Fault> {
+        let text = self.text;
+        match self.instead {
+            Instead::Text(instead) => {
+                let mut bytes = instead.iter();
+                while let Some(&byte) = bytes.next() {
+                    if byte != b'%' {
+                        self.out.push(byte);
+                        continue;
+                    }
+                    match bytes.next() {
+                        Some(b'0') => self.out.extend_from_slice(&text[start..end]),
+                        Some(digit @ b'1'..=b'9') => {
+                            match matcher.capture(usize::from(digit - b'1'), start, end)? {
+                                Captured::Text(from, to) => {
+                                    self.out.extend_from_slice(&text[from..to]);
+                                }
+                                Captured::Position(at) => {
+                                    self.out.extend_from_slice(at.to_string().as_bytes());
+                                }
+                            }
+                        }
+                        Some(own) => self.out.push(*own),
+                        None => self.out.push(0),
+                    }
+                }
+                Ok(())
+            }
+            // SAFETY: `replace_all` runs this, inside `lua_pcall`, with room for 36 values; what `self` owns
+            // belongs to `gsub`. The matcher owns nothing.
+            Instead::Asked => unsafe {
+                let asked = 2;
+                if ffi::lua_type(state, asked) == ffi::LUA_TTABLE {
+                    push_capture(state, text, matcher.capture(0, start, end)?);
+                    ffi::lua_gettable(state, asked);
+                } else {
+                    ffi::lua_pushvalue(state, asked);
+                    let count = push_captures(state, matcher, text, (start, end), true)?;
+                    ffi::lua_call(state, count, 1);
+                }
+                match ffi::lua_type(state, -1) {
+                    ffi::LUA_TSTRING | ffi::LUA_TNUMBER => {
+                        let mut len = 0;
+                        let bytes = ffi::lua_tolstring(state, -1, &mut len);
+                        let bytes = std::slice::from_raw_parts(bytes.cast(), len);
+                        self.out.extend_from_slice(bytes);
+                    }
+                    _ if ffi::lua_toboolean(state, -1) == 0 => {
+                        self.out.extend_from_slice(&text[start..end]);
+                    }
+                    kind => {
+                        let words = c"invalid replacement value (a %s)";
+                        let kind = ffi::lua_typename(state, kind);
+                        ffi::luaL_error(state, words.as_ptr(), kind);
+                    }
+                }
+                ffi::lua_settop(state, -2);
+                Ok(())
+            },
+        }
+    }
+}
