@@ -42,8 +42,6 @@ mod trouble;
 pub mod waiting;
 pub mod writable;
 
-use std::fs::File;
-
 use self::backlog::Backlog;
 use self::failover::Failover;
 use self::full_sync::SyncSave;
@@ -52,6 +50,7 @@ use self::waiting::SafePositions;
 use self::writable::OwnKeys;
 use crate::clients::{ClientKey, Clients};
 use crate::keyspace::{DbId, Ms};
+use crate::sys::files::File;
 use crate::util::rng::Rng;
 
 /// The name of no stream.

@@ -1,4 +1,4 @@
-//! The only door out of the process: clock, random seeds, signals, the allocator, the log.
+//! The only door out of the process: clock, files, random seeds, signals, the allocator, the log.
 //!
 //! Nothing below or beside this room asks the kernel for anything by itself, so that a test can put
 //! its own clock and seed in and get the same bytes out.
@@ -10,6 +10,7 @@ pub mod cache;
 pub mod clock;
 pub mod crash;
 pub mod daemon;
+pub mod files;
 pub mod limits;
 pub mod loan;
 pub mod log;
