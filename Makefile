@@ -1,6 +1,6 @@
 # check is the whole gate. The others take longer; each says what it needs.
 
-.PHONY: check upstream fuzz miri bench
+.PHONY: check sim upstream fuzz miri bench
 
 REDIS_SRC ?= ../redis
 FUZZ_SECONDS ?= 60
@@ -11,6 +11,10 @@ check:
 	cargo test
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: left out"; fi
+
+# Servers on a simulated disk, with more seeds and more power cuts than check has time for.
+sim:
+	OXIDIS_SIM_SEEDS=$${OXIDIS_SIM_SEEDS:-20000} cargo test --release --test sim
 
 # Redis's own test suite; REDIS_SRC is a checkout of github.com/redis/redis.
 upstream:

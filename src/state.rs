@@ -17,7 +17,7 @@ pub use acl::denied_words;
 
 use self::shutdown::Shutdown;
 use crate::acl::Acl;
-use crate::background::{Closer, LazyFree, Mailbox};
+use crate::background::{Closer, Helpers, LazyFree, Mailbox, Syncer};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::{Blocked, ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
@@ -37,6 +37,7 @@ use crate::scripting::{Apart, Scripts};
 use crate::sys::clock::Clock;
 use crate::sys::crash;
 use crate::sys::entropy::Entropy;
+use crate::sys::files::Disk;
 use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
 use crate::sys::peer::Peers;
@@ -181,6 +182,10 @@ pub struct State {
     pub debug: DebugSwitches,
     /// Time.
     pub clock: Clock,
+    /// Files.
+    pub disk: Disk,
+    /// Who does what is left to helper threads.
+    pub helpers: Helpers,
     /// Chance, as clients see it.
     pub rng: Rng,
     /// Where seeds and names come from.
@@ -286,6 +291,8 @@ impl State {
             resident_bytes: 0,
             debug: DebugSwitches::default(),
             clock,
+            disk: Disk::machine(),
+            helpers: Helpers::threads(),
             rng,
             entropy,
             effects: Effects::default(),
@@ -309,7 +316,7 @@ impl State {
             expire_cycle: ExpireCycle::default(),
             eviction: Eviction::default(),
             lazyfree: LazyFree::default(),
-            closer: Closer::default(),
+            closer: Closer::new(Disk::machine(), Helpers::threads()),
             peers: Peers::default(),
             wires: Wires::default(),
             member_seed,
@@ -319,6 +326,16 @@ impl State {
         state.follow_requirepass();
         state.maxmemory_clients_changed();
         state
+    }
+
+    /// Puts another disk in, and lets others do what helper threads do: before anything was opened.
+    pub fn use_disk(&mut self, disk: Disk, helpers: Helpers) {
+        self.closer = Closer::new(disk.clone(), helpers.clone());
+        self.persistence
+            .aof
+            .use_syncer(Syncer::new(helpers.clone()));
+        self.disk = disk;
+        self.helpers = helpers;
     }
 
     /// Reads the clock; the keyspace judges deadlines by this moment until the next call.

@@ -7,28 +7,29 @@
 //!
 //! Mirrors: bg_unlink() of server.c and BIO_CLOSE_FILE of bio.c.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use super::Helpers;
 use super::worker::Worker;
-use crate::sys::cache;
+use crate::sys::files::Disk;
 
 /// The way to the thread.
 #[derive(Debug)]
 pub struct Closer {
+    disk: Disk,
     worker: Worker,
 }
 
-impl Default for Closer {
-    fn default() -> Self {
+impl Closer {
+    /// One that closes files of a disk.
+    pub fn new(disk: Disk, helpers: Helpers) -> Closer {
         Closer {
-            worker: Worker::new("bio_close_file"),
+            disk,
+            worker: Worker::new("bio_close_file", helpers),
         }
     }
-}
 
-impl Closer {
     /// Starts the thread, which the first file would start otherwise.
     pub fn start(&mut self) {
         self.worker.start();
@@ -37,12 +38,11 @@ impl Closer {
     /// Lets the system forget what it read of a file, on the thread.
     pub fn forget_cache(&mut self, path: &Path) {
         // What is no file (a pipe) could block.
-        if fs::metadata(path).is_ok_and(|file| file.is_file())
-            && let Ok(file) = File::open(path)
-            && let Ok(metadata) = file.metadata()
+        if self.disk.metadata(path).is_ok_and(|file| file.is_file)
+            && let Ok(file) = self.disk.open(path)
+            && let Ok(len) = file.len()
         {
-            self.worker
-                .submit(move || cache::forget(&file, 0, metadata.len()));
+            self.worker.submit(move || file.forget_cache(0, len));
         }
     }
 
@@ -50,9 +50,9 @@ impl Closer {
     #[doc(alias = "bg_unlink")]
     pub fn remove_file(&mut self, path: &Path) -> io::Result<()> {
         // A file that cannot be opened can still be removed. What is no file (a pipe) could block.
-        let is_file = fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
-        let handle = is_file.then(|| File::open(path).ok()).flatten();
-        fs::remove_file(path)?;
+        let is_file = self.disk.link_metadata(path).is_ok_and(|it| it.is_file);
+        let handle = is_file.then(|| self.disk.open(path).ok()).flatten();
+        self.disk.remove_file(path)?;
         if let Some(handle) = handle {
             self.worker.submit(move || drop(handle));
         }
@@ -67,8 +67,8 @@ mod tests {
     #[test]
     fn a_file_is_gone_at_once() {
         let path = std::env::temp_dir().join(format!("oxidis-closer-{}", std::process::id()));
-        fs::write(&path, b"x").expect("a file of one's own");
-        let mut closer = Closer::default();
+        std::fs::write(&path, b"x").expect("a file of one's own");
+        let mut closer = Closer::new(Disk::machine(), Helpers::threads());
         closer.remove_file(&path).expect("it is there");
         assert!(!path.exists());
         let again = closer.remove_file(&path).map_err(|error| error.kind());

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::Helpers;
 use super::worker::Worker;
 
 /// Freeing that takes more steps than this is worth another thread's time, and a hand-over's.
@@ -35,7 +36,7 @@ pub struct LazyFree {
 impl Default for LazyFree {
     fn default() -> Self {
         LazyFree {
-            worker: Worker::new("bio_lazy_free"),
+            worker: Worker::new("bio_lazy_free", Helpers::threads()),
             counts: Arc::default(),
         }
     }

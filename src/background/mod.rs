@@ -6,12 +6,14 @@
 //! Mirrors: bio.c.
 
 mod closer;
+mod helpers;
 mod job;
 mod lazyfree;
 mod syncer;
 mod worker;
 
 pub use self::closer::Closer;
+pub use self::helpers::Helpers;
 pub use self::job::Job;
 pub use self::lazyfree::LazyFree;
 pub use self::syncer::Syncer;

@@ -5,6 +5,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use super::Helpers;
 use crate::sys::crash::SpareStack;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -15,12 +16,17 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(super) struct Worker {
     name: &'static str,
     jobs: Option<Sender<Job>>,
+    helpers: Helpers,
 }
 
 impl Worker {
     /// The name is the thread's: 15 letters at most.
-    pub(super) const fn new(name: &'static str) -> Worker {
-        Worker { name, jobs: None }
+    pub(super) fn new(name: &'static str, helpers: Helpers) -> Worker {
+        Worker {
+            name,
+            jobs: None,
+            helpers,
+        }
     }
 
     /// Starts the thread if it does not run, and waits until it is ready for jobs.
@@ -50,9 +56,12 @@ impl Worker {
     /// Leaves a job to the thread.
     #[doc(alias = "bioSubmitJob")]
     pub(super) fn submit(&mut self, job: impl FnOnce() + Send + 'static) {
+        let Err(job) = self.helpers.put(self.name, Box::new(job)) else {
+            return;
+        };
         match self.queue() {
             Some(jobs) => {
-                if let Err(back) = jobs.send(Box::new(job)) {
+                if let Err(back) = jobs.send(job) {
                     (back.0)();
                 }
             }

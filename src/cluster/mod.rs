@@ -26,6 +26,9 @@ use crate::state::State;
 use crate::sys::entropy::Entropy;
 use crate::util::crc16::SLOTS;
 
+/// Largest file of a cluster that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
 const WORDS: usize = SLOTS as usize / 64;
 
 /// The length of a node's name.
@@ -261,7 +264,8 @@ impl State {
             return true;
         }
         let path = self.config.dir.join(&self.config.cluster_config_file);
-        let text = match std::fs::read_to_string(&path) {
+        let read = self.disk.read(&path, MAX_FILE_BYTES);
+        let text = match read.map(|text| String::from_utf8_lossy(&text).into_owned()) {
             Ok(text) if !text.is_empty() => text,
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 self.log.warning(format_args!(
@@ -302,7 +306,7 @@ impl State {
     pub fn save_cluster_file(&mut self) -> bool {
         let path = self.config.dir.join(&self.config.cluster_config_file);
         let text = self.cluster.file_text(&self.cluster_address());
-        let written = disk::replace(&path, text.as_bytes());
+        let written = disk::replace(&self.disk, &path, text.as_bytes());
         if let Err(error) = &written {
             let reason = disk::reason(error);
             self.log.warning(format_args!(

@@ -158,7 +158,7 @@ pub fn rewrite_file(state: &mut State, force_all: bool) -> Result {
         }),
         ..Rewrite::default()
     };
-    match state.config.rewrite_file(&rewrite) {
+    match state.config.rewrite_file(&state.disk, &rewrite) {
         Ok(()) => {
             state.log.notice("CONFIG REWRITE executed with success.");
             Ok(())

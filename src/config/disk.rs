@@ -1,9 +1,10 @@
 //! All that the configuration asks of the file system, in a few small functions.
 
 use std::borrow::Cow;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::sys::files::{Disk, File};
 use crate::util::glob::{self, Case};
 
 /// The directory in its absolute form, links resolved; an error when it is none.
@@ -46,15 +47,9 @@ pub fn current_dir() -> PathBuf {
     std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
 }
 
-/// A whole file; an error when it is longer than `limit`.
+/// A whole file of the machine, which no server has yet; an error when it is longer than `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let file = std::fs::File::open(path)?;
-    file.take(limit.saturating_add(1)).read_to_end(&mut text)?;
-    if text.len() as u64 > limit {
-        return Err(io::Error::other("the file is too large"));
-    }
-    Ok(text)
+    Disk::machine().read(path, limit)
 }
 
 /// Can lines be appended to this file? It exists afterwards.
@@ -93,48 +88,37 @@ pub fn glob(pattern: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Puts `content` in the place of the file at `path`: whoever reads it sees the old or the new one,
-/// and after a crash too.
-pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let (temporary, mut file) = temporary_beside(path)?;
+/// Puts `content` in the place of the file at `path`: whoever reads it sees the old or the new one, and after a power cut,
+/// too. An error means that the old one is there, or, if only the directory could not be forced to disk, that it may be
+/// there again after a power cut.
+pub fn replace(disk: &Disk, path: &Path, content: &[u8]) -> io::Result<()> {
+    let (temporary, mut file) = temporary_beside(disk, path)?;
     let written = file
         .write_all(content)
         .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&temporary, path));
+        .and_then(|()| disk.rename(&temporary, path));
     if let Err(error) = written {
         // The error that counts is the first one.
-        let _ = std::fs::remove_file(&temporary);
+        let _ = disk.remove_file(&temporary);
         return Err(error);
     }
-    match path.parent() {
-        Some(directory) => sync_directory(directory),
+    match path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        Some(directory) => disk.sync_dir(directory),
         None => Ok(()),
     }
 }
 
 /// A new file in the directory of `path`, named after it.
-fn temporary_beside(path: &Path) -> io::Result<(PathBuf, std::fs::File)> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+fn temporary_beside(disk: &Disk, path: &Path) -> io::Result<(PathBuf, File)> {
     for attempt in 0.. {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}-{attempt}", std::process::id()));
         let temporary = PathBuf::from(name);
-        match options.open(&temporary) {
+        match disk.create_new(&temporary) {
             Ok(file) => return Ok((temporary, file)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => {}
             Err(e) => return Err(e),
         }
     }
     unreachable!("the loop ends by returning")
-}
-
-/// Makes a rename inside `directory` durable.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        std::fs::File::open(directory)?.sync_all()?;
-    }
-    Ok(())
 }

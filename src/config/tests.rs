@@ -1,6 +1,7 @@
 //! The configuration as files, arguments and clients see it.
 
 use super::*;
+use crate::sys::files::Disk;
 use crate::util::rng::Rng;
 
 fn parse(text: &str) -> Config {
@@ -957,11 +958,15 @@ fn a_file_is_replaced_in_one_step() {
     let file = dir.file("x.conf", "# mine\nmaxmemory 1\n");
     let mut config = parse("maxmemory 5");
     assert!(
-        config.rewrite_file(&Rewrite::default()).is_err(),
+        config
+            .rewrite_file(&Disk::machine(), &Rewrite::default())
+            .is_err(),
         "no file, no rewrite"
     );
     config.file = Some(file.clone().into());
-    config.rewrite_file(&Rewrite::default()).unwrap();
+    config
+        .rewrite_file(&Disk::machine(), &Rewrite::default())
+        .unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.starts_with("# mine\nmaxmemory 5\n"), "{text}");
     assert_eq!(
@@ -970,10 +975,16 @@ fn a_file_is_replaced_in_one_step() {
         "nothing is left behind"
     );
     std::fs::remove_file(&file).unwrap();
-    config.rewrite_file(&Rewrite::default()).unwrap();
+    config
+        .rewrite_file(&Disk::machine(), &Rewrite::default())
+        .unwrap();
     assert!(parse(&std::fs::read_to_string(&file).unwrap()).maxmemory == 5);
     config.file = Some("/does/not/exist/x.conf".into());
-    assert!(config.rewrite_file(&Rewrite::default()).is_err());
+    assert!(
+        config
+            .rewrite_file(&Disk::machine(), &Rewrite::default())
+            .is_err()
+    );
 }
 
 #[test]

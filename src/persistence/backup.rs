@@ -16,12 +16,11 @@
 //! Mirrors: backup.c (of Redis 8.10; by its documentation and tests).
 //! Differs: a backup that a failing disk or a shutdown interrupts ends as failed and leaves no file behind.
 
-use std::fs;
 use std::path::PathBuf;
 
 use super::aof::Mode;
 use super::aof::manifest::Names;
-use super::files;
+use super::aof::order::{NotInForce, Order};
 use super::saving::Purpose;
 use crate::config::disk;
 use crate::resp::Error;
@@ -134,8 +133,9 @@ impl State {
             ));
         }
         let directory = self.config.dir.join(&self.config.backupdirname);
-        let entries = fs::create_dir_all(&directory).and_then(|()| fs::read_dir(&directory));
-        match entries.map(|mut entries| entries.next().is_some()) {
+        let made = self.disk.make_dir(&directory);
+        let names = made.and_then(|()| self.disk.list(&directory));
+        match names.map(|names| !names.is_empty()) {
             Ok(false) => {}
             Ok(true) => return Err(Error::once("Backup directory is not empty")),
             Err(error) => {
@@ -177,7 +177,7 @@ impl State {
                 let directory = self.config.aof_names().directory;
                 let backup = &mut self.persistence.backup;
                 backup.own_stream = true;
-                backup.own_directory = !directory.exists();
+                backup.own_directory = !self.disk.exists(&directory);
                 self.start_aof()
             }
         };
@@ -211,7 +211,8 @@ impl State {
     fn pin(&mut self, name: &str) -> Result<(), String> {
         let from = self.config.aof_names().path(name);
         let to = self.persistence.backup.directory.join(name);
-        fs::hard_link(&from, &to)
+        self.disk
+            .hard_link(&from, &to)
             .map_err(|error| format!("Can't link {name}: {}", disk::reason(&error)))?;
         self.persistence.backup.files.push(to);
         Ok(())
@@ -250,9 +251,11 @@ impl State {
             stem: self.config.appendfilename.clone(),
         };
         self.persistence.backup.files.push(names.manifest());
-        // Makes the links durable, too.
-        sealed.persist(&names)?;
-        files::sync_directory(&self.config.dir).map_err(|error| disk::reason(&error))
+        let order = Order {
+            disk: &self.disk,
+            names: &names,
+        };
+        order.persist(&sealed).map_err(NotInForce::line)
     }
 
     /// BACKUP ABORT.
@@ -291,12 +294,22 @@ impl State {
 
     fn unpin(&mut self) {
         // The manifest goes first: it never names what is not there.
-        for file in std::mem::take(&mut self.persistence.backup.files)
-            .iter()
-            .rev()
-        {
+        let files = std::mem::take(&mut self.persistence.backup.files);
+        self.remove_in_order(files.into_iter().rev());
+    }
+
+    /// Removes files, the first, which names the others, for good before them.
+    fn remove_in_order(&mut self, files: impl Iterator<Item = PathBuf>) {
+        for (at, file) in files.enumerate() {
             // Who copied it may have removed it, too.
-            let _ = self.closer.remove_file(file);
+            let removed = self.closer.remove_file(&file).is_ok();
+            if at == 0
+                && removed
+                && let Some(directory) = file.parent()
+            {
+                // Nobody counts on the files that are left behind should it fail.
+                let _ = self.disk.sync_dir(directory);
+            }
         }
     }
 
@@ -312,21 +325,20 @@ impl State {
         self.abandon_aof();
         self.persistence.aof.rewrite_scheduled = scheduled;
         let names = self.config.aof_names();
-        let mut files = vec![names.path(&names.temporary_increment())];
+        let mut files = Vec::new();
         if own_directory {
-            // First what names the others.
             files.push(names.manifest());
             let manifest = std::mem::take(&mut self.persistence.aof.manifest);
             let named = manifest.in_order().chain(&manifest.history);
             files.extend(named.map(|file| names.path(&file.name)));
         }
-        for file in files {
-            // It may not be there.
-            let _ = self.closer.remove_file(&file);
-        }
+        self.remove_in_order(files.into_iter());
+        let _ = self
+            .closer
+            .remove_file(&names.path(&names.temporary_increment()));
         if own_directory {
             // It stays if somebody else put something into it.
-            let _ = fs::remove_dir(&names.directory);
+            let _ = self.disk.remove_dir(&names.directory);
         }
     }
 

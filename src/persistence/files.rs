@@ -2,7 +2,6 @@
 //!
 //! Mirrors: rdbSaveInternal() of rdb.c, rioFile of rio.c.
 
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,9 +10,9 @@ use super::rdb::encoder::Sink;
 use super::rdb::save::Options;
 use super::rdb::{self, Reason};
 use crate::background::Job;
-use crate::config::disk;
+use crate::config::disk::reason;
 use crate::keyspace::Snapshot;
-use crate::sys::cache;
+use crate::sys::files::{Disk, File};
 
 /// Written between two forced flushes, so that the last one is short.
 #[doc(alias = "REDIS_AUTOSYNC_BYTES")]
@@ -55,7 +54,7 @@ impl<'a> FileSink<'a> {
     /// All that was written is on disk.
     fn is_synced(&mut self) {
         if !self.keeps_cache {
-            cache::forget(&self.file, self.synced, self.written);
+            self.file.forget_cache(self.synced, self.written);
         }
         self.synced = self.written;
     }
@@ -108,17 +107,19 @@ pub struct Place {
 /// Writes a snapshot to a file. Either the whole file is there afterwards, safe from a crash, or the old one is.
 #[doc(alias = "rdbSave")]
 pub fn write_rdb(
+    disk: &Disk,
     place: &Place,
     snapshot: Snapshot,
     options: &Options,
     job: &Job,
 ) -> Result<u64, SaveError> {
     let temporary = place.directory.join(&place.temporary);
-    let written = write_temporary(place, &temporary, snapshot, options, job).and_then(|bytes| {
-        let target = place.directory.join(&place.name);
-        // Who cancels a save may write the file himself next.
-        let renamed = job.conclude(|| fs::rename(&temporary, &target));
-        renamed
+    let written =
+        write_temporary(disk, place, &temporary, snapshot, options, job).and_then(|bytes| {
+            let target = place.directory.join(&place.name);
+            // Who cancels a save may write the file himself next.
+            let renamed = job.conclude(|| disk.rename(&temporary, &target));
+            renamed
             .ok_or_else(SaveError::cancelled)?
             .map_err(|error| SaveError {
                 line: format!(
@@ -127,38 +128,39 @@ pub fn write_rdb(
                     place.temporary,
                     place.name,
                     place.directory.display(),
-                    disk::reason(&error)
+                    reason(&error)
                 ),
                 cancelled: false,
             })
             .map(|()| bytes)
-    });
+        });
     match written {
-        Ok(bytes) => match sync_directory(&place.directory) {
+        Ok(bytes) => match disk.sync_dir(&place.directory) {
             Ok(()) => Ok(bytes),
             Err(error) => Err(write_error("fsync of the directory", &error)),
         },
         Err(error) => {
             // The error that counts is the first one.
-            let _ = fs::remove_file(&temporary);
+            let _ = disk.remove_file(&temporary);
             Err(error)
         }
     }
 }
 
 fn write_temporary(
+    disk: &Disk,
     place: &Place,
     temporary: &Path,
     snapshot: Snapshot,
     options: &Options,
     job: &Job,
 ) -> Result<u64, SaveError> {
-    let file = create(temporary).map_err(|error| SaveError {
+    let file = disk.create(temporary).map_err(|error| SaveError {
         line: format!(
             "Failed opening the temp RDB file {} (in server root dir {}) for saving: {}",
             place.temporary,
             place.directory.display(),
-            disk::reason(&error)
+            reason(&error)
         ),
         cancelled: false,
     })?;
@@ -169,8 +171,8 @@ fn write_temporary(
     {
         Reason::Cancelled => SaveError::cancelled(),
         Reason::Io(error) => write_error("write", error),
-        reason => SaveError {
-            line: format!("Error saving DB: {reason}"),
+        other => SaveError {
+            line: format!("Error saving DB: {other}"),
             cancelled: false,
         },
     })?;
@@ -183,7 +185,7 @@ fn write_error(operation: &str, error: &io::Error) -> SaveError {
     SaveError {
         line: format!(
             "Write error while saving DB to the disk({operation}): {}",
-            disk::reason(error)
+            reason(error)
         ),
         cancelled: false,
     }
@@ -196,17 +198,22 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 /// Removes the half files of servers that were killed, ours and Redis's; returns their names, and whose they were.
 ///
 /// Only what has the number of a process in its name, and only when there is no such process.
-pub fn remove_abandoned(directory: &Path, is_alive: impl Fn(u32) -> bool) -> Vec<(String, u32)> {
-    let files = fs::read_dir(directory).into_iter().flatten().flatten();
-    let abandoned = files.filter_map(|file| {
-        let name = file.file_name().into_string().ok()?;
+pub fn remove_abandoned(
+    disk: &Disk,
+    directory: &Path,
+    is_alive: impl Fn(u32) -> bool,
+) -> Vec<(String, u32)> {
+    let names = disk.list(directory).into_iter().flatten();
+    let abandoned = names.filter_map(|name| {
+        let name = name.into_string().ok()?;
         let pid = writer(&name)?;
-        let metadata = file.metadata().ok().filter(|it| it.is_file())?;
+        let path = directory.join(&name);
+        let metadata = disk.link_metadata(&path).ok().filter(|it| it.is_file)?;
         let gone = match pid == std::process::id() {
-            true => metadata.modified().ok()?.elapsed().ok()? >= ABANDONED_AFTER,
+            true => metadata.modified?.elapsed().ok()? >= ABANDONED_AFTER,
             false => !is_alive(pid),
         };
-        (gone && fs::remove_file(file.path()).is_ok()).then_some((name, pid))
+        (gone && disk.remove_file(&path).is_ok()).then_some((name, pid))
     });
     abandoned.collect()
 }
@@ -232,24 +239,6 @@ fn writer(name: &str) -> Option<u32> {
 fn numbered(text: &str) -> Option<&str> {
     let (pid, number) = text.split_once('-').unwrap_or((text, "0"));
     number.parse::<u64>().ok().map(|_| pid)
-}
-
-/// A new, empty file that everybody may read.
-pub fn create(path: &Path) -> io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
-    options.open(path)
-}
-
-/// Makes renames inside a directory durable.
-#[doc(alias = "fsyncFileDir")]
-pub fn sync_directory(directory: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

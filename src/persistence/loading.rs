@@ -8,7 +8,6 @@
 //! Mirrors: rdbLoad(), startLoading() of rdb.c, loadAppendOnlyFiles() of aof.c, loadDataFromDisk() of server.c.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -37,7 +36,7 @@ const LOADING_ALREADY: &str = "The data set is being loaded already";
 /// A load in progress.
 #[derive(Debug)]
 pub struct Loading {
-    parts: VecDeque<Part>,
+    pub(super) parts: VecDeque<Part>,
     current: Option<(Part, Source)>,
     /// Commands run for this client.
     replayer: Option<Replayer>,
@@ -51,6 +50,8 @@ pub struct Loading {
     keys_expired: u64,
     empty_keys: u64,
     flags: Flags,
+    /// Bytes of the increment before the current one.
+    pub(super) before: Option<u64>,
     /// What must happen before it goes on.
     pub(super) hold: Hold,
     /// Where it goes, if not where the old data set is.
@@ -73,16 +74,16 @@ pub(super) enum Hold {
 
 /// One file.
 #[derive(Debug)]
-struct Part {
-    path: PathBuf,
-    name: String,
-    what: What,
-    size: u64,
+pub(super) struct Part {
+    pub(super) path: PathBuf,
+    pub(super) name: String,
+    pub(super) what: What,
+    pub(super) size: u64,
 }
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+pub(super) enum What {
     Rdb,
     /// An RDB that comes through a connection.
     Stream,
@@ -114,7 +115,7 @@ impl Source {
 
 /// Why a load came to nothing. The log has the reason.
 #[derive(Debug)]
-struct Fatal;
+pub(super) struct Fatal;
 
 /// How a file differs from a plain `dump.rdb`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -257,7 +258,8 @@ impl State {
         if self.load_manifest().is_err() {
             return Opened::Failed;
         }
-        for (name, pid) in files::remove_abandoned(&self.config.dir, process::is_alive) {
+        for (name, pid) in files::remove_abandoned(&self.disk, &self.config.dir, process::is_alive)
+        {
             self.log.notice(format_args!(
                 "Removed {name}, which process {pid} left unfinished"
             ));
@@ -291,8 +293,8 @@ impl State {
     pub fn begin_loading_rdb(&mut self, path: &Path, flags: Flags) -> Opened {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = name.into_owned();
-        let size = match fs::metadata(path) {
-            Ok(metadata) if metadata.is_file() => metadata.len(),
+        let size = match self.disk.metadata(path) {
+            Ok(metadata) if metadata.is_file => metadata.len,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Opened::Missing,
             _ => 0,
         };
@@ -321,8 +323,8 @@ impl State {
         let mut total = 0;
         for file in manifest.in_order() {
             let path = names.path(&file.name);
-            match fs::metadata(&path) {
-                Ok(metadata) => total += metadata.len(),
+            let size = match self.disk.metadata(&path) {
+                Ok(metadata) => metadata.len,
                 Err(error) => {
                     self.log.warning(format_args!(
                         "Unable to obtain the AOF file {} length. stat: {}",
@@ -331,14 +333,15 @@ impl State {
                     ));
                     return Opened::Failed;
                 }
-            }
+            };
+            total += size;
             let what = match &manifest.base {
                 Some(base) if base == file && file.name == names.stem => What::OldStyle,
                 Some(base) if base == file => What::Base,
                 _ => What::Increment,
             };
             parts.push_back(Part {
-                size: fs::metadata(&path).map_or(0, |metadata| metadata.len()),
+                size,
                 path,
                 name: file.name.clone(),
                 what,
@@ -359,8 +362,9 @@ impl State {
         let file = self.config.preload_file.as_ref()?;
         if let Some(manifest) = file.strip_prefix("aof:")
             && self.config.appendonly
-            && let Ok(wanted) = fs::canonicalize(manifest)
-            && fs::canonicalize(self.config.aof_names().manifest()).is_ok_and(|own| own == wanted)
+            && let Ok(wanted) = self.disk.canonical(Path::new(manifest))
+            && let Ok(own) = self.disk.canonical(&self.config.aof_names().manifest())
+            && own == wanted
         {
             return None;
         }
@@ -450,6 +454,7 @@ impl State {
             keys_expired: 0,
             empty_keys: 0,
             flags,
+            before: None,
             hold: Hold::Nothing,
             beside: None,
             stream: Stream::default(),
@@ -491,7 +496,7 @@ impl State {
 
     /// A manifest; an empty one if there is none. The log has the reason of a failure.
     fn read_manifest(&self, path: &Path) -> Result<Manifest, Fatal> {
-        match Manifest::load(path) {
+        match Manifest::load(&self.disk, path) {
             Ok(manifest) => Ok(manifest),
             Err(Ok(bad)) => {
                 self.log.warning("*** FATAL AOF MANIFEST FILE ERROR ***");
@@ -514,59 +519,12 @@ impl State {
         }
     }
 
-    /// A single file of a Redis before version 7 moves into the directory and becomes the base. May be interrupted
-    /// anywhere, and is then done again.
-    #[doc(alias = "aofUpgradePrepare")]
-    fn upgrade_old_aof(&mut self) -> Result<(), Fatal> {
-        let names = self.config.aof_names();
-        let old = self.config.dir.join(&names.stem);
-        let manifest = &self.persistence.aof.manifest;
-        let half_way = manifest.increments.is_empty()
-            && manifest
-                .base
-                .as_ref()
-                .is_some_and(|base| base.name == names.stem)
-            && !names.path(&names.stem).exists();
-        if !old.is_file() || !(manifest.is_empty() || half_way) {
-            return Ok(());
-        }
-        let mut manifest = manifest.clone();
-        manifest.adopt(&names.stem);
-        let directory = &self.config.appenddirname;
-        let moved = fs::create_dir_all(&names.directory)
-            .map_err(|error| {
-                let reason = disk::reason(&error);
-                format!("Can't open or create append-only dir {directory}: {reason}")
-            })
-            .and_then(|()| manifest.persist(&names))
-            .and_then(|()| {
-                fs::rename(&old, names.path(&names.stem)).map_err(|error| {
-                    let reason = disk::reason(&error);
-                    let stem = &names.stem;
-                    format!("Error trying to move the old AOF file {stem} into dir {directory}: {reason}")
-                })
-            });
-        match moved {
-            Ok(()) => {
-                self.log.notice(format_args!(
-                    "Successfully migrated an old-style AOF file ({}) into the AOF directory ({directory}).",
-                    names.stem
-                ));
-                self.persistence.aof.manifest = manifest;
-                Ok(())
-            }
-            Err(line) => {
-                self.log.warning(line);
-                Err(Fatal)
-            }
-        }
-    }
-
     /// Opens the next file that has anything in it. `current` is empty afterwards if there is none.
     fn next_part(&mut self, loading: &mut Loading) -> Result<(), Fatal> {
         loading.part_started = Instant::now();
         while let Some(part) = loading.parts.pop_front() {
             if part.size == 0 && part.what != What::Rdb {
+                loading.note_before(&part);
                 continue;
             }
             let source = self.open_part(&part, loading.flags)?;
@@ -577,7 +535,7 @@ impl State {
     }
 
     fn open_part(&mut self, part: &Part, flags: Flags) -> Result<Source, Fatal> {
-        let mut file = match File::open(&part.path) {
+        let mut file = match self.disk.open(&part.path) {
             Ok(file) => file,
             Err(error) => {
                 let what = match part.what {
@@ -737,6 +695,7 @@ impl State {
             return Ok(true);
         }
         self.part_done(loading, &part);
+        loading.note_before(&part);
         if part.what != What::Stream {
             self.closer.forget_cache(&part.path);
         }
@@ -761,7 +720,7 @@ impl State {
     /// One command. Whether there may be more.
     fn load_command(
         &mut self,
-        loading: &Loading,
+        loading: &mut Loading,
         part: &Part,
         reader: &mut CommandReader,
         (valid, valid_before_multi): (&mut u64, &mut u64),
@@ -772,6 +731,10 @@ impl State {
         let is_last = loading.parts.iter().all(|part| part.size == 0);
         match reader.next() {
             Ok(Line::Timestamp(_) | Line::Remark) => Ok(true),
+            Ok(Line::Follows(bytes)) if loading.lacks(bytes) && *valid == 0 => {
+                self.drop_from(part, loading)
+            }
+            Ok(Line::Follows(_)) => Ok(true),
             Ok(Line::Command(argv)) => {
                 if argv.as_argv().get(0).eq_ignore_ascii_case(b"multi") {
                     *valid_before_multi = *valid;
@@ -792,12 +755,14 @@ impl State {
                     "Revert incomplete MULTI/EXEC transaction in AOF file {}",
                     part.name
                 ));
-                self.cut_off(part, *valid_before_multi, is_last)
+                let is_last = is_last || self.is_cut_by_power(part, *valid_before_multi, loading);
+                self.cut_off(part, *valid_before_multi, is_last, loading)
             }
             Ok(Line::End) => Ok(false),
             Err(Trouble::Truncated) => {
                 let to = replayer.whole(self, valid, valid_before_multi);
-                self.cut_off(part, to, is_last)
+                let is_last = is_last || self.is_cut_by_power(part, to, loading);
+                self.cut_off(part, to, is_last, loading)
             }
             Err(Trouble::Io(error)) => {
                 self.log.warning(format_args!(
@@ -811,7 +776,11 @@ impl State {
                 let to = replayer.whole(self, valid, valid_before_multi);
                 let tail = part.size.saturating_sub(to);
                 if tail <= self.config.aof_load_corrupt_tail_max_size && is_last {
-                    return self.cut_off(part, to, is_last);
+                    return self.cut_off(part, to, is_last, loading);
+                }
+                let knows = is_last || self.follower(loading).is_some();
+                if knows && self.config.aof_load_truncated && self.is_torn(part, to) {
+                    return self.cut_off(part, to, true, loading);
                 }
                 self.log.warning(format_args!(
                     "Bad file format reading the append only file {}: make a backup of your AOF file, \
@@ -821,43 +790,6 @@ impl State {
                 Err(Fatal)
             }
         }
-    }
-
-    /// The file ends in the middle of a command or a transaction: its tail is cut off, if that is allowed.
-    fn cut_off(&mut self, part: &Part, valid: u64, is_last: bool) -> Result<bool, Fatal> {
-        let name = &part.name;
-        if self.config.aof_load_truncated {
-            self.log.warning(format_args!(
-                "!!! Warning: short read while loading the AOF file {name}!!!"
-            ));
-            self.log.warning(format_args!(
-                "!!! Truncating the AOF {name} at offset {valid} !!!"
-            ));
-            let file = File::options().write(true).open(&part.path);
-            match file.and_then(|file| file.set_len(valid)) {
-                Ok(()) if is_last => {
-                    self.log.warning(format_args!(
-                        "AOF {name} loaded anyway because aof-load-truncated is enabled"
-                    ));
-                    return Ok(false);
-                }
-                Ok(()) => {
-                    self.log
-                        .warning("Fatal error: the truncated file is not the last file");
-                    return Err(Fatal);
-                }
-                Err(error) => self.log.warning(format_args!(
-                    "Error truncating the AOF file {name}: {}",
-                    disk::reason(&error)
-                )),
-            }
-        }
-        self.log.warning(format_args!(
-            "Unexpected end of file reading the append only file {name}. You can: 1) Make a backup of \
-             your AOF file, then use ./redis-check-aof --fix <filename.manifest>. 2) Alternatively you \
-             can set the 'aof-load-truncated' configuration option to yes and restart the server."
-        ));
-        Err(Fatal)
     }
 
     /// Undoes what a load changed in its surroundings.

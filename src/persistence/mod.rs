@@ -14,6 +14,7 @@
 //! | [`files`] | written aside, forced to disk, renamed |
 //! | [`saving`] | SAVE, BGSAVE, save points: what the owner of the data does for them |
 //! | [`loading`] | a file into the keyspace, slice by slice between turns of the loop |
+//! | `tails` | files that end too soon |
 //! | [`receiving`] | the same for a data set that comes through a connection |
 //!
 //! Mirrors: rdb.c, aof.c, rio.c.
@@ -27,6 +28,7 @@ pub mod loading;
 pub mod rdb;
 pub mod receiving;
 pub mod saving;
+mod tails;
 
 use self::aof::{Aof, Mode};
 use self::backup::Backup;

@@ -155,7 +155,7 @@ impl State {
         job.set_delay(self.config.rdb_key_save_delay);
         let snapshot = self.keyspace.snapshot();
         crate::sys::signal::remove_when_interrupted(Some(&place.directory.join(&place.temporary)));
-        let saved = files::write_rdb(&place, snapshot, &options, &job);
+        let saved = files::write_rdb(&self.disk, &place, snapshot, &options, &job);
         crate::sys::signal::remove_when_interrupted(None);
         match saved {
             Ok(_) => {
@@ -193,8 +193,9 @@ impl State {
         let (mut running, snapshot) = self.enter_job(purpose);
         running.temporary = place.directory.join(&place.temporary);
         let (job, id, mailbox) = (running.job.clone(), running.id, self.mailbox.clone());
-        let started = Job::begin("bgsave", move || {
-            let result = files::write_rdb(&place, snapshot, &options, &job);
+        let disk = self.disk.clone();
+        let started = self.helpers.begin("bgsave", move || {
+            let result = files::write_rdb(&disk, &place, snapshot, &options, &job);
             mailbox.send(move |state| state.save_done(id, result));
         });
         match started {
@@ -423,7 +424,7 @@ impl State {
         if let Some(running) = self.persistence.running.take() {
             running.job.cancel();
             // Its thread may not come to it any more.
-            let _ = std::fs::remove_file(&running.temporary);
+            let _ = self.disk.remove_file(&running.temporary);
         }
         self.fail_backup("the server ends");
         self.close_aof();

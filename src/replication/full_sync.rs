@@ -14,7 +14,6 @@
 //! replicationStartPendingFork() of replication.c; rdbSaveToSlavesSockets() of rdb.c.
 //! Differs: no child and no pipe; their log lines are kept, because operators and tools look for them.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
@@ -461,7 +460,10 @@ impl State {
         let path = self.config.dir.join(&self.config.dbfilename);
         for client in self.writing_replicas() {
             let opened = match ok {
-                true => File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))),
+                true => self
+                    .disk
+                    .open(&path)
+                    .and_then(|file| Ok((file.len()?, file))),
                 false => {
                     self.log
                         .warning("SYNC failed. BGSAVE child returned an error");

@@ -42,8 +42,6 @@ mod trouble;
 pub mod waiting;
 pub mod writable;
 
-use std::fs::File;
-
 use self::backlog::Backlog;
 use self::failover::Failover;
 use self::full_sync::SyncSave;
@@ -53,6 +51,7 @@ use self::writable::OwnKeys;
 use crate::clients::{ClientKey, Clients};
 use crate::keyspace::{DbId, Ms};
 use crate::sys::entropy::Entropy;
+use crate::sys::files::File;
 
 /// The name of no stream.
 pub const NO_ID: &str = "0000000000000000000000000000000000000000";

@@ -9,7 +9,6 @@
 //! Differs: neither forcing the file to disk nor freeing the old data set holds the loop up. A file that cannot be
 //! loaded does not end the server.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -18,9 +17,9 @@ use crate::background::LazyFree;
 use crate::config::{ReplDisklessLoad, disk};
 use crate::keyspace::{DbId, RemovedTable};
 use crate::persistence::aof::Mode;
-use crate::persistence::files;
 use crate::persistence::loading::{Flags, Loaded, Opened};
 use crate::state::State;
+use crate::sys::files::{Disk, File};
 use crate::util::num::parse_u64;
 use crate::wires::Then;
 
@@ -124,7 +123,7 @@ impl State {
             std::process::id()
         );
         let path = self.config.dir.join(name);
-        match files::create(&path) {
+        match self.disk.create(&path) {
             Ok(file) => Some(Target::File {
                 file: Some(file),
                 path,
@@ -276,8 +275,9 @@ impl State {
         };
         let target = self.config.dir.join(&self.config.dbfilename);
         let mailbox = self.mailbox.clone();
+        let disk = self.disk.clone();
         let secure = move || {
-            let result = secure(&file, &temporary, &target);
+            let result = secure(&disk, &file, &temporary, &target);
             mailbox.send(move |state| {
                 state.replication.link.secured = Some(Secured {
                     attempt,
@@ -507,12 +507,18 @@ impl State {
     }
 }
 
-fn secure(file: &File, temporary: &Path, target: &Path) -> Result<(), (&'static str, String)> {
+fn secure(
+    disk: &Disk,
+    file: &File,
+    temporary: &Path,
+    target: &Path,
+) -> Result<(), (&'static str, String)> {
     let reason = |what| move |error: std::io::Error| (what, disk::reason(&error));
     file.sync_all().map_err(reason("sync"))?;
-    std::fs::rename(temporary, target).map_err(reason("rename"))?;
+    disk.rename(temporary, target).map_err(reason("rename"))?;
     if let Some(directory) = target.parent() {
-        files::sync_directory(directory).map_err(reason("sync the directory of"))?;
+        disk.sync_dir(directory)
+            .map_err(reason("sync the directory of"))?;
     }
     Ok(())
 }

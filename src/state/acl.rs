@@ -344,7 +344,7 @@ impl State {
     pub fn load_acl_file(&mut self) -> Result<(), Vec<u8>> {
         let name = &self.config.aclfile;
         let path = self.config.dir.join(name);
-        let text = disk::read(&path, MAX_FILE_BYTES).map_err(|error| {
+        let text = self.disk.read(&path, MAX_FILE_BYTES).map_err(|error| {
             let reason = disk::reason(&error);
             format!("Error loading ACLs, opening file '{name}': {reason}").into_bytes()
         })?;
@@ -372,7 +372,7 @@ impl State {
     #[doc(alias = "ACLSaveToFile")]
     pub fn save_acl_file(&mut self) -> bool {
         let path = self.config.dir.join(&self.config.aclfile);
-        match disk::replace(&path, &self.acl.file_text()) {
+        match disk::replace(&self.disk, &path, &self.acl.file_text()) {
             Ok(()) => true,
             Err(error) => {
                 let reason = disk::reason(&error);

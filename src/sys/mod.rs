@@ -1,4 +1,4 @@
-//! The door out of the process: clock, random seeds, signals, the allocator, the log, limits, processes.
+//! The door out of the process: clock, files, random seeds, signals, the allocator, the log, limits, processes.
 //!
 //! Commands take the time from [`clock`] and chance from the seed of the state, so that a test that brings its own gets
 //! the same bytes. Not everything goes through this door: persistence, the configuration, ACL and cluster files use
@@ -13,6 +13,7 @@ pub mod clock;
 pub mod crash;
 pub mod daemon;
 pub mod entropy;
+pub mod files;
 pub mod limits;
 pub mod loan;
 pub mod locale;

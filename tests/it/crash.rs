@@ -2,7 +2,8 @@
 //! acknowledged.
 //!
 //! ```text
-//!   three writers     MULTI; SET key:<s % 40> s; SET last s; EXEC      s = 1, 2, 3, … of their own, pipelined
+//!   three writers     MULTI; SET key:<s % 40> s; SET last s; INCR, APPEND, XADD, XREADGROUP, SWAPDB …; EXEC
+//!                     s = 1, 2, 3, … of their own, pipelined
 //!   the killer        when so many have been acknowledged as chance wants
 //!   after the start   the keys of each writer are those of some prefix 1 … m of what it sent, whole transactions,
 //!                     and m reaches what the policy promises
@@ -13,6 +14,9 @@
 //! | `appendfsync always`, `no` | all that was acknowledged: who dies is the process, what it gave the kernel stays |
 //! | `appendfsync everysec` | the same, but for what waited for an fsync under way: two seconds at most |
 //! | save points only | all that was acknowledged before the last SAVE or finished BGSAVE began |
+//!
+//! Most of the commands cannot be repeated, and some are in other databases: a command that is replayed twice, or in the
+//! wrong database, leaves what no prefix leaves.
 //!
 //! Rewrites, saves and backups run all the while, so that the moments hit them, too. A backup that was sealed in time holds
 //! whole transactions up to some point, like everything else.
@@ -202,6 +206,49 @@ fn load(round: &Round) -> [u64; WRITERS] {
     std::array::from_fn(|writer| round.acknowledged[writer].load(SeqCst))
 }
 
+/// A function is loaded with so many transactions.
+const LOADS: u64 = 25;
+
+/// The databases of a writer: one for a counter, and two that it swaps.
+fn databases(writer: usize) -> (usize, usize, usize) {
+    (1 + writer, 4 + 2 * writer, 5 + 2 * writer)
+}
+
+/// The commands of a writer's transaction.
+fn transaction(writer: usize, number: u64) -> Vec<Vec<String>> {
+    let (counted, one, other) = databases(writer);
+    let mut lines: Vec<String> = vec![
+        format!("SET {writer}:{} {number}", number % KEYS),
+        format!("SET {writer}:last {number}"),
+        format!("INCR {writer}:count"),
+        format!("APPEND {writer}:log {number},"),
+        format!("XADD {writer}:stream * number {number}"),
+        format!("XREADGROUP GROUP group one COUNT 1 STREAMS {writer}:stream >"),
+        format!("SELECT {counted}"),
+        "INCR count".to_owned(),
+        format!("SELECT {one}"),
+        "INCR count".to_owned(),
+        format!("SWAPDB {one} {other}"),
+        "SELECT 0".to_owned(),
+    ];
+    if number == 1 {
+        lines.insert(5, format!("XGROUP CREATE {writer}:stream group 0"));
+    }
+    let words = |line: String| line.split(' ').map(str::to_owned).collect();
+    let mut words: Vec<Vec<String>> = lines.into_iter().map(words).collect();
+    if number.is_multiple_of(LOADS) {
+        let code = format!(
+            "#!lua name=lib{writer}\nredis.register_function('f{writer}', function() return {number} end)"
+        );
+        words.push(
+            ["FUNCTION", "LOAD", "REPLACE", &code]
+                .map(str::to_owned)
+                .into(),
+        );
+    }
+    words
+}
+
 /// Writes until the server is gone; the last one sent.
 fn write(port: u16, round: &Round, writer: usize, from: u64) -> u64 {
     let Ok(mut client) = Client::tcp(port) else {
@@ -211,24 +258,27 @@ fn write(port: u16, round: &Round, writer: usize, from: u64) -> u64 {
     loop {
         while sent < acknowledged + DEPTH {
             sent += 1;
-            let (key, value) = (format!("{writer}:{}", sent % KEYS), sent.to_string());
-            let last = format!("{writer}:last");
             let mut request = encode(&["MULTI"]);
-            request.extend(encode(&["SET", &key, &value]));
-            request.extend(encode(&["SET", &last, &value]));
+            for words in transaction(writer, sent) {
+                request.extend(encode(&words));
+            }
             request.extend(encode(&["EXEC"]));
             if client.send(&request).is_err() {
                 return sent;
             }
         }
-        for _ in 0..3 {
+        for _ in 0..=transaction(writer, acknowledged + 1).len() {
             match client.read() {
                 Ok(reply) => assert!(!reply.is_error(), "{reply}"),
                 Err(_) => return sent,
             }
         }
         match client.read() {
-            Ok(Reply::Array(_)) => acknowledged += 1,
+            Ok(Reply::Array(replies)) => {
+                acknowledged += 1;
+                let failed = replies.iter().find(|reply| reply.is_error());
+                assert!(failed.is_none(), "{failed:?}");
+            }
             Ok(reply) => panic!("EXEC: {reply}"),
             Err(_) => return sent,
         }
@@ -296,5 +346,47 @@ fn check(client: &mut Client, writer: usize, sent: u64, about: &str) -> u64 {
             "{about}: writer {writer}, last {last}, key {key}"
         );
     }
+    check_once(client, writer, last, about);
     last
+}
+
+/// What cannot be repeated was done once by each of the first `last` transactions, in its database.
+fn check_once(client: &mut Client, writer: usize, last: u64, about: &str) {
+    let (counted, one, other) = databases(writer);
+    let log: usize = (1..=last).map(|n| n.to_string().len() + 1).sum();
+    let mut expected = vec![
+        (0, format!("GET {writer}:count"), last),
+        (0, format!("STRLEN {writer}:log"), log as u64),
+        (0, format!("XLEN {writer}:stream"), last),
+        (counted, "GET count".to_owned(), last),
+        // A database that has been counted in goes aside: the next one is counted in the other.
+        (one, "GET count".to_owned(), last / 2),
+        (other, "GET count".to_owned(), last.div_ceil(2)),
+    ];
+    if last >= LOADS {
+        let loaded = last - last % LOADS;
+        expected.push((0, format!("FCALL f{writer} 0"), loaded));
+    }
+    for (database, line, wanted) in expected {
+        client.cmd(&format!("SELECT {database}")).ok();
+        let there = match client.cmd(&line) {
+            Reply::NilBulk => 0,
+            Reply::Integer(there) => there as u64,
+            reply => reply.text().parse().expect("a number"),
+        };
+        assert_eq!(
+            there, wanted,
+            "{about}: writer {writer}, last {last}, database {database}, {line}"
+        );
+    }
+    client.cmd("SELECT 0").ok();
+    if last > 0 {
+        let pending = client.cmd(&format!("XPENDING {writer}:stream group"));
+        let there = &pending.items()[0];
+        assert_eq!(
+            there,
+            &Reply::Integer(last as i64),
+            "{about}: pending of {writer}"
+        );
+    }
 }

@@ -95,6 +95,191 @@ fn an_append_only_file_that_cannot_grow_stops_writes_until_it_can() {
     client.cmd("DBSIZE").is(5 + written + 1);
 }
 
+/// Fills the append-only file until a write is refused; how many were not.
+fn fill(client: &mut Client, value: &[u8]) -> u64 {
+    let mut written = 0;
+    let refused = until(PATIENCE, || {
+        let reply = client.call(&[b"SET", format!("full:{written}").as_bytes(), value]);
+        written += u64::from(!reply.is_error());
+        reply.is_error().then_some(())
+    });
+    refused.expect("the file is full by now");
+    written
+}
+
+fn heal(server: &Server, client: &mut Client) {
+    assert!(limit_files(server, "unlimited"));
+    let healed = until(PATIENCE, || {
+        (client.cmd("SET after 1") == Reply::Status(b"OK".to_vec())).then_some(())
+    });
+    healed.expect("the disk is well again");
+}
+
+/// Ends it with everything written: a write may wait for an fsync under way otherwise.
+fn end(server: &mut Server, client: &mut Client) {
+    client
+        .send(b"SHUTDOWN NOSAVE NOW FORCE\r\n")
+        .expect("it listens");
+    server.wait();
+}
+
+/// An increment that a rewrite had made was not opened to append: after a write that failed, the next one left a hole of
+/// zeros, and the server never started again.
+#[test]
+fn an_increment_of_a_rewrite_has_no_hole_after_a_write_that_failed() {
+    let mut server = Server::oxidis()
+        .args(["--appendonly", "yes", "--appendfsync", "everysec"])
+        .start();
+    let mut client = server.client();
+    client.cmd("BGREWRITEAOF");
+    wait_for(&mut client, "persistence", "aof_rewrite_in_progress:0");
+    if !limit_files(&server, "1000000") {
+        eprintln!("skipped: no prlimit here");
+        return;
+    }
+    let written = fill(&mut client, &[b'v'; 70_001]);
+    heal(&server, &mut client);
+    end(&mut server, &mut client);
+    server.restart();
+    let mut client = server.client();
+    wait_for(&mut client, "persistence", "loading:0");
+    client.cmd("DBSIZE").is(written as i64 + 1);
+}
+
+/// What could not be written was written to the increment of a rewrite that began meanwhile, behind a base that had it
+/// already: INCR counted twice, and a SET of database 5 came back in database 0.
+#[test]
+fn what_a_full_disk_left_over_is_applied_once_and_where_it_belongs() {
+    let mut server = Server::oxidis()
+        .args(["--appendonly", "yes", "--appendfsync", "everysec"])
+        .start();
+    let mut client = server.client();
+    client.cmd("SET n 10").ok();
+    client.cmd("SELECT 5").ok();
+    if !limit_files(&server, "1000000") {
+        eprintln!("skipped: no prlimit here");
+        return;
+    }
+    let value = vec![b'v'; 1_000_000];
+    client.send(b"MULTI\r\n").expect("it listens");
+    client.read().expect("an answer").ok();
+    for words in [
+        &[&b"SET"[..], b"five", &value][..],
+        &[b"SELECT", b"0"],
+        &[b"INCR", b"n"],
+    ] {
+        client.call(words);
+    }
+    client.cmd("EXEC");
+    wait_for(&mut client, "persistence", "aof_last_write_status:err");
+    client.cmd("BGREWRITEAOF");
+    wait_for(&mut client, "persistence", "aof_rewrite_in_progress:0");
+    heal(&server, &mut client);
+    end(&mut server, &mut client);
+    server.restart();
+    let mut client = server.client();
+    wait_for(&mut client, "persistence", "loading:0");
+    client.cmd("GET n").is("11");
+    client.cmd("EXISTS five").is(0);
+    client.cmd("SELECT 5").ok();
+    client.cmd("STRLEN five").is(1_000_000);
+}
+
+/// Under `always` a buffer that could not be written was written once more while the server ended.
+#[test]
+fn a_server_that_gives_up_writes_nothing_more() {
+    let mut server = Server::oxidis()
+        .args(["--appendonly", "yes", "--appendfsync", "always"])
+        .start();
+    let mut client = server.client();
+    client.cmd("BGREWRITEAOF");
+    wait_for(&mut client, "persistence", "aof_rewrite_in_progress:0");
+    client.cmd("SET a 1").ok();
+    if !limit_files(&server, "100000") {
+        eprintln!("skipped: no prlimit here");
+        return;
+    }
+    let value = vec![b'v'; 200_000];
+    let request = [
+        &b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$200000\r\n"[..],
+        &value,
+        b"\r\n",
+    ]
+    .concat();
+    let _ = client.send(&request);
+    assert!(client.read().is_err(), "nobody is told what is not safe");
+    server.wait();
+    server.restart();
+    let mut client = server.client();
+    wait_for(&mut client, "persistence", "loading:0");
+    client.cmd("GET a").is("1");
+    client.cmd("DBSIZE").is(1);
+}
+
+/// Garbage without a line break was cut off as half of a command.
+#[test]
+fn garbage_at_the_end_of_the_append_only_file_is_refused() {
+    let mut server = Server::oxidis()
+        .args([
+            "--appendonly",
+            "yes",
+            "--aof-load-corrupt-tail-max-size",
+            "0",
+        ])
+        .start();
+    let mut client = server.client();
+    client.cmd("SET a 1").ok();
+    server.kill();
+    let increment = server.dir().join("appendonlydir/appendonly.aof.1.incr.aof");
+    let good = fs::read(&increment).expect("its increment");
+    let start = |tail: &[u8]| {
+        fs::write(&increment, [&good, tail].concat()).expect("a file of ours");
+        let log = server.dir().join("refused");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_oxidis-server"))
+            .args([
+                "--port",
+                "0",
+                "--unixsocket",
+                "socket",
+                "--appendonly",
+                "yes",
+            ])
+            .args(["--logfile", "refused", "--dir"])
+            .arg(server.dir())
+            .spawn()
+            .expect("it is there");
+        let ended = until(PATIENCE, || child.try_wait().expect("our own child"));
+        let _ = child.kill();
+        let _ = child.wait();
+        assert!(ended.is_some(), "it started");
+        fs::read_to_string(log).expect("a log")
+    };
+    let log = start(b"garbage");
+    assert!(
+        log.contains("Bad file format reading the append only file"),
+        "{log}"
+    );
+    assert!(
+        fs::read(&increment)
+            .expect("untouched")
+            .ends_with(b"garbage")
+    );
+    // Half of a command, and zeros where its end was not on disk yet, are no garbage.
+    for tail in [
+        &b"*2\r\n$4\r\nIN"[..],
+        b"*2\r\n$4\r\nIN\0\0\0\0\0\0\0\0",
+        &[0; 5000],
+    ] {
+        fs::write(&increment, [&good, tail].concat()).expect("a file of ours");
+        server.restart();
+        let mut client = server.client();
+        wait_for(&mut client, "persistence", "loading:0");
+        client.cmd("GET a").is("1");
+        server.kill();
+        assert_eq!(fs::read(&increment).expect("its increment"), good);
+    }
+}
+
 #[test]
 fn a_save_that_finds_no_room_leaves_the_old_file_and_no_half_of_a_new_one() {
     let server = Server::oxidis()

@@ -1,16 +1,28 @@
 //! The buffer, the write, the fsync.
 //!
+//! A byte belongs to one increment. Files are appended to (`O_APPEND`), so what is written after a cut leaves no hole. If
+//! a rewrite begins while the disk takes nothing, the bytes that are left over stay with the increment they were meant for
+//! ([`Unfinished`]):
+//!
+//! ```text
+//!   disk full      incr.1  … INCR n          left over: INCR n       buffer: –
+//!   BGREWRITEAOF   incr.1  … INCR n          left over: INCR n       buffer: what comes after the snapshot
+//!                  incr.2  empty, until     a) INCR n is written to incr.1: there is room again
+//!                                        or b) the new base, which has it, is in force: it is dropped
+//! ```
+//!
 //! Mirrors: feedAppendOnlyFile(), flushAppendOnlyFile() of aof.c.
+//! Differs: Redis writes what is left over to the next increment, behind a base that has it already.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Aof, Mode};
+use super::{Aof, Mode, Unfinished, order};
 use crate::config::{AppendFsync, disk};
 use crate::dispatch::{Said, Targets};
 use crate::state::{ServerRequest, State};
+use crate::sys::files::File;
 
 /// A buffer that grew beyond this is given back.
 const KEPT: usize = 64 * 1024;
@@ -62,7 +74,11 @@ impl State {
     /// Writes the buffer, before anybody is told what is in it. With `force` no fsync under way is waited for.
     #[doc(alias = "flushAppendOnlyFile")]
     pub fn flush_aof(&mut self, force: bool) {
-        if self.persistence.aof.mode == Mode::Off {
+        // Once the server gave up, nobody was told of what is in the buffer, and nobody will be.
+        if self.persistence.aof.mode == Mode::Off || self.persistence.failed {
+            return;
+        }
+        if self.persistence.aof.unfinished.is_some() && !self.finish_older() {
             return;
         }
         let now = self.clock.unix_ms();
@@ -106,24 +122,58 @@ impl State {
             std::thread::sleep(Duration::from_micros(aof.flush_sleep_us));
         }
         aof.postponed_since = None;
-        let (written, error) = write_all(&file, &aof.buf);
-        if let Some(error) = error {
-            self.write_failed(&file, written, &error);
+        if let Some(bytes) = aof.follows.take() {
+            aof.buf.splice(0..0, order::follows(bytes).into_bytes());
+        }
+        let mut size = aof.increment_size;
+        let result = append(&file, &mut size, &mut aof.buf);
+        aof.current_size += size - aof.increment_size;
+        aof.increment_size = size;
+        if let Err(failure) = result {
+            self.write_failed(failure);
             return;
         }
-        if aof.write_error.take().is_some() {
+        self.write_succeeded();
+        let aof = &mut self.persistence.aof;
+        if aof.buf.capacity() > KEPT {
+            aof.buf = Vec::new();
+        }
+        self.sync_aof(&file);
+    }
+
+    fn write_succeeded(&mut self) {
+        if self.persistence.aof.write_error.take().is_some() {
             self.log
                 .notice("AOF write error looks solved, Redis can write again.");
         }
+    }
+
+    /// Writes what is left over for the increment before. Whether it is complete, so that the present one can be written
+    /// to.
+    fn finish_older(&mut self) -> bool {
         let aof = &mut self.persistence.aof;
-        aof.current_size += written as u64;
-        aof.increment_size += written as u64;
-        if aof.buf.capacity() > KEPT {
-            aof.buf = Vec::new();
-        } else {
-            aof.buf.clear();
+        let Some(mut older) = aof.unfinished.take() else {
+            return true;
+        };
+        let before = older.size;
+        let result = append(&older.file, &mut older.size, &mut older.rest);
+        aof.current_size += older.size - before;
+        match result {
+            Ok(()) => {
+                let mailbox = self.mailbox.clone();
+                let upto = aof.fed - aof.buf.len() as u64;
+                aof.follows = Some(older.size);
+                aof.older.push(Arc::downgrade(&older.file));
+                aof.syncer.sync_older(older.file, upto, || wake(mailbox));
+                self.write_succeeded();
+                true
+            }
+            Err(failure) => {
+                aof.unfinished = Some(older);
+                self.write_failed(failure);
+                false
+            }
         }
-        self.sync_aof(&file);
     }
 
     fn sync_aof(&mut self, file: &Arc<File>) {
@@ -134,7 +184,12 @@ impl State {
         match self.config.appendfsync {
             AppendFsync::No => {}
             AppendFsync::Always => {
-                if let Err(error) = file.sync_data() {
+                if let Err(error) = self
+                    .persistence
+                    .aof
+                    .sync_older()
+                    .and_then(|()| file.sync_data())
+                {
                     if self.persistence.backup.has_own_stream() {
                         self.fail_backup(&disk::reason(&error));
                         return;
@@ -168,41 +223,31 @@ impl State {
         }
     }
 
-    /// Something is left unwritten. What was written of it is cut off again, so that the file ends with a command.
-    fn write_failed(&mut self, file: &File, written: usize, error: &io::Error) {
+    /// Something is left unwritten.
+    fn write_failed(&mut self, failure: Unwritten) {
+        let reason = disk::reason(&failure.error);
         if self.persistence.backup.has_own_stream() {
-            self.fail_backup(&disk::reason(error));
+            self.fail_backup(&reason);
             return;
         }
         let now = self.clock.unix_seconds();
         let aof = &mut self.persistence.aof;
         let log = (now - aof.error_logged_s > LOG_ERRORS_EVERY_S).then_some(&self.log);
-        if log.is_some() {
-            aof.error_logged_s = now;
-        }
-        let reason = disk::reason(error);
         if let Some(log) = log {
-            match written {
+            aof.error_logged_s = now;
+            match failure.written {
                 0 => log.warning(format_args!("Error writing to the AOF file: {reason}")),
-                _ => log.warning(format_args!(
+                written => log.warning(format_args!(
                     "Short write while writing to the AOF file: (nwritten={written}, expected={})",
-                    aof.buf.len()
+                    failure.expected
                 )),
             }
-        }
-        let mut stays = written;
-        if written > 0 {
-            match file.set_len(aof.increment_size) {
-                Ok(()) => stays = 0,
-                Err(error) => {
-                    if let Some(log) = log {
-                        log.warning(format_args!(
-                            "Could not remove short write from the append-only file.  Redis may refuse \
-                             to load the AOF the next time it starts.  ftruncate: {}",
-                            disk::reason(&error)
-                        ));
-                    }
-                }
+            if let Some(error) = &failure.stays {
+                log.warning(format_args!(
+                    "Could not remove short write from the append-only file.  Redis may refuse to load \
+                     the AOF the next time it starts.  ftruncate: {}",
+                    disk::reason(error)
+                ));
             }
         }
         if self.config.appendfsync == AppendFsync::Always {
@@ -213,9 +258,6 @@ impl State {
             return;
         }
         aof.write_error = Some(reason);
-        aof.current_size += stays as u64;
-        aof.increment_size += stays as u64;
-        aof.buf.drain(..stays);
     }
 
     /// Looks what became of fsyncs on the thread. A failed one is tried again every second, but the system may have
@@ -228,6 +270,8 @@ impl State {
             }
             (Some(reason), false) => {
                 aof.sync_failed = true;
+                // The file will not be asked again: another is written to.
+                aof.rewrite_scheduled |= aof.mode == Mode::On && aof.syncer.has_lost();
                 self.log
                     .warning(format_args!("Fail to fsync the AOF file: {reason}"));
             }
@@ -255,6 +299,42 @@ pub(super) fn wake(mailbox: crate::background::Mailbox) -> Box<dyn Fn() + Send> 
     })
 }
 
+/// Why a buffer was not written.
+struct Unwritten {
+    error: io::Error,
+    /// Bytes that were, out of how many.
+    written: usize,
+    expected: usize,
+    /// Why they could not be cut off again.
+    stays: Option<io::Error>,
+}
+
+/// Appends all of `bytes` to a file of `size` bytes, or nothing, so that the file ends with a command. What can neither be
+/// written whole nor be cut off again stays, and is taken off `bytes`: the rest belongs behind it.
+fn append(file: &File, size: &mut u64, bytes: &mut Vec<u8>) -> Result<(), Unwritten> {
+    let (written, error) = write_all(file, bytes);
+    let Some(error) = error else {
+        *size += written as u64;
+        bytes.clear();
+        return Ok(());
+    };
+    let expected = bytes.len();
+    let mut stays = None;
+    if written > 0
+        && let Err(error) = file.set_len(*size)
+    {
+        stays = Some(error);
+        *size += written as u64;
+        bytes.drain(..written);
+    }
+    Err(Unwritten {
+        error,
+        written,
+        expected,
+        stays,
+    })
+}
+
 /// How much was written, and why not all.
 fn write_all(mut file: &File, bytes: &[u8]) -> (usize, Option<io::Error>) {
     let mut written = 0;
@@ -270,15 +350,67 @@ fn write_all(mut file: &File, bytes: &[u8]) -> (usize, Option<io::Error>) {
 }
 
 impl Aof {
-    /// Takes another file to write to; the old one is forced to disk and closed on the thread.
+    /// Takes another file to write to, of `size` bytes. The old one is forced to disk on the thread and closed there, once
+    /// what is in the buffer is written to it.
     pub(super) fn switch_to(&mut self, file: File, size: u64, mailbox: crate::background::Mailbox) {
+        self.syncer.switched();
+        self.follows = None;
         if let Some(old) = self.file.replace(Arc::new(file)) {
-            let upto = self.fed;
-            self.syncer.sync_and_close(old, upto, || wake(mailbox));
+            let rest = std::mem::take(&mut self.buf);
+            let upto = self.fed - rest.len() as u64;
+            self.older.retain(|file| file.strong_count() > 0);
+            self.older.push(Arc::downgrade(&old));
+            self.syncer
+                .sync_older(Arc::clone(&old), upto, || wake(mailbox));
+            if rest.is_empty() {
+                self.follows = Some(self.increment_size);
+            } else {
+                self.unfinished = Some(Unfinished {
+                    file: old,
+                    size: self.increment_size,
+                    rest,
+                });
+            }
         }
         self.increment_size = size;
         self.sync_asked_size = size;
         self.selected = None;
+    }
+
+    /// Everything up to here belongs before the snapshot that is about to be taken, and no other file is needed: nothing
+    /// was written to this one yet, since the one before it is not complete.
+    pub(super) fn keep_increment(&mut self) {
+        if let Some(older) = &mut self.unfinished {
+            older.rest.append(&mut self.buf);
+            self.selected = None;
+        }
+    }
+
+    /// Forces to disk what the thread has not come to yet, of files that are not written to any more.
+    fn sync_older(&mut self) -> io::Result<()> {
+        for file in &self.older {
+            // The thread lets it go when it is done.
+            if let Some(file) = file.upgrade() {
+                file.sync_data()?;
+            }
+        }
+        self.older.clear();
+        Ok(())
+    }
+
+    /// Nothing is written any more, and nothing that was not is wanted.
+    pub(super) fn let_go(&mut self) {
+        self.buf = Vec::new();
+        self.file = None;
+        self.unfinished = None;
+        self.older.clear();
+        self.follows = None;
+        self.selected = None;
+    }
+
+    /// Whether everything fed was written.
+    pub(super) fn is_written(&self) -> bool {
+        self.buf.is_empty() && self.unfinished.is_none()
     }
 }
 
@@ -308,10 +440,10 @@ mod tests {
             state.look_at_fsyncs();
         };
         // It takes every write, and cannot be forced to disk.
-        let bottomless = File::options().write(true).open("/dev/null");
+        let bottomless = std::fs::File::options().write(true).open("/dev/null");
         let aof = &mut state.persistence.aof;
         aof.mode = Mode::On;
-        aof.file = Some(Arc::new(bottomless.expect("every system has it")));
+        aof.file = Some(Arc::new(bottomless.expect("every system has it").into()));
         aof.buf = b"*1\r\n$4\r\nPING\r\n".to_vec();
         turn(&mut state);
         assert!(state.cannot_persist());
@@ -319,9 +451,9 @@ mod tests {
         assert!(state.cannot_persist() && !state.persistence.aof.rewrite_scheduled);
 
         let path = std::env::temp_dir().join(format!("oxidis-fsync-{}", std::process::id()));
-        let file = File::create(&path).expect("a place for temporary files");
+        let file = std::fs::File::create(&path).expect("a place for temporary files");
         std::fs::remove_file(&path).expect("just created");
-        state.persistence.aof.file = Some(Arc::new(file));
+        state.persistence.aof.file = Some(Arc::new(file.into()));
         turn(&mut state);
         assert!(!state.cannot_persist());
         assert!(state.persistence.aof.rewrite_scheduled);

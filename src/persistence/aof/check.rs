@@ -22,6 +22,7 @@ use super::manifest::{FileInfo, Manifest};
 use super::reader::MAX_LINE;
 use crate::config::disk::reason;
 use crate::persistence::rdb::check::{self as rdb, path_of};
+use crate::sys::files::Disk;
 
 /// Longest line of a count or a length.
 const MAX_NUMBER: usize = 127;
@@ -138,7 +139,7 @@ impl Checker<'_> {
     #[doc(alias = "checkMultiPartAof")]
     fn check_parts(&mut self, path: &Path) -> Result<()> {
         self.say(format_args!("Start checking Multi Part AOF"));
-        let manifest = match Manifest::load(path) {
+        let manifest = match Manifest::load(&Disk::machine(), path) {
             Ok(manifest) => manifest,
             Err(Ok(bad)) => {
                 self.say(format_args!("\n*** FATAL AOF MANIFEST FILE ERROR ***"));

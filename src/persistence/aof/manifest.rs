@@ -6,17 +6,22 @@
 //!   file appendonly.aof.4.incr.aof seq 4 type i      commands since, in this order; the last is written to
 //! ```
 //!
+//! A number is used once: neither what is history nor what merely lies in the directory gets its name again, since a
+//! manifest that a power cut brings back may still name it.
+//!
 //! Mirrors: aofManifest of server.h, aofLoadManifestFromFile() and its neighbours in aof.c.
+//! Differs: Redis starts again at number 1 where its manifest has no increment, whatever is history.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::persistence::files;
+use crate::sys::files::Disk;
 use crate::util::args::{needs_repr, repr, split};
 
 /// Longest line read.
 const MAX_LINE: usize = 1024;
+/// Largest manifest read, in bytes.
+const MAX_FILE: u64 = 64 << 20;
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +89,8 @@ impl FileInfo {
 impl Manifest {
     /// Reads the manifest of a directory; an empty one if there is none.
     #[doc(alias = "aofLoadManifestFromDisk")]
-    pub fn load(path: &Path) -> Result<Manifest, Result<BadManifest, io::Error>> {
-        match fs::read(path) {
+    pub fn load(disk: &Disk, path: &Path) -> Result<Manifest, Result<BadManifest, io::Error>> {
+        match disk.read(path, MAX_FILE) {
             Ok(text) => Manifest::parse(&text).map_err(Ok),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Manifest::default()),
             Err(error) => Err(Err(error)),
@@ -148,11 +153,12 @@ impl Manifest {
         match kind {
             b'b' if self.base.is_some() => Err("Found duplicate base file information"),
             b'b' => {
-                self.base_sequence = sequence;
+                self.base_sequence = self.base_sequence.max(sequence);
                 self.base = Some(file);
                 Ok(())
             }
             b'h' => {
+                self.count_history(&file);
                 self.history.push(file);
                 Ok(())
             }
@@ -161,7 +167,7 @@ impl Manifest {
                 if sequence <= last {
                     return Err("Found a non-monotonic sequence number");
                 }
-                self.increment_sequence = sequence;
+                self.increment_sequence = self.increment_sequence.max(sequence);
                 self.increments.push(file);
                 Ok(())
             }
@@ -178,40 +184,15 @@ impl Manifest {
         base.chain(history).chain(increments).collect()
     }
 
-    /// Writes it over the one in the directory, durably. The error is the line for the log.
-    #[doc(alias = "persistAofManifest")]
-    pub fn persist(&self, names: &Names) -> Result<(), String> {
-        let short = format!("temp-{}.manifest", names.stem);
-        let temporary = names.path(&short);
-        self.try_persist(names, &short, &temporary)
-            .inspect_err(|_| {
-                // The error that counts is the first one.
-                let _ = fs::remove_file(&temporary);
-            })
-    }
-
-    fn try_persist(&self, names: &Names, short: &str, temporary: &Path) -> Result<(), String> {
-        let reason = |error: &io::Error| crate::config::disk::reason(error);
-        let mut file = files::create(temporary)
-            .map_err(|e| format!("Can't open the AOF manifest file {short}: {}", reason(&e)))?;
-        file.write_all(self.text().as_bytes()).map_err(|e| {
-            let why = reason(&e);
-            format!("Error trying to write the temporary AOF manifest file {short}: {why}")
-        })?;
-        file.sync_all()
-            .map_err(|e| format!("Fail to fsync the temp AOF file {short}: {}.", reason(&e)))?;
-        fs::rename(temporary, names.manifest()).map_err(|e| {
-            format!(
-                "Error trying to rename the temporary AOF manifest file {short} into \
-                 {}.manifest: {}",
-                names.stem,
-                reason(&e)
-            )
-        })?;
-        files::sync_directory(&names.directory).map_err(|e| {
-            let directory = names.directory.display();
-            format!("Fail to fsync AOF directory {directory}: {}.", reason(&e))
-        })
+    /// What is history has used its number.
+    fn count_history(&mut self, file: &FileInfo) {
+        let is_base = file.name.ends_with(".base.rdb") || file.name.ends_with(".base.aof");
+        if !file.name.ends_with(".incr.aof") {
+            self.base_sequence = self.base_sequence.max(file.sequence);
+        }
+        if !is_base {
+            self.increment_sequence = self.increment_sequence.max(file.sequence);
+        }
     }
 
     /// No file to load.
@@ -232,15 +213,25 @@ impl Manifest {
         }
     }
 
-    /// Names the next base; the one there was becomes history.
+    /// Names the next base, which no file that `is_taken` knows is called; the one there was becomes history.
     #[doc(alias = "getNewBaseFileNameAndMarkPreAsHistory")]
-    pub fn next_base(&mut self, stem: &str, rdb: bool) -> String {
+    pub fn next_base(
+        &mut self,
+        stem: &str,
+        rdb: bool,
+        mut is_taken: impl FnMut(&str) -> bool,
+    ) -> String {
         if let Some(old) = self.base.take() {
             self.history.insert(0, old);
         }
-        self.base_sequence += 1;
         let suffix = if rdb { "rdb" } else { "aof" };
-        let name = format!("{stem}.{}.base.{suffix}", self.base_sequence);
+        let name = loop {
+            self.base_sequence += 1;
+            let name = format!("{stem}.{}.base.{suffix}", self.base_sequence);
+            if !is_taken(&name) {
+                break name;
+            }
+        };
         self.base = Some(FileInfo {
             name: name.clone(),
             sequence: self.base_sequence,
@@ -257,16 +248,34 @@ impl Manifest {
         });
     }
 
-    /// Names the next increment.
+    /// Names the next increment, which no file that `is_taken` knows is called.
     #[doc(alias = "getNewIncrAofName")]
-    pub fn next_increment(&mut self, stem: &str) -> String {
-        self.increment_sequence += 1;
-        let name = format!("{stem}.{}.incr.aof", self.increment_sequence);
+    pub fn next_increment(&mut self, stem: &str, mut is_taken: impl FnMut(&str) -> bool) -> String {
+        let name = loop {
+            self.increment_sequence += 1;
+            let name = format!("{stem}.{}.incr.aof", self.increment_sequence);
+            if !is_taken(&name) {
+                break name;
+            }
+        };
         self.increments.push(FileInfo {
             name: name.clone(),
             sequence: self.increment_sequence,
         });
         name
+    }
+
+    /// The last increment, which was never written to, becomes history.
+    pub fn retire_last_increment(&mut self) {
+        self.history.extend(self.increments.pop());
+    }
+
+    /// Takes the names of history that may be deleted: not those of files that are in use, which a manifest of a server
+    /// that used a number twice can list.
+    pub fn take_history(&mut self) -> Vec<FileInfo> {
+        let mut history = std::mem::take(&mut self.history);
+        history.retain(|old| self.in_order().all(|file| file.name != old.name));
+        history
     }
 
     /// What a rewrite has replaced becomes history: all increments but the `kept` last ones.
@@ -287,13 +296,17 @@ mod tests {
         Manifest::parse(text.as_bytes()).expect_err("bad").reason
     }
 
+    fn free(_: &str) -> bool {
+        false
+    }
+
     #[test]
     fn what_is_written_is_read() {
         let mut manifest = Manifest::default();
-        assert_eq!(manifest.next_base("a.aof", true), "a.aof.1.base.rdb");
-        assert_eq!(manifest.next_increment("a.aof"), "a.aof.1.incr.aof");
-        assert_eq!(manifest.next_increment("a.aof"), "a.aof.2.incr.aof");
-        assert_eq!(manifest.next_base("a.aof", false), "a.aof.2.base.aof");
+        assert_eq!(manifest.next_base("a.aof", true, free), "a.aof.1.base.rdb");
+        assert_eq!(manifest.next_increment("a.aof", free), "a.aof.1.incr.aof");
+        assert_eq!(manifest.next_increment("a.aof", free), "a.aof.2.incr.aof");
+        assert_eq!(manifest.next_base("a.aof", false, free), "a.aof.2.base.aof");
         manifest.retire_increments(1);
         assert_eq!(
             manifest.text(),
@@ -305,7 +318,7 @@ mod tests {
         let read = Manifest::parse(manifest.text().as_bytes()).expect("our own");
         assert_eq!(read, manifest);
         let mut spaced = Manifest::default();
-        spaced.next_increment("a b");
+        spaced.next_increment("a b", free);
         let read = Manifest::parse(spaced.text().as_bytes()).expect("quoted");
         assert_eq!(read, spaced);
     }
@@ -344,5 +357,24 @@ mod tests {
         assert_eq!(reason(&grows), "Invalid AOF manifest file format");
         let extra = b"# words\nfile x seq 1 type b extra word\n";
         assert!(Manifest::parse(extra).is_ok());
+    }
+
+    /// A rewrite while the AOF was off left a manifest without increments, and numbers began again at 1: the history
+    /// that was deleted later was the file being written.
+    #[test]
+    fn a_number_is_used_once() {
+        let text = "file a.2.base.rdb seq 2 type b\n\
+                    file a.7.incr.aof seq 7 type h\n\
+                    file a.9.base.aof seq 9 type h\n";
+        let mut manifest = Manifest::parse(text.as_bytes()).expect("a manifest");
+        let there = |name: &str| name == "a.8.incr.aof" || name == "a.10.base.rdb";
+        assert_eq!(manifest.next_increment("a", there), "a.9.incr.aof");
+        assert_eq!(manifest.next_base("a", true, there), "a.11.base.rdb");
+        // As such a server left it.
+        let text = "file a.1.base.rdb seq 1 type b\n\
+                    file a.1.incr.aof seq 1 type h\n\
+                    file a.1.incr.aof seq 1 type i\n";
+        let mut manifest = Manifest::parse(text.as_bytes()).expect("a manifest");
+        assert_eq!(manifest.take_history(), []);
     }
 }

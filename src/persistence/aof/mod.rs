@@ -13,11 +13,13 @@
 //! | file | |
 //! |---|---|
 //! | [`manifest`] | which files, in which order |
+//! | `order` | what is on disk before what: each step that changes which files there are |
 //! | [`append`] | the buffer, the write, the fsync |
 //! | [`rewrite`] | BGREWRITEAOF, and switching the file on and off |
 //! | [`commands`] | a data set as commands |
 //! | [`reader`] | a file back to commands |
 //! | [`replay`] | commands back to a data set |
+//! | `upgrade` | the single file of older versions |
 //! | [`check`] | `oxidis-check-aof` |
 //!
 //! Mirrors: aof.c.
@@ -27,16 +29,18 @@ pub mod append;
 pub mod check;
 pub mod commands;
 pub mod manifest;
+pub(in crate::persistence) mod order;
 pub mod reader;
 pub mod replay;
 pub mod rewrite;
+mod upgrade;
 
-use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use self::manifest::{Manifest, Names};
 use crate::background::Syncer;
 use crate::keyspace::{DbId, Ms};
+use crate::sys::files::File;
 
 /// Whether commands are appended.
 #[doc(alias = "AOF_WAIT_REWRITE")]
@@ -58,6 +62,16 @@ pub struct Aof {
     file: Option<Arc<File>>,
     /// Not written yet.
     buf: Vec<u8>,
+    /// The increment before, if something is left over for it: until it is complete nothing is written to this one.
+    unfinished: Option<Unfinished>,
+    /// Increments before that the thread forces to disk.
+    older: Vec<Weak<File>>,
+    /// Bytes of the increment before, to be noted at the beginning of this one.
+    follows: Option<u64>,
+    /// The manifest on disk may not survive a power cut, and is to be written again; when that was tried last.
+    unsettled: Option<Ms>,
+    /// How far the stream was when the last rewrite began.
+    rewritten_upto: u64,
     /// The database of the last command in the file.
     selected: Option<DbId>,
     /// The last timestamp in the file, unix seconds.
@@ -91,6 +105,16 @@ pub struct Aof {
     pub flush_sleep_us: u64,
 }
 
+/// An increment that is not complete: a rewrite began while the disk took nothing.
+#[derive(Debug)]
+struct Unfinished {
+    file: Arc<File>,
+    /// Bytes in it.
+    size: u64,
+    /// What it lacks.
+    rest: Vec<u8>,
+}
+
 /// Failed rewrites wait longer and longer.
 #[derive(Debug, Default)]
 struct Limit {
@@ -102,6 +126,11 @@ impl Aof {
     /// Starts the thread that forces the file to disk before there is one.
     pub fn start_syncer(&mut self) {
         self.syncer.start();
+    }
+
+    /// Has another syncer force files to disk.
+    pub fn use_syncer(&mut self, syncer: Syncer) {
+        self.syncer = syncer;
     }
 
     /// How far the stream is safe on disk.
@@ -116,7 +145,8 @@ impl Aof {
 
     /// Bytes waiting to be written.
     pub fn buffered(&self) -> usize {
-        self.buf.len()
+        let rest = self.unfinished.as_ref();
+        self.buf.len() + rest.map_or(0, |older| older.rest.len())
     }
 
     /// Bytes the buffer takes (not counted when keys are evicted).

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read};
 
+use super::order::parse_follows;
 use crate::collections::shared::BigStr;
 use crate::dispatch::args::OwnedArgv;
 
@@ -32,6 +33,8 @@ pub enum Line {
     Command(OwnedArgv),
     /// `#TS:` and unix seconds.
     Timestamp(i64),
+    /// The increment before this one has so many bytes.
+    Follows(u64),
     /// Another annotation.
     Remark,
     End,
@@ -87,8 +90,9 @@ impl CommandReader {
         result.map(|n| n > 0).map_err(Trouble::Io)
     }
 
-    /// A line without its end; `None` at the end of the file. A line that does not end is [`Trouble::Truncated`].
-    fn line(&mut self) -> Result<Option<&[u8]>, Trouble> {
+    /// A line without its end; `None` at the end of the file. A line that does not end is [`Trouble::Truncated`], if it
+    /// could have become one that begins with one of `marks`.
+    fn line(&mut self, marks: &[u8]) -> Result<Option<&[u8]>, Trouble> {
         let mut looked = 0;
         loop {
             let rest = &self.buf[self.at..];
@@ -106,9 +110,13 @@ impl CommandReader {
                 return Err(Trouble::Format);
             }
             if !self.more()? {
-                return match looked {
-                    0 => Ok(None),
-                    _ => Err(Trouble::Truncated),
+                return match self.buf[self.at..] {
+                    [] => Ok(None),
+                    [b'#', ..] if marks.contains(&b'#') => Err(Trouble::Truncated),
+                    [first] | [first, b'0'..=b'9', ..] if marks.contains(&first) => {
+                        Err(Trouble::Truncated)
+                    }
+                    _ => Err(Trouble::Format),
                 };
             }
         }
@@ -127,10 +135,13 @@ impl CommandReader {
     /// The next command or annotation.
     #[allow(clippy::should_implement_trait)] // An error is the end only if the caller says so.
     pub fn next(&mut self) -> Result<Line, Trouble> {
-        let Some(line) = self.line()? else {
+        let Some(line) = self.line(b"*#")? else {
             return Ok(Line::End);
         };
         if let Some(remark) = line.strip_prefix(b"#") {
+            if let Some(bytes) = parse_follows(remark) {
+                return Ok(Line::Follows(bytes));
+            }
             let seconds = remark
                 .strip_prefix(b"TS:")
                 .and_then(crate::util::num::parse_i64);
@@ -142,7 +153,7 @@ impl CommandReader {
         }
         let mut argv = OwnedArgv::default();
         for _ in 0..words {
-            let len = Self::number(self.line()?, b'$')?;
+            let len = Self::number(self.line(b"$")?, b'$')?;
             self.word(len, &mut argv)?;
         }
         Ok(Line::Command(argv))
@@ -159,9 +170,10 @@ impl CommandReader {
                     return Err(Trouble::Truncated);
                 }
             }
-            argv.push(&self.buf[self.at..self.at + len]);
-            self.at += len + 2;
-            return Ok(());
+            let end = self.at + len;
+            argv.push(&self.buf[self.at..end]);
+            self.at = end;
+            return self.end_of_word();
         }
         let mut word = BigStr::try_with_capacity(len.min(TRUSTED)).map_err(|_| Trouble::Format)?;
         let mut left = len;
@@ -182,6 +194,15 @@ impl CommandReader {
             if !self.more()? {
                 return Err(Trouble::Truncated);
             }
+        }
+        self.end_of_word()
+    }
+
+    /// The line break behind a word, which is in the buffer. Where it is not, the word is not what was written: its last
+    /// bytes may be zeros that a power cut left.
+    fn end_of_word(&mut self) -> Result<(), Trouble> {
+        if !self.buf[self.at..].starts_with(b"\r\n") {
+            return Err(Trouble::Format);
         }
         self.at += 2;
         Ok(())
@@ -232,7 +253,13 @@ mod tests {
             );
         }
         for bad in [
-            &b"!\r\n"[..],
+            // Garbage at the end was cut off as if it were half of a command: real Redis refuses it.
+            &b"garbage"[..],
+            b"\0\0",
+            b"*x",
+            b"*1\r\ng",
+            b"*1\r\n$4\r\nPI\0\0\0\0",
+            b"!\r\n",
             b"*0\r\n",
             b"*x\r\n",
             b"*1\r\n!3\r\n",

@@ -6,33 +6,38 @@
 //!   end     temp file renamed to the next base, older files become history, manifest written, history deleted
 //! ```
 //!
-//! Invariant: at every moment the manifest on disk names files that together are the data set. A step that fails
-//! leaves the manifest as it was.
+//! The steps that change which files there are, and their order, are in [`order`]. Invariant: whatever fails and whenever
+//! the power goes, the manifest that is in force names files that together are the data set up to some moment, and
+//! commands are appended to a file that it names, or that the next one will.
 //!
 //! Mirrors: rewriteAppendOnlyFileBackground(), backgroundRewriteDoneHandler(), startAppendOnly(), stopAppendOnly() of
 //! aof.c.
 
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
+use super::manifest::{Manifest, Names};
+use super::order::{self, NotInForce, Order};
 use super::{Mode, commands};
 use crate::background::Job;
 use crate::config::disk;
 use crate::dispatch::Targets;
 use crate::keyspace::Snapshot;
-use crate::persistence::files::{self, FileSink, SaveError};
+use crate::persistence::files::{FileSink, SaveError};
 use crate::persistence::rdb::save::Options;
 use crate::persistence::rdb::{self, Reason};
 use crate::persistence::saving::{Purpose, Running};
 use crate::state::State;
+use crate::sys::files::Disk;
 
+/// A manifest that may not survive a power cut is written again after so many milliseconds.
+const SETTLE_EVERY_MS: i64 = 1000;
 /// From so many failures in a row on, the next attempt waits.
 const LIMIT_FROM: u64 = 3;
 const LIMIT_MAX_MINUTES: i64 = 60;
 
 /// What a base is written from, and how.
 struct BasePlan {
+    disk: Disk,
     temporary: PathBuf,
     as_rdb: bool,
     incremental_sync: bool,
@@ -46,7 +51,7 @@ impl BasePlan {
     fn write(&self, snapshot: Snapshot, job: &Job) -> Result<(), SaveError> {
         self.try_write(snapshot, job).inspect_err(|_| {
             // The error that counts is the first one.
-            let _ = fs::remove_file(&self.temporary);
+            let _ = self.disk.remove_file(&self.temporary);
         })
     }
 
@@ -55,7 +60,7 @@ impl BasePlan {
             line,
             cancelled: job.is_cancelled(),
         };
-        let file = files::create(&self.temporary).map_err(|error| {
+        let file = self.disk.create(&self.temporary).map_err(|error| {
             failed(format!(
                 "Opening the temp file for AOF rewrite in rewriteAppendOnlyFile(): {}",
                 disk::reason(&error)
@@ -98,6 +103,7 @@ impl State {
             self.persistence.next_job
         );
         BasePlan {
+            disk: self.disk.clone(),
             temporary: config.dir.join(name),
             as_rdb: config.aof_use_rdb_preamble,
             incremental_sync: config.aof_rewrite_incremental_fsync,
@@ -126,7 +132,7 @@ impl State {
         let (mut running, snapshot) = self.enter_job(Purpose::Rewrite);
         running.temporary = temporary.clone();
         let (job, id, mailbox) = (running.job.clone(), running.id, self.mailbox.clone());
-        let started = Job::begin("bgrewriteaof", move || {
+        let started = self.helpers.begin("bgrewriteaof", move || {
             let as_rdb = plan.as_rdb;
             let result = plan.write(snapshot, &job);
             drop(plan);
@@ -156,45 +162,75 @@ impl State {
     #[doc(alias = "openNewIncrAofForAppend")]
     fn prepare_rewrite(&mut self) -> Result<(), String> {
         let names = self.config.aof_names();
-        fs::create_dir_all(&names.directory).map_err(|error| {
-            format!(
-                "Can't open or create append-only dir {}: {}",
-                self.config.appenddirname,
-                disk::reason(&error)
-            )
-        })?;
+        self.order(&names).make_directory()?;
+        self.require_settled()?;
         self.flush_aof(true);
-        match self.persistence.aof.mode {
-            Mode::Off => Ok(()),
-            _ => self.open_next_increment("on background rewrite"),
+        let aof = &mut self.persistence.aof;
+        match aof.mode {
+            Mode::Off => {}
+            Mode::AwaitsRewrite => self.open_temporary_increment(&names)?,
+            Mode::On if aof.unfinished.is_some() => aof.keep_increment(),
+            Mode::On => self.open_next_increment("on background rewrite")?,
+        }
+        self.persistence.aof.rewritten_upto = self.persistence.aof.fed;
+        Ok(())
+    }
+
+    fn order<'a>(&'a self, names: &'a Names) -> Order<'a> {
+        Order {
+            disk: &self.disk,
+            names,
         }
     }
 
-    /// What follows goes to a new increment. The error is the line for the log; all is then as it was.
+    /// Commands wait for their base in a file that no manifest names.
+    fn open_temporary_increment(&mut self, names: &Names) -> Result<(), String> {
+        let name = names.temporary_increment();
+        let path = names.path(&name);
+        // One that was left is of another time.
+        let _ = self.closer.remove_file(&path);
+        let file = self.disk.append_new(&path);
+        let file = file.map_err(|error| order::cannot_open(&name, &error))?;
+        self.log.notice(format_args!(
+            "Creating AOF incr file {name} on background rewrite"
+        ));
+        let aof = &mut self.persistence.aof;
+        aof.let_go();
+        aof.switch_to(file, 0, self.mailbox.clone());
+        Ok(())
+    }
+
+    /// What follows goes to a new increment. The error is the line for the log; commands then go where they went.
     pub(in crate::persistence) fn open_next_increment(
         &mut self,
         occasion: &str,
     ) -> Result<(), String> {
+        if self.persistence.aof.mode != Mode::On {
+            return Ok(());
+        }
+        self.require_settled()?;
         let names = self.config.aof_names();
-        let aof = &mut self.persistence.aof;
-        let mut manifest = aof.manifest.clone();
-        let name = match aof.mode {
-            Mode::Off => return Ok(()),
-            Mode::AwaitsRewrite => names.temporary_increment(),
-            Mode::On => manifest.next_increment(&names.stem),
-        };
-        let file = files::create(&names.path(&name)).map_err(|error| {
-            format!(
-                "Can't open the append-only file {name}: {}",
-                disk::reason(&error)
-            )
-        })?;
-        if aof.mode == Mode::On {
-            manifest.persist(&names)?;
-            aof.manifest = manifest;
+        let mut manifest = self.persistence.aof.manifest.clone();
+        let order = self.order(&names);
+        let (name, file) = order.new_increment(&mut manifest)?;
+        match order.persist(&manifest) {
+            Ok(()) => {}
+            Err(NotInForce::No(line)) => {
+                self.remove_file(names.path(&name));
+                return Err(line);
+            }
+            Err(NotInForce::Maybe(line)) => {
+                // It stays, empty, until a manifest is in force that does not name it.
+                manifest.retire_last_increment();
+                self.persistence.aof.manifest = manifest;
+                self.leave_unsettled();
+                return Err(line);
+            }
         }
         self.log
             .notice(format_args!("Creating AOF incr file {name} {occasion}"));
+        let aof = &mut self.persistence.aof;
+        aof.manifest = manifest;
         aof.switch_to(file, 0, self.mailbox.clone());
         Ok(())
     }
@@ -209,45 +245,39 @@ impl State {
     ) {
         let Some(running) = self.leave_job(id) else {
             // Forgotten while it ran: its base is of no use.
-            let _ = fs::remove_file(temporary);
+            let _ = self.disk.remove_file(temporary);
             return;
         };
         let cow = std::mem::take(&mut self.persistence.stats.cow_bytes);
         self.persistence.aof.last_cow_bytes = cow;
-        let result = match result {
+        let ok = match result {
             Ok(()) => {
                 self.log
                     .notice("Background AOF rewrite terminated with success");
-                self.adopt_base(temporary, as_rdb).map_err(Some)
+                self.adopt_base(temporary, as_rdb)
+                    .map_err(|line| self.log.warning(line))
+                    .is_ok()
             }
             Err(error) => {
                 self.log.warning(error.line);
                 self.log
                     .warning("Background AOF rewrite terminated with error");
-                Err(None)
+                false
             }
         };
         let aof = &mut self.persistence.aof;
-        match result {
-            Ok(()) => {
-                aof.last_rewrite_failed = false;
-                aof.consecutive_failures = 0;
-                self.log
-                    .notice("Background AOF rewrite finished successfully");
-                if aof.mode == Mode::AwaitsRewrite {
-                    aof.mode = Mode::On;
-                }
+        aof.last_rewrite_failed = !ok;
+        if ok {
+            aof.consecutive_failures = 0;
+            self.log
+                .notice("Background AOF rewrite finished successfully");
+            if aof.mode == Mode::AwaitsRewrite {
+                aof.mode = Mode::On;
             }
-            Err(line) => {
-                aof.last_rewrite_failed = true;
-                aof.consecutive_failures += 1;
-                if let Some(line) = line {
-                    self.log.warning(line);
-                }
-                let _ = fs::remove_file(temporary);
-            }
+        } else {
+            aof.consecutive_failures += 1;
+            let _ = self.disk.remove_file(temporary);
         }
-        let ok = !self.persistence.aof.last_rewrite_failed;
         self.backup_rewritten(ok);
         let now = self.clock.unix_seconds();
         let aof = &mut self.persistence.aof;
@@ -266,71 +296,114 @@ impl State {
         self.log.notice(format_args!(
             "Removing the temp incr aof file {name} in the background"
         ));
-        self.persistence.aof.buf = Vec::new();
+        self.persistence.aof.let_go();
         self.remove_file(names.path(&name));
     }
 
-    /// Puts a new base in its place. The error is the line for the log; the manifest is then as it was.
+    /// Puts a new base in its place. The error is the line for the log: the old manifest is then in force, or may be after
+    /// a power cut.
     fn adopt_base(&mut self, temporary: &Path, as_rdb: bool) -> Result<(), String> {
         let names = self.config.aof_names();
+        let mode = self.persistence.aof.mode;
         let mut manifest = self.persistence.aof.manifest.clone();
-        let base = manifest.next_base(&names.stem, as_rdb);
-        let rename = |from: &Path, to: &str, what: &str| {
-            fs::rename(from, names.path(to)).map_err(|error| {
-                format!(
-                    "Error trying to rename the temporary AOF {what} file {} into {to}: {}",
-                    from.display(),
-                    disk::reason(&error)
-                )
-            })
-        };
-        rename(temporary, &base, "base")?;
+        let from = names.temporary_increment();
+        let awaited = (mode == Mode::AwaitsRewrite).then_some(from.as_str());
+        let order = self.order(&names);
+        let (base, increment) = order.new_base(&mut manifest, temporary, as_rdb, awaited)?;
         self.log.notice(format_args!(
             "Successfully renamed the temporary AOF base file {} into {base}",
             temporary.display()
         ));
-        let awaited = self.persistence.aof.mode == Mode::AwaitsRewrite;
-        let mut increment = None;
-        if awaited {
-            let from = names.temporary_increment();
-            let to = manifest.next_increment(&names.stem);
-            if let Err(line) = rename(&names.path(&from), &to, "incr") {
-                self.remove_file(names.path(&base));
-                return Err(line);
-            }
+        if let Some(to) = &increment {
             self.log.notice(format_args!(
                 "Successfully renamed the temporary AOF incr file {from} into {to}"
             ));
-            increment = Some(to);
         }
-        let writing = self.persistence.aof.mode != Mode::Off;
-        manifest.retire_increments(usize::from(writing));
-        if let Err(line) = manifest.persist(&names) {
-            self.remove_file(names.path(&base));
-            if let Some(increment) = increment {
-                self.remove_file(names.path(&increment));
+        manifest.retire_increments(usize::from(mode != Mode::Off));
+        let persisted = order.persist(&manifest);
+        if let Err(NotInForce::No(line)) = persisted {
+            for name in increment.iter().chain([&base]) {
+                self.remove_file(names.path(name));
             }
             return Err(line);
         }
+        let base_size = self.file_size(&names.path(&base));
         let aof = &mut self.persistence.aof;
         aof.manifest = manifest;
-        if writing {
-            let base_size = file_size(&names.path(&base));
+        if mode != Mode::Off {
             aof.current_size = base_size + aof.increment_size;
             aof.rewrite_base_size = aof.current_size;
         }
-        self.delete_history();
+        self.leave_unsettled();
+        persisted.map_err(NotInForce::line)?;
+        self.settled();
         Ok(())
+    }
+
+    /// The manifest in memory may not be the one that a power cut leaves: until it is, no file is deleted.
+    fn leave_unsettled(&mut self) {
+        self.persistence.aof.unsettled = Some(self.clock.unix_ms());
+    }
+
+    /// The manifest is in force, so what it does not name is not needed any more: neither bytes that are left over for an
+    /// increment that a base replaced, nor the files of history.
+    fn settled(&mut self) {
+        let aof = &mut self.persistence.aof;
+        if aof.unsettled.take().is_none() {
+            return;
+        }
+        let only_one = aof.manifest.increments.len() == 1;
+        if aof.mode != Mode::Off && only_one {
+            aof.syncer.replaced(aof.rewritten_upto);
+            if let Some(older) = aof.unfinished.take() {
+                aof.current_size = aof.current_size.saturating_sub(older.size);
+                aof.write_error = None;
+                self.log.notice(
+                    "AOF write error looks solved, the rewritten AOF has what could not be written.",
+                );
+            }
+        }
+        self.delete_history();
+    }
+
+    /// Writes a manifest again that may not be in force.
+    fn settle(&mut self) {
+        let now = self.clock.unix_ms();
+        let due = |tried: i64| now - tried >= SETTLE_EVERY_MS;
+        if self.persistence.aof.unsettled.is_some_and(due) {
+            // It is tried again, and the log said before that it failed.
+            let _ = self.require_settled();
+        }
+    }
+
+    /// No step is built on another that a power cut may undo.
+    fn require_settled(&mut self) -> Result<(), String> {
+        if self.persistence.aof.unsettled.is_none() {
+            return Ok(());
+        }
+        let names = self.config.aof_names();
+        match self.order(&names).persist(&self.persistence.aof.manifest) {
+            Ok(()) => {
+                self.settled();
+                Ok(())
+            }
+            Err(why) => {
+                self.leave_unsettled();
+                Err(why.line())
+            }
+        }
     }
 
     /// Deletes the files that a rewrite replaced.
     #[doc(alias = "aofDelHistoryFiles")]
     pub fn delete_history(&mut self) {
-        if self.config.aof_disable_auto_gc || self.persistence.aof.manifest.history.is_empty() {
+        let aof = &mut self.persistence.aof;
+        let unsettled = aof.unsettled.is_some();
+        if self.config.aof_disable_auto_gc || unsettled || aof.manifest.history.is_empty() {
             return;
         }
+        let history = aof.manifest.take_history();
         let names = self.config.aof_names();
-        let history = std::mem::take(&mut self.persistence.aof.manifest.history);
         for file in history {
             self.log.notice(format_args!(
                 "Removing the history file {} in the background",
@@ -338,9 +411,10 @@ impl State {
             ));
             self.remove_file(names.path(&file.name));
         }
-        // Names of files that are gone do no harm in the manifest.
-        if let Err(line) = self.persistence.aof.manifest.persist(&names) {
-            self.log.warning(line);
+        // Names of files that are gone do no harm in the manifest: their numbers are not used again.
+        let persisted = self.order(&names).persist(&self.persistence.aof.manifest);
+        if let Err(why) = persisted {
+            self.log.warning(why.line());
         }
     }
 
@@ -364,6 +438,7 @@ impl State {
 
     /// What the append-only file does at every turn of the cron.
     pub(crate) fn aof_cron(&mut self) {
+        self.settle();
         if self.persistence.aof.sync_failed || !self.persistence.aof.is_well() {
             self.look_at_fsyncs();
         }
@@ -447,9 +522,9 @@ impl State {
     pub(in crate::persistence) fn settle_aof(&mut self) -> Result<(), String> {
         self.flush_aof(true);
         let aof = &self.persistence.aof;
-        let (unwritten, file) = (!aof.buf.is_empty(), aof.file.clone());
+        let (written, file) = (aof.is_written(), aof.file.clone());
         let file = file.ok_or("the AOF is not open")?;
-        if unwritten {
+        if !written {
             return Err("the AOF can't be written".to_owned());
         }
         file.sync_all().map_err(|error| disk::reason(&error))
@@ -457,8 +532,7 @@ impl State {
 
     /// Stops appending; what was not written yet nobody needs.
     pub(in crate::persistence) fn abandon_aof(&mut self) {
-        self.persistence.aof.buf = Vec::new();
-        self.persistence.aof.file = None;
+        self.persistence.aof.let_go();
         self.stop_aof();
     }
 
@@ -474,13 +548,16 @@ impl State {
                 .warning(format_args!("Fail to fsync the AOF file: {reason}"));
         }
         self.cancel_rewrite();
+        if self.persistence.aof.mode == Mode::AwaitsRewrite {
+            let names = self.config.aof_names();
+            self.remove_file(names.path(&names.temporary_increment()));
+        }
         let aof = &mut self.persistence.aof;
+        aof.let_go();
         aof.mode = Mode::Off;
         aof.rewrite_scheduled = false;
-        aof.selected = None;
         aof.increment_size = 0;
         aof.sync_asked_size = 0;
-        aof.buf = Vec::new();
         self.listen_for_aof();
     }
 
@@ -511,6 +588,7 @@ impl State {
                 self.cancel_rewrite();
             }
             if !self.rewrite_aof() {
+                self.persistence.aof.let_go();
                 self.persistence.aof.mode = Mode::Off;
                 self.listen_for_aof();
                 self.log.warning(
@@ -523,8 +601,9 @@ impl State {
         let now = self.clock.unix_ms();
         let aof = &mut self.persistence.aof;
         aof.last_sync_ms = now;
-        if aof.syncer.error().is_some() {
-            aof.syncer.forgive();
+        let failed = aof.syncer.error().is_some();
+        aof.syncer.forgive();
+        if failed {
             aof.sync_failed = false;
             self.log
                 .warning("AOF reopen, just ignore the AOF fsync error in bio job");
@@ -572,62 +651,61 @@ impl State {
 
     fn try_open_aof(&mut self) -> Result<(), String> {
         let names = self.config.aof_names();
-        let reason = |error: &io::Error| disk::reason(error);
-        fs::create_dir_all(&names.directory).map_err(|error| {
-            let directory = &self.config.appenddirname;
-            let why = reason(&error);
-            format!("Can't open or create append-only dir {directory}: {why}")
-        })?;
+        self.order(&names).make_directory()?;
         let mut manifest = self.persistence.aof.manifest.clone();
-        let mut changed = false;
         let replaced = std::mem::take(&mut self.persistence.preloaded) && !manifest.is_empty();
-        if manifest.is_empty() || replaced {
-            let plan = self.base_plan();
-            let base = manifest.next_base(&names.stem, plan.as_rdb);
-            let snapshot = self.keyspace.snapshot();
-            plan.write(snapshot, &Job::default())
-                .map_err(|error| error.line)?;
-            fs::rename(&plan.temporary, names.path(&base)).map_err(|error| {
-                let why = reason(&error);
-                format!("Error moving temp append only file on the final destination: {why}")
-            })?;
-            self.log.notice(format_args!(
-                "Creating AOF base file {base} on server start"
-            ));
-            // What was there before is of another data set.
-            manifest.retire_increments(0);
-            self.persistence.aof.rewrites += u64::from(replaced);
-            changed = true;
-        }
-        let (name, verb) = match manifest.increments.last() {
-            Some(last) => (last.name.clone(), "Opening"),
-            None => {
-                changed = true;
-                (manifest.next_increment(&names.stem), "Creating")
+        let fresh = manifest.is_empty() || replaced;
+        let base = match fresh {
+            true => Some(self.base_at_start(&mut manifest, &names)?),
+            false => {
+                // The process before this one may have ended before that.
+                self.order(&names).sync_all(&manifest)?;
+                None
             }
         };
-        let path = names.path(&name);
-        let file = File::options()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(|error| {
-                let why = reason(&error);
-                format!("Can't open the append-only file {name}: {why}")
+        let order = self.order(&names);
+        let (name, file, verb) = match manifest.increments.last() {
+            Some(last) => {
+                let name = last.name.clone();
+                let file = self.disk.append(&names.path(&name));
+                let file = file.map_err(|error| order::cannot_open(&name, &error))?;
+                (name, file, "Opening")
+            }
+            None => {
+                let (name, file) = order.new_increment(&mut manifest)?;
+                (name, file, "Creating")
+            }
+        };
+        if fresh || verb == "Creating" {
+            if let Err(why) = order.persist(&manifest) {
+                if let NotInForce::No(_) = why {
+                    for name in base.iter().chain([&name]) {
+                        self.remove_file(names.path(name));
+                    }
+                }
+                return Err(why.line());
+            }
+        } else {
+            let synced = self.disk.sync_dir(&names.directory);
+            synced.map_err(|error| {
+                let why = disk::reason(&error);
+                format!(
+                    "Fail to fsync AOF directory {}: {why}.",
+                    names.directory.display()
+                )
             })?;
-        if changed {
-            manifest.persist(&names)?;
         }
-        let size = file_size(&path);
-        let base_size = manifest
-            .base
-            .as_ref()
-            .map(|f| file_size(&names.path(&f.name)));
-        let sizes = manifest.in_order().map(|f| file_size(&names.path(&f.name)));
-        let current_size = sizes.sum();
+        self.persistence.aof.rewrites += u64::from(replaced);
+        let size_of = |name: &str| self.file_size(&names.path(name));
+        let size = size_of(&name);
+        let base_size = manifest.base.as_ref().map(|f| size_of(&f.name));
+        let current_size = manifest.in_order().map(|f| size_of(&f.name)).sum();
+        let before = manifest.increments.iter().rev().nth(1);
+        let before = before.map(|before| size_of(&before.name));
         let aof = &mut self.persistence.aof;
         aof.manifest = manifest;
         aof.switch_to(file, size, self.mailbox.clone());
+        aof.follows = before.filter(|_| size == 0);
         aof.current_size = current_size;
         aof.rewrite_base_size = base_size.unwrap_or(0);
         aof.last_sync_ms = self.clock.unix_ms();
@@ -637,10 +715,31 @@ impl State {
         Ok(())
     }
 
+    /// Writes a base of the data set as it is, in the place of all there was. Its name; the error is the line for the log.
+    fn base_at_start(&mut self, manifest: &mut Manifest, names: &Names) -> Result<String, String> {
+        let plan = self.base_plan();
+        let snapshot = self.keyspace.snapshot();
+        plan.write(snapshot, &Job::default())
+            .map_err(|error| error.line)?;
+        let order = self.order(names);
+        let (base, _) = order
+            .new_base(manifest, &plan.temporary, plan.as_rdb, None)
+            .inspect_err(|_| {
+                let _ = self.disk.remove_file(&plan.temporary);
+            })?;
+        self.log.notice(format_args!(
+            "Creating AOF base file {base} on server start"
+        ));
+        // What was there before is of another data set.
+        manifest.retire_increments(0);
+        Ok(base)
+    }
+
     /// The last word before the process ends: what was fed is on disk.
     pub fn close_aof(&mut self) {
         self.flush_aof(true);
         if self.persistence.aof.mode == Mode::On
+            && !self.persistence.failed
             && let Some(file) = &self.persistence.aof.file
             && let Err(error) = file.sync_all()
         {
@@ -649,8 +748,8 @@ impl State {
                 .warning(format_args!("Fail to fsync the AOF file: {reason}."));
         }
     }
-}
 
-fn file_size(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |metadata| metadata.len())
+    fn file_size(&self, path: &Path) -> u64 {
+        self.disk.metadata(path).map_or(0, |metadata| metadata.len)
+    }
 }
