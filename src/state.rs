@@ -17,7 +17,7 @@ pub use acl::denied_words;
 
 use self::shutdown::Shutdown;
 use crate::acl::Acl;
-use crate::background::{Closer, LazyFree, Mailbox};
+use crate::background::{Closer, LazyFree, Mailbox, Searchers};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::{Blocked, ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
@@ -208,6 +208,8 @@ pub struct State {
     pub lazyfree: LazyFree,
     /// Files on their way to the thread that closes them.
     pub closer: Closer,
+    /// Long searches on their way to the threads that search.
+    pub searchers: Searchers,
     /// Servers that keys went to.
     pub peers: Peers,
     /// Keys the hash of all sets.
@@ -280,6 +282,7 @@ impl State {
             eviction: Eviction::default(),
             lazyfree: LazyFree::default(),
             closer: Closer::default(),
+            searchers: Searchers::default(),
             peers: Peers::default(),
             member_seed,
             list_plain_from: 0,

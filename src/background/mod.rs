@@ -8,12 +8,14 @@
 mod closer;
 mod job;
 mod lazyfree;
+mod searchers;
 mod syncer;
 mod worker;
 
 pub use self::closer::Closer;
 pub use self::job::Job;
 pub use self::lazyfree::LazyFree;
+pub use self::searchers::Searchers;
 pub use self::syncer::Syncer;
 
 use std::fmt;

@@ -101,6 +101,8 @@ pub enum Flag {
     ArbitraryKeys = 1 << 25,
     /// Allowed for a subscribed client that speaks RESP2.
     WhileSubscribed = 1 << 26,
+    /// A module's in Redis, and shown as such.
+    Module = 1 << 27,
 }
 
 /// The flags that `COMMAND INFO` names, in the order Redis lists them.
@@ -108,6 +110,7 @@ pub const FLAG_NAMES: &[(Flag, &str)] = &[
     (Flag::Write, "write"),
     (Flag::ReadOnly, "readonly"),
     (Flag::DenyOom, "denyoom"),
+    (Flag::Module, "module"),
     (Flag::Admin, "admin"),
     (Flag::PubSub, "pubsub"),
     (Flag::NoScript, "noscript"),

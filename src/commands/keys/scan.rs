@@ -88,7 +88,7 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 fn kind_named(name: &[u8]) -> Option<Kind> {
     use Kind::*;
-    let kinds = [String, List, Set, Zset, Hash, Stream, Array];
+    let kinds = [String, List, Set, Zset, Hash, Stream, Array, Vset];
     kinds
         .into_iter()
         .find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
