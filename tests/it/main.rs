@@ -24,3 +24,4 @@ mod streams;
 mod strings;
 mod support;
 mod tls;
+mod vset;
