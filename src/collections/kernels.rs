@@ -93,6 +93,20 @@ impl Kernel {
         }
     }
 
+    /// As [`Kernel::dot_i8`], of one with each of many: as fast as the loop inside of it. Both as many as the shorter.
+    #[inline]
+    pub fn dots_i8(self, a: &[u8], many: &[&[u8]], sums: &mut [i32]) {
+        match self.0 {
+            Set::Portable => each(many, sums, |b| portable::dot_i8(a, b)),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx2 => unsafe { x86::dots_i8_avx2(a, many, sums) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx512 => unsafe { x86::dots_i8_avx512(a, many, sums) },
+        }
+    }
+
     /// Sum of the products of little-endian floats, four bytes each.
     #[inline]
     pub fn dot_f32(self, a: &[u8], b: &[u8]) -> f32 {
@@ -116,6 +130,13 @@ impl Kernel {
             // SAFETY: as above.
             Set::Avx2 | Set::Avx512 => unsafe { x86::differing_bits(a, b) },
         }
+    }
+}
+
+#[inline(always)]
+fn each(many: &[&[u8]], sums: &mut [i32], sum: impl Fn(&[u8]) -> i32) {
+    for (b, out) in many.iter().zip(sums) {
+        *out = sum(b);
     }
 }
 
@@ -195,6 +216,21 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2")]
+    pub fn dots_i8_avx2(a: &[u8], many: &[&[u8]], sums: &mut [i32]) {
+        for (b, sum) in many.iter().zip(sums) {
+            *sum = dot_i8_avx2(a, b);
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    pub fn dots_i8_avx512(a: &[u8], many: &[&[u8]], sums: &mut [i32]) {
+        for (b, sum) in many.iter().zip(sums) {
+            *sum = dot_i8_avx512(a, b);
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
     pub fn dot_i8_avx2(a: &[u8], b: &[u8]) -> i32 {
         let len = a.len().min(b.len());
         let mut sums = [_mm256_setzero_si256(); 2];
@@ -223,6 +259,7 @@ mod x86 {
         _mm_cvtsi128_si32(sum) + portable::dot_i8(&a[at..len], &b[at..len])
     }
 
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     pub fn dot_i8_avx512(a: &[u8], b: &[u8]) -> i32 {
         let len = a.len().min(b.len());
@@ -346,6 +383,9 @@ mod tests {
                 for kernel in Kernel::all() {
                     let portable = Kernel::PORTABLE;
                     assert_eq!(kernel.dot_i8(a, b), portable.dot_i8(a, b), "{kernel:?} {len}");
+                    let mut sums = [0; 2];
+                    kernel.dots_i8(a, &[b, a], &mut sums);
+                    assert_eq!(sums, [portable.dot_i8(a, b), portable.dot_i8(a, a)]);
                     let bits = kernel.differing_bits(a, b);
                     assert_eq!(bits, portable.differing_bits(a, b), "{kernel:?} {len}");
                 }

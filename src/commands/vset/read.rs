@@ -16,7 +16,7 @@ const fn docs(since: &'static str, summary: &'static str) -> Docs {
 }
 
 pub(super) const VCARD: Command = Command {
-    name: "vcard",
+    name: "VCARD",
     arity: Arity::Exactly(2),
     flags: &[ReadOnly, Module, Fast],
     keys: KEYS,
@@ -35,7 +35,7 @@ fn vcard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 pub(super) const VDIM: Command = Command {
-    name: "vdim",
+    name: "VDIM",
     arity: Arity::Exactly(2),
     flags: &[ReadOnly, Module, Fast],
     keys: KEYS,
@@ -56,7 +56,7 @@ fn vdim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 pub(super) const VEMB: Command = Command {
-    name: "vemb",
+    name: "VEMB",
     arity: Arity::AtLeast(3),
     flags: &[ReadOnly, Module, Fast],
     keys: KEYS,
@@ -107,7 +107,7 @@ fn vemb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 pub(super) const VGETATTR: Command = Command {
-    name: "vgetattr",
+    name: "VGETATTR",
     arity: Arity::Exactly(3),
     flags: &[ReadOnly, Module, Fast],
     keys: KEYS,
@@ -128,7 +128,7 @@ fn vgetattr(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 pub(super) const VISMEMBER: Command = Command {
-    name: "vismember",
+    name: "VISMEMBER",
     arity: Arity::Exactly(3),
     flags: &[ReadOnly, Module],
     keys: KEYS,
@@ -148,7 +148,7 @@ fn vismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 pub(super) const VINFO: Command = Command {
-    name: "vinfo",
+    name: "VINFO",
     arity: Arity::Exactly(2),
     flags: &[ReadOnly, Module, Fast],
     keys: KEYS,
@@ -190,7 +190,7 @@ fn vinfo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 pub(super) const VLINKS: Command = Command {
-    name: "vlinks",
+    name: "VLINKS",
     arity: Arity::AtLeast(3),
     flags: &[ReadOnly, Module, Fast],
     keys: KEYS,
@@ -236,7 +236,7 @@ fn vlinks(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 pub(super) const VRANDMEMBER: Command = Command {
-    name: "vrandmember",
+    name: "VRANDMEMBER",
     arity: Arity::AtLeast(2),
     flags: &[ReadOnly, Module],
     keys: KEYS,
@@ -264,6 +264,11 @@ fn vrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     // Its magnitude is no number.
     if count == Some(i64::MIN) {
         return Err(Error::once("COUNT value is out of range"));
+    }
+    // Redis has not looked at the key by then.
+    if count == Some(0) {
+        ctx.reply.array(0);
+        return Ok(());
     }
     let set = set_or_miss(ctx, key)?;
     let (Some(set), rng) = (set, &mut ctx.state.rng) else {
@@ -314,7 +319,7 @@ fn vrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 pub(super) const VRANGE: Command = Command {
-    name: "vrange",
+    name: "VRANGE",
     arity: Arity::AtLeast(4),
     flags: &[ReadOnly, Module],
     keys: KEYS,

@@ -26,7 +26,7 @@ use crate::types::vset::{Filter, Query};
 const LONG_NS: u64 = 250_000;
 
 pub(super) const VSIM: Command = Command {
-    name: "vsim",
+    name: "VSIM",
     arity: Arity::AtLeast(4),
     flags: &[ReadOnly, Module],
     keys: KEYS,

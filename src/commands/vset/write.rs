@@ -9,7 +9,7 @@ use crate::types::vset::{DEFAULT_ADD_EF, DEFAULT_M, M_RANGE, Projection, Quant, 
 pub(super) const EF_RANGE: std::ops::RangeInclusive<i64> = 1..=1_000_000;
 
 pub(super) const VADD: Command = Command {
-    name: "vadd",
+    name: "VADD",
     arity: Arity::AtLeast(5),
     flags: &[Write, DenyOom, Module],
     keys: KEYS,
@@ -161,7 +161,7 @@ fn fit(set: &Vset, given: Given, quant: Quant, m: u16) -> Result<Vec<f32>> {
 }
 
 pub(super) const VREM: Command = Command {
-    name: "vrem",
+    name: "VREM",
     arity: Arity::Exactly(3),
     flags: &[Write, Module],
     keys: KEYS,
@@ -197,7 +197,7 @@ fn vrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 }
 
 pub(super) const VSETATTR: Command = Command {
-    name: "vsetattr",
+    name: "VSETATTR",
     arity: Arity::Exactly(4),
     flags: &[Write, Module, Fast],
     keys: KEYS,

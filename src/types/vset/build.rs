@@ -17,6 +17,7 @@ use super::{Projection, Quant, Shape, Stored, Vset};
 const MAX_CAPACITY: u64 = 4 * 4096;
 
 /// A set in the making.
+#[derive(Debug)]
 pub struct Builder {
     set: Vset,
     slots: HashMap<u64, u32>,

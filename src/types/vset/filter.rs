@@ -121,35 +121,15 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Compiles an expression; the error is the position of the fault. O(length).
+    /// Compiles an expression; the error is the position of the fault, 0 if it lies in no word. O(length).
     #[doc(alias = "exprCompile")]
     pub fn compile(text: &[u8]) -> Result<Filter, usize> {
         // Redis sees no further than the first zero byte.
         let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
         let tokens = Tokens { text, at: 0 }.all()?;
-        let mut parser = Parser::default();
-        let end = text.len();
-        for (token, at) in tokens {
-            match token {
-                Token::Op(op) => parser.operator(op, at)?,
-                value => {
-                    parser.items += 1;
-                    parser.program.push(value);
-                }
-            }
-        }
-        while let Some((op, at)) = parser.operators.pop() {
-            if op == Op::Open {
-                return Err(at);
-            }
-            parser.emit(op, at)?;
-        }
-        match parser.items {
-            1 => Ok(Filter {
-                program: parser.program,
-            }),
-            _ => Err(end),
-        }
+        // Redis tells only where words end, not which operator lacks an operand.
+        let program = Parser::default().program(tokens).ok_or(0usize)?;
+        Ok(Filter { program })
     }
 
     /// Whether an element with these attributes matches. O(expression + attributes · selectors).
@@ -250,48 +230,63 @@ impl Value<'_> {
 #[derive(Debug, Default)]
 struct Parser {
     program: Vec<Token>,
-    operators: Vec<(Op, usize)>,
+    operators: Vec<Op>,
     /// Values there would be on the stack by now.
     items: usize,
 }
 
 impl Parser {
-    fn emit(&mut self, op: Op, at: usize) -> Result<(), usize> {
-        let operands = op.operands();
-        if self.items < operands {
-            return Err(at);
+    /// The program of an expression, unless an operator lacks an operand or a parenthesis its other half.
+    fn program(mut self, tokens: Vec<Token>) -> Option<Vec<Token>> {
+        for token in tokens {
+            match token {
+                Token::Op(op) => self.operator(op)?,
+                value => {
+                    self.items += 1;
+                    self.program.push(value);
+                }
+            }
         }
-        self.items = self.items + 1 - operands;
-        self.program.push(Token::Op(op));
-        Ok(())
+        while let Some(op) = self.operators.pop() {
+            if op == Op::Open {
+                return None;
+            }
+            self.emit(op)?;
+        }
+        (self.items == 1).then_some(self.program)
+    }
+
+    fn emit(&mut self, op: Op) -> Option<()> {
+        self.items = (self.items + 1).checked_sub(op.operands())?;
+        // What was there before must have been operands.
+        (self.items > 0).then(|| self.program.push(Token::Op(op)))
     }
 
     #[doc(alias = "exprProcessOperator")]
-    fn operator(&mut self, op: Op, at: usize) -> Result<(), usize> {
+    fn operator(&mut self, op: Op) -> Option<()> {
         match op {
-            Op::Open => self.operators.push((op, at)),
+            Op::Open => self.operators.push(op),
             Op::Close => loop {
-                match self.operators.pop() {
-                    None => return Err(at),
-                    Some((Op::Open, _)) => break,
-                    Some((inner, inner_at)) => self.emit(inner, inner_at)?,
+                match self.operators.pop()? {
+                    Op::Open => break,
+                    inner => self.emit(inner)?,
                 }
             },
             _ => {
                 // What binds at least as tightly comes first; those that begin at the right wait for each other.
                 let waits = matches!(op, Op::Pow | Op::Not);
-                while let Some(&(before, before_at)) = self.operators.last() {
+                while let Some(&before) = self.operators.last() {
                     let (mine, other) = (op.precedence(), before.precedence());
                     if before == Op::Open || other < mine || (waits && other == mine) {
                         break;
                     }
                     self.operators.pop();
-                    self.emit(before, before_at)?;
+                    self.emit(before)?;
                 }
-                self.operators.push((op, at));
+                self.operators.push(op);
             }
         }
-        Ok(())
+        Some(())
     }
 }
 
@@ -320,10 +315,10 @@ impl Tokens<'_> {
         &self.text[start..self.at]
     }
 
-    /// All tokens with their positions, or the position of the fault.
+    /// All tokens, or the position of the fault.
     #[doc(alias = "exprTokenize")]
-    fn all(mut self) -> Result<Vec<(Token, usize)>, usize> {
-        let mut tokens: Vec<(Token, usize)> = vec![];
+    fn all(mut self) -> Result<Vec<Token>, usize> {
+        let mut tokens: Vec<Token> = vec![];
         loop {
             self.skip_spaces();
             if self.at == self.text.len() {
@@ -332,10 +327,10 @@ impl Tokens<'_> {
             // Behind a value, a minus is an operator.
             let may_be_sign = match tokens.last() {
                 None => true,
-                Some((Token::Op(op), _)) => *op != Op::Close,
+                Some(Token::Op(op)) => *op != Op::Close,
                 Some(_) => false,
             };
-            let (start, next) = (self.at, self.text.get(self.at + 1).copied().unwrap_or(0));
+            let next = self.text.get(self.at + 1).copied().unwrap_or(0);
             let token = match self.peek() {
                 b'0'..=b'9' => self.number().map(Token::Value),
                 b'-' if may_be_sign && next.is_ascii_digit() => self.number().map(Token::Value),
@@ -349,7 +344,7 @@ impl Tokens<'_> {
                 _ => None,
             };
             match token {
-                Some(token) => tokens.push((token, start)),
+                Some(token) => tokens.push(token),
                 None => return Err(self.at),
             }
         }
@@ -697,6 +692,7 @@ mod tests {
             assert!(Filter::compile(expression.as_bytes()).is_err(), "{expression}");
         }
         assert_eq!(Filter::compile(b".a > @").map(drop), Err(5));
+        assert_eq!(Filter::compile(b".a > (1").map(drop), Err(0));
     }
 
     /// Attributes are never trusted to be JSON.

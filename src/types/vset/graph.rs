@@ -511,12 +511,6 @@ impl Graph {
         self.add_half(b, level, a, distance);
     }
 
-    /// Cuts a link, both ways. O(links).
-    pub(super) fn unlink(&mut self, a: u32, b: u32, level: u8) {
-        self.remove_half(a, level, b);
-        self.remove_half(b, level, a);
-    }
-
     /// Cuts all links of a node on a level; who they led to.
     pub(super) fn cut_off(&mut self, slot: u32, level: u8) -> Vec<u32> {
         let links = self.links(slot, level).to_vec();

@@ -18,6 +18,9 @@
 
 use crate::collections::kernels::Kernel;
 
+/// Rows measured at once.
+pub(super) const MANY: usize = 16;
+
 /// Bytes of a row before its components.
 const HEAD: usize = 8;
 
@@ -212,6 +215,35 @@ impl<'a> Measure<'a> {
         }
     }
 
+    /// The distance to a row of q8 from the sum of products.
+    #[inline]
+    fn scaled(&self, dot: i32, row: &[u8]) -> f32 {
+        let scale = self.factor * (float_at(row, 0) / 127.0);
+        // A range of 0 makes the product 0, and so the distance 1.
+        (1.0 - dot as f32 * scale).clamp(0.0, 2.0)
+    }
+
+    /// The distances to up to [`MANY`] rows.
+    #[inline]
+    pub(super) fn to_many(&self, rows: &[&[u8]], distances: &mut [f32; MANY]) {
+        if self.quant != Quant::Q8 {
+            for (row, distance) in rows.iter().zip(distances) {
+                *distance = self.to(row);
+            }
+            return;
+        }
+        let (mut components, mut dots) = ([&[][..]; MANY], [0; MANY]);
+        for (row, components) in rows.iter().zip(&mut components) {
+            *components = &row[HEAD..];
+        }
+        let count = rows.len().min(MANY);
+        let dots = &mut dots[..count];
+        self.kernel.dots_i8(self.row, &components[..count], dots);
+        for ((dot, row), distance) in dots.iter().zip(rows).zip(distances) {
+            *distance = self.scaled(*dot, row);
+        }
+    }
+
     /// The distance to a row: 0 for the same direction, 2 for the opposite one.
     #[doc(alias = "hnsw_distance")]
     #[inline]
@@ -219,12 +251,7 @@ impl<'a> Measure<'a> {
         let other = &row[HEAD..];
         match self.quant {
             Quant::F32 => 1.0 - self.kernel.dot_f32(self.row, other),
-            Quant::Q8 => {
-                let scale = self.factor * (float_at(row, 0) / 127.0);
-                let dot = self.kernel.dot_i8(self.row, other);
-                // A range of 0 makes the product 0, and so the distance 1.
-                (1.0 - dot as f32 * scale).clamp(0.0, 2.0)
-            }
+            Quant::Q8 => self.scaled(self.kernel.dot_i8(self.row, other), row),
             Quant::Bin => {
                 let bits = self.kernel.differing_bits(self.row, other);
                 bits as f32 * 2.0 / self.factor

@@ -20,7 +20,7 @@ use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::graph::Graph;
-use super::quant::Measure;
+use super::quant::{MANY, Measure};
 use crate::collections::kernels::prefetch;
 
 /// A node and its distance from a query.
@@ -88,6 +88,9 @@ impl Limits<'_> {
     }
 }
 
+/// Up to so many candidates one sorted list is faster than two heaps.
+const LIST: usize = 512;
+
 /// How often a search looks whether it is still wanted.
 const LOOK: u32 = 64;
 
@@ -128,67 +131,20 @@ impl Graph {
         level: u8,
         ef: usize,
         limits: Limits<'_>,
-        mut accept: Option<&mut dyn FnMut(u32) -> bool>,
+        accept: Option<&mut dyn FnMut(u32) -> bool>,
     ) -> Vec<Near> {
-        let mut visited = Visited::new(self.slots());
-        let mut todo = BinaryHeap::with_capacity(ef.min(1024));
-        let mut found = BinaryHeap::with_capacity(ef.min(4096) + 1);
-        let mut fresh: Vec<u32> = Vec::with_capacity(64);
-        let mut filtered = 0u64;
-        visited.insert(start.slot);
-        todo.push(Reverse(start.pack()));
-        filtered += 1;
-        if accept.as_mut().is_none_or(|accept| accept(start.slot)) {
-            found.push(start.pack());
+        let mut walk = Walk {
+            graph: self,
+            query,
+            level,
+            visited: Visited::new(self.slots()),
+            fresh: Vec::with_capacity(64),
+        };
+        walk.visited.insert(start.slot);
+        match accept {
+            None if ef <= LIST => walk.by_list(start, ef, limits),
+            accept => walk.by_heaps(start, ef, limits, accept),
         }
-        // The bound as a packed number: nothing at or above it can enter a full result.
-        let mut bound = if found.len() >= ef { start.pack() } else { u64::MAX };
-        let mut steps = 0u32;
-        while let Some(Reverse(nearest)) = todo.pop() {
-            if nearest > bound {
-                break;
-            }
-            steps += 1;
-            if steps.is_multiple_of(LOOK) && limits.is_cancelled() {
-                break;
-            }
-            fresh.clear();
-            for &slot in self.links(nearest as u32, level) {
-                if visited.insert(slot) {
-                    prefetch(self.row(slot));
-                    fresh.push(slot);
-                }
-            }
-            for &slot in &fresh {
-                let distance = query.to(self.row(slot));
-                let near = Near { distance, slot }.pack();
-                if near >= bound {
-                    continue;
-                }
-                todo.push(Reverse(near));
-                if level == 0 {
-                    prefetch(self.base_row(slot));
-                }
-                if let Some(accept) = accept.as_mut() {
-                    filtered += 1;
-                    if !accept(slot) {
-                        continue;
-                    }
-                }
-                found.push(near);
-                if found.len() > ef {
-                    found.pop();
-                }
-                if found.len() >= ef {
-                    bound = *found.peek().expect("ef is at least 1");
-                }
-            }
-            if limits.filtered.is_some_and(|limit| filtered >= limit) {
-                break;
-            }
-        }
-        let found = found.into_sorted_vec();
-        found.into_iter().map(Near::unpack).collect()
     }
 
     /// The `ef` nearest nodes, nearest first.
@@ -231,6 +187,139 @@ impl Graph {
             found.push(near);
             if found.len() > count {
                 found.pop();
+            }
+        }
+        let found = found.into_sorted_vec();
+        found.into_iter().map(Near::unpack).collect()
+    }
+}
+
+/// A walk over the nodes of a level.
+struct Walk<'a> {
+    graph: &'a Graph,
+    query: &'a Measure<'a>,
+    level: u8,
+    visited: Visited,
+    /// Neighbours seen for the first time, with their rows.
+    fresh: Vec<(u32, &'a [u8])>,
+}
+
+impl<'a> Walk<'a> {
+    /// Measures the neighbours of a node that were not visited before, and hands them on.
+    #[inline]
+    fn expand(&mut self, slot: u32, mut each: impl FnMut(u64)) {
+        let graph = self.graph;
+        self.fresh.clear();
+        for &slot in graph.links(slot, self.level) {
+            if self.visited.insert(slot) {
+                let row = graph.row(slot);
+                prefetch(row);
+                self.fresh.push((slot, row));
+            }
+        }
+        let (mut rows, mut distances) = ([&[][..]; MANY], [0f32; MANY]);
+        for part in self.fresh.chunks(MANY) {
+            for ((_, row), out) in part.iter().zip(&mut rows) {
+                *out = row;
+            }
+            self.query.to_many(&rows[..part.len()], &mut distances);
+            for (&(slot, _), &distance) in part.iter().zip(&distances) {
+                each(Near { distance, slot }.pack());
+            }
+        }
+    }
+
+    /// One sorted list of the nearest so far, each with a mark whether its neighbours were looked at. A node that is
+    /// pushed out of the list would never be looked at, for all in it are nearer.
+    fn by_list(mut self, start: Near, ef: usize, limits: Limits<'_>) -> Vec<Near> {
+        let mut list: Vec<u64> = Vec::with_capacity(ef + 1);
+        let mut done: Vec<bool> = Vec::with_capacity(ef + 1);
+        list.push(start.pack());
+        done.push(false);
+        let (mut next, mut steps) = (0, 0u32);
+        while next < list.len() {
+            if done[next] {
+                next += 1;
+                continue;
+            }
+            steps += 1;
+            if steps.is_multiple_of(LOOK) && limits.is_cancelled() {
+                break;
+            }
+            done[next] = true;
+            let mut first = list.len();
+            self.expand(list[next] as u32, |near| {
+                if list.len() >= ef {
+                    if list.last().is_some_and(|last| near >= *last) {
+                        return;
+                    }
+                    list.pop();
+                    done.pop();
+                }
+                let at = list.partition_point(|other| *other < near);
+                list.insert(at, near);
+                done.insert(at, false);
+                first = first.min(at);
+            });
+            next = (next + 1).min(first);
+            if let Some(&near) = list.get(next)
+                && self.level == 0
+            {
+                prefetch(self.graph.base_row(near as u32));
+            }
+        }
+        list.into_iter().map(Near::unpack).collect()
+    }
+
+    /// Candidates in one heap, results in another: a filter makes them differ.
+    fn by_heaps(
+        mut self,
+        start: Near,
+        ef: usize,
+        limits: Limits<'_>,
+        mut accept: Option<&mut dyn FnMut(u32) -> bool>,
+    ) -> Vec<Near> {
+        let mut todo = BinaryHeap::with_capacity(ef.min(1024));
+        let mut found = BinaryHeap::with_capacity(ef.min(4096) + 1);
+        let (mut filtered, mut steps) = (1u64, 0u32);
+        todo.push(Reverse(start.pack()));
+        if accept.as_mut().is_none_or(|accept| accept(start.slot)) {
+            found.push(start.pack());
+        }
+        // Nothing at or above it can enter a full result.
+        let mut bound = match found.len() >= ef {
+            true => start.pack(),
+            false => u64::MAX,
+        };
+        while let Some(Reverse(nearest)) = todo.pop() {
+            if nearest > bound {
+                break;
+            }
+            steps += 1;
+            if steps.is_multiple_of(LOOK) && limits.is_cancelled() {
+                break;
+            }
+            self.expand(nearest as u32, |near| {
+                if near >= bound {
+                    return;
+                }
+                todo.push(Reverse(near));
+                if let Some(accept) = accept.as_mut() {
+                    filtered += 1;
+                    if !accept(near as u32) {
+                        return;
+                    }
+                }
+                found.push(near);
+                if found.len() > ef {
+                    found.pop();
+                }
+                if found.len() >= ef {
+                    bound = found.peek().copied().unwrap_or(u64::MAX);
+                }
+            });
+            if limits.filtered.is_some_and(|limit| filtered >= limit) {
+                break;
             }
         }
         let found = found.into_sorted_vec();
