@@ -87,9 +87,13 @@ fn slots(set: &Vset, query: &Query) -> Vec<Vec<u8>> {
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
     let number = |at: usize, default: usize| {
-        args.get(at).map_or(default, |arg| arg.parse().expect("a number"))
+        args.get(at)
+            .map_or(default, |arg| arg.parse().expect("a number"))
     };
     let (elements, dim) = (number(0, 100_000), number(1, 100));
     let mut source = Source::new(dim);
@@ -113,8 +117,14 @@ fn main() {
         }
         let added = elements as f64 / (cpu_s() - start);
         let bytes = set.allocated_bytes(0) as f64 / elements as f64;
-        println!("{:5} {added:7.0} added/s, {bytes:.0} bytes each", quant.name());
-        let asked: Vec<Query> = queries.iter().map(|query| set.query(query.clone())).collect();
+        println!(
+            "{:5} {added:7.0} added/s, {bytes:.0} bytes each",
+            quant.name()
+        );
+        let asked: Vec<Query> = queries
+            .iter()
+            .map(|query| set.query(query.clone()))
+            .collect();
         let exact: Vec<_> = asked
             .iter()
             .map(|query| {
@@ -127,9 +137,10 @@ fn main() {
             truth = exact.clone();
         }
         let recall = |found: &[Vec<Vec<u8>>]| {
-            let hits = found.iter().zip(&truth).map(|(found, truth)| {
-                truth.iter().filter(|name| found.contains(name)).count()
-            });
+            let hits = found
+                .iter()
+                .zip(&truth)
+                .map(|(found, truth)| truth.iter().filter(|name| found.contains(name)).count());
             hits.sum::<usize>() as f64 / (NEAREST * QUERIES) as f64
         };
         println!("      exact: recall {:.4}", recall(&exact));
@@ -149,7 +160,10 @@ fn main() {
                 best = best.min(cpu_s() - start);
             }
             let rate = QUERIES as f64 / best;
-            println!("      ef {ef:3}: recall {:.4}, {rate:.0} searches/s", recall(&found));
+            println!(
+                "      ef {ef:3}: recall {:.4}, {rate:.0} searches/s",
+                recall(&found)
+            );
         }
         if quant != Quant::Q8 {
             continue;
@@ -167,7 +181,10 @@ fn main() {
         }
         let again = churn as f64 / (cpu_s() - start);
         let found: Vec<_> = asked.iter().map(|query| slots(&set, query)).collect();
-        println!("      under a snapshot: {removed:.0} removed/s, {again:.0} added/s, then recall {:.4}", recall(&found));
+        println!(
+            "      under a snapshot: {removed:.0} removed/s, {again:.0} added/s, then recall {:.4}",
+            recall(&found)
+        );
         drop(snapshot);
     }
 }

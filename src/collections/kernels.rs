@@ -200,7 +200,10 @@ mod portable {
         let rest = a.remainder().iter().zip(b.remainder());
         let rest: u32 = rest.map(|(a, b)| (a ^ b).count_ones()).sum();
         let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        let words: u32 = a.zip(b).map(|(a, b)| (word(a) ^ word(b)).count_ones()).sum();
+        let words: u32 = a
+            .zip(b)
+            .map(|(a, b)| (word(a) ^ word(b)).count_ones())
+            .sum();
         words + rest
     }
 }
@@ -382,7 +385,11 @@ mod tests {
                 let (a, b) = (&a[shift..], &b[shift..]);
                 for kernel in Kernel::all() {
                     let portable = Kernel::PORTABLE;
-                    assert_eq!(kernel.dot_i8(a, b), portable.dot_i8(a, b), "{kernel:?} {len}");
+                    assert_eq!(
+                        kernel.dot_i8(a, b),
+                        portable.dot_i8(a, b),
+                        "{kernel:?} {len}"
+                    );
                     let mut sums = [0; 2];
                     kernel.dots_i8(a, &[b, a], &mut sums);
                     assert_eq!(sums, [portable.dot_i8(a, b), portable.dot_i8(a, a)]);
@@ -402,12 +409,19 @@ mod tests {
                 (0..len).map(|_| unit(&mut rng)).collect()
             };
             let (a, b) = (floats(), floats());
-            let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            let exact: f64 = a
+                .iter()
+                .zip(&b)
+                .map(|(a, b)| f64::from(*a) * f64::from(*b))
+                .sum();
             let bytes = |v: &[f32]| -> Vec<u8> { v.iter().flat_map(|x| x.to_le_bytes()).collect() };
             let (a, b) = (bytes(&a), bytes(&b));
             for kernel in Kernel::all() {
                 let got = f64::from(kernel.dot_f32(&a, &b));
-                assert!((got - exact).abs() < 1e-4, "{kernel:?} {len}: {got} {exact}");
+                assert!(
+                    (got - exact).abs() < 1e-4,
+                    "{kernel:?} {len}: {got} {exact}"
+                );
             }
         }
     }

@@ -68,7 +68,9 @@ unsafe impl<T: Send + Sync> Sync for Run<T> {}
 
 fn layout<T>(len: usize) -> Layout {
     const { assert!(align_of::<T>() <= align_of::<Head>() && size_of::<T>() > 0) };
-    let bytes = len.checked_mul(size_of::<T>()).and_then(|n| n.checked_add(HEAD));
+    let bytes = len
+        .checked_mul(size_of::<T>())
+        .and_then(|n| n.checked_add(HEAD));
     let size = good_size(bytes.expect("a run fits the address space"));
     Layout::from_size_align(size, align_of::<Head>()).expect("a run fits the address space")
 }

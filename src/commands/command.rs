@@ -506,7 +506,10 @@ fn show_docs(reply: &mut Reply, commands: &CommandTable, entry: &Entry) {
     pairs.text("summary", Some(docs.summary));
     pairs.text("since", Some(docs.since));
     pairs.text("group", Some(docs.group.name()));
-    pairs.text("module", entry.flags.has(Flag::Module).then_some("vectorset"));
+    pairs.text(
+        "module",
+        entry.flags.has(Flag::Module).then_some("vectorset"),
+    );
     pairs.text(
         "complexity",
         Some(docs.complexity).filter(|text| !text.is_empty()),

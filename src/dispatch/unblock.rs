@@ -206,7 +206,10 @@ impl State {
     #[doc(alias = "unblockClientOnTimeout")]
     #[doc(alias = "unblockClientOnError")]
     pub fn end_wait(&mut self, client: ClientKey, with_error: bool) -> bool {
-        let waiting = self.clients.get(client).and_then(|who| who.waiting.as_ref());
+        let waiting = self
+            .clients
+            .get(client)
+            .and_then(|who| who.waiting.as_ref());
         if waiting.is_some_and(|waiting| matches!(waiting.kind, WaitKind::Search(_))) {
             return false;
         }
@@ -289,7 +292,10 @@ pub fn answer_search(
     elapsed: Duration,
     write: impl FnOnce(&mut Reply),
 ) {
-    let waiting = state.clients.get(client).and_then(|who| who.waiting.as_ref());
+    let waiting = state
+        .clients
+        .get(client)
+        .and_then(|who| who.waiting.as_ref());
     if waiting.is_none_or(|waiting| waiting.kind != WaitKind::Search(number)) {
         return;
     }

@@ -12,7 +12,9 @@ fn fill(c: &mut Client, key: &str, elements: usize, dim: usize, options: &str) {
     let mut random = Random::new(elements as u64);
     for n in 0..elements {
         let vector = vector(&mut random, dim);
-        let line = format!("VADD {key} VALUES {dim} {vector} {n} EF 30 SETATTR \"{{\\\"n\\\":{n}}}\" {options}");
+        let line = format!(
+            "VADD {key} VALUES {dim} {vector} {n} EF 30 SETATTR \"{{\\\"n\\\":{n}}}\" {options}"
+        );
         assert_eq!(c.cmd(&line).to_string(), ":1", "{line}");
     }
 }
@@ -66,7 +68,10 @@ fn elements_come_and_go() {
             ("OBJECT ENCODING v", "raw"),
             ("SCAN 0 TYPE vectorset", "[0 [v]]"),
             ("VSIM v ELE a", "[a c b]"),
-            ("VSIM v ELE a COUNT 1 WITHSCORES WITHATTRIBS", "[a 0.9995279014110565 {\"n\":1}]"),
+            (
+                "VSIM v ELE a COUNT 1 WITHSCORES WITHATTRIBS",
+                "[a 0.9995279014110565 {\"n\":1}]",
+            ),
             ("VSIM v VALUES 2 3 4 EPSILON 0.6", "[a c]"),
             ("VSIM v ELE a FILTER .n==1", "[a]"),
             ("VSIM v ELE a FILTER .n==2", "[]"),
@@ -82,13 +87,31 @@ fn elements_come_and_go() {
             ("VRANDMEMBER v 0", "[]"),
             ("VEMB v z", "-"),
             ("VLINKS v z", "-"),
-            ("VADD v VALUES 3 1 1 1 d", "-ERR Vector dimension mismatch - got 3 but set has 2"),
-            ("VADD v VALUES 2 1 1 d BIN", "-ERR asked quantization mismatch with existing vector set"),
-            ("VADD v VALUES 2 1 1 d M 8", "-ERR asked M value mismatch with existing vector set"),
-            ("VADD v VALUES 2 1 inf d", "-ERR invalid vector specification"),
+            (
+                "VADD v VALUES 3 1 1 1 d",
+                "-ERR Vector dimension mismatch - got 3 but set has 2",
+            ),
+            (
+                "VADD v VALUES 2 1 1 d BIN",
+                "-ERR asked quantization mismatch with existing vector set",
+            ),
+            (
+                "VADD v VALUES 2 1 1 d M 8",
+                "-ERR asked M value mismatch with existing vector set",
+            ),
+            (
+                "VADD v VALUES 2 1 inf d",
+                "-ERR invalid vector specification",
+            ),
             ("VSIM v ELE z", "-ERR element not found in set"),
-            ("VSIM v ELE a FILTER (", "-ERR syntax error in FILTER expression near: ("),
-            ("GET v", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+            (
+                "VSIM v ELE a FILTER (",
+                "-ERR syntax error in FILTER expression near: (",
+            ),
+            (
+                "GET v",
+                "-WRONGTYPE Operation against a key holding the wrong kind of value",
+            ),
             ("COPY v w", "1"),
             ("VREM v a", "1"),
             ("VREM v a", "0"),
@@ -132,9 +155,11 @@ fn long_searches_run_beside_the_server() {
     let inline = c.cmd(&format!("{LONG} NOTHREAD"));
     assert_eq!(inline.items().len(), 3000);
     assert_eq!(c.cmd(LONG).to_string(), inline.to_string());
-    c.cmd("CONFIG SET vset-force-single-threaded-execution yes").ok();
+    c.cmd("CONFIG SET vset-force-single-threaded-execution yes")
+        .ok();
     assert_eq!(c.cmd(LONG).to_string(), inline.to_string());
-    c.cmd("CONFIG SET vset-force-single-threaded-execution no").ok();
+    c.cmd("CONFIG SET vset-force-single-threaded-execution no")
+        .ok();
     c.cmd("MULTI").ok();
     c.cmd(LONG);
     assert_eq!(c.cmd("EXEC").items()[0].to_string(), inline.to_string());
@@ -228,7 +253,9 @@ fn sets_survive_a_restart() {
 /// Replicas have the same elements with the same vectors, updates included.
 #[test]
 fn replicas_hold_the_same() {
-    let primary = Server::oxidis().config("enable-debug-command yes\n").start();
+    let primary = Server::oxidis()
+        .config("enable-debug-command yes\n")
+        .start();
     let mut p = primary.client();
     fill(&mut p, "v", 100, 5, "");
     let replica = Server::oxidis()
@@ -248,7 +275,10 @@ fn replicas_hold_the_same() {
         match n % 3 {
             0 => p.cmd(&format!("VREM v {name}")),
             1 => p.cmd(&format!("VSETATTR v {name} {n}")),
-            _ => p.cmd(&format!("VADD v VALUES 5 {} {name} CAS", vector(&mut random, 5))),
+            _ => p.cmd(&format!(
+                "VADD v VALUES 5 {} {name} CAS",
+                vector(&mut random, 5)
+            )),
         };
     }
     p.cmd("WAIT 1 10000").is(1);
@@ -266,9 +296,18 @@ fn payloads_are_exchanged_with_redis() {
     if t.cmd("VCARD v").is_error() {
         return println!("skipped: this redis-server has no vector sets");
     }
-    let ours = Server::oxidis().config("enable-debug-command yes\n").start();
+    let ours = Server::oxidis()
+        .config("enable-debug-command yes\n")
+        .start();
     let mut o = ours.client();
-    for (options, dim) in [("", 5), ("BIN", 130), ("NOQUANT", 7), ("M 4", 3), ("M 64", 3), ("REDUCE", 6)] {
+    for (options, dim) in [
+        ("", 5),
+        ("BIN", 130),
+        ("NOQUANT", 7),
+        ("M 4", 3),
+        ("M 64", 3),
+        ("REDUCE", 6),
+    ] {
         for from_us in [true, false] {
             let (a, b) = match from_us {
                 true => (&mut o, &mut t),
@@ -280,14 +319,16 @@ fn payloads_are_exchanged_with_redis() {
                 let mut random = Random::new(1);
                 for n in 0..150 {
                     let vector = vector(&mut random, dim);
-                    a.cmd(&format!("VADD v REDUCE 4 VALUES {dim} {vector} {n}")).is(1);
+                    a.cmd(&format!("VADD v REDUCE 4 VALUES {dim} {vector} {n}"))
+                        .is(1);
                 }
             } else {
                 fill(a, "v", 150, dim, options);
                 a.cmd("VREM v 7").is(1);
             }
             let payload = a.cmd("DUMP v");
-            b.call(&[b"RESTORE".as_slice(), b"v", b"0", payload.bytes()]).ok();
+            b.call(&[b"RESTORE".as_slice(), b"v", b"0", payload.bytes()])
+                .ok();
             assert_eq!(digest(a, "v"), digest(b, "v"), "{options} {from_us}");
             for query in ["ELE 3", "ELE 99", "ELE 42 TRUTH"] {
                 let line = format!("VSIM v {query} WITHSCORES");
@@ -327,7 +368,9 @@ fn scores(reply: &Reply) -> Vec<String> {
 /// redis 15385, 15386, 15400: payloads that say what cannot be are refused, and whatever is taken stands being used.
 #[test]
 fn payloads_that_lie_do_no_harm() {
-    let server = Server::oxidis().config("enable-debug-command yes\n").start();
+    let server = Server::oxidis()
+        .config("enable-debug-command yes\n")
+        .start();
     let mut c = server.client();
     c.cmd("DEBUG SET-SKIP-CHECKSUM-VALIDATION 1").ok();
     let mut payloads = vec![];
@@ -361,7 +404,12 @@ fn payloads_that_lie_do_no_harm() {
         if c.cmd("TYPE h").to_string() != "+vectorset" {
             continue;
         }
-        for line in ["VINFO h", "VSIM h ELE 3 FILTER .n>1", "MEMORY USAGE h", "DEBUG DIGEST-VALUE h"] {
+        for line in [
+            "VINFO h",
+            "VSIM h ELE 3 FILTER .n>1",
+            "MEMORY USAGE h",
+            "DEBUG DIGEST-VALUE h",
+        ] {
             c.cmd(line);
         }
         let names: Vec<Vec<u8>> = c
@@ -375,7 +423,14 @@ fn payloads_that_lie_do_no_harm() {
             c.call(&[b"VEMB".as_slice(), b"h", name]);
         }
         let dump = c.cmd("DUMP h");
-        c.call(&[b"RESTORE".as_slice(), b"again", b"0", dump.bytes(), b"REPLACE"]).ok();
+        c.call(&[
+            b"RESTORE".as_slice(),
+            b"again",
+            b"0",
+            dump.bytes(),
+            b"REPLACE",
+        ])
+        .ok();
         for name in &names {
             let removed = c.call(&[b"VREM".as_slice(), b"h", name]);
             assert_eq!(removed.to_string(), ":1", "round {round}");

@@ -40,7 +40,10 @@ pub(super) const VDIM: Command = Command {
     flags: &[ReadOnly, Module, Fast],
     keys: KEYS,
     args: &[arg::key("key")],
-    docs: docs("8.0.0", "Tells how many components the vectors of a set have."),
+    docs: docs(
+        "8.0.0",
+        "Tells how many components the vectors of a set have.",
+    ),
     run: vdim,
     ..Command::BASE
 };
@@ -65,7 +68,10 @@ pub(super) const VEMB: Command = Command {
         arg::string("element"),
         arg::word("raw", "RAW").optional(),
     ],
-    docs: docs("8.0.0", "Returns the vector of an element, as numbers or as it is stored."),
+    docs: docs(
+        "8.0.0",
+        "Returns the vector of an element, as numbers or as it is stored.",
+    ),
     run: vemb,
     ..Command::BASE
 };
@@ -82,7 +88,10 @@ fn vemb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         raw = true;
     }
     let set = set_or_miss(ctx, key)?;
-    let Some((set, stored)) = set.as_ref().and_then(|set| Some((set, set.stored(element)?))) else {
+    let Some((set, stored)) = set
+        .as_ref()
+        .and_then(|set| Some((set, set.stored(element)?)))
+    else {
         ctx.reply.null();
         return Ok(());
     };
@@ -112,7 +121,10 @@ pub(super) const VGETATTR: Command = Command {
     flags: &[ReadOnly, Module, Fast],
     keys: KEYS,
     args: &[arg::key("key"), arg::string("element")],
-    docs: docs("8.0.0", "Returns the attributes of an element of a vector set."),
+    docs: docs(
+        "8.0.0",
+        "Returns the attributes of an element of a vector set.",
+    ),
     run: vgetattr,
     ..Command::BASE
 };
@@ -122,7 +134,10 @@ pub(super) const VGETATTR: Command = Command {
 fn vgetattr(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, element) = (args.key()?, args.bytes()?);
     let set = set_or_miss(ctx, key)?;
-    let attribute = set.as_ref().and_then(|set| set.attribute(element)).flatten();
+    let attribute = set
+        .as_ref()
+        .and_then(|set| set.attribute(element))
+        .flatten();
     ctx.reply.bulk_or_null(attribute);
     Ok(())
 }
@@ -143,7 +158,8 @@ pub(super) const VISMEMBER: Command = Command {
 fn vismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, element) = (args.key()?, args.bytes()?);
     let set = set_or_miss(ctx, key)?;
-    ctx.reply.boolean(set.is_some_and(|set| set.contains(element)));
+    ctx.reply
+        .boolean(set.is_some_and(|set| set.contains(element)));
     Ok(())
 }
 
@@ -153,7 +169,10 @@ pub(super) const VINFO: Command = Command {
     flags: &[ReadOnly, Module, Fast],
     keys: KEYS,
     args: &[arg::key("key")],
-    docs: docs("8.0.0", "Tells how a vector set is made: quantisation, links, levels, counts."),
+    docs: docs(
+        "8.0.0",
+        "Tells how a vector set is made: quantisation, links, levels, counts.",
+    ),
     run: vinfo,
     ..Command::BASE
 };
@@ -171,7 +190,8 @@ fn vinfo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ("vector-dim", shape.dim.into()),
         (
             "projection-input-dim",
-            set.projection().map_or(0, |projection| projection.input().into()),
+            set.projection()
+                .map_or(0, |projection| projection.input().into()),
         ),
         ("size", set.len() as u64),
         ("max-level", set.max_level().into()),
@@ -199,7 +219,10 @@ pub(super) const VLINKS: Command = Command {
         arg::string("element"),
         arg::word("withscores", "WITHSCORES").optional(),
     ],
-    docs: docs("8.0.0", "Returns the neighbours of an element in the graph, level by level."),
+    docs: docs(
+        "8.0.0",
+        "Returns the neighbours of an element in the graph, level by level.",
+    ),
     run: vlinks,
     ..Command::BASE
 };
@@ -213,7 +236,10 @@ fn vlinks(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::WrongArity(ctx.name()));
     }
     let set = set_or_miss(ctx, key)?;
-    let Some((set, levels)) = set.as_ref().and_then(|set| Some((set, set.links(element)?))) else {
+    let Some((set, levels)) = set
+        .as_ref()
+        .and_then(|set| Some((set, set.links(element)?)))
+    else {
         ctx.reply.null();
         return Ok(());
     };
@@ -257,9 +283,9 @@ fn vrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let count = match count {
         None => None,
-        Some(word) => Some(
-            parse_i64(word).ok_or_else(|| Error::once("COUNT value is not an integer"))?,
-        ),
+        Some(word) => {
+            Some(parse_i64(word).ok_or_else(|| Error::once("COUNT value is not an integer"))?)
+        }
     };
     // Its magnitude is no number.
     if count == Some(i64::MIN) {
@@ -329,7 +355,10 @@ pub(super) const VRANGE: Command = Command {
         arg::string("end"),
         arg::integer("count").optional(),
     ],
-    docs: docs("8.4.0", "Returns elements of a vector set between two names, in the order of their bytes."),
+    docs: docs(
+        "8.4.0",
+        "Returns elements of a vector set between two names, in the order of their bytes.",
+    ),
     run: vrange,
     ..Command::BASE
 };

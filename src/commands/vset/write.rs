@@ -144,7 +144,9 @@ fn fit(set: &Vset, given: Given, quant: Quant, m: u16) -> Result<Vec<f32>> {
         ));
     }
     if shape.m != m {
-        return Err(Error::once("asked M value mismatch with existing vector set"));
+        return Err(Error::once(
+            "asked M value mismatch with existing vector set",
+        ));
     }
     match set.projection() {
         Some(projection) if reduce == Some(shape.dim.into()) => {
@@ -201,11 +203,7 @@ pub(super) const VSETATTR: Command = Command {
     arity: Arity::Exactly(4),
     flags: &[Write, Module, Fast],
     keys: KEYS,
-    args: &[
-        arg::key("key"),
-        arg::string("element"),
-        arg::string("json"),
-    ],
+    args: &[arg::key("key"), arg::string("element"), arg::string("json")],
     docs: Docs {
         group: Group::Module,
         since: "8.0.0",

@@ -22,7 +22,9 @@ use std::io;
 use super::{Decoder, Encoder, Error};
 use crate::types::vset::build::{Builder, Told};
 use crate::types::vset::graph::MAX_LEVEL;
-use crate::types::vset::{DEFAULT_M, M_RANGE, MAX_DIM, Node, Projection, Quant, Shape, Stored, Vset};
+use crate::types::vset::{
+    DEFAULT_M, M_RANGE, MAX_DIM, Node, Projection, Quant, Shape, Stored, Vset,
+};
 
 /// The module's number: `vectorset` in six bits a letter, then its version, 0.
 pub(super) const MODULE: u64 = 0xBDE7_2DA2_BB1E_B400;
@@ -122,12 +124,7 @@ struct NodeReader {
 
 impl NodeReader {
     #[doc(alias = "hnsw_insert_serialized")]
-    fn read(
-        &mut self,
-        dec: &mut Decoder<'_>,
-        flags: u64,
-        set: &mut Builder,
-    ) -> Result<(), Error> {
+    fn read(&mut self, dec: &mut Decoder<'_>, flags: u64, set: &mut Builder) -> Result<(), Error> {
         string(dec, &mut self.name)?;
         self.attribute.clear();
         if flags & WITH_ATTRIBUTES != 0 {
@@ -148,7 +145,8 @@ impl NodeReader {
         if level > u64::from(MAX_LEVEL) || format > FORMAT {
             return Err(dec.corrupt("Vector set node of an unknown kind"));
         }
-        self.levels.resize_with(level as usize + 1, Default::default);
+        self.levels
+            .resize_with(level as usize + 1, Default::default);
         for (links, capacity) in &mut self.levels {
             links.clear();
             let count = next(dec)?;

@@ -415,7 +415,9 @@ impl Tokens<'_> {
         if word == b"null" {
             return Some(Token::Value(Value::Null));
         }
-        let fitting = OPERATORS.iter().filter(|(name, _)| word.starts_with(name.as_bytes()));
+        let fitting = OPERATORS
+            .iter()
+            .filter(|(name, _)| word.starts_with(name.as_bytes()));
         let (name, op) = fitting.max_by_key(|(name, _)| name.len())?;
         self.at = start + name.len();
         Some(Token::Op(*op))
@@ -685,11 +687,14 @@ mod tests {
     #[test]
     fn faults_are_found_when_compiling() {
         let faults = [
-            "", "(", ")", "1 +", "+ 1", "1 2", "(1", "1)", ".", "\"x", "[1", "[1 2]", "[x]", "1.2.3",
-            "1e", "@", "true", ".a b", "!", "()", "a", "== 1",
+            "", "(", ")", "1 +", "+ 1", "1 2", "(1", "1)", ".", "\"x", "[1", "[1 2]", "[x]",
+            "1.2.3", "1e", "@", "true", ".a b", "!", "()", "a", "== 1",
         ];
         for expression in faults {
-            assert!(Filter::compile(expression.as_bytes()).is_err(), "{expression}");
+            assert!(
+                Filter::compile(expression.as_bytes()).is_err(),
+                "{expression}"
+            );
         }
         assert_eq!(Filter::compile(b".a > @").map(drop), Err(5));
         assert_eq!(Filter::compile(b".a > (1").map(drop), Err(0));
@@ -699,9 +704,24 @@ mod tests {
     #[test]
     fn attributes_that_are_no_json_match_nothing() {
         let broken = [
-            "", "{", "[]", "{\"a\"", "{\"a\":", "{\"a\": ", "{\"a\": \"x", "{\"a\": [1,", "{\"a\": [1 2]}",
-            "{\"a\": tru}", "{\"a\": truex}", "{\"a\": 1.2.3}", "{\"a\\", "{\"b\" 1, \"a\": 1}", "{a: 1}",
-            "{\"b\": {\"x\": 1, \"a\": 1}", "{\"b\": \"\\", "\0",
+            "",
+            "{",
+            "[]",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\": ",
+            "{\"a\": \"x",
+            "{\"a\": [1,",
+            "{\"a\": [1 2]}",
+            "{\"a\": tru}",
+            "{\"a\": truex}",
+            "{\"a\": 1.2.3}",
+            "{\"a\\",
+            "{\"b\" 1, \"a\": 1}",
+            "{a: 1}",
+            "{\"b\": {\"x\": 1, \"a\": 1}",
+            "{\"b\": \"\\",
+            "\0",
         ];
         for attributes in broken {
             assert!(!matches(".a", attributes), "{attributes}");

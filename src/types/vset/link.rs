@@ -121,7 +121,10 @@ impl Graph {
             }
             if insistence == Insistence::First {
                 let measure = self.measure(self.row(to));
-                if links.iter().any(|link| measure.to(self.row(*link)) < distance) {
+                if links
+                    .iter()
+                    .any(|link| measure.to(self.row(*link)) < distance)
+                {
                     continue;
                 }
             }
@@ -238,7 +241,9 @@ impl Graph {
             if island.len().min(near_first.len()) >= ISLAND {
                 continue;
             }
-            let pairs = island.iter().flat_map(|a| near_first.iter().map(move |b| (*a, *b)));
+            let pairs = island
+                .iter()
+                .flat_map(|a| near_first.iter().map(move |b| (*a, *b)));
             let near = pairs.map(|(a, b)| (self.distance(a, b), a, b));
             let Some((distance, a, b)) = near.min_by(|a, b| a.0.total_cmp(&b.0)) else {
                 continue;
@@ -295,8 +300,7 @@ impl Graph {
         let Some(start) = self.descend(&query, level) else {
             return;
         };
-        let mut near =
-            self.search_level(&query, start, level, RESCUE_EF, Limits::default(), None);
+        let mut near = self.search_level(&query, start, level, RESCUE_EF, Limits::default(), None);
         near.retain(|near| near.slot != slot && near.slot != gone);
         self.offer(slot, level, &near, Insistence::Second, want);
         if self.degree(slot, level) < want {

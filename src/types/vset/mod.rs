@@ -194,7 +194,12 @@ impl Vset {
     /// Bytes in the allocator; `samples` names and attributes are looked at (0: all).
     #[doc(alias = "VectorSetMemUsage")]
     pub fn allocated_bytes(&self, samples: usize) -> usize {
-        let Inner { graph, order, names, .. } = &*self.inner;
+        let Inner {
+            graph,
+            order,
+            names,
+            ..
+        } = &*self.inner;
         let looked_at = if samples == 0 { usize::MAX } else { samples };
         let (mut seen, mut bytes) = (0, 0);
         for slot in graph.live().take(looked_at) {
@@ -316,7 +321,10 @@ impl Vset {
 
     /// The names at these ranks. O(log n + names).
     pub fn names(&self, ranks: Range<u64>) -> impl Iterator<Item = &[u8]> + '_ {
-        self.inner.order.range(ranks).map(|ranked| ranked.member.key())
+        self.inner
+            .order
+            .range(ranks)
+            .map(|ranked| ranked.member.key())
     }
 
     /// The name at a rank. O(log n).

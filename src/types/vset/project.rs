@@ -31,10 +31,9 @@ impl Projection {
     /// A projection with a matrix from elsewhere, row by row; `input` divides its length.
     pub fn of_matrix(input: u32, matrix: &[f32]) -> Projection {
         let columns = input as usize;
-        let is_fixed = matrix
-            .iter()
-            .enumerate()
-            .all(|(at, value)| value.to_bits() == element(at / columns, at % columns, input).to_bits());
+        let is_fixed = matrix.iter().enumerate().all(|(at, value)| {
+            value.to_bits() == element(at / columns, at % columns, input).to_bits()
+        });
         Projection {
             input,
             matrix: (!is_fixed).then(|| Run::from_slice(matrix)),
@@ -123,7 +122,9 @@ mod tests {
     fn all_ways_say_the_same() {
         let vector: Vec<f32> = (0..100).map(|i| ((i * 37 % 19) as f32) - 9.0).collect();
         let fixed = Projection::new(100);
-        let matrix: Vec<f32> = (0..60 * 100).map(|at| fixed.element(at / 100, at % 100)).collect();
+        let matrix: Vec<f32> = (0..60 * 100)
+            .map(|at| fixed.element(at / 100, at % 100))
+            .collect();
         let sums = fixed.apply(&vector, 60);
         let plain: Vec<f32> = matrix
             .chunks(100)

@@ -278,9 +278,18 @@ mod tests {
     fn distances_of_known_directions() {
         for quant in [Quant::F32, Quant::Q8, Quant::Bin] {
             let d = |a: &[f32], b: &[f32]| distance(quant, a, b);
-            assert!((d(&[1.0, 2.0], &[2.0, 4.0]) - 0.0).abs() < 1e-2, "{quant:?}");
-            assert!((d(&[1.0, 2.0], &[-1.0, -2.0]) - 2.0).abs() < 1e-2, "{quant:?}");
-            assert!((d(&[1.0, 1.0], &[1.0, -1.0]) - 1.0).abs() < 1e-2, "{quant:?}");
+            assert!(
+                (d(&[1.0, 2.0], &[2.0, 4.0]) - 0.0).abs() < 1e-2,
+                "{quant:?}"
+            );
+            assert!(
+                (d(&[1.0, 2.0], &[-1.0, -2.0]) - 2.0).abs() < 1e-2,
+                "{quant:?}"
+            );
+            assert!(
+                (d(&[1.0, 1.0], &[1.0, -1.0]) - 1.0).abs() < 1e-2,
+                "{quant:?}"
+            );
         }
         // A vector of zeros is as far from itself as from all others.
         for quant in [Quant::F32, Quant::Q8] {

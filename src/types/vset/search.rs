@@ -336,9 +336,15 @@ mod tests {
         let distances = [-1e-7, -0.0, 0.0, 1e-9, 0.5, 1.0, 1.9999, 2.0];
         for (at, &distance) in distances.iter().enumerate() {
             let near = Near { distance, slot: 7 };
-            assert_eq!(Near::unpack(near.pack()).distance.to_bits(), near.distance.to_bits());
+            assert_eq!(
+                Near::unpack(near.pack()).distance.to_bits(),
+                near.distance.to_bits()
+            );
             for &larger in &distances[at + 1..] {
-                let larger = Near { distance: larger, slot: 1 };
+                let larger = Near {
+                    distance: larger,
+                    slot: 1,
+                };
                 assert!(near.pack() < larger.pack(), "{near:?} {larger:?}");
             }
         }

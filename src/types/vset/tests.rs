@@ -96,7 +96,12 @@ fn a_set_and_its_snapshots_equal_their_models() {
             let names = |set: &Vset, links: Option<Vec<Vec<Near>>>| -> Vec<Vec<Vec<u8>>> {
                 let levels = links.expect("it is there").into_iter();
                 levels
-                    .map(|level| level.iter().map(|near| set.name(near.slot).to_vec()).collect())
+                    .map(|level| {
+                        level
+                            .iter()
+                            .map(|near| set.name(near.slot).to_vec())
+                            .collect()
+                    })
                     .collect()
             };
             assert_eq!(names(&set, old), names(&again, new));
@@ -121,7 +126,12 @@ fn a_search_finds_what_a_scan_finds() {
     for n in 0..800 {
         let attribute = format!("{{\"n\": {n}}}");
         let name = format!("{n}");
-        set.add(name.as_bytes(), vector(&mut rng, 20), 200, Some(attribute.as_bytes()));
+        set.add(
+            name.as_bytes(),
+            vector(&mut rng, 20),
+            200,
+            Some(attribute.as_bytes()),
+        );
     }
     let mut hits = 0;
     for n in 0..40 {
@@ -181,7 +191,10 @@ fn links_that_break_the_graph_are_refused() {
         })
     };
     assert_eq!(build(&[(1, "a", &[&[2]]), (2, "b", &[&[1]])]), Ok(2));
-    assert_eq!(build(&[(7, "a", &[&[9], &[9]]), (9, "b", &[&[7], &[7]])]), Ok(2));
+    assert_eq!(
+        build(&[(7, "a", &[&[9], &[9]]), (9, "b", &[&[7], &[7]])]),
+        Ok(2)
+    );
     let bad: &[&[(u64, &str, &[&[u64]])]] = &[
         &[(0, "a", &[&[]])],
         &[(u64::MAX, "a", &[&[]])],
