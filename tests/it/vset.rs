@@ -142,6 +142,15 @@ fn scores_are_those_of_redis() {
         let reply = c.cmd("VSIM v VALUES 4 1 2 3 4 WITHSCORES");
         assert_eq!(shown(&reply), scores);
     }
+    // From 32 components on the last step rounds once.
+    c.cmd("DEL v");
+    for (name, step) in [("a", 7), ("b", 11), ("c", 13)] {
+        let numbers = (1..=40).map(|n| (n * step % 29 - 14).to_string());
+        let vector = numbers.collect::<Vec<_>>().join(" ");
+        c.cmd(&format!("VADD v VALUES 40 {vector} {name}")).is(1);
+    }
+    let reply = c.cmd("VSIM v ELE a WITHSCORES");
+    assert_eq!(shown(&reply), "[a 1 c 0.6632615327835083 b 0.33045005798339844]");
 }
 
 /// A long search blocks who asked and nobody else; it is of the instant at which it was asked for; whoever goes meanwhile
