@@ -150,7 +150,10 @@ fn scores_are_those_of_redis() {
         c.cmd(&format!("VADD v VALUES 40 {vector} {name}")).is(1);
     }
     let reply = c.cmd("VSIM v ELE a WITHSCORES");
-    assert_eq!(shown(&reply), "[a 1 c 0.6632615327835083 b 0.33045005798339844]");
+    assert_eq!(
+        shown(&reply),
+        "[a 1 c 0.6632615327835083 b 0.33045005798339844]"
+    );
 }
 
 /// A long search blocks who asked and nobody else; it is of the instant at which it was asked for; whoever goes meanwhile
@@ -208,20 +211,18 @@ fn long_searches_run_beside_the_server() {
 /// Redis forgets the new vector of an element that existed.
 #[test]
 fn sets_survive_a_restart() {
-    for config in [
-        "appendonly no",
-        "appendonly yes",
-        "appendonly yes\naof-use-rdb-preamble no",
-    ] {
+    for (appendonly, preamble) in [("no", "yes"), ("yes", "yes"), ("yes", "no")] {
         let mut server = Server::oxidis()
-            .config(&format!("{config}\nenable-debug-command yes\n"))
+            .args(["--appendonly", appendonly])
+            .args(["--aof-use-rdb-preamble", preamble])
+            .args(["--enable-debug-command", "yes"])
             .start();
         let mut c = server.client();
         fill(&mut c, "q8", 200, 5, "");
         fill(&mut c, "bin", 100, 70, "BIN M 5");
         fill(&mut c, "f32", 100, 5, "NOQUANT");
         c.cmd("VADD reduced REDUCE 3 VALUES 5 1 2 3 4 5 a").is(1);
-        if config.contains("yes") {
+        if appendonly == "yes" {
             c.cmd("BGREWRITEAOF");
             let done = until(Duration::from_secs(20), || {
                 let info = c.cmd("INFO persistence").text();
@@ -234,7 +235,7 @@ fn sets_survive_a_restart() {
         c.cmd("VADD q8 VALUES 5 9 8 7 6 -5 17 SETATTR x").is(0);
         c.cmd("VREM q8 18").is(1);
         c.cmd("VSETATTR f32 3 {}").is(1);
-        if config.starts_with("appendonly no") {
+        if appendonly == "no" {
             c.cmd("SAVE").ok();
         }
         let keys = ["q8", "bin", "f32", "reduced"];
@@ -248,8 +249,12 @@ fn sets_survive_a_restart() {
             info.contains("loading:0\r\n").then_some(())
         });
         assert!(loaded.is_some());
-        assert_eq!(keys.map(|key| digest(&mut c, key)), before, "{config}");
-        if config == "appendonly no" {
+        assert_eq!(
+            keys.map(|key| digest(&mut c, key)),
+            before,
+            "{appendonly} {preamble}"
+        );
+        if appendonly == "no" {
             assert_eq!(c.cmd("VSIM q8 ELE 17 WITHSCORES").to_string(), found);
             assert_eq!(c.cmd("VLINKS q8 17").to_string(), links);
         }

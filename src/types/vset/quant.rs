@@ -234,7 +234,7 @@ impl<'a> Measure<'a> {
 
     /// The distances to up to [`MANY`] rows.
     #[inline]
-    pub(super) fn to_many(&self, rows: &[&[u8]], distances: &mut [f32; MANY]) {
+    pub(super) fn many(&self, rows: &[&[u8]], distances: &mut [f32; MANY]) {
         if self.quant != Quant::Q8 {
             for (row, distance) in rows.iter().zip(distances) {
                 *distance = self.to(row);

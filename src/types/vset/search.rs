@@ -222,7 +222,7 @@ impl<'a> Walk<'a> {
             for ((_, row), out) in part.iter().zip(&mut rows) {
                 *out = row;
             }
-            self.query.to_many(&rows[..part.len()], &mut distances);
+            self.query.many(&rows[..part.len()], &mut distances);
             for (&(slot, _), &distance) in part.iter().zip(&distances) {
                 each(Near { distance, slot }.pack());
             }

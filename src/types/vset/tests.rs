@@ -159,6 +159,9 @@ fn a_search_finds_what_a_scan_finds() {
     assert_eq!(set.name(nearest.slot), b"17");
 }
 
+/// Number, name, and the numbers of the neighbours on each level.
+type Said<'a> = (u64, &'a str, &'a [&'a [u64]]);
+
 /// redis 15385, 15386, 15400: what a payload may not say.
 #[test]
 fn links_that_break_the_graph_are_refused() {
@@ -173,7 +176,7 @@ fn links_that_break_the_graph_are_refused() {
         l2: 1.0,
         range: 0.0,
     };
-    let build = |nodes: &[(u64, &str, &[&[u64]])]| -> Result<usize, &'static str> {
+    let build = |nodes: &[Said<'_>]| -> Result<usize, &'static str> {
         let mut builder = Builder::new(shape, None, 1);
         for (id, name, levels) in nodes {
             let levels: Vec<_> = levels.iter().map(|links| (links.to_vec(), 8)).collect();
@@ -195,7 +198,7 @@ fn links_that_break_the_graph_are_refused() {
         build(&[(7, "a", &[&[9], &[9]]), (9, "b", &[&[7], &[7]])]),
         Ok(2)
     );
-    let bad: &[&[(u64, &str, &[&[u64]])]] = &[
+    let bad: &[&[Said<'_>]] = &[
         &[(0, "a", &[&[]])],
         &[(u64::MAX, "a", &[&[]])],
         &[(1, "a", &[&[]]), (1, "b", &[&[]])],
