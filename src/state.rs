@@ -17,7 +17,7 @@ pub use acl::denied_words;
 
 use self::shutdown::Shutdown;
 use crate::acl::Acl;
-use crate::background::{Closer, Helpers, LazyFree, Mailbox, Syncer};
+use crate::background::{Closer, Helpers, LazyFree, Mailbox, Searchers, Syncer};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::{Blocked, ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
@@ -234,6 +234,8 @@ pub struct State {
     pub lazyfree: LazyFree,
     /// Files on their way to the thread that closes them.
     pub closer: Closer,
+    /// Long searches on their way to the threads that search.
+    pub searchers: Searchers,
     /// Servers that keys went to.
     pub peers: Peers,
     /// Connections to other servers that the loop carries.
@@ -317,6 +319,7 @@ impl State {
             eviction: Eviction::default(),
             lazyfree: LazyFree::default(),
             closer: Closer::new(Disk::machine(), Helpers::threads()),
+            searchers: Searchers::default(),
             peers: Peers::default(),
             wires: Wires::default(),
             member_seed,

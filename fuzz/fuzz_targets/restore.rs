@@ -61,6 +61,9 @@ const QUESTIONS: &[&[&str]] = &[
     &["XADD", "k", "*", "a", "b"],
     &["XTRIM", "k", "MAXLEN", "1"],
     &["XDEL", "k", "1-1"],
+    &["VSIM", "k", "ELE", "a"],
+    &["VRANDMEMBER", "k", "-5"],
+    &["VREM", "k", "a"],
     &["DUMP", "k"],
     &["DEL", "k", "k2"],
 ];

@@ -9,6 +9,7 @@ mod closer;
 mod helpers;
 mod job;
 mod lazyfree;
+mod searchers;
 mod syncer;
 mod worker;
 
@@ -16,6 +17,7 @@ pub use self::closer::Closer;
 pub use self::helpers::Helpers;
 pub use self::job::Job;
 pub use self::lazyfree::LazyFree;
+pub use self::searchers::Searchers;
 pub use self::syncer::Syncer;
 
 use std::fmt;

@@ -26,6 +26,8 @@
 //! itself; queues are ordered maps, so that leaving one costs O(log n) and needs no links.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{ClientFlags, ClientKey, Clients};
 use crate::collections::byte_map::{ByteMap, Seed};
@@ -47,6 +49,8 @@ pub enum WaitKind {
     Shutdown,
     /// Replicas, or a disk, to have what was written.
     Acks(Acks),
+    /// The search of this number, which a thread is at.
+    Search(u64),
 }
 
 impl WaitKind {
@@ -59,6 +63,22 @@ impl WaitKind {
                 | (WaitKind::Zset, Kind::Zset)
                 | (WaitKind::Stream, Kind::Stream)
         )
+    }
+}
+
+/// Sets a flag when it goes.
+#[derive(Debug)]
+pub struct CancelOnDrop(Arc<AtomicBool>);
+
+impl From<Arc<AtomicBool>> for CancelOnDrop {
+    fn from(flag: Arc<AtomicBool>) -> Self {
+        CancelOnDrop(flag)
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -79,6 +99,8 @@ pub struct Waiting {
     /// The command is run again at this time as well, whether a key has changed or not (XREADGROUP CLAIM, for which
     /// entries become old enough).
     pub again_at: Option<Ms>,
+    /// Tells the thread that searches for the client when the wait is over, for whatever reason.
+    pub search: Option<CancelOnDrop>,
     /// CLIENT REPLY SKIP was said before it.
     pub silent: bool,
     db: DbId,
@@ -96,6 +118,7 @@ impl Waiting {
             deadline,
             even_without_key: false,
             again_at: None,
+            search: None,
             silent: false,
             db: DbId(0),
             keys: Vec::new(),

@@ -22,7 +22,7 @@ pub mod tracking;
 pub mod transaction;
 mod usage;
 
-pub use blocked::{Blocked, WaitKind, Waiting};
+pub use blocked::{Blocked, CancelOnDrop, WaitKind, Waiting};
 pub use client::{Client, ClientFlags, ClientId, ClientKind};
 pub use fieldsets::Fieldsets;
 pub use list::{ClientKey, Clients};

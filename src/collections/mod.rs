@@ -3,8 +3,10 @@
 pub mod btree;
 pub mod byte_map;
 pub mod intset;
+pub mod kernels;
 pub mod legacy;
 pub mod listpack;
+pub mod run;
 pub mod shared;
 pub mod table;
 

@@ -6,7 +6,7 @@
 use super::prelude::*;
 use crate::dispatch::args::Argv;
 use crate::dispatch::command::{
-    Arg, ArgKind, BeginSearch, CATEGORY_NAMES, FLAG_NAMES, FindKeys, KeyFlag,
+    Arg, ArgKind, BeginSearch, CATEGORY_NAMES, FLAG_NAMES, FindKeys, Flag, KeyFlag,
 };
 use crate::dispatch::keys::{Keys, Search, legacy_range};
 use crate::dispatch::table::{CommandId, CommandTable, Entry};
@@ -506,6 +506,10 @@ fn show_docs(reply: &mut Reply, commands: &CommandTable, entry: &Entry) {
     pairs.text("summary", Some(docs.summary));
     pairs.text("since", Some(docs.since));
     pairs.text("group", Some(docs.group.name()));
+    pairs.text(
+        "module",
+        entry.flags.has(Flag::Module).then_some("vectorset"),
+    );
     pairs.text(
         "complexity",
         Some(docs.complexity).filter(|text| !text.is_empty()),

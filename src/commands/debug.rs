@@ -284,6 +284,8 @@ fn type_number(kind: Kind) -> u32 {
         Kind::Hash => 4,
         Kind::Stream => 6,
         Kind::Array => 7,
+        // A module's.
+        Kind::Vset => 5,
     }
 }
 
@@ -293,6 +295,16 @@ fn mix_value(into: &mut Hash, entry: &Entry<'_>) {
     mix(into, &type_number(entry.kind()).to_be_bytes());
     match entry.value() {
         ValueRef::String(string) => mix(into, &string.to_vec()),
+        // The elements of a module's value are a sum of their own.
+        ValueRef::Object(value) if value.kind() == Kind::Vset => {
+            let mut all = Hash::default();
+            value.elements(&mut |parts| {
+                let mut element = Hash::default();
+                parts.iter().for_each(|part| mix(&mut element, part));
+                add(&mut all, &element);
+            });
+            add(into, &all);
+        }
         ValueRef::Object(value) => {
             let ordered = value.order() == Order::Counts;
             value.elements(&mut |parts| match parts {

@@ -39,6 +39,7 @@ mod stream;
 mod string;
 mod tracking;
 mod transaction;
+mod vset;
 mod zset;
 
 use crate::dispatch::command::Command;
@@ -78,6 +79,7 @@ pub const GROUPS: &[&[&Command]] = &[
     stream::COMMANDS,
     string::COMMANDS,
     transaction::COMMANDS,
+    vset::COMMANDS,
     zset::COMMANDS,
 ];
 

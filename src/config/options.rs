@@ -557,7 +557,7 @@ options! {
     /// Elements below which a dense slice becomes sparse; 0 never.
     array_sparse_kmin("array-sparse-kmin"): u32 = 5, Int(0, u32::MAX as i64), [NO_FEATURE];
     /// Run vector searches on the main thread.
-    vset_force_single_threaded_execution("vset-force-single-threaded-execution"): bool = false, YesNo, [NO_FEATURE];
+    vset_force_single_threaded_execution("vset-force-single-threaded-execution"): bool = false, YesNo, [];
 
     // Background work.
 

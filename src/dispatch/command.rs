@@ -109,6 +109,8 @@ pub enum Flag {
     NeedsWorkingDisk = 1 << 29,
     /// CLIENT CACHING holds beyond this command, or beyond the subcommands of this container: CLIENT.
     KeepsCaching = 1 << 30,
+    /// A module's in Redis, and shown as such.
+    Module = 1 << 31,
 }
 
 /// The flags that `COMMAND INFO` names, in the order Redis lists them.
@@ -116,6 +118,7 @@ pub const FLAG_NAMES: &[(Flag, &str)] = &[
     (Flag::Write, "write"),
     (Flag::ReadOnly, "readonly"),
     (Flag::DenyOom, "denyoom"),
+    (Flag::Module, "module"),
     (Flag::Admin, "admin"),
     (Flag::PubSub, "pubsub"),
     (Flag::NoScript, "noscript"),

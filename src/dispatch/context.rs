@@ -95,6 +95,13 @@ impl Ctx<'_> {
         self.state.modified(self.db, key, event);
     }
 
+    /// As [`Ctx::modified`], without an event: vector sets publish none.
+    pub fn changed(&mut self, key: &[u8]) {
+        self.state.dirty += 1;
+        self.state.reap_expired();
+        self.state.touched(self.db, key);
+    }
+
     /// As [`Ctx::modified`], counting `n` changes (elements removed, fields set).
     pub fn modified_n(&mut self, key: &[u8], event: Event, n: usize) {
         self.state.dirty += n as u64;

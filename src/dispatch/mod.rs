@@ -19,4 +19,4 @@ pub use call::{CallOrigin, call};
 pub use context::{Ctx, Effect, Redacted};
 pub use gate::{Outcome, process};
 pub use propagate::{Effects, Said, Targets};
-pub use unblock::serve_ready;
+pub use unblock::{answer_search, serve_ready};

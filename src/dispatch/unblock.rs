@@ -13,6 +13,8 @@
 //! Mirrors: `handleClientsBlockedOnKeys`, `unblockClientOnKey`, `replyToBlockedClientTimedOut` of blocked.c and
 //! `handleBlockedClientsTimeout` of timeout.c.
 
+use std::time::Duration;
+
 use super::args::{Args, Argv, OwnedArgv};
 use super::call::CallOrigin;
 use super::command::Result;
@@ -204,6 +206,13 @@ impl State {
     #[doc(alias = "unblockClientOnTimeout")]
     #[doc(alias = "unblockClientOnError")]
     pub fn end_wait(&mut self, client: ClientKey, with_error: bool) -> bool {
+        let waiting = self
+            .clients
+            .get(client)
+            .and_then(|who| who.waiting.as_ref());
+        if waiting.is_some_and(|waiting| matches!(waiting.kind, WaitKind::Search(_))) {
+            return false;
+        }
         let error = with_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK");
         self.end_wait_with(client, error)
     }
@@ -275,11 +284,48 @@ impl State {
     }
 }
 
+/// Answers a client whose search is done, if it still waits for this one. O(1) but for the answer.
+pub fn answer_search(
+    state: &mut State,
+    client: ClientKey,
+    number: u64,
+    elapsed: Duration,
+    write: impl FnOnce(&mut Reply),
+) {
+    let waiting = state
+        .clients
+        .get(client)
+        .and_then(|who| who.waiting.as_ref());
+    if waiting.is_none_or(|waiting| waiting.kind != WaitKind::Search(number)) {
+        return;
+    }
+    let Some(waiting) = state.blocked.unblock(&mut state.clients, client) else {
+        return;
+    };
+    answer(state, client, waiting.silent, |state, reply| {
+        write(reply);
+        let ran = observe::Ran {
+            client,
+            id: waiting.id,
+            argv: waiting.argv.as_argv(),
+            redacted: Redacted::default(),
+            elapsed_ns: elapsed.as_nanos() as u64,
+            ok: true,
+            outermost: true,
+            replayed: false,
+        };
+        observe::after_call(state, ran);
+    });
+    state.clients.resume(client);
+}
+
 /// What somebody is told whose time is over.
 #[doc(alias = "replyToBlockedClientTimedOut")]
 fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
     match kind {
         WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
+        // It waits for what comes for certain, and CLIENT UNBLOCK leaves it alone.
+        WaitKind::Search(_) => reply.null_array(),
         // It waits without limit; this is CLIENT UNBLOCK.
         WaitKind::Shutdown => reply.error_text(SHUTDOWN_FAILED),
         // Enough or not, the answer is what there is.

@@ -23,7 +23,7 @@ impl Value {
     pub fn order(&self) -> Order {
         match self.kind() {
             Kind::String | Kind::List | Kind::Stream => Order::Counts,
-            Kind::Array | Kind::Hash | Kind::Set | Kind::Zset => Order::IsChance,
+            Kind::Array | Kind::Hash | Kind::Set | Kind::Vset | Kind::Zset => Order::IsChance,
         }
     }
 
@@ -67,6 +67,21 @@ impl Value {
                     }
                     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
                     tell(&parts);
+                }
+            }
+            Typed::Vset(set) => {
+                let (mut len, mut dim) = (IntBuf::new(), IntBuf::new());
+                let shape = set.shape();
+                tell(&[
+                    len.format_u64(set.len() as u64),
+                    dim.format_u64(shape.dim.into()),
+                ]);
+                for node in set.nodes() {
+                    let (bytes, name) = (node.stored().bytes, node.name());
+                    match node.attribute() {
+                        Some(attribute) => tell(&[bytes, name, attribute]),
+                        None => tell(&[bytes, name]),
+                    }
                 }
             }
             Typed::Zset(zset) => {

@@ -22,6 +22,7 @@ pub mod set;
 pub mod stream;
 pub mod string;
 mod value;
+pub mod vset;
 pub mod zset;
 
 pub use self::array::Array;
@@ -30,6 +31,7 @@ pub use self::list::List;
 pub use self::set::Set;
 pub use self::stream::Stream;
 pub use self::value::{Held, Typed, Value};
+pub use self::vset::Vset;
 pub use self::zset::Zset;
 
 /// The types a client can be told of.
@@ -42,6 +44,7 @@ pub enum Kind {
     Hash,
     Stream,
     Array,
+    Vset,
 }
 
 impl Kind {
@@ -56,6 +59,7 @@ impl Kind {
             Kind::Hash => "hash",
             Kind::Stream => "stream",
             Kind::Array => "array",
+            Kind::Vset => "vectorset",
         }
     }
 }
@@ -68,6 +72,7 @@ impl Value {
             Typed::List(_) => Kind::List,
             Typed::Set(_) => Kind::Set,
             Typed::Stream(_) => Kind::Stream,
+            Typed::Vset(_) => Kind::Vset,
             Typed::Zset(_) => Kind::Zset,
         }
     }
@@ -81,6 +86,7 @@ impl Value {
             Typed::List(list) => list.encoding(),
             Typed::Set(set) => set.encoding(),
             Typed::Stream(stream) => stream.encoding(),
+            Typed::Vset(set) => set.encoding(),
             Typed::Zset(zset) => zset.encoding(),
         }
     }
@@ -95,6 +101,7 @@ impl Value {
             Typed::List(list) => list.allocated_bytes(samples),
             Typed::Set(set) => set.allocated_bytes(samples),
             Typed::Stream(stream) => stream.allocated_bytes(samples),
+            Typed::Vset(set) => set.allocated_bytes(samples),
             Typed::Zset(zset) => zset.allocated_bytes(samples),
         }
     }
@@ -108,6 +115,7 @@ impl Value {
             Typed::List(list) => list.len(),
             Typed::Set(set) => set.len(),
             Typed::Stream(stream) => stream.len() as usize,
+            Typed::Vset(set) => set.len(),
             Typed::Zset(zset) => zset.len(),
         }
     }
@@ -121,6 +129,7 @@ impl Value {
             Typed::List(list) => list.free_effort(),
             Typed::Set(set) => set.free_effort(),
             Typed::Stream(stream) => stream.free_effort(),
+            Typed::Vset(set) => set.free_effort(),
             Typed::Zset(zset) => zset.free_effort(),
         }
     }

@@ -24,7 +24,7 @@
 use std::fmt;
 use std::mem::ManuallyDrop;
 
-use super::{Array, Hash, List, Set, Stream, Zset};
+use super::{Array, Hash, List, Set, Stream, Vset, Zset};
 
 /// The first tag of each type; the fifteen after it are its own too.
 pub(super) mod tag {
@@ -34,6 +34,7 @@ pub(super) mod tag {
     pub const HASH: u8 = 0x40;
     pub const STREAM: u8 = 0x50;
     pub const ARRAY: u8 = 0x60;
+    pub const VSET: u8 = 0x70;
     /// The bits that tell the type.
     pub const TYPE: u8 = 0xF0;
 }
@@ -132,6 +133,7 @@ types! {
     List: list, LIST;
     Set: set, SET;
     Stream: stream, STREAM;
+    Vset: vset, VSET;
     Zset: zset, ZSET;
 }
 
@@ -155,6 +157,7 @@ mod tests {
     use crate::collections::table::NewValue;
     use crate::types::list::{End, ListLimits};
     use crate::types::set::SetLimits;
+    use crate::types::vset::{Quant, Shape};
     use crate::types::{Kind, hash, zset};
 
     const SET: SetLimits = SetLimits {
@@ -232,6 +235,11 @@ mod tests {
             assert_eq!((list.kind(), list.encoding()), (Kind::List, encoding));
         }
 
+        let shape = Shape {
+            quant: Quant::Q8,
+            dim: 3,
+            m: 16,
+        };
         for value in [
             set,
             hash,
@@ -239,6 +247,7 @@ mod tests {
             list,
             Array::new().into(),
             Stream::new().into(),
+            Vset::new(shape, None, 1).into(),
         ] {
             let copy = value.clone();
             assert_eq!((copy.kind(), copy.count()), (value.kind(), value.count()));
@@ -249,6 +258,7 @@ mod tests {
                     List::of(&copy).is_some(),
                     Set::of(&copy).is_some(),
                     Stream::of(&copy).is_some(),
+                    Vset::of(&copy).is_some(),
                     Zset::of(&copy).is_some()
                 ]
                 .map(usize::from)

@@ -33,3 +33,4 @@ mod streams;
 mod strings;
 mod support;
 mod tls;
+mod vset;

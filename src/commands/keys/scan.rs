@@ -94,7 +94,7 @@ fn spares_the_dead(ctx: &Ctx<'_>) -> bool {
 
 fn kind_named(name: &[u8]) -> Option<Kind> {
     use Kind::*;
-    let kinds = [String, List, Set, Zset, Hash, Stream, Array];
+    let kinds = [String, List, Set, Zset, Hash, Stream, Array, Vset];
     kinds
         .into_iter()
         .find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))

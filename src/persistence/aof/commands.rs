@@ -10,6 +10,7 @@ use crate::background::Job;
 use crate::collections::listpack::LpEntry;
 use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
 use crate::persistence::rdb::encoder::Sink;
+use crate::persistence::rdb::{self, dump::dump};
 use crate::types::stream::{IdBuf, IdmpLimits, StreamId};
 use crate::types::{Array, Hash, List, Set, Stream, Typed, Zset};
 use crate::util::num::{IntBuf, format_f64};
@@ -132,6 +133,8 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
             Typed::Set(set) => self::set(out, name, set)?,
             Typed::Hash(hash) => self::hash(out, name, hash)?,
             Typed::Stream(stream) => self::stream(out, name, stream)?,
+            // No command brings back a graph, nor a quantised vector to the bit.
+            Typed::Vset(_) => restore(out, name, entry.value())?,
             Typed::Zset(zset) => self::zset(out, name, zset)?,
         },
     }
@@ -146,6 +149,14 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
 
 /// Values with their indexes, then the cursor if there is one.
 #[doc(alias = "rewriteArrayObject")]
+/// A value as the payload that DUMP makes, at once.
+fn restore(out: &mut Writer<'_>, name: &[u8], value: ValueRef<'_>) -> io::Result<()> {
+    let payload = dump(value, rdb::VERSION, false);
+    let payload = payload.map_err(|unwritten| io::Error::other(format!("{unwritten:?}")))?;
+    out.words(&[b"RESTORE", name, b"0", &payload]);
+    out.spill()
+}
+
 fn array(out: &mut Writer<'_>, name: &[u8], array: &Array) -> io::Result<()> {
     let (len, mut done) = (array.count() as usize, 0);
     let mut digits = IntBuf::new();

@@ -40,6 +40,11 @@ impl Limits {
         self
     }
 
+    /// Keys the hashes of values that are read.
+    pub(super) fn seed(&self) -> u64 {
+        self.zset.seed
+    }
+
     pub fn of(config: &Config, seed: u64) -> Limits {
         Limits {
             hash: hash::Limits {
@@ -442,6 +447,7 @@ pub(super) fn type_of(value: &Value, version: u32) -> Result<Type, Unwritten> {
         Typed::Set(_) => Ok(Type::Set),
         Typed::Stream(stream) => Ok(type_of_stream(stream, version)),
         Typed::List(_) => Ok(Type::ListQuicklist2),
+        Typed::Vset(_) => Ok(Type::Module2),
         Typed::Zset(zset) if zset.as_listpack().is_some() => Ok(Type::ZsetListpack),
         Typed::Zset(_) => Ok(Type::Zset2),
     }
@@ -455,6 +461,7 @@ pub(super) fn write(enc: &mut Encoder<'_>, ty: Type, value: &Value) -> out::Resu
         Typed::Hash(hash) => write_hash(enc, ty, hash)?,
         Typed::List(list) => write_list(enc, list)?,
         Typed::Stream(stream) => write_stream(enc, ty, stream)?,
+        Typed::Vset(set) => super::vset::write(enc, set)?,
         Typed::Zset(zset) => write_zset(enc, zset)?,
     }
     Ok(())

@@ -5,7 +5,7 @@
 use super::decoder::Place;
 use super::read_value::{self, Reading};
 use super::template::Templates;
-use super::{Decoder, Error, NEWEST_READ, Reason, Type, module_name, opcode};
+use super::{Decoder, Error, NEWEST_READ, Reason, Type, module_name, opcode, vset};
 use crate::keyspace::{DbId, Ms, NewValue};
 
 /// What a file says next.
@@ -280,9 +280,13 @@ impl<'a> Loader<'a> {
                     dec.string_into(&mut self.key)?;
                     self.doing = Doing::Value;
                     let value = if ty == Type::Module2 && self.skip_modules {
-                        dec.length()?;
-                        skip_module_value(dec)?;
-                        Ok(NewValue::Bytes(b"module-value"))
+                        if dec.length()? == vset::MODULE {
+                            let set = vset::read(dec, self.reading.limits.seed());
+                            set.map(|set| NewValue::Object(set.into()))
+                        } else {
+                            skip_module_value(dec)?;
+                            Ok(NewValue::Bytes(b"module-value"))
+                        }
                     } else {
                         read_value::read(dec, ty, &self.reading, &self.templates, &mut self.scratch)
                     };

@@ -33,6 +33,7 @@ pub mod read_value;
 pub mod save;
 pub mod stream;
 pub mod template;
+mod vset;
 pub mod write_value;
 
 use std::fmt;

@@ -12,7 +12,7 @@ use super::connect;
 pub use super::connect::Limits;
 use super::decoder::Text;
 use super::template::Templates;
-use super::{Decoder, Error, Reason, Type, module_name};
+use super::{Decoder, Error, Reason, Type, module_name, vset};
 use crate::collections::intset::Intset;
 use crate::collections::legacy::{Ziplist, Zipmap};
 use crate::collections::listpack::{Check, Listpack};
@@ -48,6 +48,10 @@ pub fn read<'t>(
         Type::ModulePreGa => Err(dec.corrupt("Pre-release module format not supported")),
         Type::Module2 => {
             let id = dec.length()?;
+            if id == vset::MODULE {
+                let set = vset::read(dec, reading.limits.seed())?;
+                return Ok(NewValue::Object(set.into()));
+            }
             Err(dec.error(Reason::Module(module_name(id))))
         }
         _ => connect::read(dec, ty, reading, templates).map(NewValue::Object),

@@ -1,0 +1,80 @@
+//! Threads for searches that would hold others up.
+//!
+//! Jobs come from one queue, and whichever thread is free takes the next. The queue is as long as there are clients that
+//! wait, for each waits for one job.
+//!
+//! Mirrors: the thread that the vector sets of Redis start for each search.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::sys::process;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads at most: what is in the caches is shared by all of them.
+const MOST: usize = 4;
+
+/// The way to the threads, which start with the first job, and end when this is dropped and the queue is empty.
+#[derive(Debug, Default)]
+pub struct Searchers {
+    jobs: Option<Sender<Job>>,
+    last: u64,
+}
+
+impl Searchers {
+    /// A number for a search, never used before.
+    pub fn next_number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// One processor is left to the thread that serves clients.
+    fn start() -> Option<Sender<Job>> {
+        let (jobs, queue) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let mut started = false;
+        for _ in 0..processors.saturating_sub(1).clamp(1, MOST) {
+            let queue = Arc::clone(&queue);
+            let thread = thread::Builder::new().name("vset_search".into());
+            let thread = thread.spawn(move || {
+                process::stand_back();
+                search(&queue);
+            });
+            started |= thread.is_ok();
+        }
+        started.then_some(jobs)
+    }
+
+    /// Leaves a job to the threads. Without a thread to be had it takes the time of who submits it.
+    pub fn submit(&mut self, job: impl FnOnce() + Send + 'static) {
+        if self.jobs.is_none() {
+            self.jobs = Searchers::start();
+        }
+        match &self.jobs {
+            Some(jobs) => {
+                if let Err(back) = jobs.send(Box::new(job)) {
+                    (back.0)();
+                }
+            }
+            None => job(),
+        }
+    }
+}
+
+/// What a thread does.
+fn search(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        // The lock is held while waiting, by whoever is next, and let go before the job begins.
+        let job = match queue.lock() {
+            Ok(queue) => queue.recv(),
+            Err(_) => return,
+        };
+        match job {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Changing: VADD VREM VSETATTR.
+
+use super::super::prelude::*;
+use super::{Given, KEYS, project, vector, wrong_dimension};
+use crate::types::Vset;
+use crate::types::vset::{DEFAULT_ADD_EF, DEFAULT_M, M_RANGE, Projection, Quant, Shape};
+
+/// Candidates that may be asked for.
+pub(super) const EF_RANGE: std::ops::RangeInclusive<i64> = 1..=1_000_000;
+
+pub(super) const VADD: Command = Command {
+    name: "VADD",
+    arity: Arity::AtLeast(5),
+    flags: &[Write, DenyOom, Module],
+    keys: KEYS,
+    args: &[
+        arg::key("key"),
+        arg::block("reduce", &[arg::integer("dim")])
+            .token("REDUCE")
+            .optional(),
+        arg::one_of(
+            "format",
+            &[arg::word("fp32", "FP32"), arg::word("values", "VALUES")],
+        ),
+        arg::string("vector"),
+        arg::string("element"),
+        arg::word("cas", "CAS").optional(),
+        arg::one_of(
+            "quant_type",
+            &[
+                arg::word("noquant", "NOQUANT"),
+                arg::word("bin", "BIN"),
+                arg::word("q8", "Q8"),
+            ],
+        )
+        .optional(),
+        arg::integer("build-exploration-factor")
+            .token("EF")
+            .optional(),
+        arg::string("attributes").token("SETATTR").optional(),
+        arg::integer("numlinks").token("M").optional(),
+    ],
+    docs: Docs {
+        group: Group::Module,
+        since: "8.0.0",
+        summary: "Adds an element with its vector to a vector set, or gives it another vector.",
+        ..Docs::BASE
+    },
+    run: vadd,
+    ..Command::BASE
+};
+
+/// What follows the element.
+struct Options<'a> {
+    quant: Quant,
+    ef: usize,
+    m: u16,
+    attribute: Option<&'a [u8]>,
+}
+
+fn options<'a>(args: &mut Args<'a>) -> Result<Options<'a>> {
+    let mut options = Options {
+        quant: Quant::Q8,
+        ef: DEFAULT_ADD_EF,
+        m: DEFAULT_M,
+        attribute: None,
+    };
+    while !args.is_empty() {
+        if args.word("CAS") {
+            // See `vadd`.
+        } else if args.word_with("EF", 1) {
+            let ef = args.integer().ok().filter(|ef| EF_RANGE.contains(ef));
+            options.ef = ef.ok_or_else(|| Error::once("invalid EF"))? as usize;
+        } else if args.word_with("M", 1) {
+            let m = args.integer().ok().and_then(|m| u16::try_from(m).ok());
+            let m = m.filter(|m| M_RANGE.contains(m));
+            options.m = m.ok_or_else(|| Error::once("invalid M"))?;
+        } else if args.word_with("SETATTR", 1) {
+            options.attribute = Some(args.bytes()?);
+        } else if args.word("NOQUANT") {
+            options.quant = Quant::F32;
+        } else if args.word("BIN") {
+            options.quant = Quant::Bin;
+        } else if args.word("Q8") {
+            options.quant = Quant::Q8;
+        } else {
+            return Err(Error::once("invalid option after element"));
+        }
+    }
+    Ok(options)
+}
+
+/// Adds an element, or replaces its vector, and with SETATTR its attribute; answers whether it is new. The first VADD of a
+/// key decides on quantisation, M and projection, and all later ones must say the same. O(log N · EF · M) distances.
+///
+/// Propagated as it came, also if the element existed. CAS, with which Redis looks for neighbours on a thread and then
+/// checks whether the graph is still the same, is taken and changes nothing: the neighbours are looked for here.
+#[doc(alias = "VADD_RedisCommand")]
+fn vadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let key = args.key()?;
+    let given = vector(&mut args, true)?;
+    let Some(element) = args.next() else {
+        return Err(Error::WrongArity(ctx.name()));
+    };
+    let Options {
+        quant,
+        ef,
+        m,
+        attribute,
+    } = options(&mut args)?;
+
+    let added = match ctx.db().get_mut_as::<Vset>(key)? {
+        Some(set) => {
+            let vector = fit(set, given, quant, m)?;
+            set.add(element, vector, ef, attribute)
+        }
+        None => {
+            let Given { mut vector, reduce } = given;
+            let dim = reduce.map_or(vector.len(), |dim| dim as usize) as u32;
+            let mut projection = None;
+            if reduce.is_some() {
+                let fixed = Projection::new(vector.len() as u32);
+                vector = project(&fixed, &vector, dim)?;
+                projection = Some(fixed);
+            }
+            let shape = Shape { quant, dim, m };
+            let mut set = Vset::new(shape, projection, ctx.state.rng.next_u64());
+            set.add(element, vector, ef, attribute);
+            ctx.create(key, set);
+            true
+        }
+    };
+    ctx.changed(key);
+    ctx.reply.boolean(added);
+    Ok(())
+}
+
+/// The vector as the set has vectors, if all that was said fits the set.
+fn fit(set: &Vset, given: Given, quant: Quant, m: u16) -> Result<Vec<f32>> {
+    let (shape, Given { vector, reduce }) = (set.shape(), given);
+    if shape.quant != quant {
+        return Err(Error::once(
+            "asked quantization mismatch with existing vector set",
+        ));
+    }
+    if shape.m != m {
+        return Err(Error::once(
+            "asked M value mismatch with existing vector set",
+        ));
+    }
+    match set.projection() {
+        Some(projection) if reduce == Some(shape.dim.into()) => {
+            project(projection, &vector, shape.dim)
+        }
+        None if vector.len() == shape.dim as usize => match reduce {
+            Some(_) => Err(Error::once(
+                "cannot add projection to existing set without projection",
+            )),
+            None => Ok(vector),
+        },
+        _ => Err(wrong_dimension(vector.len(), shape.dim)),
+    }
+}
+
+pub(super) const VREM: Command = Command {
+    name: "VREM",
+    arity: Arity::Exactly(3),
+    flags: &[Write, Module],
+    keys: KEYS,
+    args: &[arg::key("key"), arg::string("element")],
+    docs: Docs {
+        group: Group::Module,
+        since: "8.0.0",
+        summary: "Removes an element from a vector set; a set without elements is deleted.",
+        ..Docs::BASE
+    },
+    run: vrem,
+    ..Command::BASE
+};
+
+/// Removes an element, whose neighbours are linked among themselves. O(M²) distances.
+#[doc(alias = "VREM_RedisCommand")]
+fn vrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, element) = (args.key()?, args.bytes()?);
+    let Some(set) = ctx.db().get_mut_as::<Vset>(key)? else {
+        ctx.reply.boolean(false);
+        return Ok(());
+    };
+    let removed = set.remove(element);
+    let emptied = set.is_empty();
+    if removed {
+        if emptied {
+            ctx.db().remove(key);
+        }
+        ctx.changed(key);
+    }
+    ctx.reply.boolean(removed);
+    Ok(())
+}
+
+pub(super) const VSETATTR: Command = Command {
+    name: "VSETATTR",
+    arity: Arity::Exactly(4),
+    flags: &[Write, Module, Fast],
+    keys: KEYS,
+    args: &[arg::key("key"), arg::string("element"), arg::string("json")],
+    docs: Docs {
+        group: Group::Module,
+        since: "8.0.0",
+        summary: "Gives an element of a vector set attributes; an empty text takes them away.",
+        ..Docs::BASE
+    },
+    run: vsetattr,
+    ..Command::BASE
+};
+
+/// Sets the attributes of an element, which are not checked to be JSON. O(1)
+#[doc(alias = "VSETATTR_RedisCommand")]
+fn vsetattr(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let (key, element, text) = (args.key()?, args.bytes()?, args.bytes()?);
+    let attribute = Some(text).filter(|text| !text.is_empty());
+    let set = match ctx.db().get_mut_as::<Vset>(key)? {
+        Some(set) => set.set_attribute(element, attribute),
+        None => false,
+    };
+    if set {
+        ctx.changed(key);
+    }
+    ctx.reply.boolean(set);
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! The whole value against a model, and under snapshots.
+
+use std::collections::BTreeMap;
+
+use super::build::{Builder, Told};
+use super::*;
+use crate::collections::testing::Rng;
+
+fn vector(rng: &mut Rng, dim: usize) -> Vec<f32> {
+    (0..dim)
+        .map(|_| rng.next() as f32 / u64::MAX as f32 - 0.5)
+        .collect()
+}
+
+type Model = BTreeMap<Vec<u8>, (Vec<f32>, Option<Vec<u8>>)>;
+
+fn assert_equal(set: &Vset, model: &Model) {
+    set.inner.graph.check();
+    assert_eq!(set.len(), model.len());
+    let names: Vec<&[u8]> = set.names(0..u64::MAX).collect();
+    assert_eq!(names, model.keys().map(Vec::as_slice).collect::<Vec<_>>());
+    let attributes = model.values().filter(|(_, attribute)| attribute.is_some());
+    assert_eq!(set.attributes(), attributes.count() as u64);
+    for (name, (vector, attribute)) in model {
+        assert_eq!(set.attribute(name), Some(attribute.as_deref()));
+        let row = encode(set.shape().quant, vector.clone());
+        assert_eq!(set.stored(name).expect("it is there").to_row(), row);
+    }
+}
+
+/// The same set, by way of what a file would say.
+fn rebuilt(set: &Vset, seed: u64) -> Result<Vset, &'static str> {
+    let mut builder = Builder::new(set.shape(), set.projection().cloned(), seed);
+    for node in set.nodes() {
+        let levels: Vec<(Vec<u64>, u64)> = (0..=node.level())
+            .map(|level| (node.links(level).collect(), node.capacity(level) as u64))
+            .collect();
+        builder.node(Told {
+            id: node.id(),
+            name: node.name(),
+            attribute: node.attribute().unwrap_or_default(),
+            stored: node.stored(),
+            levels: &levels,
+        })?;
+    }
+    builder.finish()
+}
+
+#[test]
+fn a_set_and_its_snapshots_equal_their_models() {
+    for seed in 0..12u64 {
+        let mut rng = Rng::new(seed);
+        let quant = [Quant::F32, Quant::Q8, Quant::Bin][rng.below(3)];
+        let dim = 1 + rng.below(40);
+        let shape = Shape {
+            quant,
+            dim: dim as u32,
+            m: 4 + rng.below(70) as u16,
+        };
+        let mut set = Vset::new(shape, None, seed);
+        let mut model = Model::new();
+        let mut held: Vec<(Vset, Model)> = vec![];
+        for _ in 0..600 {
+            let name = format!("member:{}", rng.below(150)).into_bytes();
+            match rng.below(8) {
+                0..=4 => {
+                    let new = vector(&mut rng, dim);
+                    let attribute = match rng.below(3) {
+                        0 => Some(format!("{{\"n\":{}}}", rng.below(9)).into_bytes()),
+                        _ => None,
+                    };
+                    let is_new = set.add(&name, new.clone(), 50, attribute.as_deref());
+                    assert_eq!(is_new, !model.contains_key(&name));
+                    let entry = model.entry(name).or_default();
+                    entry.0 = new;
+                    entry.1 = attribute.or(entry.1.take());
+                }
+                5 => {
+                    let attribute = (rng.below(2) == 0).then(|| b"{}".to_vec());
+                    let found = set.set_attribute(&name, attribute.as_deref());
+                    assert_eq!(found, model.contains_key(&name));
+                    if let Some(entry) = model.get_mut(&name) {
+                        entry.1 = attribute;
+                    }
+                }
+                _ => assert_eq!(set.remove(&name), model.remove(&name).is_some()),
+            }
+            if rng.below(60) == 0 {
+                held.push((set.clone(), model.clone()));
+            }
+        }
+        let again = rebuilt(&set, seed + 1).expect("a set of ours is whole");
+        assert_eq!(again.last_id(), set.last_id());
+        for node in set.nodes() {
+            let (old, new) = (set.links(node.name()), again.links(node.name()));
+            let names = |set: &Vset, links: Option<Vec<Vec<Near>>>| -> Vec<Vec<Vec<u8>>> {
+                let levels = links.expect("it is there").into_iter();
+                levels
+                    .map(|level| {
+                        level
+                            .iter()
+                            .map(|near| set.name(near.slot).to_vec())
+                            .collect()
+                    })
+                    .collect()
+            };
+            assert_eq!(names(&set, old), names(&again, new));
+        }
+        held.push((set, model.clone()));
+        held.push((again, model));
+        for (set, model) in &held {
+            assert_equal(set, model);
+        }
+    }
+}
+
+#[test]
+fn a_search_finds_what_a_scan_finds() {
+    let mut rng = Rng::new(5);
+    let shape = Shape {
+        quant: Quant::Q8,
+        dim: 20,
+        m: DEFAULT_M,
+    };
+    let mut set = Vset::new(shape, None, 9);
+    for n in 0..800 {
+        let attribute = format!("{{\"n\": {n}}}");
+        let name = format!("{n}");
+        set.add(
+            name.as_bytes(),
+            vector(&mut rng, 20),
+            200,
+            Some(attribute.as_bytes()),
+        );
+    }
+    let mut hits = 0;
+    for n in 0..40 {
+        let mut query = set.query(vector(&mut rng, 20));
+        if n % 2 == 0 {
+            query.filter = Some(Filter::compile(b".n % 3 == 0").expect("it is right"));
+        }
+        let found = set.search(&query, None);
+        assert_eq!(found.len(), 10);
+        if n % 2 == 0 {
+            assert!(found.iter().all(|near| {
+                let name = String::from_utf8_lossy(set.name(near.slot)).into_owned();
+                name.parse::<u32>().expect("a number") % 3 == 0
+            }));
+        }
+        query.exact = true;
+        let exact = set.search(&query, None);
+        hits += exact.iter().filter(|near| found.contains(near)).count();
+        let cancelled = AtomicBool::new(true);
+        assert!(set.search(&query, Some(&cancelled)).len() <= 10);
+    }
+    assert!(hits > 390, "{hits}");
+    let query = set.query_of(b"17").expect("it is there");
+    let nearest = set.search(&query, None)[0];
+    assert_eq!(set.name(nearest.slot), b"17");
+}
+
+/// Number, name, and the numbers of the neighbours on each level.
+type Said<'a> = (u64, &'a str, &'a [&'a [u64]]);
+
+/// redis 15385, 15386, 15400: what a payload may not say.
+#[test]
+fn links_that_break_the_graph_are_refused() {
+    let shape = Shape {
+        quant: Quant::F32,
+        dim: 1,
+        m: 4,
+    };
+    let one = 1f32.to_le_bytes();
+    let stored = Stored {
+        bytes: &one,
+        l2: 1.0,
+        range: 0.0,
+    };
+    let build = |nodes: &[Said<'_>]| -> Result<usize, &'static str> {
+        let mut builder = Builder::new(shape, None, 1);
+        for (id, name, levels) in nodes {
+            let levels: Vec<_> = levels.iter().map(|links| (links.to_vec(), 8)).collect();
+            builder.node(Told {
+                id: *id,
+                name: name.as_bytes(),
+                attribute: b"",
+                stored,
+                levels: &levels,
+            })?;
+        }
+        builder.finish().map(|set| {
+            set.inner.graph.check();
+            set.len()
+        })
+    };
+    assert_eq!(build(&[(1, "a", &[&[2]]), (2, "b", &[&[1]])]), Ok(2));
+    assert_eq!(
+        build(&[(7, "a", &[&[9], &[9]]), (9, "b", &[&[7], &[7]])]),
+        Ok(2)
+    );
+    let bad: &[&[Said<'_>]] = &[
+        &[(0, "a", &[&[]])],
+        &[(u64::MAX, "a", &[&[]])],
+        &[(1, "a", &[&[]]), (1, "b", &[&[]])],
+        &[(1, "a", &[&[]]), (2, "a", &[&[]])],
+        &[(1, "a", &[])],
+        &[(1, "a", &[&[] as &[u64]; 18])],
+        &[(1, "a", &[&[1]])],
+        &[(1, "a", &[&[2]])],
+        &[(1, "a", &[&[2]]), (2, "b", &[&[]])],
+        &[(1, "a", &[&[2, 2]]), (2, "b", &[&[1, 1]])],
+        &[(1, "a", &[&[2, 2]]), (2, "b", &[&[1]])],
+        &[(1, "a", &[&[], &[2]]), (2, "b", &[&[1]])],
+        &[(1, "a", &[&[2], &[2]]), (2, "b", &[&[1]])],
+        &[(1, "a", &[&[2, 3, 4, 5, 6, 7, 8, 9, 10]])],
+    ];
+    for nodes in bad {
+        assert!(build(nodes).is_err(), "{nodes:?}");
+    }
+    for (bytes, l2, range) in [
+        (f32::NAN.to_le_bytes(), 1.0, 0.0),
+        (f32::INFINITY.to_le_bytes(), 1.0, 0.0),
+        (one, f32::NAN, 0.0),
+        (one, 1.0, f32::NAN),
+        (one, 1.0, f32::INFINITY),
+    ] {
+        let mut builder = Builder::new(shape, None, 1);
+        let stored = Stored {
+            bytes: &bytes,
+            l2,
+            range,
+        };
+        let told = Told {
+            id: 1,
+            name: b"a",
+            attribute: b"",
+            stored,
+            levels: &[(vec![], 8)],
+        };
+        assert!(builder.node(told).is_err());
+        let short = Told {
+            stored: Stored {
+                bytes: &one[..3],
+                ..stored
+            },
+            ..told
+        };
+        assert!(builder.node(short).is_err());
+    }
+}
