@@ -412,9 +412,8 @@ pub fn valid_hostname(name: &[u8]) -> bool {
 /// spaces and `=` through as well, and then cannot read its own file.
 #[doc(alias = "isValidAuxString")]
 pub fn valid_aux(text: &[u8]) -> bool {
-    let fine = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || !byte.is_ascii() || b"-._/\\".contains(byte)
-    };
+    let fine =
+        |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii() || b"-._/\\".contains(byte);
     text.len() <= NAME_LIMIT && text.iter().all(fine)
 }
 
@@ -439,8 +438,14 @@ mod tests {
         let file = File::read(text().as_bytes(), false).expect("a file of Redis");
         assert_eq!(file.write(), text());
         let me = &file.nodes[1];
-        assert_eq!((me.hostname.as_str(), me.nodename.as_str()), ("host.example", "one"));
-        assert_eq!((me.slots.len(), me.epoch, file.current_epoch), (16_291, 7, 9));
+        assert_eq!(
+            (me.hostname.as_str(), me.nodename.as_str()),
+            ("host.example", "one")
+        );
+        assert_eq!(
+            (me.slots.len(), me.epoch, file.current_epoch),
+            (16_291, 7, 9)
+        );
         assert_eq!(me.migrating[&5].as_str(), B);
         assert_eq!(me.importing[&6].as_str(), B);
         assert_eq!(file.nodes[0].primary.expect("a replica").as_str(), A);
@@ -451,17 +456,25 @@ mod tests {
         let old = format!("{A} 10.0.0.1:7000 myself,master - 0 0 3 connected 0-16383\n\n");
         let file = File::read(old.as_bytes(), false).expect("a file of Redis 3");
         let me = &file.nodes[0];
-        assert_eq!((me.port, me.tls_port, me.bus_port, me.shard), (7000, 0, 17000, None));
+        assert_eq!(
+            (me.port, me.tls_port, me.bus_port, me.shard),
+            (7000, 0, 17000, None)
+        );
         assert_eq!(file.current_epoch, 3, "raised to the highest of the nodes");
         let tls = File::read(old.as_bytes(), true).expect("a file of Redis 6");
         assert_eq!((tls.nodes[0].port, tls.nodes[0].tls_port), (0, 7000));
         let blank = format!("{A} :0@0 Myself,MASTER,noaddr - 0 0 0 disconnected\nvars\n");
         let file = File::read(blank.as_bytes(), false).expect("no address yet");
         assert_eq!(file.nodes[0].ip, None);
-        let six = format!("{A} ::1:7000@17000,,tcp-port=7000,tls-port=8000 myself,master - 0 0 0 connected\nvars x 1\n");
+        let six = format!(
+            "{A} ::1:7000@17000,,tcp-port=7000,tls-port=8000 myself,master - 0 0 0 connected\nvars x 1\n"
+        );
         let file = File::read(six.as_bytes(), false).expect("IPv6");
         assert_eq!(file.nodes[0].ip, "::1".parse().ok());
-        assert_eq!((file.nodes[0].tls_port, file.skipped), (8000, vec!["x".to_owned()]));
+        assert_eq!(
+            (file.nodes[0].tls_port, file.skipped),
+            (8000, vec!["x".to_owned()])
+        );
     }
 
     /// redis 3599, 3607, 13443: each of these ended a server by an assertion or was half read.
@@ -473,37 +486,77 @@ mod tests {
         let other = me.replace(A, S).replace("myself,", "");
         for (bad, reason) in [
             ("x", "fewer than eight fields"),
-            ("zz 1:1@1 master - 0 0 0 connected", "a node id that is none"),
+            (
+                "zz 1:1@1 master - 0 0 0 connected",
+                "a node id that is none",
+            ),
             (&me, "a node that is listed already"),
-            (&me.replace(A, S), "a second node that claims to be this one"),
+            (
+                &me.replace(A, S),
+                "a second node that claims to be this one",
+            ),
             (&other.replace("127.0.0.1:", ""), "an address without ':'"),
-            (&other.replace("@17000", "@170000"), "a bus port that is none"),
+            (
+                &other.replace("@17000", "@170000"),
+                "a bus port that is none",
+            ),
             (&other.replace(":7000", ":x"), "a port that is none"),
-            (&other.replace("tls-port=0", "tls-port"), "an additional field without one '='"),
-            (&other.replace("nodename=one", "nodename=o;e"), "an additional field with forbidden characters"),
-            (&other.replace("nodename", "nickname"), "an additional field nobody knows"),
-            (&other.replace("host.example", "ho st"), "a flag nobody knows"),
-            (&other.replace("host.example", "h_t"), "a host name that is none"),
+            (
+                &other.replace("tls-port=0", "tls-port"),
+                "an additional field without one '='",
+            ),
+            (
+                &other.replace("nodename=one", "nodename=o;e"),
+                "an additional field with forbidden characters",
+            ),
+            (
+                &other.replace("nodename", "nickname"),
+                "an additional field nobody knows",
+            ),
+            (
+                &other.replace("host.example", "ho st"),
+                "a flag nobody knows",
+            ),
+            (
+                &other.replace("host.example", "h_t"),
+                "a host name that is none",
+            ),
             (&other.replace("master", "boss"), "a flag nobody knows"),
-            (&other.replace(" - ", " nobody "), "a master's id that is none"),
-            (&other.replace("100-16383", "100-16384"), "a slot out of range"),
+            (
+                &other.replace(" - ", " nobody "),
+                "a master's id that is none",
+            ),
+            (
+                &other.replace("100-16383", "100-16384"),
+                "a slot out of range",
+            ),
             (&other.replace("100-16383", "100-"), "a slot that is none"),
             (&other.replace("[5->-", "[5"), "an open slot that is none"),
             (&other.replace("[5->-", "[99999->-"), "a slot that is none"),
-            (&other.replace(" 7 connected", " x connected"), "an epoch that is no number"),
+            (
+                &other.replace(" 7 connected", " x connected"),
+                "an epoch that is no number",
+            ),
             ("vars currentEpoch", "a variable without a value"),
             ("vars lastVoteEpoch -1", "an epoch that is no number"),
         ] {
             let damage = damage(bad).expect_err(bad);
             assert_eq!((damage.line, damage.reason), (4, reason), "{bad}");
-            assert!(damage.to_string().starts_with("corrupted cluster config file \""));
+            assert!(
+                damage
+                    .to_string()
+                    .starts_with("corrupted cluster config file \"")
+            );
         }
         let whole = |text: &str| File::read(text.as_bytes(), false).expect_err(text);
         assert_eq!(whole("").line, 0);
         assert_eq!(whole(&other).reason, "no line says which node this is");
         let lost = me.replace("myself,master", "myself,slave");
         assert_eq!(whole(&lost).reason, "this node is a slave without a master");
-        assert_eq!(whole(&me.replace(",master", "")).reason, "this node is neither a master nor a slave");
+        assert_eq!(
+            whole(&me.replace(",master", "")).reason,
+            "this node is neither a master nor a slave"
+        );
         assert!(File::read(&[0xff, 0xfe, b'\n'], false).is_err());
     }
 

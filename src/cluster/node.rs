@@ -457,6 +457,8 @@ mod tests {
         assert_eq!(flags.words(), "myself,master,fail");
         assert_eq!(Flags::default().words(), "noflags");
         assert_eq!(Flags::of_wire(0xffff).bits(), 0x7ff);
-        assert!(!Flags::of_gossip(0xffff).any(Flags::MYSELF.and(Flags::HANDSHAKE).and(Flags::MEET)));
+        assert!(
+            !Flags::of_gossip(0xffff).any(Flags::MYSELF.and(Flags::HANDSHAKE).and(Flags::MEET))
+        );
     }
 }

@@ -271,10 +271,7 @@ impl<'a> RawHeader<'a> {
                 expected,
             });
         }
-        let read: Vec<_> = records
-            .chunks_exact(GOSSIP_LEN)
-            .map(read_gossip)
-            .collect();
+        let read: Vec<_> = records.chunks_exact(GOSSIP_LEN).map(read_gossip).collect();
         let bad_ids = read.iter().filter(|record| record.is_none()).count();
         let gossip = match bad_ids {
             0 => read.into_iter().flatten().collect(),

@@ -185,7 +185,10 @@ fn lengths_are_checked_in_order() {
             "{said}"
         );
         let length = sample.encode().len();
-        assert!(said.contains(&format!("of length {} but expected length {length}", length + 1)));
+        assert!(said.contains(&format!(
+            "of length {} but expected length {length}",
+            length + 1
+        )));
     }
     let said = damaged(0, &|bytes| bytes[15] = 3);
     assert!(said.ends_with("gossip count 3 that exceeds total packet length (2464)"));
@@ -198,7 +201,10 @@ fn lengths_are_checked_in_order() {
     // A length of zero made Redis loop on the spot; one above 65535 was checked as its low half.
     for bad in [0, 7, 9, 23] {
         let said = damaged(1, &length(bad));
-        assert_eq!(said, format!("Received a pong packet without proper padding ({bad} bytes)"));
+        assert_eq!(
+            said,
+            format!("Received a pong packet without proper padding ({bad} bytes)")
+        );
     }
     for bad in [65560, 4096, u32::MAX - 7] {
         assert!(damaged(1, &length(bad)).contains("extension data that exceeds"));

@@ -165,7 +165,7 @@ impl Machine {
                 Ok(Reply::Number(self.failure_reports(key)))
             }
             Command::SaveConfig => {
-                self.keep(Keep::Now);
+                self.keep(Keep::Claimed);
                 Ok(Reply::Ok)
             }
             Command::KeysFound(slots) => {
@@ -181,7 +181,7 @@ impl Machine {
     }
 
     fn slots_changed(&mut self) {
-        self.keep(Keep::Now);
+        self.keep(Keep::Claimed);
         self.todo.state = true;
     }
 
@@ -215,11 +215,10 @@ impl Machine {
         }
         let me = self.myself();
         if me.is_primary() && !(empty && me.slots.is_empty()) {
-            return refuse(
-                "To set a master the node must be empty and without assigned slots.",
-            );
+            return refuse("To set a master the node must be empty and without assigned slots.");
         }
         self.replicate(key);
+        self.keep(Keep::Claimed);
         // The others learn it now, not with the next PING.
         self.todo.announce = true;
         Ok(Reply::Ok)
@@ -306,9 +305,9 @@ impl Machine {
     }
 
     fn partner(&self, id: &[u8]) -> Result<NodeKey, String> {
-        let key = self.named(id).ok_or_else(|| {
-            format!("I don't know about node {}", String::from_utf8_lossy(id))
-        })?;
+        let key = self
+            .named(id)
+            .ok_or_else(|| format!("I don't know about node {}", String::from_utf8_lossy(id)))?;
         match self.nodes[key].is_replica() {
             true => Err("Target node is not a master".to_owned()),
             false => Ok(key),

@@ -27,15 +27,15 @@ impl Machine {
     pub(super) fn hear_epoch(&mut self, epoch: u64) {
         if epoch > self.current_epoch {
             self.current_epoch = epoch;
-            self.keep(Keep::Now);
+            self.keep(Keep::Synced);
         }
     }
 
     /// Raises the epoch of a node's claims.
     pub(super) fn raise_epoch(&mut self, key: NodeKey, epoch: u64) {
-        if epoch > self.nodes[key].epoch {
+        if epoch > self.nodes[key].epoch && key != self.me {
             self.nodes[key].epoch = epoch;
-            self.keep(Keep::Now);
+            self.keep(Keep::Synced);
         }
     }
 
@@ -57,7 +57,7 @@ impl Machine {
     fn take_new_epoch(&mut self) {
         self.current_epoch = self.current_epoch.saturating_add(1);
         self.nodes[self.me].epoch = self.current_epoch;
-        self.keep(Keep::Now);
+        self.keep(Keep::Claimed);
     }
 
     /// Two primaries with one epoch: the one with the smaller name takes another.
@@ -191,7 +191,7 @@ impl Machine {
                 self.owners.migrating.remove(&slot);
             }
             self.bind(slot, claimer);
-            self.keep(Keep::Now);
+            self.keep(Keep::Synced);
             self.todo.state = true;
         }
         let silent: Vec<u16> = self.nodes[claimer].slots.iter().collect();
@@ -201,7 +201,11 @@ impl Machine {
         let emptied = from_mine > 0 && self.nodes[mine].slots.is_empty();
         if emptied && (self.options.allow_replica_migration || claimed == from_mine) {
             self.yield_to(claimer);
-        } else if self.myself().primary.is_some_and(|p| self.nodes[p].primary.is_some()) {
+        } else if self
+            .myself()
+            .primary
+            .is_some_and(|p| self.nodes[p].primary.is_some())
+        {
             self.mend_chain();
         } else if !lost.is_empty() {
             self.out.acts.push(Act::DeleteKeys(lost));

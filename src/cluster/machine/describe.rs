@@ -131,7 +131,10 @@ impl Machine {
         );
         write_slots(&node.slots, &mut line);
         if key == self.me {
-            for (table, arrow) in [(&self.owners.migrating, "->-"), (&self.owners.importing, "-<-")] {
+            for (table, arrow) in [
+                (&self.owners.migrating, "->-"),
+                (&self.owners.importing, "-<-"),
+            ] {
                 for (slot, other) in table {
                     if let Some(id) = self.id_of(Some(*other)) {
                         let _ = write!(line, " [{slot}{arrow}{id}]");
@@ -155,7 +158,9 @@ impl Machine {
                 end += 1;
             }
             if let Some(owner) = owner {
-                let nodes = nodes.entry(owner).or_insert_with(|| self.servers(owner, offset));
+                let nodes = nodes
+                    .entry(owner)
+                    .or_insert_with(|| self.servers(owner, offset));
                 views.push(SlotsView {
                     slots: start..=end,
                     nodes: nodes.clone(),
@@ -247,7 +252,10 @@ impl Machine {
         }
         let state = if self.health.up { "ok" } else { "fail" };
         let mut text = format!("cluster_state:{state}\r\n{text}");
-        for (counts, way) in [(&self.counts.sent, "sent"), (&self.counts.received, "received")] {
+        for (counts, way) in [
+            (&self.counts.sent, "sent"),
+            (&self.counts.received, "received"),
+        ] {
             for kind in Kind::ALL {
                 let count = counts[kind as usize];
                 if count > 0 {

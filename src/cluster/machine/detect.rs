@@ -65,7 +65,9 @@ impl Machine {
         }
         let size = self.size();
         let reports = self.fresh_reports(key);
-        let others = reports.filter(|report| self.nodes[report.by].votes()).count();
+        let others = reports
+            .filter(|report| self.nodes[report.by].votes())
+            .count();
         let me = self.myself();
         let own = me.votes() || me.is_primary() && size <= 1;
         if others + usize::from(own) < size / 2 + 1 {

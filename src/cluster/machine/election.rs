@@ -95,7 +95,11 @@ impl Machine {
             self.excuse = None;
             return;
         };
-        if self.election.as_ref().is_some_and(|election| election.primary != primary) {
+        if self
+            .election
+            .as_ref()
+            .is_some_and(|election| election.primary != primary)
+        {
             self.election = None;
         }
         if !manual && self.data_too_old() {
@@ -159,21 +163,19 @@ impl Machine {
             starts_ms: now + delay,
             asked: None,
         });
-        let offset = self.facts.offset;
+        // The question carries this node's offset, the answer the sibling's.
+        for sibling in self.siblings(primary) {
+            self.ask(sibling, Kind::Ping);
+        }
+        let starts = self.reconsider_start();
+        let (delay, offset) = (starts.saturating_sub(now), self.facts.offset);
         self.log(
             Level::Notice,
             format!(
                 "Start of election delayed for {delay} milliseconds (rank #{rank}, offset {offset})."
             ),
         );
-        if manual {
-            return self.ask_for_votes();
-        }
-        // The question carries this node's offset, the answer the sibling's.
-        for sibling in self.siblings(primary) {
-            self.ask(sibling, Kind::Ping);
-        }
-        if self.reconsider_start() <= now {
+        if starts <= now {
             self.ask_for_votes();
         }
     }
@@ -212,7 +214,7 @@ impl Machine {
         let best = siblings.iter().all(|key| {
             let node = &self.nodes[*key];
             let worse = node.offset < own || node.offset == own && node.id > id;
-            node.offset_ms >= scheduled && worse && self.since(scheduled) > 0
+            node.offset_ms >= scheduled && worse
         });
         let head_start = scheduled + self.turn_ms(primary);
         let rank = self.rank(primary);
@@ -227,9 +229,7 @@ impl Machine {
             election.starts_ms += added;
             self.log(
                 Level::Notice,
-                format!(
-                    "Replica rank updated to #{rank}, added {added} milliseconds of delay."
-                ),
+                format!("Replica rank updated to #{rank}, added {added} milliseconds of delay."),
             );
         }
         self.election.as_ref().map_or(u64::MAX, |e| e.starts_ms)
@@ -250,7 +250,7 @@ impl Machine {
 
     fn ask_for_votes(&mut self) {
         self.current_epoch = self.current_epoch.saturating_add(1);
-        self.keep(Keep::Now);
+        self.keep(Keep::Synced);
         let (now, epoch) = (self.now(), self.current_epoch);
         let Some(election) = &mut self.election else {
             return;
@@ -268,7 +268,9 @@ impl Machine {
             format!("Starting a failover election for epoch {epoch}."),
         );
         let request = self.message(if manual { FORCE_ACK } else { 0 }, Body::AuthRequest);
-        self.broadcast(Kind::AuthRequest, request);
+        for link in self.links_where(|_| true) {
+            self.send_when_kept(link, Kind::AuthRequest, request.clone());
+        }
         self.todo.state = true;
     }
 
@@ -334,7 +336,7 @@ impl Machine {
         }
         let request = self.message(if manual { FORCE_ACK } else { 0 }, Body::AuthRequest);
         for link in links {
-            self.send(link, Kind::AuthRequest, request.clone());
+            self.send_when_kept(link, Kind::AuthRequest, request.clone());
         }
     }
 
@@ -390,7 +392,7 @@ impl Machine {
         self.election_after_ms = 0;
         self.excuse = None;
         self.end_manual();
-        self.keep(Keep::Now);
+        self.keep(Keep::Claimed);
         self.todo.state = true;
         self.todo.announce = true;
     }
@@ -419,7 +421,7 @@ impl Machine {
                 self.last_vote_for = Some(id);
                 self.nodes[primary].voted_ms = now;
                 self.nodes[primary].voted_for = Some(id);
-                self.keep(Keep::Now);
+                self.keep(Keep::Synced);
                 self.send_vote(sender);
                 let (called, epoch) = (self.nodes[sender].called(), self.current_epoch);
                 let text = format!("Failover auth granted to {called} for epoch {epoch}");
@@ -462,7 +464,9 @@ impl Machine {
             let owner = self.owners.of(slot).filter(|_| !self.owners.is_free(slot));
             let epoch = owner.map_or(0, |owner| self.nodes[owner].epoch);
             if epoch > claimed {
-                return Err(format!("slot {slot} epoch ({epoch}) > reqEpoch ({claimed})"));
+                return Err(format!(
+                    "slot {slot} epoch ({epoch}) > reqEpoch ({claimed})"
+                ));
             }
         }
         Ok(primary)
@@ -471,7 +475,7 @@ impl Machine {
     fn send_vote(&mut self, to: NodeKey) {
         if let Some(link) = self.nodes[to].link {
             let vote = self.message(0, Body::AuthAck);
-            self.send(link, Kind::AuthAck, vote);
+            self.send_when_kept(link, Kind::AuthAck, vote);
         }
     }
 
@@ -486,8 +490,7 @@ impl Machine {
         self.excuse = Some((excuse, now));
         let primary = self.myself().primary.map(|primary| &self.nodes[primary]);
         let soon = self.timeout() + 5000;
-        let early =
-            primary.is_some_and(|node| node.failed() && self.since(node.fail_ms) < soon);
+        let early = primary.is_some_and(|node| node.failed() && self.since(node.fail_ms) < soon);
         if early && excuse != Excuse::Expired {
             self.excuse = Some((excuse, now.saturating_sub(RELOG_MS)));
             return;

@@ -98,9 +98,10 @@ impl Machine {
             }
         }
         if self.ailing > 0 {
-            let ailing = self.nodes.iter().filter(|(_, node)| {
-                node.flags.any(Flags::MAYBE_FAIL) && !node.flags.any(hidden)
-            });
+            let ailing = self
+                .nodes
+                .iter()
+                .filter(|(_, node)| node.flags.any(Flags::MAYBE_FAIL) && !node.flags.any(hidden));
             chosen.extend(ailing.map(|(key, _)| key).filter(|key| Some(*key) != to));
         }
         let told = chosen.iter().map(|key| {
@@ -151,7 +152,7 @@ impl Machine {
         }
     }
 
-    fn links_where(&self, wanted: impl Fn(&Node) -> bool) -> Vec<LinkId> {
+    pub(super) fn links_where(&self, wanted: impl Fn(&Node) -> bool) -> Vec<LinkId> {
         let nodes = self.nodes.iter();
         let nodes = nodes.filter(|(key, node)| *key != self.me && !node.in_handshake());
         let links = nodes.filter_map(|(_, node)| node.link.filter(|_| wanted(node)));
@@ -164,7 +165,10 @@ impl Machine {
         for key in to {
             let node = &self.nodes[*key];
             let extended = node.flags.any(Flags::EXTENSIONS);
-            let Some(link) = node.link.filter(|_| *key != self.me && !node.in_handshake()) else {
+            let Some(link) = node
+                .link
+                .filter(|_| *key != self.me && !node.in_handshake())
+            else {
                 continue;
             };
             let bytes = match &encoded[usize::from(extended)] {
@@ -265,7 +269,9 @@ impl Machine {
             // Others hear it answer: it need not be asked so often. Seconds of the wall clock, at most half of one ahead.
             let wall = u64::from(told.pong_received) * 1000;
             let ahead = self.facts.wall_ms + 500;
-            let at_ms = self.now().saturating_sub(self.facts.wall_ms.saturating_sub(wall));
+            let at_ms = self
+                .now()
+                .saturating_sub(self.facts.wall_ms.saturating_sub(wall));
             if wall <= ahead && at_ms > node.pong_received_ms {
                 self.nodes[key].pong_received_ms = at_ms;
             }

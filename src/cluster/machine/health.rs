@@ -80,7 +80,10 @@ impl Machine {
         }
         let (least, most) = REJOIN_MS;
         let rejoin = self.timeout().clamp(least, most);
-        let cut_off = self.health.minority_ms.is_some_and(|at| self.since(at) < rejoin);
+        let cut_off = self
+            .health
+            .minority_ms
+            .is_some_and(|at| self.since(at) < rejoin);
         if ill.is_none() && primary && cut_off {
             return;
         }

@@ -40,9 +40,8 @@ impl Machine {
 
     pub(super) fn accepted(&mut self, link: LinkId, peer: IpAddr, local: IpAddr) {
         let mut links = self.links.iter();
-        let unknown = |(id, link): &(&LinkId, &Link)| {
-            matches!(id, LinkId::In(_)) && link.node.is_none()
-        };
+        let unknown =
+            |(id, link): &(&LinkId, &Link)| matches!(id, LinkId::In(_)) && link.node.is_none();
         let full = links.by_ref().filter(unknown).count() >= STRANGERS;
         if full || matches!(link, LinkId::Out(_)) || self.links.contains_key(&link) {
             self.out.acts.push(Act::Close { link });
@@ -164,7 +163,10 @@ impl Machine {
         if let Some(old) = self.nodes[key].inbound.filter(|old| *old != link) {
             self.log(
                 Level::Debug,
-                format!("Replacing inbound link of node {}", self.nodes[key].called()),
+                format!(
+                    "Replacing inbound link of node {}",
+                    self.nodes[key].called()
+                ),
             );
             self.close(old);
         }
@@ -173,10 +175,15 @@ impl Machine {
 
     /// Starts a handshake with an address; false if one is under way, or too many are.
     #[doc(alias = "clusterStartHandshake")]
-    pub(super) fn greet(&mut self, ip: IpAddr, ports: (u16, u16), bus_port: u16, meet: bool) -> bool {
-        let running = |node: &Node| {
-            node.in_handshake() && node.ip == Some(ip) && node.bus_port == bus_port
-        };
+    pub(super) fn greet(
+        &mut self,
+        ip: IpAddr,
+        ports: (u16, u16),
+        bus_port: u16,
+        meet: bool,
+    ) -> bool {
+        let running =
+            |node: &Node| node.in_handshake() && node.ip == Some(ip) && node.bus_port == bus_port;
         if self.nodes.iter().any(|(_, node)| running(node)) {
             return false;
         }
@@ -216,14 +223,18 @@ impl Machine {
         }
     }
 
-    /// Learns this node's own address from the connection that a PING or a MEET came on.
+    /// Learns this node's own address from the connection that a MEET or the first PING since the start came on: a file
+    /// that moved to another host with its node holds an address of old.
     pub(super) fn learn_own_ip(&mut self, link: LinkId, kind: Kind) {
         let own = self.myself().ip;
-        let asks = kind == Kind::Meet || own.is_none();
-        let local = self.links.get(&link).and_then(|link| link.local);
-        let Some(local) = local.filter(|local| Some(*local) != own) else {
+        let asks = kind == Kind::Meet || own.is_none() || !self.knows_own_ip;
+        let Some(local) = self.links.get(&link).and_then(|link| link.local) else {
             return;
         };
+        self.knows_own_ip = true;
+        if Some(local) == own {
+            return;
+        }
         if asks && self.options.announce_ip.is_none() {
             self.nodes[self.me].ip = Some(local);
             self.log(
@@ -254,7 +265,10 @@ impl Machine {
         self.move_to(key, ip, ports, header.bus_port);
         let node = &self.nodes[key];
         let shown = self.ports(node.port, node.tls_port).0;
-        let text = format!("Address updated for node {}, now {ip}:{shown}", node.called());
+        let text = format!(
+            "Address updated for node {}, now {ip}:{shown}",
+            node.called()
+        );
         self.log(Level::Notice, text);
     }
 
@@ -348,7 +362,7 @@ impl Machine {
                 self.close(link);
             }
         }
-        self.keep(Keep::Now);
+        self.keep(Keep::Claimed);
         self.todo.state = true;
     }
 }

@@ -25,7 +25,7 @@ impl Machine {
         let flags = Flags::MYSELF.and(Flags::PRIMARY);
         let me = Node::new(id, shard, flags, facts.now_ms);
         let mut machine = Machine::with(me, options, rng, facts);
-        machine.keep(Keep::Now);
+        machine.keep(Keep::Claimed);
         machine
     }
 
@@ -70,6 +70,8 @@ impl Machine {
         machine.current_epoch = file.current_epoch;
         machine.last_vote_epoch = file.last_vote_epoch;
         machine.todo.state = true;
+        // Nothing is said of a file that a power cut could still take back.
+        machine.keep(Keep::Claimed);
         Ok(machine)
     }
 
@@ -101,6 +103,7 @@ impl Machine {
             ailing: 0,
             told_fail_ms: 0,
             following: None,
+            knows_own_ip: false,
             excuse: None,
             out: Out::default(),
             todo: Todo::default(),
@@ -142,6 +145,13 @@ impl Machine {
         }
         let node = &mut self.nodes[key];
         node.flags = entry.flags.and(node.flags);
+        if node.flags.any(Flags::REPLICA) {
+            node.flags.clear(Flags::PRIMARY);
+        }
+        if key == self.me {
+            let others = Flags::FAIL.and(Flags::MAYBE_FAIL).and(Flags::HANDSHAKE);
+            node.flags.clear(others.and(Flags::NO_ADDRESS));
+        }
         node.ip = entry.ip;
         node.bus_port = entry.bus_port;
         (node.port, node.tls_port) = (entry.port, entry.tls_port);
@@ -159,8 +169,9 @@ impl Machine {
         if node.flags.any(Flags::FAIL) {
             node.fail_ms = now;
         }
+        let replica = node.is_replica();
         for slot in entry.slots.iter() {
-            if self.owners.of(slot).is_none() {
+            if self.owners.of(slot).is_none() && !replica {
                 self.bind(slot, key);
             }
         }

@@ -99,10 +99,11 @@ impl Machine {
             return;
         }
         if let Some(Manual {
-            side: Side::Replica {
-                offset: offset @ None,
-                ..
-            },
+            side:
+                Side::Replica {
+                    offset: offset @ None,
+                    ..
+                },
             ..
         }) = &mut self.manual
         {
@@ -142,13 +143,23 @@ impl Machine {
     /// Whether an operator's order lets this replica ask for votes now.
     pub(super) fn manual_may_start(&self) -> bool {
         let side = self.manual.as_ref().map(|manual| &manual.side);
-        matches!(side, Some(Side::Replica { may_start: true, .. }))
+        matches!(
+            side,
+            Some(Side::Replica {
+                may_start: true,
+                ..
+            })
+        )
     }
 
     #[doc(alias = "manualFailoverCheckTimeout")]
     pub(super) fn check_manual(&mut self) {
         let now = self.now();
-        if self.manual.as_ref().is_some_and(|manual| manual.ends_ms < now) {
+        if self
+            .manual
+            .as_ref()
+            .is_some_and(|manual| manual.ends_ms < now)
+        {
             self.log(Level::Warning, "Manual failover timed out.".to_owned());
             self.end_manual();
             self.election = None;

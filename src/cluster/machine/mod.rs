@@ -10,9 +10,10 @@
 //! the same inputs do the same, byte for byte; so hundreds of them run in one test on one seed (`tests/sim/`), and the
 //! same code runs behind real sockets.
 //!
-//! **Nothing leaves before it is on disk.** A vote, an epoch and a claim of slots are promises: a node that forgets one
-//! in a crash can give it twice. A step that makes one ends with [`Act::Save`], and every message of that step and of
-//! later ones is held back until [`Input::Saved`] comes with the save's token. Only the bus is held back, not clients.
+//! **No promise leaves before it is on disk.** A node that forgets a vote in a crash can give it twice; one that forgets
+//! an epoch or a claim of slots can hand out what it gave away. A step that makes a promise ends with [`Act::Save`], and
+//! the messages that hold the promise wait until [`Input::Saved`] comes with the save's token (see `out.rs`). What waits
+//! is the bus, never a client.
 //!
 //! Invariants:
 //! - `current_epoch` and `last_vote_epoch` never fall, except by CLUSTER RESET HARD.
@@ -384,6 +385,8 @@ pub struct Machine {
     ailing: usize,
     told_fail_ms: u64,
     following: Option<NodeKey>,
+    /// Whether a connection has confirmed this node's own address since the start.
+    knows_own_ip: bool,
     /// When and why the log was last told that no failover is possible.
     excuse: Option<(election::Excuse, u64)>,
     out: Out,

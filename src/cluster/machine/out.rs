@@ -1,17 +1,20 @@
-//! What leaves a machine: acts in order, and the barrier before the bus.
+//! What leaves a machine: acts in order, and what waits for the disk.
 //!
 //! ```text
-//!   vote given ── dirty ──▶ Save 7 ──────────────▶ (disk) ──── Saved 7
-//!                 ACK held ────────────── PONG held ─────────▶ ACK, PONG sent
+//!   vote given    ── Save 7 ─────────────▶ (disk) ──── Saved 7 ──▶ AUTH_ACK
+//!   slots claimed ── Save 8 ─────────────▶ (disk) ──── Saved 8 ──▶ PONG with the claim, and all that was said after it
+//!   news of others── Save 9 ─────────────▶ (disk)                  nothing waits
 //! ```
 //!
-//! A message that is encoded after a promise was made waits for the save that holds the promise. Messages keep their
-//! order: whatever follows a held message is held as well.
+//! A vote and a request for votes wait alone. An own claim (slots, epoch, name) stands in every header, so every message
+//! waits. Learning what others claim is no promise: a node with a slow disk goes on answering, and is not taken for dead.
 //!
-//! Invariant: a [`Act::Send`] goes out only while no durable save is wanted or under way.
+//! Invariant: a message that holds a promise is an [`Act::Send`] after [`Input::Saved`] of a save that holds it, too.
 //!
 //! Mirrors: `clusterDoBeforeSleep`, `clusterBeforeSleep`, `clusterSendMessage` (cluster_legacy.c), where the one thread
-//! saves before it writes to any socket. Differs: a slow disk holds back the bus alone, not the clients.
+//! saves before it writes to any socket. Differs: a slow disk holds back these messages alone, not the node.
+//!
+//! [`Input::Saved`]: super::Input::Saved
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,8 +39,10 @@ pub struct Held {
 pub(super) enum Keep {
     /// In the file, soon.
     Soon,
-    /// On disk, before anything is said.
-    Now,
+    /// On disk, at once.
+    Synced,
+    /// On disk, before anything more is said: an own claim.
+    Claimed,
 }
 
 /// Acts of this step, and what waits for the disk.
@@ -57,18 +62,36 @@ impl Machine {
         self.out.dirty = self.out.dirty.max(Some(keep));
     }
 
-    /// Sends a message, once what it says is on disk.
+    /// Sends a message, once the claims in its header are on disk.
     pub(super) fn send(&mut self, link: LinkId, kind: Kind, bytes: Arc<[u8]>) {
-        if !self.links.contains_key(&link) {
-            return;
+        match self.barrier() {
+            Some(token) => self.hold(link, kind, bytes, token),
+            None if self.links.contains_key(&link) => {
+                self.counts.sent[kind as usize] += 1;
+                self.out.acts.push(Act::Send { link, bytes });
+            }
+            None => {}
         }
-        self.counts.sent[kind as usize] += 1;
-        let token = match (self.out.dirty, self.out.saving) {
-            (Some(Keep::Now), _) => self.out.last_token + 1,
-            (_, Some((token, Keep::Now))) => token,
-            _ => return self.out.acts.push(Act::Send { link, bytes }),
-        };
-        self.out.held.push_back(Held { token, link, bytes });
+    }
+
+    /// Sends a message that is a promise by itself, once all that is known now is on disk.
+    pub(super) fn send_when_kept(&mut self, link: LinkId, kind: Kind, bytes: Arc<[u8]>) {
+        match (self.out.dirty, self.out.saving) {
+            (Some(Keep::Synced | Keep::Claimed), _) => {
+                self.hold(link, kind, bytes, self.out.last_token + 1);
+            }
+            (_, Some((token, Keep::Synced | Keep::Claimed))) => {
+                self.hold(link, kind, bytes, token);
+            }
+            _ => self.send(link, kind, bytes),
+        }
+    }
+
+    fn hold(&mut self, link: LinkId, kind: Kind, bytes: Arc<[u8]>, token: u64) {
+        if self.links.contains_key(&link) {
+            self.counts.sent[kind as usize] += 1;
+            self.out.held.push_back(Held { token, link, bytes });
+        }
     }
 
     /// Messages that wait for a save.
@@ -79,14 +102,18 @@ impl Machine {
     /// The save that a client's answer should wait for, if what it was told is not on disk yet.
     pub fn barrier(&self) -> Option<u64> {
         match (self.out.dirty, self.out.saving) {
-            (Some(Keep::Now), _) => Some(self.out.last_token + 1),
-            (_, Some((token, Keep::Now))) => Some(token),
+            (Some(Keep::Claimed), _) => Some(self.out.last_token + 1),
+            (_, Some((token, Keep::Claimed))) => Some(token),
             _ => None,
         }
     }
 
     pub(super) fn saved(&mut self, token: u64) {
-        if self.out.saving.is_some_and(|(under_way, _)| under_way <= token) {
+        if self
+            .out
+            .saving
+            .is_some_and(|(under_way, _)| under_way <= token)
+        {
             self.out.saving = None;
         }
         let free = |held: &Held| held.token <= token;
@@ -102,7 +129,7 @@ impl Machine {
 
     /// Starts the save that is wanted, unless one is under way. One that is not urgent waits for the next tick.
     pub(super) fn start_save(&mut self, at_tick: bool) {
-        let urgent = self.out.dirty == Some(Keep::Now);
+        let urgent = self.out.dirty > Some(Keep::Soon);
         if self.out.saving.is_some() || !(urgent || at_tick) {
             return;
         }
@@ -113,7 +140,7 @@ impl Machine {
         let token = self.out.last_token;
         self.out.saving = Some((token, keep));
         let text = self.file().write();
-        let sync = keep == Keep::Now;
+        let sync = keep > Keep::Soon;
         self.out.acts.push(Act::Save { token, text, sync });
     }
 

@@ -39,7 +39,8 @@ impl Machine {
 
     /// A primary whose last replica leaves is no place for other replicas to move to.
     pub(super) fn detach(&mut self, replica: NodeKey, primary: NodeKey) {
-        let others = |(key, node): (NodeKey, &Node)| key != replica && node.primary == Some(primary);
+        let others =
+            |(key, node): (NodeKey, &Node)| key != replica && node.primary == Some(primary);
         let left = self.nodes.iter().any(others);
         if let Some(node) = self.nodes.get_mut(primary).filter(|_| !left) {
             node.flags.clear(Flags::MIGRATE_TO);
@@ -81,7 +82,7 @@ impl Machine {
         let stay = self.nodes[primary].slots.clone();
         self.only_these_stay(&stay);
         self.follow(primary);
-        self.keep(Keep::Now);
+        self.keep(Keep::Synced);
         self.todo.state = true;
     }
 
@@ -223,7 +224,7 @@ impl Machine {
                 }
             }
         }
-        self.keep(Keep::Now);
+        self.keep(Keep::Synced);
         true
     }
 }
