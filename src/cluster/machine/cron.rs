@@ -116,9 +116,14 @@ impl Machine {
             let pong_ms = self.since(node.pong_received_ms);
             let link = node.link.and_then(|id| Some((id, self.links.get(&id)?)));
             if let Some((id, link)) = link {
+                // Maybe the connection is dead and not the node: the next tick opens another. A node that is heard of on
+                // its own connection gets more time for its answer on this one.
                 let old = self.since(link.since_ms) > timeout;
-                if old && open && asked_ms > timeout / 2 && silent_ms > timeout / 2 {
-                    // Maybe the connection is dead and not the node: the next tick opens another.
+                let patience = match silent_ms > timeout / 2 {
+                    true => timeout / 2,
+                    false => timeout,
+                };
+                if old && open && asked_ms > patience && self.since(link.heard_ms) > patience {
                     self.close(id);
                 }
             }

@@ -211,11 +211,14 @@ impl Machine {
         }
         let (own, id) = (self.facts.offset, self.myself().id);
         let siblings = self.siblings(primary);
-        let best = siblings.iter().all(|key| {
-            let node = &self.nodes[*key];
-            let worse = node.offset < own || node.offset == own && node.id > id;
-            node.offset_ms >= scheduled && worse
-        });
+        // A primary that was heard of since it was found dead may be back: Redis's delay lets that come out.
+        let silent = self.nodes[primary].data_received_ms <= self.nodes[primary].fail_ms;
+        let best = silent
+            && siblings.iter().all(|key| {
+                let node = &self.nodes[*key];
+                let worse = node.offset < own || node.offset == own && node.id > id;
+                node.offset_ms >= scheduled && worse
+            });
         let head_start = scheduled + self.turn_ms(primary);
         let rank = self.rank(primary);
         let Some(election) = &mut self.election else {
@@ -443,7 +446,10 @@ impl Machine {
         if node.is_primary() {
             return Err("it is a master node".to_owned());
         }
-        let Some(primary) = node.primary else {
+        // What the request says counts, not what this node heard before: the replica may have moved to another primary
+        // meanwhile, which is well.
+        let said = header.primary.as_ref().and_then(|id| self.nodes.find(id));
+        let Some(primary) = node.primary.filter(|_| said.is_some()).and(said) else {
             return Err("I don't know its master".to_owned());
         };
         let master = &self.nodes[primary];

@@ -52,6 +52,7 @@ impl Machine {
             peer: Some(peer),
             local: Some(local),
             since_ms: self.now(),
+            heard_ms: self.now(),
             up: true,
         };
         self.links.insert(link, connection);
@@ -79,6 +80,7 @@ impl Machine {
             peer: None,
             local: None,
             since_ms: self.now(),
+            heard_ms: 0,
             up: false,
         };
         self.links.insert(link, connection);

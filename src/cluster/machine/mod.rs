@@ -331,6 +331,8 @@ struct Link {
     /// The address of this node that it came to.
     local: Option<IpAddr>,
     since_ms: u64,
+    /// When the last message came on it.
+    heard_ms: u64,
     up: bool,
 }
 

@@ -14,9 +14,11 @@ use crate::cluster::node::{Flags, LinkId, NodeKey};
 
 impl Machine {
     pub(super) fn received(&mut self, link: LinkId, bytes: &[u8]) {
-        let Some(connection) = self.links.get(&link) else {
+        let now = self.now();
+        let Some(connection) = self.links.get_mut(&link) else {
             return;
         };
+        connection.heard_ms = now;
         let peer = connection.peer;
         let message = match bus::peek(bytes) {
             Ok(number) => {

@@ -588,7 +588,7 @@ fn requests_go_where_the_slot_is() {
             },
             Missing::None
         ),
-        Route::Moved(key(&net, 0, 1))
+        Route::DownForWrites
     );
     assert_eq!(route(&net, &want(5), Missing::None), Route::Unbound);
     net.run(500);

@@ -80,11 +80,6 @@ impl World {
 
     /// Ends a test, with all that is known.
     pub fn fail(&self, text: &str) -> ! {
-        if let Some(trace) = &self.trace {
-            for line in trace {
-                println!("{line}");
-            }
-        }
         panic!("{text}; {:?}", self.disagreement());
     }
 
@@ -253,7 +248,7 @@ fn fault(world: &mut World, timeout_ms: u64) {
         }
         11 => {
             let id = any(world);
-            world.hosts[id].disk.delay_ms = world.rng.below(timeout_ms * 2);
+            world.hosts[id].disk.delay_ms = world.rng.below(timeout_ms / 3);
             world.note(format!("n{id} has a slow disk"));
         }
         12..=13 => {

@@ -744,3 +744,14 @@ impl Disk {
         self.file = Some(text);
     }
 }
+
+/// A test that fails shows what was traced.
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(trace) = self.trace.take().filter(|_| std::thread::panicking()) {
+            for line in trace {
+                println!("{line}");
+            }
+        }
+    }
+}
