@@ -219,8 +219,6 @@ impl Machine {
         }
         self.replicate(key);
         self.keep(Keep::Claimed);
-        // The others learn it now, not with the next PING.
-        self.todo.announce = true;
         Ok(Reply::Ok)
     }
 

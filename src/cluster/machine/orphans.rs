@@ -58,7 +58,6 @@ impl Machine {
             let id = self.nodes[target].id;
             self.log(Level::Notice, format!("Migrating to orphaned master {id}"));
             self.replicate(target);
-            self.todo.announce = true;
         }
     }
 }

@@ -91,6 +91,10 @@ impl Machine {
         };
         self.claim_inbound(link, sender);
         let late = self.hear_header(sender, header);
+        if matches!(message.body, Body::AuthRequest | Body::MfStart) && !late {
+            // Who asks for votes or for a pause says whose replica it is: the last PING may be older than that.
+            self.learn_role(sender, header);
+        }
         match &message.body {
             Body::News {
                 kind,

@@ -82,6 +82,8 @@ impl Machine {
         let stay = self.nodes[primary].slots.clone();
         self.only_these_stay(&stay);
         self.follow(primary);
+        // The new primary has to know its replica before it hears an order of it.
+        self.todo.announce = true;
         self.keep(Keep::Synced);
         self.todo.state = true;
     }
