@@ -13,7 +13,15 @@
 //! Mirrors: cluster.c and cluster_legacy.c (`clusterState`, `clusterNode`, `clusterLoadConfig`, `clusterSaveConfig`,
 //! `clusterUpdateState`). Differs: whether the cluster is up is computed when somebody asks, not kept.
 
+pub mod bus;
+pub mod decide;
+pub mod file;
+pub mod id;
+pub mod machine;
+pub mod node;
+pub mod owners;
 mod route;
+pub mod slots;
 
 pub use route::Refusal;
 

@@ -1,10 +1,14 @@
-//! Whole servers without a machine: a `State` with a clock that a test moves, a seed, and a disk in memory that fails,
-//! tears and forgets. The same seed gives the same run, so what fails once can be looked at as often as one likes.
+//! Simulations: machines of this crate in worlds of one seed each, with a clock, wires and disks that only the test moves.
+//! The same seed gives the same run, so a run that fails once can be looked at as often as one likes.
 //!
-//! | theme | |
+//! | theme | world |
 //! |---|---|
-//! | [`machine`] | one server on such a disk: its commands, its helper threads, its end |
-//! | [`disk`] | calls that fail and power that goes, at every step |
+//! | `machine` | one server on a disk in memory: its commands, its helper threads, its end |
+//! | `disk` | calls that fail and power that goes, at every step of that server |
+//! | `cluster` | nodes of a cluster and their bus |
+//! | `sentinel` | sentinels that watch a primary and its replicas |
 
+mod cluster;
 mod disk;
 mod machine;
+mod sentinel;
