@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("observe", 5),
     ("cluster", 5),
     ("wires", 5),
+    ("sentinel", 5),
     ("state", 6),
     // How a command runs.
     ("dispatch/call", ACTS),
