@@ -39,6 +39,7 @@ pub mod pubsub;
 pub mod replication;
 pub mod resp;
 pub mod scripting;
+pub mod sentinel;
 pub mod server;
 pub mod state;
 pub mod sys;

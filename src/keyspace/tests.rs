@@ -339,7 +339,7 @@ fn a_copy_on_another_thread_and_its_origin_change_apart() {
         assert_eq!(ks[DB].len(), model.len());
     }
     for cluster in [false, true] {
-        let mut ks = Keyspace::new(1, cluster, 7);
+        let mut ks = Keyspace::new(1, cluster, 7, 1);
         let mut model = BTreeMap::new();
         for i in 0..KEYS {
             ks[DB].set(&name(i), NewValue::Bytes(b"before"), None);
@@ -349,7 +349,7 @@ fn a_copy_on_another_thread_and_its_origin_change_apart() {
         let of_copy = model.clone();
         let session = std::thread::spawn(move || {
             // Another seed, and no slots: those of the snapshot come with it.
-            let mut copy = Keyspace::new(1, false, 8);
+            let mut copy = Keyspace::new(1, false, 8, 1);
             copy.adopt(&snapshot);
             change(&mut copy, of_copy, 1);
         });

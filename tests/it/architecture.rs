@@ -28,7 +28,7 @@ const FLOORS: &[&str] = &[
     "clients",
     "wires",
     "pubsub",
-    "replication cluster",
+    "replication cluster sentinel",
     "background",
     "persistence",
     "scripting",

@@ -1,0 +1,208 @@
+//! Is it down? Our own opinion of any instance (s_down), and the agreement about a primary (o_down).
+//!
+//! ```text
+//!   PING unanswered for longer than down-after            ┐
+//!   or no connection, and no valid answer for that long   ├─► +sdown
+//!   or a primary that calls itself a replica for long     ┘
+//!   our s_down + fresh "yes, down" of others >= quorum     ──► +odown
+//! ```
+//!
+//! Mirrors: sentinelCheckSubjectivelyDown(), sentinelCheckObjectivelyDown(),
+//! sentinelAskMasterStateToOtherSentinels() and the reply to SENTINEL IS-MASTER-DOWN-BY-ADDR of sentinel.c.
+
+use super::instance::Kind;
+use super::links::Tag;
+use super::report::Role;
+use super::{Address, Channel, Core, Group, Level, Sentinel, Who};
+use crate::resp::Value;
+
+/// The answer to SENTINEL IS-MASTER-DOWN-BY-ADDR.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub is_down: bool,
+    /// Whom we voted for, and in which epoch; `None` where no vote was asked for.
+    pub leader: Option<(String, u64)>,
+    /// The answer may leave once this generation is saved ([`Core::is_saved`]).
+    pub after: u64,
+}
+
+impl Core {
+    #[doc(alias = "sentinelCheckSubjectivelyDown")]
+    pub(super) fn check_s_down(&mut self, group: &mut Group, who: &Who) {
+        let Some(one) = group.get(who) else {
+            return;
+        };
+        let (now, periods) = (self.now.ms, self.periods.clone());
+        let (kind, key, patience) = (one.kind, one.link, one.down_after);
+        let link = &self.links[key];
+        let silent = match link.unanswered_since {
+            Some(at) => now - at,
+            None if link.is_disconnected(kind) => now - link.available_at,
+            None => 0,
+        };
+        let old = |since: i64| now - since > periods.min_link_reconnect;
+        // A connection may be broken without the system knowing it.
+        let mute = link
+            .unanswered_since
+            .is_some_and(|at| now - at > patience / 2)
+            && now - link.ponged_at > patience / 2;
+        let deaf = now - link.heard_at > periods.publish * 3;
+        let (commands, pubsub) = (link.commands, link.pubsub);
+        if commands.is_some_and(|wire| old(wire.since)) && mute {
+            self.close_channel(key, Channel::Commands);
+        }
+        if pubsub.is_some_and(|wire| old(wire.since)) && deaf {
+            self.close_channel(key, Channel::Pubsub);
+        }
+        let wrong_role = kind == Kind::Primary
+            && one.role_reported == Role::Replica
+            && now - one.role_reported_at > patience + periods.info * 2;
+        let rebooting = one
+            .reboot_since
+            .is_some_and(|at| now - at > group.reboot_down_after);
+        let is_down = silent > patience || wrong_role || rebooting;
+        let was_down = one.s_down_since.is_some();
+        if is_down == was_down {
+            return;
+        }
+        let name = if is_down { "+sdown" } else { "-sdown" };
+        self.event_of(Level::Warning, name, group, one, "");
+        if let Some(one) = group.get_mut(who) {
+            one.s_down_since = is_down.then_some(now);
+            if is_down {
+                one.went_down_at = Some(now);
+            }
+            one.script_kill_sent &= is_down;
+        }
+    }
+
+    #[doc(alias = "sentinelCheckObjectivelyDown")]
+    pub(super) fn check_o_down(&mut self, group: &mut Group) {
+        let mut agree = 0;
+        if group.primary.s_down_since.is_some() {
+            agree = 1 + group.peers.values().filter(|peer| peer.says_down).count() as u32;
+        }
+        let is_down = agree > 0 && agree >= group.quorum;
+        if is_down == group.primary.o_down_since.is_some() {
+            return;
+        }
+        if is_down {
+            let more = format!("#quorum {agree}/{}", group.quorum);
+            self.event_of_group(Level::Warning, "+odown", group, &more);
+        } else {
+            self.event_of_group(Level::Warning, "-odown", group, "");
+        }
+        group.primary.o_down_since = is_down.then_some(self.now.ms);
+    }
+
+    /// Asks the other sentinels whether they think that the primary is down, and for their votes while we want to fail
+    /// over. A new epoch is asked for once it is on disk. `force`: whenever they were last asked.
+    #[doc(alias = "sentinelAskMasterStateToOtherSentinels")]
+    pub(super) fn ask_others(&mut self, group: &mut Group, force: bool) {
+        let now = self.now.ms;
+        let fresh = 5 * self.periods.ask;
+        let electing = group.failover.is_running();
+        let address = &group.primary.address;
+        let words = [
+            group.command("SENTINEL"),
+            b"is-master-down-by-addr".to_vec(),
+            address.announced(self).into_bytes(),
+            address.port.to_string().into_bytes(),
+            self.epoch.to_string().into_bytes(),
+            if electing {
+                self.my_id.clone()
+            } else {
+                "*".into()
+            }
+            .into_bytes(),
+        ];
+        let may_speak = !electing || self.is_saved(self.generation());
+        let s_down = group.primary.s_down_since.is_some();
+        for (name, peer) in &mut group.peers {
+            if peer.last_verdict.is_some_and(|at| now - at > fresh) {
+                peer.says_down = false;
+                peer.leader = None;
+            }
+            let connected = self.links[peer.link].commands.is_some();
+            let recently = peer
+                .last_asked
+                .is_some_and(|at| now - at < self.periods.ask);
+            if !s_down || !connected || !may_speak || (recently && !force) {
+                continue;
+            }
+            let tag = Tag::Ask {
+                group: group.name.clone(),
+                peer: name.clone(),
+            };
+            if self.send(peer.link, words.to_vec(), tag) {
+                peer.last_asked = Some(now);
+            }
+        }
+    }
+}
+
+impl Sentinel {
+    /// A sentinel's answer to our question.
+    #[doc(alias = "sentinelReceiveIsMasterDownReply")]
+    pub(super) fn answered(&mut self, group: &str, peer: &str, reply: &Value) {
+        let now = self.core.now.ms;
+        let Value::Array(parts) = reply else {
+            return;
+        };
+        let [Value::Integer(down), leader, Value::Integer(epoch)] = parts.as_slice() else {
+            return;
+        };
+        let Some(leader) = leader.as_bytes() else {
+            return;
+        };
+        let one = self
+            .groups
+            .get_mut(group)
+            .and_then(|g| g.peers.get_mut(peer));
+        let Some(one) = one else {
+            return;
+        };
+        one.last_verdict = Some(now);
+        one.says_down = *down == 1;
+        if leader == b"*" {
+            return;
+        }
+        let leader = String::from_utf8_lossy(leader).into_owned();
+        let epoch = u64::try_from(*epoch).unwrap_or(0);
+        if one.leader_epoch != epoch {
+            let line = format!("{} voted for {leader} {epoch}", one.name);
+            self.core.log(Level::Notice, line);
+        }
+        one.leader = Some(leader);
+        one.leader_epoch = epoch;
+    }
+
+    /// SENTINEL IS-MASTER-DOWN-BY-ADDR: is the primary at this address down, and whom do we vote for? `asker`: the run id
+    /// of the one who wants our vote.
+    pub fn is_down(&mut self, host: &str, port: u16, epoch: u64, asker: Option<&str>) -> Verdict {
+        let address = Address::new(host, port);
+        let tilt = self.core.tilt_since.is_some();
+        let found = self
+            .groups
+            .values_mut()
+            .find(|group| group.primary.address.is(&address));
+        let Some(group) = found else {
+            return Verdict {
+                is_down: false,
+                leader: None,
+                after: 0,
+            };
+        };
+        let is_down = !tilt && group.primary.s_down_since.is_some();
+        let leader = asker.and_then(|asker| self.core.vote(group, epoch, asker));
+        Verdict {
+            is_down,
+            leader,
+            after: if asker.is_some() {
+                self.core.generation()
+            } else {
+                0
+            },
+        }
+    }
+}
