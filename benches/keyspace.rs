@@ -129,7 +129,7 @@ fn quantiles(what: &str, mut ns: Vec<u32>) {
 }
 
 fn fill(n: usize, value: &[u8]) -> Keyspace {
-    let mut ks = Keyspace::new(1, false, 0x5EED);
+    let mut ks = Keyspace::new(1, false, 0x5EED, 1);
     for i in 0..n {
         ks[DB].set(&key(i), NewValue::Bytes(value), None);
     }
@@ -160,9 +160,9 @@ fn main() {
 
     // The same growth three times over: what is slow in each of them is the table's doing, the rest is the machine's.
     let mut took = vec![u32::MAX; n];
-    let mut ks = Keyspace::new(1, false, 0x5EED);
+    let mut ks = Keyspace::new(1, false, 0x5EED, 1);
     for _ in 0..3 {
-        ks = Keyspace::new(1, false, 0x5EED);
+        ks = Keyspace::new(1, false, 0x5EED, 1);
         for (i, took) in took.iter_mut().enumerate() {
             let start = cpu_ns();
             ks[DB].set(&key(i), NewValue::Bytes(&[b'v'; 32]), None);

@@ -253,7 +253,8 @@ fn commands_touch_the_keys_they_declare_and_no_others() {
         let top = container.unwrap_or(decl.name);
         let harmful = [
             Flag::Admin,
-            Flag::Protected,
+            Flag::NeedsDebugCommand,
+            Flag::NeedsModuleCommand,
             Flag::NoMulti,
             Flag::OnlyInternal,
         ];
