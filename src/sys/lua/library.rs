@@ -374,7 +374,8 @@ unsafe fn raise(state: State, host: &Host, fault: Fault) -> c_int {
     // SAFETY: nothing is owned.
     unsafe {
         match fault {
-            Fault::Pattern(words) => ffi::luaL_error(state, words.as_ptr()),
+            // The words are no format: some of them have a `%`.
+            Fault::Pattern(words) => ffi::luaL_error(state, c"%s".as_ptr(), words.as_ptr()),
             Fault::Stopped => {
                 let text = host.take_end();
                 stop(state, host, text)
