@@ -391,7 +391,7 @@ fn string(bytes: usize) {
     let db = DbId(0);
     let mut worst = [u64::MAX; 2];
     for _ in 0..ROUNDS {
-        let mut keyspace = Keyspace::new(1, false, SEED);
+        let mut keyspace = Keyspace::new(1, false, SEED, 1);
         keyspace[db].set(b"bits", NewKey::Bytes(&vec![b'x'; bytes]), None);
         let write = |keyspace: &mut Keyspace, i: usize| {
             let start = cpu_ns();
