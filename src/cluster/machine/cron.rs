@@ -30,10 +30,10 @@ impl Machine {
         }
         self.check_nodes();
         let primary = self.myself().primary;
-        if let Some(primary) = primary.filter(|_| self.following.is_none()) {
-            if self.nodes[primary].has_address() {
-                self.follow(primary);
-            }
+        if let Some(primary) = primary.filter(|_| self.following.is_none())
+            && self.nodes[primary].has_address()
+        {
+            self.follow(primary);
         }
         self.check_manual();
         if self.myself().is_replica() {

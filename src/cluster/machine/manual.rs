@@ -169,10 +169,10 @@ impl Machine {
     /// Ends a manual failover, however it went: the primary's clients go on.
     #[doc(alias = "resetManualFailover")]
     pub(super) fn end_manual(&mut self) {
-        if let Some(manual) = self.manual.take() {
-            if matches!(manual.side, Side::Primary { .. }) {
-                self.out.acts.push(Act::Unpause);
-            }
+        if let Some(manual) = self.manual.take()
+            && matches!(manual.side, Side::Primary { .. })
+        {
+            self.out.acts.push(Act::Unpause);
         }
     }
 

@@ -400,7 +400,7 @@ fn orders_are_refused_in_redis_s_words() {
         ),
         (Command::AddSlots(&[5..=5]), "Slot 5 is already busy"),
         (
-            Command::DelSlots(&[9..=8]),
+            Command::DelSlots(&[std::ops::RangeInclusive::new(9, 8)]),
             "start slot number 9 is greater than end slot number 8",
         ),
         (
