@@ -244,7 +244,8 @@ fn links_that_break_the_graph_are_refused() {
             ..told
         };
         assert!(builder.node(short).is_err());
-    } // Only quantised vectors have a range: what Redis writes for others is what its memory held.
+    }
+    // Only quantised vectors have a range: what Redis writes for others is what its memory held.
     for (quant, bytes, taken) in [(Quant::Q8, &one[..1], false), (Quant::F32, &one[..], true)] {
         for range in [f32::NAN, f32::INFINITY, -1.0] {
             let mut builder = Builder::new(Shape { quant, ..shape }, None, 1);
