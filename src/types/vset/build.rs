@@ -64,7 +64,12 @@ impl Builder {
                 return Err("Vector set node with too many links");
             }
         }
-        let Stored { bytes, l2, range } = told.stored;
+        let mut stored = told.stored;
+        if shape.quant != Quant::Q8 {
+            // Redis writes there whatever its memory held.
+            stored.range = 0.0;
+        }
+        let Stored { bytes, l2, range } = stored;
         if bytes.len() != shape.quant.bytes(shape.dim as usize) {
             return Err("Vector set vector of another dimension");
         }
@@ -87,7 +92,7 @@ impl Builder {
             return Err("Vector set member twice");
         }
         let level = (told.levels.len() - 1) as u8;
-        let slot = inner.graph.enter(&told.stored.to_row(), level, told.id);
+        let slot = inner.graph.enter(&stored.to_row(), level, told.id);
         entry.insert(slot);
         inner.enter(slot, told.name);
         if !told.attribute.is_empty() {
