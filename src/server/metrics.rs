@@ -293,7 +293,10 @@ impl MetricsPort {
 
     fn answered(&mut self, answer: Answer) {
         self.asking = false;
-        let figures = answer.info.map(|info| exporter::translate(&info)).unwrap_or_default();
+        let figures = answer
+            .info
+            .map(|info| exporter::translate(&info))
+            .unwrap_or_default();
         for (number, verdict) in answer.verdicts {
             let Some(connection) = self.connections.get_mut(&number) else {
                 continue;

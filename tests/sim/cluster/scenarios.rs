@@ -211,7 +211,11 @@ fn an_orphaned_primary_gets_a_replica() {
     world.build(&plan(3, 4, 500));
     // n3 and n6 replicate n0; n4 is the only replica of n1.
     world.crash(4, false, false);
-    let moved = |world: &World| [3, 6].iter().any(|id| world.hosts[*id].data.following == Some(1));
+    let moved = |world: &World| {
+        [3, 6]
+            .iter()
+            .any(|id| world.hosts[*id].data.following == Some(1))
+    };
     world.until(20_000, moved).expect("a replica moves");
     let left = |world: &World| {
         let machine = world.machine(0);
