@@ -95,7 +95,7 @@ impl Sentinel {
         let starts = |word: &&str| text.starts_with(*word);
         let valid = ["PONG", "LOADING", "MASTERDOWN"]
             .iter()
-            .any(|word| starts(word));
+            .any(starts);
         let link = &mut self.core.links[key];
         link.ponged_at = now;
         if valid {
