@@ -8,11 +8,12 @@
 //! |---|---|
 //! | [`server`] | the loop: the only room that polls or holds a socket |
 //! | [`commands`] | one file per group, each handler under its declaration |
-//! | [`dispatch`] | what a command is, and how one runs |
+//! | [`dispatch`] | how a command runs |
 //! | [`state`] | everything a server is, but its sockets |
 //! | [`clients`], [`observe`], [`background`] | who is connected; what an operator sees; helper threads |
 //! | [`pubsub`] | channels, patterns, shard channels |
 //! | [`acl`] | users and what they may do |
+//! | [`command`] | what a command is: declaration, table, arguments, keys, effects |
 //! | [`resp`] | the wire |
 //! | [`keyspace`] | databases: find, add, replace, delete, expire |
 //! | [`types`] | what a key can hold |
@@ -29,6 +30,7 @@ pub mod background;
 pub mod clients;
 pub mod cluster;
 pub mod collections;
+pub mod command;
 pub mod commands;
 pub mod config;
 pub mod dispatch;

@@ -22,9 +22,9 @@ use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::{Blocked, ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
 use crate::cluster::Cluster;
+use crate::command::table::CommandTable;
+use crate::command::{Effects, Said};
 use crate::config::Config;
-use crate::dispatch::table::CommandTable;
-use crate::dispatch::{Effects, Said};
 use crate::keyspace::events::{Class, Event};
 use crate::keyspace::{DbId, ExpireCycle, Keyspace, Ms, Pace};
 use crate::observe::hotkeys::Session;
@@ -282,7 +282,7 @@ impl State {
             pubsub,
             blocked,
             current_client: None,
-            commands: CommandTable::new(crate::commands::GROUPS),
+            commands: crate::command::table::CommandTable::new(crate::commands::GROUPS),
             lap_ns: None,
             stats: Stats::default(),
             slowlog: Slowlog::default(),
@@ -297,7 +297,7 @@ impl State {
             helpers: Helpers::threads(),
             rng,
             entropy,
-            effects: Effects::default(),
+            effects: crate::command::Effects::default(),
             replication,
             shutdown: Shutdown::default(),
             dirty: 0,

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use oxidis::acl::{Acl, Vocabulary};
 use oxidis::commands::GROUPS;
-use oxidis::dispatch::table::CommandTable;
+use oxidis::command::table::CommandTable;
 
 static COMMANDS: LazyLock<CommandTable> = LazyLock::new(|| CommandTable::new(GROUPS));
 

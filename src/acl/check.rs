@@ -4,10 +4,10 @@
 
 use super::selector::{KeyPattern, READ, Selector, WRITE};
 use super::user::User;
-use crate::dispatch::args::Argv;
-use crate::dispatch::command::{Channels, Flag, KeyFlag};
-use crate::dispatch::keys::Keys;
-use crate::dispatch::table::{CommandId, CommandTable};
+use crate::command::keys::Keys;
+use crate::command::table::{CommandId, CommandTable};
+use crate::command::{Channels, Flag, KeyFlag};
+use crate::resp::argv::Argv;
 use crate::util::glob::{self, Case};
 
 /// Why something was refused, the less telling reasons first.
@@ -87,8 +87,9 @@ impl User {
 
     /// Whether the user may read a key, by some command. O(patterns).
     pub fn may_read(&self, key: &[u8]) -> bool {
-        self.all_selectors()
-            .any(|selector| selector.all_keys || selector.has_key(key, &[KeyFlag::Access]))
+        self.all_selectors().any(|selector| {
+            selector.all_keys || selector.has_key(key, &[crate::command::KeyFlag::Access])
+        })
     }
 
     /// Whether the user may read every key there is.
@@ -132,14 +133,18 @@ impl Selector {
     fn check(&self, asked: Asked<'_>, keys: &mut Option<Keys>) -> Result<(), Denied> {
         let Asked { commands, id, argv } = asked;
         let entry = &commands[id];
-        if !entry.flags.has(Flag::NoAuth) && !self.has_command(id) && !self.has_first_arg(asked) {
+        if !entry.flags.has(crate::command::Flag::NoAuth)
+            && !self.has_command(id)
+            && !self.has_first_arg(asked)
+        {
             return Err(Denied {
                 reason: Reason::Command,
                 position: 0,
             });
         }
         if !self.all_keys && entry.has_keys {
-            let keys = keys.get_or_insert_with(|| Keys::judged(entry.decl, argv));
+            let keys =
+                keys.get_or_insert_with(|| crate::command::keys::Keys::judged(entry.decl, argv));
             for key in keys.iter() {
                 if !self.has_key(argv.get(key.position), key.flags) {
                     return Err(Denied {
@@ -153,10 +158,10 @@ impl Selector {
             return Ok(());
         }
         let (channels, is_pattern) = match entry.decl.channels {
-            Channels::None => return Ok(()),
-            Channels::First => (1..argv.len().min(2), false),
-            Channels::All => (1..argv.len(), false),
-            Channels::AllPatterns => (1..argv.len(), true),
+            crate::command::Channels::None => return Ok(()),
+            crate::command::Channels::First => (1..argv.len().min(2), false),
+            crate::command::Channels::All => (1..argv.len(), false),
+            crate::command::Channels::AllPatterns => (1..argv.len(), true),
         };
         for position in channels {
             let globs = self.channels.iter().map(|glob| &**glob);
@@ -181,8 +186,10 @@ impl Selector {
     #[doc(alias = "ACLSelectorCheckKey")]
     fn has_key(&self, key: &[u8], flags: &[KeyFlag]) -> bool {
         let needed = flags.iter().fold(0, |access, flag| match flag {
-            KeyFlag::Access => access | READ,
-            KeyFlag::Update | KeyFlag::Insert | KeyFlag::Delete => access | WRITE,
+            crate::command::KeyFlag::Access => access | READ,
+            crate::command::KeyFlag::Update
+            | crate::command::KeyFlag::Insert
+            | crate::command::KeyFlag::Delete => access | WRITE,
             _ => access,
         });
         self.keys.iter().any(|pattern| {

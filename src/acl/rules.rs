@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::User;
-use crate::dispatch::table::{CommandId, CommandTable};
+use crate::command::table::{CommandId, CommandTable};
 
 /// What rules may name and what they mean here.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,8 @@
 //! Mirrors: `aclSelector` of acl.c, `ACLSetSelector` and `ACLDescribeSelector`.
 
 use super::rules::{RuleError, Vocabulary, has_spaces};
-use crate::dispatch::command::{CATEGORY_NAMES, Category};
-use crate::dispatch::table::{CommandId, CommandTable};
+use crate::command::table::{CommandId, CommandTable};
+use crate::command::{CATEGORY_NAMES, Category};
 use crate::util::args;
 
 /// Reading what a key holds (`%R~`).

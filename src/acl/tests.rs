@@ -1,11 +1,11 @@
 use super::*;
+use crate::command::table::CommandTable;
 use crate::commands::GROUPS;
-use crate::dispatch::args::OwnedArgv;
-use crate::dispatch::table::CommandTable;
+use crate::resp::argv::OwnedArgv;
 use crate::util::rng::Rng;
 
 fn table() -> CommandTable {
-    CommandTable::new(GROUPS)
+    crate::command::table::CommandTable::new(GROUPS)
 }
 
 fn vocabulary(commands: &CommandTable) -> Vocabulary<'_> {
@@ -39,7 +39,7 @@ fn shown(user: &User) -> String {
 }
 
 fn check(commands: &CommandTable, user: &User, request: &str) -> Result<(), (Reason, usize)> {
-    let argv = OwnedArgv::from_words(request.split(' '));
+    let argv = crate::resp::argv::OwnedArgv::from_words(request.split(' '));
     let id = commands.lookup(argv.as_argv()).expect("it exists");
     let asked = Asked {
         commands,
@@ -177,7 +177,7 @@ fn one_selector_must_allow_all_of_a_request() {
 /// The ACL can only judge keys that are found: specs that leave some out need a finder.
 #[test]
 fn keys_of_every_command_can_be_found() {
-    use crate::dispatch::command::{BeginSearch, FindKeys, KeyFlag};
+    use crate::command::{BeginSearch, FindKeys, KeyFlag};
     for entry in table().iter() {
         let leaves_out = entry.decl.keys.iter().any(|spec| {
             spec.has(KeyFlag::Incomplete)

@@ -31,10 +31,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{ClientFlags, ClientKey, Clients};
 use crate::collections::byte_map::{ByteMap, Seed};
-use crate::dispatch::args::OwnedArgv;
-use crate::dispatch::table::CommandId;
+use crate::command::table::CommandId;
 use crate::keyspace::{DbId, Kind, Ms};
-use crate::replication::waiting::Acks;
+use crate::resp::argv::OwnedArgv;
 
 /// What a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -390,4 +389,15 @@ impl Blocked {
         let ((deadline, _), client) = self.deadlines.first_key_value()?;
         (*deadline < now).then_some(*client)
     }
+}
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acks {
+    /// The position that must be acknowledged.
+    pub position: u64,
+    /// By so many replicas,
+    pub replicas: i64,
+    /// as being on disk; and whether on our disk as well.
+    pub on_disk: Option<bool>,
 }

@@ -7,7 +7,7 @@ use crate::acl::User;
 use crate::clients::tracking::Tracked;
 use crate::clients::transaction::Transaction;
 use crate::clients::{ClientKey, Fieldsets};
-use crate::dispatch::table::CommandId;
+use crate::command::table::CommandId;
 use crate::keyspace::{DbId, Ms};
 use crate::pubsub::Subscriptions;
 use crate::resp::request::{Parser, Request};
@@ -209,7 +209,7 @@ pub struct Client {
     /// The position of the stream of effects behind its last write.
     pub written: u64,
     /// What REPLCONF told of it.
-    pub announced: Option<Box<crate::replication::Announced>>,
+    pub announced: Option<Box<crate::clients::Announced>>,
     /// Name given by CLIENT SETNAME.
     pub name: Vec<u8>,
     /// Library name and version given by CLIENT SETINFO.
@@ -340,4 +340,20 @@ impl Client {
     pub fn blocked(&self) -> bool {
         self.flags.has(ClientFlags::BLOCKED)
     }
+}
+
+/// What a client said of itself before it asks to be a replica.
+#[derive(Debug, Default, Clone)]
+pub struct Announced {
+    /// Where it listens.
+    pub port: u16,
+    pub ip: Option<String>,
+    /// It understands a data set of unknown length that ends with a mark.
+    pub eof: bool,
+    /// It understands that the stream's name may change.
+    pub psync2: bool,
+    pub rdb_only: bool,
+    /// Keys, function libraries are not wanted.
+    pub without_keys: bool,
+    pub without_functions: bool,
 }

@@ -22,8 +22,8 @@ pub mod tracking;
 pub mod transaction;
 mod usage;
 
-pub use blocked::{Blocked, CancelOnDrop, WaitKind, Waiting};
-pub use client::{Client, ClientFlags, ClientId, ClientKind};
+pub use blocked::{Acks, Blocked, CancelOnDrop, WaitKind, Waiting};
+pub use client::{Announced, Client, ClientFlags, ClientId, ClientKind};
 pub use fieldsets::Fieldsets;
 pub use list::{ClientKey, Clients};
 pub use pause::{PauseMode, PausePurpose, Pauses};

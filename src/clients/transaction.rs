@@ -23,10 +23,10 @@
 
 use super::{ClientFlags, ClientKey, Clients};
 use crate::collections::byte_map::{ByteMap, Seed};
-use crate::dispatch::args::{Argv, OwnedArgv};
-use crate::dispatch::command::Flag;
-use crate::dispatch::table::{CommandId, Flags};
+use crate::command::Flag;
+use crate::command::table::{CommandId, Flags};
 use crate::keyspace::{DbId, Keyspace};
+use crate::resp::argv::{Argv, OwnedArgv};
 
 /// A command waiting for EXEC.
 #[derive(Debug)]
@@ -108,12 +108,12 @@ impl Transaction {
     /// The flags EXEC is judged by: it may change data if a queued command may, it is allowed
     /// while loading only if all of them are.
     pub fn effective_flags(&self, exec: Flags) -> Flags {
-        const ANY: u32 = Flag::Write as u32
-            | Flag::ReadOnly as u32
-            | Flag::DenyOom as u32
-            | Flag::MayReplicate as u32
-            | Flag::NoAsyncLoading as u32;
-        const ALL: u32 = Flag::Loading as u32 | Flag::Stale as u32;
+        const ANY: u32 = crate::command::Flag::Write as u32
+            | crate::command::Flag::ReadOnly as u32
+            | crate::command::Flag::DenyOom as u32
+            | crate::command::Flag::MayReplicate as u32
+            | crate::command::Flag::NoAsyncLoading as u32;
+        const ALL: u32 = crate::command::Flag::Loading as u32 | crate::command::Flag::Stale as u32;
         Flags((exec.0 | self.some & ANY) & (self.all | !ALL))
     }
 }

@@ -3,11 +3,11 @@
 //! Mirrors: `getNodeByQuery` of cluster.c and `scriptVerifyClusterState` of script.c.
 
 use crate::clients::ClientKey;
-use crate::dispatch::args::Argv;
-use crate::dispatch::command::{Flag, KeyFlag};
-use crate::dispatch::keys::{Keys, Search};
-use crate::dispatch::table::CommandId;
+use crate::command::keys::{Keys, Search};
+use crate::command::table::CommandId;
+use crate::command::{Flag, KeyFlag};
 use crate::resp::Error;
+use crate::resp::argv::Argv;
 use crate::state::State;
 use crate::util::crc16::key_hash_slot;
 
@@ -61,13 +61,13 @@ impl State {
     ) -> Result<Option<u16>, Refusal> {
         let flags = self.commands[id].flags;
         let mut slot = None;
-        let mut writes = flags.has(Flag::Write);
+        let mut writes = flags.has(crate::command::Flag::Write);
         let mut shard_channels = true;
         let queued = self.clients[client].transaction.as_ref();
-        match queued.filter(|_| flags.has(Flag::QueueRunner)) {
+        match queued.filter(|_| flags.has(crate::command::Flag::QueueRunner)) {
             Some(transaction) => {
                 for (id, argv) in transaction.queued() {
-                    writes |= self.commands[id].flags.has(Flag::Write);
+                    writes |= self.commands[id].flags.has(crate::command::Flag::Write);
                     shard_channels &= self.join_slots(id, argv, &mut slot)?;
                 }
             }
@@ -84,7 +84,10 @@ impl State {
         let mut slot = None;
         let shard_channels = self.join_slots(id, argv, &mut slot)?;
         if slot.is_some() {
-            self.answers(self.commands[id].flags.has(Flag::Write), shard_channels)?;
+            self.answers(
+                self.commands[id].flags.has(crate::command::Flag::Write),
+                shard_channels,
+            )?;
         }
         Ok(slot)
     }
@@ -98,12 +101,13 @@ impl State {
     ) -> Result<bool, Refusal> {
         let search = Search {
             not_keys: true,
-            ..Search::default()
+            ..crate::command::keys::Search::default()
         };
-        let keys = Keys::of(self.commands[id].decl, argv, search).unwrap_or_default();
+        let keys = crate::command::keys::Keys::of(self.commands[id].decl, argv, search)
+            .unwrap_or_default();
         let mut channels = true;
         for key in keys.iter() {
-            channels &= key.flags.contains(&KeyFlag::NotKey);
+            channels &= key.flags.contains(&crate::command::KeyFlag::NotKey);
             let found = key_hash_slot(argv.get(key.position));
             match *slot {
                 Some(slot) if slot != found => return Err(Refusal::CrossSlot),

@@ -4,7 +4,7 @@
 
 use super::prelude::*;
 use crate::acl::{self, Selector};
-use crate::dispatch::command::CATEGORY_NAMES;
+use crate::command::CATEGORY_NAMES;
 use crate::resp::Reply;
 use crate::state::denied_words;
 

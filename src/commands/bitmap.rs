@@ -4,9 +4,9 @@
 
 use super::prelude::*;
 use crate::collections::table::Deadline;
-use crate::dispatch::args::Argv;
-use crate::dispatch::command::{KeyFlag, KeyRef};
+use crate::command::{KeyFlag, KeyRef};
 use crate::keyspace::NewValue;
+use crate::resp::argv::Argv;
 use crate::types::bitmap::{self, Field, Operation, Overflow, Unit};
 use crate::util::num::IntBuf;
 

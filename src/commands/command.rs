@@ -4,12 +4,12 @@
 //! their declaration, where Redis's come in the order of a hash table.
 
 use super::prelude::*;
-use crate::dispatch::args::Argv;
-use crate::dispatch::command::{
+use crate::command::keys::{Keys, Search, legacy_range};
+use crate::command::table::{CommandId, CommandTable, Entry};
+use crate::command::{
     Arg, ArgKind, BeginSearch, CATEGORY_NAMES, FLAG_NAMES, FindKeys, Flag, KeyFlag,
 };
-use crate::dispatch::keys::{Keys, Search, legacy_range};
-use crate::dispatch::table::{CommandId, CommandTable, Entry};
+use crate::resp::argv::Argv;
 use crate::resp::{Mark, Reply};
 use crate::util::glob::{self, Case};
 
@@ -180,7 +180,7 @@ fn keys_of(ctx: &Ctx<'_>, request: Argv<'_>) -> Result<Keys> {
         .lookup(request)
         .map_err(|_| Error::once("Invalid command specified"))?;
     let entry = &commands[id];
-    let real = |spec: &KeySpec| !spec.has(KeyFlag::NotKey);
+    let real = |spec: &KeySpec| !spec.has(crate::command::KeyFlag::NotKey);
     if entry.decl.find_keys.is_none() && !entry.decl.keys.iter().any(real) {
         return Err(Error::once("The command has no key arguments"));
     }
@@ -189,7 +189,12 @@ fn keys_of(ctx: &Ctx<'_>, request: Argv<'_>) -> Result<Keys> {
             "Invalid number of arguments specified for command",
         ));
     }
-    let keys = Keys::of(entry.decl, request, Search::default()).unwrap_or_default();
+    let keys = crate::command::keys::Keys::of(
+        entry.decl,
+        request,
+        crate::command::keys::Search::default(),
+    )
+    .unwrap_or_default();
     if keys.is_empty() && !entry.flags.has(NoMandatoryKeys) {
         return Err(Error::once("Invalid arguments specified for command"));
     }
@@ -403,21 +408,21 @@ fn show_key_specs(reply: &mut Reply, specs: &[KeySpec]) {
         show_key_flags(reply, spec.flags);
         reply.bulk(b"begin_search");
         match spec.begin {
-            BeginSearch::Index(index) => {
+            crate::command::BeginSearch::Index(index) => {
                 show_search(reply, "index", &[("index", Figure::Number(index))]);
             }
-            BeginSearch::Keyword(word, from) => {
+            crate::command::BeginSearch::Keyword(word, from) => {
                 let figures = [
                     ("keyword", Figure::Word(word)),
                     ("startfrom", Figure::Number(from)),
                 ];
                 show_search(reply, "keyword", &figures);
             }
-            BeginSearch::Unknown => show_search(reply, "unknown", &[]),
+            crate::command::BeginSearch::Unknown => show_search(reply, "unknown", &[]),
         }
         reply.bulk(b"find_keys");
         match spec.find {
-            FindKeys::Range { last, step, limit } => {
+            crate::command::FindKeys::Range { last, step, limit } => {
                 let figures = [
                     ("lastkey", Figure::Number(last)),
                     ("keystep", Figure::Number(step)),
@@ -425,7 +430,7 @@ fn show_key_specs(reply: &mut Reply, specs: &[KeySpec]) {
                 ];
                 show_search(reply, "range", &figures);
             }
-            FindKeys::KeyNum {
+            crate::command::FindKeys::KeyNum {
                 number,
                 first,
                 step,
@@ -437,7 +442,7 @@ fn show_key_specs(reply: &mut Reply, specs: &[KeySpec]) {
                 ];
                 show_search(reply, "keynum", &figures);
             }
-            FindKeys::Unknown => show_search(reply, "unknown", &[]),
+            crate::command::FindKeys::Unknown => show_search(reply, "unknown", &[]),
         }
     }
 }
@@ -508,7 +513,10 @@ fn show_docs(reply: &mut Reply, commands: &CommandTable, entry: &Entry) {
     pairs.text("group", Some(docs.group.name()));
     pairs.text(
         "module",
-        entry.flags.has(Flag::Module).then_some("vectorset"),
+        entry
+            .flags
+            .has(crate::command::Flag::Module)
+            .then_some("vectorset"),
     );
     pairs.text(
         "complexity",
@@ -549,7 +557,10 @@ fn show_docs(reply: &mut Reply, commands: &CommandTable, entry: &Entry) {
 fn show_args(reply: &mut Reply, args: &[Arg]) {
     reply.array(args.len());
     for arg in args {
-        let composed = matches!(arg.kind, ArgKind::OneOf | ArgKind::Block);
+        let composed = matches!(
+            arg.kind,
+            crate::command::ArgKind::OneOf | crate::command::ArgKind::Block
+        );
         let mut pairs = Pairs::open(reply);
         pairs.text("name", Some(arg.name));
         pairs.text("type", Some(kind_name(arg.kind)));
@@ -582,14 +593,14 @@ fn show_args(reply: &mut Reply, args: &[Arg]) {
 
 fn kind_name(kind: ArgKind) -> &'static str {
     match kind {
-        ArgKind::String => "string",
-        ArgKind::Integer => "integer",
-        ArgKind::Double => "double",
-        ArgKind::Key => "key",
-        ArgKind::Pattern => "pattern",
-        ArgKind::UnixTime => "unix-time",
-        ArgKind::PureToken => "pure-token",
-        ArgKind::OneOf => "oneof",
-        ArgKind::Block => "block",
+        crate::command::ArgKind::String => "string",
+        crate::command::ArgKind::Integer => "integer",
+        crate::command::ArgKind::Double => "double",
+        crate::command::ArgKind::Key => "key",
+        crate::command::ArgKind::Pattern => "pattern",
+        crate::command::ArgKind::UnixTime => "unix-time",
+        crate::command::ArgKind::PureToken => "pure-token",
+        crate::command::ArgKind::OneOf => "oneof",
+        crate::command::ArgKind::Block => "block",
     }
 }

@@ -5,8 +5,8 @@
 use super::prelude::*;
 use crate::acl;
 use crate::clients::ClientFlags;
-use crate::dispatch::args::Argv;
 use crate::keyspace::DbId;
+use crate::resp::argv::Argv;
 use crate::resp::{Protocol, Reply};
 
 pub const COMMANDS: &[&Command] = &[&AUTH, &ECHO, &HELLO, &PING, &QUIT, &RESET, &SELECT];

@@ -146,7 +146,7 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 usize::BITS,
                 size_of::<crate::types::Value>(),
                 size_of::<crate::clients::Client>(),
-                size_of::<crate::dispatch::table::Entry>(),
+                size_of::<crate::command::table::Entry>(),
             );
             ctx.reply.bulk(sizes.as_bytes());
         }

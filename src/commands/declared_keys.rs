@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 
 use crate::background::Mailbox;
+use crate::command::keys::Keys;
+use crate::command::table::CommandId;
+use crate::command::{Arg, ArgKind, Flag, KeyFlag};
 use crate::config::Config;
-use crate::dispatch::args::{Argv, OwnedArgv};
-use crate::dispatch::command::{Arg, ArgKind, Flag, KeyFlag};
-use crate::dispatch::keys::Keys;
-use crate::dispatch::table::CommandId;
 use crate::dispatch::{self, Outcome};
+use crate::resp::argv::{Argv, OwnedArgv};
 use crate::resp::{Protocol, Reply, Value};
 use crate::state::State;
 use crate::sys::clock::Clock;
@@ -162,22 +162,24 @@ impl Maker {
 
     fn value(&mut self, arg: &Arg) {
         let word = match arg.kind {
-            ArgKind::PureToken => return,
-            ArgKind::OneOf => {
+            crate::command::ArgKind::PureToken => return,
+            crate::command::ArgKind::OneOf => {
                 let chosen = self.rng.below(arg.args.len() as u64) as usize;
                 return self.argument(&arg.args[chosen]);
             }
-            ArgKind::Block => return self.arguments(arg.args),
-            ArgKind::Key => self.key(),
-            ArgKind::Integer if arg.name.starts_with("num") => {
+            crate::command::ArgKind::Block => return self.arguments(arg.args),
+            crate::command::ArgKind::Key => self.key(),
+            crate::command::ArgKind::Integer if arg.name.starts_with("num") => {
                 self.count_at = Some(self.words.len());
                 "1".to_owned()
             }
-            ArgKind::Integer => self.pick(&["0", "1", "2", "3", "10", "-1"]).to_owned(),
-            ArgKind::Double => self.pick(&["1.5", "2", "0"]).to_owned(),
-            ArgKind::UnixTime => "1800000000000".to_owned(),
-            ArgKind::Pattern => self.pick(&["*", "none:*", "#"]).to_owned(),
-            ArgKind::String => match arg.name {
+            crate::command::ArgKind::Integer => {
+                self.pick(&["0", "1", "2", "3", "10", "-1"]).to_owned()
+            }
+            crate::command::ArgKind::Double => self.pick(&["1.5", "2", "0"]).to_owned(),
+            crate::command::ArgKind::UnixTime => "1800000000000".to_owned(),
+            crate::command::ArgKind::Pattern => self.pick(&["*", "none:*", "#"]).to_owned(),
+            crate::command::ArgKind::String => match arg.name {
                 "id" | "start" | "min-id" | "lastid" => {
                     self.pick(&["0", "1-1", "0-0", "1"]).to_owned()
                 }
@@ -218,7 +220,7 @@ fn run(state: &mut State, argv: Argv<'_>) -> Option<Value> {
 
 fn fill(state: &mut State) {
     for line in std::iter::once(&"FLUSHALL").chain(DATA) {
-        let argv = OwnedArgv::from_words(line.split(' '));
+        let argv = crate::resp::argv::OwnedArgv::from_words(line.split(' '));
         let answer = run(state, argv.as_argv());
         assert!(
             !matches!(answer, Some(Value::Error(_))),
@@ -229,7 +231,7 @@ fn fill(state: &mut State) {
 
 /// The keys that the ACL judges a request by.
 fn declared(state: &State, id: CommandId, argv: Argv<'_>) -> BTreeSet<Vec<u8>> {
-    let keys = Keys::judged(state.commands[id].decl, argv);
+    let keys = crate::command::keys::Keys::judged(state.commands[id].decl, argv);
     keys.iter()
         .map(|key| argv.get(key.position).to_vec())
         .collect()
@@ -252,11 +254,11 @@ fn commands_touch_the_keys_they_declare_and_no_others() {
         let container = entry.parent.map(|parent| state.commands[parent].decl.name);
         let top = container.unwrap_or(decl.name);
         let harmful = [
-            Flag::Admin,
-            Flag::NeedsDebugCommand,
-            Flag::NeedsModuleCommand,
-            Flag::NoMulti,
-            Flag::OnlyInternal,
+            crate::command::Flag::Admin,
+            crate::command::Flag::NeedsDebugCommand,
+            crate::command::Flag::NeedsModuleCommand,
+            crate::command::Flag::NoMulti,
+            crate::command::Flag::OnlyInternal,
         ];
         if is_exempt(top) || entry.flags.any(&harmful) || !decl.subcommands.is_empty() {
             continue;
@@ -284,7 +286,7 @@ fn commands_touch_the_keys_they_declare_and_no_others() {
             if maker.one_in(3) {
                 maker.spoil(words);
             }
-            let owned = OwnedArgv::from_words(&maker.words);
+            let owned = crate::resp::argv::OwnedArgv::from_words(&maker.words);
             let argv = owned.as_argv();
             let named = declared(&state, id, argv);
             state
@@ -316,7 +318,10 @@ fn commands_touch_the_keys_they_declare_and_no_others() {
                 fill(&mut state);
             }
         }
-        let has_keys = decl.keys.iter().any(|spec| !spec.has(KeyFlag::NotKey));
+        let has_keys = decl
+            .keys
+            .iter()
+            .any(|spec| !spec.has(crate::command::KeyFlag::NotKey));
         if !succeeded && has_keys {
             never_ran.push(name);
         }

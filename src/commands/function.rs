@@ -8,7 +8,7 @@
 use super::prelude::*;
 use super::scripting::count_of_keys;
 use crate::clients::ClientFlags;
-use crate::dispatch::Redacted;
+use crate::command::Redacted;
 use crate::observe::monitor;
 use crate::persistence::rdb::NEWEST_READ;
 use crate::scripting::{self, Invocation, Library, RestorePolicy, ScriptFlags};
@@ -92,7 +92,13 @@ fn fcall_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 #[doc(alias = "fcallCommandGeneric")]
 fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
     let argv = args.argv();
-    monitor::feed(ctx.state, ctx.client, ctx.db, argv, Redacted::default());
+    monitor::feed(
+        ctx.state,
+        ctx.client,
+        ctx.db,
+        argv,
+        crate::command::Redacted::default(),
+    );
     let name = args.bytes()?;
     let function = ctx.state.scripts.libraries.function(name);
     let function = function.ok_or(Error::once("Function not found"))?;

@@ -14,7 +14,7 @@ use std::fmt::Write;
 
 use super::prelude::*;
 use crate::clients::ClientFlags;
-use crate::dispatch::table::Entry;
+use crate::command::table::Entry;
 use crate::keyspace::Kind as KeyKind;
 use crate::observe::metrics::Metric;
 use crate::pubsub::Kind;

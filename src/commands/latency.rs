@@ -3,7 +3,7 @@
 //! Mirrors: `latencyCommand` of latency.c and sparkline.c. Differs: the words of the doctor are ours.
 
 use super::prelude::*;
-use crate::dispatch::table::{CommandId, Entry};
+use crate::command::table::{CommandId, Entry};
 use crate::observe::latency::Series;
 use crate::resp::Reply;
 use crate::state::State;

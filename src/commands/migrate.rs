@@ -19,10 +19,10 @@ use std::io;
 use std::time::Duration;
 
 use super::prelude::*;
-use crate::dispatch::args::{Argv, OwnedArgv};
-use crate::dispatch::command::KeyRef;
+use crate::command::KeyRef;
 use crate::persistence::rdb::dump;
 use crate::persistence::rdb::write_value::Unwritten;
+use crate::resp::argv::{Argv, OwnedArgv};
 use crate::resp::up_to_zero;
 use crate::sys::peer;
 use crate::tls;
@@ -161,10 +161,13 @@ impl<'a> Order<'a> {
             } else if args.word("REPLACE") {
                 order.replace = true;
             } else if args.word_with("AUTH", 1) {
-                order.auth = Some(OwnedArgv::from_words([b"AUTH", args.bytes()?]));
+                order.auth = Some(crate::resp::argv::OwnedArgv::from_words([
+                    b"AUTH",
+                    args.bytes()?,
+                ]));
             } else if args.word_with("AUTH2", 2) {
                 let words = [b"AUTH", args.bytes()?, args.bytes()?];
-                order.auth = Some(OwnedArgv::from_words(words));
+                order.auth = Some(crate::resp::argv::OwnedArgv::from_words(words));
             } else if args.word("KEYS") {
                 if !key.is_empty() {
                     return Err(Error::once(
@@ -311,7 +314,7 @@ fn converse<'a>(
     }
     let selects = peer.db != Some(order.db);
     if selects {
-        let mut select = OwnedArgv::from_words([b"SELECT"]);
+        let mut select = crate::resp::argv::OwnedArgv::from_words([b"SELECT"]);
         select.push_integer(order.db);
         select.as_argv().encode(&mut request);
     }
@@ -337,7 +340,7 @@ fn converse<'a>(
         } else {
             b"RESTORE"
         };
-        let mut restore = OwnedArgv::from_words([name, key]);
+        let mut restore = crate::resp::argv::OwnedArgv::from_words([name, key]);
         restore.push_integer(ttl);
         restore.push(&payload);
         if order.replace {
@@ -433,7 +436,7 @@ mod tests {
     #[test]
     fn keys_of_both_forms() {
         let keys = |words: &[&str]| {
-            let argv = OwnedArgv::from_words(words);
+            let argv = crate::resp::argv::OwnedArgv::from_words(words);
             let mut found = Vec::new();
             migrate_keys(argv.as_argv(), &mut found).expect("tells keys");
             found.iter().map(|key| key.position).collect::<Vec<_>>()

@@ -28,6 +28,7 @@ mod memory;
 mod migrate;
 mod module;
 mod persistence;
+mod prelude;
 mod pubsub;
 mod replication;
 mod scripting;
@@ -42,7 +43,7 @@ mod transaction;
 mod vset;
 mod zset;
 
-use crate::dispatch::command::Command;
+use crate::command::Command;
 
 /// Every command, group by group.
 pub const GROUPS: &[&[&Command]] = &[
@@ -82,19 +83,6 @@ pub const GROUPS: &[&[&Command]] = &[
     vset::COMMANDS,
     zset::COMMANDS,
 ];
-
-/// What a file of commands needs.
-mod prelude {
-    pub use crate::dispatch::Ctx;
-    pub use crate::dispatch::args::Args;
-    pub use crate::dispatch::command::Flag::*;
-    pub use crate::dispatch::command::KeyFlag::*;
-    pub use crate::dispatch::command::{
-        Arity, Category, Command, Docs, Group, KeySpec, Result, arg,
-    };
-    pub use crate::keyspace::events::Event;
-    pub use crate::resp::Error;
-}
 
 #[cfg(test)]
 mod declared_keys;

@@ -3,8 +3,8 @@
 //! Mirrors: saveCommand(), bgsaveCommand() of rdb.c, dumpCommand(), restoreCommand() of cluster.c.
 
 use super::prelude::*;
+use crate::command::Arg;
 use crate::dispatch::CallOrigin;
-use crate::dispatch::command::Arg;
 use crate::keyspace::{Deadline, NewValue};
 use crate::persistence::rdb::dump;
 use crate::persistence::rdb::write_value::Unwritten;

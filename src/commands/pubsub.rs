@@ -4,8 +4,8 @@
 
 use super::prelude::*;
 use crate::clients::ClientFlags;
-use crate::dispatch::Targets;
-use crate::dispatch::command::Channels;
+use crate::command::Channels;
+use crate::command::Targets;
 use crate::pubsub::Kind;
 use crate::util::glob;
 
@@ -28,7 +28,7 @@ const DOCS: Docs = Docs {
 
 const SUBSCRIBE: Command = Command {
     name: "subscribe",
-    channels: Channels::All,
+    channels: crate::command::Channels::All,
     arity: Arity::AtLeast(2),
     flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed],
     args: &[arg::string("channel").multiple()],
@@ -49,7 +49,7 @@ fn subscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 const PSUBSCRIBE: Command = Command {
     name: "psubscribe",
-    channels: Channels::AllPatterns,
+    channels: crate::command::Channels::AllPatterns,
     arity: Arity::AtLeast(2),
     flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed],
     args: &[arg::pattern("pattern").multiple()],
@@ -70,7 +70,7 @@ fn psubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 const SSUBSCRIBE: Command = Command {
     name: "ssubscribe",
-    channels: Channels::All,
+    channels: crate::command::Channels::All,
     arity: Arity::AtLeast(2),
     flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed],
     keys: &[KeySpec::at(1, &[NotKey]).to(-1, 1)],
@@ -184,7 +184,7 @@ fn leave(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Result {
 
 const PUBLISH: Command = Command {
     name: "publish",
-    channels: Channels::First,
+    channels: crate::command::Channels::First,
     arity: Arity::Exactly(3),
     flags: &[PubSub, Loading, Stale, Fast, MayReplicate],
     args: &[arg::string("channel"), arg::string("message")],
@@ -205,7 +205,7 @@ fn publish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 const SPUBLISH: Command = Command {
     name: "spublish",
-    channels: Channels::First,
+    channels: crate::command::Channels::First,
     arity: Arity::Exactly(3),
     flags: &[PubSub, Loading, Stale, Fast, MayReplicate],
     keys: &[KeySpec::at(1, &[NotKey])],
@@ -233,7 +233,7 @@ fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
         .publish(&mut state.clients, kind, channel, payload);
     // The cluster bus carries messages to other nodes; without it, replicas get them as effects.
     if !state.config.cluster_enabled {
-        ctx.forced = ctx.forced.or(Targets::REPLICAS);
+        ctx.forced = ctx.forced.or(crate::command::Targets::REPLICAS);
     }
     ctx.reply.count(receivers);
     Ok(())

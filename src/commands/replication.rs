@@ -3,15 +3,17 @@
 //! Mirrors: replicaofCommand(), roleCommand(), waitCommand(), syncCommand() and replconfCommand() of replication.c.
 
 use super::prelude::*;
+use crate::clients::Acks;
+use crate::clients::Announced;
 use crate::clients::{ClientFlags, WaitKind};
+use crate::command::Arg;
 use crate::config::Primary;
-use crate::dispatch::command::Arg;
 use crate::keyspace::Ms;
+use crate::replication::Replica;
 use crate::replication::failover::Stage;
 use crate::replication::link::Step;
 use crate::replication::primary::{Answer, Asked};
-use crate::replication::waiting::{Acks, NEEDS_AOF};
-use crate::replication::{Announced, Replica};
+use crate::replication::waiting::NEEDS_AOF;
 use crate::util::args;
 use crate::util::num::{parse_i64, parse_u64};
 

@@ -3,7 +3,7 @@
 //! Mirrors: the commands of eval.c.
 
 use super::prelude::*;
-use crate::dispatch::Redacted;
+use crate::command::Redacted;
 use crate::observe::monitor;
 use crate::scripting::{self, Invocation};
 
@@ -150,7 +150,13 @@ fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> Result {
     let argv = args.argv();
     // Before the commands of the script show up there.
-    monitor::feed(ctx.state, ctx.client, ctx.db, argv, Redacted::default());
+    monitor::feed(
+        ctx.state,
+        ctx.client,
+        ctx.db,
+        argv,
+        crate::command::Redacted::default(),
+    );
     const SHA_LEN: usize = 40;
     if args.bytes()?.len() != SHA_LEN && by_sha {
         return Err(scripting::NO_SCRIPT);

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 use super::lookup::element;
 use super::prelude::*;
 use crate::collections::listpack::LpEntry;
-use crate::dispatch::args::OwnedArgv;
 use crate::keyspace::{Db, Deadline, NewValue};
 use crate::resp::Reply;
+use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::types::Set;
 use crate::types::hyperloglog;
@@ -525,7 +525,7 @@ fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], count: usize) -> Result {
         element(reply, member);
         if listening {
             if shown % BATCH == 0 {
-                said.push(OwnedArgv::from_words([b"SREM", key]));
+                said.push(crate::resp::argv::OwnedArgv::from_words([b"SREM", key]));
             }
             if let Some(argv) = said.last_mut() {
                 argv.push(member.as_bytes(&mut num::IntBuf::new()));

@@ -20,9 +20,9 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::prelude::*;
-use crate::dispatch::args::Argv;
-use crate::dispatch::command::{Arg, KeyRef};
+use crate::command::{Arg, KeyRef};
 use crate::keyspace::{Deadline, NewValue};
+use crate::resp::argv::Argv;
 use crate::resp::up_to_zero;
 use crate::types::hash::is_past;
 use crate::types::list::End;
@@ -653,7 +653,7 @@ fn store(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::args::OwnedArgv;
+    use crate::resp::argv::OwnedArgv;
 
     #[test]
     fn patterns_are_taken_apart() {

@@ -3,8 +3,10 @@
 
 use crate::background::Mailbox;
 use crate::clients::ClientKey;
+use crate::command::Targets;
 use crate::config::Config;
-use crate::dispatch::{CallOrigin, Targets, args::OwnedArgv, call};
+use crate::dispatch::{CallOrigin, call};
+use crate::resp::argv::OwnedArgv;
 use crate::resp::{Protocol, Reply, Value};
 use crate::state::State;
 use crate::sys::clock::Clock;
@@ -21,7 +23,7 @@ impl Server {
         let clock = Clock::manual(START_MS * 1000);
         let mut state = State::new(Config::default(), clock, 1, Mailbox::new(None).0);
         state.refresh_clock();
-        state.effects.listening = Targets::ALL;
+        state.effects.listening = crate::command::Targets::ALL;
         let client = state.clients.insert_fake(START_MS, Protocol::Resp2);
         Server { state, client }
     }
@@ -32,7 +34,7 @@ impl Server {
     }
 
     pub(super) fn call(&mut self, words: &[&[u8]]) -> Value {
-        let argv = OwnedArgv::from_words(words);
+        let argv = crate::resp::argv::OwnedArgv::from_words(words);
         let argv = argv.as_argv();
         let id = self.state.commands.lookup(argv).expect("a command");
         let mut reply = Reply::to_value(Protocol::Resp2);
@@ -50,7 +52,7 @@ impl Server {
         }
         self.state.effects.leave();
         let unit = self.state.effects.take_unit();
-        let words = |said: &crate::dispatch::Said| {
+        let words = |said: &crate::command::Said| {
             let words = said.argv.as_argv();
             let words: Vec<_> = words.iter().map(String::from_utf8_lossy).collect();
             words.join(" ")
@@ -228,7 +230,7 @@ fn scan_passes_over_the_dead_and_has_them_deleted() {
 /// and a server that had been shut down shut itself down again at every start.
 #[test]
 fn a_count_set_back_is_no_change() {
-    use crate::dispatch::Targets;
+    use crate::command::Targets;
     let (mailbox, _inbox) = crate::background::Mailbox::new(None);
     let clock = crate::sys::clock::Clock::manual(0);
     let config = crate::config::Config {
@@ -238,11 +240,11 @@ fn a_count_set_back_is_no_change() {
     };
     let file = config.dir.join(&config.dbfilename);
     let mut state = crate::state::State::new(config, clock, 1, mailbox);
-    state.effects.listening = Targets::REPLICAS;
+    state.effects.listening = crate::command::Targets::REPLICAS;
     let client = state.clients.insert_fake(0, crate::resp::Protocol::Resp2);
     let mut reply = crate::resp::Reply::discard();
     for words in [&["SET", "k", "v"][..], &["SAVE"]] {
-        let argv = crate::dispatch::args::OwnedArgv::from_words(words);
+        let argv = crate::resp::argv::OwnedArgv::from_words(words);
         crate::dispatch::process(&mut state, client, argv.as_argv(), &mut reply);
         if words[0] == "SET" {
             state.replication.offset = 0;

@@ -10,9 +10,9 @@
 use super::prelude::*;
 use crate::acl::{Context, Denied, Reason};
 use crate::clients::ClientFlags;
-use crate::dispatch::args::Argv;
-use crate::dispatch::table::CommandId;
+use crate::command::table::CommandId;
 use crate::dispatch::{CallOrigin, call};
+use crate::resp::argv::Argv;
 
 pub const COMMANDS: &[&Command] = &[&DISCARD, &EXEC, &MULTI, &UNWATCH, &WATCH];
 

@@ -3,15 +3,18 @@
 //!
 //! Mirrors: `call()` and `afterCommand()` of server.c.
 
-use super::args::{Args, Argv};
-use super::command::Flag;
-use super::context::{Ctx, Effect, Redacted};
-use super::keys::{Keys, Search};
-use super::propagate::Targets;
-use super::table::CommandId;
+use super::context::Effect;
 use crate::clients::{Client, ClientFlags, ClientKey};
+use crate::command::Flag;
+use crate::command::Redacted;
+use crate::command::Targets;
+use crate::command::args::Args;
+use crate::command::keys::{Keys, Search};
+use crate::command::table::CommandId;
+use crate::dispatch::Ctx;
 use crate::observe;
 use crate::observe::hotkeys::Cost;
+use crate::resp::argv::Argv;
 use crate::resp::{Error, Output, Reply};
 use crate::state::State;
 use crate::util::crc16::key_hash_slot;
@@ -49,7 +52,7 @@ pub fn call(
         .flags
         .has(ClientFlags::NO_TOUCH);
     if no_touch {
-        let touches = flags.has(Flag::TouchesKeys);
+        let touches = flags.has(crate::command::Flag::TouchesKeys);
         state.keyspace.env().set_no_touch(!touches);
     }
 
@@ -71,11 +74,11 @@ pub fn call(
         reply,
         command: id,
         effect: Effect::AsReceived,
-        forced: Targets::NONE,
+        forced: crate::command::Targets::NONE,
         origin,
-        redacted: Redacted::default(),
+        redacted: crate::command::Redacted::default(),
     };
-    let result = run(&mut ctx, Args::new(argv, words));
+    let result = run(&mut ctx, crate::command::args::Args::new(argv, words));
     if no_touch {
         let outermost = ctx.state.effects.depth() == 1;
         ctx.state.keyspace.env().set_no_touch(!outermost);
@@ -109,7 +112,12 @@ pub fn call(
     reply.end_command(begun);
 
     let caller = state.clients.get(client).map(|c| c.flags);
-    if !state.monitors.is_empty() && !flags.any(&[Flag::SkipMonitor, Flag::Admin]) {
+    if !state.monitors.is_empty()
+        && !flags.any(&[
+            crate::command::Flag::SkipMonitor,
+            crate::command::Flag::Admin,
+        ])
+    {
         // What is run again after it waited was shown before.
         let again = origin == CallOrigin::Unblocked;
         let loaded = origin == CallOrigin::Replay
@@ -142,7 +150,7 @@ pub fn call(
         };
         note_hot_keys(state, id, argv, cost);
     }
-    if state.tracking.clients() > 0 && flags.has(Flag::ReadOnly) {
+    if state.tracking.clients() > 0 && flags.has(crate::command::Flag::ReadOnly) {
         remember_reads(state, id, argv);
     }
 
@@ -153,14 +161,17 @@ pub fn call(
     state.reap_expired();
     // A save sets the count back: that is no change.
     let changed = state.dirty > dirty_before;
-    if (changed || forced != Targets::NONE) && origin != CallOrigin::Replay {
+    if (changed || forced != crate::command::Targets::NONE) && origin != CallOrigin::Replay {
         let targets = if changed {
-            Targets::ALL.or(forced)
+            crate::command::Targets::ALL.or(forced)
         } else {
             forced
         };
         match effect {
-            Effect::AsReceived if !flags.has(Flag::ScriptRunner) || forced != Targets::NONE => {
+            Effect::AsReceived
+                if !flags.has(crate::command::Flag::ScriptRunner)
+                    || forced != crate::command::Targets::NONE =>
+            {
                 state.effects.say(db, argv, targets);
             }
             Effect::Rewritten(rewritten) => state.effects.say(db, rewritten.as_argv(), targets),
@@ -168,7 +179,7 @@ pub fn call(
         }
     }
     if state.effects.leave() {
-        if flags.has(Flag::ArbitraryKeys) {
+        if flags.has(crate::command::Flag::ArbitraryKeys) {
             state.effects.do_not_wrap();
         }
         state.after_unit();
@@ -189,10 +200,12 @@ fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
         .get(client)
         .and_then(|c| c.tracking.as_ref())
         .is_some_and(|own| own.remembers());
-    if !wanted || entry.flags.has(Flag::ScriptRunner) {
+    if !wanted || entry.flags.has(crate::command::Flag::ScriptRunner) {
         return;
     }
-    let keys = Keys::of(entry.decl, argv, Search::default()).unwrap_or_default();
+    let keys =
+        crate::command::keys::Keys::of(entry.decl, argv, crate::command::keys::Search::default())
+            .unwrap_or_default();
     for key in keys.iter() {
         state.tracking.remember(client, argv.get(key.position));
     }
@@ -210,7 +223,8 @@ fn note_hot_keys(state: &mut State, id: CommandId, argv: Argv<'_>, cost: Cost) {
     if !session.is_active(now) {
         return;
     }
-    let keys = Keys::of(decl, argv, Search::default()).unwrap_or_default();
+    let keys = crate::command::keys::Keys::of(decl, argv, crate::command::keys::Search::default())
+        .unwrap_or_default();
     let keys: Vec<&[u8]> = keys.iter().map(|key| argv.get(key.position)).collect();
     let slot = match &session.wanted.slots {
         Some(_) => keys.first().map_or(0, |key| key_hash_slot(key)),

@@ -1,12 +1,13 @@
 //! All a handler may touch.
 
-use super::args::{Argv, OwnedArgv};
-use super::propagate::Targets;
-use super::table::{CommandId, Entry};
 use crate::clients::{Client, ClientKey};
+use crate::command::Redacted;
+use crate::command::Targets;
+use crate::command::table::{CommandId, Entry};
 use crate::keyspace::events::Event;
 use crate::keyspace::{Db, DbId, Deadline, Ms, NewValue};
 use crate::resp::Reply;
+use crate::resp::argv::{Argv, OwnedArgv};
 use crate::state::State;
 
 /// What the AOF and the replicas are told of the command being run.
@@ -43,25 +44,6 @@ pub struct Ctx<'a> {
     pub origin: super::CallOrigin,
     /// Arguments that hold secrets.
     pub redacted: Redacted,
-}
-
-/// Arguments that neither MONITOR nor the slow log may show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Redacted(u64);
-
-impl Redacted {
-    /// Positions from this one on share one bit.
-    const LAST: usize = 63;
-
-    /// Whether the argument at a position (the command's name is 0) holds a secret.
-    pub fn has(self, position: usize) -> bool {
-        self.0 >> position.min(Self::LAST) & 1 != 0
-    }
-
-    /// Marks one.
-    pub fn add(&mut self, position: usize) {
-        self.0 |= 1 << position.min(Self::LAST);
-    }
 }
 
 impl Ctx<'_> {
@@ -175,8 +157,8 @@ impl Ctx<'_> {
 
     /// The readers of the effects get this request instead of the one received.
     pub fn rewrite<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) {
-        if self.state.effects.listening != Targets::NONE {
-            self.effect = Effect::Rewritten(OwnedArgv::from_words(words));
+        if self.state.effects.listening != crate::command::Targets::NONE {
+            self.effect = Effect::Rewritten(crate::resp::argv::OwnedArgv::from_words(words));
         }
     }
 
@@ -187,8 +169,8 @@ impl Ctx<'_> {
 
     /// As [`Ctx::rewrite`], word by word.
     pub fn rewrite_with(&mut self, build: impl FnOnce(&mut OwnedArgv)) {
-        if self.state.effects.listening != Targets::NONE {
-            let mut argv = OwnedArgv::default();
+        if self.state.effects.listening != crate::command::Targets::NONE {
+            let mut argv = crate::resp::argv::OwnedArgv::default();
             build(&mut argv);
             self.effect = Effect::Rewritten(argv);
         }
@@ -201,11 +183,11 @@ impl Ctx<'_> {
 
     /// The readers of the effects get this request, before the command's own.
     pub fn also<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) {
-        if self.state.effects.listening != Targets::NONE {
-            let argv = OwnedArgv::from_words(words);
+        if self.state.effects.listening != crate::command::Targets::NONE {
+            let argv = crate::resp::argv::OwnedArgv::from_words(words);
             self.state
                 .effects
-                .say(self.db, argv.as_argv(), Targets::ALL);
+                .say(self.db, argv.as_argv(), crate::command::Targets::ALL);
         }
     }
 
@@ -218,6 +200,8 @@ impl Ctx<'_> {
 
     /// As [`Ctx::also`], for a request at hand.
     pub fn also_argv(&mut self, db: DbId, argv: Argv<'_>) {
-        self.state.effects.say(db, argv, Targets::ALL);
+        self.state
+            .effects
+            .say(db, argv, crate::command::Targets::ALL);
     }
 }

@@ -6,13 +6,13 @@
 //!
 //! Mirrors: `processCommand` and `rejectCommand` of server.c.
 
-use super::args::Argv;
 use super::call::{CallOrigin, call};
-use super::command::Flag;
-use super::table::{CommandId, Flags, Missing};
 use super::unblock;
 use crate::clients::{Client, ClientFlags, ClientKey, PauseMode};
+use crate::command::Flag;
+use crate::command::table::{CommandId, Flags, Missing};
 use crate::config::ProtectedAction;
+use crate::resp::argv::Argv;
 
 use crate::resp::{Error, Reply, up_to_zero};
 use crate::state::{Memory, State};
@@ -158,7 +158,7 @@ fn run_or_queue(
 ) {
     let flags = state.commands[id].flags;
     let who = &mut state.clients[client];
-    if who.flags.has(ClientFlags::MULTI) && !flags.has(Flag::InsideMulti) {
+    if who.flags.has(ClientFlags::MULTI) && !flags.has(crate::command::Flag::InsideMulti) {
         // A transaction that will fail anyway only looks as if it were filled.
         if !who
             .flags
@@ -186,7 +186,7 @@ fn caching_served(state: &mut State, client: ClientKey, id: CommandId) {
     let holds_on = [Some(id), container].into_iter().flatten();
     let holds_on = holds_on
         .map(|id| state.commands[id].flags)
-        .any(|flags| flags.has(Flag::KeepsCaching));
+        .any(|flags| flags.has(crate::command::Flag::KeepsCaching));
     let Some(who) = state.clients.get_mut(client) else {
         return;
     };
@@ -224,7 +224,7 @@ const MAX_QUOTED: usize = 128;
 fn unknown(state: &State, argv: Argv<'_>, missing: Missing) -> Error {
     let cut = |bytes: &'_ [u8], room: usize| up_to_zero(&bytes[..bytes.len().min(room)]).to_vec();
     match missing {
-        Missing::Subcommand(container) => {
+        crate::command::table::Missing::Subcommand(container) => {
             let name = state.commands[container].name.to_ascii_uppercase();
             let asked = cut(argv.get(1), MAX_QUOTED);
             Error::quoting(
@@ -233,7 +233,7 @@ fn unknown(state: &State, argv: Argv<'_>, missing: Missing) -> Error {
                 &format!("'. Try {name} HELP."),
             )
         }
-        Missing::Command => {
+        crate::command::table::Missing::Command => {
             let mut line = b"ERR unknown command '".to_vec();
             line.extend(cut(argv.get(0), MAX_QUOTED));
             line.extend_from_slice(match argv.len() {
@@ -259,9 +259,12 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     let who = &state.clients[client];
     let standing = who.flags;
 
-    if flags.any(&[Flag::NeedsDebugCommand, Flag::NeedsModuleCommand]) {
+    if flags.any(&[
+        crate::command::Flag::NeedsDebugCommand,
+        crate::command::Flag::NeedsModuleCommand,
+    ]) {
         let config = &state.config;
-        let (name, option, action) = match flags.has(Flag::NeedsDebugCommand) {
+        let (name, option, action) = match flags.has(crate::command::Flag::NeedsDebugCommand) {
             true => ("DEBUG", "enable-debug-command", config.enable_debug_command),
             false => (
                 "MODULE",
@@ -277,10 +280,10 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
             )));
         }
     }
-    if !flags.has(Flag::NoAuth) && state.owes_auth(&state.clients[client]) {
+    if !flags.has(crate::command::Flag::NoAuth) && state.owes_auth(&state.clients[client]) {
         return Err(Error::NoAuth);
     }
-    if standing.has(ClientFlags::MULTI) && flags.has(Flag::NoMulti) {
+    if standing.has(ClientFlags::MULTI) && flags.has(crate::command::Flag::NoMulti) {
         return Err(Error::once("Command not allowed inside a transaction"));
     }
     if standing.has(ClientFlags::RESTRICTED)
@@ -294,7 +297,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     }
     if state.config.maxmemory != 0 && !state.scripts.is_busy() {
         let exhausted = state.evict_keys() == Memory::Exhausted;
-        if exhausted && flags.has(Flag::DenyOom) {
+        if exhausted && flags.has(crate::command::Flag::DenyOom) {
             return Err(Error::OutOfMemory);
         }
         state.eviction.out_of_memory = exhausted;
@@ -302,15 +305,18 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     let who = &state.clients[client];
     if state.cannot_persist()
         && !standing.has(ClientFlags::MUST_OBEY)
-        && flags.any(&[Flag::Write, Flag::NeedsWorkingDisk])
+        && flags.any(&[
+            crate::command::Flag::Write,
+            crate::command::Flag::NeedsWorkingDisk,
+        ])
     {
         return Err(state.persist_error());
     }
-    if flags.has(Flag::Write) {
+    if flags.has(crate::command::Flag::Write) {
         state.may_write(standing)?;
     }
     if standing.has(ClientFlags::PUBSUB) && who.protocol == crate::resp::Protocol::Resp2 {
-        let allowed = flags.has(Flag::WhileSubscribed);
+        let allowed = flags.has(crate::command::Flag::WhileSubscribed);
         if !allowed {
             let name = state.commands[id].name.to_string();
             return Err(Error::once(format!(
@@ -319,22 +325,26 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
             )));
         }
     }
-    if state.is_replica() && !flags.has(Flag::Stale) && state.is_stale() {
+    if state.is_replica() && !flags.has(crate::command::Flag::Stale) && state.is_stale() {
         return Err(Error::MasterDown);
     }
     if state.is_loading() {
         let allowed = match state.is_loading_beside() {
-            true => !flags.has(Flag::NoAsyncLoading),
-            false => flags.has(Flag::Loading),
+            true => !flags.has(crate::command::Flag::NoAsyncLoading),
+            false => flags.has(crate::command::Flag::Loading),
         };
         if !allowed {
             return Err(Error::Loading);
         }
     }
-    if state.scripts.is_busy() && !flags.has(Flag::AllowBusy) {
+    if state.scripts.is_busy() && !flags.has(crate::command::Flag::AllowBusy) {
         return Err(state.scripts.busy_error());
     }
-    let touches_keys = [Flag::Write, Flag::ReadOnly, Flag::MayReplicate];
+    let touches_keys = [
+        crate::command::Flag::Write,
+        crate::command::Flag::ReadOnly,
+        crate::command::Flag::MayReplicate,
+    ];
     if standing.has(ClientFlags::REPLICA) && flags.any(&touches_keys) {
         return Err(Error::once("Replica can't interact with the keyspace"));
     }
@@ -345,11 +355,13 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
 /// the script says of itself.
 fn effective_flags(state: &State, client: ClientKey, id: CommandId, argv: Argv<'_>) -> Flags {
     let flags = state.commands[id].flags;
-    if flags.has(Flag::ScriptRunner) {
+    if flags.has(crate::command::Flag::ScriptRunner) {
         return state.script_flags(id, flags, argv);
     }
     match &state.clients[client].transaction {
-        Some(transaction) if flags.has(Flag::QueueRunner) => transaction.effective_flags(flags),
+        Some(transaction) if flags.has(crate::command::Flag::QueueRunner) => {
+            transaction.effective_flags(flags)
+        }
         _ => flags,
     }
 }
@@ -363,7 +375,8 @@ fn held_back(state: &mut State, key: ClientKey, id: CommandId, argv: Argv<'_>) -
     if client.flags.any(ClientFlags::REPLICA | ClientFlags::FAKE) {
         return false;
     }
-    let writes = flags.has(Flag::Write) || flags.has(Flag::MayReplicate);
+    let writes =
+        flags.has(crate::command::Flag::Write) || flags.has(crate::command::Flag::MayReplicate);
     if state.pauses.mode() == PauseMode::Write && !writes {
         return false;
     }
@@ -406,7 +419,7 @@ fn reject(
     if let Some(id) = id {
         let entry = &mut state.commands[id];
         entry.stats.rejected += 1;
-        if entry.flags.has(Flag::QueueRunner) {
+        if entry.flags.has(crate::command::Flag::QueueRunner) {
             state.end_transaction(client);
             let reason = error.to_string();
             let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);

@@ -15,14 +15,16 @@
 
 use std::time::Duration;
 
-use super::args::{Args, Argv, OwnedArgv};
 use super::call::CallOrigin;
-use super::command::Result;
-use super::context::{Ctx, Redacted};
 use super::gate;
 use crate::clients::{ClientFlags, ClientKey, PauseMode, WaitKind, Waiting};
+use crate::command::Redacted;
+use crate::command::Result;
+use crate::command::args::Args;
+use crate::dispatch::Ctx;
 use crate::keyspace::{DbId, Ms};
 use crate::observe;
+use crate::resp::argv::{Argv, OwnedArgv};
 use crate::resp::{Error, Reply};
 use crate::state::State;
 use crate::state::shutdown::SHUTDOWN_FAILED;
@@ -237,7 +239,7 @@ impl State {
                 client,
                 id: waiting.id,
                 argv,
-                redacted: Redacted::default(),
+                redacted: crate::command::Redacted::default(),
                 elapsed_ns: 0,
                 ok,
                 outermost: true,
@@ -308,7 +310,7 @@ pub fn answer_search(
             client,
             id: waiting.id,
             argv: waiting.argv.as_argv(),
-            redacted: Redacted::default(),
+            redacted: crate::command::Redacted::default(),
             elapsed_ns: elapsed.as_nanos() as u64,
             ok: true,
             outermost: true,
@@ -338,9 +340,9 @@ mod tests {
     use crate::background::Mailbox;
     use crate::clients::{ClientFlags, ClientKey};
     use crate::config::Config;
-    use crate::dispatch::args::OwnedArgv;
     use crate::dispatch::{process, serve_ready};
     use crate::resp::Reply;
+    use crate::resp::argv::OwnedArgv;
     use crate::state::State;
     use crate::sys::clock::Clock;
 
@@ -361,7 +363,7 @@ mod tests {
 
         /// Sends a request and returns what the client has received since the last one.
         fn ask(&mut self, client: ClientKey, line: &str) -> String {
-            let argv = OwnedArgv::from_words(line.split(' '));
+            let argv = crate::resp::argv::OwnedArgv::from_words(line.split(' '));
             let who = &mut self.0.clients[client];
             let mut reply = Reply::to_wire(std::mem::take(&mut who.out), who.protocol);
             process(&mut self.0, client, argv.as_argv(), &mut reply);

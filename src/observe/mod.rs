@@ -17,10 +17,10 @@ pub use slowlog::{Slowlog, SlowlogLimits};
 pub use stats::Stats;
 
 use crate::clients::ClientKey;
-use crate::dispatch::Redacted;
-use crate::dispatch::args::Argv;
-use crate::dispatch::command::Flag;
-use crate::dispatch::table::CommandId;
+use crate::command::Flag;
+use crate::command::Redacted;
+use crate::command::table::CommandId;
+use crate::resp::argv::Argv;
 use crate::state::State;
 use crate::util::histogram::Histogram;
 
@@ -69,13 +69,13 @@ pub fn after_call(state: &mut State, ran: Ran<'_>) {
     let slow = us >= state.config.slowlog_log_slower_than as u64;
     let late = us / 1000 >= state.config.latency_monitor_threshold;
     if (slow || late && state.config.latency_monitor_threshold != 0) && !ran.replayed {
-        let kind = if flags.has(Flag::Fast) {
+        let kind = if flags.has(crate::command::Flag::Fast) {
             "fast-command"
         } else {
             "command"
         };
         state.note_latency(kind, us / 1000);
-        if slow && !flags.has(Flag::SkipSlowlog) {
+        if slow && !flags.has(crate::command::Flag::SkipSlowlog) {
             note_slow(state, ran);
         }
     }

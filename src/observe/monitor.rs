@@ -4,9 +4,9 @@
 
 use super::slowlog::REDACTED;
 use crate::clients::{ClientFlags, ClientKey};
-use crate::dispatch::Redacted;
-use crate::dispatch::args::Argv;
+use crate::command::Redacted;
 use crate::keyspace::DbId;
+use crate::resp::argv::Argv;
 use crate::state::State;
 use crate::util::args;
 

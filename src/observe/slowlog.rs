@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use crate::dispatch::Redacted;
-use crate::dispatch::args::{Argv, OwnedArgv};
+use crate::command::Redacted;
+use crate::resp::argv::{Argv, OwnedArgv};
 
 /// What is shown in the place of a secret.
 pub const REDACTED: &[u8] = b"(redacted)";
@@ -94,7 +94,7 @@ impl Slowlog {
 /// The words an entry keeps; the last tells how many are left out, a long one how much of it.
 fn shortened(argv: Argv<'_>, redacted: Redacted, limits: SlowlogLimits) -> OwnedArgv {
     let kept = argv.len().min(limits.argc);
-    let mut words = OwnedArgv::default();
+    let mut words = crate::resp::argv::OwnedArgv::default();
     for i in 0..kept {
         let word = argv.get(i);
         if kept < argv.len() && i == kept - 1 {
@@ -125,10 +125,10 @@ mod tests {
             word: 3,
         };
         let mut log = Slowlog::default();
-        let mut redacted = Redacted::default();
+        let mut redacted = crate::command::Redacted::default();
         redacted.add(2);
         for request in ["a b c", "auth bob secret", "set long long long long"] {
-            let argv = OwnedArgv::from_words(request.split(' '));
+            let argv = crate::resp::argv::OwnedArgv::from_words(request.split(' '));
             log.push(argv.as_argv(), redacted, 7, 1, ("", b""), limits);
         }
         let shown = |entry: &SlowCommand| {

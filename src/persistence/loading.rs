@@ -22,8 +22,8 @@ use super::rdb::read_value::{Limits, Reading};
 use super::rdb::{Decoder, Error, Reason};
 use super::receiving::Beside;
 use crate::clients::{Client, ClientFlags};
+use crate::command::Targets;
 use crate::config::{SanitizeDumpPayload, disk};
-use crate::dispatch::Targets;
 use crate::keyspace::{DbId, Deadline, Inserted, Keyspace};
 use crate::state::State;
 use crate::sys::process;
@@ -458,7 +458,10 @@ impl State {
             hold: Hold::Nothing,
             beside: None,
             stream: Stream::default(),
-            listening: std::mem::replace(&mut self.effects.listening, Targets::NONE),
+            listening: std::mem::replace(
+                &mut self.effects.listening,
+                crate::command::Targets::NONE,
+            ),
         })
     }
 

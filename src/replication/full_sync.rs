@@ -17,9 +17,10 @@
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
+use super::Phase;
 use super::primary::PIECE;
-use super::{Announced, Phase};
 use crate::background::Job;
+use crate::clients::Announced;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::config::disk;
 use crate::keyspace::Ms;

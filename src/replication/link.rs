@@ -25,10 +25,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use super::failover::Stage;
 use super::transfer::{Secured, Transfer};
 use crate::clients::{ClientFlags, ClientKey};
+use crate::command::{Said, Targets};
 use crate::config::{Primary, disk};
-use crate::dispatch::args::OwnedArgv;
-use crate::dispatch::{Said, Targets};
 use crate::keyspace::{DbId, Ms};
+use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::sys::log::Role;
 use crate::wires::{Dial, Owner, Then, WireKey};
@@ -220,8 +220,8 @@ impl State {
             let word = self.expire_word();
             self.feed_replicas(&[Said {
                 db: Some(db),
-                argv: OwnedArgv::from_words([word.as_bytes(), key]),
-                targets: Targets::REPLICAS,
+                argv: crate::resp::argv::OwnedArgv::from_words([word.as_bytes(), key]),
+                targets: crate::command::Targets::REPLICAS,
             }]);
         }
     }
@@ -374,7 +374,7 @@ impl State {
     }
 
     fn say_to_primary<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) {
-        let argv = OwnedArgv::from_words(words);
+        let argv = crate::resp::argv::OwnedArgv::from_words(words);
         if let Some(out) = self.link_out() {
             argv.as_argv().encode(out);
         }
@@ -746,7 +746,9 @@ impl State {
             words.extend(["FACK".to_owned(), safe.to_string()]);
         }
         let mut bytes = Vec::new();
-        OwnedArgv::from_words(words).as_argv().encode(&mut bytes);
+        crate::resp::argv::OwnedArgv::from_words(words)
+            .as_argv()
+            .encode(&mut bytes);
         self.clients.send(client, |reply| reply.raw(&bytes));
     }
 

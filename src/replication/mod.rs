@@ -143,22 +143,6 @@ impl Phase {
     }
 }
 
-/// What a client said of itself before it asks to be a replica.
-#[derive(Debug, Default, Clone)]
-pub struct Announced {
-    /// Where it listens.
-    pub port: u16,
-    pub ip: Option<String>,
-    /// It understands a data set of unknown length that ends with a mark.
-    pub eof: bool,
-    /// It understands that the stream's name may change.
-    pub psync2: bool,
-    pub rdb_only: bool,
-    /// Keys, function libraries are not wanted.
-    pub without_keys: bool,
-    pub without_functions: bool,
-}
-
 impl Replication {
     /// A stream that nobody reads, with a fresh name.
     pub fn new(names: &mut Entropy) -> Self {

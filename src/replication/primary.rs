@@ -12,12 +12,13 @@
 //! replicationCron() in replication.c.
 
 use super::backlog::Backlog;
-use super::{Announced, Phase, Replica};
+use super::{Phase, Replica};
+use crate::clients::Announced;
 use crate::clients::{ClientFlags, ClientKey};
-use crate::dispatch::args::OwnedArgv;
-use crate::dispatch::{Said, Targets};
+use crate::command::{Said, Targets};
 use crate::keyspace::{DbId, Ms};
 use crate::resp::Error;
+use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 
 /// How much of the stream or of a file is handed to a connection at a time.
@@ -66,13 +67,14 @@ impl State {
         let mut bytes = Vec::new();
         for said in unit
             .iter()
-            .filter(|said| said.targets.any(Targets::REPLICAS))
+            .filter(|said| said.targets.any(crate::command::Targets::REPLICAS))
         {
             if let Some(db) = said.db
                 && self.replication.stream_db != Some(db)
             {
                 self.replication.stream_db = Some(db);
-                let select = OwnedArgv::from_words(["SELECT", &db.0.to_string()]);
+                let select =
+                    crate::resp::argv::OwnedArgv::from_words(["SELECT", &db.0.to_string()]);
                 select.as_argv().encode(&mut bytes);
             }
             said.argv.as_argv().encode(&mut bytes);
@@ -104,8 +106,8 @@ impl State {
     pub fn say_to_replicas(&mut self, words: &[&[u8]]) {
         self.feed_replicas(&[Said {
             db: None,
-            argv: OwnedArgv::from_words(words),
-            targets: Targets::REPLICAS,
+            argv: crate::resp::argv::OwnedArgv::from_words(words),
+            targets: crate::command::Targets::REPLICAS,
         }]);
     }
 
@@ -299,8 +301,8 @@ impl State {
         let wanted = self.replication.backlog.is_some() && !self.is_replica();
         let listening = self.effects.listening;
         self.effects.listening = match wanted {
-            true => listening.or(Targets::REPLICAS),
-            false => listening.without(Targets::REPLICAS),
+            true => listening.or(crate::command::Targets::REPLICAS),
+            false => listening.without(crate::command::Targets::REPLICAS),
         };
     }
 
@@ -460,8 +462,8 @@ impl State {
             self.replication.last_ping_ms = now;
             self.feed_replicas(&[Said {
                 db: None,
-                argv: OwnedArgv::from_words(["PING"]),
-                targets: Targets::REPLICAS,
+                argv: crate::resp::argv::OwnedArgv::from_words(["PING"]),
+                targets: crate::command::Targets::REPLICAS,
             }]);
         }
         let to_disk = self

@@ -10,28 +10,18 @@
 //!
 //! Mirrors: waitCommand(), waitaofCommand(), processClientsWaitingReplicas() of replication.c, `fsynced_reploff`.
 
+use crate::clients::Acks;
 use std::collections::VecDeque;
 
 use crate::clients::{ClientKey, PauseMode, WaitKind};
-use crate::dispatch::args::OwnedArgv;
-use crate::dispatch::{Said, Targets};
+use crate::command::{Said, Targets};
 use crate::persistence::aof::Mode;
 use crate::resp::Reply;
+use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 
 /// Notes kept at most; more of them are merged into the last.
 const NOTES: usize = 64;
-
-/// What a client waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Acks {
-    /// The position that must be acknowledged.
-    pub position: u64,
-    /// By so many replicas,
-    pub replicas: i64,
-    /// as being on disk; and whether on our disk as well.
-    pub on_disk: Option<bool>,
-}
 
 /// Positions of the stream beside those of the append-only file.
 #[derive(Debug, Default)]
@@ -95,8 +85,8 @@ impl State {
         if !paused && std::mem::take(&mut self.replication.wants_acks) {
             self.feed_replicas(&[Said {
                 db: None,
-                argv: OwnedArgv::from_words(["REPLCONF", "GETACK", "*"]),
-                targets: Targets::REPLICAS,
+                argv: crate::resp::argv::OwnedArgv::from_words(["REPLCONF", "GETACK", "*"]),
+                targets: crate::command::Targets::REPLICAS,
             }]);
         }
     }

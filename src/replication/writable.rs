@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use crate::clients::{ClientFlags, ClientKey};
-use crate::dispatch::args::Argv;
-use crate::dispatch::keys::{Keys, Search};
-use crate::dispatch::table::CommandId;
+use crate::command::keys::{Keys, Search};
+use crate::command::table::CommandId;
 use crate::keyspace::DbId;
+use crate::resp::argv::Argv;
 use crate::state::State;
 
 /// Keys looked at in one turn of the cron.
@@ -60,7 +60,12 @@ impl State {
         if self.config.replica_read_only || primary {
             return;
         }
-        let keys = Keys::of(self.commands[id].decl, argv, Search::default()).unwrap_or_default();
+        let keys = crate::command::keys::Keys::of(
+            self.commands[id].decl,
+            argv,
+            crate::command::keys::Search::default(),
+        )
+        .unwrap_or_default();
         for key in keys.iter() {
             let key = argv.get(key.position);
             let entry = self.keyspace[db].peek_raw(key);

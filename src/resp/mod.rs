@@ -8,6 +8,7 @@
 //!
 //! Mirrors: the protocol half of networking.c.
 
+pub mod argv;
 mod error;
 mod output;
 mod reply;

@@ -19,7 +19,7 @@ use std::fmt;
 use std::io;
 
 use crate::collections::shared::BigStr;
-use crate::dispatch::args::{Argv, Span};
+use crate::resp::argv::{Argv, Span};
 use crate::util::args;
 
 /// Arguments from this size on get an allocation of their own when they arrive in pieces.
@@ -112,7 +112,7 @@ impl Request {
     /// The arguments, given the buffer that begins with the request's first byte.
     #[inline]
     pub fn argv<'a>(&'a self, buf: &'a [u8]) -> Argv<'a> {
-        Argv::new(
+        crate::resp::argv::Argv::new(
             self.inline.as_deref().unwrap_or(buf),
             &self.spans,
             &self.bigs,
@@ -303,7 +303,9 @@ impl Parser {
                 }
                 self.expect_line_break(buf, self.pos)?;
                 if let Some(Arriving { string, .. }) = self.arriving.take() {
-                    request.spans.push(Span::big(request.bigs.len()));
+                    request
+                        .spans
+                        .push(crate::resp::argv::Span::big(request.bigs.len()));
                     request.bigs.push(string);
                 }
                 self.argument_done();
@@ -348,7 +350,9 @@ impl Parser {
                 return Ok(false);
             }
             self.expect_line_break(buf, self.pos + len)?;
-            request.spans.push(Span::new(self.pos, len));
+            request
+                .spans
+                .push(crate::resp::argv::Span::new(self.pos, len));
             self.pos += len;
             self.argument_done();
         }
@@ -398,7 +402,9 @@ impl Parser {
         };
         let mut bytes = Vec::with_capacity(line.len());
         for word in &words {
-            request.spans.push(Span::new(bytes.len(), word.len()));
+            request
+                .spans
+                .push(crate::resp::argv::Span::new(bytes.len(), word.len()));
             bytes.extend_from_slice(word);
         }
         request.inline = Some(bytes);

@@ -13,9 +13,10 @@ use super::reply::Passed;
 use super::{Interrupt, SPARE_MAX};
 use crate::clients::ClientFlags;
 use crate::collections::shared::BigStr;
-use crate::dispatch::args::{Argv, OwnedArgv};
-use crate::dispatch::command::Flag;
-use crate::dispatch::{CallOrigin, Targets, call};
+use crate::command::Flag;
+use crate::command::Targets;
+use crate::dispatch::{CallOrigin, call};
+use crate::resp::argv::{Argv, OwnedArgv};
 use crate::resp::{Protocol, Reply};
 use crate::state::State;
 use crate::sys::loan::Loan;
@@ -74,14 +75,14 @@ pub fn open(
                 ));
             }
             let aof = if flags & 1 != 0 {
-                Targets::AOF
+                crate::command::Targets::AOF
             } else {
-                Targets::NONE
+                crate::command::Targets::NONE
             };
             let replicas = if flags & 2 != 0 {
-                Targets::REPLICAS
+                crate::command::Targets::REPLICAS
             } else {
-                Targets::NONE
+                crate::command::Targets::NONE
             };
             lent(&state, |state| {
                 if let Some(run) = &mut state.scripts.run {
@@ -308,7 +309,7 @@ fn words(args: MultiValue) -> Result<OwnedArgv, ScriptError> {
     if args.is_empty() {
         return Err(ScriptError::of_redis(NO_WORDS));
     }
-    let mut argv = OwnedArgv::default();
+    let mut argv = crate::resp::argv::OwnedArgv::default();
     for arg in args {
         match arg {
             Value::String(text) => argv.push(&text.as_bytes()),
@@ -386,7 +387,7 @@ fn script_call(
             return Err(error);
         }
     };
-    let writes = state.commands[id].flags.has(Flag::Write);
+    let writes = state.commands[id].flags.has(crate::command::Flag::Write);
     let client = state.script_client();
     let Some(run) = &mut state.scripts.run else {
         return Err(ScriptError::of_redis("no script is running"));

@@ -31,8 +31,8 @@ use std::collections::BTreeMap;
 use crate::background::LazyFree;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::collections::byte_map::{ByteMap, Seed};
-use crate::dispatch::Targets;
-use crate::dispatch::args::OwnedArgv;
+use crate::command::Targets;
+use crate::resp::argv::OwnedArgv;
 use crate::resp::{Error, Protocol};
 use crate::state::State;
 use crate::sys::lua::Chunk;
@@ -224,7 +224,7 @@ impl Scripts {
             leaving: Vec::new(),
             client: None,
             debugger: Debugger::default(),
-            spare: OwnedArgv::default(),
+            spare: crate::resp::argv::OwnedArgv::default(),
             spare_run: Default::default(),
         }
     }

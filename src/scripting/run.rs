@@ -9,11 +9,12 @@ use super::{Engine, Run, SPARE_MAX, ScriptFlags, debugger, describe};
 use crate::acl::Context;
 use crate::clients::ClientFlags;
 use crate::cluster::Refusal;
-use crate::dispatch::args::Argv;
-use crate::dispatch::command::Flag;
-use crate::dispatch::table::{CommandId, Flags};
-use crate::dispatch::{CallOrigin, Ctx, Targets};
+use crate::command::Flag;
+use crate::command::Targets;
+use crate::command::table::{CommandId, Flags};
+use crate::dispatch::{CallOrigin, Ctx};
 use crate::keyspace::DbId;
+use crate::resp::argv::Argv;
 use crate::resp::{Error, Protocol};
 use crate::state::State;
 use crate::sys::lua::{Chunk, Ended, Words};
@@ -191,7 +192,7 @@ fn prepare(
         debugged,
         started_ns: state.clock.monotonic_ns(),
         protocol: Protocol::Resp2,
-        targets: Targets::ALL,
+        targets: crate::command::Targets::ALL,
     });
     Ok(())
 }
@@ -299,7 +300,7 @@ impl State {
         argv: Argv<'_>,
     ) -> std::result::Result<(), String> {
         let flags = self.commands[id].flags;
-        if flags.has(Flag::NoScript) && !self.debug.disable_deny_scripts {
+        if flags.has(crate::command::Flag::NoScript) && !self.debug.disable_deny_scripts {
             return Err("This Redis command is not allowed from script".into());
         }
         let client = self.script_client();
@@ -311,10 +312,13 @@ impl State {
         let Some(run) = &self.scripts.run else {
             return Err("no script is running".into());
         };
-        if self.is_replica() && self.is_stale() && !flags.has(Flag::Stale) {
+        if self.is_replica() && self.is_stale() && !flags.has(crate::command::Flag::Stale) {
             return Err("Can not execute the command on a stale replica".into());
         }
-        if run.read_only && (flags.has(Flag::Write) || flags.has(Flag::MayReplicate)) {
+        if run.read_only
+            && (flags.has(crate::command::Flag::Write)
+                || flags.has(crate::command::Flag::MayReplicate))
+        {
             return Err("Write commands are not allowed from read-only scripts.".into());
         }
         let obeyed = self
@@ -331,14 +335,14 @@ impl State {
             // It cannot be stopped half way.
             return Ok(());
         }
-        if flags.has(Flag::Write) {
+        if flags.has(crate::command::Flag::Write) {
             let refused = |error| format!("-{error}");
             self.may_write(ClientFlags::NONE).map_err(refused)?;
             if self.cannot_persist() {
                 return Err(refused(self.persist_error()));
             }
         }
-        if flags.has(Flag::DenyOom) && !run.allow_oom && self.out_of_memory() {
+        if flags.has(crate::command::Flag::DenyOom) && !run.allow_oom && self.out_of_memory() {
             return Err(format!("-{}", Error::OutOfMemory));
         }
         Ok(())
@@ -380,16 +384,21 @@ impl State {
         let Some(own) = own.filter(|own| !own.has(ScriptFlags::COMPAT)) else {
             return flags;
         };
-        let cleared = [Flag::Stale, Flag::DenyOom, Flag::Write, Flag::MayReplicate];
+        let cleared = [
+            crate::command::Flag::Stale,
+            crate::command::Flag::DenyOom,
+            crate::command::Flag::Write,
+            crate::command::Flag::MayReplicate,
+        ];
         let mut bits = cleared.iter().fold(flags.0, |bits, f| bits & !(*f as u32));
         if !own.has(ScriptFlags::ALLOW_OOM) && !own.has(ScriptFlags::NO_WRITES) {
-            bits |= Flag::DenyOom as u32;
+            bits |= crate::command::Flag::DenyOom as u32;
         }
         if !own.has(ScriptFlags::NO_WRITES) {
-            bits |= Flag::Write as u32;
+            bits |= crate::command::Flag::Write as u32;
         }
         if own.has(ScriptFlags::ALLOW_STALE) {
-            bits |= Flag::Stale as u32;
+            bits |= crate::command::Flag::Stale as u32;
         }
         Flags(bits)
     }

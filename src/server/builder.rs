@@ -10,8 +10,8 @@ use super::event_loop::Server;
 use crate::background::Mailbox;
 use crate::config::Config;
 use crate::dispatch;
-use crate::dispatch::args::OwnedArgv;
 use crate::persistence::loading::Opened;
+use crate::resp::argv::OwnedArgv;
 use crate::resp::{Protocol, Reply, Value};
 use crate::state::ServerRequest;
 
@@ -187,7 +187,7 @@ impl Handle {
     /// client of its own: what belongs to a connection (SELECT, MULTI, WATCH, subscriptions) does not
     /// outlive it, and commands that would wait answer at once as they do inside MULTI.
     pub fn execute<W: AsRef<[u8]>>(&self, words: impl IntoIterator<Item = W>) -> Value {
-        let argv = OwnedArgv::from_words(words);
+        let argv = crate::resp::argv::OwnedArgv::from_words(words);
         let (tell, told) = channel();
         self.mailbox.send(move |state| {
             let now = state.clock.unix_ms();

@@ -21,7 +21,7 @@ use crate::background::Mailbox;
 use crate::clients::ClientKey;
 use crate::config::Config;
 use crate::dispatch;
-use crate::dispatch::args::OwnedArgv;
+use crate::resp::argv::OwnedArgv;
 use crate::resp::{Output, Reply};
 use crate::scripting::Apart;
 use crate::state::Host;
@@ -76,7 +76,7 @@ fn run(session: Apart, socket: Socket) -> std::io::Result<()> {
     socket.set_nonblocking(false)?;
     socket.set_write_timeout(Some(SEND_TIMEOUT))?;
     state.host = Some(Box::new(Wire(socket.try_clone()?)));
-    let argv = OwnedArgv::from_words(&session.words);
+    let argv = crate::resp::argv::OwnedArgv::from_words(&session.words);
     let mut reply = Reply::to_wire(Output::new(), session.protocol);
     dispatch::process(state, client, argv.as_argv(), &mut reply);
     let reply = reply.into_output().unwrap_or_default().to_vec();

@@ -32,8 +32,8 @@ use crate::acl;
 use crate::background::Mailbox;
 use crate::commands::info;
 use crate::config::{Config, disk};
-use crate::dispatch::args::OwnedArgv;
 use crate::observe::exporter;
+use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 
 /// A request that is longer is none of ours.
@@ -469,7 +469,7 @@ fn judge(state: &mut State, local: bool, login: Option<Login>) -> Verdict {
         state.stats.acl_denied[3] += u64::from(login.is_some());
         return Verdict::Unknown;
     };
-    let argv = OwnedArgv::from_words(["INFO"]);
+    let argv = crate::resp::argv::OwnedArgv::from_words(["INFO"]);
     let info = state.commands.find(b"info");
     match info.map(|id| user.check(state.asked(id, argv.as_argv()))) {
         Some(Ok(())) => Verdict::Served,

@@ -14,10 +14,10 @@ use std::io;
 use super::listeners::UNIX_FAILED;
 use super::{Server, metrics, report};
 use crate::acl::{self, RuleError, Vocabulary};
+use crate::command::table::CommandTable;
 use crate::commands::GROUPS;
 use crate::config::disk;
 use crate::config::{CommandLine, Config, Reason, Referee, Supervised};
-use crate::dispatch::table::CommandTable;
 use crate::persistence::loading::Opened;
 use crate::persistence::{aof, rdb};
 use crate::state::ProcessTitle;
@@ -77,7 +77,7 @@ pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
     }
     let command_line = CommandLine::parse(arguments);
     let mut judge = Judge {
-        commands: CommandTable::new(GROUPS),
+        commands: crate::command::table::CommandTable::new(GROUPS),
         users: HashSet::new(),
     };
     let (config, remarks) = match Config::load(&command_line, &mut judge) {

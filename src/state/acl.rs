@@ -11,11 +11,11 @@ use crate::acl::{
     self, Acl, Asked, Context, Denied, Incident, Reason, User, Vocabulary, merge_selectors,
 };
 use crate::clients::{Client, ClientFlags, ClientKey, ClientKind};
+use crate::command::table::CommandId;
 use crate::config::{AclPubsubDefault, disk};
-use crate::dispatch::args::Argv;
-use crate::dispatch::table::CommandId;
 use crate::pubsub::{Kind, Subscriptions};
 use crate::resp::Error;
+use crate::resp::argv::Argv;
 
 /// Largest ACL file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 20;

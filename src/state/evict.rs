@@ -21,11 +21,11 @@ use std::time::Duration;
 
 use super::State;
 use crate::background::LazyFree;
-use crate::dispatch::Targets;
-use crate::dispatch::args::OwnedArgv;
+use crate::command::Targets;
 use crate::keyspace::events::Event;
 use crate::keyspace::evict::Chooser;
 use crate::keyspace::{DbId, Entry, Removed};
+use crate::resp::argv::OwnedArgv;
 use crate::sys::alloc;
 
 /// Evictions between two looks at the clock.
@@ -213,10 +213,11 @@ impl State {
         self.stats.evicted_keys += 1;
         self.notify(Event::EVICTED, db, key);
         self.touched(db, key);
-        if self.effects.listening != Targets::NONE {
+        if self.effects.listening != crate::command::Targets::NONE {
             let word = if lazy { "UNLINK" } else { "DEL" };
-            let argv = OwnedArgv::from_words([word.as_bytes(), key]);
-            self.effects.say(db, argv.as_argv(), Targets::ALL);
+            let argv = crate::resp::argv::OwnedArgv::from_words([word.as_bytes(), key]);
+            self.effects
+                .say(db, argv.as_argv(), crate::command::Targets::ALL);
         }
         if self.effects.leave() {
             self.after_unit();

@@ -8,10 +8,10 @@
 //! `activeExpireCycle()` in expire.c.
 
 use super::State;
-use crate::dispatch::Targets;
-use crate::dispatch::args::OwnedArgv;
+use crate::command::Targets;
 use crate::keyspace::events::Event;
 use crate::keyspace::{DbId, Pace, Removed};
+use crate::resp::argv::OwnedArgv;
 
 /// Keys deleted in one go, between two looks at the clock.
 const BATCH: usize = 128;
@@ -77,9 +77,10 @@ impl State {
         self.notify(Event::EXPIRED, db, key);
         self.touched(db, key);
         let word = self.expire_word();
-        if self.effects.listening != Targets::NONE {
-            let argv = OwnedArgv::from_words([word.as_bytes(), key]);
-            self.effects.say(db, argv.as_argv(), Targets::ALL);
+        if self.effects.listening != crate::command::Targets::NONE {
+            let argv = crate::resp::argv::OwnedArgv::from_words([word.as_bytes(), key]);
+            self.effects
+                .say(db, argv.as_argv(), crate::command::Targets::ALL);
         }
     }
 

@@ -11,11 +11,11 @@
 //! Differs: the active cycle's bound is time, not a number of fields per second.
 
 use super::State;
-use crate::dispatch::Targets;
-use crate::dispatch::args::OwnedArgv;
+use crate::command::Targets;
 use crate::keyspace::DbId;
 use crate::keyspace::events::{Class, Event};
 use crate::pubsub::Kind;
+use crate::resp::argv::OwnedArgv;
 use crate::types::Hash;
 use crate::util::num::IntBuf;
 
@@ -193,10 +193,11 @@ impl State {
             return;
         }
         self.stats.expired_subkeys += names.len() as u64;
-        if self.effects.listening != Targets::NONE {
+        if self.effects.listening != crate::command::Targets::NONE {
             for name in names {
-                let argv = OwnedArgv::from_words([b"HDEL", key, name]);
-                self.effects.say(db, argv.as_argv(), Targets::ALL);
+                let argv = crate::resp::argv::OwnedArgv::from_words([b"HDEL", key, name]);
+                self.effects
+                    .say(db, argv.as_argv(), crate::command::Targets::ALL);
                 // Nobody asked for them together, so they are no transaction.
                 if self.effects.depth() == 0 {
                     self.after_unit();

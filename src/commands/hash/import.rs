@@ -112,7 +112,7 @@ fn himport_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let names = fields.iter().map(|field| &**field);
     hash.prepare(fields.len(), names.chain(args), &limits);
     let mut words: Vec<Box<[u8]>> = Vec::new();
-    let listening = ctx.state.effects.listening != crate::dispatch::Targets::NONE
+    let listening = ctx.state.effects.listening != crate::command::Targets::NONE
         || ctx.state.hears_fields(HSET_EVENT);
     for field in fields {
         let value = value_at(&args, args.position());

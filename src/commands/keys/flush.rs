@@ -8,11 +8,12 @@
 
 use super::super::prelude::*;
 use crate::clients::{ClientFlags, ClientKey};
-use crate::dispatch::args::OwnedArgv;
-use crate::dispatch::table::CommandId;
-use crate::dispatch::{CallOrigin, Redacted, Targets};
+use crate::command::table::CommandId;
+use crate::command::{Redacted, Targets};
+use crate::dispatch::CallOrigin;
 use crate::keyspace::DbId;
 use crate::observe;
+use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 
 pub(super) const FLUSHDB: Command = Command {
@@ -93,7 +94,7 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, which: Option<DbId>) -> Result {
     let keys: usize = gone.iter().map(|table| table.len()).sum();
     ctx.state.dirty += keys as u64;
     // Said even if there was nothing to delete here: elsewhere there may be.
-    ctx.forced = Targets::ALL;
+    ctx.forced = crate::command::Targets::ALL;
     if which.is_none() {
         ctx.state.reset_rdb();
     }
@@ -150,7 +151,7 @@ fn flushed(
         client,
         id: command,
         argv,
-        redacted: Redacted::default(),
+        redacted: crate::command::Redacted::default(),
         elapsed_ns,
         ok: true,
         outermost: false,

@@ -5,7 +5,7 @@
 
 use super::super::prelude::*;
 use super::{INVALID_ID, id, references, reply_id, strict_id};
-use crate::dispatch::args::Argv;
+use crate::resp::argv::Argv;
 use crate::types::Stream;
 use crate::types::stream::{IdBuf, Idmp, IdmpLimits, References, StreamId, Trim, TrimTo, Trimmed};
 use crate::util::num::IntBuf;

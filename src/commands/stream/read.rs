@@ -19,9 +19,9 @@ use super::{
     reply_one, say_claim, say_consumer, say_group_id, see_consumer, strict_id, upper_bound,
 };
 use crate::clients::{WaitKind, Waiting};
-use crate::dispatch::args::{Argv, OwnedArgv};
-use crate::dispatch::command::KeyRef;
+use crate::command::KeyRef;
 use crate::keyspace::Ms;
+use crate::resp::argv::{Argv, OwnedArgv};
 use crate::resp::{Mark, Reply};
 use crate::types::Stream;
 use crate::types::stream::{IdBuf, Name, StreamId};
@@ -490,7 +490,7 @@ fn wait(ctx: &mut Ctx<'_>, asked: &Request<'_>, argv: Argv<'_>, after: &[StreamI
     };
     // `$` is the end of now, also when the command is run again.
     let first_id = argv.len() - asked.ids.len();
-    let mut words = OwnedArgv::default();
+    let mut words = crate::resp::argv::OwnedArgv::default();
     for i in 0..argv.len() {
         match i.checked_sub(first_id).and_then(|at| after.get(at)) {
             Some(id) if argv.get(i) == b"$" => words.push(IdBuf::new().format(*id)),

@@ -4,9 +4,9 @@
 //! know" without sending the string.
 
 use super::super::prelude::*;
-use crate::dispatch::args::Argv;
-use crate::dispatch::command::{KeyFlag, KeyRef};
+use crate::command::{KeyFlag, KeyRef};
 use crate::keyspace::StrRef;
+use crate::resp::argv::Argv;
 use crate::types::string::lcs::{self, Lcs};
 use crate::util::num::IntBuf;
 use crate::util::xxh3::xxh3_64_hex;

@@ -3,9 +3,9 @@
 use super::super::prelude::*;
 use super::options::{self, Dialect, Expiry, Options, Unit};
 use crate::collections::shared::BigStr;
-use crate::dispatch::args::Argv;
-use crate::dispatch::command::{KeyFlag, KeyRef};
+use crate::command::{KeyFlag, KeyRef};
 use crate::keyspace::{Deadline, INLINE_MAX, Ms, NewValue};
+use crate::resp::argv::Argv;
 
 pub(super) const SET: Command = Command {
     name: "set",

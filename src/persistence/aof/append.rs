@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Aof, Mode, Unfinished, order};
+use crate::command::{Said, Targets};
 use crate::config::{AppendFsync, disk};
-use crate::dispatch::{Said, Targets};
 use crate::state::{ServerRequest, State};
 use crate::sys::files::File;
 
@@ -48,7 +48,7 @@ impl State {
         }
         let before = aof.buf.len();
         for said in unit {
-            if !said.targets.any(Targets::AOF) {
+            if !said.targets.any(crate::command::Targets::AOF) {
                 continue;
             }
             if self.config.aof_timestamp_enabled {

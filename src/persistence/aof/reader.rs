@@ -6,7 +6,7 @@ use std::io::{self, Read};
 
 use super::order::parse_follows;
 use crate::collections::shared::BigStr;
-use crate::dispatch::args::OwnedArgv;
+use crate::resp::argv::OwnedArgv;
 
 const BUFFER: usize = 128 * 1024;
 /// Longest line: of an annotation, a count, a length.
@@ -151,7 +151,7 @@ impl CommandReader {
         if words == 0 {
             return Err(Trouble::Format);
         }
-        let mut argv = OwnedArgv::default();
+        let mut argv = crate::resp::argv::OwnedArgv::default();
         for _ in 0..words {
             let len = Self::number(self.line(b"$")?, b'$')?;
             self.word(len, &mut argv)?;

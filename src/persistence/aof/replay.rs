@@ -4,9 +4,9 @@
 
 use crate::clients::ClientFlags;
 use crate::clients::ClientKey;
-use crate::dispatch::args::OwnedArgv;
-use crate::dispatch::command::Flag;
+use crate::command::Flag;
 use crate::dispatch::{CallOrigin, call, gate};
+use crate::resp::argv::OwnedArgv;
 use crate::resp::{Protocol, Reply};
 use crate::state::State;
 
@@ -38,7 +38,7 @@ impl Replayer {
         };
         let flags = state.commands[id].flags;
         let who = &mut state.clients[self.client];
-        if who.flags.has(ClientFlags::MULTI) && !flags.has(Flag::InsideMulti) {
+        if who.flags.has(ClientFlags::MULTI) && !flags.has(crate::command::Flag::InsideMulti) {
             let transaction = who.transaction.get_or_insert_default();
             transaction.push(id, flags, argv);
             return Ok(());

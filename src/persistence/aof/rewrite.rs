@@ -19,8 +19,8 @@ use super::manifest::{Manifest, Names};
 use super::order::{self, NotInForce, Order};
 use super::{Mode, commands};
 use crate::background::Job;
+use crate::command::Targets;
 use crate::config::disk;
-use crate::dispatch::Targets;
 use crate::keyspace::Snapshot;
 use crate::persistence::files::{FileSink, SaveError};
 use crate::persistence::rdb::save::Options;
@@ -623,8 +623,8 @@ impl State {
     pub(crate) fn listen_for_aof(&mut self) {
         let listening = self.effects.listening;
         self.effects.listening = match self.persistence.aof.mode {
-            Mode::Off => listening.without(Targets::AOF),
-            _ => listening.or(Targets::AOF),
+            Mode::Off => listening.without(crate::command::Targets::AOF),
+            _ => listening.or(crate::command::Targets::AOF),
         };
     }
 

@@ -13,8 +13,8 @@ use mlua::{Function, Lua, Table, Value as LuaValue, VmState};
 use super::{Session, show_value};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::dispatch::Ctx;
-use crate::dispatch::args::OwnedArgv;
 use crate::resp::Error;
+use crate::resp::argv::OwnedArgv;
 use crate::resp::request::{Limits, Parsed, Parser};
 use crate::scripting::api;
 use crate::scripting::describe;
@@ -243,7 +243,7 @@ impl Console {
     #[doc(alias = "ldbRedis")]
     fn redis(&self, words: &[Vec<u8>]) {
         self.session(|session| session.step = true);
-        let argv = OwnedArgv::from_words(words);
+        let argv = crate::resp::argv::OwnedArgv::from_words(words);
         // What came of it has been shown.
         let _ = self.with(|state| api::call_words(state, argv.as_argv()));
         self.session(|session| session.step = false);

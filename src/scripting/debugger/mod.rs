@@ -24,8 +24,8 @@ mod console;
 use mlua::{MultiValue, Value as LuaValue};
 
 use crate::clients::ClientKey;
-use crate::dispatch::args::Argv;
 use crate::resp::Value;
+use crate::resp::argv::Argv;
 use crate::resp::request::{Parser, Request};
 use crate::util::args;
 use crate::util::num;

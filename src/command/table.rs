@@ -6,8 +6,8 @@
 //! Mirrors: `populateCommandTable`, `lookupCommand` and `ACLSetCommand…CategoryBits` of server.c.
 //! Differs: one open-addressed index over lower-cased names instead of a dict per container.
 
-use super::args::Argv;
-use super::command::{Category, Command, Flag};
+use crate::command::{Category, Command, Flag};
+use crate::resp::argv::Argv;
 use crate::util::histogram::Histogram;
 
 /// A command's or subcommand's number in its server's table.
@@ -92,8 +92,8 @@ impl Entry {
     #[inline]
     pub fn accepts(&self, words: usize) -> bool {
         match self.decl.arity {
-            super::command::Arity::Exactly(n) => words == n as usize,
-            super::command::Arity::AtLeast(n) => words >= n as usize,
+            crate::command::Arity::Exactly(n) => words == n as usize,
+            crate::command::Arity::AtLeast(n) => words >= n as usize,
         }
     }
 }
@@ -320,9 +320,9 @@ fn hash(name: &[u8]) -> u32 {
 
 fn derive_flags(decl: &Command) -> Flags {
     let mut bits = decl.flags.iter().fold(0, |bits, flag| bits | *flag as u32);
-    let movable = super::keys::legacy_range(decl.keys).1;
+    let movable = crate::command::keys::legacy_range(decl.keys).1;
     if movable {
-        bits |= Flag::MovableKeys as u32;
+        bits |= crate::command::Flag::MovableKeys as u32;
     }
     Flags(bits)
 }
@@ -334,23 +334,34 @@ fn derive_categories(decl: &Command) -> Categories {
         .iter()
         .fold(0, |bits, category| bits | *category as u32);
     let implied = [
-        (Flag::Write, Category::Write),
-        (Flag::Admin, Category::Admin),
-        (Flag::Admin, Category::Dangerous),
-        (Flag::PubSub, Category::PubSub),
-        (Flag::Fast, Category::Fast),
-        (Flag::Blocking, Category::Blocking),
+        (crate::command::Flag::Write, crate::command::Category::Write),
+        (crate::command::Flag::Admin, crate::command::Category::Admin),
+        (
+            crate::command::Flag::Admin,
+            crate::command::Category::Dangerous,
+        ),
+        (
+            crate::command::Flag::PubSub,
+            crate::command::Category::PubSub,
+        ),
+        (crate::command::Flag::Fast, crate::command::Category::Fast),
+        (
+            crate::command::Flag::Blocking,
+            crate::command::Category::Blocking,
+        ),
     ];
     for (flag, category) in implied {
         if flags.has(flag) {
             bits |= category as u32;
         }
     }
-    if flags.has(Flag::ReadOnly) && bits & Category::Scripting as u32 == 0 {
-        bits |= Category::Read as u32;
+    if flags.has(crate::command::Flag::ReadOnly)
+        && bits & crate::command::Category::Scripting as u32 == 0
+    {
+        bits |= crate::command::Category::Read as u32;
     }
-    if bits & Category::Fast as u32 == 0 {
-        bits |= Category::Slow as u32;
+    if bits & crate::command::Category::Fast as u32 == 0 {
+        bits |= crate::command::Category::Slow as u32;
     }
     Categories(bits)
 }

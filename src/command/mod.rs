@@ -12,9 +12,18 @@
 //! files that stand apart from the code. Differs: the declaration is Rust, above the handler, so
 //! that neither can be changed without seeing the other.
 
-use super::args::{Args, Argv};
-use super::context::Ctx;
+pub mod args;
+pub mod effects;
+pub mod keys;
+pub mod table;
+
+pub use args::Redacted;
+pub use effects::{Effects, Said, Targets};
+
+use crate::command::args::Args;
+use crate::dispatch::Ctx;
 use crate::resp::Error;
+use crate::resp::argv::Argv;
 
 /// What a handler returns; the reply itself is written through [`Ctx::reply`].
 pub type Result<T = ()> = std::result::Result<T, Error>;
@@ -476,7 +485,7 @@ impl Arg {
 
 /// Constructors for [`Arg`], one per [`ArgKind`].
 pub mod arg {
-    use super::{Arg, ArgKind};
+    use crate::command::{Arg, ArgKind};
 
     /// A key, found by key spec 0.
     pub const fn key(name: &'static str) -> Arg {

@@ -14,8 +14,8 @@
 //! Mirrors: `getKeysFromCommandWithSpecs`, `getKeysUsingKeySpecs` (db.c) and
 //! `populateCommandLegacyRangeSpec` (server.c).
 
-use super::args::Argv;
-use super::command::{BeginSearch, Command, FindKeys, KeyFlag, KeyRef, KeySpec};
+use crate::command::{BeginSearch, Command, FindKeys, KeyFlag, KeyRef, KeySpec};
+use crate::resp::argv::Argv;
 use crate::util::num;
 
 /// More specs than any command has.
@@ -51,11 +51,15 @@ impl Keys {
     /// O(keys).
     #[doc(alias = "getKeysFromCommandWithSpecs")]
     pub fn of(decl: &Command, argv: Argv<'_>, search: Search) -> Option<Keys> {
-        let usable = decl.keys.iter().any(|spec| !spec.has(KeyFlag::NotKey)) || search.not_keys;
+        let usable = decl
+            .keys
+            .iter()
+            .any(|spec| !spec.has(crate::command::KeyFlag::NotKey))
+            || search.not_keys;
         let variable = decl
             .keys
             .iter()
-            .any(|spec| spec.has(KeyFlag::VariableFlags));
+            .any(|spec| spec.has(crate::command::KeyFlag::VariableFlags));
         if usable && (!variable || decl.find_keys.is_none()) {
             let told = Keys::by_specs(decl.keys, argv, search);
             if told.is_some() || decl.find_keys.is_none() {
@@ -85,14 +89,15 @@ impl Keys {
     pub fn by_specs(specs: &[KeySpec], argv: Argv<'_>, search: Search) -> Option<Keys> {
         let mut keys = Keys::default();
         for spec in specs.iter().take(SPECS_MAX) {
-            if spec.has(KeyFlag::NotKey) && !search.not_keys {
+            if spec.has(crate::command::KeyFlag::NotKey) && !search.not_keys {
                 continue;
             }
             match range_of(spec, argv) {
                 Found::Range(range) => {
                     keys.ranges[keys.len] = range;
                     keys.len += 1;
-                    let uncertain = spec.has(KeyFlag::Incomplete) || spec.has(KeyFlag::Doubtful);
+                    let uncertain = spec.has(crate::command::KeyFlag::Incomplete)
+                        || spec.has(crate::command::KeyFlag::Doubtful);
                     if uncertain && !search.partial {
                         return None;
                     }
@@ -146,14 +151,16 @@ enum Found {
 fn range_of(spec: &KeySpec, argv: Argv<'_>) -> Found {
     let words = argv.len() as i64;
     let mut first = match spec.begin {
-        BeginSearch::Index(index) => i64::from(index),
-        BeginSearch::Keyword(word, from) => match after_keyword(word, i64::from(from), argv) {
-            Some(position) => position,
-            None => return Found::Absent,
-        },
-        BeginSearch::Unknown => return Found::Invalid,
+        crate::command::BeginSearch::Index(index) => i64::from(index),
+        crate::command::BeginSearch::Keyword(word, from) => {
+            match after_keyword(word, i64::from(from), argv) {
+                Some(position) => position,
+                None => return Found::Absent,
+            }
+        }
+        crate::command::BeginSearch::Unknown => return Found::Invalid,
     };
-    if let FindKeys::Range {
+    if let crate::command::FindKeys::Range {
         last: -1, limit, ..
     } = spec.find
         && limit <= 1
@@ -163,13 +170,15 @@ fn range_of(spec: &KeySpec, argv: Argv<'_>) -> Found {
         return Found::Absent;
     }
     let (last, step) = match spec.find {
-        FindKeys::Range { last, step, .. } if last >= 0 => (first + i64::from(last), step),
-        FindKeys::Range { last, step, limit } if limit > 1 => {
+        crate::command::FindKeys::Range { last, step, .. } if last >= 0 => {
+            (first + i64::from(last), step)
+        }
+        crate::command::FindKeys::Range { last, step, limit } if limit > 1 => {
             let part = (words - first) / i64::from(limit);
             (first + part + i64::from(last), step)
         }
-        FindKeys::Range { last, step, .. } => (words + i64::from(last), step),
-        FindKeys::KeyNum {
+        crate::command::FindKeys::Range { last, step, .. } => (words + i64::from(last), step),
+        crate::command::FindKeys::KeyNum {
             number,
             first: offset,
             step,
@@ -185,7 +194,7 @@ fn range_of(spec: &KeySpec, argv: Argv<'_>) -> Found {
             let others = (count - 1).saturating_mul(i64::from(step));
             (first.saturating_add(others), step)
         }
-        FindKeys::Unknown => return Found::Invalid,
+        crate::command::FindKeys::Unknown => return Found::Invalid,
     };
     if first < 1 || last >= words || last < first || step < 1 {
         return Found::Invalid;
@@ -216,16 +225,17 @@ fn after_keyword(word: &str, from: i64, argv: Argv<'_>) -> Option<i64> {
 #[doc(alias = "populateCommandLegacyRangeSpec")]
 pub fn legacy_range(specs: &[KeySpec]) -> (Option<(i32, i32, i32)>, bool) {
     let range = |spec: &KeySpec| match (spec.begin, spec.find) {
-        (BeginSearch::Index(index), FindKeys::Range { last, step, .. }) => {
-            Some((index, last, step))
-        }
+        (
+            crate::command::BeginSearch::Index(index),
+            crate::command::FindKeys::Range { last, step, .. },
+        ) => Some((index, last, step)),
         _ => None,
     };
     let absolute = |first: i32, last: i32| if last >= 0 { first + last } else { last };
     if let [spec] = specs
         && let Some((first, last, step)) = range(spec)
     {
-        let movable = spec.has(KeyFlag::Incomplete);
+        let movable = spec.has(crate::command::KeyFlag::Incomplete);
         return (Some((first, absolute(first, last), step)), movable);
     }
     let mut movable = false;
@@ -238,7 +248,7 @@ pub fn legacy_range(specs: &[KeySpec]) -> (Option<(i32, i32, i32)>, bool) {
             movable = true;
             continue;
         };
-        movable |= spec.has(KeyFlag::Incomplete);
+        movable |= spec.has(crate::command::KeyFlag::Incomplete);
         let last = absolute(first, last);
         total = Some(match total {
             // Counted from the end is behind all that is counted from the start.
@@ -252,8 +262,8 @@ pub fn legacy_range(specs: &[KeySpec]) -> (Option<(i32, i32, i32)>, bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::dispatch::args::OwnedArgv;
+    use crate::command::keys::*;
+    use crate::resp::argv::OwnedArgv;
 
     fn keys(specs: &'static [KeySpec], request: &str) -> Option<Vec<usize>> {
         let argv = OwnedArgv::from_words(request.split(' '));
@@ -261,13 +271,16 @@ mod tests {
         Some(keys.iter().map(|key| key.position).collect())
     }
 
-    const RO: &[KeyFlag] = &[KeyFlag::Ro];
+    const RO: &[KeyFlag] = &[crate::command::KeyFlag::Ro];
 
     #[test]
     fn specs_tell_positions() {
-        const MSET: &[KeySpec] = &[KeySpec::at(1, RO).to(-1, 2)];
+        const MSET: &[KeySpec] = &[crate::command::KeySpec::at(1, RO).to(-1, 2)];
         assert_eq!(keys(MSET, "mset a 1 b 2"), Some(vec![1, 3]));
-        const ZUNIONSTORE: &[KeySpec] = &[KeySpec::at(1, RO), KeySpec::at(2, RO).counted(0, 1, 1)];
+        const ZUNIONSTORE: &[KeySpec] = &[
+            crate::command::KeySpec::at(1, RO),
+            crate::command::KeySpec::at(2, RO).counted(0, 1, 1),
+        ];
         assert_eq!(
             keys(ZUNIONSTORE, "zunionstore d 2 a b"),
             Some(vec![1, 3, 4])
@@ -279,21 +292,25 @@ mod tests {
         );
         assert_eq!(keys(ZUNIONSTORE, "zunionstore d x a"), None);
         // redis 14659: every second key was taken for a value.
-        const MSETEX: &[KeySpec] = &[KeySpec::at(1, RO).counted(0, 1, 2)];
+        const MSETEX: &[KeySpec] = &[crate::command::KeySpec::at(1, RO).counted(0, 1, 2)];
         assert_eq!(keys(MSETEX, "msetex 2 a 1 b 2 ex 9"), Some(vec![2, 4]));
         assert_eq!(keys(MSETEX, "msetex 2 a 1 b"), Some(vec![2, 4]));
         assert_eq!(keys(MSETEX, "msetex 3 a 1 b 2"), None);
         assert_eq!(keys(MSETEX, "msetex 9223372036854775807 a 1"), None);
-        const PFMERGE: &[KeySpec] = &[KeySpec::at(1, RO), KeySpec::at(2, RO).to(-1, 1)];
+        const PFMERGE: &[KeySpec] = &[
+            crate::command::KeySpec::at(1, RO),
+            crate::command::KeySpec::at(2, RO).to(-1, 1),
+        ];
         assert_eq!(keys(PFMERGE, "pfmerge d"), Some(vec![1]));
         assert_eq!(keys(PFMERGE, "pfmerge d a b"), Some(vec![1, 2, 3]));
-        const XREAD: &[KeySpec] = &[KeySpec::after("STREAMS", 1, RO).part(-1, 1, 2)];
+        const XREAD: &[KeySpec] =
+            &[crate::command::KeySpec::after("STREAMS", 1, RO).part(-1, 1, 2)];
         assert_eq!(
             keys(XREAD, "xread count 2 streams a b 0 0"),
             Some(vec![4, 5])
         );
         assert_eq!(keys(XREAD, "xread count 2"), Some(vec![]));
-        const MIGRATE: &[KeySpec] = &[KeySpec::after("KEYS", -2, RO).to(-1, 1)];
+        const MIGRATE: &[KeySpec] = &[crate::command::KeySpec::after("KEYS", -2, RO).to(-1, 1)];
         assert_eq!(
             keys(MIGRATE, "migrate h p x 0 9 keys a b"),
             Some(vec![7, 8])
@@ -303,16 +320,22 @@ mod tests {
 
     #[test]
     fn ranges_of_old() {
-        let one = [KeySpec::at(1, RO)];
+        let one = [crate::command::KeySpec::at(1, RO)];
         assert_eq!(legacy_range(&one), (Some((1, 1, 1)), false));
-        let mset = [KeySpec::at(1, RO).to(-1, 2)];
+        let mset = [crate::command::KeySpec::at(1, RO).to(-1, 2)];
         assert_eq!(legacy_range(&mset), (Some((1, -1, 2)), false));
-        let rename = [KeySpec::at(1, RO), KeySpec::at(2, RO)];
+        let rename = [
+            crate::command::KeySpec::at(1, RO),
+            crate::command::KeySpec::at(2, RO),
+        ];
         assert_eq!(legacy_range(&rename), (Some((1, 2, 1)), false));
-        let zunionstore = [KeySpec::at(1, RO), KeySpec::at(2, RO).counted(0, 1, 1)];
+        let zunionstore = [
+            crate::command::KeySpec::at(1, RO),
+            crate::command::KeySpec::at(2, RO).counted(0, 1, 1),
+        ];
         assert_eq!(legacy_range(&zunionstore), (Some((1, 1, 1)), true));
         assert_eq!(
-            legacy_range(&[KeySpec::at(2, RO).counted(0, 1, 1)]),
+            legacy_range(&[crate::command::KeySpec::at(2, RO).counted(0, 1, 1)]),
             (None, true)
         );
         assert_eq!(legacy_range(&[]), (None, false));

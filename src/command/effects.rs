@@ -13,8 +13,8 @@
 //!
 //! Mirrors: `alsoPropagate`, `propagatePendingCommands` and `propagateNow` of server.c.
 
-use super::args::{Argv, OwnedArgv};
 use crate::keyspace::DbId;
+use crate::resp::argv::{Argv, OwnedArgv};
 
 /// Which readers an effect is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl Effects {
         if unit.len() > 1 && !loose {
             let bound = |word: &str| Said {
                 db: None,
-                argv: OwnedArgv::from_words([word]),
+                argv: crate::resp::argv::OwnedArgv::from_words([word]),
                 targets: Targets::ALL.and(self.listening),
             };
             unit.insert(0, bound("MULTI"));

@@ -1,0 +1,185 @@
+//! The arguments of a request: a typed cursor over its words.
+//!
+//! ```text
+//!   Argv    buf + spans     [SET][key][value]            Copy: three references
+//!   Args    Argv + next              ^                   key()? integer()? word("NX") …
+//!   OwnedArgv               the same, owning its bytes   queued, blocked, propagated commands
+//! ```
+//!
+//! Mirrors: `c->argv` and the `get*FromObjectOrReply` family of object.c.
+
+use crate::collections::shared::BigStr;
+use crate::command::Result;
+use crate::keyspace::NewValue;
+use crate::resp::Error;
+use crate::resp::argv::{Argv, OwnedArgv, Span};
+use crate::util::num;
+
+/// A cursor over the arguments behind the command's name.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    argv: Argv<'a>,
+    next: usize,
+}
+
+impl<'a> Args<'a> {
+    /// Starts behind the first `names` words.
+    #[inline]
+    pub fn new(argv: Argv<'a>, names: usize) -> Self {
+        Args { argv, next: names }
+    }
+
+    /// The whole request.
+    pub fn argv(&self) -> Argv<'a> {
+        self.argv
+    }
+
+    /// Position of the next argument in the request.
+    pub fn position(&self) -> usize {
+        self.next
+    }
+
+    /// How many arguments are left.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.argv.len().saturating_sub(self.next)
+    }
+
+    /// Whether none is left.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The next argument, when there is one, without taking it.
+    pub fn peek(&self) -> Option<&'a [u8]> {
+        (!self.is_empty()).then(|| self.argv.get(self.next))
+    }
+
+    /// Takes the next argument: any bytes. A missing one is a syntax error.
+    #[inline]
+    pub fn bytes(&mut self) -> Result<&'a [u8]> {
+        self.next().ok_or(Error::Syntax)
+    }
+
+    /// Takes a key.
+    #[inline]
+    pub fn key(&mut self) -> Result<&'a [u8]> {
+        self.bytes()
+    }
+
+    /// Takes a value to store.
+    #[inline]
+    pub fn value(&mut self) -> Result<NewValue<'a>> {
+        let at = self.next;
+        self.bytes()?;
+        Ok(self.argv.value(at))
+    }
+
+    /// Takes a 64-bit integer.
+    pub fn integer(&mut self) -> Result<i64> {
+        num::parse_i64(self.bytes()?).ok_or(Error::NotInteger)
+    }
+
+    /// Takes an integer with an error of its own.
+    pub fn integer_or(&mut self, error: Error) -> Result<i64> {
+        num::parse_i64(self.bytes()?).ok_or(error)
+    }
+
+    /// Takes an integer within bounds; outside them the error names them.
+    pub fn integer_within(&mut self, min: i64, max: i64) -> Result<i64> {
+        let n = self.integer()?;
+        if (min..=max).contains(&n) {
+            return Ok(n);
+        }
+        Err(Error::once(format!(
+            "value is out of range, value must between {min} and {max}"
+        )))
+    }
+
+    /// Takes a count that may not be negative.
+    pub fn positive(&mut self) -> Result<i64> {
+        let n = self.integer().map_err(|_| POSITIVE)?;
+        if n >= 0 { Ok(n) } else { Err(POSITIVE) }
+    }
+
+    /// Takes a floating-point number.
+    pub fn float(&mut self) -> Result<f64> {
+        num::parse_f64(self.bytes()?).ok_or(Error::NotFloat)
+    }
+
+    /// Takes the next argument if it is this word, in any case.
+    #[inline]
+    pub fn word(&mut self, word: &str) -> bool {
+        let found = self
+            .peek()
+            .is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+        self.next += usize::from(found);
+        found
+    }
+
+    /// Takes the next argument if it is this word and at least `more` arguments follow it.
+    pub fn word_with(&mut self, word: &str, more: usize) -> bool {
+        self.len() > more && self.word(word)
+    }
+
+    /// Takes `n` arguments at once; fewer are a syntax error.
+    pub fn take(&mut self, n: usize) -> Result<Args<'a>> {
+        if self.len() < n {
+            return Err(Error::Syntax);
+        }
+        let spans = &self.argv.spans[..self.next + n];
+        let taken = Args {
+            argv: Argv { spans, ..self.argv },
+            next: self.next,
+        };
+        self.next += n;
+        Ok(taken)
+    }
+
+    /// Nothing may be left; otherwise a syntax error.
+    pub fn end(&self) -> Result {
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Syntax)
+        }
+    }
+}
+
+impl<'a> Iterator for Args<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let arg = self.peek()?;
+        self.next += 1;
+        Some(arg)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), Some(self.len()))
+    }
+}
+
+const POSITIVE: Error = Error::Once(std::borrow::Cow::Borrowed(
+    "value is out of range, must be positive",
+));
+/// Arguments that neither MONITOR nor the slow log may show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redacted(u64);
+
+impl Redacted {
+    /// Positions from this one on share one bit.
+    const LAST: usize = 63;
+
+    /// Whether the argument at a position (the command's name is 0) holds a secret.
+    pub fn has(self, position: usize) -> bool {
+        self.0 >> position.min(Self::LAST) & 1 != 0
+    }
+
+    /// Marks one.
+    pub fn add(&mut self, position: usize) {
+        self.0 |= 1 << position.min(Self::LAST);
+    }
+}
