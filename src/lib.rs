@@ -43,6 +43,7 @@ pub mod resp;
 pub mod scripting;
 pub mod sentinel;
 pub mod server;
+pub mod shutdown;
 pub mod state;
 pub mod sys;
 pub mod tls;

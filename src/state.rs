@@ -5,37 +5,31 @@
 //!
 //! Mirrors: `struct redisServer` of server.h.
 
-mod acl;
-mod evict;
-mod expire;
-mod fields;
-mod keys;
-pub mod shutdown;
-mod title;
+use crate::{clients, keyspace};
+use std::rc::Rc;
 
-pub use acl::denied_words;
-
-use self::shutdown::Shutdown;
 use crate::acl::Acl;
-use crate::background::{Closer, Helpers, LazyFree, Mailbox, Searchers, Syncer};
+use crate::background::{Closer, Helpers, LazyFree, Searchers};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
-use crate::clients::{Blocked, ClientFlags, ClientKey, Clients, PauseMode, PausePurpose, Pauses};
+use crate::clients::usage;
+use crate::clients::{Blocked, ClientKey, Clients, Pauses};
 use crate::cluster::Cluster;
+use crate::command::Command;
+use crate::command::Effects;
 use crate::command::table::CommandTable;
-use crate::command::{Effects, Said};
 use crate::config::Config;
-use crate::keyspace::events::{Class, Event};
-use crate::keyspace::{DbId, ExpireCycle, Keyspace, Ms, Pace};
+use crate::keyspace::eviction::Eviction;
+use crate::keyspace::{ExpireCycle, Keyspace, Ms};
 use crate::observe::hotkeys::Session;
+use crate::observe::title::ProcessTitle;
 use crate::observe::{Latency, Slowlog, Stats};
 use crate::persistence::Persistence;
-use crate::pubsub::{Kind, PubSub};
+use crate::pubsub::PubSub;
 use crate::replication::Replication;
-use crate::replication::failover::Stage;
 use crate::scripting::{Apart, Scripts};
+use crate::shutdown::Shutdown;
 use crate::sys::clock::Clock;
-use crate::sys::crash;
 use crate::sys::entropy::Entropy;
 use crate::sys::files::Disk;
 use crate::sys::limits::OomScore;
@@ -44,8 +38,11 @@ use crate::sys::peer::Peers;
 use crate::util::rng::Rng;
 use crate::wires::Wires;
 
-pub use self::evict::{Eviction, Memory};
-pub use self::title::ProcessTitle;
+/// How other threads reach the thread that owns a state.
+pub type Mailbox = crate::background::Mailbox<State>;
+
+/// Work that another thread leaves for the owner of a state.
+pub type Letter = crate::background::Letter<State>;
 
 /// What the state asks of the loop that owns the sockets.
 #[derive(Debug)]
@@ -126,13 +123,6 @@ impl Default for DebugSwitches {
             disable_deny_scripts: false,
         }
     }
-}
-
-/// Whether something done every so many milliseconds is due in this turn of the cron.
-#[doc(alias = "run_with_period")]
-fn every(ms: u64, runs: u64, hz: u32) -> bool {
-    let turn_ms = u64::from(1000 / hz.max(1));
-    ms <= turn_ms || runs.is_multiple_of(ms / turn_ms.max(1))
 }
 
 /// Everything but sockets.
@@ -247,12 +237,13 @@ pub struct State {
 }
 
 impl State {
-    /// A state with empty databases.
+    /// A state with empty databases that knows the commands of these groups.
     pub fn new(
         config: Config,
         clock: Clock,
         entropy: impl Into<Entropy>,
         mailbox: Mailbox,
+        groups: &[&[&'static Command]],
     ) -> Self {
         let mut entropy = entropy.into();
         let config_hz = config.hz;
@@ -282,7 +273,7 @@ impl State {
             pubsub,
             blocked,
             current_client: None,
-            commands: crate::command::table::CommandTable::new(crate::commands::GROUPS),
+            commands: crate::command::table::CommandTable::new(groups),
             lap_ns: None,
             stats: Stats::default(),
             slowlog: Slowlog::default(),
@@ -299,7 +290,7 @@ impl State {
             entropy,
             effects: crate::command::Effects::default(),
             replication,
-            shutdown: Shutdown::default(),
+            shutdown: crate::shutdown::Shutdown::default(),
             dirty: 0,
             pauses: Pauses::default(),
             monitors: Vec::new(),
@@ -316,7 +307,7 @@ impl State {
             tcp_port: 0,
             active_expire: true,
             expire_cycle: ExpireCycle::default(),
-            eviction: Eviction::default(),
+            eviction: crate::keyspace::eviction::Eviction::default(),
             lazyfree: LazyFree::default(),
             closer: Closer::new(Disk::machine(), Helpers::threads()),
             searchers: Searchers::default(),
@@ -325,20 +316,14 @@ impl State {
             member_seed,
             list_plain_from: 0,
         };
-        state.tune_access_clock();
-        state.follow_requirepass();
-        state.maxmemory_clients_changed();
+        state.keyspace.env().tune(&state.config);
+        let user = state
+            .acl
+            .default_user_with(state.config.requirepass.as_deref());
+        state.acl.put(Rc::new(user));
+        let limited = usage::eviction_limit(&state.config).is_some();
+        state.clients.weigh(limited);
         state
-    }
-
-    /// Puts another disk in, and lets others do what helper threads do: before anything was opened.
-    pub fn use_disk(&mut self, disk: Disk, helpers: Helpers) {
-        self.closer = Closer::new(disk.clone(), helpers.clone());
-        self.persistence
-            .aof
-            .use_syncer(Syncer::new(helpers.clone()));
-        self.disk = disk;
-        self.helpers = helpers;
     }
 
     /// Reads the clock; the keyspace judges deadlines by this moment until the next call.
@@ -346,128 +331,9 @@ impl State {
         self.clock.refresh();
         self.keyspace.env().set_now(self.clock.unix_ms());
     }
-
-    /// A key was changed: whoever watches, tracks, waits for or listens to it learns of it.
-    #[inline]
-    pub fn modified(&mut self, db: DbId, key: &[u8], event: Event) {
-        self.reap_expired();
-        self.touched(db, key);
-        self.notify(event, db, key);
-    }
-
-    /// A key changed for those who watch or cache it; no event.
-    #[inline]
-    pub fn touched(&mut self, db: DbId, key: &[u8]) {
-        if !self.watches.is_empty() {
-            self.watches
-                .touch(&mut self.clients, &self.keyspace, db, key);
-        }
-        if !self.tracking.is_idle() {
-            let changer = self.current_client;
-            self.tracking.invalidate(&mut self.clients, changer, key);
-        }
-        self.blocked.touch(db, key);
-    }
-
-    /// A database is about to be emptied, or all of them: those who watch or cache its keys learn of it.
-    #[doc(alias = "signalFlushedDb")]
-    pub fn flushing(&mut self, which: Option<DbId>) {
-        let all = 0..self.config.databases;
-        for db in which.map_or(all, |db| db.0..db.0 + 1) {
-            self.watches
-                .touch_db(&mut self.clients, &self.keyspace, DbId(db), None);
-            self.blocked.touch_db(DbId(db));
-        }
-        self.tracking.invalidate_all(&mut self.clients);
-    }
-
-    /// Two databases are about to exchange their content.
-    pub fn swapping(&mut self, a: DbId, b: DbId) {
-        let (clients, keyspace) = (&mut self.clients, &self.keyspace);
-        self.watches.touch_db(clients, keyspace, a, Some(b));
-        self.watches.touch_db(clients, keyspace, b, Some(a));
-        self.blocked.touch_db(a);
-        self.blocked.touch_db(b);
-    }
-
-    /// Publishes a keyspace event if its class is asked for.
-    #[inline]
-    pub fn notify(&mut self, event: Event, db: DbId, key: &[u8]) {
-        let wanted = self.config.notify_keyspace_events.bits();
-        if wanted & event.class as u32 != 0
-            && wanted & (Class::Keyspace as u32 | Class::Keyevent as u32) != 0
-        {
-            self.publish_event(event, db, key);
-        }
-    }
-
-    #[cold]
-    fn publish_event(&mut self, event: Event, db: DbId, key: &[u8]) {
-        if self.pubsub.is_empty() {
-            return;
-        }
-        let wanted = self.config.notify_keyspace_events.bits();
-        let (pubsub, clients) = (&mut self.pubsub, &mut self.clients);
-        let mut channel = Vec::with_capacity(32 + key.len());
-        if wanted & Class::Keyspace as u32 != 0 {
-            channel.extend_from_slice(format!("__keyspace@{}__:", db.0).as_bytes());
-            channel.extend_from_slice(key);
-            pubsub.publish(clients, Kind::Channel, &channel, event.name.as_bytes());
-        }
-        if wanted & Class::Keyevent as u32 != 0 {
-            channel.clear();
-            channel.extend_from_slice(format!("__keyevent@{}__:", db.0).as_bytes());
-            channel.extend_from_slice(event.name.as_bytes());
-            pubsub.publish(clients, Kind::Channel, &channel, key);
-        }
-    }
-
-    /// A unit of execution (a command, a transaction, a script) is complete: its effects go to
-    /// their readers.
-    #[inline]
-    pub fn after_unit(&mut self) {
-        if !self.effects.is_empty() {
-            let unit = self.effects.take_unit();
-            self.feed_unit(&unit);
-        }
-    }
-
-    /// The one place where effects reach their readers. A unit of several is already wrapped in
-    /// MULTI and EXEC.
-    #[doc(alias = "propagateNow")]
-    fn feed_unit(&mut self, unit: &[Said]) {
-        self.feed_aof(unit);
-        self.feed_replicas(unit);
-        if let Some(client) = self
-            .current_client
-            .and_then(|key| self.clients.get_mut(key))
-        {
-            client.written = self.replication.offset;
-        }
-    }
 }
 
 impl State {
-    /// What must be done between the commands of one turn of the loop and its sleep, in Redis's order.
-    pub fn before_sleep(&mut self) {
-        self.end_overdue_waits();
-        if self.pauses.mode() != PauseMode::None {
-            self.update_pauses();
-        }
-        self.reap_expired();
-        if !self.is_loading() {
-            self.expire_some(Pace::Fast);
-        }
-        self.stats.lazyfreed_objects += self.lazyfree.take_freed();
-        if !self.tracking.is_idle() {
-            self.tracking.broadcast(&mut self.clients);
-        }
-        self.update_failover();
-        self.serve_replicas();
-        self.report_dropped_errors();
-        self.close_over_limit();
-    }
-
     /// Serves other clients in the middle of a command that takes long. False: the server is to end.
     #[doc(alias = "processEventsWhileBlocked")]
     pub fn serve_meanwhile(&mut self) -> bool {
@@ -479,170 +345,5 @@ impl State {
         self.current_client = caller;
         let leaves = |request: &ServerRequest| matches!(request, ServerRequest::Exit(_));
         !self.requests.iter().any(leaves)
-    }
-
-    /// Periodic work; `runs` counts the calls, `hz` is how often they come.
-    pub fn cron(&mut self, runs: u64, hz: u32) {
-        self.hz = hz;
-        if self.config.watchdog_period > 0 {
-            self.wind_watchdog();
-        }
-        self.clients_cron(hz);
-        if every(100, runs, hz) {
-            self.sample_metrics();
-            self.resident_bytes = crate::sys::process::resident_bytes();
-        }
-        let used = crate::sys::alloc::used();
-        if used > self.stats.peak_memory {
-            self.stats.peak_memory = used;
-            self.stats.peak_memory_s = self.clock.unix_seconds();
-        }
-        self.shutdown_cron();
-        if self.is_loading() {
-            if every(1000, runs, hz) {
-                self.care_for_link_while_loading();
-            }
-            return;
-        }
-        self.expire_due_fields(hz);
-        self.expire_some(Pace::Slow { hz });
-        self.expire_own_keys();
-        if every(1000, runs, hz) {
-            self.peers.close_idle();
-        }
-        let urgent = self.replication.failover.stage != Stage::No;
-        if every(if urgent { 100 } else { 1000 }, runs, hz) {
-            self.replication_cron();
-        }
-        // Before each command as well; here for a bound that CONFIG SET lowered while nobody asks anything.
-        self.limit_tracking();
-        self.persistence_cron();
-        self.free_scripts();
-    }
-
-    /// Keeps the table of who caches what within its bound.
-    #[doc(alias = "trackingLimitUsedSlots")]
-    pub fn limit_tracking(&mut self) {
-        if self.tracking.clients() > 0 {
-            let max_keys = self.config.tracking_table_max_keys;
-            self.tracking
-                .limit(&mut self.clients, max_keys, &mut self.rng);
-        }
-    }
-
-    /// The watchdog barks unless it is wound again in time. A period shorter than two turns of the cron would have
-    /// it bark at an idle server.
-    #[doc(alias = "applyWatchdogPeriod")]
-    pub fn wind_watchdog(&self) {
-        let shortest = 2 * 1000 / self.config.hz.max(1);
-        crash::wind_watchdog(match self.config.watchdog_period {
-            0 => 0,
-            period => period.max(shortest),
-        });
-    }
-
-    /// Ends a client's transaction: its queue, its watches and its flags.
-    #[doc(alias = "discardTransaction")]
-    pub fn end_transaction(&mut self, key: ClientKey) {
-        self.watches.unwatch_all(&mut self.clients, key);
-        if let Some(client) = self.clients.get_mut(key) {
-            client.transaction = None;
-            let flags = ClientFlags::MULTI | ClientFlags::DIRTY_CAS | ClientFlags::DIRTY_EXEC;
-            client.flags.clear(flags);
-        }
-    }
-
-    /// Starts the helper threads that otherwise start when there is something to do: a process that is a server shows
-    /// them in every stack trace, and no command is the one that waits for a thread to be made.
-    #[doc(alias = "bioInit")]
-    pub fn start_helpers(&mut self) {
-        self.closer.start();
-        self.persistence.aof.start_syncer();
-        self.lazyfree.start();
-    }
-
-    /// Undoes all a client left behind, and the client itself.
-    pub fn forget_client(&mut self, key: ClientKey) {
-        self.forget_replica(key);
-        self.primary_lost(key);
-        self.monitors.retain(|k| *k != key);
-        self.pubsub.forget(&mut self.clients, key);
-        self.tracking.disable(&mut self.clients, key);
-        self.watches.unwatch_all(&mut self.clients, key);
-        self.pauses.forget(key);
-        self.blocked.unblock(&mut self.clients, key);
-        self.scripts.debugger.disarm(key);
-        self.clients.remove(key);
-    }
-}
-
-impl State {
-    /// What the server is: `standalone`, `cluster` or `sentinel`.
-    pub fn mode(&self) -> &'static str {
-        if self.config.cluster_enabled {
-            "cluster"
-        } else if self.config.sentinel {
-            "sentinel"
-        } else {
-            "standalone"
-        }
-    }
-
-    /// Holds clients back until a moment, or lets them go ([`PauseMode::None`]).
-    #[doc(alias = "pauseActions")]
-    pub fn pause_clients(&mut self, purpose: PausePurpose, mode: PauseMode, end: Ms) {
-        self.pauses.set(purpose, mode, end);
-        self.update_pauses();
-    }
-
-    #[doc(alias = "updatePausedActions")]
-    fn update_pauses(&mut self) {
-        let released = self.pauses.update(self.clock.unix_ms());
-        self.hide_or_expire();
-        for key in released {
-            if let Some(client) = self.clients.get_mut(key) {
-                client.flags.clear(ClientFlags::PAUSED);
-                self.clients.resume(key);
-            }
-        }
-    }
-
-    /// While writes are held back, keys that are over are hidden but stay: their deletion is a write. So they are on a
-    /// replica, whose primary deletes them.
-    pub(crate) fn hide_or_expire(&self) {
-        let paused = self.pauses.mode() != PauseMode::None;
-        self.keyspace
-            .env()
-            .set_hide_only(paused || self.is_replica());
-    }
-
-    /// When the loop must wake up even if nothing happens, besides the cron: right after this moment.
-    pub fn next_deadline(&self) -> Option<Ms> {
-        let (wait, pause) = (self.blocked.next_deadline(), self.pauses.next_end());
-        wait.into_iter().chain(pause).min()
-    }
-
-    /// RESET: the connection is as new, but for its library's name.
-    #[doc(alias = "clearClientConnectionState")]
-    pub fn reset_client(&mut self, key: ClientKey) {
-        self.monitors.retain(|monitor| *monitor != key);
-        self.end_transaction(key);
-        self.pubsub.forget(&mut self.clients, key);
-        self.tracking.disable(&mut self.clients, key);
-        self.act_as_default(key);
-        let client = &mut self.clients[key];
-        client.flags.clear(
-            ClientFlags::MONITOR
-                | ClientFlags::ASKING
-                | ClientFlags::READONLY
-                | ClientFlags::REPLY_OFF
-                | ClientFlags::REPLY_SKIP_NEXT
-                | ClientFlags::NO_TOUCH
-                | ClientFlags::NO_EVICT,
-        );
-        client.db = DbId(0);
-        client.protocol = crate::resp::Protocol::Resp2;
-        client.name.clear();
-        client.fieldsets = None;
     }
 }

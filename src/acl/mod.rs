@@ -17,6 +17,7 @@
 //! Mirrors: acl.c. Differs: there, a user is changed in place and compared by address; rules are kept as
 //! one string and parsed again to be shown.
 
+pub mod act;
 mod check;
 mod file;
 mod log;
@@ -72,6 +73,13 @@ impl Acl {
     #[doc(alias = "DefaultUser")]
     pub fn default_user(&self) -> &Rc<User> {
         self.users.get(DEFAULT).expect("never removed")
+    }
+
+    /// The default user with this password and no other; with an empty one or none it needs no password.
+    pub fn default_user_with(&self, password: Option<&[u8]>) -> User {
+        let mut user = User::clone(self.default_user());
+        user.set_only_password(password.filter(|password| !password.is_empty()));
+        user
     }
 
     /// All users in the order of their names.

@@ -26,27 +26,33 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use mio::Waker;
 
-use crate::state::State;
-
 /// Work for the thread that owns the data.
-pub type Letter = Box<dyn FnOnce(&mut State) + Send>;
+pub type Letter<S> = Box<dyn FnOnce(&mut S) + Send>;
 
 /// The sending end; cheap to clone, usable from any thread.
-#[derive(Clone)]
-pub struct Mailbox {
-    letters: Sender<Letter>,
+pub struct Mailbox<S> {
+    letters: Sender<Letter<S>>,
     waker: Option<Arc<Waker>>,
 }
 
-impl Mailbox {
+impl<S> Clone for Mailbox<S> {
+    fn clone(&self) -> Self {
+        Mailbox {
+            letters: self.letters.clone(),
+            waker: self.waker.clone(),
+        }
+    }
+}
+
+impl<S> Mailbox<S> {
     /// A mailbox whose letters wake a poll; without a waker (tests) the owner looks by itself.
-    pub fn new(waker: Option<Arc<Waker>>) -> (Mailbox, Receiver<Letter>) {
+    pub fn new(waker: Option<Arc<Waker>>) -> (Mailbox<S>, Receiver<Letter<S>>) {
         let (letters, inbox) = channel();
         (Mailbox { letters, waker }, inbox)
     }
 
     /// Leaves a letter. False when the server has ended.
-    pub fn send(&self, letter: impl FnOnce(&mut State) + Send + 'static) -> bool {
+    pub fn send(&self, letter: impl FnOnce(&mut S) + Send + 'static) -> bool {
         let sent = self.letters.send(Box::new(letter)).is_ok();
         if sent && let Some(waker) = &self.waker {
             // A failed wake can only mean a closed poll; the letter waits for nobody then.
@@ -56,7 +62,7 @@ impl Mailbox {
     }
 }
 
-impl fmt::Debug for Mailbox {
+impl<S> fmt::Debug for Mailbox<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Mailbox")
     }

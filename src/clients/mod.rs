@@ -12,6 +12,7 @@
 //! clients have (transactions, subscriptions, tracking, blocking) hangs behind one pointer each, so
 //! that an idle client stays small.
 
+pub mod act;
 pub mod blocked;
 mod client;
 pub(crate) mod cron;
@@ -20,7 +21,7 @@ mod list;
 mod pause;
 pub mod tracking;
 pub mod transaction;
-mod usage;
+pub mod usage;
 
 pub use blocked::{Acks, Blocked, CancelOnDrop, WaitKind, Waiting};
 pub use client::{Announced, Client, ClientFlags, ClientId, ClientKind};

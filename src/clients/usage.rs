@@ -15,12 +15,10 @@
 //! of what normal and pubsub clients remember to have been counted with.
 //!
 //! Mirrors: `updateClientMemUsageAndBucket()`, `getMemUsageBucket()` of server.c; `evictClients()` of networking.c is
-//! `State::evict_clients`.
+//! `evict::evict_clients`.
 
 use super::{ClientFlags, ClientKey, ClientKind, Clients};
-use crate::resp::Output;
-use crate::resp::request::{Parser, Request};
-use crate::state::State;
+use crate::config::Config;
 
 /// Clients below `1 << MIN_LOG` bytes share the first bucket.
 #[doc(alias = "CLIENT_MEM_USAGE_BUCKET_MIN_LOG")]
@@ -29,9 +27,6 @@ const MIN_LOG: u32 = 15;
 #[doc(alias = "CLIENT_MEM_USAGE_BUCKET_MAX_LOG")]
 const MAX_LOG: u32 = 33;
 const BUCKETS: usize = (MAX_LOG - MIN_LOG + 1) as usize;
-
-/// With less no client could say a word.
-const MIN_LIMIT: u64 = 128 * 1024;
 
 /// What a client was counted with, last.
 #[derive(Debug, Default, Clone, Copy)]
@@ -44,9 +39,19 @@ pub(super) struct Counted {
 /// The sum and the buckets.
 #[derive(Debug, Default)]
 pub struct Usage {
-    on: bool,
-    total: usize,
+    pub(super) on: bool,
+    pub(super) total: usize,
     buckets: [Vec<ClientKey>; BUCKETS],
+}
+
+/// With less no client could say a word.
+const MIN_LIMIT: u64 = 128 * 1024;
+
+/// Bytes that all clients together may take, if there is a limit.
+#[doc(alias = "getClientEvictionLimit")]
+pub fn eviction_limit(config: &Config) -> Option<u64> {
+    let limit = config.maxmemory_clients.limit_bytes(config.maxmemory);
+    limit.map(|limit| limit.max(MIN_LIMIT))
 }
 
 fn bucket_of(bytes: usize) -> usize {
@@ -78,7 +83,7 @@ impl Usage {
 
 impl Clients {
     /// Begins to weigh clients, or ends it.
-    pub(super) fn weigh(&mut self, on: bool) {
+    pub fn weigh(&mut self, on: bool) {
         if on == self.usage.on {
             return;
         }
@@ -160,59 +165,9 @@ impl Clients {
     }
 
     /// One of the largest clients that may be evicted.
-    fn largest(&self) -> Option<ClientKey> {
+    pub(super) fn largest(&self) -> Option<ClientKey> {
         let mut buckets = self.usage.buckets.iter().rev();
         buckets.find_map(|bucket| bucket.first().copied())
-    }
-}
-
-impl State {
-    /// Bytes that all clients together may take.
-    #[doc(alias = "getClientEvictionLimit")]
-    fn client_eviction_limit(&self) -> Option<u64> {
-        let config = &self.config;
-        let limit = config.maxmemory_clients.limit_bytes(config.maxmemory);
-        limit.map(|limit| limit.max(MIN_LIMIT))
-    }
-
-    /// `maxmemory-clients` is another than before.
-    #[doc(alias = "applyClientMaxMemoryUsage")]
-    pub fn maxmemory_clients_changed(&mut self) {
-        let on = self.client_eviction_limit().is_some();
-        self.clients.weigh(on);
-    }
-
-    /// Closes clients, the largest first, until all together cost less than `maxmemory-clients`. What they hold is
-    /// freed at once, their connections end with the turn of the loop. Whether there were any.
-    #[doc(alias = "evictClients")]
-    #[inline]
-    pub fn evict_clients(&mut self) -> bool {
-        self.clients.usage.on && self.evict_largest_clients()
-    }
-
-    fn evict_largest_clients(&mut self) -> bool {
-        let Some(limit) = self.client_eviction_limit() else {
-            return false;
-        };
-        let before = self.stats.evicted_clients;
-        while self.clients.usage.total as u64 >= limit {
-            let Some(client) = self.clients.largest().and_then(|key| self.clients.get(key)) else {
-                self.log
-                    .warning("Over client maxmemory after evicting all evictable clients");
-                break;
-            };
-            let (key, line) = (client.key, self.describe_client(client, None));
-            self.log.notice(format_args!("Evicting client: {line}"));
-            self.stats.evicted_clients += 1;
-            self.clients.close_asap(key);
-            let client = &mut self.clients[key];
-            client.out = Output::new();
-            client.query = Vec::new();
-            client.parser = Parser::default();
-            client.request = Request::default();
-            self.end_transaction(key);
-        }
-        self.stats.evicted_clients > before
     }
 }
 

@@ -13,6 +13,7 @@
 //! Mirrors: cluster.c and cluster_legacy.c (`clusterState`, `clusterNode`, `clusterLoadConfig`, `clusterSaveConfig`,
 //! `clusterUpdateState`). Differs: whether the cluster is up is computed when somebody asks, not kept.
 
+pub mod act;
 pub mod bus;
 pub mod decide;
 pub mod file;
@@ -26,16 +27,10 @@ pub mod slots;
 pub use route::Refusal;
 
 use std::fmt::Write as _;
-use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 
-use crate::config::disk;
-use crate::state::State;
 use crate::sys::entropy::Entropy;
 use crate::util::crc16::SLOTS;
-
-/// Largest file of a cluster that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 64 << 20;
 
 const WORDS: usize = SLOTS as usize / 64;
 
@@ -228,101 +223,6 @@ impl Cluster {
             (first..=last).for_each(|slot| self.assign(slot, true));
         }
         Some(())
-    }
-}
-
-impl State {
-    /// `ip:port@bus port` of this node, and its host name if it announces one.
-    pub fn cluster_address(&self) -> String {
-        let config = &self.config;
-        let (ip, port, bus_port) = self.cluster_endpoint();
-        let mut address = format!("{ip}:{port}@{bus_port}");
-        if let Some(name) = config.cluster_announce_hostname.as_ref() {
-            address.push(',');
-            address.push_str(name);
-        }
-        address
-    }
-
-    /// The address, the port and the bus port this node tells others of. An address it was not told is empty.
-    pub fn cluster_endpoint(&self) -> (&str, u32, u32) {
-        let config = &self.config;
-        let ip = config.cluster_announce_ip.as_deref().unwrap_or("");
-        let own = match config.tls_cluster {
-            true => config.tls_port,
-            false => config.port,
-        };
-        let port = match config.cluster_announce_port {
-            0 => u32::from(own),
-            announced => u32::from(announced),
-        };
-        let bus_port = match (config.cluster_announce_bus_port, config.cluster_port) {
-            (0, 0) => u32::from(own) + BUS_PORT_OFFSET,
-            (0, given) => u32::from(given),
-            (announced, _) => u32::from(announced),
-        };
-        (ip, port, bus_port)
-    }
-
-    /// Becomes the node that `cluster-config-file` describes, or writes the file if there is none; false, and a line
-    /// in the log, when that fails. Nothing to do outside of a cluster.
-    #[doc(alias = "clusterLoadConfig")]
-    pub fn load_cluster_file(&mut self) -> bool {
-        if !self.config.cluster_enabled {
-            return true;
-        }
-        let path = self.config.dir.join(&self.config.cluster_config_file);
-        let read = self.disk.read(&path, MAX_FILE_BYTES);
-        let text = match read.map(|text| String::from_utf8_lossy(&text).into_owned()) {
-            Ok(text) if !text.is_empty() => text,
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                self.log.warning(format_args!(
-                    "Loading the cluster node config from {}: {}",
-                    path.display(),
-                    disk::reason(&error)
-                ));
-                return false;
-            }
-            _ => {
-                self.log.notice(format_args!(
-                    "No cluster configuration found, I'm {}",
-                    self.cluster.id()
-                ));
-                return self.save_cluster_file();
-            }
-        };
-        match self.cluster.read_file(&text) {
-            Ok(()) => {
-                self.log.notice(format_args!(
-                    "Node configuration loaded, I'm {}",
-                    self.cluster.id()
-                ));
-                true
-            }
-            Err(line) => {
-                self.log.warning(format_args!(
-                    "Unrecoverable error: corrupted cluster config file {} at line {line}.",
-                    path.display()
-                ));
-                false
-            }
-        }
-    }
-
-    /// Writes `cluster-config-file`; false, and a line in the log, when that fails.
-    #[doc(alias = "clusterSaveConfig")]
-    pub fn save_cluster_file(&mut self) -> bool {
-        let path = self.config.dir.join(&self.config.cluster_config_file);
-        let text = self.cluster.file_text(&self.cluster_address());
-        let written = disk::replace(&self.disk, &path, text.as_bytes());
-        if let Err(error) = &written {
-            let reason = disk::reason(error);
-            self.log.warning(format_args!(
-                "Could not write the cluster config file {}: {reason}",
-                path.display()
-            ));
-        }
-        written.is_ok()
     }
 }
 

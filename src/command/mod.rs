@@ -12,6 +12,7 @@
 //! files that stand apart from the code. Differs: the declaration is Rust, above the handler, so
 //! that neither can be changed without seeing the other.
 
+pub mod act;
 pub mod args;
 pub mod effects;
 pub mod keys;

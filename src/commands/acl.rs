@@ -3,10 +3,10 @@
 //! Mirrors: `aclCommand` of acl.c.
 
 use super::prelude::*;
+use crate::acl::act::denied_words;
 use crate::acl::{self, Selector};
 use crate::command::CATEGORY_NAMES;
 use crate::resp::Reply;
-use crate::state::denied_words;
 
 pub const COMMANDS: &[&Command] = &[&ACL];
 
@@ -112,7 +112,9 @@ fn acl_deluser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if args.into_iter().any(|name| name == acl::DEFAULT) {
         return Err(Error::once("The 'default' user cannot be removed"));
     }
-    let deleted = args.filter(|name| ctx.state.delete_user(name)).count();
+    let deleted = args
+        .filter(|name| acl::act::delete_user(ctx.state, name))
+        .count();
     ctx.reply.count(deleted);
     Ok(())
 }
@@ -156,7 +158,7 @@ fn acl_dryrun(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !ctx.state.commands[id].accepts(argv.len()) {
         return Err(Error::WrongArity(ctx.state.commands.declared_name(id)));
     }
-    match user.check(ctx.state.asked(id, argv)) {
+    match user.check(acl::act::asked(ctx.state, id, argv)) {
         Ok(()) => ctx.reply.ok(),
         Err(denied) => {
             let command = ctx.state.commands.declared_name(id);
@@ -347,7 +349,7 @@ const ACL_LOAD: Command = Command {
 
 fn acl_load(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     needs_file(ctx)?;
-    let loaded = ctx.state.load_acl_file();
+    let loaded = acl::act::load_acl_file(ctx.state);
     loaded.map_err(|errors| Error::quoting("ERR ", &errors, ""))?;
     ctx.reply.ok();
     Ok(())
@@ -380,7 +382,7 @@ const ACL_SAVE: Command = Command {
 
 fn acl_save(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     needs_file(ctx)?;
-    if !ctx.state.save_acl_file() {
+    if !acl::act::save_acl_file(ctx.state) {
         return Err(Error::once(
             "There was an error trying to save the ACLs. Please check the server logs for more information",
         ));
@@ -480,7 +482,7 @@ fn acl_setuser(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ));
     }
     let rules: Vec<&[u8]> = args.collect();
-    ctx.state.set_user(name, &rules)?;
+    acl::act::set_user(ctx.state, name, &rules)?;
     ctx.reply.ok();
     Ok(())
 }

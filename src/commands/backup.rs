@@ -3,6 +3,7 @@
 //! Mirrors: `backupCommand` of backup.c.
 
 use super::prelude::*;
+use crate::persistence;
 
 pub const COMMANDS: &[&Command] = &[&BACKUP];
 
@@ -48,7 +49,7 @@ const BACKUP_START: Command = Command {
 };
 
 fn backup_start(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.state.start_backup()?;
+    persistence::act::backup::start_backup(ctx.state)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -66,7 +67,7 @@ const BACKUP_SEAL: Command = Command {
 };
 
 fn backup_seal(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.state.seal_backup()?;
+    persistence::act::backup::seal_backup(ctx.state)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -84,7 +85,7 @@ const BACKUP_ABORT: Command = Command {
 };
 
 fn backup_abort(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.state.abort_backup()?;
+    persistence::act::backup::abort_backup(ctx.state)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -102,7 +103,7 @@ const BACKUP_CLEANUP: Command = Command {
 };
 
 fn backup_cleanup(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.state.clean_up_backup()?;
+    persistence::act::backup::clean_up_backup(ctx.state)?;
     ctx.reply.ok();
     Ok(())
 }

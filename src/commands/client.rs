@@ -5,8 +5,10 @@
 use super::connection::{client_name, printable};
 use super::prelude::*;
 use super::tracking::{CLIENT_CACHING, CLIENT_GETREDIR, CLIENT_TRACKING, CLIENT_TRACKINGINFO};
+use crate::clients;
 use crate::clients::{Client, ClientFlags, ClientId, ClientKind, PauseMode, PausePurpose};
 use crate::keyspace::Ms;
+use crate::observe;
 use crate::observe::Running;
 
 pub const COMMANDS: &[&Command] = &[&CLIENT];
@@ -190,7 +192,7 @@ fn describe(ctx: &Ctx<'_>, args: &Args<'_>, client: &Client) -> String {
         output: ctx.reply.output(),
         argv_bytes: args.argv().bytes(),
     };
-    ctx.state.describe_client(client, Some(running))
+    observe::act::clients::describe_client(ctx.state, client, Some(running))
 }
 
 const CLIENT_KILL: Command = Command {
@@ -571,7 +573,7 @@ fn client_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .ok_or(Error::once("timeout is out of range"))?;
     // Whoever paused everything before is not overruled by a later pause of writes.
     let mode = mode.max(ctx.state.pauses.mode_of(PausePurpose::Command));
-    ctx.state.pause_clients(PausePurpose::Command, mode, end);
+    clients::act::pause::pause_clients(ctx.state, PausePurpose::Command, mode, end);
     ctx.reply.ok();
     Ok(())
 }
@@ -736,7 +738,8 @@ fn client_unblock(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .clients
         .by_id(ClientId(id as u64))
         .map(|client| client.key);
-    let unblocked = key.is_some_and(|key| ctx.state.end_wait(key, with_error));
+    let unblocked =
+        key.is_some_and(|key| clients::act::waits::end_wait(ctx.state, key, with_error));
     ctx.reply.integer(unblocked.into());
     Ok(())
 }
@@ -758,8 +761,7 @@ const CLIENT_UNPAUSE: Command = Command {
 };
 
 fn client_unpause(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.state
-        .pause_clients(PausePurpose::Command, PauseMode::None, 0);
+    clients::act::pause::pause_clients(ctx.state, PausePurpose::Command, PauseMode::None, 0);
     ctx.reply.ok();
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 use super::prelude::*;
 use crate::clients::ClientFlags;
+use crate::cluster;
 use crate::config::ClusterPreferredEndpointType as EndpointType;
 use crate::state::State;
 use crate::util::crc16::{SLOTS, key_hash_slot};
@@ -115,7 +116,7 @@ fn cluster_bumpepoch(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let line = match ctx.state.cluster.bump_epoch() {
         Some(epoch) => {
-            ctx.state.save_cluster_file();
+            cluster::act::node::save_cluster_file(ctx.state);
             format!("BUMPED {epoch}")
         }
         None => format!("STILL {}", ctx.state.cluster.epoch()),
@@ -249,7 +250,7 @@ fn cluster_flushslots(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     for slot in 0..SLOTS {
         ctx.state.cluster.assign(slot, false);
     }
-    ctx.state.save_cluster_file();
+    cluster::act::node::save_cluster_file(ctx.state);
     ctx.reply.ok();
     Ok(())
 }
@@ -502,7 +503,7 @@ const CLUSTER_NODES: Command = Command {
 
 fn cluster_nodes(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
-    let address = ctx.state.cluster_address();
+    let address = cluster::act::node::cluster_address(ctx.state);
     let line = ctx.state.cluster.describe(&address) + "\n";
     ctx.reply.verbatim("txt", line);
     Ok(())
@@ -543,7 +544,7 @@ fn cluster_reset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let state = &mut *ctx.state;
     state.cluster.reset(hard.then_some(&mut state.entropy));
-    state.save_cluster_file();
+    cluster::act::node::save_cluster_file(state);
     ctx.reply.ok();
     Ok(())
 }
@@ -565,7 +566,7 @@ const CLUSTER_SAVECONFIG: Command = Command {
 
 fn cluster_saveconfig(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
-    if !ctx.state.save_cluster_file() {
+    if !cluster::act::node::save_cluster_file(ctx.state) {
         return Err(Error::once("error saving the cluster node config"));
     }
     ctx.reply.ok();
@@ -600,7 +601,7 @@ fn cluster_set_config_epoch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::once("Node config epoch is already non-zero"));
     }
     ctx.state.cluster.set_epoch(epoch);
-    ctx.state.save_cluster_file();
+    cluster::act::node::save_cluster_file(ctx.state);
     ctx.reply.ok();
     Ok(())
 }
@@ -625,7 +626,7 @@ fn cluster_shards(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let (state, reply) = (&*ctx.state, &mut *ctx.reply);
     let ranges = state.cluster.ranges();
-    let (ip, port, _) = state.cluster_endpoint();
+    let (ip, port, _) = cluster::act::node::cluster_endpoint(state);
     reply.array(1);
     reply.map(2);
     reply.bulk(b"slots");
@@ -678,7 +679,7 @@ fn cluster_slots(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let (state, reply) = (&*ctx.state, &mut *ctx.reply);
     let ranges = state.cluster.ranges();
-    let (ip, port, _) = state.cluster_endpoint();
+    let (ip, port, _) = cluster::act::node::cluster_endpoint(state);
     let config = &state.config;
     let mut more = Vec::new();
     if config.cluster_preferred_endpoint_type != EndpointType::Ip && !ip.is_empty() {
@@ -856,7 +857,7 @@ fn assign(ctx: &mut Ctx<'_>, slots: &[u16], take: bool) -> Result {
     }
     unique(slots)?;
     slots.iter().for_each(|slot| cluster.assign(*slot, take));
-    ctx.state.save_cluster_file();
+    cluster::act::node::save_cluster_file(ctx.state);
     ctx.reply.ok();
     Ok(())
 }
@@ -866,7 +867,7 @@ fn assign(ctx: &mut Ctx<'_>, slots: &[u16], take: bool) -> Result {
 fn preferred_endpoint(state: &State) -> Option<&str> {
     let config = &state.config;
     match config.cluster_preferred_endpoint_type {
-        EndpointType::Ip => Some(state.cluster_endpoint().0),
+        EndpointType::Ip => Some(cluster::act::node::cluster_endpoint(state).0),
         EndpointType::Hostname => Some(config.cluster_announce_hostname.as_deref().unwrap_or("?")),
         EndpointType::UnknownEndpoint => None,
     }

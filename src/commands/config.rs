@@ -4,9 +4,14 @@
 //! the update…() functions of config.c.
 
 use super::prelude::*;
+use crate::acl;
+use crate::clients;
 use crate::clients::ClientFlags;
 use crate::config::{self, Apply, ApplyError, Config, OomScoreAdj, Permissions};
 use crate::config::{Remark, Rewrite, SetError, disk};
+use crate::keyspace;
+use crate::observe;
+use crate::persistence;
 use crate::state::State;
 use crate::sys::crash;
 use crate::sys::{alloc, limits, locale};
@@ -94,7 +99,7 @@ fn config_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let permissions = Permissions {
         protected: is_trusted(ctx),
-        loading: ctx.state.is_loading(),
+        loading: ctx.state.persistence.is_loading(),
     };
     match config::set(ctx.state, &pairs, permissions) {
         Ok(remarks) => {
@@ -249,33 +254,33 @@ impl Apply for State {
         let mut listened = false;
         // Who comes through a port meets the settings that were set with it.
         if let Some(name) = changed.iter().find(|name| name.starts_with("tls-")) {
-            self.follow_tls(name)?;
+            follow_tls(self, name)?;
         }
         for &name in changed {
             match name {
                 "bind" | "port" | "tls-port" if !listened => {
                     listened = true;
-                    self.listen_again(name)?;
+                    listen_again(self, name)?;
                 }
-                "requirepass" => self.follow_requirepass(),
+                "requirepass" => acl::act::follow_requirepass(self),
                 "loglevel" | "log-format" => self.config.tune_log(&self.log),
-                "maxclients" => self.grant_clients()?,
-                "maxmemory-policy" => self.maxmemory_policy_changed(),
-                "lfu-log-factor" | "lfu-decay-time" => self.tune_access_clock(),
+                "maxclients" => grant_clients(self)?,
+                "maxmemory-policy" => keyspace::act::evict::maxmemory_policy_changed(self),
+                "lfu-log-factor" | "lfu-decay-time" => keyspace::act::keys::tune_access_clock(self),
                 "maxmemory" => {
-                    self.check_maxmemory();
-                    self.maxmemory_clients_changed();
+                    check_maxmemory(self);
+                    clients::act::evict::maxmemory_clients_changed(self);
                 }
-                "maxmemory-clients" => self.maxmemory_clients_changed(),
-                "appendonly" if !self.follow_appendonly() => {
+                "maxmemory-clients" => clients::act::evict::maxmemory_clients_changed(self),
+                "appendonly" if !persistence::act::rewrite::follow_appendonly(self) => {
                     let reason = "Failed to enable the AOF. Check the server logs.";
                     return Err(ApplyError::new(name, reason));
                 }
-                "aof-disable-auto-gc" => self.delete_history(),
-                "rdb-key-save-delay" => self.save_delay_changed(),
-                "oom-score-adj" | "oom-score-adj-values" => self.set_oom_score(name)?,
-                "proc-title-template" => self.show_title(),
-                "watchdog-period" => self.wind_watchdog(),
+                "aof-disable-auto-gc" => persistence::act::rewrite::delete_history(self),
+                "rdb-key-save-delay" => persistence::act::saving::save_delay_changed(self),
+                "oom-score-adj" | "oom-score-adj-values" => config::act::set_oom_score(self, name)?,
+                "proc-title-template" => observe::act::title::show_title(self),
+                "watchdog-period" => observe::act::watchdog::wind_watchdog(self),
                 "crash-log-enabled" => crash::report_signals(self.config.crash_log_enabled),
                 "crash-memcheck-enabled" => {
                     crash::test_memory(self.config.crash_memcheck_enabled);
@@ -301,90 +306,66 @@ impl Apply for State {
     }
 }
 
-impl State {
-    fn listen_again(&mut self, name: &'static str) -> std::result::Result<(), ApplyError> {
-        let Some(host) = self.host.as_mut() else {
-            return Ok(());
-        };
-        match host.listen(&self.config) {
-            Ok(port) => {
-                self.tcp_port = port;
-                Ok(())
-            }
-            Err(line) => {
-                self.log.warning(line);
-                let reason = match name {
-                    "bind" => {
-                        self.log.warning("Failed to bind");
-                        "Failed to bind to specified addresses."
-                    }
-                    _ => "Unable to listen on this port. Check server logs.",
-                };
-                Err(ApplyError::new(name, reason))
-            }
+fn listen_again(state: &mut State, name: &'static str) -> std::result::Result<(), ApplyError> {
+    let Some(host) = state.host.as_mut() else {
+        return Ok(());
+    };
+    match host.listen(&state.config) {
+        Ok(port) => {
+            state.tcp_port = port;
+            Ok(())
+        }
+        Err(line) => {
+            state.log.warning(line);
+            let reason = match name {
+                "bind" => {
+                    state.log.warning("Failed to bind");
+                    "Failed to bind to specified addresses."
+                }
+                _ => "Unable to listen on this port. Check server logs.",
+            };
+            Err(ApplyError::new(name, reason))
         }
     }
+}
 
-    #[doc(alias = "updateMaxclients")]
-    fn grant_clients(&mut self) -> std::result::Result<(), ApplyError> {
-        let wanted = self.config.maxclients;
-        let granted = limits::clients(wanted);
-        if granted == wanted {
-            return Ok(());
-        }
-        let reason = format!(
-            "The operating system is not able to handle the specified number of clients, try with \
-             {granted}"
-        );
-        Err(ApplyError::new("maxclients", reason))
+#[doc(alias = "updateMaxclients")]
+fn grant_clients(state: &mut State) -> std::result::Result<(), ApplyError> {
+    let wanted = state.config.maxclients;
+    let granted = limits::clients(wanted);
+    if granted == wanted {
+        return Ok(());
     }
+    let reason = format!(
+        "The operating system is not able to handle the specified number of clients, try with \
+         {granted}"
+    );
+    Err(ApplyError::new("maxclients", reason))
+}
 
-    #[doc(alias = "updateMaxmemory")]
-    fn check_maxmemory(&mut self) {
-        let (limit, used) = (self.config.maxmemory, alloc::used());
-        if limit != 0 && limit < used as u64 {
-            self.log.warning(format_args!(
-                "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the \
-                 current memory usage ({used}). This will result in key eviction and/or the inability \
-                 to accept new write commands depending on the maxmemory-policy."
-            ));
-            self.eviction.running = true;
-        }
+#[doc(alias = "updateMaxmemory")]
+fn check_maxmemory(state: &mut State) {
+    let (limit, used) = (state.config.maxmemory, alloc::used());
+    if limit != 0 && limit < used as u64 {
+        state.log.warning(format_args!(
+            "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the \
+             current memory usage ({used}). This will result in key eviction and/or the inability \
+             to accept new write commands depending on the maxmemory-policy."
+        ));
+        state.eviction.running = true;
     }
+}
 
-    /// Sets the process's out-of-memory score for the role it has.
-    #[doc(alias = "setOOMScoreAdj")]
-    pub fn set_oom_score(&mut self, name: &'static str) -> std::result::Result<(), ApplyError> {
-        let scores = self.config.oom_score_adj_values;
-        let score = match self.config.replicaof.is_some() {
-            true => scores.replica,
-            false => scores.primary,
-        };
-        let mode = self.config.oom_score_adj;
-        let wanted = (mode != OomScoreAdj::No).then_some(score);
-        let relative = mode == OomScoreAdj::Relative;
-        self.oom_score.set(wanted, relative).map_err(|error| {
-            let reason = disk::reason(&error);
-            self.log
-                .warning(format_args!("Unable to write oom_score_adj: {reason}"));
-            ApplyError::new(
-                name,
-                "Failed to set current oom_score_adj. Check server logs.",
-            )
-        })
-    }
-
-    #[doc(alias = "applyTlsCfg")]
-    fn follow_tls(&mut self, name: &'static str) -> std::result::Result<(), ApplyError> {
-        let Some(host) = self.host.as_mut() else {
-            return Ok(());
-        };
-        host.follow_tls(&self.config).map_err(|line| {
-            self.log.warning(line);
-            let reason = "Unable to update TLS configuration. Check server logs.";
-            ApplyError::new(name, reason)
-        })
-    }
+#[doc(alias = "applyTlsCfg")]
+fn follow_tls(state: &mut State, name: &'static str) -> std::result::Result<(), ApplyError> {
+    let Some(host) = state.host.as_mut() else {
+        return Ok(());
+    };
+    host.follow_tls(&state.config).map_err(|line| {
+        state.log.warning(line);
+        let reason = "Unable to update TLS configuration. Check server logs.";
+        ApplyError::new(name, reason)
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use super::prelude::*;
 use crate::acl;
+use crate::clients;
 use crate::clients::ClientFlags;
 use crate::keyspace::DbId;
 use crate::resp::argv::Argv;
@@ -49,8 +50,7 @@ fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     } else {
         (argv.get(1), argv.get(2))
     };
-    ctx.state
-        .authenticate(ctx.client, argv.get(0), user, password)?;
+    acl::act::authenticate(ctx.state, ctx.client, argv.get(0), user, password)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -155,7 +155,7 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     if let Some((user, password)) = login {
         let said = args.argv().get(0);
-        ctx.state.authenticate(ctx.client, said, user, password)?;
+        acl::act::authenticate(ctx.state, ctx.client, said, user, password)?;
     }
     if !ctx.client().flags.has(ClientFlags::AUTHENTICATED) {
         return Err(Error::coded(
@@ -172,7 +172,7 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.reply.set_protocol(protocol);
     }
     let sentinel = ctx.state.config.sentinel;
-    let mode = ctx.state.mode();
+    let mode = ctx.state.config.mode();
     let role = if ctx.state.config.replicaof.is_some() {
         "replica"
     } else {
@@ -322,7 +322,7 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         return Err(Error::once("can only reset normal client connections"));
     }
     let silent = ctx.client().silent();
-    ctx.state.reset_client(ctx.client);
+    clients::act::leave::reset_client(ctx.state, ctx.client);
     ctx.reply.set_protocol(Protocol::Resp2);
     if silent {
         // Replies are on again, but this one was already bound for nowhere.

@@ -4,7 +4,10 @@
 //! tables shown are ours, which neither rehash nor chain.
 
 use super::prelude::*;
+use crate::keyspace;
 use crate::keyspace::{Db, DbId, Entry, NewValue, ValueRef};
+use crate::persistence;
+use crate::replication;
 use crate::resp::Value;
 use crate::state::REPLY_BUFFER_PEAK_RESET;
 use crate::types::Kind;
@@ -102,17 +105,17 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.reply.ok();
         }
         (b"loadaof", 0) => {
-            ctx.state.reload_aof().map_err(Error::once)?;
+            persistence::act::loading::reload_aof(ctx.state).map_err(Error::once)?;
             ctx.reply.ok();
         }
         (b"change-repl-id", 0) => {
-            ctx.state.change_stream();
+            replication::act::primary::change_stream(ctx.state);
             ctx.reply.ok();
         }
         (b"replicate", 1..) => {
             // As it stands, whatever that does to those who read it.
             let words: Vec<&[u8]> = args.collect();
-            ctx.state.say_to_replicas(&words);
+            replication::act::stream::say_to_replicas(ctx.state, &words);
             ctx.reply.ok();
         }
         (b"reload", _) => reload(ctx, args)?,
@@ -172,7 +175,7 @@ fn reload(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ));
         }
     }
-    ctx.state.reload(save, flush, flags).map_err(Error::once)?;
+    persistence::act::loading::reload(ctx.state, save, flush, flags).map_err(Error::once)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -461,7 +464,7 @@ fn populate(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             value.resize(size as usize, 0);
         }
         ctx.db().set(&key, NewValue::Bytes(&value), None);
-        ctx.state.touched(ctx.db, &key);
+        keyspace::act::notify::touched(ctx.state, ctx.db, &key);
     }
     ctx.reply.ok();
     Ok(())

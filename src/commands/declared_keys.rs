@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::background::Mailbox;
+use crate::clients;
 use crate::command::keys::Keys;
 use crate::command::table::CommandId;
 use crate::command::{Arg, ArgKind, Flag, KeyFlag};
@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::dispatch::{self, Outcome};
 use crate::resp::argv::{Argv, OwnedArgv};
 use crate::resp::{Protocol, Reply, Value};
+use crate::state::Mailbox;
 use crate::state::State;
 use crate::sys::clock::Clock;
 use crate::util::rng::Rng;
@@ -213,7 +214,7 @@ fn run(state: &mut State, argv: Argv<'_>) -> Option<Value> {
     let client = state.clients.insert_fake(0, Protocol::Resp3);
     let mut reply = Reply::to_value(Protocol::Resp3);
     let outcome = dispatch::process(state, client, argv, &mut reply);
-    state.forget_client(client);
+    clients::act::leave::forget_client(state, client);
     assert_eq!(outcome, Outcome::Done);
     reply.take_values().pop()
 }
@@ -243,7 +244,8 @@ fn commands_touch_the_keys_they_declare_and_no_others() {
         Config::default(),
         Clock::manual(1_700_000_000_000_000),
         1,
-        Mailbox::new(None).0,
+        crate::state::Mailbox::new(None).0,
+        crate::commands::GROUPS,
     );
     state.refresh_clock();
     let all: Vec<CommandId> = state.commands.iter().map(|entry| entry.id).collect();

@@ -9,9 +9,12 @@ use super::prelude::*;
 use super::scripting::count_of_keys;
 use crate::clients::ClientFlags;
 use crate::command::Redacted;
-use crate::observe::monitor;
+use crate::observe::act::monitor;
+use crate::persistence;
 use crate::persistence::rdb::NEWEST_READ;
-use crate::scripting::{self, Invocation, Library, RestorePolicy, ScriptFlags};
+use crate::scripting;
+use crate::scripting::act::run::Invocation;
+use crate::scripting::{Library, RestorePolicy, ScriptFlags};
 use crate::util::crc64::crc64;
 use crate::util::{glob, lzf, num};
 
@@ -92,7 +95,7 @@ fn fcall_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 #[doc(alias = "fcallCommandGeneric")]
 fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
     let argv = args.argv();
-    monitor::feed(
+    crate::observe::act::monitor::feed(
         ctx.state,
         ctx.client,
         ctx.db,
@@ -112,7 +115,7 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
         keys,
         read_only,
     };
-    scripting::call_function(ctx, what, &chunk, flags)
+    scripting::act::run::call_function(ctx, what, &chunk, flags)
 }
 
 const FUNCTION: Command = Command {
@@ -184,7 +187,7 @@ fn function_dump(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
         out.push(OPCODE_FUNCTION);
         put_string(&library.code, &mut out);
     }
-    let (version, _) = ctx.state.dump_options();
+    let (version, _) = persistence::act::saving::dump_options(ctx.state);
     out.extend_from_slice(&(version as u16).to_le_bytes());
     let checksum = crc64(0, &out);
     out.extend_from_slice(&checksum.to_le_bytes());
@@ -303,7 +306,7 @@ const FUNCTION_KILL: Command = Command {
 };
 #[doc(alias = "functionKillCommand")]
 fn function_kill(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
-    ctx.state.kill_script(false)?;
+    scripting::act::run::kill_script(ctx.state, false)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -412,9 +415,7 @@ fn function_load(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let code = args.next().ok_or(Error::once("Function code is missing"))?;
     let obeyed = ctx.client().flags.has(ClientFlags::MUST_OBEY);
-    let name = ctx
-        .state
-        .load_library(code, replace, !obeyed)
+    let name = scripting::act::functions::load_library(ctx.state, code, replace, !obeyed)
         .map_err(Error::once)?;
     ctx.state.dirty += 1;
     ctx.reply.bulk(name.as_bytes());
@@ -467,9 +468,7 @@ fn function_restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     let body = checked(payload).ok_or(Error::once("DUMP payload version or checksum are wrong"))?;
     let codes = libraries_of(body).map_err(Error::once)?;
-    ctx.state
-        .restore_libraries(&codes, policy)
-        .map_err(Error::once)?;
+    scripting::act::functions::restore_libraries(ctx.state, &codes, policy).map_err(Error::once)?;
     ctx.state.dirty += 1;
     ctx.reply.ok();
     Ok(())

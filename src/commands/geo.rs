@@ -5,6 +5,7 @@
 
 use super::lookup::element;
 use super::prelude::*;
+use super::zset;
 use super::zset::{add_all, store_result};
 use crate::collections::listpack::LpEntry;
 use crate::command::KeyRef;
@@ -510,7 +511,7 @@ fn search(ctx: &mut Ctx<'_>, mut args: Args<'_>, variant: Variant) -> Result {
     let zset = ctx.state.keyspace[ctx.db].get_as::<Zset>(key)?;
     let mut search = Search::take(&mut args, variant, zset)?;
     search.store = search.store.or(destination);
-    let limits = ctx.state.zset_limits();
+    let limits = zset::zset_limits(ctx.state);
     let event = match variant {
         Variant::Search { .. } => "geosearchstore",
         Variant::Radius { .. } => "georadiusstore",

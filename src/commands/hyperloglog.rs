@@ -4,6 +4,7 @@
 
 use super::prelude::*;
 use crate::collections::table::Deadline;
+use crate::keyspace;
 use crate::keyspace::{NewValue, StrRef};
 use crate::types::hyperloglog::{self, Corrupted, Encoding, NotHyperLogLog, Registers};
 use crate::util::num::IntBuf;
@@ -83,7 +84,7 @@ fn write(ctx: &mut Ctx<'_>, key: &[u8], hll: &[u8]) {
         return ctx.store(key, value, Deadline::Set(None));
     };
     if let Some(old) = entry.set(value) {
-        ctx.state.discard(old, false);
+        keyspace::act::keys::discard(ctx.state, old, false);
     }
 }
 
@@ -139,7 +140,7 @@ fn pfcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     hyperloglog::cache_count(&mut hll, count);
     write(ctx, key, &hll);
     ctx.state.dirty += 1;
-    ctx.state.touched(ctx.db, key);
+    keyspace::act::notify::touched(ctx.state, ctx.db, key);
     ctx.reply.integer(count as i64);
     Ok(())
 }

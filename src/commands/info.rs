@@ -15,9 +15,13 @@ use std::fmt::Write;
 use super::prelude::*;
 use crate::clients::ClientFlags;
 use crate::command::table::Entry;
+use crate::keyspace;
 use crate::keyspace::Kind as KeyKind;
 use crate::observe::metrics::Metric;
+use crate::persistence;
 use crate::pubsub::Kind;
+use crate::replication;
+use crate::shutdown;
 use crate::state::State;
 use crate::sys::process::{self, CpuTime, Whose};
 use crate::util::histogram::Histogram;
@@ -171,7 +175,7 @@ fn server(state: &State, out: &mut String) {
         "redis_git_dirty": 0,
         "redis_build_id": env!("CARGO_PKG_VERSION"),
         "oxidis_version": env!("CARGO_PKG_VERSION"),
-        "redis_mode": state.mode(),
+        "redis_mode": state.config.mode(),
         "os": process::system_name(),
         "arch_bits": usize::BITS,
         "monotonic_clock": "POSIX clock_gettime",
@@ -192,7 +196,7 @@ fn server(state: &State, out: &mut String) {
         "config_file": file.display(),
         "io_threads_active": 0,
     );
-    if let Some(ms) = state.shutdown_in_ms() {
+    if let Some(ms) = shutdown::act::in_ms(state) {
         let _ = write!(out, "shutdown_in_milliseconds:{ms}\r\n");
     }
     let mut listeners = 0;
@@ -436,7 +440,7 @@ fn memory(state: &State, out: &mut String) {
         "rss_overhead_bytes": 0,
         "mem_fragmentation_ratio": Fixed(overview.fragmentation()),
         "mem_fragmentation_bytes": overview.fragmentation_bytes(),
-        "mem_not_counted_for_evict": state.not_counted_for_evict(),
+        "mem_not_counted_for_evict": keyspace::act::evict::not_counted_for_evict(state),
         "mem_replication_backlog": overview.backlog,
         "mem_total_replication_buffers": overview.replication_buffers,
         "mem_replica_full_sync_buffer": 0,
@@ -472,7 +476,7 @@ pub(super) fn human(bytes: usize) -> String {
 }
 
 fn persistence(state: &State, out: &mut String) {
-    for (name, value) in state.persistence_info() {
+    for (name, value) in persistence::act::info::describe(state) {
         out.push_str(name);
         out.push(':');
         out.push_str(&value);
@@ -570,7 +574,7 @@ fn stats(state: &State, out: &mut String) {
 }
 
 fn replication(state: &State, out: &mut String) {
-    state.replication_info(out);
+    replication::act::info::describe(state, out);
 }
 
 fn cpu(_: &State, out: &mut String) {

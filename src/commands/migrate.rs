@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use super::prelude::*;
 use crate::command::KeyRef;
+use crate::persistence;
 use crate::persistence::rdb::dump;
 use crate::persistence::rdb::write_value::Unwritten;
 use crate::resp::argv::{Argv, OwnedArgv};
@@ -293,7 +294,7 @@ fn converse<'a>(
     refused: &mut Option<Vec<u8>>,
 ) -> std::result::Result<(), Failure> {
     let timeout = order.timeout;
-    let options = ctx.state.dump_options();
+    let options = persistence::act::saving::dump_options(ctx.state);
     let state = &mut *ctx.state;
     let tls = match state.config.tls_cluster {
         true => Some(tls::client_settings(&state.config).map_err(|line| {

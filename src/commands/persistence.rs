@@ -6,6 +6,7 @@ use super::prelude::*;
 use crate::command::Arg;
 use crate::dispatch::CallOrigin;
 use crate::keyspace::{Deadline, NewValue};
+use crate::persistence;
 use crate::persistence::rdb::dump;
 use crate::persistence::rdb::write_value::Unwritten;
 use crate::persistence::saving::Purpose;
@@ -41,7 +42,7 @@ fn save(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     if running.is_some_and(|running| running.is_save()) {
         return Err(Error::once("Background save already in progress"));
     }
-    if !ctx.state.save_now() {
+    if !persistence::act::saving::save_now(ctx.state) {
         return Err(Error::coded("ERR"));
     }
     ctx.reply.ok();
@@ -80,7 +81,7 @@ fn bgsave(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if cancel {
         if std::mem::take(&mut persistence.save_scheduled) {
             ctx.reply.simple("Scheduled background saving cancelled");
-        } else if ctx.state.cancel_save() {
+        } else if persistence::act::saving::cancel_save(ctx.state) {
             ctx.reply.simple("Background saving cancelled");
         } else {
             return Err(Error::once(
@@ -109,7 +110,7 @@ fn bgsave(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             Ok(())
         }
         None => {
-            if !ctx.state.save_in_background() {
+            if !persistence::act::saving::save_in_background(ctx.state) {
                 return Err(Error::coded("ERR"));
             }
             ctx.reply.simple("Background saving started");
@@ -153,7 +154,7 @@ fn bgrewriteaof(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
             .simple("Background append only file rewriting scheduled");
         return Ok(());
     }
-    if !ctx.state.rewrite_aof() {
+    if !persistence::act::rewrite::rewrite_aof(ctx.state) {
         return Err(Error::once(
             "Can't execute an AOF background rewriting. Please check the server logs for more \
              information.",
@@ -209,7 +210,7 @@ const DUMP: Command = Command {
 #[doc(alias = "dumpCommand")]
 fn dump(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let options = ctx.state.dump_options();
+    let options = persistence::act::saving::dump_options(ctx.state);
     let Some(entry) = ctx.state.keyspace[ctx.db].get_untouched(key) else {
         ctx.missed(key);
         ctx.reply.null();
@@ -315,10 +316,10 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::once("DUMP payload version or checksum are wrong"));
     }
     let mut scratch = Vec::new();
-    let reading = ctx.state.reading(ctx.state.clients.get(ctx.client));
+    let reading = persistence::act::loading::reading(ctx.state, ctx.state.clients.get(ctx.client));
     let (value, remark) = dump::restore(payload, &reading, &mut scratch);
     if let Some(remark) = remark {
-        ctx.state.log_broken_value(key, remark);
+        persistence::act::loading::log_broken_value(ctx.state, key, remark);
     }
     let value = match value {
         Ok(value) => value,

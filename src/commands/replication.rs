@@ -9,6 +9,8 @@ use crate::clients::{ClientFlags, WaitKind};
 use crate::command::Arg;
 use crate::config::Primary;
 use crate::keyspace::Ms;
+use crate::observe;
+use crate::replication;
 use crate::replication::Replica;
 use crate::replication::failover::Stage;
 use crate::replication::link::Step;
@@ -64,7 +66,7 @@ fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         if stage == Stage::No {
             return Err(Error::once("No failover in progress."));
         }
-        ctx.state.abort_failover("Failover manually aborted");
+        replication::act::failover::abort_failover(ctx.state, "Failover manually aborted");
         ctx.reply.ok();
         return Ok(());
     }
@@ -87,7 +89,7 @@ fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let refused = if stage != Stage::No {
         "FAILOVER already in progress."
-    } else if ctx.state.is_replica() {
+    } else if ctx.state.config.is_replica() {
         "FAILOVER is not valid when server is a replica."
     } else if ctx.state.replication.replicas.is_empty() {
         "FAILOVER requires connected replicas."
@@ -102,7 +104,8 @@ fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let target = match target {
         None => None,
         Some((host, port)) => {
-            let Some(replica) = ctx.state.find_replica(&host, port) else {
+            let Some(replica) = replication::act::failover::find_replica(ctx.state, &host, port)
+            else {
                 return Err(Error::once(
                     "FAILOVER target HOST and PORT is not a replica.",
                 ));
@@ -114,7 +117,7 @@ fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             Some(Primary { host, port })
         }
     };
-    ctx.state.begin_failover(target, timeout_ms, force);
+    replication::act::failover::begin_failover(ctx.state, target, timeout_ms, force);
     ctx.reply.ok();
     Ok(())
 }
@@ -153,7 +156,9 @@ fn psync(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::NotInteger);
     };
     let asked = Asked::Psync { id: &id, wanted };
-    if let Answer::Continue(line) = ctx.state.replica_asks(ctx.client, asked) {
+    if let Answer::Continue(line) =
+        replication::act::primary::replica_asks(ctx.state, ctx.client, asked)
+    {
         ctx.reply.simple(&line);
     }
     Ok(())
@@ -166,14 +171,14 @@ fn take_over(ctx: &mut Ctx<'_>, id: &[u8]) -> Result {
         "Failover request received for replid {}.",
         String::from_utf8_lossy(id)
     ));
-    if !state.is_replica() {
+    if !state.config.is_replica() {
         return Err(Error::once("PSYNC FAILOVER can't be sent to a master."));
     }
     if !id.eq_ignore_ascii_case(state.replication.id.as_bytes()) {
         return Err(Error::once("PSYNC FAILOVER replid must match my replid."));
     }
-    let asker = state.describe_client(&state.clients[ctx.client], None);
-    state.follow_nobody();
+    let asker = observe::act::clients::describe_client(state, &state.clients[ctx.client], None);
+    replication::act::link::follow_nobody(state);
     state.log.notice(format_args!(
         "MASTER MODE enabled (failover request from '{asker}')"
     ));
@@ -189,7 +194,7 @@ fn may_sync(ctx: &mut Ctx<'_>) -> Result<bool> {
     if ctx.state.replication.failover.stage != Stage::No {
         return Err(Error::coded("NOMASTERLINK Can't SYNC while failing over"));
     }
-    if ctx.state.is_replica() && ctx.state.replication.link.step != Step::Connected {
+    if ctx.state.config.is_replica() && ctx.state.replication.link.step != Step::Connected {
         return Err(Error::coded(
             "NOMASTERLINK Can't SYNC while not connected with my master",
         ));
@@ -234,12 +239,12 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             let fack = args.word_with("fack", 1).then(|| args.next()).flatten();
             let aof = fack.and_then(parse_u64);
             if let Some(offset) = parse_u64(value) {
-                ctx.state.replica_acks(ctx.client, offset, aof);
+                replication::act::primary::replica_acks(ctx.state, ctx.client, offset, aof);
             }
             return Ok(());
         }
         if is("getack") {
-            ctx.state.send_ack();
+            replication::act::link::send_ack(ctx.state);
             return Ok(());
         }
         let announced = ctx.client().announced.get_or_insert_default();
@@ -330,10 +335,10 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::once("REPLICAOF not allowed while failing over."));
     }
     let state = &mut *ctx.state;
-    let asker = state.describe_client(&state.clients[ctx.client], None);
+    let asker = observe::act::clients::describe_client(state, &state.clients[ctx.client], None);
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
-        if state.is_replica() {
-            state.follow_nobody();
+        if state.config.is_replica() {
+            replication::act::link::follow_nobody(state);
             state.log.notice(format_args!(
                 "MASTER MODE enabled (user request from '{asker}')"
             ));
@@ -362,7 +367,7 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let line = format!("REPLICAOF {host}:{port} enabled (user request from '{asker}')");
-    state.follow(Primary { host, port });
+    replication::act::link::follow(state, Primary { host, port });
     state.log.notice(line);
     ctx.reply.ok();
     Ok(())
@@ -408,7 +413,7 @@ fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let online = |replica: &&Replica| replica.phase.is_online();
     reply.array(replication.replicas.iter().filter(online).count());
     for replica in replication.replicas.iter().filter(online) {
-        let (ip, port) = state.replica_listens(replica.client);
+        let (ip, port) = replication::act::stream::replica_listens(state, replica.client);
         reply.array(3);
         reply.bulk(ip.as_bytes());
         reply.bulk(port.to_string().as_bytes());
@@ -452,7 +457,7 @@ const SYNC: Command = Command {
 #[doc(alias = "syncCommand")]
 fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     if may_sync(ctx)? {
-        ctx.state.replica_asks(ctx.client, Asked::Sync);
+        replication::act::primary::replica_asks(ctx.state, ctx.client, Asked::Sync);
     }
     Ok(())
 }
@@ -477,7 +482,7 @@ const WAIT: Command = Command {
 
 #[doc(alias = "waitCommand")]
 fn wait(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    if ctx.state.is_replica() {
+    if ctx.state.config.is_replica() {
         return Err(Error::once(
             "WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
              configured to be writable (which is not the default) writes to replicas are just local and are not \
@@ -502,13 +507,13 @@ fn wait_for(
         replicas,
         on_disk,
     };
-    if ctx.state.is_acked(wanted) || !ctx.may_block() {
-        ctx.state.reply_acks(wanted, ctx.reply);
+    if replication::act::acks::is_acked(ctx.state, wanted) || !ctx.may_block() {
+        replication::act::acks::reply_acks(ctx.state, wanted, ctx.reply);
         return Ok(());
     }
     let words = args.argv().to_owned();
     ctx.block_on_keys(WaitKind::Acks(wanted), words, deadline, []);
-    ctx.state.want_acks();
+    replication::act::waiting::want_acks(ctx.state);
     Ok(())
 }
 
@@ -539,7 +544,7 @@ fn waitaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let local = args.integer_within(0, 1)? == 1;
     let replicas = args.positive()?;
     let deadline = ctx.timeout_ms(&mut args)?;
-    if ctx.state.is_replica() {
+    if ctx.state.config.is_replica() {
         return Err(Error::once(
             "WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just \
              local and are not propagated.",

@@ -4,8 +4,9 @@
 
 use super::prelude::*;
 use crate::command::Redacted;
-use crate::observe::monitor;
-use crate::scripting::{self, Invocation};
+use crate::observe::act::monitor;
+use crate::scripting;
+use crate::scripting::act::run::Invocation;
 
 pub const COMMANDS: &[&Command] = &[&EVAL, &EVALSHA, &EVALSHA_RO, &EVAL_RO, &SCRIPT];
 
@@ -150,7 +151,7 @@ fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> Result {
     let argv = args.argv();
     // Before the commands of the script show up there.
-    monitor::feed(
+    crate::observe::act::monitor::feed(
         ctx.state,
         ctx.client,
         ctx.db,
@@ -159,7 +160,7 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> 
     );
     const SHA_LEN: usize = 40;
     if args.bytes()?.len() != SHA_LEN && by_sha {
-        return Err(scripting::NO_SCRIPT);
+        return Err(scripting::act::run::NO_SCRIPT);
     }
     let keys = args.integer()?;
     let keys = count_of_keys(keys, args.len())?;
@@ -169,7 +170,7 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> 
         keys,
         read_only,
     };
-    scripting::eval(ctx, what, by_sha)
+    scripting::act::run::eval(ctx, what, by_sha)
 }
 
 /// How many of the words that follow are keys.
@@ -361,7 +362,7 @@ const SCRIPT_KILL: Command = Command {
     ..Command::BASE
 };
 fn script_kill(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
-    ctx.state.kill_script(true)?;
+    scripting::act::run::kill_script(ctx.state, true)?;
     ctx.reply.ok();
     Ok(())
 }

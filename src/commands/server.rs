@@ -5,7 +5,8 @@
 use super::prelude::*;
 use crate::clients::{ClientFlags, WaitKind};
 use crate::config::ShutdownFlags;
-use crate::state::shutdown::{Ending, SHUTDOWN_FAILED};
+use crate::shutdown;
+use crate::shutdown::{Ending, SHUTDOWN_FAILED};
 
 pub const COMMANDS: &[&Command] = &[&LOLWUT, &MONITOR, &SHUTDOWN, &TIME];
 
@@ -139,7 +140,7 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else if args.word("FORCE") {
             how.force = true;
         } else if args.word("ABORT") && alone {
-            if !ctx.state.abort_shutdown() {
+            if !shutdown::act::abort(ctx.state) {
                 return Err(Error::once("No shutdown in progress."));
             }
             ctx.reply.ok();
@@ -153,13 +154,13 @@ fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",
         ));
     }
-    match ctx.state.begin_shutdown(how) {
-        Ending::Over => ctx.client().flags.set(ClientFlags::CLOSE_AFTER_REPLY),
-        Ending::Waits => {
+    match shutdown::act::begin(ctx.state, how) {
+        crate::shutdown::Ending::Over => ctx.client().flags.set(ClientFlags::CLOSE_AFTER_REPLY),
+        crate::shutdown::Ending::Waits => {
             let words = args.argv().to_owned();
             ctx.block_on_keys(WaitKind::Shutdown, words, None, []);
         }
-        Ending::Failed => return Err(Error::coded(SHUTDOWN_FAILED)),
+        crate::shutdown::Ending::Failed => return Err(Error::coded(SHUTDOWN_FAILED)),
     }
     Ok(())
 }

@@ -40,16 +40,14 @@ pub const COMMANDS: &[&Command] = &[
     &SUNIONSTORE,
 ];
 
-impl State {
-    /// What configuration says about the shape of sets.
-    #[inline]
-    pub fn set_limits(&self) -> SetLimits {
-        SetLimits {
-            intset_entries: self.config.set_max_intset_entries,
-            listpack_entries: self.config.set_max_listpack_entries,
-            listpack_value: self.config.set_max_listpack_value,
-            seed: self.member_seed,
-        }
+/// What configuration says about the shape of sets.
+#[inline]
+pub fn set_limits(state: &State) -> SetLimits {
+    SetLimits {
+        intset_entries: state.config.set_max_intset_entries,
+        listpack_entries: state.config.set_max_listpack_entries,
+        listpack_value: state.config.set_max_listpack_value,
+        seed: state.member_seed,
     }
 }
 
@@ -76,7 +74,7 @@ const SADD: Command = Command {
 #[doc(alias = "saddCommand")]
 fn sadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let limits = ctx.state.set_limits();
+    let limits = set_limits(ctx.state);
     let count = args.len();
     let added = match ctx.db().get_mut_as::<Set>(key)? {
         Some(set) => {
@@ -173,7 +171,7 @@ const SMOVE: Command = Command {
 fn smove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, destination) = (args.key()?, args.key()?);
     let member = args.bytes()?;
-    let limits = ctx.state.set_limits();
+    let limits = set_limits(ctx.state);
     let db = ctx.db();
     let Some(set) = db.get_mut_as::<Set>(source)? else {
         ctx.reply.integer(0);
@@ -488,7 +486,7 @@ const BATCH: usize = 1024;
 
 #[doc(alias = "spopWithCountCommand")]
 fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], count: usize) -> Result {
-    let limits = ctx.state.set_limits();
+    let limits = set_limits(ctx.state);
     let state = &mut *ctx.state;
     let Some(set) = state.keyspace[ctx.db].get_mut_as::<Set>(key)? else {
         ctx.reply.set(0);
@@ -687,7 +685,7 @@ fn show(ctx: &mut Ctx<'_>, keys: Args<'_>, op: Op) -> Result {
 
 /// Stores the result, or deletes the destination if there is none.
 fn store(ctx: &mut Ctx<'_>, destination: &[u8], keys: Args<'_>, op: Op) -> Result {
-    let limits = ctx.state.set_limits();
+    let limits = set_limits(ctx.state);
     let sets = lookup(&ctx.state.keyspace[ctx.db], keys)?;
     let some_missing = sets.iter().any(Option::is_none);
     // What all have is at most what the smallest has, and is stored like it.

@@ -19,8 +19,11 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use super::list;
 use super::prelude::*;
+use crate::acl;
 use crate::command::{Arg, KeyRef};
+use crate::keyspace;
 use crate::keyspace::{Deadline, NewValue};
 use crate::resp::argv::Argv;
 use crate::resp::up_to_zero;
@@ -247,7 +250,7 @@ fn may_look_up(ctx: &Ctx<'_>, argv: Argv<'_>, pattern: &[u8], option: &str) -> R
             "{option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
         )));
     }
-    if !ctx.state.may_read_all_keys(ctx.client, ctx.command, argv) {
+    if !acl::act::may_read_all_keys(ctx.state, ctx.client, ctx.command, argv) {
         return Err(Error::once(format!(
             "{option} option of SORT denied due to insufficient ACL permissions."
         )));
@@ -349,7 +352,7 @@ impl<'a> Pattern<'a> {
         match hash.get(field) {
             Some(found) if is_past(found.deadline, now) => {
                 let result = f(ctx.reply, None);
-                ctx.state.bury_fields(ctx.db, name, &[field]);
+                keyspace::act::fields::bury_fields(ctx.state, ctx.db, name, &[field]);
                 result
             }
             Some(found) => f(ctx.reply, Some(found.value.as_bytes(&mut digits))),
@@ -621,7 +624,7 @@ fn store(
     elements: &Elements,
     shown: Range<usize>,
 ) {
-    let limits = ctx.state.list_limits();
+    let limits = list::list_limits(ctx.state);
     let mut list = List::builder(limits);
     let mut name = Vec::new();
     for item in &elements.items[shown] {

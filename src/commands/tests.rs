@@ -1,13 +1,14 @@
 //! Commands run against a state without sockets, by a clock that stands still: what they say to the AOF and the
 //! replicas, and what dies when.
 
-use crate::background::Mailbox;
 use crate::clients::ClientKey;
 use crate::command::Targets;
 use crate::config::Config;
 use crate::dispatch::{CallOrigin, call};
 use crate::resp::argv::OwnedArgv;
 use crate::resp::{Protocol, Reply, Value};
+use crate::server;
+use crate::state::Mailbox;
 use crate::state::State;
 use crate::sys::clock::Clock;
 
@@ -21,7 +22,13 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new() -> Server {
         let clock = Clock::manual(START_MS * 1000);
-        let mut state = State::new(Config::default(), clock, 1, Mailbox::new(None).0);
+        let mut state = State::new(
+            Config::default(),
+            clock,
+            1,
+            crate::state::Mailbox::new(None).0,
+            crate::commands::GROUPS,
+        );
         state.refresh_clock();
         state.effects.listening = crate::command::Targets::ALL;
         let client = state.clients.insert_fake(START_MS, Protocol::Resp2);
@@ -198,14 +205,14 @@ fn the_slow_cycle_finds_what_nobody_looks_up() {
     }
     server.later(11);
     server.state.active_expire = false;
-    server.state.cron(1, 10);
+    server::turn::cron(&mut server.state, 1, 10);
     assert_eq!(server.run("DBSIZE"), Value::Integer(1000));
     server.state.active_expire = true;
     server.state.keyspace.env().set_hide_only(true);
-    server.state.cron(2, 10);
+    server::turn::cron(&mut server.state, 2, 10);
     assert_eq!(server.run("DBSIZE"), Value::Integer(1000));
     server.state.keyspace.env().set_hide_only(false);
-    server.state.cron(3, 10);
+    server::turn::cron(&mut server.state, 3, 10);
     assert_eq!(server.run("DBSIZE"), Value::Integer(500));
     assert_eq!(server.state.stats.expired_keys, 500);
 }
@@ -231,7 +238,7 @@ fn scan_passes_over_the_dead_and_has_them_deleted() {
 #[test]
 fn a_count_set_back_is_no_change() {
     use crate::command::Targets;
-    let (mailbox, _inbox) = crate::background::Mailbox::new(None);
+    let (mailbox, _inbox) = crate::state::Mailbox::new(None);
     let clock = crate::sys::clock::Clock::manual(0);
     let config = crate::config::Config {
         dir: std::env::temp_dir(),
@@ -239,7 +246,7 @@ fn a_count_set_back_is_no_change() {
         ..Default::default()
     };
     let file = config.dir.join(&config.dbfilename);
-    let mut state = crate::state::State::new(config, clock, 1, mailbox);
+    let mut state = crate::state::State::new(config, clock, 1, mailbox, crate::commands::GROUPS);
     state.effects.listening = crate::command::Targets::REPLICAS;
     let client = state.clients.insert_fake(0, crate::resp::Protocol::Resp2);
     let mut reply = crate::resp::Reply::discard();

@@ -8,7 +8,9 @@
 //! Mirrors: the commands of multi.c.
 
 use super::prelude::*;
+use crate::acl;
 use crate::acl::{Context, Denied, Reason};
+use crate::clients;
 use crate::clients::ClientFlags;
 use crate::command::table::CommandId;
 use crate::dispatch::{CallOrigin, call};
@@ -77,11 +79,11 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
         .expired_since(&state.clients, &state.keyspace, client);
     let flags = state.clients[client].flags;
     if flags.has(ClientFlags::DIRTY_EXEC) {
-        state.end_transaction(client);
+        clients::act::transaction::end_transaction(state, client);
         return Err(Error::ExecAbort);
     }
     if expired || flags.has(ClientFlags::DIRTY_CAS) {
-        state.end_transaction(client);
+        clients::act::transaction::end_transaction(state, client);
         ctx.reply.null_array();
         return Ok(());
     }
@@ -105,7 +107,7 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     for queued in &queue {
         let argv = queued.argv.as_argv();
         // What was allowed when it was queued may not be any more.
-        if let Err(denied) = ctx.state.check_rights(client, queued.id, argv) {
+        if let Err(denied) = acl::act::check_rights(ctx.state, client, queued.id, argv) {
             refuse(ctx, queued.id, argv, denied);
             continue;
         }
@@ -118,7 +120,7 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     if could_block {
         ctx.client().flags.clear(ClientFlags::IN_EXEC);
     }
-    ctx.state.end_transaction(client);
+    clients::act::transaction::end_transaction(ctx.state, client);
     // The effects are those of the queued commands; the stream wraps them by itself.
     ctx.suppress();
     Ok(())
@@ -127,7 +129,7 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
 /// Answers a queued command that lost its permission.
 fn refuse(ctx: &mut Ctx<'_>, id: CommandId, argv: Argv<'_>, denied: Denied) {
     let (client, state) = (ctx.client, &mut *ctx.state);
-    state.deny(client, id, argv, denied, Context::Multi);
+    acl::act::deny(state, client, id, argv, denied, Context::Multi);
     let reason = match denied.reason {
         Reason::Command => "no permission to execute the command or subcommand",
         Reason::Key => "no permission to touch the specified keys",
@@ -163,7 +165,7 @@ fn discard(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     if !ctx.client().flags.has(ClientFlags::MULTI) {
         return Err(Error::once("DISCARD without MULTI"));
     }
-    ctx.state.end_transaction(ctx.client);
+    clients::act::transaction::end_transaction(ctx.state, ctx.client);
     ctx.reply.ok();
     Ok(())
 }

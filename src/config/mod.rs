@@ -19,6 +19,7 @@
 //! of the owner through [`Apply`] so that the configuration knows no sockets; a failed CONFIG SET
 //! puts back the old `Config` as a whole instead of replaying old values.
 
+pub mod act;
 mod checks;
 pub mod disk;
 pub mod kinds;
@@ -172,6 +173,23 @@ impl Config {
             }
         }
         found
+    }
+
+    /// Whether we follow a primary.
+    #[inline]
+    pub fn is_replica(&self) -> bool {
+        self.replicaof.is_some()
+    }
+
+    /// What the server is: `standalone`, `cluster` or `sentinel`.
+    pub fn mode(&self) -> &'static str {
+        if self.cluster_enabled {
+            "cluster"
+        } else if self.sentinel {
+            "sentinel"
+        } else {
+            "standalone"
+        }
     }
 }
 

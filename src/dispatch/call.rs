@@ -5,6 +5,7 @@
 
 use super::context::Effect;
 use crate::clients::{Client, ClientFlags, ClientKey};
+use crate::command;
 use crate::command::Flag;
 use crate::command::Redacted;
 use crate::command::Targets;
@@ -12,8 +13,10 @@ use crate::command::args::Args;
 use crate::command::keys::{Keys, Search};
 use crate::command::table::CommandId;
 use crate::dispatch::Ctx;
+use crate::keyspace;
 use crate::observe;
 use crate::observe::hotkeys::Cost;
+use crate::replication;
 use crate::resp::argv::Argv;
 use crate::resp::{Error, Output, Reply};
 use crate::state::State;
@@ -104,7 +107,12 @@ pub fn call(
             if state.clients.get(client).is_some_and(Client::is_peer) && error != Error::AlreadySaid
             {
                 let name = state.commands[id].name.to_string();
-                state.peer_was_refused(client, &name, &error.to_string());
+                replication::act::trouble::peer_was_refused(
+                    state,
+                    client,
+                    &name,
+                    &error.to_string(),
+                );
             }
             false
         }
@@ -123,7 +131,7 @@ pub fn call(
         let loaded = origin == CallOrigin::Replay
             && !caller.is_some_and(|flags| flags.has(ClientFlags::PRIMARY));
         if !again && !loaded {
-            observe::monitor::feed(state, client, db, argv, redacted);
+            observe::act::monitor::feed(state, client, db, argv, redacted);
         }
     }
     // A command that blocked is timed and counted when it is served.
@@ -138,7 +146,7 @@ pub fn call(
             outermost: state.effects.depth() == 1,
             replayed: origin == CallOrigin::Replay,
         };
-        observe::after_call(state, ran);
+        observe::act::calls::after_call(state, ran);
     }
 
     // Of a script, its caller's keys count; of a transaction, each command's.
@@ -154,11 +162,11 @@ pub fn call(
         remember_reads(state, id, argv);
     }
 
-    if state.dirty > dirty_before && state.is_replica() {
-        state.remember_own_keys(client, db, id, argv);
+    if state.dirty > dirty_before && state.config.is_replica() {
+        replication::act::writable::remember_own_keys(state, client, db, id, argv);
     }
     // What the command found dead died before the command's own effect.
-    state.reap_expired();
+    keyspace::act::expire::reap_expired(state);
     // A save sets the count back: that is no change.
     let changed = state.dirty > dirty_before;
     if (changed || forced != crate::command::Targets::NONE) && origin != CallOrigin::Replay {
@@ -182,7 +190,7 @@ pub fn call(
         if flags.has(crate::command::Flag::ArbitraryKeys) {
             state.effects.do_not_wrap();
         }
-        state.after_unit();
+        command::act::after_unit(state);
     }
     ok
 }

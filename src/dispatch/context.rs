@@ -4,6 +4,7 @@ use crate::clients::{Client, ClientKey};
 use crate::command::Redacted;
 use crate::command::Targets;
 use crate::command::table::{CommandId, Entry};
+use crate::keyspace;
 use crate::keyspace::events::Event;
 use crate::keyspace::{Db, DbId, Deadline, Ms, NewValue};
 use crate::resp::Reply;
@@ -74,20 +75,20 @@ impl Ctx<'_> {
     #[inline]
     pub fn modified(&mut self, key: &[u8], event: Event) {
         self.state.dirty += 1;
-        self.state.modified(self.db, key, event);
+        keyspace::act::notify::modified(self.state, self.db, key, event);
     }
 
     /// As [`Ctx::modified`], without an event: vector sets publish none.
     pub fn changed(&mut self, key: &[u8]) {
         self.state.dirty += 1;
-        self.state.reap_expired();
-        self.state.touched(self.db, key);
+        keyspace::act::expire::reap_expired(self.state);
+        keyspace::act::notify::touched(self.state, self.db, key);
     }
 
     /// As [`Ctx::modified`], counting `n` changes (elements removed, fields set).
     pub fn modified_n(&mut self, key: &[u8], event: Event, n: usize) {
         self.state.dirty += n as u64;
-        self.state.modified(self.db, key, event);
+        keyspace::act::notify::modified(self.state, self.db, key, event);
     }
 
     /// The time deadlines are judged by; stands still while a transaction or a script runs.
@@ -100,25 +101,25 @@ impl Ctx<'_> {
     /// Gives a key a value, whatever it held; to be followed by [`Ctx::modified`].
     #[inline]
     pub fn store(&mut self, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
-        self.state.store(self.db, key, value, deadline);
+        keyspace::act::keys::store(self.state, self.db, key, value, deadline);
     }
 
     /// As [`Ctx::store`], but bytes stay bytes although they may spell an integer: what arithmetic with floats leaves.
     pub fn store_as_is(&mut self, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
-        self.state.store_as_is(self.db, key, value, deadline);
+        keyspace::act::keys::store_as_is(self.state, self.db, key, value, deadline);
     }
 
     /// Deletes a key, its value on another thread if `lazy` and worth it; whether there was one. To be followed by
     /// [`Ctx::modified`].
     pub fn delete(&mut self, key: &[u8], lazy: bool) -> bool {
-        self.state.delete(self.db, key, lazy)
+        keyspace::act::keys::delete(self.state, self.db, key, lazy)
     }
 
     /// A reading lookup found nothing under the key.
     #[inline]
     pub fn missed(&mut self, key: &[u8]) {
-        self.state.reap_expired();
-        self.state.notify(Event::MISS, self.db, key);
+        keyspace::act::expire::reap_expired(self.state);
+        keyspace::act::notify::notify(self.state, Event::MISS, self.db, key);
     }
 
     /// Whether a deadline set now means that the key is gone at once. Not while a file or a primary's stream is
@@ -141,7 +142,7 @@ impl Ctx<'_> {
 
     /// Publishes a further event of a key, when one command causes several.
     pub fn notify(&mut self, key: &[u8], event: Event) {
-        self.state.notify(event, self.db, key);
+        keyspace::act::notify::notify(self.state, event, self.db, key);
     }
 
     /// Publishes which fields of a key an event is about; to be called after the event itself was.
@@ -152,7 +153,7 @@ impl Ctx<'_> {
         event: Event,
         fields: impl Iterator<Item = &'f [u8]> + Clone,
     ) {
-        self.state.notify_fields(event, self.db, key, fields);
+        keyspace::act::fields::notify_fields(self.state, event, self.db, key, fields);
     }
 
     /// The readers of the effects get this request instead of the one received.

@@ -8,14 +8,22 @@
 
 use super::call::{CallOrigin, call};
 use super::unblock;
+use crate::acl;
+use crate::clients;
 use crate::clients::{Client, ClientFlags, ClientKey, PauseMode};
+use crate::cluster;
 use crate::command::Flag;
 use crate::command::table::{CommandId, Flags, Missing};
 use crate::config::ProtectedAction;
+use crate::keyspace;
+use crate::persistence;
+use crate::replication;
 use crate::resp::argv::Argv;
+use crate::scripting;
 
+use crate::keyspace::eviction::Memory;
 use crate::resp::{Error, Reply, up_to_zero};
-use crate::state::{Memory, State};
+use crate::state::State;
 use crate::sys::crash;
 
 /// What became of a request.
@@ -34,7 +42,9 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
         return Outcome::Done;
     }
     state.current_client = Some(client);
-    if state.evict_clients() && state.clients[client].flags.has(ClientFlags::CLOSE_ASAP) {
+    if clients::act::evict::evict_clients(state)
+        && state.clients[client].flags.has(ClientFlags::CLOSE_ASAP)
+    {
         // It was the largest itself.
         state.current_client = None;
         return Outcome::Done;
@@ -124,7 +134,7 @@ fn admit_and_tell(
     if state.tracking.clients() == 0 {
         return admit(state, client, id, argv);
     }
-    state.limit_tracking();
+    clients::act::tracking::limit_tracking(state);
     let admitted = admit(state, client, id, argv);
     let out = &mut state.clients[client].out;
     if !out.is_empty() && reply.output().is_some() {
@@ -280,40 +290,43 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
             )));
         }
     }
-    if !flags.has(crate::command::Flag::NoAuth) && state.owes_auth(&state.clients[client]) {
+    if !flags.has(crate::command::Flag::NoAuth)
+        && acl::act::owes_auth(state, &state.clients[client])
+    {
         return Err(Error::NoAuth);
     }
     if standing.has(ClientFlags::MULTI) && flags.has(crate::command::Flag::NoMulti) {
         return Err(Error::once("Command not allowed inside a transaction"));
     }
     if standing.has(ClientFlags::RESTRICTED)
-        && let Err(denied) = state.check_rights(client, id, argv)
+        && let Err(denied) = acl::act::check_rights(state, client, id, argv)
     {
-        return Err(state.deny_request(client, id, argv, denied));
+        return Err(acl::act::deny_request(state, client, id, argv, denied));
     }
     if state.config.cluster_enabled && !standing.has(ClientFlags::MUST_OBEY) {
-        let routed = state.route_request(client, id, argv);
+        let routed = cluster::act::route::route_request(state, client, id, argv);
         routed.map_err(|refusal| refusal.error())?;
     }
     if state.config.maxmemory != 0 && !state.scripts.is_busy() {
-        let exhausted = state.evict_keys() == Memory::Exhausted;
+        let exhausted =
+            keyspace::act::evict::evict_keys(state) == crate::keyspace::eviction::Memory::Exhausted;
         if exhausted && flags.has(crate::command::Flag::DenyOom) {
             return Err(Error::OutOfMemory);
         }
         state.eviction.out_of_memory = exhausted;
     }
     let who = &state.clients[client];
-    if state.cannot_persist()
+    if persistence::act::standing::cannot_persist(state)
         && !standing.has(ClientFlags::MUST_OBEY)
         && flags.any(&[
             crate::command::Flag::Write,
             crate::command::Flag::NeedsWorkingDisk,
         ])
     {
-        return Err(state.persist_error());
+        return Err(persistence::act::standing::persist_error(state));
     }
     if flags.has(crate::command::Flag::Write) {
-        state.may_write(standing)?;
+        replication::act::standing::may_write(state, standing)?;
     }
     if standing.has(ClientFlags::PUBSUB) && who.protocol == crate::resp::Protocol::Resp2 {
         let allowed = flags.has(crate::command::Flag::WhileSubscribed);
@@ -325,11 +338,14 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
             )));
         }
     }
-    if state.is_replica() && !flags.has(crate::command::Flag::Stale) && state.is_stale() {
+    if state.config.is_replica()
+        && !flags.has(crate::command::Flag::Stale)
+        && replication::act::standing::is_stale(state)
+    {
         return Err(Error::MasterDown);
     }
-    if state.is_loading() {
-        let allowed = match state.is_loading_beside() {
+    if state.persistence.is_loading() {
+        let allowed = match state.persistence.is_loading_beside() {
             true => !flags.has(crate::command::Flag::NoAsyncLoading),
             false => flags.has(crate::command::Flag::Loading),
         };
@@ -356,7 +372,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
 fn effective_flags(state: &State, client: ClientKey, id: CommandId, argv: Argv<'_>) -> Flags {
     let flags = state.commands[id].flags;
     if flags.has(crate::command::Flag::ScriptRunner) {
-        return state.script_flags(id, flags, argv);
+        return scripting::act::flags::script_flags(state, id, flags, argv);
     }
     match &state.clients[client].transaction {
         Some(transaction) if flags.has(crate::command::Flag::QueueRunner) => {
@@ -410,7 +426,7 @@ fn reject(
         let name = id.map_or("<unknown>".to_owned(), |id| {
             state.commands[id].name.to_string()
         });
-        state.peer_was_refused(client, &name, &error.to_string());
+        replication::act::trouble::peer_was_refused(state, client, &name, &error.to_string());
     }
     let who = &mut state.clients[client];
     if who.flags.has(ClientFlags::MULTI) {
@@ -420,7 +436,7 @@ fn reject(
         let entry = &mut state.commands[id];
         entry.stats.rejected += 1;
         if entry.flags.has(crate::command::Flag::QueueRunner) {
-            state.end_transaction(client);
+            clients::act::transaction::end_transaction(state, client);
             let reason = error.to_string();
             let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
             let text = format!("EXECABORT Transaction discarded because of: {reason}");

@@ -17,17 +17,16 @@ use std::time::Duration;
 
 use super::call::CallOrigin;
 use super::gate;
+use crate::clients::act::waits::answer;
 use crate::clients::{ClientFlags, ClientKey, PauseMode, WaitKind, Waiting};
-use crate::command::Redacted;
-use crate::command::Result;
 use crate::command::args::Args;
+use crate::command::{Redacted, Result};
 use crate::dispatch::Ctx;
 use crate::keyspace::{DbId, Ms};
 use crate::observe;
-use crate::resp::argv::{Argv, OwnedArgv};
+use crate::resp::argv::OwnedArgv;
 use crate::resp::{Error, Reply};
 use crate::state::State;
-use crate::state::shutdown::SHUTDOWN_FAILED;
 use crate::util::num;
 
 impl Ctx<'_> {
@@ -176,116 +175,6 @@ fn run_again(state: &mut State, client: ClientKey) {
     }
 }
 
-/// Writes an answer to a client whose request is not the one being served.
-fn answer(
-    state: &mut State,
-    client: ClientKey,
-    silent: bool,
-    write: impl FnOnce(&mut State, &mut Reply),
-) {
-    let who = &mut state.clients[client];
-    if silent || who.silent() {
-        return write(state, &mut Reply::discard());
-    }
-    let mut reply = Reply::to_wire(std::mem::take(&mut who.out), who.protocol);
-    write(state, &mut reply);
-    let Some(who) = state.clients.get_mut(client) else {
-        return;
-    };
-    // Messages sent to the client meanwhile follow its reply.
-    reply.append(std::mem::take(&mut who.out));
-    if let Some(out) = reply.into_output() {
-        who.out = out;
-        if !who.out.is_empty() {
-            state.clients.wants_write(client);
-        }
-    }
-}
-
-impl State {
-    /// Ends a client's wait: as if its time were over, or with an error (CLIENT UNBLOCK). False when it does not
-    /// wait.
-    #[doc(alias = "unblockClientOnTimeout")]
-    #[doc(alias = "unblockClientOnError")]
-    pub fn end_wait(&mut self, client: ClientKey, with_error: bool) -> bool {
-        let waiting = self
-            .clients
-            .get(client)
-            .and_then(|who| who.waiting.as_ref());
-        if waiting.is_some_and(|waiting| matches!(waiting.kind, WaitKind::Search(_))) {
-            return false;
-        }
-        let error = with_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-        self.end_wait_with(client, error)
-    }
-
-    /// As [`State::end_wait`], with the error to answer.
-    pub fn end_wait_with(&mut self, client: ClientKey, error: Option<&'static str>) -> bool {
-        let Some(waiting) = self.blocked.unblock(&mut self.clients, client) else {
-            return false;
-        };
-        answer(self, client, waiting.silent, |state, reply| {
-            let ok = error.is_none();
-            match error {
-                Some(text) => {
-                    let error = Error::coded(text);
-                    state.stats.count_error(&error);
-                    reply.error(&error);
-                }
-                None => timed_out(state, waiting.kind, reply),
-            }
-            let argv: Argv<'_> = waiting.argv.as_argv();
-            let ran = observe::Ran {
-                client,
-                id: waiting.id,
-                argv,
-                redacted: crate::command::Redacted::default(),
-                elapsed_ns: 0,
-                ok,
-                outermost: true,
-                replayed: false,
-            };
-            observe::after_call(state, ran);
-        });
-        self.clients.resume(client);
-        true
-    }
-
-    /// Ends the waits whose time is over.
-    #[doc(alias = "handleBlockedClientsTimeout")]
-    pub(crate) fn end_overdue_waits(&mut self) {
-        if self.blocked.next_deadline().is_none() {
-            return;
-        }
-        self.refresh_clock();
-        while let Some(client) = self.blocked.overdue(self.clock.unix_ms()) {
-            self.end_wait_with(client, None);
-        }
-        let now = self.clock.unix_ms();
-        self.blocked.touch_again(&self.clients, now);
-    }
-
-    /// Ends everybody's wait with an error and closes their connections: what they wait for will not come here
-    /// (the server became a replica).
-    #[doc(alias = "disconnectAllBlockedClients")]
-    pub fn end_all_waits(&mut self) {
-        let waiting: Vec<ClientKey> = self
-            .clients
-            .iter()
-            .filter(|c| c.blocked())
-            .map(|c| c.key)
-            .collect();
-        for client in waiting {
-            let text = "UNBLOCKED force unblock from blocking operation, instance state changed \
-                        (master -> replica?)";
-            if self.end_wait_with(client, Some(text)) {
-                let flags = &mut self.clients[client].flags;
-                flags.set(ClientFlags::CLOSE_AFTER_REPLY);
-            }
-        }
-    }
-}
-
 /// Answers a client whose search is done, if it still waits for this one. O(1) but for the answer.
 pub fn answer_search(
     state: &mut State,
@@ -316,33 +205,19 @@ pub fn answer_search(
             outermost: true,
             replayed: false,
         };
-        observe::after_call(state, ran);
+        observe::act::calls::after_call(state, ran);
     });
     state.clients.resume(client);
 }
 
-/// What somebody is told whose time is over.
-#[doc(alias = "replyToBlockedClientTimedOut")]
-fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
-    match kind {
-        WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
-        // It waits for what comes for certain, and CLIENT UNBLOCK leaves it alone.
-        WaitKind::Search(_) => reply.null_array(),
-        // It waits without limit; this is CLIENT UNBLOCK.
-        WaitKind::Shutdown => reply.error_text(SHUTDOWN_FAILED),
-        // Enough or not, the answer is what there is.
-        WaitKind::Acks(wanted) => state.reply_acks(wanted, reply),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::background::Mailbox;
     use crate::clients::{ClientFlags, ClientKey};
     use crate::config::Config;
     use crate::dispatch::{process, serve_ready};
     use crate::resp::Reply;
     use crate::resp::argv::OwnedArgv;
+    use crate::state::Mailbox;
     use crate::state::State;
     use crate::sys::clock::Clock;
 
@@ -351,7 +226,13 @@ mod tests {
     impl Server {
         fn new() -> Server {
             let clock = Clock::manual(1_700_000_000_000_000);
-            let mut state = State::new(Config::default(), clock, 1, Mailbox::new(None).0);
+            let mut state = State::new(
+                Config::default(),
+                clock,
+                1,
+                Mailbox::new(None).0,
+                crate::commands::GROUPS,
+            );
             state.refresh_clock();
             Server(state)
         }
@@ -383,7 +264,7 @@ mod tests {
         fn pass_ms(&mut self, ms: u64) {
             self.0.clock.advance(ms * 1000);
             self.0.refresh_clock();
-            self.0.before_sleep();
+            crate::server::turn::before_sleep(&mut self.0);
             serve_ready(&mut self.0);
         }
     }
@@ -401,7 +282,7 @@ mod tests {
         assert_eq!(s.heard(b), "*2 $1 k $1 2 ");
         assert_eq!(s.heard(c), "");
         assert_eq!((s.0.blocked.clients(), s.0.blocked.keys()), (1, 1));
-        s.0.forget_client(c);
+        crate::clients::act::leave::forget_client(&mut s.0, c);
         assert_eq!((s.0.blocked.clients(), s.0.blocked.keys()), (0, 0));
     }
 
@@ -460,11 +341,11 @@ mod tests {
         s.ask(c, "RPUSH k 3");
         assert_eq!(s.heard(b), "*3 $1 1 $1 2 $1 3 ");
         s.ask(a, "BLPOP k 0");
-        assert!(s.0.end_wait(a, true));
+        assert!(crate::clients::act::waits::end_wait(&mut s.0, a, true));
         assert_eq!(
             s.heard(a),
             "-UNBLOCKED client unblocked via CLIENT UNBLOCK "
         );
-        assert!(!s.0.end_wait(a, false));
+        assert!(!crate::clients::act::waits::end_wait(&mut s.0, a, false));
     }
 }

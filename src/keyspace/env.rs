@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{DbId, Ms};
+use crate::config::Config;
 use crate::util::rng::splitmix64;
 
 const CLOCK_MASK: u32 = (1 << 24) - 1;
@@ -91,6 +92,13 @@ impl Env {
         self.now_ms.set(now);
         self.seconds.set((now / 1000) as u32 & CLOCK_MASK);
         self.minutes.set((now / 60_000) as u32 & 0xFFFF);
+    }
+
+    /// Follows the options that say what the access clock of a key means.
+    pub fn tune(&self, config: &Config) {
+        self.set_lfu(config.maxmemory_policy.is_lfu());
+        self.set_lrm(config.maxmemory_policy.is_lrm());
+        self.set_lfu_tuning(config.lfu_log_factor, config.lfu_decay_time);
     }
 
     /// Whether the access clock counts frequency (an LFU policy) instead of telling the last time.

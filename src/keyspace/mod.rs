@@ -15,10 +15,12 @@
 //! Mirrors: redisDb (server.h), db.c, and kvstore.c for the slots.
 //! Differs: no expires table, no rehashing cron; a snapshot instead of `fork()`.
 
+pub mod act;
 pub mod db;
 pub mod env;
 pub mod events;
 pub mod evict;
+pub mod eviction;
 pub mod expire;
 mod fields;
 pub mod slots;

@@ -31,14 +31,13 @@
 //! Mirrors: replication.c. Differs: no child writes the data set and no pipe of the system carries it; replicas share
 //! the backlog by position instead of by counted blocks; names of hosts are looked up on a thread.
 
+pub mod act;
 pub mod backlog;
 pub mod failover;
 pub mod full_sync;
-pub mod info;
 pub mod link;
 pub mod primary;
 pub mod transfer;
-mod trouble;
 pub mod waiting;
 pub mod writable;
 

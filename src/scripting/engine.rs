@@ -11,10 +11,12 @@ use std::rc::Rc;
 use mlua::chunk::ChunkMode;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
-use super::debugger::Console;
 use super::error::{self, PRELUDE_NAME};
-use super::{Drand48, Interrupt, api, cjson, cmsgpack, pack};
+use super::{Drand48, Interrupt, cjson, cmsgpack, pack};
 use crate::resp::Error;
+use crate::scripting;
+use crate::scripting::act::api;
+use crate::scripting::act::console::Console;
 use crate::state::State;
 use crate::sys::loan::Loan;
 use crate::sys::lua::{Chunk, Fault, Host, Push, Pusher, Vm, door, library};
@@ -82,7 +84,7 @@ impl Engine {
         let killed = lua.create_table()?;
         let asked = loan.clone();
         let host = Host::new(&lua, &killed, move || {
-            match asked.with(|state| state.script_interrupt()) {
+            match asked.with(|state| scripting::act::api::script_interrupt(state)) {
                 Some(Interrupt::Stop(error)) => Some(error.text),
                 _ => None,
             }
@@ -95,9 +97,15 @@ impl Engine {
         native.raw_set("cjson", cjson::open(&lua, &host)?)?;
         native.raw_set("cmsgpack", cmsgpack::open(&lua, &host)?)?;
         native.raw_set("struct", pack::open(&lua, &host)?)?;
-        native.raw_set("redis", api::open(&lua, &host, &loan, kind)?)?;
+        native.raw_set(
+            "redis",
+            crate::scripting::act::api::open(&lua, &host, &loan, kind)?,
+        )?;
         if kind == EngineKind::Functions {
-            native.raw_set("registering", api::open_registering(&lua, &loan)?)?;
+            native.raw_set(
+                "registering",
+                crate::scripting::act::api::open_registering(&lua, &loan)?,
+            )?;
         }
         let readonly = door(&lua, &host, |_| {
             Err::<Never, _>(Fault::Text("Attempt to modify a readonly table".into()))
@@ -162,7 +170,7 @@ impl Engine {
         let why = self.core.killed.clone();
         let every = HookTriggers::new().every_nth_instruction(HOOK_PERIOD);
         self.lua().set_global_hook(every, move |lua, _| {
-            let told = hooked.with(|state| state.script_interrupt());
+            let told = hooked.with(|state| scripting::act::api::script_interrupt(state));
             let Some(Interrupt::Stop(error)) = told else {
                 return Ok(VmState::Continue);
             };

@@ -14,17 +14,12 @@ use std::collections::BTreeMap;
 
 use mlua::{Function, Lua, MultiValue, Value};
 
+use super::ScriptFlags;
 use super::engine::{Engine, EngineKind};
-use super::{ScriptFlags, describe};
 use crate::resp::Error;
-use crate::state::State;
 use crate::sys::lua::{Chunk, Vm};
-use crate::util::args;
 
-/// How long a library may take to register its functions.
-const LOAD_MAX_NS: u64 = 500 * 1_000_000;
-
-const BAD_NAME: &str = "Library names can only contain letters, numbers, or underscores(_) and must \
+pub(super) const BAD_NAME: &str = "Library names can only contain letters, numbers, or underscores(_) and must \
                         be at least one character long";
 
 /// A function of a library.
@@ -54,7 +49,7 @@ pub struct Library {
 /// What one call of `redis.register_function` says.
 #[derive(Debug)]
 pub(super) struct Registration {
-    name: Vec<u8>,
+    pub(super) name: Vec<u8>,
     description: Option<Vec<u8>>,
     function: Function,
     flags: ScriptFlags,
@@ -143,7 +138,7 @@ impl Registration {
     }
 }
 
-fn text(lua: &Lua, value: &Value) -> Option<Vec<u8>> {
+pub(super) fn text(lua: &Lua, value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::String(_) | Value::Integer(_) | Value::Number(_) => {
             let text = lua.coerce_string(value.clone()).ok().flatten()?;
@@ -156,9 +151,9 @@ fn text(lua: &Lua, value: &Value) -> Option<Vec<u8>> {
 /// A library being loaded.
 #[derive(Debug)]
 pub struct Registering {
-    functions: BTreeMap<String, LibraryFunction>,
+    pub(super) functions: BTreeMap<String, LibraryFunction>,
     /// When it must be finished; none for what must be loaded whatever it takes.
-    deadline_ns: Option<u64>,
+    pub(super) deadline_ns: Option<u64>,
 }
 
 impl Registering {
@@ -185,7 +180,7 @@ impl Registering {
     }
 }
 
-fn valid_name(name: &[u8]) -> Option<String> {
+pub(super) fn valid_name(name: &[u8]) -> Option<String> {
     let fine = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
     if name.is_empty() || !name.iter().all(fine) {
         return None;
@@ -196,21 +191,21 @@ fn valid_name(name: &[u8]) -> Option<String> {
 /// All libraries of a server.
 #[derive(Debug, Default)]
 pub struct Libraries {
-    engine: Option<Engine>,
+    pub(super) engine: Option<Engine>,
     /// Whether functions have those of `lua-enable-deprecated-api`.
     deprecated: bool,
-    set: LibrarySet,
+    pub(super) set: LibrarySet,
 }
 
 /// Libraries, and their functions by lower-cased name.
 #[derive(Clone, Debug, Default)]
 pub struct LibrarySet {
-    libraries: BTreeMap<String, Library>,
-    functions: BTreeMap<String, LibraryFunction>,
+    pub(super) libraries: BTreeMap<String, Library>,
+    pub(super) functions: BTreeMap<String, LibraryFunction>,
 }
 
 impl LibrarySet {
-    fn link(&mut self, library: Library) {
+    pub(super) fn link(&mut self, library: Library) {
         for function in library.functions.values() {
             let name = function.name.to_ascii_lowercase();
             self.functions.insert(name, function.clone());
@@ -218,7 +213,7 @@ impl LibrarySet {
         self.libraries.insert(library.name.clone(), library);
     }
 
-    fn unlink(&mut self, name: &str) -> Option<Library> {
+    pub(super) fn unlink(&mut self, name: &str) -> Option<Library> {
         let library = self.libraries.remove(name)?;
         for function in library.functions.keys() {
             self.functions.remove(&function.to_ascii_lowercase());
@@ -227,7 +222,7 @@ impl LibrarySet {
     }
 
     /// Adds a library unless one of its functions' names is taken.
-    fn add(&mut self, library: Library) -> Result<(), String> {
+    pub(super) fn add(&mut self, library: Library) -> Result<(), String> {
         let taken = |name: &&String| self.functions.contains_key(&name.to_ascii_lowercase());
         if let Some(name) = library.functions.keys().find(taken) {
             return Err(format!("Function {name} already exists"));
@@ -238,7 +233,7 @@ impl LibrarySet {
 
     /// Adds all of another set's libraries, or none.
     #[doc(alias = "libraryJoin")]
-    fn join(&mut self, other: LibrarySet, replace: bool) -> Result<(), String> {
+    pub(super) fn join(&mut self, other: LibrarySet, replace: bool) -> Result<(), String> {
         let mut joined = self.clone();
         for name in other.libraries.keys() {
             if joined.unlink(name).is_some() && !replace {
@@ -343,143 +338,5 @@ impl Libraries {
     pub(super) fn flush(&mut self) -> Option<Engine> {
         let fresh = Libraries::new(self.deprecated);
         std::mem::replace(self, fresh).engine
-    }
-}
-
-/// What a library's first line says.
-struct Metadata<'a> {
-    name: String,
-    engine: Vec<u8>,
-    /// The code without the first line, its line break kept.
-    body: &'a [u8],
-}
-
-#[doc(alias = "functionExtractLibMetaData")]
-fn metadata(code: &[u8]) -> Result<Metadata<'_>, String> {
-    if !code.starts_with(b"#!") {
-        return Err("Missing library metadata".into());
-    }
-    let end = code.iter().position(|b| *b == b'\n');
-    let end = end.ok_or("Invalid library metadata")?;
-    let words = args::split(&code[..end]).unwrap_or_default();
-    let mut words = words.iter();
-    let engine = words.next().ok_or("Invalid library metadata")?;
-    let engine = engine[2..].to_vec();
-    let mut name: Option<&[u8]> = None;
-    for word in words {
-        let head = word.get(..5).unwrap_or_default();
-        if !head.eq_ignore_ascii_case(b"name=") {
-            let word = String::from_utf8_lossy(word);
-            return Err(format!("Invalid metadata value given: {word}"));
-        }
-        if name.is_some() {
-            return Err("Invalid metadata value, name argument was given multiple times".into());
-        }
-        name = Some(&word[5..]);
-    }
-    let name = name.ok_or("Library name was not given")?;
-    Ok(Metadata {
-        name: valid_name(name).ok_or(BAD_NAME)?,
-        engine,
-        body: &code[end..],
-    })
-}
-
-fn known_engine(engine: &[u8]) -> Result<(), String> {
-    if engine.eq_ignore_ascii_case(b"lua") {
-        return Ok(());
-    }
-    let engine = String::from_utf8_lossy(engine);
-    Err(format!("Engine '{engine}' not found"))
-}
-
-impl State {
-    /// Loads a library and returns its name. With `limited` it has half a second to register its
-    /// functions. The error is Redis's sentence.
-    #[doc(alias = "functionsCreateWithLibraryCtx")]
-    pub fn load_library(
-        &mut self,
-        code: &[u8],
-        replace: bool,
-        limited: bool,
-    ) -> Result<String, String> {
-        let library = {
-            let Metadata { name, engine, .. } = metadata(code)?;
-            known_engine(&engine)?;
-            if !replace && self.scripts.libraries.set.libraries.contains_key(&name) {
-                return Err(format!("Library '{name}' already exists"));
-            }
-            self.build_library(code, limited)?
-        };
-        let name = library.name.clone();
-        let set = &mut self.scripts.libraries.set;
-        let old = set.unlink(&name);
-        let added = set.add(library);
-        if let (Err(_), Some(old)) = (&added, old) {
-            set.link(old);
-        }
-        added.map(|()| name)
-    }
-
-    /// Runs a library's code and collects what it registers.
-    #[doc(alias = "luaEngineCreate")]
-    fn build_library(&mut self, code: &[u8], limited: bool) -> Result<Library, String> {
-        let metadata = metadata(code)?;
-        known_engine(&metadata.engine)?;
-        let engine = self.scripts.libraries.engine().map_err(|e| e.to_string())?;
-        let register = engine
-            .register(metadata.body, "@user_function")
-            .map_err(|text| format!("Error compiling function: {text}"))?;
-        let now = self.clock.monotonic_ns();
-        self.scripts.registering = Some(Registering {
-            functions: BTreeMap::new(),
-            deadline_ns: limited.then_some(now + LOAD_MAX_NS),
-        });
-        let ran = register(self);
-        let registered = self.scripts.registering.take();
-        if let Ok(engine) = self.scripts.libraries.engine() {
-            engine.collect();
-        }
-        if let Err(raised) = ran {
-            if let Value::Table(table) = &raised {
-                // Without its place, as Redis tells it.
-                let _ = table.raw_set("source", Value::Nil);
-            }
-            let (text, _) = describe(&raised, "");
-            return Err(format!("Error registering functions: {text}"));
-        }
-        let functions = registered.map(|r| r.functions).unwrap_or_default();
-        if functions.is_empty() {
-            return Err("No functions registered".into());
-        }
-        Ok(Library {
-            name: metadata.name,
-            code: code.to_vec(),
-            functions,
-        })
-    }
-
-    /// Loads several libraries and joins them with those that are there, or leaves all as it was.
-    pub fn restore_libraries(
-        &mut self,
-        codes: &[Vec<u8>],
-        policy: RestorePolicy,
-    ) -> Result<(), String> {
-        let mut set = LibrarySet::default();
-        for code in codes {
-            let library = self.build_library(code, true)?;
-            if set.libraries.contains_key(&library.name) {
-                return Err(format!("Library '{}' already exists", library.name));
-            }
-            set.add(library)?;
-        }
-        let libraries = &mut self.scripts.libraries;
-        match policy {
-            RestorePolicy::Flush => {
-                libraries.set = set;
-                Ok(())
-            }
-            policy => libraries.set.join(set, policy == RestorePolicy::Replace),
-        }
     }
 }

@@ -14,7 +14,7 @@
 //! Mirrors: script.c, script_lua.c, eval.c, functions.c and function_lua.c. Differs: a script that
 //! allocates without end gets Lua's "not enough memory" instead of taking the server down.
 
-mod api;
+pub mod act;
 mod cjson;
 mod cmsgpack;
 mod debugger;
@@ -24,17 +24,15 @@ mod functions;
 mod pack;
 mod random;
 mod reply;
-mod run;
 
 use std::collections::BTreeMap;
 
 use crate::background::LazyFree;
-use crate::clients::{ClientFlags, ClientKey};
+use crate::clients::ClientKey;
 use crate::collections::byte_map::{ByteMap, Seed};
 use crate::command::Targets;
 use crate::resp::argv::OwnedArgv;
 use crate::resp::{Error, Protocol};
-use crate::state::State;
 use crate::sys::lua::Chunk;
 use crate::util::args;
 use crate::util::sha1::sha1_hex;
@@ -43,7 +41,6 @@ pub use debugger::{Apart, Debugger};
 pub use engine::{Engine, EngineKind, describe};
 pub use functions::{Libraries, Library, LibraryFunction, Registering, RestorePolicy};
 pub(crate) use random::Drand48;
-pub use run::{Invocation, NO_SCRIPT, call_function, eval};
 
 /// Scripts that came by EVAL and are kept; those loaded on purpose are kept all.
 const EVAL_KEPT: usize = 500;
@@ -425,29 +422,4 @@ pub fn shebang(body: &[u8]) -> Result<(ScriptFlags, usize), String> {
         }
     }
     Ok((flags, end))
-}
-
-impl State {
-    /// Frees a share of what SCRIPT FLUSH and FUNCTION FLUSH left over.
-    pub(crate) fn free_scripts(&mut self) {
-        const BUDGET_NS: u64 = 3_000_000;
-        if self.scripts.leaving.is_empty() {
-            return;
-        }
-        let (clock, until) = (&self.clock, self.clock.monotonic_ns() + BUDGET_NS);
-        let freed = self.scripts.free_some(|| clock.monotonic_ns() > until);
-        self.lazyfree.done(freed);
-    }
-
-    /// The client that runs scripts' commands.
-    pub(crate) fn script_client(&mut self) -> ClientKey {
-        if let Some(client) = self.scripts.client {
-            return client;
-        }
-        let now = self.clock.unix_ms();
-        let flags = ClientFlags::FAKE | ClientFlags::SCRIPT | ClientFlags::AUTHENTICATED;
-        let client = self.clients.insert(now, flags).key;
-        self.scripts.client = Some(client);
-        client
-    }
 }

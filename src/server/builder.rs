@@ -7,12 +7,16 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
 use super::event_loop::Server;
-use crate::background::Mailbox;
+use crate::acl;
+use crate::clients;
+use crate::cluster;
 use crate::config::Config;
 use crate::dispatch;
+use crate::persistence;
 use crate::persistence::loading::Opened;
 use crate::resp::argv::OwnedArgv;
 use crate::resp::{Protocol, Reply, Value};
+use crate::state::Mailbox;
 use crate::state::ServerRequest;
 
 /// Settings of a server to be started; see [`Server::builder`].
@@ -115,13 +119,16 @@ impl Builder {
                 .map_err(|error| error.to_string())
                 .and_then(|mut server| {
                     let state = &mut server.state;
-                    if !state.load_users() {
+                    if !acl::act::load_users(state) {
                         return Err("the users cannot be loaded".to_owned());
                     }
-                    if !state.load_cluster_file() {
+                    if !cluster::act::node::load_cluster_file(state) {
                         return Err("the cluster's file cannot be loaded".to_owned());
                     }
-                    if loads && (state.begin_loading() == Opened::Failed || !state.load_all()) {
+                    if loads
+                        && (persistence::act::loading::begin_loading(state) == Opened::Failed
+                            || !persistence::act::loading::load_all(state))
+                    {
                         return Err("the data set cannot be loaded".to_owned());
                     }
                     server.follow_tls()?;
@@ -194,7 +201,7 @@ impl Handle {
             let client = state.clients.insert_fake(now, Protocol::Resp3);
             let mut reply = Reply::to_value(Protocol::Resp3);
             dispatch::process(state, client, argv.as_argv(), &mut reply);
-            state.forget_client(client);
+            clients::act::leave::forget_client(state, client);
             let _ = tell.send(reply.take_values().into_iter().next());
         });
         match told.recv() {

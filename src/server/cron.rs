@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::event_loop::Turn;
+use super::turn;
 
 /// With more clients than this per turn of the cron, `dynamic-hz` raises the frequency.
 const CLIENTS_PER_RUN: usize = 200;
@@ -20,7 +21,7 @@ impl Turn<'_> {
         }
         let started = self.state.clock.monotonic_ns();
         self.sockets.cron_runs += 1;
-        self.state.cron(self.sockets.cron_runs, hz);
+        turn::cron(self.state, self.sockets.cron_runs, hz);
         let took = self.state.clock.monotonic_ns().saturating_sub(started);
         self.state.stats.eventloop_cron.add(took);
     }

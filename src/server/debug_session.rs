@@ -17,7 +17,6 @@ use std::time::Duration;
 use socket2::Socket;
 
 use super::Server;
-use crate::background::Mailbox;
 use crate::clients::ClientKey;
 use crate::config::Config;
 use crate::dispatch;
@@ -25,6 +24,7 @@ use crate::resp::argv::OwnedArgv;
 use crate::resp::{Output, Reply};
 use crate::scripting::Apart;
 use crate::state::Host;
+use crate::state::Mailbox;
 use crate::sys::crash::SpareStack;
 
 /// Sessions at a time. Each holds on to a snapshot for as long as somebody thinks.

@@ -15,12 +15,19 @@ use super::connection::Connection;
 use super::io::BATCH;
 use super::listener::{self, Peer};
 use super::listeners::SharedListeners;
+use super::turn;
 use super::wires::{FIRST_WIRE, WireSockets};
-use crate::background::{Letter, Mailbox};
+use crate::acl;
+use crate::clients;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::config::Config;
+use crate::keyspace;
+use crate::persistence;
 use crate::persistence::loading::Slice;
+use crate::replication;
 use crate::resp::request::{READ_BUFFER, Request};
+use crate::shutdown;
+use crate::state::{Letter, Mailbox};
 use crate::state::{ServerRequest, State};
 use crate::sys::clock::Clock;
 use crate::sys::entropy::Entropy;
@@ -107,9 +114,15 @@ impl Server {
     pub fn new(config: Config) -> io::Result<Server> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let (mailbox, inbox) = Mailbox::new(Some(waker));
+        let (mailbox, inbox) = crate::state::Mailbox::new(Some(waker));
         let clock = Clock::machine();
-        let mut state = State::new(config, clock, Entropy::System, mailbox);
+        let mut state = State::new(
+            config,
+            clock,
+            Entropy::System,
+            mailbox,
+            crate::commands::GROUPS,
+        );
         let listeners = SharedListeners::new(poll.registry().try_clone()?);
         state.host = Some(Box::new(listeners.clone()));
         let mut batch = Vec::new();
@@ -213,7 +226,7 @@ impl Turn<'_> {
             // Before a SHUTDOWN ABORT that was sent later is read.
             self.note_signal();
             // First what takes its share of every turn: whoever is served after it is answered right away.
-            self.state.go_on_evicting();
+            keyspace::act::evict::go_on_evicting(self.state);
             self.load();
             self.serve(&events);
             if Instant::now() >= self.sockets.next_cron {
@@ -289,11 +302,11 @@ impl Turn<'_> {
 
     /// A slice of the data set, if it is being loaded.
     fn load(&mut self) {
-        if !self.state.can_load() {
+        if !persistence::act::loading::can_load(self.state) {
             return;
         }
-        let from_primary = self.state.is_loading_from_primary();
-        match self.state.load_slice() {
+        let from_primary = replication::act::transfer::is_loading_from_primary(self.state);
+        match persistence::act::loading::load_slice(self.state) {
             Slice::More => {}
             Slice::Done => self.announce(),
             // The primary may send another.
@@ -365,14 +378,14 @@ impl Turn<'_> {
     }
 
     fn sleep_time(&self) -> Duration {
-        let idle = !self.state.can_load()
+        let idle = !persistence::act::loading::can_load(self.state)
             && !self.state.eviction.running
             && self.sockets.more.is_empty()
             && self.sockets.accepting.is_empty()
             && self.state.clients.resumed() == 0
             && !self.state.clients.has_pending_write()
             && !self.wires_are_busy()
-            && !self.state.replicas_wait_for_us();
+            && !replication::act::primary::replicas_wait_for_us(self.state);
         if !idle {
             return Duration::ZERO;
         }
@@ -380,7 +393,7 @@ impl Turn<'_> {
             .sockets
             .next_cron
             .saturating_duration_since(Instant::now());
-        match self.state.next_deadline() {
+        match turn::next_deadline(self.state) {
             // A wait is over once its deadline has passed. The clock was read a moment ago.
             Some(end) => {
                 let us = end.saturating_add(1).saturating_mul(1000) - self.state.clock.unix_us();
@@ -401,24 +414,27 @@ impl Turn<'_> {
                 if interrupted { "SIGINT" } else { "SIGTERM" }
             ));
             let config = &self.state.config;
-            self.state.end_by_signal(match interrupted {
-                true => config.shutdown_on_sigint,
-                false => config.shutdown_on_sigterm,
-            });
+            shutdown::act::end_by_signal(
+                self.state,
+                match interrupted {
+                    true => config.shutdown_on_sigint,
+                    false => config.shutdown_on_sigterm,
+                },
+            );
         }
     }
 
     fn before_sleep(&mut self) {
         self.note_signal();
         if !self.state.debug.pause_cron && self.state.shutdown.is_signalled() {
-            self.state.shutdown_cron();
+            shutdown::act::cron(self.state);
         }
-        self.state.before_sleep();
+        turn::before_sleep(self.state);
         self.tend_wires();
         crate::dispatch::serve_ready(self.state);
         self.resume_clients();
-        self.state.flush_aof(false);
-        self.state.serve_ack_waits();
+        persistence::act::append::flush(self.state, false);
+        replication::act::waiting::serve_ack_waits(self.state);
         if self.state.persistence.failed {
             // What would be acknowledged is not safe: not a byte goes out.
             self.sockets.exit = Some(1);
@@ -433,7 +449,7 @@ impl Turn<'_> {
         for key in self.state.clients.take_to_close() {
             self.close(key);
         }
-        self.state.evict_clients();
+        clients::act::evict::evict_clients(self.state);
         for key in self.state.clients.take_to_close() {
             self.close(key);
         }
@@ -509,7 +525,7 @@ impl Turn<'_> {
             return;
         }
         // Under TLS this can only be said once the handshake is over.
-        if self.state.protects_itself() && !is_local && !stream.is_tls() {
+        if acl::act::protects_itself(self.state) && !is_local && !stream.is_tls() {
             stream.refuse(DENIED);
             self.state.stats.connections_rejected += 1;
             return;
@@ -527,14 +543,14 @@ impl Turn<'_> {
         client.fd = stream.descriptor();
         client.address = address;
         client.local_address = local;
-        self.state.act_as_default(key);
+        acl::act::act_as_default(self.state, key);
         let slot = key.slot as usize;
         let token = Token(slot + FIRST_CLIENT);
         if stream
             .register(self.sockets.poll.registry(), token, Interest::READABLE)
             .is_err()
         {
-            self.state.forget_client(key);
+            clients::act::leave::forget_client(self.state, key);
             return;
         }
         if self.sockets.connections.len() <= slot {
@@ -551,7 +567,7 @@ impl Turn<'_> {
     }
 
     fn close(&mut self, key: ClientKey) {
-        self.state.forget_client(key);
+        clients::act::leave::forget_client(self.state, key);
         if let Some(place) = self.sockets.connections.get_mut(key.slot as usize)
             && place.as_ref().is_some_and(|c| c.key == key)
             && let Some(mut connection) = place.take()
@@ -563,7 +579,7 @@ impl Turn<'_> {
 
     /// Sends what can be sent at once and removes the Unix socket.
     fn leave(&mut self) {
-        self.state.end_persistence();
+        persistence::act::saving::end_persistence(self.state);
         if self.state.persistence.failed {
             return;
         }

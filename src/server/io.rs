@@ -19,10 +19,14 @@ use mio::{Interest, Token};
 
 use super::connection::{Connection, Stream};
 use super::event_loop::{DENIED, FIRST_CLIENT, Turn};
+use crate::acl;
+use crate::clients;
 use crate::clients::cron::{UNAUTHENTICATED_OUTPUT, UNAUTHENTICATED_QUERY};
 use crate::clients::{Client, ClientFlags, ClientKey, ClientKind};
 use crate::config::{TlsAuthClientsUser, disk};
 use crate::dispatch::{self, Outcome};
+use crate::observe;
+use crate::replication;
 use crate::resp::request::{
     ARRIVING_READ, Limits, Parsed, Parser, ProtocolError, READ_BUFFER, Request,
 };
@@ -165,11 +169,11 @@ impl Turn<'_> {
             }
             let by_name = self.state.config.tls_auth_clients_user == TlsAuthClientsUser::CommonName;
             if let Some(name) = by_name.then(|| stream.peer_name()).flatten() {
-                self.state.act_as_certified(key, &name);
+                acl::act::act_as_certified(self.state, key, &name);
             }
             let client = self.state.clients.get(key);
             let is_local = client.is_some_and(Client::is_local);
-            if self.state.protects_itself() && !is_local {
+            if acl::act::protects_itself(self.state) && !is_local {
                 self.state.stats.connections_rejected += 1;
                 self.state.clients.send(key, |reply| reply.raw(DENIED));
                 if let Some(client) = self.state.clients.get_mut(key) {
@@ -254,7 +258,7 @@ impl Turn<'_> {
         loop {
             // Parse ahead.
             let who = self.state.clients.get(key);
-            let unauthenticated = who.is_some_and(|client| self.state.owes_auth(client));
+            let unauthenticated = who.is_some_and(|client| acl::act::owes_auth(self.state, client));
             let Some(client) = self.state.clients.get_mut(key) else {
                 return used;
             };
@@ -362,7 +366,7 @@ impl Turn<'_> {
                     let mut own = Reply::to_wire(Output::new(), who.protocol);
                     let outcome = dispatch::process(self.state, key, argv, &mut own);
                     if !own.is_empty() {
-                        self.state.replica_was_answered(key);
+                        replication::act::trouble::replica_was_answered(self.state, key);
                     }
                     outcome
                 } else if who.silent() {
@@ -414,7 +418,9 @@ impl Turn<'_> {
             // What the client is may have changed, and so its limit.
             let kind = client.kind();
             let limit = match kind {
-                _ if self.state.owes_auth(&self.state.clients[key]) => UNAUTHENTICATED_OUTPUT,
+                _ if acl::act::owes_auth(self.state, &self.state.clients[key]) => {
+                    UNAUTHENTICATED_OUTPUT
+                }
                 // Of a replica's stream only a piece is here at a time; its limit is about all it was not sent.
                 ClientKind::Replica => 0,
                 kind => self.state.config.output_limit(kind).hard_bytes as usize,
@@ -439,7 +445,7 @@ impl Turn<'_> {
         let empty = request.argv(bytes).is_empty();
         if self.state.clients[key].flags.has(ClientFlags::REPLICA) {
             if empty {
-                self.state.replica_is_alive(key);
+                replication::act::primary::replica_is_alive(self.state, key);
             }
         } else if request.is_inline() && !empty {
             self.state.log.warning(
@@ -450,7 +456,7 @@ impl Turn<'_> {
             flags.set(ClientFlags::PROTOCOL_ERROR);
             self.state.clients.close_asap(key);
         } else {
-            self.state.primary_applied(key, bytes);
+            replication::act::link::primary_applied(self.state, key, bytes);
         }
     }
 
@@ -481,7 +487,7 @@ impl Turn<'_> {
         };
         let held = client.query.len() + client.parser.parsed_bytes(&client.request);
         let limit = self.state.config.client_query_buffer_limit;
-        let limit = match self.state.owes_auth(client) {
+        let limit = match acl::act::owes_auth(self.state, client) {
             true => limit.min(UNAUTHENTICATED_QUERY),
             false => limit,
         };
@@ -494,7 +500,7 @@ impl Turn<'_> {
         let Some(client) = self.state.clients.get(key) else {
             return;
         };
-        let line = self.state.describe_client(client, None);
+        let line = observe::act::clients::describe_client(self.state, client, None);
         let mut begin = Vec::new();
         args::repr(&mut begin, &client.query[..client.query.len().min(64)]);
         let begin = String::from_utf8_lossy(&begin);
@@ -536,7 +542,7 @@ impl Turn<'_> {
                 shown(end)
             )
         };
-        let line = self.state.describe_client(client, None);
+        let line = observe::act::clients::describe_client(self.state, client, None);
         self.state.log.verbose(format_args!(
             "Protocol error ({error}) from client: {line}. Query buffer during protocol error: {sample}"
         ));
@@ -607,7 +613,7 @@ impl Turn<'_> {
             if !full {
                 self.state.clients.wants_write(key);
             }
-            self.state.check_output_limit(key);
+            clients::act::cron::check_output_limit(self.state, key);
         }
         self.state.clients.changed(key);
     }

@@ -29,11 +29,11 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::listener::{self, Listener};
 use crate::acl;
-use crate::background::Mailbox;
 use crate::commands::info;
 use crate::config::{Config, disk};
 use crate::observe::exporter;
 use crate::resp::argv::OwnedArgv;
+use crate::state::Mailbox;
 use crate::state::State;
 
 /// A request that is longer is none of ours.
@@ -455,7 +455,7 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Whether somebody may see the figures.
 fn judge(state: &mut State, local: bool, login: Option<Login>) -> Verdict {
-    if state.protects_itself() && !local {
+    if acl::act::protects_itself(state) && !local {
         return Verdict::Refused;
     }
     let user = match &login {
@@ -471,7 +471,7 @@ fn judge(state: &mut State, local: bool, login: Option<Login>) -> Verdict {
     };
     let argv = crate::resp::argv::OwnedArgv::from_words(["INFO"]);
     let info = state.commands.find(b"info");
-    match info.map(|id| user.check(state.asked(id, argv.as_argv()))) {
+    match info.map(|id| user.check(acl::act::asked(state, id, argv.as_argv()))) {
         Some(Ok(())) => Verdict::Served,
         _ => Verdict::Refused,
     }

@@ -19,6 +19,7 @@ mod metrics;
 mod process;
 mod report;
 mod tls;
+pub mod turn;
 mod wires;
 
 pub use builder::{Builder, Handle, StartError};

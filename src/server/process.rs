@@ -12,15 +12,21 @@ use std::collections::HashSet;
 use std::io;
 
 use super::listeners::UNIX_FAILED;
+use super::turn;
 use super::{Server, metrics, report};
 use crate::acl::{self, RuleError, Vocabulary};
+use crate::cluster;
 use crate::command::table::CommandTable;
 use crate::commands::GROUPS;
+use crate::config;
 use crate::config::disk;
 use crate::config::{CommandLine, Config, Reason, Referee, Supervised};
+use crate::observe;
+use crate::observe::title::ProcessTitle;
+use crate::persistence;
 use crate::persistence::loading::Opened;
 use crate::persistence::{aof, rdb};
-use crate::state::ProcessTitle;
+use crate::replication;
 use crate::sys::log::{Level, Logger, Role};
 use crate::sys::notify::Supervisor;
 use crate::sys::title::Title;
@@ -143,7 +149,7 @@ fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_argume
         Ok(mut server) => {
             server.state.log = log.clone();
             server.state.title = title;
-            server.state.show_title();
+            observe::act::title::show_title(&server.state);
             crash::install(&log, server.state.config.crash_log_enabled);
             crash::exit_on_panic(server.state.config.use_exit_on_panic);
             crash::test_memory(server.state.config.crash_memcheck_enabled);
@@ -180,7 +186,7 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
             "Can't keep the system from backing this process with huge pages: {reason}"
         ));
     }
-    server.state.start_helpers();
+    turn::start_helpers(&mut server.state);
     if let Some(list) = &server.state.config.bio_cpulist
         && let Err(reason) = affinity::set_for_threads(BIO_PREFIX, list)
     {
@@ -193,14 +199,14 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
             return 1;
         }
     }
-    if !server.state.load_users() {
+    if !acl::act::load_users(&mut server.state) {
         return 1;
     }
-    if !server.state.load_cluster_file() {
+    if !cluster::act::node::load_cluster_file(&mut server.state) {
         return 1;
     }
     // A score that cannot be set was logged; Redis goes on, too.
-    let _ = server.state.set_oom_score("oom-score-adj");
+    let _ = config::act::set_oom_score(&mut server.state, "oom-score-adj");
     show_banner(&server.state.config, log);
     if let Err(line) = server.follow_tls() {
         log.warning(line);
@@ -243,8 +249,8 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
             server.sockets.announcements.push(line);
         }
     }
-    server.state.follow_at_start();
-    match server.state.begin_loading() {
+    replication::act::link::follow_at_start(&mut server.state);
+    match persistence::act::loading::begin_loading(&mut server.state) {
         Opened::Yes => {}
         Opened::Missing => server.announce(),
         Opened::Failed => return 1,

@@ -4,6 +4,7 @@
 
 use super::Server;
 use crate::commands::info;
+use crate::observe;
 use crate::state::State;
 use crate::sys::crash;
 
@@ -36,7 +37,7 @@ pub(super) fn tell(server: &Server, out: &mut String) {
 }
 
 fn line(state: &State, client: &crate::clients::Client) -> String {
-    let line = state.describe_client(client, None);
+    let line = observe::act::clients::describe_client(state, client, None);
     let line = match state.config.hide_user_data_from_log {
         // Names and libraries are what users said.
         true => line

@@ -32,6 +32,7 @@ use super::listener;
 use super::tls::TlsStream;
 use crate::clients::ClientKey;
 use crate::config::disk;
+use crate::replication;
 use crate::replication::link::Step;
 use crate::state::State;
 use crate::tls;
@@ -98,40 +99,40 @@ fn takes_bytes(state: &State, owner: Owner) -> bool {
         // comes, it is for the client to read.
         Owner::Primary => {
             let streams = state.replication.link.step == Step::Connected;
-            !state.scripts.is_busy() && !streams && !state.link_waits()
+            !state.scripts.is_busy() && !streams && !replication::act::transfer::link_waits(state)
         }
     }
 }
 
 fn refused(state: &mut State, owner: Owner, reason: &str) {
     match owner {
-        Owner::Primary => state.link_refused(reason),
+        Owner::Primary => replication::act::link::link_refused(state, reason),
     }
 }
 
 fn up(state: &mut State, owner: Owner) {
     match owner {
-        Owner::Primary => state.link_connected(),
+        Owner::Primary => replication::act::link::link_connected(state),
     }
 }
 
 fn received(state: &mut State, owner: Owner, bytes: &[u8]) -> Then {
     match owner {
-        Owner::Primary => state.link_received(bytes),
+        Owner::Primary => replication::act::link::link_received(state, bytes),
     }
 }
 
 fn down(state: &mut State, owner: Owner, reason: &str) {
     match owner {
-        Owner::Primary => state.link_closed(reason),
+        Owner::Primary => replication::act::link::link_closed(state, reason),
     }
 }
 
 impl Turn<'_> {
     /// Carries out what the owners of wires ordered, and sends what they have to say. Before each sleep.
     pub(super) fn tend_wires(&mut self) {
-        self.state.tend_transfer();
-        self.state.hand_over_link();
+        replication::act::transfer::tend_transfer(self.state);
+        replication::act::link::hand_over_link(self.state);
         // A dial that is refused at once may make its owner give further orders.
         while self.state.wires.has_orders() {
             for order in self.state.wires.take_orders() {

@@ -82,7 +82,7 @@ fn live(seed: u64) -> Result<(), String> {
             }
         }
         if rng.below(4) == 0 {
-            machine.state.end_persistence();
+            oxidis::persistence::act::saving::end_persistence(&mut machine.state);
         }
         let killed = rng.below(3) == 0;
         let disk = match killed {
@@ -158,7 +158,7 @@ fn whole_life(machine: &mut Machine, mut look: impl FnMut(&mut Machine) -> bool)
             "SAVE" => machine.save(),
             "CONFIG REWRITE" => machine.rewrite_config(),
             "ACL SAVE" => machine.save_users(),
-            "SHUTDOWN" => machine.state.end_persistence(),
+            "SHUTDOWN" => oxidis::persistence::act::saving::end_persistence(&mut machine.state),
             line => {
                 machine.cmd(line);
             }

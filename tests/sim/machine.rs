@@ -16,7 +16,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
 use oxidis::Value;
-use oxidis::background::{Helpers, Letter, Mailbox};
+use oxidis::background::Helpers;
 use oxidis::clients::ClientKey;
 use oxidis::config::Config;
 use oxidis::dispatch;
@@ -25,6 +25,7 @@ use oxidis::persistence::loading::{Opened, Slice};
 use oxidis::resp::argv::OwnedArgv;
 use oxidis::resp::{Protocol, Reply};
 use oxidis::state::State;
+use oxidis::state::{Letter, Mailbox};
 use oxidis::sys::clock::Clock;
 use oxidis::sys::files::{Disk, SimulatedDisk};
 use oxidis::sys::log::{Logger, Target};
@@ -137,8 +138,14 @@ impl Machine {
         config.file = Some(PathBuf::from(CONFIG_FILE));
         let helpers = Helpers::by_hand();
         let (mailbox, inbox) = Mailbox::new(None);
-        let mut state = State::new(config, Clock::manual(START_US + at_us), 1, mailbox);
-        state.use_disk(Disk::simulated(disk.clone()), helpers.clone());
+        let mut state = State::new(
+            config,
+            Clock::manual(START_US + at_us),
+            1,
+            mailbox,
+            oxidis::commands::GROUPS,
+        );
+        oxidis::server::turn::use_disk(&mut state, Disk::simulated(disk.clone()), helpers.clone());
         let log = Lines::default();
         state.log = Logger::new(Target::Writer(Box::new(log.clone())));
         state.refresh_clock();
@@ -159,13 +166,13 @@ impl Machine {
             users: (0, 0),
         };
         let state = &mut machine.state;
-        let mut started = state.load_users();
+        let mut started = oxidis::acl::act::load_users(state);
         if started {
-            started = match state.begin_loading() {
+            started = match oxidis::persistence::act::loading::begin_loading(state) {
                 Opened::Missing => true,
                 Opened::Failed => false,
                 Opened::Yes => loop {
-                    match state.load_slice() {
+                    match oxidis::persistence::act::loading::load_slice(state) {
                         Slice::More => {}
                         Slice::Done => break true,
                         Slice::Failed => break false,
@@ -280,8 +287,8 @@ impl Machine {
     /// The end of a turn of the loop: what was fed is written before anybody is told. False: the server gave up.
     pub fn turn(&mut self) -> bool {
         self.read_letters();
-        self.state.before_sleep();
-        self.state.flush_aof(false);
+        oxidis::server::turn::before_sleep(&mut self.state);
+        oxidis::persistence::act::append::flush(&mut self.state, false);
         !self.state.persistence.failed
     }
 
@@ -292,7 +299,7 @@ impl Machine {
 
     pub fn cron(&mut self) {
         self.runs += 1;
-        self.state.cron(self.runs, 10);
+        oxidis::server::turn::cron(&mut self.state, self.runs, 10);
     }
 
     fn read_letters(&mut self) {

@@ -3,6 +3,7 @@
 use super::super::prelude::*;
 use super::expire::{From, HEXPIRE_EVENT, HPERSIST_EVENT, Unit, fields, moment};
 use super::{HDEL_EVENT, HSET_EVENT, change, field_time, limits, remove_if_empty, value_at};
+use crate::keyspace;
 use crate::keyspace::Ms;
 use crate::types::Hash;
 use crate::types::hash::is_past;
@@ -166,7 +167,7 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
             live == (exist == Exist::All)
         });
-        ctx.state.bury_fields(ctx.db, key, &over);
+        keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
         if !allowed {
             ctx.reply.integer(0);
             return Ok(());
@@ -363,7 +364,7 @@ fn say_live<'a>(ctx: &mut Ctx<'_>, key: &[u8], names: Args<'a>) -> Result<Vec<&'
             None => ctx.reply.null(),
         }
     }
-    ctx.state.bury_fields(ctx.db, key, &over);
+    keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
     Ok(live)
 }
 
@@ -403,7 +404,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let now = field_time(ctx);
-    let told = ctx.state.hears_fields(HDEL_EVENT);
+    let told = keyspace::act::fields::hears_fields(ctx.state, HDEL_EVENT);
     let (mut deleted, mut over, mut gone) = (0, Vec::new(), Vec::new());
     // A field named twice is there only the first time, so each is deleted as soon as it is said.
     let db = &mut ctx.state.keyspace[ctx.db];
@@ -430,7 +431,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if deleted > 0 {
         db.track_fields(key, earliest);
     }
-    ctx.state.bury_fields(ctx.db, key, &over);
+    keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
     if deleted > 0 {
         ctx.modified_n(key, HDEL_EVENT, deleted);
         ctx.notify_fields(key, HDEL_EVENT, gone.iter().copied());

@@ -12,6 +12,7 @@
 
 use super::super::prelude::*;
 use super::{HSET_EVENT, limits, value_at};
+use crate::keyspace;
 use crate::keyspace::{Deadline, NewValue};
 use crate::types::Hash;
 
@@ -113,7 +114,7 @@ fn himport_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     hash.prepare(fields.len(), names.chain(args), &limits);
     let mut words: Vec<Box<[u8]>> = Vec::new();
     let listening = ctx.state.effects.listening != crate::command::Targets::NONE
-        || ctx.state.hears_fields(HSET_EVENT);
+        || keyspace::act::fields::hears_fields(ctx.state, HSET_EVENT);
     for field in fields {
         let value = value_at(&args, args.position());
         let text = args.bytes()?;

@@ -73,7 +73,7 @@ fn bury_if_over(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result {
         .get_mut_as::<Hash>(key)?
         .and_then(|hash| hash.get(name));
     if found.is_some_and(|found| found.deadline.is_some_and(|ms| ms < now)) {
-        ctx.state.bury_fields(ctx.db, key, &[name]);
+        keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &[name]);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Picking: HRANDFIELD.
 
 use super::super::prelude::*;
+use crate::keyspace;
 use crate::resp::Reply;
 use crate::types::Hash;
 use crate::types::hash::Field;
@@ -46,7 +47,7 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         false => Some(count_and_values(&mut args)?),
     };
     if ctx.state.keyspace[ctx.db].get_as::<Hash>(key)?.is_some() {
-        ctx.state.expire_fields_of(ctx.db, key);
+        keyspace::act::fields::expire_fields_of(ctx.state, ctx.db, key);
     } else {
         ctx.missed(key);
     }

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use super::field_time;
+use crate::keyspace;
 use crate::resp::Reply;
 use crate::types::Hash;
 use crate::types::hash::{Found, is_past};
@@ -107,7 +108,7 @@ fn one_field(
     match hash.get(name) {
         Some(found) if is_past(found.deadline, now) => {
             answer(ctx.reply, None);
-            ctx.state.bury_fields(ctx.db, key, &[name]);
+            keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &[name]);
         }
         found => answer(ctx.reply, found),
     }
@@ -154,7 +155,7 @@ fn hmget(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             None => ctx.reply.null(),
         }
     }
-    ctx.state.bury_fields(ctx.db, key, &over);
+    keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
     Ok(())
 }
 

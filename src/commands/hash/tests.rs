@@ -3,6 +3,7 @@
 use super::super::tests::{START_MS, Server};
 use crate::keyspace::DbId;
 use crate::resp::Value;
+use crate::server;
 
 const DB: DbId = DbId(0);
 
@@ -160,12 +161,12 @@ fn the_cycle_deletes_in_order_and_only_where_it_may() {
         server.says(&["HPEXPIRE h3 100000 FIELDS 1 a"]);
         server.later(60);
         server.state.keyspace.env().set_hide_only(true);
-        server.state.cron(1, 10);
+        server::turn::cron(&mut server.state, 1, 10);
         assert_eq!(server.run("HGET h1 a"), Value::Null);
         assert_eq!(server.run("HLEN h1"), Value::Integer(2));
         server.state.keyspace.env().set_hide_only(false);
         server.state.effects.enter();
-        server.state.cron(2, 10);
+        server::turn::cron(&mut server.state, 2, 10);
         server.state.effects.leave();
         let said = server.says(&[]);
         assert_eq!(said, ["HDEL h1 a", "HDEL h1 b", "HDEL h2 b", "HDEL h2 a"]);
@@ -200,7 +201,7 @@ fn the_index_follows_the_keys() {
         server.run("HPEXPIRE f 100 FIELDS 1 a");
         server.run("PEXPIRE f 50");
         server.later(60);
-        server.state.cron(1, 10);
+        server::turn::cron(&mut server.state, 1, 10);
         assert_eq!(
             (server.run("EXISTS f"), tracked(server, 0)),
             (Value::Integer(0), 0)

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use super::{HDEL_EVENT, HSET_EVENT, bury_if_over, change, limits, live, set_all, value_at};
+use crate::keyspace;
 use crate::types::Hash;
 use crate::types::hash::NewValue;
 use crate::util::long_double::LongDouble;
@@ -142,7 +143,7 @@ fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.reply.integer(0);
         return Ok(());
     }
-    let told = ctx.state.hears_fields(HDEL_EVENT);
+    let told = keyspace::act::fields::hears_fields(ctx.state, HDEL_EVENT);
     let mut names = Vec::new();
     let (deleted, empty) = change(ctx, key, |hash| {
         let deleted = args.filter(|name| hash.remove(name));

@@ -6,6 +6,7 @@
 //! Mirrors: the command half of expire.c.
 
 use super::super::prelude::*;
+use crate::keyspace;
 use crate::keyspace::Ms;
 use crate::util::num;
 
@@ -238,9 +239,11 @@ fn set_deadline(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, base: Ms) -> 
     };
     if past {
         let removed = entry.remove();
-        ctx.state
-            .discard(removed, ctx.state.config.lazyfree_lazy_expire);
-        ctx.rewrite_as(&[ctx.state.expire_word().as_bytes(), key]);
+        keyspace::act::keys::discard(ctx.state, removed, ctx.state.config.lazyfree_lazy_expire);
+        ctx.rewrite_as(&[
+            keyspace::act::expire::expire_word(ctx.state).as_bytes(),
+            key,
+        ]);
         ctx.modified(key, Event::DEL);
     } else {
         entry.set_deadline(Some(at));

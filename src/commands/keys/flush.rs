@@ -11,8 +11,10 @@ use crate::clients::{ClientFlags, ClientKey};
 use crate::command::table::CommandId;
 use crate::command::{Redacted, Targets};
 use crate::dispatch::CallOrigin;
+use crate::keyspace;
 use crate::keyspace::DbId;
 use crate::observe;
+use crate::persistence;
 use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 
@@ -90,13 +92,13 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, which: Option<DbId>) -> Result {
     };
     args.end()?;
 
-    let gone = ctx.state.empty(which);
+    let gone = keyspace::act::keys::empty(ctx.state, which);
     let keys: usize = gone.iter().map(|table| table.len()).sum();
     ctx.state.dirty += keys as u64;
     // Said even if there was nothing to delete here: elsewhere there may be.
     ctx.forced = crate::command::Targets::ALL;
     if which.is_none() {
-        ctx.state.reset_rdb();
+        persistence::act::saving::reset_rdb(ctx.state);
     }
 
     const CANNOT_WAIT: ClientFlags = ClientFlags::FAKE;
@@ -157,7 +159,7 @@ fn flushed(
         outermost: false,
         replayed: false,
     };
-    observe::after_call(state, ran);
+    observe::act::calls::after_call(state, ran);
     state.clients.resume(client);
 }
 
@@ -196,7 +198,7 @@ fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
     let (a, b) = (DbId(a as u32), DbId(b as u32));
     if a != b {
-        ctx.state.swapping(a, b);
+        keyspace::act::notify::swapping(ctx.state, a, b);
         ctx.state.keyspace.swap(a, b);
     }
     ctx.state.dirty += 1;

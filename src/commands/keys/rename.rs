@@ -4,6 +4,7 @@
 //! until one of them changes.
 
 use super::super::prelude::*;
+use crate::keyspace;
 use crate::keyspace::{DbId, Deadline, INLINE_MAX, NewValue, StrRef, ValueRef};
 
 pub(super) const RENAME: Command = Command {
@@ -75,20 +76,19 @@ fn rename_to(ctx: &mut Ctx<'_>, mut args: Args<'_>, if_absent: bool) -> Result {
         return Ok(());
     }
     // If the new name belonged to a dead key, that one goes first.
-    ctx.state.reap_expired();
+    keyspace::act::expire::reap_expired(ctx.state);
     let db = ctx.db();
     let Some(removed) = db.take(from) else {
         return Err(Error::NoSuchKey);
     };
     if let Some(old) = db.put(to, removed) {
-        ctx.state
-            .discard(old, ctx.state.config.lazyfree_lazy_server_del);
+        keyspace::act::keys::discard(ctx.state, old, ctx.state.config.lazyfree_lazy_server_del);
     }
     ctx.notify(to, Event::NEW);
     ctx.modified(from, Event::generic("rename_from"));
-    ctx.state.modified(ctx.db, to, Event::generic("rename_to"));
+    keyspace::act::notify::modified(ctx.state, ctx.db, to, Event::generic("rename_to"));
     if let Some(old_kind) = replaced {
-        ctx.state.say_overwritten(ctx.db, to, kind != old_kind);
+        keyspace::act::keys::say_overwritten(ctx.state, ctx.db, to, kind != old_kind);
     }
     if if_absent {
         ctx.reply.integer(1);
@@ -146,14 +146,14 @@ fn move_key(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.reply.integer(0);
         return Ok(());
     }
-    ctx.state.reap_expired();
+    keyspace::act::expire::reap_expired(ctx.state);
     let keyspace = &mut ctx.state.keyspace;
     if let Some(removed) = keyspace[ctx.db].take(key) {
         keyspace[to].put(key, removed);
     }
-    ctx.state.notify(Event::NEW, to, key);
+    keyspace::act::notify::notify(ctx.state, Event::NEW, to, key);
     ctx.modified(key, Event::generic("move_from"));
-    ctx.state.modified(to, key, Event::generic("move_to"));
+    keyspace::act::notify::modified(ctx.state, to, key, Event::generic("move_to"));
     ctx.reply.integer(1);
     Ok(())
 }
@@ -219,17 +219,16 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut inline = [0; INLINE_MAX];
     let value = copied(entry.value(), &mut inline);
     // What the new name held goes first: a dead key with its own news, a living one to make room.
-    ctx.state.reap_expired();
+    keyspace::act::expire::reap_expired(ctx.state);
     if replaced.is_some() {
-        ctx.state
-            .delete(db, to, ctx.state.config.lazyfree_lazy_server_del);
+        keyspace::act::keys::delete(ctx.state, db, to, ctx.state.config.lazyfree_lazy_server_del);
     }
     ctx.state.keyspace[db].insert_as_is(to, value, Deadline::Set(deadline));
-    ctx.state.notify(Event::NEW, db, to);
+    keyspace::act::notify::notify(ctx.state, Event::NEW, db, to);
     ctx.state.dirty += 1;
-    ctx.state.modified(db, to, Event::generic("copy_to"));
+    keyspace::act::notify::modified(ctx.state, db, to, Event::generic("copy_to"));
     if let Some(old_kind) = replaced {
-        ctx.state.say_overwritten(db, to, kind != old_kind);
+        keyspace::act::keys::say_overwritten(ctx.state, db, to, kind != old_kind);
     }
     ctx.reply.integer(1);
     Ok(())

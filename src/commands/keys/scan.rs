@@ -1,6 +1,7 @@
 //! Walking the keys: SCAN, KEYS, RANDOMKEY, DBSIZE.
 
 use super::super::prelude::*;
+use crate::keyspace;
 use crate::keyspace::Kind;
 use crate::util::glob::{self, Case};
 use crate::util::num;
@@ -177,7 +178,7 @@ fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
         match spares {
             true => drop(state.keyspace.env().take_expired()),
             false if found => {}
-            false => state.reap_expired(),
+            false => keyspace::act::expire::reap_expired(state),
         }
         if found {
             return Ok(());

@@ -43,15 +43,13 @@ pub const COMMANDS: &[&Command] = &[
     &RPUSHX,
 ];
 
-impl State {
-    /// What configuration says about the shape of lists.
-    #[inline]
-    pub fn list_limits(&self) -> ListLimits {
-        ListLimits {
-            fill: self.config.list_max_listpack_size,
-            compress_depth: self.config.list_compress_depth,
-            plain_from: self.list_plain_from,
-        }
+/// What configuration says about the shape of lists.
+#[inline]
+pub fn list_limits(state: &State) -> ListLimits {
+    ListLimits {
+        fill: state.config.list_max_listpack_size,
+        compress_depth: state.config.list_compress_depth,
+        plain_from: state.list_plain_from,
     }
 }
 
@@ -224,7 +222,7 @@ fn rpushx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 #[doc(alias = "pushGenericCommand")]
 fn push(ctx: &mut Ctx<'_>, args: &mut Args<'_>, end: End, only_existing: bool) -> Result {
     let key = args.key()?;
-    let limits = ctx.state.list_limits();
+    let limits = list_limits(ctx.state);
     let count = args.len();
     let bytes = (*args).map(<[u8]>::len).sum();
     let add = |list: &mut List| {
@@ -286,7 +284,7 @@ fn linsert(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let (pivot, new) = (args.bytes()?, args.bytes()?);
 
-    let limits = ctx.state.list_limits();
+    let limits = list_limits(ctx.state);
     let Some(list) = ctx.db().get_mut_as::<List>(key)? else {
         ctx.reply.integer(0);
         return Ok(());
@@ -329,7 +327,7 @@ const LSET: Command = Command {
 #[doc(alias = "lsetCommand")]
 fn lset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let limits = ctx.state.list_limits();
+    let limits = list_limits(ctx.state);
     let Some(list) = ctx.db().get_mut_as::<List>(key)? else {
         return Err(Error::NoSuchKey);
     };
@@ -617,7 +615,7 @@ fn pop(ctx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Result {
         1 => Some(args.positive()? as usize),
         _ => return Err(Error::WrongArity(ctx.name())),
     };
-    let limits = ctx.state.list_limits();
+    let limits = list_limits(ctx.state);
     let Some(list) = ctx.state.keyspace[ctx.db].get_mut_as::<List>(key)? else {
         match count {
             Some(_) => ctx.reply.null_array(),
@@ -689,7 +687,7 @@ fn lrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let count = args.integer_within(-i64::MAX, i64::MAX)?;
     let unwanted = args.bytes()?;
-    let limits = ctx.state.list_limits();
+    let limits = list_limits(ctx.state);
     let Some(list) = ctx.db().get_mut_as::<List>(key)? else {
         ctx.reply.integer(0);
         return Ok(());
@@ -730,7 +728,7 @@ const LTRIM: Command = Command {
 fn ltrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let (start, stop) = (args.integer()?, args.integer()?);
-    let limits = ctx.state.list_limits();
+    let limits = list_limits(ctx.state);
     let Some(list) = ctx.db().get_mut_as::<List>(key)? else {
         ctx.reply.ok();
         return Ok(());
@@ -807,7 +805,7 @@ fn at_least_one(args: &mut Args<'_>, error: &'static str) -> Result<usize> {
 /// single element is taken and shown as itself, with one an array is.
 #[doc(alias = "mpopGenericCommand")]
 fn pop_first(ctx: &mut Ctx<'_>, keys: Args<'_>, end: End, count: Option<usize>) -> Result<bool> {
-    let limits = ctx.state.list_limits();
+    let limits = list_limits(ctx.state);
     for key in keys {
         let Some(list) = ctx.state.keyspace[ctx.db].get_mut_as::<List>(key)? else {
             continue;

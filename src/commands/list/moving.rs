@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use super::super::prelude::*;
 use super::{at_least_one, end, next_to, pop_event, push_event, removed};
+use crate::keyspace;
 use crate::types::List;
 use crate::types::list::End;
 
@@ -119,7 +120,7 @@ pub(super) struct Moved<'a> {
 impl Moved<'_> {
     /// Takes `count` elements off the source and adds `elements`, which are the same in the order they shall have.
     fn run<E: AsRef<[u8]>>(&self, ctx: &mut Ctx<'_>, count: usize, elements: &[E]) -> Result {
-        let limits = ctx.state.list_limits();
+        let limits = super::list_limits(ctx.state);
         let db = ctx.db();
         // Nothing may be taken if it cannot be put down.
         let missing = db.get_mut_as::<List>(self.destination)?.is_none();
@@ -150,8 +151,7 @@ impl Moved<'_> {
         } else if let Some(list) = db.get_mut_as::<List>(self.destination)? {
             add(list);
         }
-        ctx.state
-            .modified(ctx.db, self.destination, push_event(self.to));
+        keyspace::act::notify::modified(ctx.state, ctx.db, self.destination, push_event(self.to));
         removed(ctx, self.source, pop_event(self.from), count, empty);
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use super::super::prelude::*;
 use super::{INVALID_ID, id, references, reply_id, strict_id};
+use crate::keyspace;
 use crate::resp::argv::Argv;
 use crate::types::Stream;
 use crate::types::stream::{IdBuf, Idmp, IdmpLimits, References, StreamId, Trim, TrimTo, Trimmed};
@@ -343,7 +344,10 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         message.iid = Some(&digest);
     }
     let now_ms = ctx.now_ms() as u64;
-    let (limits, idmp_limits) = (ctx.state.stream_limits(), ctx.state.idmp_limits());
+    let (limits, idmp_limits) = (
+        super::stream_limits(ctx.state),
+        super::idmp_limits(ctx.state),
+    );
     let trim = options.trim(ctx);
 
     let mut fresh = None;
@@ -473,7 +477,7 @@ fn xcfgset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Err(Error::Syntax);
         }
     }
-    let defaults = ctx.state.idmp_limits();
+    let defaults = super::idmp_limits(ctx.state);
     let now = known.unwrap_or(defaults);
     let wanted = IdmpLimits {
         duration_s: duration.unwrap_or(now.duration_s),
@@ -485,7 +489,7 @@ fn xcfgset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     {
         stream.idmp_mut(defaults).set_limits(wanted);
         ctx.state.dirty += 1;
-        ctx.state.touched(ctx.db, key);
+        keyspace::act::notify::touched(ctx.state, ctx.db, key);
     }
     ctx.reply.ok();
     Ok(())
@@ -532,7 +536,7 @@ fn xidmprecord(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "producer-id and idempotent-id must not be empty",
         ));
     }
-    let defaults = ctx.state.idmp_limits();
+    let defaults = super::idmp_limits(ctx.state);
     let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
     let stream = stream.ok_or(Error::NoSuchKey)?;
     if !stream.contains(id) {
@@ -552,7 +556,7 @@ fn xidmprecord(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             idmp.insert(pid, iid, id);
             idmp.added += 1;
             ctx.state.dirty += 1;
-            ctx.state.touched(ctx.db, key);
+            keyspace::act::notify::touched(ctx.state, ctx.db, key);
         }
     }
     ctx.reply.ok();

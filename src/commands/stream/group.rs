@@ -4,6 +4,7 @@
 
 use super::super::prelude::*;
 use super::{consumer_created, no_group, strict_id};
+use crate::keyspace;
 use crate::types::Stream;
 use crate::types::stream::{Group as ConsumerGroup, StreamId, UNKNOWN};
 
@@ -140,7 +141,7 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     if let Some(stream) = fresh {
         ctx.create(key, stream);
-        ctx.state.touched(ctx.db, key);
+        keyspace::act::notify::touched(ctx.state, ctx.db, key);
     }
     ctx.state.dirty += 1;
     ctx.notify(key, Event::stream("xgroup-create"));

@@ -59,22 +59,20 @@ pub const COMMANDS: &[&Command] = &[
     &remove::XTRIM,
 ];
 
-impl State {
-    /// What configuration says about the shape of streams.
-    #[inline]
-    fn stream_limits(&self) -> StreamLimits {
-        StreamLimits {
-            block_bytes: self.config.stream_node_max_bytes,
-            block_entries: self.config.stream_node_max_entries,
-        }
+/// What configuration says about the shape of streams.
+#[inline]
+pub(in crate::commands) fn stream_limits(state: &State) -> StreamLimits {
+    StreamLimits {
+        block_bytes: state.config.stream_node_max_bytes,
+        block_entries: state.config.stream_node_max_entries,
     }
+}
 
-    /// What a stream remembers of its producers, unless XCFGSET says otherwise.
-    fn idmp_limits(&self) -> IdmpLimits {
-        IdmpLimits {
-            duration_s: self.config.stream_idmp_duration,
-            max_size: self.config.stream_idmp_maxsize,
-        }
+/// What a stream remembers of its producers, unless XCFGSET says otherwise.
+pub(in crate::commands) fn idmp_limits(state: &State) -> IdmpLimits {
+    IdmpLimits {
+        duration_s: state.config.stream_idmp_duration,
+        max_size: state.config.stream_idmp_maxsize,
     }
 }
 

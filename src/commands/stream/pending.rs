@@ -13,6 +13,7 @@ use super::{
     reply_id, reply_one, say_claim, say_consumer, say_group_id, see_consumer, strict_id,
     upper_bound,
 };
+use crate::keyspace;
 use crate::types::Stream;
 use crate::types::stream::{Group as ConsumerGroup, IdBuf, Name, Pending, StreamId};
 
@@ -139,7 +140,7 @@ fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     ctx.state.dirty += changes;
     if deleted {
-        ctx.state.modified(ctx.db, key, Event::stream("xdel"));
+        keyspace::act::notify::modified(ctx.state, ctx.db, key, Event::stream("xdel"));
     }
     Ok(())
 }

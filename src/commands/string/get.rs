@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use super::options::{Dialect, Expiry, Options};
+use crate::keyspace;
 use crate::keyspace::StrRef;
 use crate::types::string::range;
 use crate::util::num::IntBuf;
@@ -130,9 +131,11 @@ fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
     if gone {
         let removed = entry.remove();
-        ctx.state
-            .discard(removed, ctx.state.config.lazyfree_lazy_expire);
-        ctx.rewrite_as(&[ctx.state.expire_word().as_bytes(), key]);
+        keyspace::act::keys::discard(ctx.state, removed, ctx.state.config.lazyfree_lazy_expire);
+        ctx.rewrite_as(&[
+            keyspace::act::expire::expire_word(ctx.state).as_bytes(),
+            key,
+        ]);
         ctx.modified(key, Event::DEL);
     } else if let Some(at) = deadline {
         entry.set_deadline(Some(at));

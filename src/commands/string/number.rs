@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use super::options::Expiry;
+use crate::keyspace;
 use crate::keyspace::{Deadline, Ms, NewValue};
 use crate::util::long_double::LongDouble;
 use crate::util::num::{self, IntBuf};
@@ -445,7 +446,10 @@ fn finish(
         && ctx.is_past(at)
     {
         if ctx.delete(key, ctx.state.config.lazyfree_lazy_expire) {
-            ctx.rewrite_as(&[ctx.state.expire_word().as_bytes(), key]);
+            ctx.rewrite_as(&[
+                keyspace::act::expire::expire_word(ctx.state).as_bytes(),
+                key,
+            ]);
             ctx.modified(key, Event::DEL);
         }
         return;

@@ -139,7 +139,7 @@ pub(in crate::commands) fn add_all<'a>(
     count: usize,
     mut pairs: impl Iterator<Item = (f64, &'a [u8])>,
 ) -> Result {
-    let limits = ctx.state.zset_limits();
+    let limits = super::zset_limits(ctx.state);
     let (mut added, mut moved, mut last) = (0, 0, None);
     let mut fill = |zset: &mut Zset, score: f64, member: &[u8]| -> Result {
         match zset.add(member, score, conditions, limits) {

@@ -220,7 +220,7 @@ impl<'a> Request<'a> {
     }
 
     fn run(&self, ctx: &Ctx<'_>, operation: Operation) -> Result<Zset> {
-        let limits = ctx.state.zset_limits();
+        let limits = super::zset_limits(ctx.state);
         let mut sources = self.sources(&ctx.state.keyspace[ctx.db])?;
         let result = match operation {
             Operation::Diff => diff(&sources, limits),

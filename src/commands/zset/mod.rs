@@ -69,15 +69,13 @@ pub const COMMANDS: &[&Command] = &[
     &combine::ZUNIONSTORE,
 ];
 
-impl State {
-    /// What configuration says about the shape of sorted sets.
-    #[inline]
-    pub fn zset_limits(&self) -> Limits {
-        Limits {
-            entries: self.config.zset_max_listpack_entries,
-            value: self.config.zset_max_listpack_value,
-            seed: self.keyspace[DbId(0)].seed(),
-        }
+/// What configuration says about the shape of sorted sets.
+#[inline]
+pub fn zset_limits(state: &State) -> Limits {
+    Limits {
+        entries: state.config.zset_max_listpack_entries,
+        value: state.config.zset_max_listpack_value,
+        seed: state.keyspace[DbId(0)].seed(),
     }
 }
 
@@ -127,7 +125,7 @@ pub(super) fn store_result(
 ) {
     let len = zset.len();
     if len > 0 {
-        zset.settle(ctx.state.zset_limits());
+        zset.settle(zset_limits(ctx.state));
         let value = NewValue::Object(zset.into());
         ctx.store(key, value, Deadline::Set(None));
         ctx.modified_n(key, Event::zset(event), changes);

@@ -217,7 +217,7 @@ pub(super) const ZRANGESTORE: Command = Command {
 fn zrangestore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (destination, source) = (args.key()?, args.key()?);
     let request = Request::take(&mut args, None, None, true)?;
-    let limits = ctx.state.zset_limits();
+    let limits = super::zset_limits(ctx.state);
     let mut result = Zset::building(limits);
     match ctx.state.keyspace[ctx.db].get_as::<Zset>(source)? {
         Some(zset) => {

@@ -29,11 +29,9 @@ pub mod append;
 pub mod check;
 pub mod commands;
 pub mod manifest;
-pub(in crate::persistence) mod order;
+pub(super) mod order;
 pub mod reader;
 pub mod replay;
-pub mod rewrite;
-mod upgrade;
 
 use std::sync::{Arc, Weak};
 
@@ -59,67 +57,67 @@ pub struct Aof {
     pub mode: Mode,
     pub manifest: Manifest,
     /// The increment written to.
-    file: Option<Arc<File>>,
+    pub(super) file: Option<Arc<File>>,
     /// Not written yet.
-    buf: Vec<u8>,
+    pub(super) buf: Vec<u8>,
     /// The increment before, if something is left over for it: until it is complete nothing is written to this one.
-    unfinished: Option<Unfinished>,
+    pub(super) unfinished: Option<Unfinished>,
     /// Increments before that the thread forces to disk.
-    older: Vec<Weak<File>>,
+    pub(super) older: Vec<Weak<File>>,
     /// Bytes of the increment before, to be noted at the beginning of this one.
-    follows: Option<u64>,
+    pub(super) follows: Option<u64>,
     /// The manifest on disk may not survive a power cut, and is to be written again; when that was tried last.
-    unsettled: Option<Ms>,
+    pub(super) unsettled: Option<Ms>,
     /// How far the stream was when the last rewrite began.
-    rewritten_upto: u64,
+    pub(super) rewritten_upto: u64,
     /// The database of the last command in the file.
-    selected: Option<DbId>,
+    pub(super) selected: Option<DbId>,
     /// The last timestamp in the file, unix seconds.
-    timestamp_s: i64,
+    pub(super) timestamp_s: i64,
     /// Bytes of base and increments; of the same when the last rewrite ended; of the increment written to; and of
     /// those, what an fsync was asked for.
     pub current_size: u64,
     pub rewrite_base_size: u64,
     pub increment_size: u64,
-    sync_asked_size: u64,
+    pub(super) sync_asked_size: u64,
     /// Bytes ever fed: how far the stream is. WAITAOF compares it with [`Aof::safe_offset`].
     pub fed: u64,
-    last_sync_ms: Ms,
+    pub(super) last_sync_ms: Ms,
     /// Since when the write waits for an fsync.
-    postponed_since: Option<Ms>,
+    pub(super) postponed_since: Option<Ms>,
     pub delayed_fsyncs: u64,
     /// Why the last write failed.
     pub write_error: Option<String>,
-    error_logged_s: i64,
+    pub(super) error_logged_s: i64,
     /// The last fsync on the thread failed, and that was logged.
-    sync_failed: bool,
+    pub(super) sync_failed: bool,
     pub rewrite_scheduled: bool,
     pub rewrites: u64,
     pub last_rewrite_failed: bool,
     pub consecutive_failures: u64,
     pub last_rewrite_seconds: Option<i64>,
     pub last_cow_bytes: u64,
-    limit: Limit,
-    syncer: Syncer,
+    pub(super) limit: Limit,
+    pub(super) syncer: Syncer,
     /// DEBUG AOF-FLUSH-SLEEP, microseconds before each write.
     pub flush_sleep_us: u64,
 }
 
 /// An increment that is not complete: a rewrite began while the disk took nothing.
 #[derive(Debug)]
-struct Unfinished {
-    file: Arc<File>,
+pub(super) struct Unfinished {
+    pub(super) file: Arc<File>,
     /// Bytes in it.
-    size: u64,
+    pub(super) size: u64,
     /// What it lacks.
-    rest: Vec<u8>,
+    pub(super) rest: Vec<u8>,
 }
 
 /// Failed rewrites wait longer and longer.
 #[derive(Debug, Default)]
-struct Limit {
-    delay_minutes: i64,
-    next_s: i64,
+pub(super) struct Limit {
+    pub(super) delay_minutes: i64,
+    pub(super) next_s: i64,
 }
 
 impl Aof {

@@ -192,7 +192,7 @@ pub(in crate::persistence) fn cannot_open(name: &str, error: &io::Error) -> Stri
 const FOLLOWS: &str = "#FOLLOWS:";
 
 /// The annotation that an increment begins with: how many bytes the increment before it has. Redis skips it.
-pub(super) fn follows(bytes: u64) -> String {
+pub(in crate::persistence) fn follows(bytes: u64) -> String {
     format!("{FOLLOWS}{bytes}\r\n")
 }
 

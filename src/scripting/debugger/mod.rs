@@ -18,8 +18,7 @@
 //! Mirrors: the ldb part of eval.c. Differs: the session apart has a snapshot in the place of a forked process; EVALSHA
 //! shows the script, not its SHA-1; an `abort` cannot be caught by the script.
 
-mod apart;
-mod console;
+pub(in crate::scripting) mod apart;
 
 use mlua::{MultiValue, Value as LuaValue};
 
@@ -31,9 +30,6 @@ use crate::util::args;
 use crate::util::num;
 
 pub use apart::Apart;
-pub(super) use apart::debugged_apart;
-pub(super) use console::Console;
-pub(super) use console::debugged;
 
 /// Breakpoints a session may have.
 #[doc(alias = "LDB_BREAKPOINTS_MAX")]
@@ -58,35 +54,35 @@ pub struct Debugger {
     /// Clients that said SCRIPT DEBUG YES; few.
     apart: Vec<ClientKey>,
     /// What is debugged here changes a copy of the data set.
-    on_a_copy: bool,
-    session: Option<Box<Session>>,
+    pub(super) on_a_copy: bool,
+    pub(super) session: Option<Box<Session>>,
 }
 
 /// One script being debugged.
 #[derive(Debug)]
-struct Session {
-    client: ClientKey,
+pub(super) struct Session {
+    pub(super) client: ClientKey,
     /// The script, line by line.
     lines: Vec<Vec<u8>>,
-    breakpoints: Vec<usize>,
+    pub(super) breakpoints: Vec<usize>,
     /// Stop at the next line; between two stops, commands and their replies are shown too.
-    step: bool,
+    pub(super) step: bool,
     /// `redis.breakpoint()` was called.
-    break_now: bool,
+    pub(super) break_now: bool,
     /// The line about to run, counted from 1.
-    line: usize,
+    pub(super) line: usize,
     /// Output not sent yet.
-    log: Vec<Vec<u8>>,
+    pub(super) log: Vec<Vec<u8>>,
     /// Orders received in part.
-    input: Vec<u8>,
-    parser: Parser,
-    request: Request,
+    pub(super) input: Vec<u8>,
+    pub(super) parser: Parser,
+    pub(super) request: Request,
     /// Bytes of a value that are shown; 0 for all.
-    shown: usize,
+    pub(super) shown: usize,
     /// The user was told, or showed to know, that values are cut.
     hinted: bool,
     /// Nobody is there any more: the script runs to its end.
-    deserted: bool,
+    pub(super) deserted: bool,
 }
 
 impl Debugger {
@@ -128,7 +124,7 @@ impl Debugger {
         self.session.is_some()
     }
 
-    fn begin(&mut self, client: ClientKey, script: &[u8]) {
+    pub(super) fn begin(&mut self, client: ClientKey, script: &[u8]) {
         let end = script.iter().rposition(|b| !matches!(b, b'\r' | b'\n'));
         let script = &script[..end.map_or(0, |end| end + 1)];
         let session = Session {
@@ -213,13 +209,13 @@ impl Debugger {
 }
 
 impl Session {
-    fn say(&mut self, line: impl Into<Vec<u8>>) {
+    pub(super) fn say(&mut self, line: impl Into<Vec<u8>>) {
         self.log.push(line.into());
     }
 
     /// As `say`, but no more of the line than the user wants to see.
     #[doc(alias = "ldbLogWithMaxLen")]
-    fn say_cut(&mut self, mut line: Vec<u8>) {
+    pub(super) fn say_cut(&mut self, mut line: Vec<u8>) {
         let cut = self.shown > 0 && line.len() > self.shown;
         if cut {
             line.truncate(self.shown);
@@ -234,7 +230,7 @@ impl Session {
 
     /// A line of the script, with marks: `->` where it stands, `#` where it will stop.
     #[doc(alias = "ldbLogSourceLine")]
-    fn say_source(&mut self, line: usize) {
+    pub(super) fn say_source(&mut self, line: usize) {
         let here = if self.line == line { "->" } else { "  " };
         let stop = match self.breakpoints.contains(&line) {
             true => '#',
@@ -248,7 +244,7 @@ impl Session {
         self.say(shown);
     }
 
-    fn say_lines(&mut self, around: usize, context: usize) {
+    pub(super) fn say_lines(&mut self, around: usize, context: usize) {
         let first = around.saturating_sub(context).max(1);
         let last = around.saturating_add(context).min(self.lines.len());
         for line in first..=last {
@@ -258,7 +254,7 @@ impl Session {
 
     /// The `break` order with its arguments.
     #[doc(alias = "ldbBreak")]
-    fn change_breakpoints(&mut self, args: &[Vec<u8>]) {
+    pub(super) fn change_breakpoints(&mut self, args: &[Vec<u8>]) {
         if args.is_empty() {
             if self.breakpoints.is_empty() {
                 return self.say("No breakpoints set. Use 'b <line>' to add one.");
@@ -301,7 +297,7 @@ impl Session {
     }
 
     /// The `maxlen` order.
-    fn change_shown(&mut self, arg: Option<&Vec<u8>>) {
+    pub(super) fn change_shown(&mut self, arg: Option<&Vec<u8>>) {
         if let Some(arg) = arg {
             self.hinted = true;
             self.shown = match num::parse_i64(arg).unwrap_or(0) {
@@ -317,7 +313,7 @@ impl Session {
 
     /// Takes what is to be sent, as one reply. Each line is a status reply, so it must be one line.
     #[doc(alias = "ldbSendLogs")]
-    fn take_output(&mut self) -> Vec<u8> {
+    pub(super) fn take_output(&mut self) -> Vec<u8> {
         let mut out = format!("*{}\r\n", self.log.len()).into_bytes();
         for mut line in self.log.drain(..) {
             for byte in &mut line {
@@ -335,7 +331,7 @@ impl Session {
 
 /// Appends a Lua value as a reader would write it.
 #[doc(alias = "ldbCatStackValue")]
-fn show_value(out: &mut Vec<u8>, value: &LuaValue, depth: usize) {
+pub(super) fn show_value(out: &mut Vec<u8>, value: &LuaValue, depth: usize) {
     if depth == DEPTH_MAX || out.len() > DUMP_MAX {
         return out.extend_from_slice(b"<max recursion level reached! Nested table?>");
     }

@@ -1,0 +1,43 @@
+//! A client leaves, or begins anew with RESET.
+//!
+//! Stands above replication, because a client that leaves may be a replica or the primary.
+//!
+//! Mirrors: unlinkClient() and clearClientConnectionState() of networking.c.
+
+use super::forget;
+use super::transaction;
+use crate::clients::{ClientFlags, ClientKey};
+use crate::keyspace::DbId;
+use crate::state::State;
+use crate::{acl, replication};
+
+/// Undoes all that a client left behind, a replica or a primary included, and the client itself.
+pub fn forget_client(state: &mut State, key: ClientKey) {
+    replication::act::primary::forget_replica(state, key);
+    replication::act::link::primary_lost(state, key);
+    forget::forget(state, key);
+}
+
+/// RESET: the connection is as new, but for its library's name.
+#[doc(alias = "clearClientConnectionState")]
+pub fn reset_client(state: &mut State, key: ClientKey) {
+    state.monitors.retain(|monitor| *monitor != key);
+    transaction::end_transaction(state, key);
+    state.pubsub.forget(&mut state.clients, key);
+    state.tracking.disable(&mut state.clients, key);
+    acl::act::act_as_default(state, key);
+    let client = &mut state.clients[key];
+    client.flags.clear(
+        ClientFlags::MONITOR
+            | ClientFlags::ASKING
+            | ClientFlags::READONLY
+            | ClientFlags::REPLY_OFF
+            | ClientFlags::REPLY_SKIP_NEXT
+            | ClientFlags::NO_TOUCH
+            | ClientFlags::NO_EVICT,
+    );
+    client.db = DbId(0);
+    client.protocol = crate::resp::Protocol::Resp2;
+    client.name.clear();
+    client.fieldsets = None;
+}

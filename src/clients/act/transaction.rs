@@ -1,0 +1,15 @@
+//! The end of a client's transaction.
+
+use crate::clients::{ClientFlags, ClientKey};
+use crate::state::State;
+
+/// Ends a client's transaction: its queue, its watches and its flags.
+#[doc(alias = "discardTransaction")]
+pub fn end_transaction(state: &mut State, key: ClientKey) {
+    state.watches.unwatch_all(&mut state.clients, key);
+    if let Some(client) = state.clients.get_mut(key) {
+        client.transaction = None;
+        let flags = ClientFlags::MULTI | ClientFlags::DIRTY_CAS | ClientFlags::DIRTY_EXEC;
+        client.flags.clear(flags);
+    }
+}

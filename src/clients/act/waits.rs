@@ -1,0 +1,135 @@
+//! Ends the wait of blocked clients: by timeout, by CLIENT UNBLOCK, or because the server's role changed.
+//!
+//! To run a blocked command again when its key has changed is the work of `dispatch/unblock.rs`.
+//!
+//! Mirrors: unblockClientOnTimeout() of blocked.c, handleBlockedClientsTimeout() of timeout.c.
+
+use crate::clients::{ClientFlags, ClientKey, WaitKind};
+use crate::command::Redacted;
+use crate::resp::argv::Argv;
+use crate::resp::{Error, Reply};
+use crate::shutdown::SHUTDOWN_FAILED;
+use crate::state::State;
+use crate::{observe, replication};
+
+/// Ends a client's wait: as if its time were over, or with an error (CLIENT UNBLOCK). False when it does not
+/// wait.
+#[doc(alias = "unblockClientOnTimeout")]
+#[doc(alias = "unblockClientOnError")]
+pub fn end_wait(state: &mut State, client: ClientKey, with_error: bool) -> bool {
+    let waiting = state
+        .clients
+        .get(client)
+        .and_then(|who| who.waiting.as_ref());
+    if waiting.is_some_and(|waiting| matches!(waiting.kind, WaitKind::Search(_))) {
+        return false;
+    }
+    let error = with_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    end_wait_with(state, client, error)
+}
+
+/// As [`end_wait`], with the error to answer.
+pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'static str>) -> bool {
+    let Some(waiting) = state.blocked.unblock(&mut state.clients, client) else {
+        return false;
+    };
+    answer(state, client, waiting.silent, |state, reply| {
+        let ok = error.is_none();
+        match error {
+            Some(text) => {
+                let error = Error::coded(text);
+                state.stats.count_error(&error);
+                reply.error(&error);
+            }
+            None => timed_out(state, waiting.kind, reply),
+        }
+        let argv: Argv<'_> = waiting.argv.as_argv();
+        let ran = observe::Ran {
+            client,
+            id: waiting.id,
+            argv,
+            redacted: crate::command::Redacted::default(),
+            elapsed_ns: 0,
+            ok,
+            outermost: true,
+            replayed: false,
+        };
+        observe::act::calls::after_call(state, ran);
+    });
+    state.clients.resume(client);
+    true
+}
+
+/// Ends the waits whose time is over.
+#[doc(alias = "handleBlockedClientsTimeout")]
+pub(crate) fn end_overdue_waits(state: &mut State) {
+    if state.blocked.next_deadline().is_none() {
+        return;
+    }
+    state.refresh_clock();
+    while let Some(client) = state.blocked.overdue(state.clock.unix_ms()) {
+        end_wait_with(state, client, None);
+    }
+    let now = state.clock.unix_ms();
+    state.blocked.touch_again(&state.clients, now);
+}
+
+/// Ends everybody's wait with an error and closes their connections: what they wait for will not come here
+/// (the server became a replica).
+#[doc(alias = "disconnectAllBlockedClients")]
+pub fn end_all_waits(state: &mut State) {
+    let waiting: Vec<ClientKey> = state
+        .clients
+        .iter()
+        .filter(|c| c.blocked())
+        .map(|c| c.key)
+        .collect();
+    for client in waiting {
+        let text = "UNBLOCKED force unblock from blocking operation, instance state changed \
+                    (master -> replica?)";
+        if end_wait_with(state, client, Some(text)) {
+            let flags = &mut state.clients[client].flags;
+            flags.set(ClientFlags::CLOSE_AFTER_REPLY);
+        }
+    }
+}
+
+/// Writes an answer to a client whose request is not the one being served.
+pub fn answer(
+    state: &mut State,
+    client: ClientKey,
+    silent: bool,
+    write: impl FnOnce(&mut State, &mut Reply),
+) {
+    let who = &mut state.clients[client];
+    if silent || who.silent() {
+        return write(state, &mut Reply::discard());
+    }
+    let mut reply = Reply::to_wire(std::mem::take(&mut who.out), who.protocol);
+    write(state, &mut reply);
+    let Some(who) = state.clients.get_mut(client) else {
+        return;
+    };
+    // Messages sent to the client meanwhile follow its reply.
+    reply.append(std::mem::take(&mut who.out));
+    if let Some(out) = reply.into_output() {
+        who.out = out;
+        if !who.out.is_empty() {
+            state.clients.wants_write(client);
+        }
+    }
+}
+
+/// What somebody is told whose time is over.
+#[doc(alias = "replyToBlockedClientTimedOut")]
+fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
+    match kind {
+        WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
+        // It waits for what comes for certain, and CLIENT UNBLOCK leaves it alone.
+        WaitKind::Search(_) => reply.null_array(),
+        // It waits without limit; this is CLIENT UNBLOCK.
+        WaitKind::Shutdown => reply.error_text(SHUTDOWN_FAILED),
+        // Enough or not, the answer is what there is.
+        WaitKind::Acks(wanted) => replication::act::acks::reply_acks(state, wanted, reply),
+    }
+}

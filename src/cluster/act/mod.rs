@@ -1,0 +1,6 @@
+//! The acting half of [`crate::cluster`]: requests are routed, the node is remembered.
+//!
+//! Each function takes the whole [`State`](crate::state::State) as its first argument and is called by its path.
+
+pub mod node;
+pub mod route;

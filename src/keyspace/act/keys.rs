@@ -1,0 +1,184 @@
+//! Keys that come, go and are replaced, made known.
+//!
+//! The keyspace stores; this says what it meant: a key that is new, one that was written over, one whose time had
+//! come before somebody wrote over it. [`store`] is the one way to make a key.
+//!
+//! Mirrors: `setKey()`, `dbAdd()`, `dbSetValue()`, `dbGenericDelete()` and `emptyData()` of db.c.
+
+use super::{evict, expire, notify};
+use crate::background::LazyFree;
+use crate::keyspace::events::Event;
+use crate::keyspace::{
+    DbId, Deadline, Inserted, Keyspace, Kind, Ms, NewValue, Removed, RemovedTable, ValueRef,
+};
+use crate::state::State;
+
+/// Gives a key a value, whatever it held. Publishes `new`, or `overwritten` and `type_changed`; the command's own
+/// event, the count of changes and the propagation are the caller's, through `Ctx::modified`.
+#[doc(alias = "setKey")]
+pub fn store(state: &mut State, db: DbId, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
+    store_as_is(state, db, key, encoded(value), deadline);
+}
+
+/// As [`store`], but bytes stay bytes although they may spell an integer.
+pub fn store_as_is(
+    state: &mut State,
+    db: DbId,
+    key: &[u8],
+    value: NewValue<'_>,
+    deadline: Deadline,
+) {
+    let kind = kind_of(&value);
+    let inserted = match deadline {
+        Deadline::Keep => {
+            if let Some(mut entry) = state.keyspace[db].get_mut(key) {
+                let old_kind = entry.kind();
+                let old = entry.set(value);
+                say_overwritten(state, db, key, kind != old_kind);
+                if let Some(old) = old {
+                    discard(state, old, state.config.lazyfree_lazy_server_del);
+                }
+                return;
+            }
+            // Not there, or dead: then there is no deadline to keep.
+            state.keyspace[db].insert_as_is(key, value, Deadline::Set(None))
+        }
+        deadline => state.keyspace[db].insert_as_is(key, value, deadline),
+    };
+    match inserted {
+        Inserted::New => notify::notify(state, Event::NEW, db, key),
+        Inserted::InPlace(old_deadline) => {
+            say_replaced(state, db, key, old_deadline, kind != Kind::String);
+        }
+        Inserted::Replaced(old) => {
+            say_replaced(state, db, key, old.deadline(), kind != removed_kind(&old));
+            discard(state, old, state.config.lazyfree_lazy_server_del);
+        }
+    }
+}
+
+/// Has the access clocks of keys count as the configuration says.
+pub fn tune_access_clock(state: &State) {
+    state.keyspace.env().tune(&state.config);
+}
+
+fn say_replaced(
+    state: &mut State,
+    db: DbId,
+    key: &[u8],
+    old_deadline: Option<Ms>,
+    type_changed: bool,
+) {
+    let now = state.keyspace.env().now_ms();
+    if old_deadline.is_some_and(|at| now > at) {
+        if expire::may_expire(state) {
+            expire::say_expired(state, db, key);
+        }
+        notify::notify(state, Event::NEW, db, key);
+    } else {
+        say_overwritten(state, db, key, type_changed);
+    }
+}
+
+/// A key got another value in place of the one it had.
+pub fn say_overwritten(state: &mut State, db: DbId, key: &[u8], type_changed: bool) {
+    notify::notify(state, Event::OVERWRITTEN, db, key);
+    if type_changed {
+        notify::notify(state, Event::TYPE_CHANGED, db, key);
+    }
+}
+
+/// Takes a live key out and frees its value, on another thread if `lazy` and worth it. Whether there was one.
+#[doc(alias = "dbGenericDelete")]
+pub fn delete(state: &mut State, db: DbId, key: &[u8], lazy: bool) -> bool {
+    let Some(entry) = state.keyspace[db].get_mut(key) else {
+        return false;
+    };
+    let removed = entry.remove();
+    discard(state, removed, lazy);
+    true
+}
+
+/// Frees what was taken out, on another thread if `lazy` and worth it.
+#[doc(alias = "freeObjAsync")]
+#[inline]
+pub fn discard(state: &mut State, removed: Removed, lazy: bool) {
+    if state.config.maxmemory != 0 && state.keyspace.env().live_snapshots() > 0 {
+        evict::release_shared(state, removed, lazy);
+    } else if lazy
+        && let ValueRef::Object(value) = removed.value()
+        && LazyFree::is_worth_it(value.free_effort())
+    {
+        state.lazyfree.free(removed, 1);
+    }
+}
+
+/// Empties one database, or all. The keys are the caller's to drop.
+#[doc(alias = "emptyData")]
+pub fn empty(state: &mut State, which: Option<DbId>) -> Vec<RemovedTable> {
+    notify::flushing(state, which);
+    hold_what_is_emptied(state, which);
+    match which {
+        Some(db) => {
+            let cleared = state.keyspace[db].clear();
+            Vec::from_iter((!cleared.is_empty()).then_some(cleared))
+        }
+        None => state.keyspace.clear(),
+    }
+}
+
+/// All databases get another content at once. The old keys are the caller's to drop.
+#[doc(alias = "swapMainDbWithTempDb")]
+pub fn replace_all(state: &mut State, mut new: Keyspace) -> Vec<RemovedTable> {
+    notify::flushing(state, None);
+    hold_what_is_emptied(state, None);
+    state.keyspace.exchange(&mut new);
+    // Keys that are watched, and that only the new content has.
+    for db in (0..state.keyspace.len_dbs() as u32).map(DbId) {
+        state
+            .watches
+            .touch_db(&mut state.clients, &state.keyspace, db, None);
+    }
+    new.clear()
+}
+
+/// Databases are about to be emptied. While a snapshot is out it holds their keys, which then count no more: it
+/// is taken that keys take the same memory everywhere.
+fn hold_what_is_emptied(state: &State, which: Option<DbId>) {
+    let env = state.keyspace.env();
+    let keys = state.keyspace.keys();
+    if state.config.maxmemory == 0 || env.live_snapshots() == 0 || keys == 0 {
+        return;
+    }
+    let emptied = which.map_or(keys, |db| state.keyspace[db].len());
+    let not_data = state.initial_memory + evict::not_counted_for_evict(state);
+    let data = crate::sys::alloc::used().saturating_sub(not_data);
+    let share = data as u128 * emptied as u128 / keys as u128;
+    env.hold_for_snapshots(share as u64);
+}
+
+fn kind_of(value: &NewValue<'_>) -> Kind {
+    match value {
+        NewValue::Object(value) => value.kind(),
+        _ => Kind::String,
+    }
+}
+
+/// The type of a value that was taken out.
+pub fn removed_kind(removed: &Removed) -> Kind {
+    match removed.value() {
+        ValueRef::String(_) => Kind::String,
+        ValueRef::Object(value) => value.kind(),
+    }
+}
+
+/// Bytes that spell an integer are stored as one.
+#[doc(alias = "tryObjectEncoding")]
+fn encoded(value: NewValue<'_>) -> NewValue<'_> {
+    match value {
+        NewValue::Bytes(bytes) if bytes.len() <= crate::util::num::MAX_INT_LEN => {
+            crate::util::num::parse_i64(bytes).map_or(value, NewValue::Int)
+        }
+        other => other,
+    }
+}

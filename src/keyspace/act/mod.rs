@@ -1,0 +1,9 @@
+//! The acting half of [`crate::keyspace`]: changes of keys, made known to all who must know.
+//!
+//! Each function takes the whole [`State`](crate::state::State) as its first argument and is called by its path.
+
+pub mod evict;
+pub mod expire;
+pub mod fields;
+pub mod keys;
+pub mod notify;

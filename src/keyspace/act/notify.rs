@@ -1,0 +1,86 @@
+//! A key has changed: WATCH fails, caches are invalidated, blocked clients are noted, the event is published.
+//!
+//! Mirrors: signalModifiedKey() and signalFlushedDb() of db.c, notifyKeyspaceEvent() of notify.c.
+
+use super::expire;
+use crate::keyspace::events::{Class, Event};
+use crate::keyspace::{DbId, Keyspace};
+use crate::pubsub::Kind;
+use crate::state::State;
+
+/// A key was changed: whoever watches, tracks, waits for or listens to it learns of it.
+#[inline]
+pub fn modified(state: &mut State, db: DbId, key: &[u8], event: Event) {
+    expire::reap_expired(state);
+    touched(state, db, key);
+    notify(state, event, db, key);
+}
+
+/// A key changed for those who watch or cache it; no event.
+#[inline]
+pub fn touched(state: &mut State, db: DbId, key: &[u8]) {
+    if !state.watches.is_empty() {
+        state
+            .watches
+            .touch(&mut state.clients, &state.keyspace, db, key);
+    }
+    if !state.tracking.is_idle() {
+        let changer = state.current_client;
+        state.tracking.invalidate(&mut state.clients, changer, key);
+    }
+    state.blocked.touch(db, key);
+}
+
+/// A database is about to be emptied, or all of them: those who watch or cache its keys learn of it.
+#[doc(alias = "signalFlushedDb")]
+pub fn flushing(state: &mut State, which: Option<DbId>) {
+    let all = 0..state.config.databases;
+    for db in which.map_or(all, |db| db.0..db.0 + 1) {
+        state
+            .watches
+            .touch_db(&mut state.clients, &state.keyspace, DbId(db), None);
+        state.blocked.touch_db(DbId(db));
+    }
+    state.tracking.invalidate_all(&mut state.clients);
+}
+
+/// Two databases are about to exchange their content.
+pub fn swapping(state: &mut State, a: DbId, b: DbId) {
+    let (clients, keyspace) = (&mut state.clients, &state.keyspace);
+    state.watches.touch_db(clients, keyspace, a, Some(b));
+    state.watches.touch_db(clients, keyspace, b, Some(a));
+    state.blocked.touch_db(a);
+    state.blocked.touch_db(b);
+}
+
+/// Publishes a keyspace event if its class is asked for.
+#[inline]
+pub fn notify(state: &mut State, event: Event, db: DbId, key: &[u8]) {
+    let wanted = state.config.notify_keyspace_events.bits();
+    if wanted & event.class as u32 != 0
+        && wanted & (Class::Keyspace as u32 | Class::Keyevent as u32) != 0
+    {
+        publish_event(state, event, db, key);
+    }
+}
+
+#[cold]
+pub fn publish_event(state: &mut State, event: Event, db: DbId, key: &[u8]) {
+    if state.pubsub.is_empty() {
+        return;
+    }
+    let wanted = state.config.notify_keyspace_events.bits();
+    let (pubsub, clients) = (&mut state.pubsub, &mut state.clients);
+    let mut channel = Vec::with_capacity(32 + key.len());
+    if wanted & Class::Keyspace as u32 != 0 {
+        channel.extend_from_slice(format!("__keyspace@{}__:", db.0).as_bytes());
+        channel.extend_from_slice(key);
+        pubsub.publish(clients, Kind::Channel, &channel, event.name.as_bytes());
+    }
+    if wanted & Class::Keyevent as u32 != 0 {
+        channel.clear();
+        channel.extend_from_slice(format!("__keyevent@{}__:", db.0).as_bytes());
+        channel.extend_from_slice(event.name.as_bytes());
+        pubsub.publish(clients, Kind::Channel, &channel, key);
+    }
+}

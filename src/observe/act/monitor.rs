@@ -1,0 +1,44 @@
+//! MONITOR: every command that ran, to those who asked to see them.
+//!
+//! Mirrors: `replicationFeedMonitors` of replication.c.
+
+use crate::clients::{ClientFlags, ClientKey};
+use crate::command::Redacted;
+use crate::keyspace::DbId;
+use crate::observe::slowlog::REDACTED;
+use crate::resp::argv::Argv;
+use crate::state::State;
+use crate::util::args;
+
+/// Shows a command to the monitors. Those that run others (EXEC, EVAL) are fed by their handlers, so
+/// that what they run is shown on the right side of them.
+#[inline]
+pub fn feed(state: &mut State, client: ClientKey, db: DbId, argv: Argv<'_>, redacted: Redacted) {
+    if !state.monitors.is_empty() {
+        show(state, client, db, argv, redacted);
+    }
+}
+
+#[cold]
+fn show(state: &mut State, client: ClientKey, db: DbId, argv: Argv<'_>, redacted: Redacted) {
+    let us = state.clock.unix_us();
+    let (seconds, micros) = (us / 1_000_000, us % 1_000_000);
+    let who = match state.clients.get(client) {
+        Some(c) if c.flags.has(ClientFlags::SCRIPT) => "lua",
+        Some(c) if c.flags.has(ClientFlags::UNIX_SOCKET) => {
+            // The address of such a client is its socket's path with a port of 0.
+            &format!("unix:{}", c.address.trim_end_matches(":0"))
+        }
+        Some(c) => &c.address,
+        None => "",
+    };
+    let mut line = format!("+{seconds}.{micros:06} [{} {who}]", db.0).into_bytes();
+    for (i, word) in argv.iter().enumerate() {
+        line.push(b' ');
+        args::repr(&mut line, if redacted.has(i) { REDACTED } else { word });
+    }
+    line.extend_from_slice(b"\r\n");
+    for monitor in state.monitors.clone() {
+        state.clients.send(monitor, |reply| reply.raw(&line));
+    }
+}

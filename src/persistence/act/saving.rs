@@ -1,0 +1,371 @@
+//! SAVE, BGSAVE and save points carried out: a snapshot is taken, a thread writes it, its end is noted.
+//!
+//! Mirrors: rdbSaveBackground() and backgroundSaveDoneHandler() of rdb.c.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::{backup, rewrite};
+use crate::background::Job;
+use crate::config::{MaxmemoryPolicy, ShutdownFlags};
+use crate::keyspace::Snapshot;
+use crate::persistence::aof::Mode;
+use crate::persistence::files;
+use crate::persistence::files::{Place, SaveError};
+use crate::persistence::rdb::save::{Clock, Options};
+use crate::persistence::rdb::{OLDEST_WRITTEN, VERSION};
+use crate::persistence::saving::{Purpose, Running};
+use crate::replication;
+use crate::resp::Error;
+use crate::state::State;
+
+/// After a failed save, the next one waits for so many seconds.
+#[doc(alias = "CONFIG_BGSAVE_RETRY_DELAY")]
+const RETRY_AFTER_S: i64 = 5;
+
+/// What a file of the whole data set is to say besides the keys.
+#[doc(alias = "rdbSaveInfoAuxFields")]
+pub fn save_options(state: &State, aof_base: bool) -> Options {
+    let config = &state.config;
+    let clock = match config.maxmemory_policy {
+        MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => Clock::Frequency,
+        MaxmemoryPolicy::AllkeysLru
+        | MaxmemoryPolicy::VolatileLru
+        | MaxmemoryPolicy::AllkeysLrm
+        | MaxmemoryPolicy::VolatileLrm => Clock::Idle(state.keyspace.env().clock_for_idle(0)),
+        _ => Clock::Dropped,
+    };
+    Options {
+        version: written_version(state),
+        compress: config.rdbcompression,
+        checksum: config.rdbchecksum,
+        aof_base,
+        redis_version: crate::REDIS_VERSION,
+        created_s: state.clock.unix_seconds(),
+        used_memory: crate::sys::alloc::used() as u64,
+        replication: replication::act::stream::stream_position(state),
+        without_keys: false,
+        functions: state
+            .scripts
+            .libraries
+            .iter()
+            .map(|library| library.code.clone())
+            .collect(),
+        cluster: config.cluster_enabled,
+        clock,
+    }
+}
+
+/// For DUMP: the version written, and whether it compresses.
+pub fn dump_options(state: &State) -> (u32, bool) {
+    (written_version(state), state.config.rdbcompression)
+}
+
+fn written_version(state: &State) -> u32 {
+    match state.config.rdb_version {
+        0 => VERSION,
+        wanted => wanted.clamp(OLDEST_WRITTEN, VERSION),
+    }
+}
+
+/// Where an RDB goes; a job in the background has a number in the name of its temporary file, because one that was
+/// cancelled may still be there.
+fn place(state: &State, job: Option<u64>) -> Place {
+    let pid = std::process::id();
+    Place {
+        directory: state.config.dir.clone(),
+        temporary: match job {
+            Some(number) => format!("temp-{pid}-{number}.rdb"),
+            None => format!("temp-{pid}.rdb"),
+        },
+        name: state.config.dbfilename.clone(),
+        incremental_sync: state.config.rdb_save_incremental_fsync,
+        // Who waits for a save means to copy the file, or to start from it again.
+        keeps_cache: job.is_none(),
+    }
+}
+
+/// Freezes the keyspace, counts and times it.
+fn take_snapshot(state: &mut State) -> Snapshot {
+    let start = Instant::now();
+    let snapshot = state.keyspace.snapshot();
+    state.persistence.stats.last_snapshot_us = start.elapsed().as_micros() as u64;
+    state.stats.snapshots += 1;
+    snapshot
+}
+
+/// Enters a job as the one that runs.
+pub(crate) fn enter_job(state: &mut State, purpose: Purpose) -> (Running, Snapshot) {
+    let keys_total = state.keyspace.keys() as u64;
+    let snapshot = take_snapshot(state);
+    let cost_before = state.keyspace.snapshot_cost();
+    state.persistence.next_job += 1;
+    let running = Running {
+        job: Job::default(),
+        id: state.persistence.next_job,
+        purpose,
+        started_s: state.clock.unix_seconds(),
+        keys_total,
+        temporary: PathBuf::new(),
+        cost_before,
+        dirty_before: state.dirty,
+    };
+    running.job.set_delay(state.config.rdb_key_save_delay);
+    (running, snapshot)
+}
+
+/// Saves now; nobody is served meanwhile. Whether it worked; the log has the reason if not.
+#[doc(alias = "rdbSave")]
+pub fn save_now(state: &mut State) -> bool {
+    state.persistence.stats.saves += 1;
+    let (options, place) = (save_options(state, false), place(state, None));
+    let job = Job::default();
+    job.set_delay(state.config.rdb_key_save_delay);
+    let snapshot = state.keyspace.snapshot();
+    crate::sys::signal::remove_when_interrupted(Some(&place.directory.join(&place.temporary)));
+    let saved = files::write_rdb(&state.disk, &place, snapshot, &options, &job);
+    crate::sys::signal::remove_when_interrupted(None);
+    match saved {
+        Ok(_) => {
+            state.log.notice("DB saved on disk");
+            state.dirty = 0;
+            state.clock.refresh();
+            state.persistence.stats.last_save_s = state.clock.unix_seconds();
+            state.persistence.stats.last_bgsave_failed = false;
+            state.persistence.stats.consecutive_failures = 0;
+            true
+        }
+        Err(error) => {
+            state.log.warning(error.line);
+            false
+        }
+    }
+}
+
+/// Starts a save in the background. Whether it started.
+#[doc(alias = "rdbSaveBackground")]
+pub fn save_in_background(state: &mut State) -> bool {
+    run_save(state, Purpose::Save)
+}
+
+/// As [`save_in_background`], for whoever wants it.
+pub(crate) fn run_save(state: &mut State, purpose: Purpose) -> bool {
+    if state.persistence.running.is_some() {
+        return false;
+    }
+    state.persistence.stats.saves += 1;
+    state.persistence.stats.last_save_try_s = state.clock.unix_seconds();
+    let number = state.persistence.next_job;
+    let (options, mut place) = (save_options(state, false), place(state, Some(number)));
+    place.keeps_cache |= purpose == Purpose::Sync;
+    let (mut running, snapshot) = enter_job(state, purpose);
+    running.temporary = place.directory.join(&place.temporary);
+    let (job, id, mailbox) = (running.job.clone(), running.id, state.mailbox.clone());
+    let disk = state.disk.clone();
+    let started = state.helpers.begin("bgsave", move || {
+        let result = files::write_rdb(&disk, &place, snapshot, &options, &job);
+        mailbox.send(move |state| save_done(state, id, result));
+    });
+    match started {
+        Ok(()) => {
+            state.log.notice(format_args!(
+                "Background saving started by pid {}",
+                std::process::id()
+            ));
+            state.persistence.running = Some(running);
+            true
+        }
+        Err(error) => {
+            state.persistence.stats.last_bgsave_failed = true;
+            state.persistence.stats.consecutive_failures += 1;
+            let reason = crate::config::disk::reason(&error);
+            state
+                .log
+                .warning(format_args!("Can't save in background: thread: {reason}"));
+            false
+        }
+    }
+}
+
+#[doc(alias = "backgroundSaveDoneHandler")]
+fn save_done(state: &mut State, id: u64, result: Result<u64, SaveError>) {
+    let Some(running) = leave_job(state, id) else {
+        return;
+    };
+    let for_replicas = running.purpose == Purpose::Sync;
+    let ok = result.is_ok();
+    let now = state.clock.unix_seconds();
+    let stats = &mut state.persistence.stats;
+    stats.last_bgsave_seconds = Some(now - running.started_s);
+    stats.last_cow_bytes = std::mem::take(&mut stats.cow_bytes);
+    match result {
+        Ok(_) => {
+            stats.last_save_s = now;
+            stats.last_bgsave_failed = false;
+            stats.consecutive_failures = 0;
+            state.dirty = state.dirty.saturating_sub(running.dirty_before);
+            state.log.notice("DB saved on disk");
+            state
+                .log
+                .notice("Background saving terminated with success");
+        }
+        // Whoever cancelled it did so on purpose: no reason to refuse writes.
+        Err(error) if error.cancelled => {
+            state
+                .log
+                .warning("Background saving terminated by a cancellation");
+        }
+        Err(error) => {
+            stats.last_bgsave_failed = true;
+            stats.consecutive_failures += 1;
+            state.log.warning(error.line);
+            state.log.warning("Background saving error");
+        }
+    }
+    match for_replicas {
+        true => replication::act::full_sync::sync_file_written(state, ok),
+        false => replication::act::full_sync::start_due_full_sync(state),
+    }
+}
+
+/// Ends the job of this number, unless it was forgotten already.
+pub(crate) fn leave_job(state: &mut State, id: u64) -> Option<Running> {
+    look_at_copies(state);
+    state
+        .persistence
+        .running
+        .take_if(|running| running.id == id)
+}
+
+/// Reads the cost of the job that runs.
+fn look_at_copies(state: &mut State) {
+    if let Some(running) = &state.persistence.running {
+        let cost = state.keyspace.snapshot_cost();
+        let bytes = cost.saturating_sub(running.cost_before);
+        let stats = &mut state.persistence.stats;
+        stats.cow_bytes = bytes;
+        stats.cow_peak_bytes = stats.cow_peak_bytes.max(bytes);
+        stats.cow_looked_ms = state.clock.unix_ms();
+    }
+}
+
+/// Ends the save in the background, if there is one; its file never appears. Whether there was one.
+#[doc(alias = "killRDBChild")]
+pub fn cancel_save(state: &mut State) -> bool {
+    let Some(running) = state
+        .persistence
+        .running
+        .take_if(|running| running.is_save())
+    else {
+        return false;
+    };
+    // Its thread ends by itself, and its answer finds nobody.
+    running.job.cancel();
+    let stats = &mut state.persistence.stats;
+    stats.last_cow_bytes = std::mem::take(&mut stats.cow_bytes);
+    state
+        .log
+        .warning("Background saving terminated by a cancellation");
+    if running.purpose == Purpose::Sync {
+        replication::act::full_sync::sync_save_cancelled(state);
+    }
+    true
+}
+
+/// All keys were deleted: what is being saved is of no use, and what is on disk must not come back.
+#[doc(alias = "flushAllDataAndResetRDB")]
+pub fn reset_rdb(state: &mut State) {
+    cancel_save(state);
+    if !state.config.save.is_empty() {
+        // A failure is in the log, and in INFO.
+        save_now(state);
+    }
+}
+
+/// What persistence does at every turn of the cron.
+pub fn cron(state: &mut State) {
+    if let Some(running) = &state.persistence.running {
+        running.job.set_delay(state.config.rdb_key_save_delay);
+        look_at_copies(state);
+    }
+    backup::cron(state);
+    rewrite::cron(state);
+    if state.persistence.running.is_some() {
+        return;
+    }
+    let now = state.clock.unix_seconds();
+    let stats = &state.persistence.stats;
+    let may_try = now - stats.last_save_try_s > RETRY_AFTER_S || !stats.last_bgsave_failed;
+    if state.persistence.save_scheduled && may_try {
+        state.persistence.save_scheduled = false;
+        save_in_background(state);
+        return;
+    }
+    let since = now - stats.last_save_s;
+    let due = state
+        .config
+        .save
+        .iter()
+        .find(|point| state.dirty >= point.changes && since > point.seconds as i64);
+    if let Some(point) = due
+        && may_try
+    {
+        state.log.notice(format_args!(
+            "{} changes in {} seconds. Saving...",
+            point.changes, point.seconds
+        ));
+        save_in_background(state);
+    }
+}
+
+/// A running job learns of a new `rdb-key-save-delay`.
+pub fn save_delay_changed(state: &State) {
+    if let Some(running) = &state.persistence.running {
+        running.job.set_delay(state.config.rdb_key_save_delay);
+    }
+}
+
+/// Somebody asks the server to end: with save points, or if asked for, the data set is saved first. False: it
+/// could not be, and the server goes on.
+#[doc(alias = "finishShutdown")]
+pub fn save_before_end(state: &mut State, how: ShutdownFlags) -> bool {
+    // The file that is to hold everything from now on is not written yet.
+    let persistence = &state.persistence;
+    if persistence.aof.mode == Mode::AwaitsRewrite
+        && persistence.running.is_some()
+        && !persistence.backup.has_own_stream()
+    {
+        if !how.force {
+            state.log.warning("Writing initial AOF, can't exit.");
+            return false;
+        }
+        state.log.warning("Writing initial AOF. Exit anyway.");
+    }
+    let wanted = how.save || !state.config.save.is_empty() && !how.nosave;
+    // Half of a data set is not saved over the whole one.
+    if !wanted || state.persistence.is_loading() {
+        return true;
+    }
+    cancel_save(state);
+    state
+        .log
+        .notice("Saving the final RDB snapshot before exiting.");
+    if save_now(state) || how.force {
+        return true;
+    }
+    state
+        .log
+        .warning("Error trying to save the DB, can't exit.");
+    false
+}
+
+/// The process ends: jobs stop, their half files go, the append-only file is complete.
+pub fn end_persistence(state: &mut State) {
+    if let Some(running) = state.persistence.running.take() {
+        running.job.cancel();
+        // Its thread may not come to it any more.
+        let _ = state.disk.remove_file(&running.temporary);
+    }
+    backup::fail_backup(state, "the server ends");
+    rewrite::close_aof(state);
+}

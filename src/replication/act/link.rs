@@ -1,0 +1,739 @@
+//! The replica's half carried out: connect, handshake, PSYNC, apply, acknowledge. [`crate::replication::link`] has the steps.
+//!
+//! Mirrors: syncWithMaster() and replicationCron() of replication.c.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use super::{acks, failover, primary, stream, transfer};
+use crate::clients::{ClientFlags, ClientKey};
+use crate::command::{Said, Targets};
+use crate::config::{Primary, disk};
+use crate::keyspace::{DbId, Ms};
+use crate::replication::failover::Stage;
+use crate::replication::link::Step;
+use crate::replication::transfer::Transfer;
+use crate::resp::argv::OwnedArgv;
+use crate::state::State;
+use crate::sys::log::Role;
+use crate::wires::{Dial, Owner, Then};
+use crate::{clients, config, keyspace};
+
+/// No line of the handshake is longer.
+const LONGEST_LINE: usize = 1024;
+
+/// Follows another primary, or none: REPLICAOF.
+#[doc(alias = "replicationSetMaster")]
+pub fn follow(state: &mut State, primary: Primary) {
+    let was_primary = state.config.replicaof.take().is_none();
+    drop_primary_client(state);
+    state.config.replicaof = Some(primary);
+    clients::act::waits::end_all_waits(state);
+    abandon_handshake(state);
+    if was_primary {
+        // Our own stream is the only thing we know; perhaps the new primary knows it as well.
+        state.log.notice(
+            "Before turning into a replica, using my own master parameters to synthesize a cached master: \
+             I may be able to synchronize with the new master with just a partial transfer.",
+        );
+        let db = state.replication.stream_db.unwrap_or(DbId(0));
+        state.replication.link.cached = Some(db);
+    }
+    role_changed(state);
+    state.replication.link.step = Step::Connect;
+    if let Some(primary) = &state.config.replicaof {
+        state.log.notice(format_args!(
+            "Connecting to MASTER {}:{}",
+            primary.host, primary.port
+        ));
+    }
+    connect_to_primary(state);
+}
+
+/// Becomes a primary: REPLICAOF NO ONE.
+#[doc(alias = "replicationUnsetMaster")]
+pub fn follow_nobody(state: &mut State) {
+    if state.config.replicaof.take().is_none() {
+        return;
+    }
+    drop_primary_client(state);
+    abandon_handshake(state);
+    shift_id(state);
+    // They must learn the stream's new name; going on costs them nothing.
+    primary::disconnect_replicas(state);
+    let now = state.clock.unix_ms();
+    let replication = &mut state.replication;
+    replication.link.step = Step::Off;
+    replication.link.cached = None;
+    replication.link.down_since_s = None;
+    replication.stream_db = None;
+    replication.no_replicas_since_ms = now;
+    role_changed(state);
+    transfer::restart_aof(state, "Restarting AOF after becoming master");
+}
+
+/// The name of our stream becomes its former name.
+#[doc(alias = "shiftReplicationId")]
+fn shift_id(state: &mut State) {
+    let replication = &mut state.replication;
+    replication.id2 = replication.id.clone();
+    // The byte after the last one may be asked for as well.
+    replication.second_offset = Some(replication.offset + 1);
+    replication.change_id(&mut state.entropy);
+    state.log.notice(format_args!(
+        "Setting secondary replication ID to {}, valid up to offset: {}. New replication ID is {}",
+        replication.id2,
+        replication.offset + 1,
+        replication.id
+    ));
+}
+
+/// What depends on whether we are a replica follows.
+fn role_changed(state: &mut State) {
+    state.log.set_role(match state.config.is_replica() {
+        true => Role::Replica,
+        false => Role::Primary,
+    });
+    stream::listen_for_replicas(state);
+    clients::act::pause::hide_or_expire(state);
+    // A score that cannot be set was logged.
+    let _ = config::act::set_oom_score(state, "oom-score-adj");
+}
+
+/// The data set a server starts with tells where the stream of effects stood: a replica goes on from there, and
+/// replicas of a primary may.
+#[doc(alias = "loadDataFromDisk")]
+pub fn resume_stream(state: &mut State, id: &str, offset: u64, db: DbId) {
+    if !is_id(id) || offset > i64::MAX as u64 {
+        return;
+    }
+    let replica = state.config.is_replica();
+    let replication = &mut state.replication;
+    replication.offset = offset;
+    if replica {
+        replication.id = id.to_owned();
+        let known = (db.0 as usize) < state.keyspace.len_dbs();
+        replication.link.cached = Some(if known { db } else { DbId(0) });
+        return;
+    }
+    replication.id2 = id.to_owned();
+    replication.second_offset = Some(offset + 1);
+    stream::create_backlog(state);
+}
+
+/// A key of a file that is loaded has expired since it was written: who goes on from the stream must delete it.
+pub(crate) fn say_expired_in_file(state: &mut State, db: DbId, key: &[u8]) {
+    if state.replication.backlog.is_some() {
+        let word = keyspace::act::expire::expire_word(state);
+        stream::feed_replicas(
+            state,
+            &[Said {
+                db: Some(db),
+                argv: crate::resp::argv::OwnedArgv::from_words([word.as_bytes(), key]),
+                targets: crate::command::Targets::REPLICAS,
+            }],
+        );
+    }
+}
+
+/// The server starts as a replica.
+pub fn follow_at_start(state: &mut State) {
+    if state.config.is_replica() {
+        state.replication.link.step = Step::Connect;
+        role_changed(state);
+    }
+}
+
+fn drop_primary_client(state: &mut State) {
+    if let Some(client) = state.replication.link.client {
+        state.clients.close_asap(client);
+        primary_lost(state, client);
+    }
+}
+
+/// Gives a connection up that is being made, or the data set that comes through it.
+#[doc(alias = "cancelReplicationHandshake")]
+fn abandon_handshake(state: &mut State) {
+    let link = &mut state.replication.link;
+    link.attempt += 1;
+    let wire = link.wire.take();
+    link.line.clear();
+    link.rest.clear();
+    link.announced = None;
+    link.secured = None;
+    if link.step != Step::Off {
+        link.step = Step::Connect;
+    }
+    if let Some(wire) = wire {
+        state.wires.close(wire);
+    }
+    transfer::abandon_transfer(state);
+}
+
+/// Something went wrong before the link was up; the cron tries again.
+pub(in crate::replication) fn handshake_failed(state: &mut State) {
+    abandon_handshake(state);
+}
+
+/// As [`handshake_failed`], and tries again at once.
+pub(in crate::replication) fn transfer_failed(state: &mut State) {
+    abandon_handshake(state);
+    if let Some(primary) = &state.config.replicaof {
+        state.log.notice(format_args!(
+            "Reconnecting to MASTER {}:{} after failure",
+            primary.host, primary.port
+        ));
+    }
+    connect_to_primary(state);
+}
+
+/// Begins to connect.
+#[doc(alias = "connectWithMaster")]
+fn connect_to_primary(state: &mut State) {
+    let Some(Primary { host, port }) = state.config.replicaof.clone() else {
+        return;
+    };
+    let now = state.clock.unix_ms();
+    let link = &mut state.replication.link;
+    link.attempt += 1;
+    link.step = Step::Connecting;
+    link.last_io_ms = now;
+    let attempt = link.attempt;
+    state.log.notice("MASTER <-> REPLICA sync started");
+    if let Ok(ip) = host.parse() {
+        dial(state, attempt, Ok(SocketAddr::new(ip, port)));
+        return;
+    }
+    // Looking a name up may take seconds.
+    let mailbox = state.mailbox.clone();
+    let lookup = move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        let found = found
+            .map_err(|error| disk::reason(&error))
+            .and_then(|mut all| {
+                all.next()
+                    .ok_or_else(|| "the name has no address".to_owned())
+            });
+        mailbox.send(move |state| dial(state, attempt, found));
+    };
+    let thread = std::thread::Builder::new().name("resolve".into());
+    if let Err(error) = thread.spawn(lookup) {
+        dial(state, attempt, Err(disk::reason(&error)));
+    }
+}
+
+fn dial(state: &mut State, attempt: u64, found: Result<SocketAddr, String>) {
+    let link = &mut state.replication.link;
+    if link.attempt != attempt || link.step != Step::Connecting {
+        return;
+    }
+    match found {
+        Ok(to) => {
+            let from = state.config.bind_source_addr.as_deref();
+            let from = from.and_then(|address| address.parse().ok());
+            let tls = state.config.tls_replication;
+            let wire = state.wires.dial(Owner::Primary, Dial { to, from, tls });
+            state.replication.link.wire = Some(wire);
+        }
+        Err(reason) => link_refused(state, &reason),
+    }
+}
+
+/// The loop could not even begin to connect.
+pub fn link_refused(state: &mut State, reason: &str) {
+    state
+        .log
+        .warning(format_args!("Unable to connect to MASTER: {reason}"));
+    handshake_failed(state);
+}
+
+/// The loop connected.
+pub fn link_connected(state: &mut State) {
+    if state.replication.link.step != Step::Connecting {
+        return;
+    }
+    state
+        .log
+        .notice("Non blocking connect for SYNC fired the event.");
+    state.replication.link.step = Step::Ping;
+    say_to_primary(state, ["PING"]);
+}
+
+/// The connection ended, or was never made.
+pub fn link_closed(state: &mut State, reason: &str) {
+    match state.replication.link.step {
+        Step::Connecting => {
+            state
+                .log
+                .warning(format_args!("Error condition on socket for SYNC: {reason}"));
+            handshake_failed(state);
+        }
+        Step::Transfer => {
+            state.log.warning(format_args!(
+                "I/O error trying to sync with MASTER: {reason}"
+            ));
+            transfer_failed(state);
+        }
+        step if step.is_handshake() => {
+            state.log.warning(format_args!(
+                "Failed to read response from the server: {reason}"
+            ));
+            state
+                .log
+                .warning("Master did not respond to command during SYNC handshake");
+            handshake_failed(state);
+        }
+        _ => {}
+    }
+}
+
+fn say_to_primary<W: AsRef<[u8]>>(state: &mut State, words: impl IntoIterator<Item = W>) {
+    let argv = crate::resp::argv::OwnedArgv::from_words(words);
+    if let Some(out) = link_out(state) {
+        argv.as_argv().encode(out);
+    }
+}
+
+/// The bytes to be sent to the primary before it is a client; none without a connection.
+fn link_out(state: &mut State) -> Option<&mut Vec<u8>> {
+    state.wires.out(state.replication.link.wire?)
+}
+
+/// Gives the socket to the client that the primary has become, with the bytes that came behind the handshake. For
+/// the loop, before it sleeps.
+pub(crate) fn hand_over_link(state: &mut State) {
+    let link = &mut state.replication.link;
+    if link.step == Step::Connected
+        && let Some(wire) = link.wire.take()
+        && let Some(client) = link.client
+    {
+        let rest = std::mem::take(&mut link.rest);
+        state.wires.hand_over(wire, client, rest);
+    }
+}
+
+/// Bytes came through the link, before the primary is a client.
+pub fn link_received(state: &mut State, mut bytes: &[u8]) -> Then {
+    state.replication.link.last_io_ms = state.clock.unix_ms();
+    while !bytes.is_empty() {
+        match state.replication.link.step {
+            Step::Transfer => {
+                let (used, then) = transfer::transfer_received(state, bytes);
+                bytes = &bytes[used..];
+                if then == Then::Wait {
+                    // What is behind a data set of known length is the stream.
+                    state.replication.link.rest.extend_from_slice(bytes);
+                    return Then::Wait;
+                }
+            }
+            Step::Connected => {
+                state.replication.link.rest.extend_from_slice(bytes);
+                return Then::Wait;
+            }
+            step if step.is_handshake() => {
+                let Some(line) = take_line(state, &mut bytes) else {
+                    break;
+                };
+                handshake_line(state, step, &line);
+            }
+            // Given up: what is left of it is of no interest.
+            _ => break,
+        }
+    }
+    Then::Read
+}
+
+/// The next line, without its end, if it is whole.
+pub(in crate::replication) fn take_line(state: &mut State, bytes: &mut &[u8]) -> Option<String> {
+    let line = &mut state.replication.link.line;
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    let (part, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+    *bytes = rest;
+    if line.len() + part.len() > LONGEST_LINE {
+        state.log.warning(
+            "Failed to read response from the server: a line of the handshake is too long",
+        );
+        *bytes = &[];
+        handshake_failed(state);
+        return None;
+    }
+    line.extend_from_slice(part);
+    end?;
+    let text = String::from_utf8_lossy(line).trim_end().to_owned();
+    line.clear();
+    Some(text)
+}
+
+#[doc(alias = "syncWithMaster")]
+fn handshake_line(state: &mut State, step: Step, line: &str) {
+    let refused = line.starts_with('-');
+    match step {
+        Step::Ping => {
+            let owes_auth = ["-NOAUTH", "-NOPERM", "-ERR operation not permitted"]
+                .iter()
+                .any(|code| line.starts_with(code));
+            if !line.starts_with('+') && !owes_auth {
+                state
+                    .log
+                    .warning(format_args!("Error reply to PING from master: '{line}'"));
+                return handshake_failed(state);
+            }
+            state
+                .log
+                .notice("Master replied to PING, replication can continue...");
+            introduce(state);
+        }
+        Step::Auth => {
+            if refused {
+                state
+                    .log
+                    .warning(format_args!("Unable to AUTH to MASTER: {line}"));
+                return handshake_failed(state);
+            }
+            state.replication.link.step = Step::Port;
+        }
+        Step::Port => {
+            not_understood(state, refused, "listening-port", line);
+            state.replication.link.step = match state.replication.link.said_ip {
+                true => Step::Ip,
+                false => Step::Capa,
+            };
+        }
+        Step::Ip => {
+            not_understood(state, refused, "ip-address", line);
+            state.replication.link.step = Step::Capa;
+        }
+        Step::Capa => {
+            not_understood(state, refused, "capa", line);
+            ask_for_stream(state);
+        }
+        Step::Psync => psync_line(state, line),
+        _ => {}
+    }
+}
+
+fn not_understood(state: &State, refused: bool, what: &str, line: &str) {
+    if refused {
+        state.log.notice(format_args!(
+            "(Non critical) Master does not understand REPLCONF {what}: {line}"
+        ));
+    }
+}
+
+/// Says who we are: password, port, address, abilities.
+fn introduce(state: &mut State) {
+    let config = &state.config;
+    let secret = config.masterauth.clone();
+    let user = config.masteruser.clone();
+    let ip = config.replica_announce_ip.clone();
+    let port = match config.replica_announce_port {
+        0 if state.config.tls_replication && state.config.tls_port != 0 => state.config.tls_port,
+        0 => state.tcp_port,
+        port => port,
+    };
+    if let Some(secret) = &secret {
+        let mut words = vec![b"AUTH".to_vec()];
+        words.extend(user.map(String::into_bytes));
+        words.push(secret.clone());
+        say_to_primary(state, words);
+    }
+    say_to_primary(state, ["REPLCONF", "listening-port", &port.to_string()]);
+    if let Some(ip) = &ip {
+        say_to_primary(state, ["REPLCONF", "ip-address", ip]);
+    }
+    say_to_primary(state, ["REPLCONF", "capa", "eof", "capa", "psync2"]);
+    let link = &mut state.replication.link;
+    link.said_auth = secret.is_some();
+    link.said_ip = ip.is_some();
+    link.step = match link.said_auth {
+        true => Step::Auth,
+        false => Step::Port,
+    };
+}
+
+#[doc(alias = "slaveTryPartialResynchronization")]
+fn ask_for_stream(state: &mut State) {
+    let replication = &mut state.replication;
+    replication.link.step = Step::Psync;
+    let (id, next) = match replication.link.cached {
+        Some(_) => (replication.id.clone(), (replication.offset + 1).to_string()),
+        None => ("?".to_owned(), "-1".to_owned()),
+    };
+    if id == "?" {
+        state
+            .log
+            .notice("Partial resynchronization not possible (no cached master)");
+    } else {
+        state.log.notice(format_args!(
+            "Trying a partial resynchronization (request {id}:{next})."
+        ));
+    }
+    let mut words = vec!["PSYNC", &id, &next];
+    if state.replication.failover.stage == Stage::InProgress {
+        words.push("FAILOVER");
+    }
+    say_to_primary(state, words);
+}
+
+fn psync_line(state: &mut State, line: &str) {
+    // Empty lines only say that the primary is there.
+    if line.is_empty() {
+        return;
+    }
+    if state.replication.failover.stage == Stage::InProgress {
+        if line.starts_with("+FULLRESYNC") || line.starts_with("+CONTINUE") {
+            failover::clear_failover(state);
+        } else {
+            state.log.notice(format_args!("Reply to PSYNC: {line}"));
+            return failover::abort_failover(state, "Failover target rejected psync request");
+        }
+    }
+    if let Some(rest) = line.strip_prefix("+FULLRESYNC") {
+        let mut words = rest.split_ascii_whitespace();
+        let id = words.next().filter(|id| is_id(id));
+        let offset = words.next().and_then(|offset| offset.parse().ok());
+        if let (Some(id), Some(offset)) = (id, offset) {
+            state
+                .log
+                .notice(format_args!("Full resync from master: {id}:{offset}"));
+            state.replication.link.announced = Some((id.to_owned(), offset));
+        } else {
+            state
+                .log
+                .warning("Master replied with wrong +FULLRESYNC syntax.");
+        }
+        return transfer::begin_transfer(state);
+    }
+    if let Some(rest) = line.strip_prefix("+CONTINUE")
+        && let Some(db) = state.replication.link.cached.take()
+    {
+        return go_on(state, db, rest.trim());
+    }
+    if line.starts_with("-NOMASTERLINK") || line.starts_with("-LOADING") {
+        state.log.notice(format_args!(
+            "Master is currently unable to PSYNC but should be in the future: {line}"
+        ));
+        return handshake_failed(state);
+    }
+    if line.starts_with("-ERR") {
+        state.log.notice(format_args!(
+            "Master does not support PSYNC or is in error state (reply: {line})"
+        ));
+    } else {
+        state.log.warning(format_args!(
+            "Unexpected reply to PSYNC from master: {line}"
+        ));
+    }
+    state.log.notice("Retrying with SYNC...");
+    if let Some(out) = link_out(state) {
+        out.extend_from_slice(b"SYNC\r\n");
+    }
+    transfer::begin_transfer(state);
+}
+
+/// The primary sends the stream from where we stopped.
+fn go_on(state: &mut State, db: DbId, id: &str) {
+    state
+        .log
+        .notice("Successful partial resynchronization with master.");
+    if is_id(id) && id != state.replication.id {
+        state
+            .log
+            .notice(format_args!("Master replication ID changed to {id}"));
+        let replication = &mut state.replication;
+        replication.second_offset = Some(replication.offset + 1);
+        replication.id2 = std::mem::replace(&mut replication.id, id.to_owned());
+        // They must learn of the new name.
+        primary::disconnect_replicas(state);
+    }
+    primary_is_client(state, db);
+    if state.replication.backlog.is_none() {
+        stream::create_backlog(state);
+    }
+    state
+        .log
+        .notice("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.");
+}
+
+/// From here on the primary is a client; the loop gives it its socket.
+#[doc(alias = "replicationCreateMasterClient")]
+pub(in crate::replication) fn primary_is_client(state: &mut State, db: DbId) {
+    let now = state.clock.unix_ms();
+    let client = state.clients.insert(
+        now,
+        ClientFlags::PRIMARY | ClientFlags::MUST_OBEY | ClientFlags::AUTHENTICATED,
+    );
+    client.db = db;
+    if let Some(primary) = &state.config.replicaof {
+        client.address = format!("{}:{}", primary.host, primary.port);
+    }
+    let link = &mut state.replication.link;
+    link.client = Some(client.key);
+    link.step = Step::Connected;
+    link.down_since_s = None;
+    link.cached = None;
+    link.held.clear();
+    link.last_io_ms = now;
+}
+
+/// A client is gone; if it was our primary, the link is down, and the cron connects again.
+#[doc(alias = "replicationCacheMaster")]
+pub fn primary_lost(state: &mut State, client: ClientKey) {
+    if state.replication.link.client != Some(client) {
+        return;
+    }
+    let who = state.clients.get(client);
+    let spoke_nonsense = who.is_some_and(|who| who.flags.has(ClientFlags::PROTOCOL_ERROR));
+    let db = who.map_or(DbId(0), |who| who.db);
+    let seconds = state.clock.unix_seconds();
+    state.log.notice("Connection with master lost.");
+    let link = &mut state.replication.link;
+    link.client = None;
+    link.held.clear();
+    link.attempt += 1;
+    if let Some(wire) = link.wire.take() {
+        state.wires.close(wire);
+    }
+    link.down_since_s = Some(seconds);
+    if link.step != Step::Off {
+        link.step = Step::Connect;
+    }
+    // After nonsense nothing tells where the stream is.
+    link.cached = (!spoke_nonsense).then_some(db);
+    if !spoke_nonsense {
+        state.log.notice("Caching the disconnected master state.");
+    }
+    if let Some(Primary { host, port }) = &state.config.replicaof {
+        state
+            .log
+            .notice(format_args!("Reconnecting to MASTER {host}:{port}"));
+        connect_to_primary(state);
+    }
+}
+
+/// A request of the primary was run, or queued by its transaction: its bytes are part of our own stream, once
+/// the transaction is whole.
+#[doc(alias = "replicationFeedStreamFromMasterStream")]
+pub fn primary_applied(state: &mut State, client: ClientKey, bytes: &[u8]) {
+    let in_transaction = state
+        .clients
+        .get(client)
+        .is_some_and(|client| client.flags.has(ClientFlags::MULTI));
+    if state.replication.link.client != Some(client) {
+        return;
+    }
+    let held = &mut state.replication.link.held;
+    if in_transaction {
+        held.extend_from_slice(bytes);
+        return;
+    }
+    if held.is_empty() {
+        return stream::append_to_stream(state, bytes);
+    }
+    let mut whole = std::mem::take(held);
+    whole.extend_from_slice(bytes);
+    stream::append_to_stream(state, &whole);
+}
+
+/// Tells the primary how far we are.
+#[doc(alias = "replicationSendAck")]
+pub fn send_ack(state: &mut State) {
+    let Some(client) = state.replication.link.client else {
+        return;
+    };
+    let mut words = vec![
+        "REPLCONF".to_owned(),
+        "ACK".to_owned(),
+        state.replication.offset.to_string(),
+    ];
+    if let Some(safe) = acks::aof_safe_position(state) {
+        words.extend(["FACK".to_owned(), safe.to_string()]);
+    }
+    let mut bytes = Vec::new();
+    crate::resp::argv::OwnedArgv::from_words(words)
+        .as_argv()
+        .encode(&mut bytes);
+    state.clients.send(client, |reply| reply.raw(&bytes));
+}
+
+/// Once a second: a link that is silent for too long is given up, one that is down is made again, one that is
+/// up is told how far we are.
+#[doc(alias = "replicationCron")]
+pub(in crate::replication) fn care_for_link(state: &mut State) {
+    let now = state.clock.unix_ms();
+    let timeout_ms = Ms::from(state.config.repl_timeout) * 1000;
+    let step = state.replication.link.step;
+    let late = now - state.replication.link.last_io_ms > timeout_ms;
+    match step {
+        Step::Off => {}
+        Step::Connect => {
+            if let Some(Primary { host, port }) = &state.config.replicaof {
+                state
+                    .log
+                    .notice(format_args!("Connecting to MASTER {host}:{port}"));
+            }
+            connect_to_primary(state);
+        }
+        Step::Transfer if late && !transfer::link_waits(state) => {
+            state.log.warning(
+                "Timeout receiving bulk data from MASTER... If the problem persists try to set the \
+                 'repl-timeout' parameter in redis.conf to a larger value.",
+            );
+            transfer_failed(state);
+        }
+        Step::Connected => {
+            let client = state.replication.link.client;
+            let silent_ms = client
+                .and_then(|client| state.clients.get(client))
+                .map_or(0, |client| now - client.active_ms);
+            if silent_ms > timeout_ms
+                && let Some(client) = client
+            {
+                state
+                    .log
+                    .warning("MASTER timeout: no data nor PING received...");
+                state.clients.close_asap(client);
+            } else {
+                send_ack(state);
+            }
+        }
+        Step::Transfer => {}
+        _ if late => {
+            state.log.warning("Timeout connecting to the MASTER...");
+            transfer_failed(state);
+        }
+        _ => {}
+    }
+}
+
+/// As [`care_for_link`], while a data set is loaded: that of our primary, which must not take us for dead.
+#[doc(alias = "replicationSendNewlineToMaster")]
+pub(crate) fn care_for_link_while_loading(state: &mut State) {
+    if state.replication.link.step != Step::Transfer || !transfer::is_loading_from_primary(state) {
+        return;
+    }
+    if transfer::link_waits(state) {
+        // It may speak; it is we who do not listen.
+        state.replication.link.last_io_ms = state.clock.unix_ms();
+    }
+    care_for_link(state);
+    let link = &state.replication.link;
+    if let Some(wire) = link.wire.filter(|_| link.step == Step::Transfer)
+        && state.wires.unsent(wire) == 0
+        && let Some(out) = state.wires.out(wire)
+    {
+        out.push(b'\n');
+    }
+}
+
+/// Once a second, or more often.
+#[doc(alias = "replicationCron")]
+pub fn cron(state: &mut State) {
+    failover::update_failover(state);
+    care_for_link(state);
+    primary::care_for_replicas(state);
+}
+
+/// Whether a word can be the name of a stream.
+fn is_id(word: &str) -> bool {
+    word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}

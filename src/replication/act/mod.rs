@@ -1,0 +1,16 @@
+//! The acting half of [`crate::replication`]: both ends of the stream.
+//!
+//! Each function takes the whole [`State`](crate::state::State) as its first argument and is called by its path.
+
+pub mod acks;
+pub mod failover;
+pub mod full_sync;
+pub mod info;
+pub mod link;
+pub mod primary;
+pub mod standing;
+pub mod stream;
+pub mod transfer;
+pub mod trouble;
+pub mod waiting;
+pub mod writable;

@@ -1,0 +1,403 @@
+//! The primary's half carried out: replicas register, continue or start anew, acknowledge, leave.
+//!
+//! Mirrors: syncCommand(), masterTryPartialResynchronization() and replconfCommand() of replication.c.
+
+use super::{failover, full_sync, stream, waiting};
+use crate::clients::{ClientFlags, ClientKey};
+use crate::command::{Said, Targets};
+use crate::keyspace::Ms;
+use crate::replication::backlog::Backlog;
+use crate::replication::primary::{Answer, Asked, PIECE};
+use crate::replication::{Phase, Replica};
+use crate::resp::Error;
+use crate::resp::argv::OwnedArgv;
+use crate::state::State;
+
+/// Goes at the backlog in one turn of the cron.
+const TRIMS: usize = 10;
+
+/// The stream gets another name, and nobody can go on from the old one.
+pub fn change_stream(state: &mut State) {
+    state
+        .log
+        .notice("Changing replication IDs after receiving change-repl-id");
+    state.replication.change_id(&mut state.entropy);
+    state.replication.clear_id2();
+}
+
+/// Hands replicas what they have room for.
+#[doc(alias = "writeToReplica")]
+pub(crate) fn serve_replicas(state: &mut State) {
+    if state.replication.replicas.is_empty() {
+        return;
+    }
+    waiting::ask_for_acks(state);
+    full_sync::pass_on_save(state);
+    full_sync::send_files(state);
+    let (replication, clients) = (&mut state.replication, &mut state.clients);
+    let Some(backlog) = &replication.backlog else {
+        return;
+    };
+    let mut piece = Vec::new();
+    for replica in &mut replication.replicas {
+        if !matches!(replica.phase, Phase::Online { reads: true }) || replica.next >= backlog.end()
+        {
+            continue;
+        }
+        let Some(client) = clients.get(replica.client) else {
+            continue;
+        };
+        if client.out.len() >= PIECE {
+            continue;
+        }
+        piece.clear();
+        let read = backlog.read(replica.next, PIECE, &mut piece);
+        replica.next += read as u64;
+        state.stats.net_repl_output_bytes += read as u64;
+        clients.send(replica.client, |reply| reply.raw(&piece));
+    }
+}
+
+/// Whether some replica could be handed more at once: the loop must not sleep.
+pub(crate) fn replicas_wait_for_us(state: &State) -> bool {
+    let end = state.replication.backlog.as_ref().map_or(0, Backlog::end);
+    state.replication.replicas.iter().any(|replica| {
+        let has_more = match replica.phase {
+            Phase::Sending(_) => true,
+            Phase::Online { reads } => reads && replica.next < end,
+            _ => false,
+        };
+        has_more
+            && state.clients.get(replica.client).is_some_and(|client| {
+                let stuck = ClientFlags::AWAITS_ROOM | ClientFlags::CLOSE_ASAP;
+                !client.flags.any(stuck)
+            })
+    }) || full_sync::save_waits_for_us(state)
+}
+
+/// Whether all replicas have everything.
+#[doc(alias = "isReadyToShutdown")]
+pub fn replicas_caught_up(state: &State) -> bool {
+    let offset = state.replication.offset;
+    let mut replicas = state.replication.replicas.iter();
+    replicas.all(|replica| replica.acked == offset)
+}
+
+/// Says which replicas lack something of the stream that ends now.
+pub fn log_lagging_replicas(state: &State) {
+    let replication = &state.replication;
+    let now = state.clock.unix_ms();
+    let (all, mut in_sync) = (replication.replicas.len(), 0);
+    for replica in &replication.replicas {
+        if replica.acked == replication.offset {
+            in_sync += 1;
+            continue;
+        }
+        let lag = match replica.phase.is_online() {
+            true => (now / 1000 - replica.acked_ms / 1000).max(0),
+            false => 0,
+        };
+        state.log.notice(format_args!(
+            "Lagging replica {} reported offset {} behind master, lag={lag}, state={}.",
+            stream::replica_name(state, replica.client),
+            replication.offset.saturating_sub(replica.acked),
+            replica.phase.name()
+        ));
+    }
+    if all > 0 {
+        state.log.notice(format_args!(
+            "{in_sync} of {all} replicas are in sync when shutting down."
+        ));
+    }
+}
+
+/// A client asks to read the stream. The caller saw to it that it may.
+#[doc(alias = "syncCommand")]
+pub fn replica_asks(state: &mut State, client: ClientKey, asked: Asked<'_>) -> Answer {
+    let name = stream::replica_name(state, client);
+    state
+        .log
+        .notice(format_args!("Replica {name} asks for synchronization"));
+    if let Asked::Psync { id, wanted } = asked {
+        if let Some(position) = can_continue(state, &name, id, wanted) {
+            return Answer::Continue(continue_replica(state, client, position));
+        }
+        if id != "?" {
+            state.stats.sync_partial_err += 1;
+        }
+    }
+    state.stats.sync_full += 1;
+    let announced = stream::announced(state, client);
+    let now = state.clock.unix_ms();
+    enter_replica(
+        state,
+        Replica {
+            client,
+            phase: Phase::Waits { since_ms: now },
+            next: state.replication.offset,
+            acked: 0,
+            acked_aof: 0,
+            acked_ms: now,
+            silent: matches!(asked, Asked::Sync),
+            rdb_only: announced.rdb_only,
+        },
+    );
+    if state.replication.replicas.len() == 1 && state.replication.backlog.is_none() {
+        state.replication.change_id(&mut state.entropy);
+        state.replication.clear_id2();
+        stream::create_backlog(state);
+        let replication = &state.replication;
+        state.log.notice(format_args!(
+            "Replication backlog created, my new replication IDs are '{}' and '{}'",
+            replication.id, replication.id2
+        ));
+    }
+    full_sync::arrange_full_sync(state, client);
+    Answer::Full
+}
+
+fn enter_replica(state: &mut State, replica: Replica) {
+    let client = &mut state.clients[replica.client];
+    client.flags.set(ClientFlags::REPLICA);
+    if state.config.repl_disable_tcp_nodelay
+        && let Some(host) = &mut state.host
+    {
+        host.collect_packets(replica.client);
+    }
+    if state.replication.replicas.is_empty() {
+        state.replication.last_ping_ms = replica.acked_ms;
+    }
+    state.replication.replicas.push(replica);
+}
+
+/// The position from which a replica can go on that knows a stream up to before byte `wanted`.
+#[doc(alias = "masterTryPartialResync")]
+fn can_continue(state: &State, name: &str, id: &str, wanted: i64) -> Option<u64> {
+    let replication = &state.replication;
+    let same = id.eq_ignore_ascii_case(&replication.id);
+    let known_before = id.eq_ignore_ascii_case(&replication.id2)
+        && replication.id2 != crate::replication::NO_ID
+        && replication
+            .second_offset
+            .is_some_and(|valid| wanted >= 0 && wanted as u64 <= valid);
+    if !same && !known_before {
+        if id == "?" {
+            state
+                .log
+                .notice(format_args!("Full resync requested by replica {name}"));
+        } else if id.eq_ignore_ascii_case(&replication.id2) {
+            state.log.notice(format_args!(
+                "Partial resynchronization not accepted: Requested offset for second ID was {wanted}, \
+                 but I can reply up to {}",
+                replication.second_offset.unwrap_or(0)
+            ));
+        } else {
+            state.log.notice(format_args!(
+                "Partial resynchronization not accepted: Replication ID mismatch (Replica asked for \
+                 '{id}', my replication IDs are '{}' and '{}')",
+                replication.id, replication.id2
+            ));
+        }
+        return None;
+    }
+    let position = u64::try_from(wanted).ok().and_then(|n| n.checked_sub(1));
+    let covered = position.filter(|position| {
+        let backlog = replication.backlog.as_ref();
+        backlog.is_some_and(|backlog| backlog.covers(*position))
+    });
+    if covered.is_none() {
+        state.log.notice(format_args!(
+            "Unable to partial resync with replica {name} for lack of backlog (Replica request was: \
+             {wanted})."
+        ));
+        if wanted > replication.offset as i64 {
+            state.log.warning(format_args!(
+                "Warning: replica {name} tried to PSYNC with an offset that is greater than the master \
+                 replication offset."
+            ));
+        }
+    }
+    covered
+}
+
+fn continue_replica(state: &mut State, client: ClientKey, position: u64) -> String {
+    state.stats.sync_partial_ok += 1;
+    let announced = stream::announced(state, client);
+    let name = stream::replica_name(state, client);
+    let now = state.clock.unix_ms();
+    enter_replica(
+        state,
+        Replica {
+            client,
+            phase: Phase::Online { reads: true },
+            next: position,
+            acked: 0,
+            acked_aof: 0,
+            acked_ms: now,
+            silent: false,
+            rdb_only: announced.rdb_only,
+        },
+    );
+    let bytes = state.replication.offset.saturating_sub(position);
+    state.log.notice(format_args!(
+        "Partial resynchronization request from {name} accepted. Sending {bytes} bytes of backlog \
+         starting from offset {}.",
+        position + 1
+    ));
+    match announced.psync2 {
+        true => format!("CONTINUE {}", state.replication.id),
+        false => "CONTINUE".to_owned(),
+    }
+}
+
+/// A replica says how far it is.
+#[doc(alias = "replconfCommand")]
+pub fn replica_acks(state: &mut State, client: ClientKey, offset: u64, aof: Option<u64>) {
+    let now = state.clock.unix_ms();
+    let Some(replica) = state.replication.replica(client) else {
+        return;
+    };
+    replica.acked = replica.acked.max(offset);
+    replica.acked_aof = replica.acked_aof.max(aof.unwrap_or(0));
+    replica.acked_ms = now;
+    // The data set was sent without a length: only now is it sure that what follows is taken for the stream.
+    if let Phase::Online {
+        reads: reads @ false,
+    } = &mut replica.phase
+    {
+        *reads = true;
+        let name = stream::replica_name(state, client);
+        state.log.notice(format_args!(
+            "Synchronization with replica {name} succeeded"
+        ));
+    }
+}
+
+/// A replica sent an empty line: it is busy with its data set, and there.
+pub fn replica_is_alive(state: &mut State, client: ClientKey) {
+    let now = state.clock.unix_ms();
+    if let Some(replica) = state.replication.replica(client) {
+        replica.acked_ms = now;
+    }
+}
+
+/// Once a second: a PING now and then tells replicas that the link lives, an empty line tells those that wait
+/// for their data set; those that said nothing for too long are given up.
+#[doc(alias = "replicationCron")]
+pub(in crate::replication) fn care_for_replicas(state: &mut State) {
+    let now = state.clock.unix_ms();
+    let period_ms = Ms::from(state.config.repl_ping_replica_period) * 1000;
+    if !state.replication.replicas.is_empty()
+        && now - state.replication.last_ping_ms >= period_ms
+        && !state.config.is_replica()
+        && !failover::failover_holds_stream(state)
+    {
+        state.replication.last_ping_ms = now;
+        stream::feed_replicas(
+            state,
+            &[Said {
+                db: None,
+                argv: crate::resp::argv::OwnedArgv::from_words(["PING"]),
+                targets: crate::command::Targets::REPLICAS,
+            }],
+        );
+    }
+    let to_disk = state
+        .replication
+        .save
+        .as_ref()
+        .is_none_or(crate::replication::full_sync::SyncSave::is_file);
+    let timeout_ms = Ms::from(state.config.repl_timeout) * 1000;
+    let mut late = Vec::new();
+    for replica in &state.replication.replicas {
+        let client = replica.client;
+        match replica.phase {
+            Phase::Waits { .. } => state.clients.send(client, |reply| reply.raw(b"\n")),
+            Phase::Writing if to_disk => state.clients.send(client, |reply| reply.raw(b"\n")),
+            Phase::Writing => {
+                let stuck = state.clients.get(client).is_some_and(|client| {
+                    client.flags.has(ClientFlags::AWAITS_ROOM)
+                        && now - client.active_ms > timeout_ms
+                });
+                if stuck {
+                    late.push((client, "full sync"));
+                }
+            }
+            Phase::Online { .. } if !replica.silent && now - replica.acked_ms > timeout_ms => {
+                late.push((client, "streaming sync"));
+            }
+            _ => {}
+        }
+    }
+    for (client, what) in late {
+        let name = stream::replica_name(state, client);
+        state.log.warning(format_args!(
+            "Disconnecting timedout replica ({what}): {name}"
+        ));
+        state.clients.close_asap(client);
+    }
+    for _ in 0..TRIMS {
+        trim_backlog(state);
+    }
+    expire_backlog(state, now);
+    full_sync::start_due_full_sync(state);
+}
+
+/// A backlog that nobody came back for is freed.
+fn expire_backlog(state: &mut State, now: Ms) {
+    let ttl_s = state.config.repl_backlog_ttl;
+    let idle_s = (now - state.replication.no_replicas_since_ms).max(0) as u64 / 1000;
+    if !state.replication.replicas.is_empty()
+        || ttl_s == 0
+        || idle_s <= ttl_s
+        || state.replication.backlog.is_none()
+        || state.config.is_replica()
+    {
+        return;
+    }
+    // What happens from here on is not in the backlog: no two streams may have one name.
+    state.replication.change_id(&mut state.entropy);
+    state.replication.clear_id2();
+    state.replication.backlog = None;
+    stream::listen_for_replicas(state);
+    state.log.notice(format_args!(
+        "Replication backlog freed after {ttl_s} seconds without connected replicas."
+    ));
+}
+
+/// Ends the connections of all replicas; they come back and ask where they stand.
+#[doc(alias = "disconnectSlaves")]
+pub fn disconnect_replicas(state: &mut State) {
+    for replica in &state.replication.replicas {
+        state.clients.close_asap(replica.client);
+    }
+}
+
+/// A client is gone; if it was a replica, nobody writes or keeps anything for it any more.
+pub fn forget_replica(state: &mut State, client: ClientKey) {
+    let replicas = &mut state.replication.replicas;
+    let Some(index) = replicas.iter().position(|replica| replica.client == client) else {
+        return;
+    };
+    let name = stream::replica_name(state, client);
+    let replica = state.replication.replicas.remove(index);
+    state
+        .log
+        .notice(format_args!("Connection with replica {name} lost."));
+    if state.replication.replicas.is_empty() {
+        state.replication.no_replicas_since_ms = state.clock.unix_ms();
+    }
+    if matches!(replica.phase, Phase::Writing) {
+        full_sync::sync_save_lost_one(state);
+    }
+    trim_backlog(state);
+}
+
+/// Frees what nobody needs of the backlog.
+fn trim_backlog(state: &mut State) {
+    let needed = crate::replication::needed(&state.replication.replicas);
+    let size = state.config.repl_backlog_size;
+    if let Some(backlog) = &mut state.replication.backlog {
+        backlog.trim(size, needed);
+    }
+}

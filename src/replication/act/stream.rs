@@ -1,0 +1,140 @@
+//! The stream that replicas read: effects are encoded once and kept in the backlog.
+//!
+//! Mirrors: replicationFeedSlaves() of replication.c.
+
+use std::net::ToSocketAddrs;
+
+use crate::clients::{Announced, ClientKey};
+use crate::command::{Said, Targets};
+use crate::keyspace::DbId;
+use crate::replication::backlog::Backlog;
+use crate::replication::{Phase, Replica};
+use crate::resp::Error;
+use crate::resp::argv::OwnedArgv;
+use crate::state::State;
+
+/// The database the stream has selected, when it comes or can go on.
+pub(in crate::replication) fn link_db(state: &State) -> Option<DbId> {
+    let link = &state.replication.link;
+    let client = link.client.and_then(|client| state.clients.get(client));
+    client.map(|client| client.db).or(link.cached)
+}
+
+/// Tells a unit of effects to the replicas. Encoded once, whatever their number. A replica's own stream is its
+/// primary's, so what it changes by itself is told to nobody.
+#[doc(alias = "replicationFeedSlaves")]
+pub(crate) fn feed_replicas(state: &mut State, unit: &[Said]) {
+    if state.config.is_replica() {
+        return;
+    }
+    if state.replication.backlog.is_none() {
+        // Nobody reads, but WAITAOF tells one write from the next.
+        state.replication.offset += 1;
+        return;
+    }
+    let mut bytes = Vec::new();
+    for said in unit
+        .iter()
+        .filter(|said| said.targets.any(crate::command::Targets::REPLICAS))
+    {
+        if let Some(db) = said.db
+            && state.replication.stream_db != Some(db)
+        {
+            state.replication.stream_db = Some(db);
+            let select = crate::resp::argv::OwnedArgv::from_words(["SELECT", &db.0.to_string()]);
+            select.as_argv().encode(&mut bytes);
+        }
+        said.argv.as_argv().encode(&mut bytes);
+    }
+    if !bytes.is_empty() {
+        append_to_stream(state, &bytes);
+    }
+}
+
+/// Appends bytes to the stream; a replica that falls behind too far is given up.
+pub(in crate::replication) fn append_to_stream(state: &mut State, bytes: &[u8]) {
+    let size = state.config.repl_backlog_size;
+    state.replication.append(bytes, size);
+    let limit = state.config.client_output_buffer_limit.replica.hard_bytes;
+    if limit == 0 {
+        return;
+    }
+    let (limit, offset) = (limit.max(size), state.replication.offset);
+    let behind = |replica: &&Replica| {
+        !matches!(replica.phase, Phase::Waits { .. } | Phase::Done)
+            && offset.saturating_sub(replica.next) > limit
+    };
+    for replica in state.replication.replicas.iter().filter(behind) {
+        state.clients.note_over_limit(replica.client);
+    }
+}
+
+/// Tells the replicas a command that nobody ran.
+pub fn say_to_replicas(state: &mut State, words: &[&[u8]]) {
+    feed_replicas(
+        state,
+        &[Said {
+            db: None,
+            argv: crate::resp::argv::OwnedArgv::from_words(words),
+            targets: crate::command::Targets::REPLICAS,
+        }],
+    );
+}
+
+/// Where a replica listens: its address, and its port if it told.
+pub fn replica_listens(state: &State, client: ClientKey) -> (String, u16) {
+    let Some(client) = state.clients.get(client) else {
+        return Default::default();
+    };
+    let announced = client.announced.as_deref();
+    let peer = client.address.rsplit_once(':').map_or("", |(ip, _)| ip);
+    let ip = announced.and_then(|a| a.ip.as_deref()).unwrap_or(peer);
+    (ip.to_owned(), announced.map_or(0, |a| a.port))
+}
+
+/// What a replica is called in the log.
+#[doc(alias = "replicationGetSlaveName")]
+pub(in crate::replication) fn replica_name(state: &State, client: ClientKey) -> String {
+    match replica_listens(state, client) {
+        (ip, 0) => format!("{ip}:<unknown-replica-port>"),
+        (ip, port) => format!("{ip}:{port}"),
+    }
+}
+
+/// What a client said of itself.
+pub(in crate::replication) fn announced(state: &State, client: ClientKey) -> Announced {
+    let client = state.clients.get(client);
+    let announced = client.and_then(|client| client.announced.as_deref());
+    announced.cloned().unwrap_or_default()
+}
+
+/// Keeps the stream from here on.
+#[doc(alias = "createReplicationBacklog")]
+pub(in crate::replication) fn create_backlog(state: &mut State) {
+    state.replication.backlog = Some(Backlog::new(state.replication.offset));
+    state.replication.no_replicas_since_ms = state.clock.unix_ms();
+    listen_for_replicas(state);
+}
+
+/// The stream of effects learns whether replicas may want to hear it. On a replica they hear its primary.
+pub(crate) fn listen_for_replicas(state: &mut State) {
+    let wanted = state.replication.backlog.is_some() && !state.config.is_replica();
+    let listening = state.effects.listening;
+    state.effects.listening = match wanted {
+        true => listening.or(crate::command::Targets::REPLICAS),
+        false => listening.without(crate::command::Targets::REPLICAS),
+    };
+}
+
+/// Where the stream stands, for who writes the data set to a file: the database selected, the name, the position.
+#[doc(alias = "rdbPopulateSaveInfo")]
+pub fn stream_position(state: &State) -> Option<(i64, String, u64)> {
+    let replication = &state.replication;
+    let db = if state.config.is_replica() {
+        link_db(state)?
+    } else {
+        replication.backlog.as_ref()?;
+        replication.stream_db.unwrap_or(DbId(0))
+    };
+    Some((i64::from(db.0), replication.id.clone(), replication.offset))
+}

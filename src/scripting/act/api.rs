@@ -1,0 +1,465 @@
+//! The `redis` table of scripts.
+//!
+//! Mirrors: the `luaRedis*Command` functions of script_lua.c, and `scriptCall` of script.c.
+
+use std::rc::Rc;
+
+use mlua::{Lua, MultiValue, Table, Value};
+
+use super::{clients, run};
+use crate::acl;
+use crate::clients::ClientFlags;
+use crate::collections::shared::BigStr;
+use crate::command::{Flag, Targets};
+use crate::dispatch::{CallOrigin, call};
+use crate::resp::argv::{Argv, OwnedArgv};
+use crate::resp::{Protocol, Reply};
+use crate::scripting::engine::EngineKind;
+use crate::scripting::error::ScriptError;
+use crate::scripting::functions::Registration;
+use crate::scripting::reply::Passed;
+use crate::scripting::{Interrupt, SPARE_MAX};
+use crate::state::State;
+use crate::sys::loan::Loan;
+use crate::sys::log::Level;
+use crate::sys::lua::{Arg, Args, Fault, Host, door};
+use crate::util::num;
+use crate::util::sha1::sha1_hex;
+
+const NOT_NOW: &str = "redis functions are only available while a script runs";
+
+/// A word from this size on is not copied again when it becomes a value.
+const BIG_WORD: usize = 32 * 1024;
+
+const NO_WORDS: &str = "Please specify at least one argument for this redis lib call";
+
+const NO_WORD: &str = "Lua redis lib command arguments must be strings or integers";
+
+/// Called now and then while a script runs: lets others be served when it takes long, and says
+/// whether it must end.
+#[doc(alias = "scriptInterrupt")]
+pub(in crate::scripting) fn script_interrupt(state: &mut State) -> Interrupt {
+    let now = state.clock.monotonic_ns();
+    if let Some(registering) = &state.scripts.registering {
+        return if registering.is_late(now) {
+            Interrupt::Stop(ScriptError::of_redis("FUNCTION LOAD timeout"))
+        } else {
+            Interrupt::Continue
+        };
+    }
+    let threshold_ms = state.config.busy_reply_threshold;
+    let Some(run) = &mut state.scripts.run else {
+        return Interrupt::Continue;
+    };
+    let elapsed_ms = now.saturating_sub(run.started_ns) / 1_000_000;
+    if !run.timed_out {
+        if threshold_ms == 0 || elapsed_ms < threshold_ms || run.debugged {
+            return Interrupt::Continue;
+        }
+        run.timed_out = true;
+        let caller = run.caller;
+        let text = format!(
+            "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can \
+             try killing the script using the {} command. Script name is: {}.",
+            run.kill_command(),
+            run.name
+        );
+        state.log.write(Level::Warning, &text);
+        if let Some(client) = state.clients.get_mut(caller) {
+            client.flags.set(ClientFlags::BUSY);
+        }
+    }
+    serve_while_busy(state);
+    let killed = state.scripts.run.as_ref().is_some_and(|run| run.killed);
+    if !killed {
+        return Interrupt::Continue;
+    }
+    state.log.write(
+        Level::Notice,
+        &"Lua script killed by user with SCRIPT KILL.",
+    );
+    Interrupt::Stop(ScriptError::of_redis(
+        "Script killed by user with SCRIPT KILL...",
+    ))
+}
+
+/// Serves other clients while a script runs: they learn that the server is busy.
+fn serve_while_busy(state: &mut State) {
+    if !state.serve_meanwhile()
+        && let Some(run) = &mut state.scripts.run
+    {
+        // SHUTDOWN NOSAVE: nothing the script did matters any more.
+        run.killed = true;
+    }
+}
+
+/// The table for scripts or functions.
+#[doc(alias = "luaRegisterRedisAPI")]
+pub fn open(
+    lua: &Lua,
+    host: &Rc<Host>,
+    loan: &Rc<Loan<State>>,
+    kind: EngineKind,
+) -> mlua::Result<Table> {
+    let redis = lua.create_table()?;
+    for (name, raise) in [("call", true), ("pcall", false)] {
+        let loan = loan.clone();
+        let run = door(lua, host, move |args| {
+            let called = loan.with(|state| redis_call(state, args));
+            match called.unwrap_or_else(|| Err(ScriptError::of_redis(NOT_NOW))) {
+                Ok((value, resp3)) => Ok(Passed::Answer(value, resp3)),
+                Err(error) if raise => Err(Fault::Value(Passed::Error(error))),
+                Err(error) => Ok(Passed::Error(error)),
+            }
+        })?;
+        redis.raw_set(name, run)?;
+    }
+    let state = loan.clone();
+    redis.raw_set(
+        "setresp",
+        lua.create_function(move |_, args: MultiValue| {
+            let [version] = exactly(args, "redis.setresp() requires one argument.")?;
+            let protocol = match number(&version) as i64 {
+                2 => Protocol::Resp2,
+                3 => Protocol::Resp3,
+                _ => return Err(raised("RESP version must be 2 or 3.")),
+            };
+            lent(&state, |state| {
+                if let Some(run) = &mut state.scripts.run {
+                    run.protocol = protocol;
+                }
+            })
+        })?,
+    )?;
+    let state = loan.clone();
+    redis.raw_set(
+        "set_repl",
+        lua.create_function(move |_, args: MultiValue| {
+            let [flags] = exactly(args, "redis.set_repl() requires one argument.")?;
+            let flags = number(&flags) as i64;
+            if flags & !3 != 0 {
+                return Err(raised(
+                    "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
+                ));
+            }
+            let aof = if flags & 1 != 0 {
+                crate::command::Targets::AOF
+            } else {
+                crate::command::Targets::NONE
+            };
+            let replicas = if flags & 2 != 0 {
+                crate::command::Targets::REPLICAS
+            } else {
+                crate::command::Targets::NONE
+            };
+            lent(&state, |state| {
+                if let Some(run) = &mut state.scripts.run {
+                    run.targets = aof.or(replicas);
+                }
+            })
+        })?,
+    )?;
+    for (name, targets) in [
+        ("REPL_NONE", 0),
+        ("REPL_AOF", 1),
+        ("REPL_SLAVE", 2),
+        ("REPL_REPLICA", 2),
+        ("REPL_ALL", 3),
+    ] {
+        redis.raw_set(name, targets)?;
+    }
+    let state = loan.clone();
+    redis.raw_set(
+        "acl_check_cmd",
+        lua.create_function(move |_, args: MultiValue| {
+            let argv = words(args).map_err(ScriptError::raise)?;
+            lent(&state, |state| {
+                match state.commands.lookup(argv.as_argv()) {
+                    Ok(id) => {
+                        let client = clients::script_client(state);
+                        let checked = acl::act::check_rights(state, client, id, argv.as_argv());
+                        Ok(checked.is_ok())
+                    }
+                    Err(_) => Err(raised("Invalid command passed to redis.acl_check_cmd()")),
+                }
+            })?
+        })?,
+    )?;
+    redis.raw_set(
+        "sha1hex",
+        lua.create_function(|lua, args: MultiValue| {
+            let [text] = exactly(args, "wrong number of arguments")?;
+            let digest = match lua.coerce_string(text)? {
+                Some(text) => sha1_hex(&text.as_bytes()),
+                None => sha1_hex(b""),
+            };
+            lua.create_string(digest)
+        })?,
+    )?;
+    for (name, is_error) in [("error_reply", true), ("status_reply", false)] {
+        let make = lua.create_function(move |lua, args: MultiValue| {
+            let text = match (args.len(), args.front()) {
+                (1, Some(Value::String(text))) => text.clone(),
+                _ => {
+                    let error = ScriptError::of_redis("wrong number or type of arguments");
+                    return error.to_table(lua);
+                }
+            };
+            if is_error {
+                let text = text.to_string_lossy();
+                let text = match text.strip_prefix('-') {
+                    Some(_) => text,
+                    None => format!("-{text}"),
+                };
+                return ScriptError::of_redis(&text).to_table(lua);
+            }
+            let table = lua.create_table_with_capacity(0, 1)?;
+            table.raw_set("ok", text)?;
+            Ok(table)
+        })?;
+        redis.raw_set(name, make)?;
+    }
+    open_log(lua, loan, &redis)?;
+    if kind == EngineKind::Scripts {
+        let state = loan.clone();
+        redis.raw_set(
+            "breakpoint",
+            lua.create_function(move |_, _: MultiValue| {
+                lent(&state, |state| state.scripts.debugger.break_here())
+            })?,
+        )?;
+        let state = loan.clone();
+        redis.raw_set(
+            "debug",
+            lua.create_function(move |_, args: MultiValue| {
+                lent(&state, |state| state.scripts.debugger.say(&args))
+            })?,
+        )?;
+        redis.raw_set(
+            "replicate_commands",
+            lua.create_function(|_, _: MultiValue| Ok(true))?,
+        )?;
+    }
+    Ok(redis)
+}
+
+/// The table for libraries while they register their functions.
+pub fn open_registering(lua: &Lua, loan: &Rc<Loan<State>>) -> mlua::Result<Table> {
+    let redis = lua.create_table()?;
+    let state = loan.clone();
+    redis.raw_set(
+        "register_function",
+        lua.create_function(move |lua, args: MultiValue| {
+            let registered = lent(&state, |state| {
+                let scripts = &mut state.scripts;
+                let engine = scripts.libraries.engine().map(|engine| engine.core());
+                match (&mut scripts.registering, engine) {
+                    (Some(registering), Ok(core)) => Registration::read(lua, args)
+                        .and_then(|registration| registering.add(registration, &core.vm)),
+                    _ => {
+                        let when = "on FUNCTION LOAD command";
+                        Err(format!("redis.register_function can only be called {when}"))
+                    }
+                }
+            })?;
+            registered.map_err(|text| raised(&text))
+        })?,
+    )?;
+    open_log(lua, loan, &redis)?;
+    Ok(redis)
+}
+
+fn open_log(lua: &Lua, loan: &Rc<Loan<State>>, redis: &Table) -> mlua::Result<()> {
+    let levels = ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"];
+    for (level, name) in levels.into_iter().enumerate() {
+        redis.raw_set(name, level)?;
+    }
+    redis.raw_set("REDIS_VERSION", crate::REDIS_VERSION)?;
+    redis.raw_set("REDIS_VERSION_NUM", version_number())?;
+    let state = loan.clone();
+    let log = lua.create_function(move |lua, mut args: MultiValue| {
+        if args.len() < 2 {
+            return Err(raised("redis.log() requires two arguments or more."));
+        }
+        let level = args.pop_front().unwrap_or_default();
+        let Some(level) = lua.coerce_number(level)? else {
+            return Err(raised("First argument must be a number (log level)."));
+        };
+        let level = match level as i64 {
+            0 => Level::Debug,
+            1 => Level::Verbose,
+            2 => Level::Notice,
+            3 => Level::Warning,
+            _ => return Err(raised("Invalid log level.")),
+        };
+        let mut line = Vec::new();
+        for arg in args {
+            if let Some(text) = lua.coerce_string(arg)? {
+                if !line.is_empty() {
+                    line.push(b' ');
+                }
+                line.extend_from_slice(&text.as_bytes());
+            }
+        }
+        lent(&state, |state| {
+            let line = String::from_utf8_lossy(&line);
+            state.log.write(level, &line);
+        })
+    })?;
+    redis.raw_set("log", log)
+}
+
+/// The version as one number: 0x00MMmmpp.
+fn version_number() -> i64 {
+    let parts = crate::REDIS_VERSION.split('.');
+    parts.fold(0, |n, part| n << 8 | part.parse().unwrap_or(0))
+}
+
+fn raised(text: &str) -> mlua::Error {
+    ScriptError::of_redis(text).raise()
+}
+
+fn lent<R>(loan: &Loan<State>, f: impl FnOnce(&mut State) -> R) -> mlua::Result<R> {
+    loan.with(f).ok_or_else(|| raised(NOT_NOW))
+}
+
+fn exactly<const N: usize>(args: MultiValue, complaint: &str) -> mlua::Result<[Value; N]> {
+    let args: Vec<Value> = args.into_iter().collect();
+    args.try_into().map_err(|_| raised(complaint))
+}
+
+fn number(value: &Value) -> f64 {
+    match value {
+        Value::Integer(n) => *n as f64,
+        Value::Number(n) => *n,
+        Value::String(text) => num::parse_f64(&text.as_bytes()).unwrap_or(0.0),
+        _ => 0.0,
+    }
+}
+
+/// As [`words`], from where they lie on Lua's stack.
+#[doc(alias = "luaArgsToRedisArgv")]
+fn words_of(args: &Args<'_>, argv: &mut OwnedArgv) -> Result<(), ScriptError> {
+    if args.is_empty() {
+        return Err(ScriptError::of_redis(NO_WORDS));
+    }
+    for arg in args.iter() {
+        match arg {
+            Arg::Bytes(bytes) if bytes.len() >= BIG_WORD => {
+                argv.push_big(BigStr::from_slice(bytes));
+            }
+            Arg::Bytes(bytes) => argv.push(bytes),
+            Arg::Number(n) => push_number(argv, n),
+            Arg::Other => return Err(ScriptError::of_redis(NO_WORD)),
+        }
+    }
+    Ok(())
+}
+
+fn push_number(argv: &mut OwnedArgv, n: f64) {
+    match num::as_whole(n) {
+        Some(n) => argv.push_integer(n),
+        None => argv.push(num::format_f64(n).as_bytes()),
+    }
+}
+
+/// The words of a command. Numbers are written as Redis writes them, whole ones without a fraction.
+#[doc(alias = "luaArgsToRedisArgv")]
+fn words(args: MultiValue) -> Result<OwnedArgv, ScriptError> {
+    if args.is_empty() {
+        return Err(ScriptError::of_redis(NO_WORDS));
+    }
+    let mut argv = crate::resp::argv::OwnedArgv::default();
+    for arg in args {
+        match arg {
+            Value::String(text) => argv.push(&text.as_bytes()),
+            Value::Integer(n) => argv.push_integer(n),
+            Value::Number(n) => push_number(&mut argv, n),
+            _ => return Err(ScriptError::of_redis(NO_WORD)),
+        }
+    }
+    Ok(argv)
+}
+
+/// `redis.call` and `redis.pcall`: runs a command for the script.
+#[doc(alias = "luaRedisGenericCommand")]
+fn redis_call(
+    state: &mut State,
+    args: &Args<'_>,
+) -> Result<(crate::resp::Value, bool), ScriptError> {
+    let mut argv = std::mem::take(&mut state.scripts.spare);
+    let answered = words_of(args, &mut argv).and_then(|()| call_words(state, argv.as_argv()));
+    argv.clear();
+    if argv.memory() <= SPARE_MAX {
+        state.scripts.spare = argv;
+    }
+    answered
+}
+
+/// Runs a command and returns its reply, and whether that is RESP3. Who debugs sees both.
+pub(super) fn call_words(
+    state: &mut State,
+    argv: Argv<'_>,
+) -> Result<(crate::resp::Value, bool), ScriptError> {
+    state.scripts.debugger.note_command(argv);
+    let (answer, resp3) = match script_call(state, argv) {
+        Ok(answered) => answered,
+        Err(error) => {
+            state.scripts.debugger.note_error(&error.text);
+            return Err(error);
+        }
+    };
+    state.scripts.debugger.note_reply(&answer);
+    if let crate::resp::Value::Error(text) = answer {
+        return Err(ScriptError {
+            text,
+            counted: true,
+        });
+    }
+    Ok((answer, resp3))
+}
+
+/// Checks a command of a script and runs it. The error is counted.
+#[doc(alias = "scriptCall")]
+fn script_call(
+    state: &mut State,
+    argv: Argv<'_>,
+) -> Result<(crate::resp::Value, bool), ScriptError> {
+    let looked_up = state.commands.lookup(argv);
+    let checked = match looked_up {
+        Ok(id) if state.commands[id].accepts(argv.len()) => run::script_may_call(state, id, argv)
+            .map(|()| id)
+            .map_err(Some),
+        Ok(_) => Err(Some(
+            "Wrong number of args calling Redis command from script".into(),
+        )),
+        Err(_) => Err(Some("Unknown Redis command called from script".into())),
+    };
+    let id = match checked {
+        Ok(id) => id,
+        Err(text) => {
+            let mut error = ScriptError::of_redis(&text.unwrap_or_default());
+            error.counted = true;
+            state.stats.count_error_text(&error.text);
+            if let Ok(id) = looked_up {
+                state.commands[id].stats.rejected += 1;
+            }
+            return Err(error);
+        }
+    };
+    let writes = state.commands[id].flags.has(crate::command::Flag::Write);
+    let client = clients::script_client(state);
+    let Some(run) = &mut state.scripts.run else {
+        return Err(ScriptError::of_redis("no script is running"));
+    };
+    run.wrote |= writes;
+    let (protocol, targets) = (run.protocol, run.targets);
+    state.clients[client].protocol = protocol;
+    let mut reply = Reply::to_value(protocol);
+    let allowed = state.effects.allow_only(targets);
+    call(state, client, id, argv, &mut reply, CallOrigin::Script);
+    state.effects.allow_only(allowed);
+    let value = reply.take_values().into_iter().next();
+    let value = value.unwrap_or(crate::resp::Value::Null);
+    Ok((value, protocol == Protocol::Resp3))
+}

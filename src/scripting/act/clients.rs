@@ -1,0 +1,28 @@
+//! The client as which scripts run commands, and the end of scripts that nobody uses.
+
+use crate::clients::{ClientFlags, ClientKey};
+use crate::resp::Error;
+use crate::state::State;
+
+/// Frees a share of what SCRIPT FLUSH and FUNCTION FLUSH left over.
+pub(crate) fn free_scripts(state: &mut State) {
+    const BUDGET_NS: u64 = 3_000_000;
+    if state.scripts.leaving.is_empty() {
+        return;
+    }
+    let (clock, until) = (&state.clock, state.clock.monotonic_ns() + BUDGET_NS);
+    let freed = state.scripts.free_some(|| clock.monotonic_ns() > until);
+    state.lazyfree.done(freed);
+}
+
+/// The client that runs scripts' commands.
+pub(crate) fn script_client(state: &mut State) -> ClientKey {
+    if let Some(client) = state.scripts.client {
+        return client;
+    }
+    let now = state.clock.unix_ms();
+    let flags = ClientFlags::FAKE | ClientFlags::SCRIPT | ClientFlags::AUTHENTICATED;
+    let client = state.clients.insert(now, flags).key;
+    state.scripts.client = Some(client);
+    client
+}

@@ -1,0 +1,11 @@
+//! The acting half of [`crate::scripting`]: scripts run.
+//!
+//! Each function takes the whole [`State`](crate::state::State) as its first argument and is called by its path.
+
+pub mod apart;
+pub mod api;
+pub mod clients;
+pub mod console;
+pub mod flags;
+pub mod functions;
+pub mod run;

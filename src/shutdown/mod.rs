@@ -1,0 +1,48 @@
+//! The end of the server: asked for, waiting for replicas to catch up, saved, over; or called off.
+//!
+//! ```text
+//!   SHUTDOWN, signal ─► replicas behind? ─ no ─► save ─► over
+//!                            │ yes                └ fails ─► called off
+//!                            └─► writes paused, GETACK ─► caught up, or `shutdown-timeout` ─► save …
+//! ```
+//!
+//! A signal is only noted when it comes. The shutdown begins before the loop sleeps next, after the requests that
+//! arrived with it: a SHUTDOWN ABORT among them comes too early. The cron only looks after a shutdown that waits for
+//! replicas. While DEBUG PAUSE-CRON is on, a signal stays noted.
+//!
+//! Mirrors: prepareForShutdown(), finishShutdown(), abortShutdown() of server.c.
+
+pub mod act;
+
+use crate::config::ShutdownFlags;
+use crate::keyspace::Ms;
+
+/// A shutdown that is asked for.
+#[derive(Debug, Default)]
+pub struct Shutdown {
+    /// A signal asks for it.
+    signalled: Option<ShutdownFlags>,
+    /// It waits for replicas, until then.
+    waits: Option<(ShutdownFlags, Ms)>,
+}
+
+impl Shutdown {
+    /// Whether a signal asks for it, and it has not begun.
+    pub fn is_signalled(&self) -> bool {
+        self.signalled.is_some() && self.waits.is_none()
+    }
+}
+
+/// What became of a request to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The loop ends after this turn.
+    Over,
+    /// Replicas are waited for.
+    Waits,
+    /// The log says why not.
+    Failed,
+}
+
+/// What clients are told whose SHUTDOWN came to nothing.
+pub const SHUTDOWN_FAILED: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
