@@ -8,11 +8,13 @@
 //! |---|---|
 //! | [`server`] | the loop: the only room that polls or holds a socket |
 //! | [`commands`] | one file per group, each handler under its declaration |
-//! | [`dispatch`] | how a command runs |
-//! | [`state`] | everything a server is, but its sockets |
+//! | [`dispatch`] | how a command runs: its context, the gate before it, the call, those who wait for it |
+//! | `act` in each room | what acts on a whole state: free functions, called by their path |
+//! | [`state`] | everything a server is, but its sockets: data |
 //! | [`clients`], [`observe`], [`background`] | who is connected; what an operator sees; helper threads |
 //! | [`pubsub`] | channels, patterns, shard channels |
 //! | [`acl`] | users and what they may do |
+//! | [`persistence`], [`replication`], [`cluster`], [`scripting`], [`shutdown`] | what their names say |
 //! | [`command`] | what a command is: declaration, table, arguments, keys, effects |
 //! | [`resp`] | the wire |
 //! | [`keyspace`] | databases: find, add, replace, delete, expire |
@@ -20,6 +22,8 @@
 //! | [`collections`] | data structures; have never heard of Redis |
 //! | [`config`], [`tls`] | each option declared once; what TLS connections are made with |
 //! | [`sys`], [`util`] | the door out of the process; pure helpers |
+//!
+//! Which room stands above which is said, and watched, by `tests/it/architecture.rs`.
 //!
 //! To embed a server, start at [`Server::builder`].
 #![deny(unsafe_code)]
