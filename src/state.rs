@@ -5,7 +5,6 @@
 //!
 //! Mirrors: `struct redisServer` of server.h.
 
-use crate::{clients, keyspace};
 use std::rc::Rc;
 
 use crate::acl::Acl;

@@ -4,9 +4,9 @@
 
 use super::selector::{KeyPattern, READ, Selector, WRITE};
 use super::user::User;
+use crate::command::KeyFlag;
 use crate::command::keys::Keys;
 use crate::command::table::{CommandId, CommandTable};
-use crate::command::{Channels, Flag, KeyFlag};
 use crate::resp::argv::Argv;
 use crate::util::glob::{self, Case};
 

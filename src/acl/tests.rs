@@ -1,7 +1,6 @@
 use super::*;
 use crate::command::table::CommandTable;
 use crate::commands::GROUPS;
-use crate::resp::argv::OwnedArgv;
 use crate::util::rng::Rng;
 
 fn table() -> CommandTable {

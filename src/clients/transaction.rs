@@ -23,7 +23,6 @@
 
 use super::{ClientFlags, ClientKey, Clients};
 use crate::collections::byte_map::{ByteMap, Seed};
-use crate::command::Flag;
 use crate::command::table::{CommandId, Flags};
 use crate::keyspace::{DbId, Keyspace};
 use crate::resp::argv::{Argv, OwnedArgv};

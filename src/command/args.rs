@@ -8,11 +8,10 @@
 //!
 //! Mirrors: `c->argv` and the `get*FromObjectOrReply` family of object.c.
 
-use crate::collections::shared::BigStr;
 use crate::command::Result;
 use crate::keyspace::NewValue;
 use crate::resp::Error;
-use crate::resp::argv::{Argv, OwnedArgv, Span};
+use crate::resp::argv::Argv;
 use crate::util::num;
 
 /// A cursor over the arguments behind the command's name.

@@ -14,7 +14,7 @@
 //! Mirrors: `getKeysFromCommandWithSpecs`, `getKeysUsingKeySpecs` (db.c) and
 //! `populateCommandLegacyRangeSpec` (server.c).
 
-use crate::command::{BeginSearch, Command, FindKeys, KeyFlag, KeyRef, KeySpec};
+use crate::command::{Command, KeyFlag, KeyRef, KeySpec};
 use crate::resp::argv::Argv;
 use crate::util::num;
 

@@ -4,11 +4,9 @@
 //! their declaration, where Redis's come in the order of a hash table.
 
 use super::prelude::*;
-use crate::command::keys::{Keys, Search, legacy_range};
+use crate::command::keys::{Keys, legacy_range};
 use crate::command::table::{CommandId, CommandTable, Entry};
-use crate::command::{
-    Arg, ArgKind, BeginSearch, CATEGORY_NAMES, FLAG_NAMES, FindKeys, Flag, KeyFlag,
-};
+use crate::command::{Arg, ArgKind, CATEGORY_NAMES, FLAG_NAMES, KeyFlag};
 use crate::resp::argv::Argv;
 use crate::resp::{Mark, Reply};
 use crate::util::glob::{self, Case};

@@ -7,7 +7,7 @@ use super::prelude::*;
 use crate::acl;
 use crate::clients;
 use crate::clients::ClientFlags;
-use crate::config::{self, Apply, ApplyError, Config, OomScoreAdj, Permissions};
+use crate::config::{self, Apply, ApplyError, Config, Permissions};
 use crate::config::{Remark, Rewrite, SetError, disk};
 use crate::keyspace;
 use crate::observe;

@@ -8,14 +8,12 @@
 use std::collections::BTreeSet;
 
 use crate::clients;
-use crate::command::keys::Keys;
+use crate::command::Arg;
 use crate::command::table::CommandId;
-use crate::command::{Arg, ArgKind, Flag, KeyFlag};
 use crate::config::Config;
 use crate::dispatch::{self, Outcome};
-use crate::resp::argv::{Argv, OwnedArgv};
+use crate::resp::argv::Argv;
 use crate::resp::{Protocol, Reply, Value};
-use crate::state::Mailbox;
 use crate::state::State;
 use crate::sys::clock::Clock;
 use crate::util::rng::Rng;

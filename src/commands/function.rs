@@ -8,8 +8,6 @@
 use super::prelude::*;
 use super::scripting::count_of_keys;
 use crate::clients::ClientFlags;
-use crate::command::Redacted;
-use crate::observe::act::monitor;
 use crate::persistence;
 use crate::persistence::rdb::NEWEST_READ;
 use crate::scripting;

@@ -4,8 +4,6 @@
 
 use super::prelude::*;
 use crate::clients::ClientFlags;
-use crate::command::Channels;
-use crate::command::Targets;
 use crate::pubsub::Kind;
 use crate::util::glob;
 

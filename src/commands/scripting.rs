@@ -3,8 +3,6 @@
 //! Mirrors: the commands of eval.c.
 
 use super::prelude::*;
-use crate::command::Redacted;
-use crate::observe::act::monitor;
 use crate::scripting;
 use crate::scripting::act::run::Invocation;
 

@@ -6,7 +6,7 @@ use super::prelude::*;
 use crate::clients::{ClientFlags, WaitKind};
 use crate::config::ShutdownFlags;
 use crate::shutdown;
-use crate::shutdown::{Ending, SHUTDOWN_FAILED};
+use crate::shutdown::SHUTDOWN_FAILED;
 
 pub const COMMANDS: &[&Command] = &[&LOLWUT, &MONITOR, &SHUTDOWN, &TIME];
 

@@ -2,13 +2,10 @@
 //! replicas, and what dies when.
 
 use crate::clients::ClientKey;
-use crate::command::Targets;
 use crate::config::Config;
 use crate::dispatch::{CallOrigin, call};
-use crate::resp::argv::OwnedArgv;
 use crate::resp::{Protocol, Reply, Value};
 use crate::server;
-use crate::state::Mailbox;
 use crate::state::State;
 use crate::sys::clock::Clock;
 
@@ -237,7 +234,6 @@ fn scan_passes_over_the_dead_and_has_them_deleted() {
 /// and a server that had been shut down shut itself down again at every start.
 #[test]
 fn a_count_set_back_is_no_change() {
-    use crate::command::Targets;
     let (mailbox, _inbox) = crate::state::Mailbox::new(None);
     let clock = crate::sys::clock::Clock::manual(0);
     let config = crate::config::Config {

@@ -6,11 +6,6 @@
 use super::context::Effect;
 use crate::clients::{Client, ClientFlags, ClientKey};
 use crate::command;
-use crate::command::Flag;
-use crate::command::Redacted;
-use crate::command::Targets;
-use crate::command::args::Args;
-use crate::command::keys::{Keys, Search};
 use crate::command::table::CommandId;
 use crate::dispatch::Ctx;
 use crate::keyspace;

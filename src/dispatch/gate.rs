@@ -12,7 +12,6 @@ use crate::acl;
 use crate::clients;
 use crate::clients::{Client, ClientFlags, ClientKey, PauseMode};
 use crate::cluster;
-use crate::command::Flag;
 use crate::command::table::{CommandId, Flags, Missing};
 use crate::config::ProtectedAction;
 use crate::keyspace;
@@ -21,7 +20,6 @@ use crate::replication;
 use crate::resp::argv::Argv;
 use crate::scripting;
 
-use crate::keyspace::eviction::Memory;
 use crate::resp::{Error, Reply, up_to_zero};
 use crate::state::State;
 use crate::sys::crash;

@@ -19,8 +19,8 @@ use super::call::CallOrigin;
 use super::gate;
 use crate::clients::act::waits::answer;
 use crate::clients::{ClientFlags, ClientKey, PauseMode, WaitKind, Waiting};
+use crate::command::Result;
 use crate::command::args::Args;
-use crate::command::{Redacted, Result};
 use crate::dispatch::Ctx;
 use crate::keyspace::{DbId, Ms};
 use crate::observe;
@@ -216,7 +216,7 @@ mod tests {
     use crate::config::Config;
     use crate::dispatch::{process, serve_ready};
     use crate::resp::Reply;
-    use crate::resp::argv::OwnedArgv;
+
     use crate::state::Mailbox;
     use crate::state::State;
     use crate::sys::clock::Clock;

@@ -2,8 +2,6 @@
 //!
 //! Mirrors: `catClientInfoString` and `getClientMemoryUsage` of networking.c.
 
-use std::fmt::Write;
-
 use crate::clients::{Client, ClientKey};
 use crate::resp::Output;
 

@@ -18,8 +18,6 @@
 
 use std::path::PathBuf;
 
-use crate::resp::Error;
-
 /// How far a backup is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Phase {

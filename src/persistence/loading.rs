@@ -8,13 +8,11 @@
 //! Mirrors: rdbLoad(), startLoading() of rdb.c, loadAppendOnlyFiles() of aof.c, loadDataFromDisk() of server.c.
 
 use std::collections::VecDeque;
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use super::aof::reader::CommandReader;
 use super::aof::replay::Replayer;
-use super::rdb::Error;
 use super::rdb::load::Loader;
 use super::receiving::Beside;
 use crate::command::Targets;

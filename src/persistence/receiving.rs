@@ -16,7 +16,6 @@
 //! Mirrors: the diskless half of readSyncBulkPayload() in replication.c; rioConnRead() of rio.c.
 //! Differs: Redis reads the socket from inside of the loader, which waits for it.
 
-use super::rdb::Error;
 use crate::keyspace::Keyspace;
 use crate::scripting::Libraries;
 

@@ -9,7 +9,6 @@
 use std::path::PathBuf;
 
 use crate::background::Job;
-use crate::resp::Error;
 
 /// A job in the background.
 #[derive(Debug)]

@@ -14,8 +14,6 @@
 //! Differs: Redis knows neither zeros nor the length of the file before. It refuses the one and replays the other, with a
 //! gap in the middle.
 
-use std::io::{Read, Seek};
-
 use super::loading::{Loading, Part, What};
 
 impl Loading {

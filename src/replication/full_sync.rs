@@ -14,12 +14,10 @@
 //! replicationStartPendingFork() of replication.c; rdbSaveToSlavesSockets() of rdb.c.
 //! Differs: no child and no pipe; their log lines are kept, because operators and tools look for them.
 
-use std::io::Read;
 use std::sync::mpsc::Receiver;
 
 use crate::clients::Announced;
 use crate::persistence::files::SaveError;
-use crate::persistence::rdb::encoder::Sink;
 
 /// The save for replicas that is under way.
 #[derive(Debug)]

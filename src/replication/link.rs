@@ -10,7 +10,7 @@
 //! The connection is a wire ([`crate::wires`]): the loop owns its socket, sends what is appended to it, and tells what
 //! came and what became of the connection. Each attempt has a number, so that an answer of a helper thread to an
 //! attempt given up is dropped.
-//! Once connected, the primary is a client like others ([`ClientFlags::PRIMARY`]) whose requests are run without
+//! Once connected, the primary is a client like others ([`ClientFlags::PRIMARY`](crate::clients::ClientFlags::PRIMARY)) whose requests are run without
 //! being judged, and whose replies go nowhere.
 //!
 //! Invariant: [`super::Replication::offset`] counts the bytes of requests that were run, transactions as a whole; the
@@ -20,10 +20,8 @@
 //! the replica's half of replicationCron() in replication.c.
 //! Differs: no reply is waited for; the lines of the handshake are read as they come.
 
-use std::net::ToSocketAddrs;
-
 use super::transfer::{Secured, Transfer};
-use crate::clients::{ClientFlags, ClientKey};
+use crate::clients::ClientKey;
 use crate::keyspace::{DbId, Ms};
 use crate::wires::WireKey;
 

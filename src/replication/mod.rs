@@ -23,7 +23,7 @@
 //! | [`writable`] | keys that only a writable replica has |
 //! | `trouble` | what must not happen between a primary and its replicas |
 //! | [`waiting`] | WAIT and WAITAOF |
-//! | [`info`] | all of this in INFO |
+//! | [`info`](crate::replication::act::info) | all of this in INFO |
 //!
 //! Invariant: between a snapshot and the position it was taken at lies nothing: both are taken in one turn, by one
 //! thread.

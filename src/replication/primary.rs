@@ -11,8 +11,6 @@
 //! Mirrors: replicationFeedSlaves(), syncCommand(), masterTryPartialResync() and the primary's half of
 //! replicationCron() in replication.c.
 
-use crate::resp::Error;
-
 /// How much of the stream or of a file is handed to a connection at a time.
 pub(super) const PIECE: usize = 256 * 1024;
 

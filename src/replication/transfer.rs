@@ -9,7 +9,6 @@
 //! Differs: neither forcing the file to disk nor freeing the old data set holds the loop up. A file that cannot be
 //! loaded does not end the server.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use crate::sys::files::File;

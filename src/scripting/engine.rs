@@ -15,7 +15,6 @@ use super::error::{self, PRELUDE_NAME};
 use super::{Drand48, Interrupt, cjson, cmsgpack, pack};
 use crate::resp::Error;
 use crate::scripting;
-use crate::scripting::act::api;
 use crate::scripting::act::console::Console;
 use crate::state::State;
 use crate::sys::loan::Loan;
@@ -84,7 +83,7 @@ impl Engine {
         let killed = lua.create_table()?;
         let asked = loan.clone();
         let host = Host::new(&lua, &killed, move || {
-            match asked.with(|state| scripting::act::api::script_interrupt(state)) {
+            match asked.with(scripting::act::api::script_interrupt) {
                 Some(Interrupt::Stop(error)) => Some(error.text),
                 _ => None,
             }
@@ -170,7 +169,7 @@ impl Engine {
         let why = self.core.killed.clone();
         let every = HookTriggers::new().every_nth_instruction(HOOK_PERIOD);
         self.lua().set_global_hook(every, move |lua, _| {
-            let told = hooked.with(|state| scripting::act::api::script_interrupt(state));
+            let told = hooked.with(scripting::act::api::script_interrupt);
             let Some(Interrupt::Stop(error)) = told else {
                 return Ok(VmState::Continue);
             };

@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::dispatch;
 use crate::persistence;
 use crate::persistence::loading::Opened;
-use crate::resp::argv::OwnedArgv;
 use crate::resp::{Protocol, Reply, Value};
 use crate::state::Mailbox;
 use crate::state::ServerRequest;

@@ -20,7 +20,6 @@ use super::Server;
 use crate::clients::ClientKey;
 use crate::config::Config;
 use crate::dispatch;
-use crate::resp::argv::OwnedArgv;
 use crate::resp::{Output, Reply};
 use crate::scripting::Apart;
 use crate::state::Host;

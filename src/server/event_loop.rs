@@ -27,7 +27,7 @@ use crate::persistence::loading::Slice;
 use crate::replication;
 use crate::resp::request::{READ_BUFFER, Request};
 use crate::shutdown;
-use crate::state::{Letter, Mailbox};
+use crate::state::Letter;
 use crate::state::{ServerRequest, State};
 use crate::sys::clock::Clock;
 use crate::sys::entropy::Entropy;

@@ -32,7 +32,6 @@ use crate::acl;
 use crate::commands::info;
 use crate::config::{Config, disk};
 use crate::observe::exporter;
-use crate::resp::argv::OwnedArgv;
 use crate::state::Mailbox;
 use crate::state::State;
 

@@ -5,7 +5,7 @@
 use crate::clients::{ClientKey, PauseMode, PausePurpose, WaitKind};
 use crate::config::ShutdownFlags;
 use crate::keyspace::Ms;
-use crate::shutdown::{Ending, SHUTDOWN_FAILED, Shutdown};
+use crate::shutdown::{Ending, SHUTDOWN_FAILED};
 use crate::state::{ServerRequest, State};
 use crate::{clients, persistence, replication};
 

@@ -5,7 +5,6 @@
 use crate::clients::cron::{Resized, UNAUTHENTICATED_OUTPUT};
 use crate::clients::{Client, ClientFlags, ClientKey, ClientKind};
 use crate::keyspace::Ms;
-use crate::resp::{TAIL_MAX, TAIL_MIN};
 use crate::state::State;
 use crate::{acl, observe};
 
@@ -127,6 +126,7 @@ pub fn close_over_limit(state: &mut State) {
 mod tests {
     use super::*;
     use crate::clients::Clients;
+    use crate::resp::{TAIL_MAX, TAIL_MIN};
 
     #[test]
     fn buffers_follow_their_use() {

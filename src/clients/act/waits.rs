@@ -5,7 +5,6 @@
 //! Mirrors: unblockClientOnTimeout() of blocked.c, handleBlockedClientsTimeout() of timeout.c.
 
 use crate::clients::{ClientFlags, ClientKey, WaitKind};
-use crate::command::Redacted;
 use crate::resp::argv::Argv;
 use crate::resp::{Error, Reply};
 use crate::shutdown::SHUTDOWN_FAILED;

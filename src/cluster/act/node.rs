@@ -2,7 +2,6 @@
 //!
 //! Mirrors: clusterLoadConfig() and clusterSaveConfig() of cluster_legacy.c.
 
-use std::fmt::Write as _;
 use std::io::ErrorKind;
 
 use crate::cluster::BUS_PORT_OFFSET;

@@ -4,10 +4,8 @@
 
 use crate::clients::ClientKey;
 use crate::cluster::route::Refusal;
-use crate::command::keys::{Keys, Search};
+use crate::command::keys::Search;
 use crate::command::table::CommandId;
-use crate::command::{Flag, KeyFlag};
-use crate::resp::Error;
 use crate::resp::argv::Argv;
 use crate::state::State;
 use crate::util::crc16::key_hash_slot;

@@ -9,7 +9,6 @@
 use super::super::prelude::*;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::command::table::CommandId;
-use crate::command::{Redacted, Targets};
 use crate::dispatch::CallOrigin;
 use crate::keyspace;
 use crate::keyspace::DbId;

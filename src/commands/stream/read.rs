@@ -21,7 +21,7 @@ use super::{
 use crate::clients::{WaitKind, Waiting};
 use crate::command::KeyRef;
 use crate::keyspace::Ms;
-use crate::resp::argv::{Argv, OwnedArgv};
+use crate::resp::argv::Argv;
 use crate::resp::{Mark, Reply};
 use crate::types::Stream;
 use crate::types::stream::{IdBuf, Name, StreamId};

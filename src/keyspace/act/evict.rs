@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use super::{keys, notify};
 use crate::background::LazyFree;
-use crate::command::Targets;
 use crate::keyspace::events::Event;
 use crate::keyspace::eviction::Memory;
 use crate::keyspace::{DbId, Entry, Removed};
-use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::sys::alloc;
 use crate::{command, observe};

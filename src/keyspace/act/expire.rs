@@ -8,10 +8,8 @@
 //! `activeExpireCycle()` in expire.c.
 
 use super::{keys, notify};
-use crate::command::Targets;
 use crate::keyspace::events::Event;
 use crate::keyspace::{DbId, Pace, Removed};
-use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::{command, observe};
 
@@ -97,7 +95,7 @@ pub fn expire_word(state: &State) -> &'static str {
 
 /// One turn of the active expiry.
 #[doc(alias = "activeExpireCycle")]
-pub(crate) fn expire_some(state: &mut State, pace: Pace) {
+pub fn expire_some(state: &mut State, pace: Pace) {
     if !state.active_expire || !may_expire(state) {
         return;
     }

@@ -12,11 +12,9 @@
 
 use super::{expire, notify};
 use crate::command;
-use crate::command::Targets;
 use crate::keyspace::DbId;
 use crate::keyspace::events::{Class, Event};
 use crate::pubsub::Kind;
-use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::types::Hash;
 use crate::util::num::IntBuf;
@@ -122,7 +120,7 @@ pub fn expire_fields_of(state: &mut State, db: DbId, key: &[u8]) {
 
 /// One turn of the active expiry of fields; `hz`: how many there are in a second.
 #[doc(alias = "activeExpireHashFieldCycle")]
-pub(crate) fn expire_due_fields(state: &mut State, hz: u32) {
+pub fn expire_due_fields(state: &mut State, hz: u32) {
     if !state.active_expire || !expire::may_expire(state) {
         return;
     }

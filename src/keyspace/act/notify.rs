@@ -3,8 +3,8 @@
 //! Mirrors: signalModifiedKey() and signalFlushedDb() of db.c, notifyKeyspaceEvent() of notify.c.
 
 use super::expire;
+use crate::keyspace::DbId;
 use crate::keyspace::events::{Class, Event};
-use crate::keyspace::{DbId, Keyspace};
 use crate::pubsub::Kind;
 use crate::state::State;
 

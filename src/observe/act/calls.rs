@@ -2,7 +2,6 @@
 //!
 //! Mirrors: the end of call() and trackInstantaneousMetric() of server.c.
 
-use crate::command::Flag;
 use crate::observe::{Ran, SlowlogLimits, metrics};
 use crate::state::State;
 use crate::util::histogram::Histogram;

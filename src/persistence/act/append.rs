@@ -6,8 +6,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{backup, standing};
-use crate::command::{Said, Targets};
+use super::backup;
+use crate::command::Said;
 use crate::config::{AppendFsync, disk};
 use crate::persistence::aof::append::{Unwritten, append, wake};
 use crate::persistence::aof::{Mode, order};
@@ -287,6 +287,7 @@ fn give_up(state: &mut State) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::standing;
     use super::*;
     use crate::config::Config;
     use crate::state::Mailbox;

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use super::{append, rewrite, saving, tails, upgrade};
 use crate::clients::{Client, ClientFlags};
-use crate::command::Targets;
 use crate::config::{SanitizeDumpPayload, disk};
 use crate::keyspace::{DbId, Deadline, Inserted, Keyspace};
 use crate::persistence::aof::manifest::{Manifest, Names};

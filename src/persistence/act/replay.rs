@@ -4,7 +4,6 @@
 
 use crate::clients;
 use crate::clients::ClientFlags;
-use crate::command::Flag;
 use crate::dispatch::{CallOrigin, call, gate};
 use crate::persistence::aof::replay::Replayer;
 use crate::resp::argv::OwnedArgv;

@@ -16,7 +16,6 @@ use crate::persistence::rdb::save::{Clock, Options};
 use crate::persistence::rdb::{OLDEST_WRITTEN, VERSION};
 use crate::persistence::saving::{Purpose, Running};
 use crate::replication;
-use crate::resp::Error;
 use crate::state::State;
 
 /// After a failed save, the next one waits for so many seconds.

@@ -1,4 +1,4 @@
-//! The half of `persistence/tails.rs` that acts on a whole [`State`].
+//! What is done with the end of an append-only file that cannot be read: cut off, or refused.
 
 use std::io;
 use std::io::{Read, Seek, SeekFrom};

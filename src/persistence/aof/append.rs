@@ -2,7 +2,7 @@
 //!
 //! A byte belongs to one increment. Files are appended to (`O_APPEND`), so what is written after a cut leaves no hole. If
 //! a rewrite begins while the disk takes nothing, the bytes that are left over stay with the increment they were meant for
-//! ([`Unfinished`]):
+//! (`Unfinished`):
 //!
 //! ```text
 //!   disk full      incr.1  … INCR n          left over: INCR n       buffer: –

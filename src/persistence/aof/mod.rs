@@ -15,7 +15,7 @@
 //! | [`manifest`] | which files, in which order |
 //! | `order` | what is on disk before what: each step that changes which files there are |
 //! | [`append`] | the buffer, the write, the fsync |
-//! | [`rewrite`] | BGREWRITEAOF, and switching the file on and off |
+//! | [`rewrite`](crate::persistence::act::rewrite) | BGREWRITEAOF, and switching the file on and off |
 //! | [`commands`] | a data set as commands |
 //! | [`reader`] | a file back to commands |
 //! | [`replay`] | commands back to a data set |

@@ -6,13 +6,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::{acks, failover, primary, stream, transfer};
 use crate::clients::{ClientFlags, ClientKey};
-use crate::command::{Said, Targets};
+use crate::command::Said;
 use crate::config::{Primary, disk};
 use crate::keyspace::{DbId, Ms};
 use crate::replication::failover::Stage;
 use crate::replication::link::Step;
-use crate::replication::transfer::Transfer;
-use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::sys::log::Role;
 use crate::wires::{Dial, Owner, Then};

@@ -4,13 +4,11 @@
 
 use super::{failover, full_sync, stream, waiting};
 use crate::clients::{ClientFlags, ClientKey};
-use crate::command::{Said, Targets};
+use crate::command::Said;
 use crate::keyspace::Ms;
 use crate::replication::backlog::Backlog;
 use crate::replication::primary::{Answer, Asked, PIECE};
 use crate::replication::{Phase, Replica};
-use crate::resp::Error;
-use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 
 /// Goes at the backlog in one turn of the cron.

@@ -2,8 +2,6 @@
 //!
 //! Mirrors: checks of processCommand() of server.c: `min-replicas-to-write`, `replica-serve-stale-data`, read-only replicas.
 
-use std::net::ToSocketAddrs;
-
 use crate::clients::ClientFlags;
 use crate::keyspace::Ms;
 use crate::replication::Replica;

@@ -2,15 +2,11 @@
 //!
 //! Mirrors: replicationFeedSlaves() of replication.c.
 
-use std::net::ToSocketAddrs;
-
 use crate::clients::{Announced, ClientKey};
-use crate::command::{Said, Targets};
+use crate::command::Said;
 use crate::keyspace::DbId;
 use crate::replication::backlog::Backlog;
 use crate::replication::{Phase, Replica};
-use crate::resp::Error;
-use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 
 /// The database the stream has selected, when it comes or can go on.

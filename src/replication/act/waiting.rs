@@ -5,10 +5,9 @@
 use super::{acks, stream};
 use crate::clients;
 use crate::clients::{Acks, ClientKey, PauseMode, WaitKind};
-use crate::command::{Said, Targets};
+use crate::command::Said;
 use crate::persistence::aof::Mode;
 use crate::replication::waiting::{NEEDS_AOF, SafePositions};
-use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 
 /// Notes kept at most; more of them are merged into the last.

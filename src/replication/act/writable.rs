@@ -3,7 +3,6 @@
 //! Mirrors: rememberSlaveKeyWithExpire() and expireSlaveKeys() of expire.c.
 
 use crate::clients::{ClientFlags, ClientKey};
-use crate::command::keys::{Keys, Search};
 use crate::command::table::CommandId;
 use crate::keyspace;
 use crate::keyspace::DbId;

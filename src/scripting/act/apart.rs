@@ -1,4 +1,4 @@
-//! The half of `scripting/debugger/apart.rs` that acts on a whole [`State`].
+//! A debugging session apart, gathered and settled. `scripting/debugger/apart.rs` says what it carries.
 
 use crate::acl;
 use crate::clients::{ClientFlags, ClientKey};

@@ -10,7 +10,6 @@ use super::{clients, run};
 use crate::acl;
 use crate::clients::ClientFlags;
 use crate::collections::shared::BigStr;
-use crate::command::{Flag, Targets};
 use crate::dispatch::{CallOrigin, call};
 use crate::resp::argv::{Argv, OwnedArgv};
 use crate::resp::{Protocol, Reply};

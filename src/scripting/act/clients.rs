@@ -1,7 +1,6 @@
 //! The client as which scripts run commands, and the end of scripts that nobody uses.
 
 use crate::clients::{ClientFlags, ClientKey};
-use crate::resp::Error;
 use crate::state::State;
 
 /// Frees a share of what SCRIPT FLUSH and FUNCTION FLUSH left over.

@@ -13,7 +13,6 @@ use mlua::{Function, Lua, Table, Value as LuaValue, VmState};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::dispatch::Ctx;
 use crate::resp::Error;
-use crate::resp::argv::OwnedArgv;
 use crate::resp::request::{Limits, Parsed, Parser};
 use crate::scripting::act::run::Invocation;
 use crate::scripting::debugger::{Session, show_value};

@@ -2,9 +2,7 @@
 //!
 //! Mirrors: evalGetCommandFlags() and fcallGetCommandFlags().
 
-use crate::command::Flag;
 use crate::command::table::{CommandId, Flags};
-use crate::resp::Error;
 use crate::resp::argv::Argv;
 use crate::scripting::ScriptFlags;
 use crate::state::State;

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 
 use mlua::Value;
 
-use crate::resp::Error;
 use crate::scripting::describe;
 use crate::scripting::functions::{
-    BAD_NAME, Library, LibrarySet, Registering, RestorePolicy, text, valid_name,
+    BAD_NAME, Library, LibrarySet, Registering, RestorePolicy, valid_name,
 };
 use crate::state::State;
 use crate::util::args;

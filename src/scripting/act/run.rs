@@ -8,7 +8,6 @@ use crate::acl::Context;
 use crate::clients::ClientFlags;
 use crate::cluster::Refusal;
 use crate::command::table::CommandId;
-use crate::command::{Flag, Targets};
 use crate::dispatch::{CallOrigin, Ctx};
 use crate::keyspace::DbId;
 use crate::resp::argv::Argv;

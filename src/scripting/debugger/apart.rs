@@ -14,7 +14,7 @@
 use crate::clients::ClientKey;
 use crate::config::Config;
 use crate::keyspace::{DbId, Snapshot};
-use crate::resp::{Error, Protocol};
+use crate::resp::Protocol;
 use crate::state::Mailbox;
 use crate::sys::log::Logger;
 

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The session's state is here: breakpoints, the lines waiting to be sent, how values and replies look
-//! when they are shown. [`console`] stops the script and obeys.
+//! when they are shown. [`console`](crate::scripting::act::console) stops the script and obeys.
 //!
 //! Of SCRIPT DEBUG SYNC the session is the server's own: what the script changes stays, and nobody else is served
 //! meanwhile, of which `redis-cli` warns. Of SCRIPT DEBUG YES it is a session apart (`apart.rs`): on a copy of the data
