@@ -93,9 +93,7 @@ impl Sentinel {
             _ => "",
         };
         let starts = |word: &&str| text.starts_with(*word);
-        let valid = ["PONG", "LOADING", "MASTERDOWN"]
-            .iter()
-            .any(starts);
+        let valid = ["PONG", "LOADING", "MASTERDOWN"].iter().any(starts);
         let link = &mut self.core.links[key];
         link.ponged_at = now;
         if valid {
