@@ -83,9 +83,10 @@ rdb-key-save-delay                    persistence/saving.rs
 key-load-delay                        persistence/loading.rs
 loading-process-events-interval-bytes persistence/loading.rs
 preload-file                          persistence/loading.rs
+vset-force-single-threaded-execution  commands/vset/search.rs
 appendonly                            commands/replication.rs
 appendfilename                        persistence/backup.rs
-appenddirname                         persistence/aof/rewrite.rs
+appenddirname                         persistence/aof/mod.rs
 appendfsync                           persistence/aof/append.rs
 no-appendfsync-on-rewrite             persistence/aof/append.rs
 auto-aof-rewrite-percentage           persistence/aof/rewrite.rs

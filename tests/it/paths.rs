@@ -338,7 +338,9 @@ fn read(module: &Path, source: &mut Source) {
             continue;
         }
         let goes_on = tokens.get(i + 1).is_some_and(|sign| sign == "::");
-        let begins = i == 0 || !matches!(tokens[i - 1].as_str(), "::" | ".");
+        // `pub(in crate::room)` says who may use the item, and uses nothing.
+        let is_visibility = i >= 2 && tokens[i - 1] == "in" && tokens[i - 2] == "(";
+        let begins = i == 0 || !(is_visibility || matches!(tokens[i - 1].as_str(), "::" | "."));
         if !goes_on || !begins {
             i += 1;
             continue;

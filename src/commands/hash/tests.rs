@@ -69,7 +69,8 @@ fn deadlines_of_fields_are_said_as_moments() {
                 "HSETEX h PXAT 1700000000009 FIELDS 1 d 4",
                 "HSETEX h FXX KEEPTTL FIELDS 1 d 5",
                 "HSETEX h KEEPTTL FIELDS 1 d 5.5",
-                "HSET h b 2.5",
+                // The hash has fields with deadlines, though this is none of them.
+                "HSETEX h KEEPTTL FIELDS 1 b 2.5",
                 "HDEL h c x",
             ],
         );

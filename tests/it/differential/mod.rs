@@ -106,6 +106,11 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
     let name = command[0].to_ascii_uppercase();
     let refused = |reply: &Reply, start: &str| reply.is_error() && reply.text().starts_with(start);
     let has = |word: &[u8]| command.iter().any(|arg| arg == word);
+    // Before Redis 8.6 an unknown command without arguments was told with an empty list of them.
+    let unknown = "ERR unknown command";
+    if command.len() == 1 && refused(theirs, unknown) && refused(ours, unknown) {
+        return true;
+    }
     match name.as_slice() {
         // A cursor that no server ever gave out (-5, "") was read by another function, so it may be refused.
         b"SCAN" | b"SSCAN" | b"HSCAN" | b"ZSCAN" if strange_cursor(command) => {

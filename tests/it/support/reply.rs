@@ -42,7 +42,7 @@ pub enum Reply {
 }
 
 /// Deeper than any reply of Redis nests.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 2000;
 
 impl Reply {
     /// Reads one reply. `InvalidData` when the bytes are not RESP.
