@@ -47,6 +47,8 @@ pub const BUS_PORT_OFFSET: u32 = 10_000;
 pub struct Cluster {
     id: String,
     shard_id: String,
+    /// Opens connections between nodes of one cluster; nobody else may learn it.
+    secret: [u8; 40],
     owned: Box<[u64; WORDS]>,
     assigned: usize,
     epoch: u64,
@@ -59,6 +61,7 @@ impl Cluster {
         Cluster {
             id: names.name_text(),
             shard_id: names.name_text(),
+            secret: names.name(),
             owned: Box::new([0; WORDS]),
             assigned: 0,
             epoch: 0,
@@ -69,6 +72,12 @@ impl Cluster {
     /// The node's name: forty hexadecimal digits.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The secret that the nodes of a cluster share.
+    #[doc(alias = "clusterGetSecret")]
+    pub fn secret(&self) -> &[u8] {
+        &self.secret
     }
 
     /// The name it shares with its replicas.

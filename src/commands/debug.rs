@@ -13,6 +13,7 @@ use crate::state::REPLY_BUFFER_PEAK_RESET;
 use crate::types::Kind;
 use crate::types::elements::Order;
 use crate::types::{Held, List};
+use crate::util::crc16::crc16;
 use crate::util::glob::{self, Case};
 use crate::util::num;
 use crate::util::sha1::sha1;
@@ -70,6 +71,14 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (b"error", 1) => return Err(Error::coded(text(&mut args)?)),
         (b"htstats", 1 | 2) => table_stats(ctx, args)?,
         (b"htstats-key", 1 | 2) => super::debug_values::hash_table(ctx, args)?,
+        (b"internal_secret", 0) => {
+            if !ctx.state.config.cluster_enabled {
+                return Err(Error::once("Internal secret is missing"));
+            }
+            // A hash tells whether two nodes agree, and not the secret.
+            let hash = crc16(ctx.state.cluster.secret());
+            ctx.reply.integer(hash.into());
+        }
         (b"listpack", 1) => super::debug_values::listpack(ctx, args)?,
         (b"quicklist", 1 | 2) => super::debug_values::quicklist(ctx, args)?,
         (b"log", 1) => {
@@ -206,6 +215,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "    The shape of a database's table.",
             "HTSTATS-KEY <key> [full]",
             "    The shape of a value's table.",
+            "INTERNAL_SECRET",
+            "    A hash of the secret that the nodes of a cluster share; an error outside of cluster mode.",
             "LISTPACK <key>",
             "    The elements of a value that is a listpack, as they lie in it.",
             "LOADAOF",

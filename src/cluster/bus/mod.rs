@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Messages follow each other on a stream; [`frame`] says how long the next one is, [`peek`] which kind it is, and
-//! [`decode`] turns its bytes into a [`Message`], whose [`Message::encode`] gives the bytes back.
+//! [`decode`](decode()) turns its bytes into a [`Message`], whose [`Message::encode`] gives the bytes back.
 //!
 //! Invariant: nothing a peer sends makes this room panic, loop or allocate more than a small multiple of the bytes that
 //! arrived. A length is read once, checked, and kept as a slice; it is never read again. Names inside a decoded message

@@ -6,7 +6,7 @@
 //!   end     temp file renamed to the next base, older files become history, manifest written, history deleted
 //! ```
 //!
-//! The steps that change which files there are, and their order, are in [`order`](mod@crate::persistence::aof::order). Invariant: whatever fails and whenever
+//! The steps that change which files there are, and their order, are in `aof/order.rs`. Invariant: whatever fails and whenever
 //! the power goes, the manifest that is in force names files that together are the data set up to some moment, and
 //! commands are appended to a file that it names, or that the next one will.
 //!

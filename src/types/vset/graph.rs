@@ -12,7 +12,7 @@
 //! Every part is a [`Pages`], so that a clone of the graph is a snapshot of it, and an insertion under a snapshot
 //! copies the chunks of the nodes it links. Slots and upper records of deleted nodes form lists of free ones.
 //!
-//! Invariants, checked by [`Graph::check`] in the tests: links are mutual, name no node twice, never the node itself,
+//! Invariants, checked by `Graph::check` in the tests: links are mutual, name no node twice, never the node itself,
 //! and only nodes that have the level; `worst` is the farthest of a node's links on a level; the entry is a node of
 //! the highest level there is.
 //!
