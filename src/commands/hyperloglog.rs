@@ -184,8 +184,16 @@ const PFDEBUG: Command = Command {
 #[doc(alias = "pfdebugCommand")]
 fn pfdebug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let what = args.bytes()?;
-    let key = args.key()?;
     let is = |name: &str| what.eq_ignore_ascii_case(name.as_bytes());
+    if is("simd") {
+        if !args.word("ON") && !args.word("OFF") {
+            return Err(Error::once("Argument must be ON or OFF"));
+        }
+        // Registers are merged by one loop, which the compiler makes as wide as it can: nothing is switched.
+        ctx.reply.simple("disabled");
+        return Ok(());
+    }
+    let key = args.key()?;
 
     let mut hll = look(ctx, key)?.ok_or(Error::once("The specified key does not exist"))?;
     if is("getreg") || is("todense") {

@@ -35,7 +35,8 @@ const MAX_FILES: usize = 1000;
 const MAX_DEPTH: usize = 32;
 
 /// Directives Redis still takes, with one value, for the sake of old files.
-const FORGOTTEN: [&str; 3] = [
+const FORGOTTEN: [&str; 4] = [
+    "io-threads-do-reads",
     "list-max-ziplist-entries",
     "list-max-ziplist-value",
     "lua-replicate-commands",

@@ -428,8 +428,6 @@ options! {
 
     /// Threads that read and write sockets.
     io_threads("io-threads"): u32 = 1, Int(1, 128), [Immutable, Debug, NoEffect("one thread serves all sockets")];
-    /// Let them parse requests too.
-    io_threads_do_reads("io-threads-do-reads"): bool = false, YesNo, [Immutable, Debug, NoEffect("reading is never a job of its own")];
 
     // Scripts.
 
