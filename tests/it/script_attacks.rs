@@ -533,15 +533,10 @@ fn what_grows_inside_the_library_has_a_bound() {
         "local t = {('x'):rep(2^20)} for i = 1, 11 do t = {t, t} end return #cmsgpack.pack(t)",
         "local s = ('x'):rep(2^20) return #s:gsub('.', s)",
         "local t = {} for i = 1, 2^11 do t[i] = ('x'):rep(2^20) end return #table.concat(t)",
-        "return #struct.pack(('s'):rep(2^12), unpack((function() local t = {} for i = 1, 2^12 do t[i] = ('x'):rep(2^20) end return t end)()))",
     ] {
         let reply = c.call(&["EVAL", script, "0"]);
         let text = reply.text();
-        let bounds = ["not enough memory", "string length overflow"];
-        assert!(
-            bounds.iter().any(|bound| text.contains(bound)),
-            "{script}: {text}"
-        );
+        assert!(text.contains("not enough memory"), "{script}: {text}");
         innocent(&mut c);
     }
 }
