@@ -8,6 +8,7 @@ use oxidis::sys::files::{Call, Choices, Failure, Fault};
 use oxidis::util::rng::Rng;
 
 use crate::machine::{Machine, Options, formatted};
+use crate::seeds;
 
 const SEEDS: u64 = if cfg!(debug_assertions) { 100 } else { 1000 };
 const POLICIES: [&str; 3] = ["always", "everysec", "no"];
@@ -108,14 +109,7 @@ fn live(seed: u64) -> Result<(), String> {
 
 #[test]
 fn servers_of_many_seeds_keep_what_they_promised() {
-    if let Ok(seed) = std::env::var("OXIDIS_SIM_SEED") {
-        let seed = seed.parse().expect("a number");
-        live(seed).unwrap_or_else(|what| panic!("OXIDIS_SIM_SEED={seed}: {what}"));
-        return;
-    }
-    let seeds = std::env::var("OXIDIS_SIM_SEEDS");
-    let seeds = seeds.map_or(SEEDS, |n| n.parse().expect("a number"));
-    for seed in 0..seeds {
+    for seed in seeds(SEEDS) {
         live(seed).unwrap_or_else(|what| panic!("OXIDIS_SIM_SEED={seed}: {what}"));
     }
 }

@@ -12,3 +12,12 @@ mod cluster;
 mod disk;
 mod machine;
 mod sentinel;
+
+/// The seeds to play: the one that `OXIDIS_SIM_SEED` names, or as many as `OXIDIS_SIM_SEEDS` says, from 0 on.
+fn seeds(default: u64) -> Vec<u64> {
+    let number = |name: &str| std::env::var(name).ok()?.parse().ok();
+    match number("OXIDIS_SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("OXIDIS_SIM_SEEDS").unwrap_or(default)).collect(),
+    }
+}

@@ -15,6 +15,8 @@ use oxidis::resp::Value;
 use oxidis::sentinel::{Address, Input, Now, Output, Sentinel, Settings, WireId};
 use oxidis::util::rng::Rng;
 
+use crate::seeds;
+
 const GROUP: &str = "mymaster";
 const SERVERS: usize = 3;
 const DOWN_AFTER: i64 = 1000;
@@ -787,14 +789,6 @@ impl World {
     fn fail(&self, why: &str) -> ! {
         let from = self.log.len().saturating_sub(60);
         panic!("seed {}: {why}\n{}", self.seed, self.log[from..].join("\n"));
-    }
-}
-
-fn seeds(default: u64) -> Vec<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    match number("OXIDIS_SIM_SEED") {
-        Some(one) => vec![one],
-        None => (1..=number("OXIDIS_SIM_SEEDS").unwrap_or(default)).collect(),
     }
 }
 

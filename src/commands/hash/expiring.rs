@@ -180,6 +180,7 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         _ => None,
     };
     let past = at.is_some_and(|ms| ctx.is_past(ms));
+    let existed = ctx.db().contains(key);
     change(ctx, key, |hash| {
         hash.prepare(fields.len() / 2, fields, &limits);
         let mut pairs = fields;
@@ -206,7 +207,12 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.notify_fields(key, HDEL_EVENT, names.clone());
         names.for_each(|name| ctx.also([b"HDEL", key, name]));
         ctx.suppress();
-        remove_if_empty(ctx, key);
+        if existed {
+            remove_if_empty(ctx, key);
+        } else {
+            // The hash was over before it was there; events tell of both.
+            ctx.notify(key, Event::DEL);
+        }
     } else if let Ttl::At {
         ms,
         position,
@@ -405,17 +411,21 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let now = field_time(ctx);
     let told = keyspace::act::fields::hears_fields(ctx.state, HDEL_EVENT);
-    let (mut deleted, mut over, mut gone) = (0, Vec::new(), Vec::new());
+    // Fields past their deadline go first: `hexpired` comes before `hdel`, and `del` after both.
+    let hash = ctx.db().get_mut_as::<Hash>(key)?;
+    let is_over = |name: &&[u8]| {
+        let found = hash.as_deref().and_then(|hash| hash.get(name));
+        found.is_some_and(|found| is_past(found.deadline, now))
+    };
+    let over: Vec<&[u8]> = names.clone().filter(is_over).collect();
+    keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
+    let (mut deleted, mut gone) = (0, Vec::new());
     // A field named twice is there only the first time, so each is deleted as soon as it is said.
     let db = &mut ctx.state.keyspace[ctx.db];
     let mut earliest = None;
     if let Some(hash) = db.get_mut_as::<Hash>(key)? {
         for name in names {
             match hash.get(name) {
-                Some(found) if is_past(found.deadline, now) => {
-                    over.push(name);
-                    ctx.reply.null();
-                }
                 Some(found) => {
                     ctx.reply.string(found.value);
                     deleted += usize::from(hash.remove(name));
@@ -427,12 +437,11 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
         }
         earliest = hash.earliest_bound();
+    } else {
+        names.for_each(|_| ctx.reply.null());
     }
     if deleted > 0 {
         db.track_fields(key, earliest);
-    }
-    keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
-    if deleted > 0 {
         ctx.modified_n(key, HDEL_EVENT, deleted);
         ctx.notify_fields(key, HDEL_EVENT, gone.iter().copied());
         remove_if_empty(ctx, key);

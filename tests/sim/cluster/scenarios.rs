@@ -4,19 +4,11 @@ use oxidis::cluster::machine::{Command, FailoverKind, SlotOrder};
 
 use super::story::{self, Plan};
 use super::world::World;
-
-/// Seeds of the random stories: one that was named, or so many from 0 on.
-fn seeds(default: u64) -> Vec<u64> {
-    let number = |name: &str| std::env::var(name).ok()?.parse().ok();
-    match number("SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("SIM_SEEDS").unwrap_or(default)).collect(),
-    }
-}
+use crate::seeds;
 
 #[test]
 fn random_stories_end_well() {
-    let seeds = seeds(200);
+    let seeds = seeds(if cfg!(debug_assertions) { 60 } else { 300 });
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
     let failed: Vec<u64> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
@@ -38,7 +30,7 @@ fn random_stories_end_well() {
     let count = failed.len();
     assert!(
         failed.is_empty(),
-        "{count} seeds fail, SIM_SEED replays one: {failed:?}"
+        "{count} seeds fail, OXIDIS_SIM_SEED replays one: {failed:?}"
     );
 }
 
@@ -322,11 +314,11 @@ fn a_cluster_forms() {
         .expect("epochs differ");
 }
 
-/// Three hundred nodes, a quarter dies at once. Minutes without optimisation: run with SIM_LARGE=1.
+/// Three hundred nodes, a quarter dies at once. Minutes without optimisation: run with OXIDIS_SIM_LARGE=1.
 #[test]
 fn three_hundred_nodes() {
-    if std::env::var_os("SIM_LARGE").is_none() {
-        println!("skipped: three hundred nodes are simulated with SIM_LARGE=1");
+    if std::env::var_os("OXIDIS_SIM_LARGE").is_none() {
+        println!("skipped: three hundred nodes are simulated with OXIDIS_SIM_LARGE=1");
         return;
     }
     let mut world = World::new(300);

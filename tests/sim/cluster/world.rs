@@ -134,7 +134,7 @@ impl World {
             cuts: BTreeMap::new(),
             latency_ms: 2,
             steps: 0,
-            trace: std::env::var_os("SIM_TRACE").map(|_| Vec::new()),
+            trace: std::env::var_os("OXIDIS_SIM_TRACE").map(|_| Vec::new()),
             split_one_in: 24,
         };
         world.after(10, Event::Replicate);
