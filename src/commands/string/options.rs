@@ -1,4 +1,7 @@
-//! The options that the string commands share: when a key dies, and whether it is written at all.
+//! The options that the string commands share: the deadline of a key, and the condition on which it is written.
+//!
+//! A deadline is given in one of four units and becomes unix time in milliseconds here. At 1,700,000,000,000 ms: `EX
+//! 10`, `PX 10000`, `EXAT 1700000010` and `PXAT 1700000010000` are the same deadline.
 //!
 //! Mirrors: `parseExtendedStringArgumentsOrReply()` and `getExpireMillisecondsOrReply()` of t_string.c.
 
@@ -27,10 +30,10 @@ impl Unit {
     }
 }
 
-/// What is to become of a key's deadline.
+/// The change that a request makes to a key's deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Expiry<'a> {
-    /// Nothing was said.
+    /// The request has no such option.
     #[default]
     Unsaid,
     /// KEEPTTL
@@ -49,7 +52,7 @@ pub(super) enum Dialect {
     MSetEx,
 }
 
-/// What was said behind the key and the value.
+/// The options that follow the key and the value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Options<'a> {
     pub expiry: Expiry<'a>,
