@@ -1,4 +1,4 @@
-//! LATENCY: what made clients wait, and how long commands take.
+//! LATENCY: events that made clients wait, and how long commands take.
 //!
 //! Mirrors: `latencyCommand` of latency.c and sparkline.c. Differs: the words of the doctor are ours.
 
@@ -59,7 +59,7 @@ fn latency_doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     Ok(())
 }
 
-/// What may help against an event.
+/// A piece of advice against an event.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Advice {
     EnableSlowlog,
@@ -75,6 +75,7 @@ enum Advice {
     GentleMaxmemory,
 }
 
+/// The text of LATENCY DOCTOR: each event with its figures, then all advice that applies, each once.
 #[doc(alias = "createLatencyReport")]
 fn diagnosis(state: &State) -> String {
     let config = &state.config;
@@ -192,6 +193,7 @@ const LATENCY_GRAPH: Command = Command {
     ..Command::BASE
 };
 
+/// Draws the delays of an event as text. Fails if there are none.
 fn latency_graph(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let event = args.bytes()?;
     let Some((name, series)) = ctx.state.latency.get(event) else {
@@ -316,6 +318,7 @@ const LATENCY_HISTOGRAM: Command = Command {
     ..Command::BASE
 };
 
+/// Answers for each command that was called a cumulative histogram of its duration in microseconds.
 fn latency_histogram(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let commands = &ctx.state.commands;
     let asked: Vec<&Entry> = if args.is_empty() {

@@ -1,6 +1,6 @@
 //! EVAL and its kin, and the cache of scripts.
 //!
-//! Mirrors: the commands of eval.c.
+//! Mirrors: the commands of eval.c; scripts are run by `scripting/act`.
 
 use super::prelude::*;
 use crate::scripting;
@@ -145,10 +145,14 @@ fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     run(ctx, args, true, true)
 }
 
+/// EVAL, EVALSHA and their read-only forms: runs a script of the request or of the cache with its keys and arguments,
+/// and answers what it returns. EVALSHA fails with NOSCRIPT if the cache lacks the script.
+///
+/// The script's own commands are propagated, in one transaction, never the script. Others wait until it ends.
 #[doc(alias = "evalGenericCommand")]
 fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> Result {
     let argv = args.argv();
-    // Before the commands of the script show up there.
+    // MONITOR shows the EVAL before the commands of its script.
     crate::observe::act::monitor::feed(
         ctx.state,
         ctx.client,
@@ -171,7 +175,7 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> 
     scripting::act::run::eval(ctx, what, by_sha)
 }
 
-/// How many of the words that follow are keys.
+/// Checks the number of keys against the number of words that follow.
 pub(super) fn count_of_keys(keys: i64, words: usize) -> Result<usize> {
     if keys > words as i64 {
         return Err(Error::once(
@@ -292,6 +296,7 @@ const SCRIPT_FLUSH: Command = Command {
     run: script_flush,
     ..Command::BASE
 };
+/// Empties the cache of scripts; with ASYNC the interpreter's memory is freed later. Fails inside of a script.
 fn script_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let default = args.is_empty() && ctx.state.config.lazyfree_lazy_user_flush;
     let known = args.is_empty() || args.word("SYNC");

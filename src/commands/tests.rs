@@ -1,5 +1,5 @@
-//! Commands run against a state without sockets, by a clock that stands still: what they say to the AOF and the
-//! replicas, and what dies when.
+//! Tests: commands run against a state without sockets, by a clock that stands still; what they propagate, and when
+//! keys expire.
 
 use crate::clients::ClientKey;
 use crate::config::Config;

@@ -78,6 +78,9 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     flush(ctx, args, None)
 }
 
+/// FLUSHDB and FLUSHALL: empties one database or all of them. FLUSHALL also ends a save in the background, whose data
+/// is of no use any more, and if saving is configured writes an empty RDB file, so that a restart does not bring the
+/// keys back. Always propagated as it came.
 #[doc(alias = "flushCommandCommon")]
 fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, which: Option<DbId>) -> Result {
     let lazy = if args.is_empty() {

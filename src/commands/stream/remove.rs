@@ -232,7 +232,7 @@ pub(super) const XSETID: Command = Command {
 };
 
 /// Sets the last ID of a stream, and with options the number of entries ever added and the greatest ID deleted. A
-/// rewritten AOF and a RESTORE-free copy of a stream need it; clients hardly do.
+/// rewritten AOF uses it to restore counters that the entries alone do not tell.
 ///
 /// Fails if the key is missing or the numbers contradict the entries that are there. Propagated as it came.
 #[doc(alias = "xsetidCommand")]
