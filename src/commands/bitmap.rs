@@ -57,6 +57,8 @@ const BITCOUNT: Command = Command {
     ..Command::BASE
 };
 
+/// Answers how many bits are set, in all of a string or in a range of bytes or bits; negative positions count from the
+/// end.
 #[doc(alias = "bitcountCommand")]
 fn bitcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -171,7 +173,7 @@ const BITFIELD: Command = Command {
 /// so a syntax error changes nothing; the steps then run in order, and each answers one integer or null.
 ///
 /// OVERFLOW decides what a sum outside of its field's range becomes; it holds for the steps that follow it. With `u8`
-/// at 0 holding 250:
+/// at 0 holding 250, each of these alone:
 ///
 /// ```text
 ///   BITFIELD k INCRBY u8 0 10                  4      WRAP, the default: 260 modulo 256
@@ -297,7 +299,8 @@ fn run_steps(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step]) -> Result {
             }
         }
     }
-    // All steps may have failed (OVERFLOW FAIL): the key is longer nevertheless, or new, and replicas must be told.
+    // All steps may have failed (OVERFLOW FAIL): the key is longer nevertheless, or new, so the command must be
+    // propagated.
     if changes > 0 || grown {
         ctx.modified_n(key, Event::string("setbit"), changes.max(1));
     }
@@ -327,7 +330,7 @@ fn make_room(ctx: &mut Ctx<'_>, key: &[u8], last_bit: u64) -> Result<bool> {
     Ok(true)
 }
 
-/// A request that only reads needs no right to write.
+/// The rights that BITFIELD needs to its key: a request of GETs alone only reads.
 #[doc(alias = "bitfieldGetKeys")]
 fn bitfield_keys(argv: Argv<'_>, keys: &mut Vec<KeyRef>) -> Result {
     let mut words = argv.iter().skip(2);
@@ -483,7 +486,7 @@ fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let outcome = bitmap::combine(operation, &sources);
     missing.into_iter().for_each(|key| ctx.missed(key));
 
-    // Redis 7.0 knows four operations; what the others came to, it understands.
+    // Redis 7.0 knows four operations only, so the others are propagated as their result.
     use Operation::{AndOr, Diff, Diff1, One};
     if matches!(operation, AndOr | Diff | Diff1 | One) {
         match outcome.as_slice() {
@@ -559,7 +562,7 @@ fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         start = args.integer()?;
         if !args.is_empty() {
             let mut last = Args::take(&mut args, 1)?;
-            // Redis complains of the unit before it reads the end.
+            // As in Redis, a wrong unit is reported before a wrong end.
             within = unit(&mut args)?;
             end = Some(last.integer()?);
         }

@@ -609,8 +609,8 @@ const CLIENT_REPLY: Command = Command {
     ..Command::BASE
 };
 
-/// Answers with OK when replies are on, and with nothing otherwise. Refused inside of a transaction: EXEC's reply tells
-/// beforehand how many replies it holds, and all of them must follow (valkey 1268).
+/// CLIENT REPLY: answers OK when replies are on, and nothing otherwise. Refused inside of a transaction: EXEC's reply
+/// begins with the number of replies, and all of them must follow (valkey 1268).
 fn client_reply(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let flags = ctx.client().flags;
     if args.word("ON") {

@@ -783,7 +783,7 @@ const ASKING: Command = Command {
 };
 
 fn asking(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    // No slot is ever on its way here, so there is nothing the announcement could allow.
+    // No slot ever migrates here, so ASKING has nothing to allow.
     needs_cluster(ctx.state)?;
     ctx.reply.ok();
     Ok(())

@@ -381,7 +381,7 @@ fn shown_subcommands(commands: &CommandTable, entry: &Entry) -> Vec<CommandId> {
     entry.subcommands.iter().copied().filter(shown).collect()
 }
 
-/// A set of status words.
+/// Writes a set of status words, each with a prefix.
 fn show_names(reply: &mut Reply, prefix: &str, names: Vec<&str>) {
     reply.set(names.len());
     for name in names {
@@ -471,7 +471,7 @@ fn show_search(reply: &mut Reply, kind: &str, figures: &[(&str, Figure)]) {
     }
 }
 
-/// A map whose length is told at its end.
+/// A map in a reply whose length is known only at its end.
 struct Pairs<'a> {
     reply: &'a mut Reply,
     mark: Mark,

@@ -135,11 +135,11 @@ fn redact_login(ctx: &mut Ctx<'_>, argv: Argv<'_>) {
 /// the server in the new protocol.
 ///
 /// ```text
-///   HELLO 3 AUTH ann secret SETNAME web-1     a map: server redis, version …, proto 3, id …, mode …, role …, modules []
+///   HELLO 3 AUTH ann secret SETNAME web-1   a map: server redis, version …, proto 3, id …, mode …, role …
 /// ```
 ///
-/// Fails with NOPROTO for a version other than 2 and 3, with NOAUTH if the connection is not logged in afterwards.
-/// Nothing is changed by a HELLO that fails, but that AUTH was done.
+/// Fails with NOPROTO for a version other than 2 and 3, with NOAUTH if the connection is not logged in afterwards. A
+/// HELLO that fails leaves protocol and name alone, but its AUTH may have been carried out.
 #[doc(alias = "helloCommand")]
 fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     redact_login(ctx, args.argv());
@@ -212,7 +212,7 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// A name for a client: printable ASCII without spaces, or nothing.
+/// Checks a name for a client: printable ASCII without spaces, or empty.
 #[doc(alias = "validateClientName")]
 pub(super) fn client_name(name: &[u8]) -> Result<&[u8]> {
     if printable(name) {

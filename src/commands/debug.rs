@@ -396,6 +396,7 @@ fn describe_table(db: &Db) -> String {
     text
 }
 
+/// DEBUG OBJECT: answers the representation of a key in one line, and for a list figures about its blocks.
 fn object(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let env = ctx.state.keyspace.env();
     let entry = ctx.state.keyspace[ctx.db]
@@ -444,6 +445,7 @@ fn client_eviction(ctx: &mut Ctx<'_>) -> Result {
     Ok(())
 }
 
+/// DEBUG POPULATE: creates strings `prefix:0`, `prefix:1` and so on, where there are none. Not propagated.
 fn populate(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let count = args.positive()?;
     let prefix = args.next().unwrap_or(b"key");
@@ -504,7 +506,7 @@ fn protocol(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 reply.bulk(b"key:123");
                 reply.integer(90);
             }
-            // An attribute is no reply; one must follow.
+            // An attribute is no reply by itself, so one follows.
             reply.bulk(b"Some real reply following the attribute");
         }
         b"push" => {

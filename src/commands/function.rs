@@ -94,8 +94,8 @@ fn fcall_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     run(ctx, args, true)
 }
 
-/// FCALL and FCALL_RO: runs a function of a library with its keys and arguments, and answers what it returns. The
-/// commands it runs are propagated, in one transaction. Fails if there is no such function.
+/// FCALL and FCALL_RO: runs a function of a library with its keys and arguments, and answers what it returns. Its
+/// writing commands are propagated, in one transaction if there are several. Fails if there is no such function.
 #[doc(alias = "fcallCommandGeneric")]
 fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
     let argv = args.argv();
@@ -592,7 +592,7 @@ fn take<'a>(from: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// A length, or the number of a special encoding.
+/// Takes a length, or the number of a special encoding (`Err`).
 fn take_length(from: &mut &[u8]) -> Option<std::result::Result<usize, u8>> {
     let first = take(from, 1)?[0];
     let wide = |bytes: &[u8]| bytes.iter().fold(0_u64, |n, b| n << 8 | u64::from(*b));
@@ -607,7 +607,7 @@ fn take_length(from: &mut &[u8]) -> Option<std::result::Result<usize, u8>> {
     usize::try_from(len).ok().map(Ok)
 }
 
-/// A string, plain or compressed.
+/// Takes a string, plain or compressed with LZF.
 fn take_string(from: &mut &[u8]) -> Option<Vec<u8>> {
     const LZF: u8 = 3;
     match take_length(from)? {

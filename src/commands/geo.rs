@@ -35,7 +35,7 @@ pub const COMMANDS: &[&Command] = &[
     &GEOSEARCHSTORE,
 ];
 
-/// Digits behind the point of a distance.
+/// The number of digits after the point of a distance.
 const DISTANCE_DIGITS: u32 = 4;
 
 // ---- Reading arguments -------------------------------------------------------------------------
@@ -310,7 +310,7 @@ fn geodist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 // ---- Searching ---------------------------------------------------------------------------------
 
-/// Which command searches.
+/// The command that searches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Variant {
     /// GEORADIUS, or GEORADIUSBYMEMBER; whether it may store.
@@ -337,7 +337,7 @@ struct Search<'a> {
     order: Option<Direction>,
 }
 
-/// A member found.
+/// A member that lies within the shape.
 struct Found<'a> {
     member: LpEntry<'a>,
     place: Point,

@@ -58,7 +58,7 @@ fn pfadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// A copy of the HyperLogLog a key holds, for a reading command: counts a hit or a miss, and tells of the miss.
+/// A copy of the HyperLogLog a key holds, for a reading command: counts a hit or a miss, and publishes the miss.
 fn read(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some(string) = ctx.state.keyspace[ctx.db].get_string(key)? else {
         ctx.missed(key);
@@ -146,7 +146,7 @@ fn pfcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let count = hyperloglog::count(&hll)?;
-    // The cached count is part of the value, so a reading command changes it, and replicas are told.
+    // The cached count is part of the value, so a reading command changes it, and the command is propagated.
     hyperloglog::cache_count(&mut hll, count);
     write(ctx, key, &hll);
     ctx.state.dirty += 1;

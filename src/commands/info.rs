@@ -30,7 +30,7 @@ pub const COMMANDS: &[&Command] = &[&INFO];
 
 type Section = (&'static str, Shown, fn(&State, &mut String));
 
-/// When a section is shown without being named.
+/// The requests that show a section without naming it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     ByDefault,
@@ -153,7 +153,7 @@ pub fn figures(state: &State) -> String {
     text
 }
 
-/// Two digits behind the point.
+/// A number shown with two digits after the point.
 struct Fixed(f64);
 
 impl std::fmt::Display for Fixed {
@@ -296,13 +296,13 @@ pub(super) struct MemoryOverview {
     pub resident: usize,
     pub clients_normal: usize,
     pub clients_replicas: usize,
-    /// The stream kept for replicas, as far as it is the backlog, and all of it.
+    /// The part of the replication stream that counts as the backlog; `replication_buffers` is all that is kept of it.
     pub backlog: usize,
     pub replication_buffers: usize,
     /// Tables of the databases, by number.
     pub tables: Vec<(u32, usize)>,
     pub keys: usize,
-    /// All that is not data.
+    /// All memory that is not data.
     pub overhead: usize,
     pub dataset: usize,
     pub replicas: usize,
@@ -613,7 +613,7 @@ fn commandstats(state: &State, out: &mut String) {
     }
 }
 
-/// A name that breaks no line of INFO.
+/// Replaces characters that would break a line of INFO.
 #[doc(alias = "getSafeInfoString")]
 fn safe(name: &str) -> String {
     let unsafe_in_info = |c: char| "#:\n\r".contains(c);

@@ -211,7 +211,7 @@ fn latency_graph(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 const COLUMNS: usize = 80;
 const ROWS: u64 = 4;
 
-/// A column per sample: its height is the delay, the letters under it tell how long ago it was.
+/// Draws a column per sample: its height is the delay, the letters under it say how long ago it was.
 #[doc(alias = "latencyCommandGenSparkeline")]
 fn graph(name: &str, series: &Series, now: i64) -> String {
     let latencies = || series.iter().map(|s| s.latency_ms);

@@ -55,7 +55,7 @@ fn memory_doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Below this the figures say nothing.
+/// With fewer bytes in use than this, the figures mean nothing.
 const SMALL: usize = 5 << 20;
 
 /// The text of MEMORY DOCTOR: each figure that is out of the ordinary, with a sentence about what it means.

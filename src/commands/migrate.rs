@@ -7,10 +7,10 @@
 //!   DEL of every key it took (unless COPY), and that is propagated
 //! ```
 //!
-//! The data thread waits for the other server, for no step longer than the timeout: until a key is known to be there
-//! nothing may change it here.
+//! The thread that owns the data is blocked meanwhile, for no step longer than the timeout: a key must not change here
+//! until the other server has it.
 //!
-//! Invariant: a key is deleted here only after the other server has said that it has it.
+//! Invariant: a key is deleted here only after the other server has confirmed that it has it.
 //!
 //! Mirrors: `migrateCommand` of cluster.c. Differs: a payload is sent as soon as it is made, so that no more than one
 //! of them is in memory.
@@ -89,7 +89,7 @@ fn migrate_keys(argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
     while i < argv.len() {
         let word = argv.get(i);
         if word.eq_ignore_ascii_case(b"keys") {
-            // With both, the command itself complains.
+            // A request with both a key and KEYS is refused when it runs.
             keys = if argv.get(3).is_empty() {
                 i + 1..argv.len()
             } else {
@@ -395,7 +395,7 @@ fn converse<'a>(
                 *refused = refused.take().or(spoiled.clone()).or(Some(line));
             }
             (Said::Ok, None) => {}
-            // Restored, but perhaps in another database, or by another user, than was asked for.
+            // The key was restored, but perhaps in another database, or by another user, than was asked for.
             (Said::Ok, Some(_)) if spoiled.is_some() => {
                 *refused = refused.take().or(spoiled.clone());
             }

@@ -233,7 +233,7 @@ fn spublish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 }
 
 /// PUBLISH and SPUBLISH: sends a message to all subscribers and answers how many there were on this server. Propagated
-/// to replicas, not to the AOF: a message has no effect on data.
+/// to replicas, unless in cluster mode, and never to the AOF: a message has no effect on data.
 fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
     let (channel, payload) = (args.bytes()?, args.bytes()?);
     let state = &mut *ctx.state;

@@ -278,7 +278,7 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                     value.len()
                 )));
             }
-            // It is shown in lines of text.
+            // The address is shown in lines of text, so control characters are removed.
             let text = String::from_utf8_lossy(value).replace(char::is_control, "");
             announced.ip = Some(text).filter(|text| !text.is_empty());
         } else if is("capa") {
@@ -345,8 +345,9 @@ const WHOM: &[Arg] = &[arg::one_of(
     ],
 )];
 
-/// Makes this server a replica of another, or with NO ONE a primary; its data stays until the first snapshot arrives.
-/// Answers at once; the link is made by the cron. Not propagated, and refused in cluster mode and during a failover.
+/// Makes this server a replica of another, or with NO ONE a primary. Answers at once and then connects; the data stays
+/// until a full synchronisation replaces it, which a former primary may not need. Clients that are blocked are
+/// unblocked. Not propagated; refused in cluster mode and during a failover.
 #[doc(alias = "replicaofCommand")]
 fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (host, port) = (args.bytes()?, args.bytes()?);

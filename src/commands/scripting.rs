@@ -148,7 +148,8 @@ fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 /// EVAL, EVALSHA and their read-only forms: runs a script of the request or of the cache with its keys and arguments,
 /// and answers what it returns. EVALSHA fails with NOSCRIPT if the cache lacks the script.
 ///
-/// The script's own commands are propagated, in one transaction, never the script. Others wait until it ends.
+/// The script itself is not propagated; its writing commands are, in one transaction if there are several. No other
+/// client is served until it ends or is overdue (`busy-reply-threshold`).
 #[doc(alias = "evalGenericCommand")]
 fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> Result {
     let argv = args.argv();

@@ -172,8 +172,9 @@ const SMOVE: Command = Command {
     ..Command::BASE
 };
 
-/// Moves a member from one set to another and answers 1, or 0 if the source lacks it. Fails before it changes anything
-/// if either key holds another type. Source and destination may be the same key, which stays as it is.
+/// Moves a member from one set to another and answers 1, or 0 if the source is missing or lacks it. A source or
+/// destination of another type is an error, and nothing is changed. Source and destination may be the same key, which
+/// stays as it is.
 #[doc(alias = "smoveCommand")]
 fn smove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, destination) = (args.key()?, args.key()?);
@@ -332,6 +333,7 @@ const SMEMBERS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers all members, in no promised order. O(N).
 #[doc(alias = "smembersCommand")]
 fn smembers(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -492,7 +494,7 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Members named by one propagated SREM.
+/// The number of members in one propagated SREM.
 const BATCH: usize = 1024;
 
 /// SPOP with a count: takes distinct members at random. A count of at least the set's size takes all of them and

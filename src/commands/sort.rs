@@ -276,7 +276,7 @@ fn pattern_slot(pattern: &[u8]) -> Option<u16> {
     Some(crc16(pattern) % crate::util::crc16::SLOTS)
 }
 
-/// A pattern, taken apart: `before*after`, or `before*after->field`.
+/// A pattern in parts: `before*after`, or `before*after->field`.
 #[derive(Clone, Copy, Debug)]
 enum Pattern<'a> {
     /// `#`: the element.
@@ -575,7 +575,7 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, may_store: bool) -> Resul
     if missing {
         ctx.missed(key);
     }
-    // A damaged value may hold fewer elements than it says.
+    // A damaged value may hold fewer elements than its header says.
     let held = elements.items.len();
     let shown = match sorts {
         false if ordered => shown.start - first_place..shown.end - first_place,
@@ -607,6 +607,7 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, may_store: bool) -> Resul
     }
 }
 
+/// Answers the shown elements, or for each of them what every GET looks up, null if it is missing.
 fn answer(ctx: &mut Ctx<'_>, options: &Options<'_>, elements: &Elements, shown: Range<usize>) {
     let each = options.get.len().max(1);
     ctx.reply.array(shown.len().saturating_mul(each));
@@ -628,6 +629,7 @@ fn answer(ctx: &mut Ctx<'_>, options: &Options<'_>, elements: &Elements, shown: 
     }
 }
 
+/// Stores the shown elements, or what GET looks up for them, as a list; a missing lookup becomes an empty string.
 fn store(
     ctx: &mut Ctx<'_>,
     destination: &[u8],

@@ -41,9 +41,9 @@ pub(super) const CLIENT_TRACKING: Command = Command {
     ..Command::BASE
 };
 
-/// Turns tracking on or off for this connection, and chooses how it works: BCAST is told of every key with one of the
-/// PREFIXes, OPTIN and OPTOUT decide per command what is tracked (CLIENT CACHING), NOLOOP leaves out own changes,
-/// REDIRECT sends messages to another connection (RESP2).
+/// Turns tracking on or off for this connection, and chooses how it works: BCAST invalidates every key with one of the
+/// PREFIXes that changes, OPTIN and OPTOUT decide per command what is tracked (CLIENT CACHING), NOLOOP leaves out own
+/// changes, REDIRECT sends messages to another connection (RESP2).
 ///
 /// Fails for contradicting options, and for a change between BCAST and the others while tracking is on.
 fn client_tracking(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {

@@ -141,7 +141,7 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
         ctx.client().flags.clear(ClientFlags::IN_EXEC);
     }
     clients::act::transaction::end_transaction(ctx.state, client);
-    // The effects are those of the queued commands; the stream wraps them by itself.
+    // The queued commands have propagated themselves; the stream of effects wraps them in MULTI and EXEC.
     ctx.suppress();
     Ok(())
 }

@@ -59,7 +59,7 @@ fn index(args: &mut Args<'_>) -> Result<u64> {
     parse_index(args.bytes()?)
 }
 
-/// All of them, or the first error.
+/// Takes all remaining arguments as indexes; an error if one of them is none.
 fn indexes<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u64>> {
     words.map(parse_index).collect()
 }

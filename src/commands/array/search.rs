@@ -70,7 +70,7 @@ pub(super) const ARGREP: Command = Command {
     ..Command::BASE
 };
 
-/// Predicates in one call, and bytes in a regular expression.
+/// The largest number of predicates in one call.
 #[doc(alias = "ARGREP_MAX_PREDICATES")]
 const PREDICATES_MAX: usize = 250;
 #[doc(alias = "ARGREP_MAX_RE_LEN")]
@@ -188,7 +188,7 @@ fn regex(text: &[u8], any_case: bool) -> Result<Regex> {
     })
 }
 
-/// An end of a range that may be the array's own.
+/// One end of a range: an index, or `-` and `+` for the array's own ends.
 enum Bound {
     First,
     Last,

@@ -1,4 +1,4 @@
-//! Deadlines of fields: HEXPIRE and its kin set them, HTTL and its kin tell them, HPERSIST removes them.
+//! Deadlines of fields: HEXPIRE and its kin set them, HTTL and its kin answer them, HPERSIST removes them.
 //!
 //! The four setters are propagated as HPEXPIREAT with the fields that were changed; a moment in the past is propagated
 //! as HDEL.
@@ -14,7 +14,7 @@ use crate::types::Hash;
 use crate::types::hash::is_past;
 use crate::util::num;
 
-/// The last moment a field's deadline may be.
+/// The latest deadline of a field, in unix milliseconds.
 #[doc(alias = "HFE_MAX_ABS_TIME_MSEC")]
 const LAST_MOMENT: Ms = (1 << 46) - 1;
 
@@ -56,7 +56,7 @@ pub(super) fn moment(ctx: &Ctx<'_>, text: &[u8], unit: Unit, from: From) -> Resu
         .ok_or_else(|| Error::InvalidExpire(ctx.name()))
 }
 
-/// `FIELDS numfields field [field ...]` at the end of a request.
+/// Takes `FIELDS numfields field [field ...]`, which must end the request.
 pub(super) fn fields<'a>(args: &mut Args<'a>) -> Result<Args<'a>> {
     if !args.word("FIELDS") {
         return Err(Error::once(
@@ -276,11 +276,11 @@ enum Outcome {
     NoField = NO_FIELD as isize,
     NotAllowed = 0,
     Set = 1,
-    /// The moment is in the past.
+    /// The moment has passed, so the field was deleted.
     Deleted = 2,
 }
 
-/// The condition and the fields may come in either order.
+/// Takes the condition and the fields, in either order.
 #[doc(alias = "parseHashCommandArgs")]
 fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)> {
     const CONDITIONS: [(&str, Condition); 4] = [

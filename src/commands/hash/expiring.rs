@@ -19,13 +19,13 @@ enum Ttl {
     Persist,
     At {
         ms: Ms,
-        /// Where the moment stands in the request, its word before it.
+        /// The position of the moment in the request; its word (EX, PX …) stands before it.
         position: usize,
         is_pxat: bool,
     },
 }
 
-/// Which fields must be there for HSETEX to set any.
+/// The condition of HSETEX on the fields: FNX, FXX, or none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Exist {
     Whatever,
@@ -40,7 +40,7 @@ struct Options<'a> {
     fields: Args<'a>,
 }
 
-/// The options and the fields, in any order.
+/// Takes the options and the fields, in any order.
 #[doc(alias = "parseHashFieldExpireArgs")]
 fn options<'a>(ctx: &Ctx<'_>, args: &mut Args<'a>, setting: bool) -> Result<Options<'a>> {
     const TIMES: [(&str, Unit, From); 4] = [

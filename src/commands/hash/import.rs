@@ -57,7 +57,7 @@ const HIMPORT_PREPARE: Command = Command {
 };
 
 /// Keeps a list of field names for this connection, under a name; an earlier list of that name is replaced. Fails if a
-/// field comes twice. Nothing is propagated, because the list belongs to the connection.
+/// field comes twice. The list belongs to the connection, so the command is not propagated.
 #[doc(alias = "himportPrepareCommand")]
 fn himport_prepare(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let name = args.bytes()?;

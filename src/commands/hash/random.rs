@@ -38,8 +38,8 @@ pub(super) const HRANDFIELD: Command = Command {
     ..Command::BASE
 };
 
-/// Fields that are over are deleted first: with very many of them this once costs that much.
-/// Fields drawn between two looks at the client's output limit.
+/// Fields that are over are deleted first: with very many of them this once costs that much. The number of fields drawn
+/// between two checks of the client's output limit.
 const DRAWN_AT_ONCE: usize = 1000;
 
 /// Answers one field, or with a count several: a positive count draws distinct fields, at most all of them; a negative

@@ -14,7 +14,7 @@ use crate::types::hash::{Found, is_past};
 use crate::util::glob::{self, Case};
 use crate::util::num::{self, IntBuf};
 
-/// Fields a call of HSCAN looks at when COUNT does not say otherwise.
+/// The number of fields that a call of HSCAN looks at, unless COUNT is given.
 const DEFAULT_COUNT: usize = 10;
 
 pub(super) const HGET: Command = Command {

@@ -246,10 +246,10 @@ pub(super) const HINCRBYFLOAT: Command = Command {
 };
 
 /// Adds to the number of a field in extended precision and answers the sum. Fails if a number is not finite.
-/// 
-/// Propagated as its result, since another machine might round otherwise. HSET would remove the field's deadline, so a hash
-/// with deadlines is propagated as HSETEX KEEPTTL, as in Redis 8. A hash without them is propagated as HSET, which replicas of
-/// every version understand.
+///
+/// Propagated as its result, since another machine might round otherwise. HSET would remove the field's deadline, so a
+/// hash with deadlines is propagated as HSETEX KEEPTTL, as in Redis 8. A hash without them is propagated as HSET, which
+/// replicas of every version understand.
 #[doc(alias = "hincrbyfloatCommand")]
 fn hincrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);

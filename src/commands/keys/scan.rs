@@ -57,8 +57,8 @@ pub(super) const SCAN: Command = Command {
 };
 
 /// Answers the next cursor and the keys found on this step. MATCH and TYPE filter after the keys were counted against
-/// COUNT, so a reply may be empty before the iteration ends. Expired keys are left out; they are deleted, and
-/// propagated as DEL, unless [`spares_the_dead`].
+/// COUNT, so a reply may be empty before the iteration ends. Expired keys are left out; they are deleted, and their
+/// deletion is propagated, unless [`spares_the_dead`].
 #[doc(alias = "scanCommand")]
 fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let cursor = num::parse_u64(args.bytes()?).ok_or_else(|| Error::once("invalid cursor"))?;

@@ -403,6 +403,7 @@ const LINDEX: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the element at an index, which may count from the end; null if it is outside.
 #[doc(alias = "lindexCommand")]
 fn lindex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

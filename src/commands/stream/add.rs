@@ -61,12 +61,12 @@ pub(super) struct Options<'a> {
     references: Option<References>,
     no_create: bool,
     message: Option<Message<'a>>,
-    /// XADD's: the ID, and where it stands.
+    /// XADD: the ID, and its position in the request.
     wanted: Option<(Wanted, usize)>,
 }
 
 impl<'a> Options<'a> {
-    /// Takes them, for XADD up to the ID and with it.
+    /// Takes the options, for XADD up to and including the ID.
     #[doc(alias = "streamParseAddOrTrimArgsOrReply")]
     pub(super) fn take(ctx: &Ctx<'_>, args: &mut Args<'a>, xadd: bool) -> Result<Options<'a>> {
         let mut options = Options::default();
@@ -239,7 +239,7 @@ pub(super) struct Replaced {
     threshold: Vec<u8>,
 }
 
-/// Propagates the request with other words in places.
+/// Propagates the request with an exact trimming and the ID that was given in place of its own words.
 pub(super) fn rewrite(
     ctx: &mut Ctx<'_>,
     argv: Argv<'_>,
@@ -509,7 +509,7 @@ fn xcfgset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         duration_s: duration.unwrap_or(now.duration_s),
         max_size: size.unwrap_or(now.max_size),
     };
-    // Limits as they are change nothing, and are not propagated.
+    // Limits that equal the present ones change nothing, and are not propagated.
     if wanted != now
         && let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?
     {

@@ -52,6 +52,8 @@ const XINFO_CONSUMERS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers for each consumer its pending entries, and the milliseconds since it last asked (`idle`) and since it last
+/// got an entry (`inactive`, -1 for never). Fails with NOGROUP if there is no such group.
 fn xinfo_consumers(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
     let now_ms = ctx.now_ms();
@@ -104,6 +106,7 @@ const XINFO_GROUPS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers for each group its consumers, pending entries, last ID, entries read and lag. Fails if the key is missing.
 fn xinfo_groups(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     stream(ctx, key)?;

@@ -123,7 +123,7 @@ fn lower_bound(word: &[u8]) -> Result<StreamId> {
     }
 }
 
-/// Takes the upper end.
+/// Takes the upper end of a range of IDs, in the same form.
 fn upper_bound(word: &[u8]) -> Result<StreamId> {
     match word {
         [b'(', rest @ ..] if !rest.is_empty() => StreamId::parse(rest, u64::MAX)
@@ -211,7 +211,7 @@ fn reply_entry(reply: &mut Reply, entries: &mut Entries<'_>, entry: Entry) {
     reply_fields(reply, entries, entry);
 }
 
-/// Writes the entry of this ID, if there is one.
+/// Writes the entry of an ID; false, and no answer, if there is none.
 fn reply_one(reply: &mut Reply, stream: &Stream, id: StreamId) -> bool {
     let mut entries = stream.entries(id, id, false);
     let Some(entry) = entries.next() else {

@@ -145,7 +145,7 @@ fn range(ctx: &mut Ctx<'_>, mut args: Args<'_>, back: bool) -> Result {
 
 /// The arguments of XREAD or XREADGROUP.
 struct Request<'a> {
-    /// Keys, and as many IDs.
+    /// The keys, and as many IDs in `ids`.
     keys: Args<'a>,
     ids: Args<'a>,
     /// The largest number of entries of one stream; 0 is all.

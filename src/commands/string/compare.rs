@@ -63,7 +63,7 @@ impl<'a> Comparison<'a> {
         (self.digest, self.negated) == (other.digest, other.negated)
     }
 
-    /// Whether a string meets it.
+    /// Whether a string meets the condition.
     pub fn holds(&self, string: StrRef<'_>) -> Result<bool> {
         let mut scratch = IntBuf::new();
         let bytes = string.as_bytes(&mut scratch);
@@ -78,7 +78,7 @@ impl<'a> Comparison<'a> {
         Ok(equal != self.negated)
     }
 
-    /// Whether a key that is not there meets it.
+    /// Whether a missing key meets the condition.
     pub fn holds_for_absent(&self) -> bool {
         self.negated
     }
@@ -186,7 +186,7 @@ fn delex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Without a condition it only deletes.
+/// The rights that DELEX needs to its key: without a condition it only deletes.
 #[doc(alias = "delexGetKeys")]
 fn delex_keys(argv: Argv<'_>, keys: &mut Vec<KeyRef>) -> Result {
     let flags: &[KeyFlag] = if argv.len() > 2 {

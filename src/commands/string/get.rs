@@ -214,7 +214,7 @@ fn getrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     };
     match range(start, end, string.len()) {
-        // All of it: then a long one need not be copied.
+        // A range of the whole string is answered without copying it.
         Some(all) if all.len() == string.len() => ctx.reply.string(string),
         Some(part) => ctx.reply.bulk(&string.as_bytes(&mut IntBuf::new())[part]),
         None => ctx.reply.bulk(b""),

@@ -11,7 +11,7 @@ use super::options::{Dialect, Expiry, Options};
 use crate::keyspace::{Db, Deadline, KeyHash};
 use crate::util::num::IntBuf;
 
-/// Keys whose memory is fetched together.
+/// The number of keys whose memory is requested together.
 const BATCH: usize = 16;
 
 /// Brings the keys at the next places (every `step`th) on their way from memory before the first is looked up.
@@ -46,6 +46,7 @@ pub(super) const MGET: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the string of each key, null for a missing key and for one of another type; never fails.
 #[doc(alias = "mgetCommand")]
 fn mget(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.reply.array(args.len());
@@ -71,7 +72,7 @@ fn mget(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Stores all pairs that are left.
+/// Stores the remaining pairs of the request, with the same deadline for each.
 fn store_all(ctx: &mut Ctx<'_>, mut args: Args<'_>, deadline: Deadline) -> Result {
     let mut i = 0;
     while !args.is_empty() {
@@ -149,7 +150,7 @@ pub(super) const MSETNX: Command = Command {
     ..Command::BASE
 };
 
-/// Stores all pairs, or none of them if at least one key exists. Nothing is propagated in the latter case.
+/// Stores all pairs, or none of them if at least one key exists. In the latter case the command is not propagated.
 #[doc(alias = "msetnxCommand")]
 fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if !args.len().is_multiple_of(2) {
@@ -219,9 +220,9 @@ fn say_sets(ctx: &mut Ctx<'_>, mut pairs: Args<'_>, deadline: Deadline) {
 }
 
 /// Stores all pairs with one deadline, if their keys meet the condition (NX: none exists, XX: all exist).
-/// 
-/// The condition has been decided when the command is propagated, so replicas receive plain SETs ([`say_sets`]). A condition
-/// that does not hold answers 0 and propagates nothing.
+///
+/// The condition has been decided when the command is propagated, so replicas receive plain SETs ([`say_sets`]). A
+/// condition that does not hold answers 0 and propagates nothing.
 #[doc(alias = "msetexCommand")]
 fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let invalid = || Error::once("invalid numkeys value");

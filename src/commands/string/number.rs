@@ -1,7 +1,7 @@
 //! Strings that hold numbers: INCR and its kin, INCRBYFLOAT, INCREX.
 //!
-//! An integer is kept as eight bytes inside the key's object, not as text, so INCR writes no string. Floating-point
-//! results are stored as text, and propagated as text: a replica never adds, it only stores the sum.
+//! An integer is kept as a number inside the key's entry, not as text, so INCR writes no string. Floating-point results
+//! are stored as text, and propagated as text: a replica never adds, it only stores the sum.
 //!
 //! Mirrors: `incrDecrCommand()`, `incrbyfloatCommand()` and `increxCommand()` of t_string.c. Differs: INCREX is
 //! propagated as the SET or the deletion that it comes to.
@@ -254,7 +254,7 @@ struct IncrEx<'a> {
 }
 
 impl<'a> IncrEx<'a> {
-    /// Every option once, in any order.
+    /// Reads the options, each at most once and in any order.
     fn read(args: &mut Args<'a>) -> Result<Self> {
         let mut asked = IncrEx::default();
         while !args.is_empty() {
@@ -324,6 +324,7 @@ fn increx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
 }
 
+/// INCREX of an integer. Fails if the stored string, the increment or a bound is no integer.
 fn increx_int(ctx: &mut Ctx<'_>, key: &[u8], asked: &IncrEx<'_>) -> Result {
     let number = |name: &str, text: Option<&[u8]>, default: i64| match text {
         Some(text) => num::parse_i64(text)
@@ -465,7 +466,7 @@ fn finish(
 ) {
     let existing = ctx.db().get_mut(key).map(|entry| entry.deadline());
     let has_deadline = existing.is_some_and(|deadline| deadline.is_some());
-    // ENX keeps a deadline that is there.
+    // With ENX an existing deadline stays.
     let deadline = deadline.filter(|_| !(asked.if_none && has_deadline));
 
     if let Some(at) = deadline

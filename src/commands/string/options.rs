@@ -10,7 +10,7 @@ use super::compare::Comparison;
 use crate::keyspace::Ms;
 use crate::util::num;
 
-/// How a deadline is given.
+/// The unit in which a deadline is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     /// Seconds from now.
@@ -24,7 +24,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// Whether it tells a moment, not a span.
+    /// Whether the unit gives a moment, not a span of time.
     pub fn is_absolute(self) -> bool {
         matches!(self, Unit::ExAt | Unit::PxAt)
     }
@@ -40,11 +40,11 @@ pub(super) enum Expiry<'a> {
     Keep,
     /// PERSIST
     Persist,
-    /// A new one: its unit and its amount, not parsed yet, because some errors come first.
+    /// A new deadline: its unit and its amount, not parsed yet, because some errors come first.
     At(Unit, &'a [u8]),
 }
 
-/// Which options a command knows.
+/// The command whose options are read; each knows others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     Set,
@@ -67,7 +67,7 @@ pub(super) struct Options<'a> {
 }
 
 impl<'a> Expiry<'a> {
-    /// Takes an expiry option if one comes next, and one may. A repeated option counts the last time it is said.
+    /// Takes an expiry option if one comes next and is allowed. The last of several equal options counts.
     pub fn read(&mut self, args: &mut Args<'a>) -> bool {
         let known = [
             ("EX", Unit::Ex),
@@ -115,7 +115,7 @@ impl<'a> Expiry<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// Reads all that is left.
+    /// Reads all remaining arguments as options.
     pub fn read(args: &mut Args<'a>, dialect: Dialect) -> Result<Self> {
         let mut options = Options::default();
         while !args.is_empty() {

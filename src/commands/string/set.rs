@@ -99,7 +99,7 @@ fn set_with(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, mut args: Args<'
     let mut wanted = true;
     if options.get || options.if_absent || options.if_present || options.comparison.is_some() {
         let db = &ctx.state.keyspace[ctx.db];
-        // GET is a reading lookup, counted and telling of a miss; the conditions are not.
+        // GET is a reading lookup, which counts and publishes a miss; a condition is not.
         let entry = if options.get {
             db.get(key)
         } else {
@@ -157,14 +157,14 @@ fn set_with(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, mut args: Args<'
     Ok(())
 }
 
-/// Stores a value that dies at a moment.
+/// Stores a value with a deadline.
 fn write_until(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, at: Ms) {
     ctx.store(key, value, Deadline::Set(Some(at)));
     ctx.modified(key, Event::SET);
     ctx.notify(key, Event::EXPIRE);
 }
 
-/// Propagates the writing of word `value_at` as `SET key value PXAT ms`.
+/// Propagates the write as `SET key value PXAT ms`; `value_at` is the position of the value in the request.
 fn rewrite_until(ctx: &mut Ctx<'_>, argv: Argv<'_>, value_at: usize, at: Ms) {
     ctx.rewrite_with(|words| {
         words.push(b"SET");

@@ -1,4 +1,4 @@
-//! Vector sets: VADD and VREM change them, VSIM searches, and the rest tells of members and their graph.
+//! Vector sets: VADD and VREM change them, VSIM searches, and the rest describe members and their graph.
 //!
 //! In Redis these are the commands of a module, which shows: they publish no events but `new`, belong to no ACL
 //! category of their own, and check their words before they look at the key, or after, each in its own way.
@@ -41,8 +41,8 @@ struct Given {
     reduce: Option<i64>,
 }
 
-/// Takes `[REDUCE dim] (FP32 blob | VALUES n v…)`. Numbers that are infinite in single precision are refused: distances to
-/// them would be none.
+/// Takes `[REDUCE dim] (FP32 blob | VALUES n v…)`. Numbers that are infinite in single precision are refused: distances
+/// to them would be none.
 #[doc(alias = "parseVector")]
 fn vector(args: &mut Args<'_>, may_reduce: bool) -> Result<Given> {
     let bad = || Error::once("invalid vector specification");

@@ -140,8 +140,8 @@ impl Found {
 
 /// Finds the nearest elements. O(log N · EF · M) distances; O(N) with TRUTH.
 ///
-/// Blocks the client if the search may take long, and it is not told otherwise (NOTHREAD,
-/// `vset-force-single-threaded-execution`). The key is looked at before any word is checked.
+/// Blocks the client if the search may take long, unless NOTHREAD or `vset-force-single-threaded-execution` forbids it.
+/// The key is looked up before any word is checked.
 #[doc(alias = "VSIM_RedisCommand")]
 fn vsim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let request = args.argv();

@@ -92,8 +92,9 @@ fn options<'a>(args: &mut Args<'a>) -> Result<Options<'a>> {
     Ok(options)
 }
 
-/// Adds an element, or replaces its vector, and with SETATTR its attribute; answers whether it is new. The first VADD of a
-/// key decides on quantisation, M and projection, and all later ones must say the same. O(log N · EF · M) distances.
+/// Adds an element, or replaces its vector, and with SETATTR its attribute; answers whether it is new. The first VADD
+/// of a key decides on quantisation, M and projection, and all later ones must say the same. O(log N · EF · M)
+/// distances.
 ///
 /// Propagated as it came, also if the element existed. CAS, with which Redis looks for neighbours on a thread and then
 /// checks whether the graph is still the same, is taken and changes nothing: the neighbours are looked for here.

@@ -60,7 +60,7 @@ impl Aggregate {
     }
 }
 
-/// Infinity less infinity, and zero times infinity, are zero here.
+/// Makes 0 of a sum or product that is no number (infinity less infinity, zero times infinity), as Redis does.
 fn number(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value }
 }
@@ -102,7 +102,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Shows each member with its score, until told to stop.
+    /// Shows each member with its score, until `f` answers false.
     #[doc(alias = "zuiNext")]
     fn each(self, f: &mut dyn FnMut(&[u8], f64) -> bool) {
         match self {
@@ -124,7 +124,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Two names of one value.
+    /// Whether both are the same value: one key named twice.
     fn is(self, other: Members<'_>) -> bool {
         match (self, other) {
             (Members::Zset(a), Members::Zset(b)) => std::ptr::eq(a, b),
@@ -134,7 +134,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// One input.
+/// One input of the command, with its weight.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     members: Members<'a>,
@@ -152,7 +152,7 @@ struct Request<'a> {
     limit: u64,
 }
 
-/// Which words a command takes behind its keys.
+/// The options that a command takes after its keys.
 #[derive(Clone, Copy)]
 struct Takes {
     weights: bool,

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   add.rs       members come, get other scores and go     ZADD ZINCRBY ZREM ZREMRANGEBY*
-//!   read.rs      one member, or a count of members                         ZSCORE ZRANK ZCOUNT ZSCAN ZRANDMEMBER ...
+//!   read.rs      one member, or a count of members       ZSCORE ZRANK ZCOUNT ZSCAN ZRANDMEMBER ...
 //!   range.rs     ranges by rank, score or member           ZRANGE and its seven older forms, ZRANGESTORE
 //!   combine.rs   several sorted sets (and sets) at once    ZUNION ZINTER ZDIFF, their STORE and CARD
-//!   pop.rs       taking from an end, or blocking            ZPOPMIN ZMPOP BZPOPMIN BZMPOP ...
+//!   pop.rs       taking from an end, or blocking         ZPOPMIN ZMPOP BZPOPMIN BZMPOP ...
 //! ```
 //!
 //! All ranges are ranges of ranks (`types/zset`), streamed from the sorted set straight into the reply.
@@ -172,7 +172,7 @@ fn bound_score(digits: &[u8]) -> Option<f64> {
     if digits.is_empty() {
         return Some(0.0);
     }
-    // A score may be given in hexadecimal digits, a bound may not.
+    // A score may be given in hexadecimal digits, a bound may not, as in Redis.
     if digits.iter().any(|byte| byte.eq_ignore_ascii_case(&b'x')) {
         return None;
     }

@@ -27,7 +27,7 @@ fn event(end: End) -> Event {
     }
 }
 
-/// The answer's form.
+/// The form of the answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// member, score, member, score …; under RESP3 of pairs, if a count was given.

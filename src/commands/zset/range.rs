@@ -85,7 +85,7 @@ impl<'a> Request<'a> {
                 "syntax error, WITHSCORES not supported in combination with BYLEX",
             ));
         }
-        // Coming from above, the upper bound is named first.
+        // In a reversed range the upper bound comes first.
         let (min, max) = match direction {
             Direction::Up => (first, second),
             Direction::Down => (second, first),

@@ -12,7 +12,7 @@ use crate::types::zset::{Direction, Scored, Zset};
 use crate::util::glob::{self, Case};
 use crate::util::num::{self, FloatBuf, IntBuf};
 
-/// Members a scan looks at when COUNT does not say otherwise.
+/// The number of members that a call of ZSCAN looks at, unless COUNT is given.
 const SCAN_COUNT: usize = 10;
 
 /// A sorted set with more than this many times the members asked for is drawn from at random ranks; a smaller one is
@@ -162,6 +162,7 @@ pub(super) const ZMSCORE: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the score of each member, null for a missing one.
 #[doc(alias = "zmscoreCommand")]
 fn zmscore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -376,6 +377,7 @@ pub(super) const ZRANDMEMBER: Command = Command {
     ..Command::BASE
 };
 
+/// Answers one member at random, null for a missing key; with a count, see [`some_random`].
 #[doc(alias = "zrandmemberCommand")]
 fn zrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
