@@ -2,8 +2,8 @@
 //!
 //! Bit 0 is the highest bit of the first byte, so `SETBIT k 7 1` makes a missing key the string `\x01`.
 //!
-//! Mirrors: the command half of bitops.c; the pure half is `types/bitmap.rs`. Differs: BITOP DIFF, DIFF1, ANDOR and ONE
-//! are propagated as SET or DEL of the result.
+//! Mirrors: the command half of bitops.c; the pure half is `types/bitmap.rs`.
+//! Differs: BITOP DIFF, DIFF1, ANDOR and ONE are propagated as SET or DEL of the result.
 
 use super::prelude::*;
 use crate::collections::table::Deadline;

@@ -1,7 +1,7 @@
 //! CLIENT: who is connected, and what may be done to them. CLIENT TRACKING and its kin are in `tracking.rs`.
 //!
-//! Mirrors: `clientCommand` of networking.c. Differs: one handler per subcommand, declared beside it. CLIENT REPLY is
-//! refused in a transaction.
+//! Mirrors: `clientCommand` of networking.c.
+//! Differs: one handler per subcommand, declared beside it. CLIENT REPLY is refused in a transaction.
 
 use super::connection::{client_name, printable};
 use super::prelude::*;
@@ -554,8 +554,8 @@ const CLIENT_PAUSE: Command = Command {
     ..Command::BASE
 };
 
-/// Holds back commands of all clients until a moment: all commands (ALL, the default), or those that may write (WRITE).
-/// A pause of all commands that is under way is not weakened to one of writes.
+/// Holds back commands of all clients for the given milliseconds: all commands (ALL, the default), or those that may
+/// write (WRITE). A pause of all commands that is under way is not weakened to one of writes.
 fn client_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let milliseconds = args.bytes()?;
     let mut mode = PauseMode::All;

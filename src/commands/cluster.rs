@@ -1,7 +1,7 @@
 //! CLUSTER, and the commands that exist only in cluster mode: READONLY, READWRITE, ASKING.
 //!
-//! Mirrors: `clusterCommand` of cluster.c and cluster_legacy.c. Differs: subcommands that need another node do not
-//! exist, for there is no cluster bus.
+//! Mirrors: `clusterCommand` of cluster.c and cluster_legacy.c.
+//! Differs: subcommands that need another node do not exist, for there is no cluster bus.
 
 use super::prelude::*;
 use crate::clients::ClientFlags;

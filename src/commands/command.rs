@@ -1,7 +1,7 @@
 //! COMMAND: the commands of this server, described from their declarations.
 //!
-//! Mirrors: `commandCommand` and its subcommands in server.c. Differs: subcommands come in the order of their
-//! declaration, where Redis's come in the order of a hash table.
+//! Mirrors: `commandCommand` and its subcommands in server.c.
+//! Differs: subcommands come in the order of their declaration, where Redis's come in the order of a hash table.
 
 use super::prelude::*;
 use crate::command::keys::{Keys, legacy_range};

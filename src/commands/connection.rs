@@ -1,7 +1,7 @@
 //! The connection itself: PING, SELECT, HELLO, AUTH and their kin.
 //!
-//! Mirrors: the connection commands of networking.c, server.c and acl.c. Differs: words of HELLO and AUTH that may be
-//! secrets are hidden from MONITOR and the slow log also where they fail.
+//! Mirrors: the connection commands of networking.c, server.c and acl.c.
+//! Differs: words of HELLO and AUTH that may be secrets are hidden from MONITOR and the slow log also where they fail.
 
 use super::prelude::*;
 use crate::acl;
@@ -108,8 +108,8 @@ const HELLO: Command = Command {
 };
 
 /// Hides words that may be a name or a password in a HELLO, before anything else in it is found wrong: all but the
-/// version, the words AUTH and SETNAME, and the client's name. `HELLO 4 AUTH bob pw` shows `HELLO 4 AUTH (redacted)
-/// (redacted)`.
+/// version, the words AUTH and SETNAME, and the client's name. `HELLO 4 AUTH bob pw` shows
+/// `HELLO 4 AUTH (redacted) (redacted)`.
 fn redact_login(ctx: &mut Ctx<'_>, argv: Argv<'_>) {
     let is = |position: usize, word: &[u8]| argv.get(position).eq_ignore_ascii_case(word);
     let mut position = if argv.len() > 1 && is(1, b"auth") {

@@ -1,7 +1,7 @@
 //! DEBUG: what tests and the curious need to see and to turn.
 //!
-//! Mirrors: `debugCommand` of debug.c, with its digests: one data set has the same digest here and there. Differs: the
-//! tables shown are ours, which neither rehash nor chain.
+//! Mirrors: `debugCommand` of debug.c, with its digests: one data set has the same digest here and there.
+//! Differs: the tables shown are ours, which neither rehash nor chain.
 
 use super::prelude::*;
 use crate::keyspace;

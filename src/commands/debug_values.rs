@@ -1,7 +1,8 @@
 //! DEBUG LISTPACK, QUICKLIST and HTSTATS-KEY: the representation of a value in memory.
 //!
-//! Mirrors: `lpRepr()` of listpack.c, `quicklistRepr()` of quicklist.c. Differs: the picture is the reply, where Redis
-//! prints to the standard output of the server; it ends after [`ELEMENTS_MAX`] elements.
+//! Mirrors: `lpRepr()` of listpack.c, `quicklistRepr()` of quicklist.c.
+//! Differs: the picture is the reply, where Redis prints to the standard output of the server; it ends after
+//! [`ELEMENTS_MAX`] elements.
 
 use super::prelude::*;
 use crate::collections::listpack::Listpack;

@@ -4,7 +4,7 @@
 //! handler finds elsewhere escapes all three, as every second key of MSETEX did (redis 14659). So requests of every
 //! command are made up from the grammar of its declaration, some of them spoiled, and run against a small data set; the
 //! keyspace notes every key that is looked up.
-//! 
+//!
 //! Mirrors: no file of Redis.
 
 use std::collections::BTreeSet;

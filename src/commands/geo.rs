@@ -8,8 +8,8 @@
 //!   GEOADD Sicily 13.361389 38.115556 Palermo    propagated as: zadd Sicily 3479099956230698 Palermo
 //! ```
 //!
-//! Mirrors: geo.c; the arithmetic, geohash.c and geohash_helper.c. Differs: members at the same distance are ordered by
-//! score.
+//! Mirrors: geo.c; the arithmetic, geohash.c and geohash_helper.c.
+//! Differs: members at the same distance are ordered by score.
 
 use super::lookup::element;
 use super::prelude::*;

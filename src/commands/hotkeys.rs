@@ -7,8 +7,8 @@
 //!   HOTKEYS RESET                                           forgets it, so that another can begin
 //! ```
 //!
-//! Mirrors: `hotkeysCommand()` of hotkeys.c (Redis 8.6 and later); the counting is in `observe/hotkeys.rs`. Differs:
-//! the weight of a key is the part that is certain, where Redis estimates.
+//! Mirrors: `hotkeysCommand()` of hotkeys.c (Redis 8.6 and later); the counting is in `observe/hotkeys.rs`.
+//! Differs: the weight of a key is the part that is certain, where Redis estimates.
 
 use super::prelude::*;
 use crate::observe::hotkeys::{Session, Wanted};

@@ -6,9 +6,9 @@
 //!   INFO a b …             just these, each once, in the order of the table
 //! ```
 //!
-//! Mirrors: `genRedisInfoString` of server.c, with its fields in its order. Differs: one function per section; where a
-//! figure describes what a forkless server does not have (a child, a fork), its name stays and the figure describes the
-//! replacement (a snapshot).
+//! Mirrors: `genRedisInfoString` of server.c, with its fields in its order.
+//! Differs: one function per section; where a figure describes what a forkless server does not have (a child, a fork),
+//! its name stays and the figure describes the replacement (a snapshot).
 
 use std::fmt::Write;
 

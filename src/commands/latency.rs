@@ -1,6 +1,7 @@
 //! LATENCY: events that made clients wait, and how long commands take.
 //!
-//! Mirrors: `latencyCommand` of latency.c and sparkline.c. Differs: the words of the doctor are ours.
+//! Mirrors: `latencyCommand` of latency.c and sparkline.c.
+//! Differs: the words of the doctor are ours.
 
 use super::prelude::*;
 use crate::command::table::{CommandId, Entry};

@@ -1,7 +1,7 @@
 //! MEMORY: what the memory of the server is used for.
 //!
-//! Mirrors: `memoryCommand` of object.c. Differs: the words of the doctor are ours; tables never rehash, so what Redis
-//! tells about that is 0.
+//! Mirrors: `memoryCommand` of object.c.
+//! Differs: the words of the doctor are ours; tables never rehash, so what Redis tells about that is 0.
 
 use super::info::memory_overview;
 use super::prelude::*;

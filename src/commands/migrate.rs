@@ -12,8 +12,8 @@
 //!
 //! Invariant: a key is deleted here only after the other server has confirmed that it has it.
 //!
-//! Mirrors: `migrateCommand` of cluster.c. Differs: a payload is sent as soon as it is made, so that no more than one
-//! of them is in memory.
+//! Mirrors: `migrateCommand` of cluster.c.
+//! Differs: a payload is sent as soon as it is made, so that no more than one of them is in memory.
 
 use std::io;
 use std::time::Duration;

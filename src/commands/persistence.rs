@@ -1,7 +1,7 @@
 //! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE: the data set to its file; DUMP and RESTORE: one value to the client and back.
 //!
-//! Mirrors: `saveCommand()`, `bgsaveCommand()` of rdb.c, `dumpCommand()`, `restoreCommand()` of cluster.c. Differs: a
-//! save in the background is a thread that reads a snapshot; BGSAVE CANCEL ends it.
+//! Mirrors: `saveCommand()`, `bgsaveCommand()` of rdb.c, `dumpCommand()`, `restoreCommand()` of cluster.c.
+//! Differs: a save in the background is a thread that reads a snapshot; BGSAVE CANCEL ends it.
 
 use super::prelude::*;
 use crate::command::Arg;
@@ -291,9 +291,9 @@ const RESTORE_ASKING: Command = Command {
 /// Makes a key hold the value of a DUMP payload, with a time to live in milliseconds (0: none; with ABSTTL it is a
 /// moment in unix time).
 ///
-/// Fails with BUSYKEY if the key exists and REPLACE is not given. A payload is checked before it is believed: checksum
-/// and version first, then each length and encoding; a bad one changes nothing. A moment in the past stores nothing,
-/// but deletes a key that is to be replaced.
+/// Fails with BUSYKEY if the key exists and REPLACE is not given. A payload is checked before it is believed: its
+/// checksum, its version, its form, and each element as far as `sanitize-dump-payload` asks for it. A bad one changes
+/// nothing. A moment in the past stores nothing, but deletes a key that is to be replaced.
 ///
 /// Propagated with ABSTTL, so that the key expires everywhere at the same moment: `RESTORE k 5000 <payload>` becomes
 /// `RESTORE k 1700000005000 <payload> ABSTTL`.

@@ -13,8 +13,9 @@
 //! Invariant: the order is total. Equal scores are ordered by the elements, and elements that are still equal keep
 //! their order in the value; so LIMIT needs to sort no more than it shows.
 //!
-//! Mirrors: sort.c. Differs: ALPHA compares bytes, not what the locale makes of them (in the C locale the same); a
-//! sorted set is not converted by looking at it.
+//! Mirrors: sort.c.
+//! Differs: ALPHA compares bytes, not what the locale makes of them (in the C locale the same); a sorted set is not
+//! converted by looking at it.
 
 use std::cmp::Ordering;
 use std::ops::Range;

@@ -1,6 +1,7 @@
 //! Commands that read an array: ARGET ARMGET ARGETRANGE ARLEN ARCOUNT ARNEXT ARLASTITEMS ARINFO ARSCAN.
 //!
-//! Mirrors: the reading commands of t_array.c. Differs: ARINFO reports pieces of 64 indexes where Redis has slices.
+//! Mirrors: the reading commands of t_array.c.
+//! Differs: ARINFO reports pieces of 64 indexes where Redis has slices.
 
 use std::ops::ControlFlow;
 

@@ -7,8 +7,8 @@
 //!   AROP a 0 9 SUM                           "7.5"     values that are no numbers are passed over
 //! ```
 //!
-//! Mirrors: `argrepCommand()` and `aropCommand()` of t_array.c. Differs: regular expressions are matched in linear time
-//! (`util/regex.rs`).
+//! Mirrors: `argrepCommand()` and `aropCommand()` of t_array.c.
+//! Differs: regular expressions are matched in linear time (`util/regex.rs`).
 
 use std::ops::ControlFlow;
 

@@ -5,9 +5,10 @@
 //!   HIMPORT SET user:1 user ann a@x     user:1 = { name: ann, mail: a@x }, whatever hash was there
 //! ```
 //!
-//! Mirrors: the fieldsets of t_hash.c (8.10). Differs: Redis also stores such hashes in an encoding of their own, which
-//! shares the names between keys; here they are ordinary hashes, and `hash-min-template-entries` is fixed at 0. They
-//! are propagated as DEL and HSET, in Redis as RESTORE.
+//! Mirrors: the fieldsets of t_hash.c (8.10).
+//! Differs: Redis also stores such hashes in an encoding of their own, which shares the names between keys; here they
+//! are ordinary hashes, and `hash-min-template-entries` is fixed at 0. They are propagated as DEL and HSET, in Redis as
+//! RESTORE.
 
 use super::super::prelude::*;
 use super::{HSET_EVENT, limits, value_at};

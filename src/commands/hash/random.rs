@@ -1,7 +1,6 @@
 //! HRANDFIELD: fields drawn at random.
 //!
-//! Mirrors: `hrandfieldWithCountCommand()` of t_hash.c. Differs: one draw of distinct fields serves all counts; Redis
-//! has four cases.
+//! Mirrors: `hrandfieldWithCountCommand()` of t_hash.c.
 
 use super::super::prelude::*;
 use crate::keyspace;
@@ -38,15 +37,14 @@ pub(super) const HRANDFIELD: Command = Command {
     ..Command::BASE
 };
 
-/// Fields that are over are deleted first: with very many of them this once costs that much. The number of fields drawn
-/// between two checks of the client's output limit.
+/// The number of fields drawn between two checks of the client's output limit.
 const DRAWN_AT_ONCE: usize = 1000;
 
 /// Answers one field, or with a count several: a positive count draws distinct fields, at most all of them; a negative
 /// count draws exactly so many, and a field may come more than once.
 ///
-/// Expired fields are deleted first, and their deletion is propagated; otherwise nothing is changed. With values the
-/// reply is flat under RESP2 and an array of pairs under RESP3.
+/// Expired fields are deleted first, all of them in one call, and their deletion is propagated; otherwise nothing is
+/// changed. With values the reply is flat under RESP2 and an array of pairs under RESP3.
 #[doc(alias = "hrandfieldCommand")]
 fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

@@ -224,7 +224,7 @@ fn pexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 /// Sets the deadline of a key and answers 1; 0 if the key is missing or a condition does not hold. `base` is the unix
 /// time in milliseconds that the given time is added to: now, or 0.
-/// 
+///
 /// A moment in the past deletes the key, which is propagated as DEL or UNLINK. Otherwise the command is propagated as
 /// PEXPIREAT, with its conditions.
 #[doc(alias = "expireGenericCommand")]

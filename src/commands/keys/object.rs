@@ -2,8 +2,8 @@
 //!
 //! These commands do not move a key's access clock, or OBJECT IDLETIME would always answer 0.
 //!
-//! Mirrors: `typeCommand()` of db.c and `objectCommand()` of object.c. Differs: integers are not shared between keys;
-//! OBJECT REFCOUNT answers as if they were.
+//! Mirrors: `typeCommand()` of db.c and `objectCommand()` of object.c.
+//! Differs: integers are not shared between keys; OBJECT REFCOUNT answers as if they were.
 
 use super::super::prelude::*;
 use crate::config::MaxmemoryPolicy;

@@ -3,8 +3,8 @@
 //! A key that is moved keeps its value as it is, whatever its size; a copy shares the value's nodes with the original
 //! until one of them changes.
 //!
-//! Mirrors: `renameGenericCommand()`, `moveCommand()` and `copyCommand()` of db.c. Differs: COPY does not copy the
-//! elements of a large value.
+//! Mirrors: `renameGenericCommand()`, `moveCommand()` and `copyCommand()` of db.c.
+//! Differs: COPY does not copy the elements of a large value.
 
 use super::super::prelude::*;
 use crate::keyspace;

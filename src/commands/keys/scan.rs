@@ -13,9 +13,9 @@
 //!   SCAN 99 MATCH user:* COUNT 100     "0", [user:2]                the cursor 0 ends the iteration
 //! ```
 //!
-//! Mirrors: `scanGenericCommand()`, `keysCommand()` and `randomkeyCommand()` of db.c. Differs: cursors are other
-//! numbers; Redis, whose table may shrink between calls, may return a key twice. Cost: a call of SCAN looks at about
-//! COUNT keys, and hashes the keys of one segment.
+//! Mirrors: `scanGenericCommand()`, `keysCommand()` and `randomkeyCommand()` of db.c.
+//! Differs: cursors are other numbers; Redis, whose table may shrink between calls, may return a key twice.
+//! Cost: a call of SCAN looks at about COUNT keys, and hashes the keys of one segment.
 
 use super::super::prelude::*;
 use crate::keyspace;

@@ -1,7 +1,8 @@
 //! XINFO: the state of streams, groups and consumers.
 //!
-//! Mirrors: `xinfoCommand()` of t_stream.c. Differs: `radix-tree-nodes` counts the nodes of the tree we have; the six
-//! fields about producers are left out where no producer ever named itself.
+//! Mirrors: `xinfoCommand()` of t_stream.c.
+//! Differs: `radix-tree-nodes` counts the nodes of the tree we have; the six fields about producers are left out where
+//! no producer ever named itself.
 
 use super::super::prelude::*;
 use super::{no_group, reply_entries, reply_entry, reply_id};

@@ -10,8 +10,8 @@
 //! SETID for all of them. The entries are written first and noted in the group afterwards, since the stream can not be
 //! read and written at once.
 //!
-//! Mirrors: `xrangeGenericCommand()`, `xreadCommand()`, `streamReplyWithRange()` of t_stream.c. Differs: a consumer
-//! that is created and gets nothing is propagated as XGROUP CREATECONSUMER.
+//! Mirrors: `xrangeGenericCommand()`, `xreadCommand()`, `streamReplyWithRange()` of t_stream.c.
+//! Differs: a consumer that is created and gets nothing is propagated as XGROUP CREATECONSUMER.
 
 use super::super::prelude::*;
 use super::pending::{Claimed, say_all};

@@ -10,8 +10,7 @@
 //! ```
 //!
 //! Mirrors: `digestCommand()`, `delexCommand()` and `lcsCommand()` of t_string.c; the algorithm of LCS is in
-//! `types/string/lcs.rs`. Differs: LCS fills a table in memory that is bounded by `proto-max-bulk-len` before any of it
-//! is allocated.
+//! `types/string/lcs.rs`. Cost: LCS takes time and memory in proportion to the product of both lengths.
 
 use super::super::prelude::*;
 use crate::command::{KeyFlag, KeyRef};

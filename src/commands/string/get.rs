@@ -1,7 +1,7 @@
 //! Commands that read one string and may change its key on the way: GET, GETDEL, GETEX, GETRANGE, STRLEN.
 //!
-//! Mirrors: the commands of the same names in t_string.c. Differs: a whole long string is not copied into the reply;
-//! the reply shares it with the keyspace.
+//! Mirrors: the commands of the same names in t_string.c. Cost: a whole long string is not copied into the reply; the
+//! reply shares it with the keyspace.
 
 use super::super::prelude::*;
 use super::options::{Dialect, Expiry, Options};

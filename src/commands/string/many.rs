@@ -4,7 +4,8 @@
 //! the processor waits for all of them at once.
 //!
 //! Mirrors: `mgetCommand()`, `msetGenericCommand()` and `msetexCommand()` of t_string.c; the batches,
-//! memory_prefetch.c. Differs: MSETEX is propagated as one SET for each key.
+//! memory_prefetch.c.
+//! Differs: MSETEX is propagated as one SET for each key.
 
 use super::super::prelude::*;
 use super::options::{Dialect, Expiry, Options};

@@ -3,8 +3,8 @@
 //! An integer is kept as a number inside the key's entry, not as text, so INCR writes no string. Floating-point results
 //! are stored as text, and propagated as text: a replica never adds, it only stores the sum.
 //!
-//! Mirrors: `incrDecrCommand()`, `incrbyfloatCommand()` and `increxCommand()` of t_string.c. Differs: INCREX is
-//! propagated as the SET or the deletion that it comes to.
+//! Mirrors: `incrDecrCommand()`, `incrbyfloatCommand()` and `increxCommand()` of t_string.c.
+//! Differs: INCREX is propagated as the SET or the deletion that it comes to.
 
 use super::super::prelude::*;
 use super::options::Expiry;

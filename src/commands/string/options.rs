@@ -1,7 +1,7 @@
 //! The options that the string commands share: the deadline of a key, and the condition on which it is written.
 //!
-//! A deadline is given in one of four units and becomes unix time in milliseconds here. At 1,700,000,000,000 ms: `EX
-//! 10`, `PX 10000`, `EXAT 1700000010` and `PXAT 1700000010000` are the same deadline.
+//! A deadline is given in one of four units and becomes unix time in milliseconds here. At 1,700,000,000,000 ms these
+//! are the same deadline: `EX 10`, `PX 10000`, `EXAT 1700000010`, `PXAT 1700000010000`.
 //!
 //! Mirrors: `parseExtendedStringArgumentsOrReply()` and `getExpireMillisecondsOrReply()` of t_string.c.
 

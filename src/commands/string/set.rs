@@ -3,8 +3,8 @@
 //! A deadline is always propagated as a moment: a SET with EX becomes `SET key value PXAT <ms>`, so that the key
 //! expires at the same time everywhere, however late a replica or a restart applies it.
 //!
-//! Mirrors: `setGenericCommand()`, `getsetCommand()`, `setrangeCommand()` and `appendCommand()` of t_string.c. Differs:
-//! a SET with IFEQ or its kin is propagated without the condition.
+//! Mirrors: `setGenericCommand()`, `getsetCommand()`, `setrangeCommand()` and `appendCommand()` of t_string.c.
+//! Differs: a SET with IFEQ or its kin is propagated without the condition.
 
 use super::super::prelude::*;
 use super::options::{self, Dialect, Expiry, Options, Unit};

@@ -3,8 +3,8 @@
 //! In Redis these are the commands of a module, which shows: they publish no events but `new`, belong to no ACL
 //! category of their own, and check their words before they look at the key, or after, each in its own way.
 //!
-//! Mirrors: vset.c of modules/vector-sets; the type itself is `types/vset`. Differs: a VADD that changes a member is
-//! propagated; Redis propagates only those that add one.
+//! Mirrors: vset.c of modules/vector-sets; the type itself is `types/vset`.
+//! Differs: a VADD that changes a member is propagated; Redis propagates only those that add one.
 
 mod read;
 mod search;

@@ -10,8 +10,8 @@
 //! The answer is that of the moment the command ran, whatever happens to the set meanwhile. The search ends early when
 //! its client is gone or no longer blocked.
 //!
-//! Mirrors: `VSIM_RedisCommand()` of vset.c. Differs: the thread searches a snapshot, so no write waits for it; a short
-//! search needs no thread.
+//! Mirrors: `VSIM_RedisCommand()` of vset.c.
+//! Differs: the thread searches a snapshot, so no write waits for it; a short search needs no thread.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -1,6 +1,7 @@
 //! Commands that change a vector set: VADD VREM VSETATTR.
 //!
-//! Mirrors: `VADD_RedisCommand()`, `VREM_RedisCommand()` and `VSETATTR_RedisCommand()` of vset.c. Differs: see `vadd`.
+//! Mirrors: `VADD_RedisCommand()`, `VREM_RedisCommand()` and `VSETATTR_RedisCommand()` of vset.c.
+//! Differs: see `vadd`.
 
 use super::super::prelude::*;
 use super::{Given, KEYS, project, vector, wrong_dimension};

@@ -10,8 +10,9 @@
 //!
 //! Scores are collected in the very table that the result will keep; the order is made once, at the end.
 //!
-//! Mirrors: `zunionInterDiffGenericCommand()` of t_zset.c and what it calls. Cost: a union O(N log N) for N members in
-//! all; an intersection looks each member of the smallest input up in the others.
+//! Mirrors: `zunionInterDiffGenericCommand()` of t_zset.c and what it calls.
+//! Cost: a union O(N log N) for N members in all; an intersection looks each member of the smallest input up in the
+//! others.
 
 use super::super::prelude::*;
 use super::{members, store_result};

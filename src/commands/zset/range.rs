@@ -9,9 +9,9 @@
 //!   ZRANGE z 4 (1 BYSCORE REV LIMIT 0 2       ranks 2..4, down     d c
 //! ```
 //!
-//! Mirrors: `zrangeGenericCommand()` of t_zset.c and the functions it dispatches to. Differs: a negative offset of
-//! LIMIT is an empty range for every size of set. Cost: O(log N) for the bounds, also with a large offset, and O(M) for
-//! M members shown.
+//! Mirrors: `zrangeGenericCommand()` of t_zset.c and the functions it dispatches to.
+//! Differs: a negative offset of LIMIT is an empty range for every size of set.
+//! Cost: O(log N) for the bounds, also with a large offset, and O(M) for M members shown.
 
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! Commands that look one member up, or count members: ZSCORE, ZRANK, ZCOUNT, ZSCAN, ZRANDMEMBER and the like.
 //!
-//! Mirrors: the reading commands of t_zset.c. Differs: the number of members in a range of scores is the difference of
-//! two ranks, O(log N) each.
+//! Mirrors: the reading commands of t_zset.c. Cost: the number of members in a range of scores is the difference of two
+//! ranks, O(log N) each.
 
 use std::collections::HashSet;
 
