@@ -532,6 +532,8 @@ const CLUSTER_RESET: Command = Command {
     ..Command::BASE
 };
 
+/// Gives up all slots and writes `nodes.conf`. With HARD this node becomes a new one, with another name and epoch 0.
+/// Fails if it has keys.
 fn cluster_reset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let hard = match () {
@@ -592,6 +594,7 @@ const CLUSTER_SET_CONFIG_EPOCH: Command = Command {
     ..Command::BASE
 };
 
+/// Gives a new node its epoch. Fails if it has one already.
 fn cluster_set_config_epoch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let epoch = args.integer()?;

@@ -136,6 +136,7 @@ pub(super) fn quicklist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// DEBUG HTSTATS-KEY: answers the shape of the table of a large hash, set or sorted set. Fails for other encodings.
 pub(super) fn hash_table(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let entry = ctx.state.keyspace[ctx.db]
         .peek(args.key()?)

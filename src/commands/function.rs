@@ -311,6 +311,7 @@ const FUNCTION_KILL: Command = Command {
     run: function_kill,
     ..Command::BASE
 };
+/// Ends the running function, under the conditions of SCRIPT KILL.
 #[doc(alias = "functionKillCommand")]
 fn function_kill(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     scripting::act::run::kill_script(ctx.state, false)?;

@@ -239,6 +239,7 @@ const HOTKEYS_RESET: Command = Command {
     ..Command::BASE
 };
 
+/// Forgets the session. Fails while it is active.
 fn hotkeys_reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let now = ctx.state.clock.unix_ms();
     if ctx

@@ -306,6 +306,7 @@ fn pubsub_shardchannels(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     list_names(ctx, args, Kind::Shard)
 }
 
+/// Answers the channels, or shard channels, that have subscribers and match a pattern.
 fn list_names(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
     let pattern = args.next();
     if !args.is_empty() {

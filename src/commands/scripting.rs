@@ -228,6 +228,8 @@ const SCRIPT_DEBUG: Command = Command {
     run: script_debug,
     ..Command::BASE
 };
+/// Debugs the next scripts of this connection, on a copy of the data set (YES) or on the data set itself (SYNC), or no
+/// more (NO). Fails if replies are waiting to be sent, for the debugger takes the connection over.
 fn script_debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.reply.output().is_some_and(|queued| !queued.is_empty()) {
         return Err(Error::once(
@@ -365,6 +367,8 @@ const SCRIPT_KILL: Command = Command {
     run: script_kill,
     ..Command::BASE
 };
+/// Ends the running script of an EVAL. Fails with NOTBUSY if none runs, and with UNKILLABLE if it has written already
+/// or comes from the primary.
 fn script_kill(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     scripting::act::run::kill_script(ctx.state, true)?;
     ctx.reply.ok();

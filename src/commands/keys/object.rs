@@ -166,6 +166,7 @@ pub(super) const OBJECT_IDLETIME: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the seconds since a key was used last. Fails with an LFU policy, which keeps a counter instead of a time.
 fn object_idletime(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let lfu = ctx.state.config.maxmemory_policy.is_lfu();
     let Some(clock) = look(ctx, &mut args)?.map(|entry| entry.clock()) else {
@@ -201,6 +202,7 @@ pub(super) const OBJECT_FREQ: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the access counter of a key, on a logarithmic scale from 0 to 255. Fails unless the policy is an LFU one.
 fn object_freq(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let lfu = ctx.state.config.maxmemory_policy.is_lfu();
     let Some(clock) = look(ctx, &mut args)?.map(|entry| entry.clock()) else {

@@ -235,8 +235,8 @@ pub(super) const LCS: Command = Command {
 ///   mynewtext   "text" is 5 to 8, "my" is 0 to 1        matches: [[4,7],[5,8],4], [[2,3],[0,1],2]; len: 6
 /// ```
 ///
-/// Costs time and, for the moment of the call, memory in proportion to the product of both lengths. Fails before it
-/// allocates if that is more than `proto-max-bulk-len`.
+/// Costs time and, for the moment of the call, memory in proportion to the product of both lengths; with LEN the memory
+/// of one row. Fails before it allocates if the whole table would be larger than `proto-max-bulk-len`.
 #[doc(alias = "lcsCommand")]
 fn lcs_command(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let keys = [args.key()?, args.key()?];
