@@ -367,6 +367,7 @@ const SELECT: Command = Command {
     ..Command::BASE
 };
 
+/// Chooses the database of this connection's next commands. In cluster mode there is only database 0.
 #[doc(alias = "selectCommand")]
 fn select(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let index = args.integer_within(i32::MIN.into(), i32::MAX.into())?;

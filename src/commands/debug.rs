@@ -329,6 +329,8 @@ fn mix_value(into: &mut Hash, entry: &Entry<'_>) {
     }
 }
 
+/// DEBUG DIGEST: answers a hash of all data that does not depend on the order of keys or on encodings, 40 zeros for
+/// none.
 #[doc(alias = "computeDatasetDigest")]
 fn digest(ctx: &mut Ctx<'_>) {
     let mut all = Hash::default();

@@ -193,6 +193,8 @@ const GEOPOS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers longitude and latitude of members, null for missing ones: the centre of the cell that a score stands for,
+/// not exactly the place that was added.
 #[doc(alias = "geoposCommand")]
 fn geopos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     each_member(ctx, args, |reply, score| match score {

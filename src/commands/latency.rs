@@ -416,6 +416,7 @@ const LATENCY_LATEST: Command = Command {
     ..Command::BASE
 };
 
+/// Answers for each event its name, the unix time and milliseconds of the latest delay, and the worst delay.
 fn latency_latest(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let events = ctx.state.latency.iter();
     ctx.reply.array(events.len());

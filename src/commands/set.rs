@@ -267,6 +267,7 @@ const SMISMEMBER: Command = Command {
     ..Command::BASE
 };
 
+/// Answers 1 or 0 for each member; all 0 for a missing key.
 #[doc(alias = "smismemberCommand")]
 fn smismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

@@ -160,6 +160,7 @@ const HIMPORT_DISCARD: Command = Command {
     ..Command::BASE
 };
 
+/// Forgets a list of field names of this connection, and answers whether there was one.
 #[doc(alias = "himportDiscardCommand")]
 fn himport_discard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let name = args.bytes()?;

@@ -411,6 +411,7 @@ pub(super) const PERSIST: Command = Command {
     ..Command::BASE
 };
 
+/// Removes the deadline of a key and answers 1; 0 if it is missing or has none, and nothing is propagated then.
 #[doc(alias = "persistCommand")]
 fn persist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

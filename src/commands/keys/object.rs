@@ -123,6 +123,7 @@ pub(super) const OBJECT_REFCOUNT: Command = Command {
 const SHARED_INTEGERS: i64 = 10_000;
 const COUNTLESS: i64 = i32::MAX as i64;
 
+/// Answers 1, or for an integer that Redis would share [`COUNTLESS`]; null for a missing key.
 fn object_refcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let config = &ctx.state.config;
     // Redis shares no integers where each key needs an access clock of its own.

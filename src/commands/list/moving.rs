@@ -51,6 +51,8 @@ pub(super) const LMOVE: Command = Command {
     ..Command::BASE
 };
 
+/// Moves one element from an end of a list to an end of another, or of the same, and answers it; null if there is none.
+/// Propagated as it came.
 #[doc(alias = "lmoveCommand")]
 fn lmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, destination) = (args.key()?, args.key()?);
@@ -217,6 +219,8 @@ pub(super) const LMOVEM: Command = Command {
     ..Command::BASE
 };
 
+/// Moves several elements and answers them in the order they have in the destination; null if there are too few.
+/// Propagated as it came.
 #[doc(alias = "lmovemCommand")]
 fn lmovem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, destination) = (args.key()?, args.key()?);

@@ -261,6 +261,8 @@ const XGROUP_CREATECONSUMER: Command = Command {
     ..Command::BASE
 };
 
+/// Creates a consumer and answers 1, or 0 if it exists. Fails if the key or the group is missing. Propagated as it
+/// came.
 fn xgroup_createconsumer(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, consumer) = (args.key()?, args.bytes()?, args.bytes()?);
     let now_ms = ctx.now_ms();

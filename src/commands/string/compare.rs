@@ -101,6 +101,7 @@ pub(super) const DIGEST: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the digest of a string, null for a missing key. O(N).
 #[doc(alias = "digestCommand")]
 fn digest(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

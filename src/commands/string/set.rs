@@ -242,6 +242,7 @@ pub(super) const SETNX: Command = Command {
     ..Command::BASE
 };
 
+/// Stores a string if the key is missing and answers 1; otherwise answers 0 and propagates nothing.
 #[doc(alias = "setnxCommand")]
 fn setnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
