@@ -1,6 +1,9 @@
 //! ACL: users and their rights, seen and changed.
 //!
-//! Mirrors: `aclCommand` of acl.c.
+//! Names and rules of requests are hidden from MONITOR and the slow log. Users are not propagated to replicas: each
+//! server has its own.
+//!
+//! Mirrors: `aclCommand` of acl.c; rules are parsed and checked in `acl/`.
 
 use super::prelude::*;
 use crate::acl::act::denied_words;
@@ -10,7 +13,7 @@ use crate::resp::Reply;
 
 pub const COMMANDS: &[&Command] = &[&ACL];
 
-/// What all of them have in common.
+/// The documentation that all subcommands share.
 const DOCS: Docs = Docs {
     group: Group::Server,
     since: "6.0.0",
@@ -57,6 +60,7 @@ const ACL_CAT: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the names of all categories, or of the commands in one.
 fn acl_cat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let Some(asked) = args.next() else {
         ctx.reply.array(CATEGORY_NAMES.len());
@@ -84,7 +88,7 @@ fn acl_cat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// What a subcommand says to arguments it has no place for.
+/// The error for a wrong number of arguments.
 #[doc(alias = "addReplySubcommandSyntaxError")]
 fn wrong_words(args: Args<'_>) -> Error {
     let before = "ERR unknown subcommand or wrong number of arguments for '";
@@ -107,6 +111,7 @@ const ACL_DELUSER: Command = Command {
     ..Command::BASE
 };
 
+/// Deletes users, closes their connections, and answers how many there were. The user `default` cannot be deleted.
 fn acl_deluser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     redact_all(ctx, args);
     if args.into_iter().any(|name| name == acl::DEFAULT) {
@@ -119,7 +124,7 @@ fn acl_deluser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Neither users nor rules are anybody else's business.
+/// Hides all arguments, which are users and rules, from MONITOR and the slow log.
 fn redact_all(ctx: &mut Ctx<'_>, args: Args<'_>) {
     for position in args.position()..args.argv().len() {
         ctx.redact(position);
@@ -145,6 +150,7 @@ const ACL_DRYRUN: Command = Command {
     ..Command::BASE
 };
 
+/// Checks whether a user may run a command, without running it. Answers OK, or the reason why not as a string.
 fn acl_dryrun(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let name = args.bytes()?;
     let Some(user) = ctx.state.acl.user(name) else {
@@ -187,9 +193,10 @@ const ACL_GENPASS: Command = Command {
     ..Command::BASE
 };
 
-/// Bits of the longest password made up.
+/// The largest number of bits of a generated password.
 const GENPASS_MAX_BITS: i64 = 4096;
 
+/// Answers a random password in hexadecimal digits, of 256 bits or as many as asked for, rounded up to 4.
 fn acl_genpass(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let bits = if args.is_empty() {
         256
@@ -207,7 +214,7 @@ fn acl_genpass(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let digits = (bits as usize).div_ceil(4);
     let mut bytes = vec![0; digits.div_ceil(2)];
-    // Passwords are no part of what a seed repeats.
+    // Passwords come from the operating system: they must not repeat with the server's seed.
     crate::sys::random_bytes(&mut bytes)
         .map_err(|_| Error::once("the system has no random bytes to give"))?;
     let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
@@ -231,6 +238,7 @@ const ACL_GETUSER: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the flags, hashed passwords, rules and selectors of a user, null if there is none.
 fn acl_getuser(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     redact_all(ctx, args);
     let Some(user) = ctx.state.acl.user(args.bytes()?) else {
@@ -259,7 +267,7 @@ fn acl_getuser(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Three fields: what a selector allows.
+/// Writes the three fields of a selector: commands, keys and channels.
 #[doc(alias = "aclAddReplySelectorDescription")]
 fn describe(reply: &mut Reply, selector: &Selector) {
     for (name, value) in [
@@ -347,6 +355,7 @@ const ACL_LOAD: Command = Command {
     ..Command::BASE
 };
 
+/// Reads the users from the ACL file, all or none. Clients whose user is gone are closed. Fails without such a file.
 fn acl_load(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     needs_file(ctx)?;
     let loaded = acl::act::load_acl_file(ctx.state);
@@ -409,6 +418,7 @@ const ACL_LOG: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the latest entries about refused commands and logins (10, or as many as asked for); RESET empties the log.
 fn acl_log(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if args.len() > 1 {
         return Err(wrong_words(args));
@@ -473,6 +483,7 @@ const ACL_SETUSER: Command = Command {
     ..Command::BASE
 };
 
+/// Creates or changes a user by rules; one wrong rule and none is applied.
 fn acl_setuser(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     redact_all(ctx, args);
     let name = args.bytes()?;

@@ -1,6 +1,13 @@
 //! BACKUP: copies of the data set, made while clients are served.
 //!
-//! Mirrors: `backupCommand` of backup.c.
+//! ```text
+//!   BACKUP START      begins, in the directory that `backupdirname` names
+//!   BACKUP SEAL       ends it: the files are the data set as of now
+//!   BACKUP LIST       their paths, to be copied elsewhere
+//!   BACKUP CLEANUP    removes them
+//! ```
+//!
+//! Mirrors: `backupCommand` of backup.c; the work is done in `persistence/act/backup.rs`.
 
 use super::prelude::*;
 use crate::persistence;

@@ -1,6 +1,9 @@
 //! Bitmaps: strings, bit by bit.
 //!
+//! Bit 0 is the highest bit of the first byte, so `SETBIT k 7 1` makes a missing key the string `\x01`.
+//!
 //! Mirrors: the command half of bitops.c; the pure half is `types/bitmap.rs`.
+//! Differs: BITOP DIFF, DIFF1, ANDOR and ONE are propagated as SET or DEL of the result.
 
 use super::prelude::*;
 use crate::collections::table::Deadline;
@@ -54,6 +57,8 @@ const BITCOUNT: Command = Command {
     ..Command::BASE
 };
 
+/// Answers how many bits are set, in all of a string or in a range of bytes or bits; negative positions count from the
+/// end.
 #[doc(alias = "bitcountCommand")]
 fn bitcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -164,6 +169,17 @@ const BITFIELD: Command = Command {
     ..Command::BASE
 };
 
+/// Reads, sets and adds to integers of 1 to 64 bits at any bit of a string. All steps are parsed before the first runs,
+/// so a syntax error changes nothing; the steps then run in order, and each answers one integer or null.
+///
+/// OVERFLOW decides what a sum outside of its field's range becomes; it holds for the steps that follow it. With `u8`
+/// at 0 holding 250, each of these alone:
+///
+/// ```text
+///   BITFIELD k INCRBY u8 0 10                  4      WRAP, the default: 260 modulo 256
+///   BITFIELD k OVERFLOW SAT INCRBY u8 0 10     255    SAT: the nearest number that fits
+///   BITFIELD k OVERFLOW FAIL INCRBY u8 0 10    null   FAIL: this step changes nothing, the others run
+/// ```
 #[doc(alias = "bitfieldCommand")]
 fn bitfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -228,6 +244,8 @@ fn steps(ctx: &Ctx<'_>, args: &mut Args<'_>) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
+/// Runs the steps of BITFIELD. Steps that only read leave the key alone; otherwise the string is first made long enough
+/// for every step that writes. Propagated as it came if a bit changed or the string grew.
 fn run_steps(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step]) -> Result {
     let last_written = steps
         .iter()
@@ -281,7 +299,8 @@ fn run_steps(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step]) -> Result {
             }
         }
     }
-    // All steps may have failed (OVERFLOW FAIL): the key is longer nevertheless, or new, and replicas must be told.
+    // All steps may have failed (OVERFLOW FAIL): the key is longer nevertheless, or new, so the command must be
+    // propagated.
     if changes > 0 || grown {
         ctx.modified_n(key, Event::string("setbit"), changes.max(1));
     }
@@ -311,7 +330,7 @@ fn make_room(ctx: &mut Ctx<'_>, key: &[u8], last_bit: u64) -> Result<bool> {
     Ok(true)
 }
 
-/// A request that only reads needs no right to write.
+/// The rights that BITFIELD needs to its key: a request of GETs alone only reads.
 #[doc(alias = "bitfieldGetKeys")]
 fn bitfield_keys(argv: Argv<'_>, keys: &mut Vec<KeyRef>) -> Result {
     let mut words = argv.iter().skip(2);
@@ -411,6 +430,11 @@ const BITOP: Command = Command {
     ..Command::BASE
 };
 
+/// Combines strings bit by bit, stores the result under the target key and answers its length in bytes; an empty result
+/// deletes the target.
+///
+/// Shorter strings count as followed by zero bytes. Fails with WRONGTYPE if a source is no string. The target is
+/// overwritten whatever it held, and loses its deadline.
 #[doc(alias = "bitopCommand")]
 fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let name = args.bytes()?;
@@ -462,7 +486,7 @@ fn bitop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let outcome = bitmap::combine(operation, &sources);
     missing.into_iter().for_each(|key| ctx.missed(key));
 
-    // Redis 7.0 knows four operations; what the others came to, it understands.
+    // Redis 7.0 knows four operations only, so the others are propagated as their result.
     use Operation::{AndOr, Diff, Diff1, One};
     if matches!(operation, AndOr | Diff | Diff1 | One) {
         match outcome.as_slice() {
@@ -523,6 +547,8 @@ const BITPOS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the position of the first bit that is 1 or 0, or -1. A search for 0 without an end looks beyond the string:
+/// of `\xff` it answers 8, where `BITPOS k 0 0 -1` answers -1.
 #[doc(alias = "bitposCommand")]
 fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -536,7 +562,7 @@ fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         start = args.integer()?;
         if !args.is_empty() {
             let mut last = Args::take(&mut args, 1)?;
-            // Redis complains of the unit before it reads the end.
+            // As in Redis, a wrong unit is reported before a wrong end.
             within = unit(&mut args)?;
             end = Some(last.integer()?);
         }
@@ -623,6 +649,8 @@ const SETBIT: Command = Command {
     ..Command::BASE
 };
 
+/// Sets or clears one bit and answers the bit it was. The string grows with zero bytes as far as needed, up to
+/// `proto-max-bulk-len`. A bit that stays as it is in a string that need not grow propagates nothing.
 #[doc(alias = "setbitCommand")]
 fn setbit(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

@@ -1,6 +1,7 @@
-//! CLIENT: who is connected, and what may be done to them.
+//! CLIENT: who is connected, and what may be done to them. CLIENT TRACKING and its kin are in `tracking.rs`.
 //!
-//! Mirrors: `clientCommand` of networking.c. Differs: one handler per subcommand, declared beside it.
+//! Mirrors: `clientCommand` of networking.c.
+//! Differs: one handler per subcommand, declared beside it. CLIENT REPLY is refused in a transaction.
 
 use super::connection::{client_name, printable};
 use super::prelude::*;
@@ -88,6 +89,7 @@ const CLIENT_HELP: Command = Command {
     ..Command::BASE
 };
 
+/// Lists the subcommands, a line of syntax and a line of explanation each.
 fn client_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.reply.help(
         "CLIENT",
@@ -253,6 +255,8 @@ const CLIENT_KILL: Command = Command {
     ..Command::BASE
 };
 
+/// Closes the connections that all filters match, and answers how many; in the old form `CLIENT KILL ip:port` answers
+/// OK, or an error if there is none. Its own connection is spared unless SKIPME is no, and then closed after the reply.
 fn client_kill(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let old_form = args.len() == 1;
     let filters = if old_form {
@@ -286,7 +290,7 @@ fn client_kill(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Those with a socket that are not about to be closed, in no order.
+/// The clients that have a socket and are not about to be closed, in no order.
 fn connected<'c>(ctx: &'c Ctx<'_>) -> impl Iterator<Item = &'c Client> {
     let there = |c: &&Client| !c.flags.any(ClientFlags::FAKE | ClientFlags::CLOSE_ASAP);
     ctx.state.clients.iter().filter(there)
@@ -427,6 +431,7 @@ const CLIENT_LIST: Command = Command {
     ..Command::BASE
 };
 
+/// Answers a line of `field=value` pairs for each client, ordered by ID, or those of a type or with given IDs.
 fn client_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let request = args;
     let mut kind = None;
@@ -445,7 +450,7 @@ fn client_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut list: Vec<&Client> = connected(ctx).collect();
     list.sort_unstable_by_key(|client| client.id);
     if let Some(ids) = ids {
-        // In the order they were asked for, as often as they were asked for.
+        // Clients are listed in the order, and as often, as their IDs are given.
         let at = |id: &u64| list.binary_search_by_key(id, |c| c.id.0).ok();
         list = ids.iter().filter_map(at).map(|i| list[i]).collect();
     }
@@ -549,6 +554,8 @@ const CLIENT_PAUSE: Command = Command {
     ..Command::BASE
 };
 
+/// Holds back commands of all clients for the given milliseconds: all commands (ALL, the default), or those that may
+/// write (WRITE). A pause of all commands that is under way is not weakened to one of writes.
 fn client_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let milliseconds = args.bytes()?;
     let mut mode = PauseMode::All;
@@ -571,7 +578,7 @@ fn client_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .unix_ms()
         .checked_add(milliseconds)
         .ok_or(Error::once("timeout is out of range"))?;
-    // Whoever paused everything before is not overruled by a later pause of writes.
+    // An earlier pause of all commands stays one, also if a later pause asks for writes alone.
     let mode = mode.max(ctx.state.pauses.mode_of(PausePurpose::Command));
     clients::act::pause::pause_clients(ctx.state, PausePurpose::Command, mode, end);
     ctx.reply.ok();
@@ -602,8 +609,8 @@ const CLIENT_REPLY: Command = Command {
     ..Command::BASE
 };
 
-/// Answers with OK when replies are on, and with nothing otherwise. Refused inside of a transaction: EXEC's reply tells
-/// beforehand how many replies it holds, and all of them must follow (valkey 1268).
+/// CLIENT REPLY: answers OK when replies are on, and nothing otherwise. Refused inside of a transaction: EXEC's reply
+/// begins with the number of replies, and all of them must follow (valkey 1268).
 fn client_reply(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let flags = ctx.client().flags;
     if args.word("ON") {
@@ -612,7 +619,7 @@ fn client_reply(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             .flags
             .clear(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP);
         if silent {
-            // This request's reply was already bound for nowhere.
+            // The reply of this request was to be dropped, so OK is sent as a message of its own.
             ctx.state.clients.send(ctx.client, |reply| reply.ok());
         } else {
             ctx.reply.ok();
@@ -653,6 +660,7 @@ const CLIENT_SETINFO: Command = Command {
     ..Command::BASE
 };
 
+/// Notes the name or version of the client's library, shown in CLIENT LIST.
 fn client_setinfo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let option = args.bytes()?;
     let value = args.bytes()?;
@@ -720,6 +728,8 @@ const CLIENT_UNBLOCK: Command = Command {
     ..Command::BASE
 };
 
+/// Ends the blocking command of another client, as after a timeout or with the error UNBLOCKED. Answers 1, or 0 if that
+/// client is not blocked.
 fn client_unblock(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let id = args.bytes()?;
     let with_error = match args.next() {

@@ -1,7 +1,7 @@
-//! CLUSTER and the commands only nodes of a cluster have.
+//! CLUSTER, and the commands that exist only in cluster mode: READONLY, READWRITE, ASKING.
 //!
-//! Mirrors: `clusterCommand` of cluster.c and cluster_legacy.c. Differs: what needs another node is not there, for there
-//! is no cluster bus.
+//! Mirrors: `clusterCommand` of cluster.c and cluster_legacy.c.
+//! Differs: subcommands that need another node do not exist, for there is no cluster bus.
 
 use super::prelude::*;
 use crate::clients::ClientFlags;
@@ -112,6 +112,7 @@ const CLUSTER_BUMPEPOCH: Command = Command {
     ..Command::BASE
 };
 
+/// Gives this node an epoch greater than any other and writes `nodes.conf`; STILL if it has one already.
 fn cluster_bumpepoch(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let line = match ctx.state.cluster.bump_epoch() {
@@ -240,6 +241,7 @@ const CLUSTER_FLUSHSLOTS: Command = Command {
     ..Command::BASE
 };
 
+/// Makes this node give up all slots. Fails if it has keys.
 fn cluster_flushslots(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     if !ctx.db().is_empty() {
@@ -299,6 +301,7 @@ const CLUSTER_HELP: Command = Command {
     ..Command::BASE
 };
 
+/// Lists the subcommands, a line of syntax and a line of explanation each.
 fn cluster_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.reply.help(
         "CLUSTER",
@@ -529,6 +532,8 @@ const CLUSTER_RESET: Command = Command {
     ..Command::BASE
 };
 
+/// Gives up all slots and writes `nodes.conf`. With HARD this node becomes a new one, with another name and epoch 0.
+/// Fails if it has keys.
 fn cluster_reset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let hard = match () {
@@ -589,6 +594,7 @@ const CLUSTER_SET_CONFIG_EPOCH: Command = Command {
     ..Command::BASE
 };
 
+/// Gives a new node its epoch. Fails if it has one already.
 fn cluster_set_config_epoch(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let epoch = args.integer()?;
@@ -622,6 +628,7 @@ const CLUSTER_SHARDS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the slots and nodes of each shard; here there is one of each.
 fn cluster_shards(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let (state, reply) = (&*ctx.state, &mut *ctx.reply);
@@ -675,6 +682,7 @@ const CLUSTER_SLOTS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers for each range of slots this node: the endpoint for clients, the port, the name, and other ways to reach it.
 fn cluster_slots(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let (state, reply) = (&*ctx.state, &mut *ctx.reply);
@@ -778,7 +786,7 @@ const ASKING: Command = Command {
 };
 
 fn asking(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    // No slot is ever on its way here, so there is nothing the announcement could allow.
+    // No slot ever migrates here, so ASKING has nothing to allow.
     needs_cluster(ctx.state)?;
     ctx.reply.ok();
     Ok(())
@@ -828,7 +836,7 @@ fn slots_of_ranges(mut args: Args<'_>, subcommand: &str) -> Result<Vec<u16>> {
     Ok(slots)
 }
 
-/// More slots than there are name one of them twice: no need to collect them all.
+/// A request with more slots than there are must name one of them twice, so the rest need not be collected.
 fn bounded(slots: &[u16]) -> Result {
     match slots.len() <= usize::from(SLOTS) {
         true => Ok(()),
@@ -862,7 +870,7 @@ fn assign(ctx: &mut Ctx<'_>, slots: &[u16], take: bool) -> Result {
     Ok(())
 }
 
-/// What clients are told to connect to; nothing where they know better.
+/// The endpoint that clients are told to connect to; `None` if they are to keep the address they used.
 #[doc(alias = "clusterNodePreferredEndpoint")]
 fn preferred_endpoint(state: &State) -> Option<&str> {
     let config = &state.config;

@@ -1,7 +1,7 @@
-//! COMMAND: what this server can do, told by the declarations themselves.
+//! COMMAND: the commands of this server, described from their declarations.
 //!
-//! Mirrors: `commandCommand` and its subcommands in server.c. Differs: subcommands come in the order of
-//! their declaration, where Redis's come in the order of a hash table.
+//! Mirrors: `commandCommand` and its subcommands in server.c.
+//! Differs: subcommands come in the order of their declaration, where Redis's come in the order of a hash table.
 
 use super::prelude::*;
 use crate::command::keys::{Keys, legacy_range};
@@ -89,6 +89,7 @@ const COMMAND_DOCS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the documentation of all commands, or of those named; unknown names are left out.
 #[doc(alias = "commandDocsCommand")]
 fn command_docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let commands = &ctx.state.commands;
@@ -171,6 +172,8 @@ fn command_getkeysandflags(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// The keys of a request that is an argument of COMMAND GETKEYS. Fails if there is no such command, if it has no keys,
+/// or if the number of arguments is wrong.
 #[doc(alias = "getKeysSubcommandImpl")]
 fn keys_of(ctx: &Ctx<'_>, request: Argv<'_>) -> Result<Keys> {
     let commands = &ctx.state.commands;
@@ -257,6 +260,7 @@ const COMMAND_INFO: Command = Command {
     ..Command::BASE
 };
 
+/// Describes all commands, or those named, with null for an unknown name.
 #[doc(alias = "commandInfoCommand")]
 fn command_info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if args.is_empty() {
@@ -300,6 +304,7 @@ const COMMAND_LIST: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the names of all commands and subcommands, or of those in an ACL category or matching a pattern.
 #[doc(alias = "commandListCommand")]
 fn command_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut wanted: Box<dyn Fn(&Entry) -> bool> = Box::new(|_| true);
@@ -376,7 +381,7 @@ fn shown_subcommands(commands: &CommandTable, entry: &Entry) -> Vec<CommandId> {
     entry.subcommands.iter().copied().filter(shown).collect()
 }
 
-/// A set of status words.
+/// Writes a set of status words, each with a prefix.
 fn show_names(reply: &mut Reply, prefix: &str, names: Vec<&str>) {
     reply.set(names.len());
     for name in names {
@@ -466,7 +471,7 @@ fn show_search(reply: &mut Reply, kind: &str, figures: &[(&str, Figure)]) {
     }
 }
 
-/// A map whose length is told at its end.
+/// A map in a reply whose length is known only at its end.
 struct Pairs<'a> {
     reply: &'a mut Reply,
     mark: Mark,

@@ -1,7 +1,10 @@
-//! CONFIG: the configuration, seen and changed by clients; and what follows a change.
+//! CONFIG: the configuration, seen and changed by clients; and the consequences of a change.
 //!
-//! Mirrors: configGetCommand(), configSetCommand(), configRewriteCommand(), configResetStatCommand() and
-//! the update…() functions of config.c.
+//! CONFIG SET changes all of its options or none: each value is parsed and checked, then all are set, then [`Apply`]
+//! acts on them; if that fails (a port that is taken), the old values are set and applied again.
+//!
+//! Mirrors: `configGetCommand()`, `configSetCommand()`, `configRewriteCommand()`, `configResetStatCommand()` and the
+//! update…() functions of config.c.
 
 use super::prelude::*;
 use crate::acl;
@@ -84,9 +87,12 @@ const CONFIG_SET: Command = Command {
     ..Command::BASE
 };
 
+/// Sets options, all of them or none. Fails for an unknown option, a bad value, an option named twice, one that cannot
+/// be changed while the server runs, and a protected one from elsewhere than `enable-protected-configs` allows. Values
+/// of secret options are hidden from MONITOR and the slow log. Not propagated.
 #[doc(alias = "configSetCommand")]
 fn config_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    // Whatever follows the name of a secret, also where names and values are out of step.
+    // The word after the name of a secret option is hidden, also where names and values are out of step.
     for position in args.position()..args.argv().len() - 1 {
         let option = config::find(args.argv().get(position));
         if option.is_some_and(|option| option.has(config::Flag::Sensitive)) {
@@ -237,14 +243,14 @@ fn config_help(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Says in the log what the configuration has to say.
+/// Writes the remarks of a change of configuration to the log.
 pub fn log(state: &State, remarks: &[Remark]) {
     for Remark { level, text } in remarks {
         state.log.write(*level, text);
     }
 }
 
-/// What follows a change. An option without an arm is read wherever it is used, and followed by that.
+/// The consequences of a change. An option without an arm here has none: it is read wherever it is used.
 impl Apply for State {
     fn config(&mut self) -> &mut Config {
         &mut self.config
@@ -252,7 +258,7 @@ impl Apply for State {
 
     fn apply(&mut self, changed: &[&'static str]) -> std::result::Result<(), ApplyError> {
         let mut listened = false;
-        // Who comes through a port meets the settings that were set with it.
+        // TLS settings are applied before ports are opened, so that the first connection meets the new ones.
         if let Some(name) = changed.iter().find(|name| name.starts_with("tls-")) {
             follow_tls(self, name)?;
         }

@@ -1,6 +1,7 @@
 //! The connection itself: PING, SELECT, HELLO, AUTH and their kin.
 //!
 //! Mirrors: the connection commands of networking.c, server.c and acl.c.
+//! Differs: words of HELLO and AUTH that may be secrets are hidden from MONITOR and the slow log also where they fail.
 
 use super::prelude::*;
 use crate::acl;
@@ -32,6 +33,7 @@ const AUTH: Command = Command {
     ..Command::BASE
 };
 
+/// Lets the connection act as a user. Fails with WRONGPASS if name or password are wrong.
 #[doc(alias = "authCommand")]
 fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let argv = args.argv();
@@ -105,8 +107,9 @@ const HELLO: Command = Command {
     ..Command::BASE
 };
 
-/// Hides what may be a name or a password in a HELLO, before anything else in it is found wrong: all but the version,
-/// the words AUTH and SETNAME, and the client's name. `HELLO 4 AUTH bob pw` shows `HELLO 4 AUTH (redacted) (redacted)`.
+/// Hides words that may be a name or a password in a HELLO, before anything else in it is found wrong: all but the
+/// version, the words AUTH and SETNAME, and the client's name. `HELLO 4 AUTH bob pw` shows
+/// `HELLO 4 AUTH (redacted) (redacted)`.
 fn redact_login(ctx: &mut Ctx<'_>, argv: Argv<'_>) {
     let is = |position: usize, word: &[u8]| argv.get(position).eq_ignore_ascii_case(word);
     let mut position = if argv.len() > 1 && is(1, b"auth") {
@@ -128,6 +131,15 @@ fn redact_login(ctx: &mut Ctx<'_>, argv: Argv<'_>) {
     }
 }
 
+/// Chooses the version of the protocol, may log in (AUTH) and name the connection (SETNAME), and answers facts about
+/// the server in the new protocol.
+///
+/// ```text
+///   HELLO 3 AUTH ann secret SETNAME web-1   a map: server redis, version …, proto 3, id …, mode …, role …
+/// ```
+///
+/// Fails with NOPROTO for a version other than 2 and 3, with NOAUTH if the connection is not logged in afterwards. A
+/// HELLO that fails leaves protocol and name alone, but its AUTH may have been carried out.
 #[doc(alias = "helloCommand")]
 fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     redact_login(ctx, args.argv());
@@ -200,7 +212,7 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// A name for a client: printable ASCII without spaces, or nothing.
+/// Checks a name for a client: printable ASCII without spaces, or empty.
 #[doc(alias = "validateClientName")]
 pub(super) fn client_name(name: &[u8]) -> Result<&[u8]> {
     if printable(name) {
@@ -211,7 +223,7 @@ pub(super) fn client_name(name: &[u8]) -> Result<&[u8]> {
     ))
 }
 
-/// What CLIENT LIST can show without breaking its format.
+/// Whether CLIENT LIST can show a text without breaking its format: printable ASCII without spaces.
 #[doc(alias = "validateClientAttr")]
 pub(super) fn printable(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_graphic)
@@ -235,6 +247,7 @@ const PING: Command = Command {
     ..Command::BASE
 };
 
+/// Answers PONG, or the message; to a subscriber under RESP2 an array that looks like a message.
 #[doc(alias = "pingCommand")]
 fn ping(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let message = args.next();
@@ -243,7 +256,7 @@ fn ping(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let subscribed = ctx.state.clients[ctx.client].flags.has(ClientFlags::PUBSUB);
     if subscribed && !ctx.reply.resp3() {
-        // All a subscriber reads under RESP2 looks like a message.
+        // A subscriber under RESP2 reads nothing but arrays that look like messages.
         ctx.reply.array(2);
         ctx.reply.bulk(b"pong");
         ctx.reply.bulk(message.unwrap_or_default());
@@ -314,6 +327,8 @@ const RESET: Command = Command {
     ..Command::BASE
 };
 
+/// Makes the connection as new: no transaction, watches, subscriptions, name, tracking or login, database 0, RESP2.
+/// Fails for replicas and primaries.
 #[doc(alias = "resetCommand")]
 fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let flags = ctx.client().flags;
@@ -325,7 +340,8 @@ fn reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     clients::act::leave::reset_client(ctx.state, ctx.client);
     ctx.reply.set_protocol(Protocol::Resp2);
     if silent {
-        // Replies are on again, but this one was already bound for nowhere.
+        // Replies are on again, but the reply of this request was to be dropped, so RESET is sent as a message of its
+        // own.
         let say = |reply: &mut Reply| reply.simple("RESET");
         ctx.state.clients.send(ctx.client, say);
     } else {
@@ -351,6 +367,7 @@ const SELECT: Command = Command {
     ..Command::BASE
 };
 
+/// Chooses the database of this connection's next commands. In cluster mode there is only database 0.
 #[doc(alias = "selectCommand")]
 fn select(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let index = args.integer_within(i32::MIN.into(), i32::MAX.into())?;

@@ -1,7 +1,7 @@
 //! DEBUG: what tests and the curious need to see and to turn.
 //!
-//! Mirrors: `debugCommand` of debug.c, with its digests: one data set has the same digest here and there. Differs: the
-//! tables shown are ours, which neither rehash nor chain.
+//! Mirrors: `debugCommand` of debug.c, with its digests: one data set has the same digest here and there.
+//! Differs: the tables shown are ours, which neither rehash nor chain.
 
 use super::prelude::*;
 use crate::keyspace;
@@ -122,7 +122,7 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.reply.ok();
         }
         (b"replicate", 1..) => {
-            // As it stands, whatever that does to those who read it.
+            // The words are sent as they are, whatever they do to the replicas.
             let words: Vec<&[u8]> = args.collect();
             replication::act::stream::say_to_replicas(ctx.state, &words);
             ctx.reply.ok();
@@ -189,6 +189,7 @@ fn reload(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// Lists the subcommands, a line of syntax and a line of explanation each.
 fn help(ctx: &mut Ctx<'_>) {
     ctx.reply.help(
         "DEBUG",
@@ -268,7 +269,7 @@ fn text(args: &mut Args<'_>) -> Result<String> {
     Ok(String::from_utf8_lossy(args.bytes()?).into_owned())
 }
 
-/// 0 or 1; as in Redis, what is no number is 0.
+/// Takes 0 or 1. As in Redis, a text that is no number is 0.
 fn switch(args: &mut Args<'_>) -> Result<bool> {
     Ok(num::parse_i64(args.bytes()?).unwrap_or(0) != 0)
 }
@@ -288,7 +289,7 @@ fn mix(into: &mut Hash, bytes: &[u8]) {
     *into = sha1(into);
 }
 
-/// The number Redis gives a type.
+/// The number of a type in Redis, which goes into digests.
 fn type_number(kind: Kind) -> u32 {
     match kind {
         Kind::String => 0,
@@ -303,7 +304,7 @@ fn type_number(kind: Kind) -> u32 {
     }
 }
 
-/// Adds what a key holds, in the same way for every encoding of it.
+/// Adds the value of a key; the digest does not depend on the value's encoding.
 #[doc(alias = "xorObjectDigest")]
 fn mix_value(into: &mut Hash, entry: &Entry<'_>) {
     mix(into, &type_number(entry.kind()).to_be_bytes());
@@ -339,6 +340,8 @@ fn mix_value(into: &mut Hash, entry: &Entry<'_>) {
     }
 }
 
+/// DEBUG DIGEST: answers a hash of all data that does not depend on the order of keys or on encodings, 40 zeros for
+/// none.
 #[doc(alias = "computeDatasetDigest")]
 fn digest(ctx: &mut Ctx<'_>) {
     let mut all = Hash::default();
@@ -406,6 +409,7 @@ fn describe_table(db: &Db) -> String {
     text
 }
 
+/// DEBUG OBJECT: answers the representation of a key in one line, and for a list figures about its blocks.
 fn object(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let env = ctx.state.keyspace.env();
     let entry = ctx.state.keyspace[ctx.db]
@@ -435,10 +439,10 @@ fn object(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Longest value POPULATE makes.
+/// The longest value that POPULATE creates, in bytes.
 const POPULATE_MAX: i64 = 512 << 20;
 
-/// How many clients there are of each size, and what they cost.
+/// DEBUG CLIENT-EVICTION: the number of clients of each size, and their memory.
 fn client_eviction(ctx: &mut Ctx<'_>) -> Result {
     let state = &*ctx.state;
     if state.config.maxmemory_clients == crate::config::ClientMemory::Bytes(0) {
@@ -454,6 +458,7 @@ fn client_eviction(ctx: &mut Ctx<'_>) -> Result {
     Ok(())
 }
 
+/// DEBUG POPULATE: creates strings `prefix:0`, `prefix:1` and so on, where there are none. Not propagated.
 fn populate(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let count = args.positive()?;
     let prefix = args.next().unwrap_or(b"key");
@@ -481,10 +486,12 @@ fn populate(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// What clients' tests expect; not meant to be π.
+/// The number that tests of client libraries expect; not meant to be π.
 #[allow(clippy::approx_constant)]
 const SAMPLE_DOUBLE: f64 = 3.141;
 
+/// DEBUG PROTOCOL: answers a reply of the wanted type, for tests of client libraries. Under RESP2 the types of RESP3
+/// take their older form; a push message has none, and fails.
 fn protocol(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let kind = args.bytes()?.to_ascii_lowercase();
     let reply = &mut *ctx.reply;
@@ -512,7 +519,7 @@ fn protocol(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 reply.bulk(b"key:123");
                 reply.integer(90);
             }
-            // An attribute is no reply; one must follow.
+            // An attribute is no reply by itself, so one follows.
             reply.bulk(b"Some real reply following the attribute");
         }
         b"push" => {

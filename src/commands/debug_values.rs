@@ -1,7 +1,8 @@
-//! DEBUG LISTPACK, QUICKLIST and HTSTATS-KEY: how a value lies in memory.
+//! DEBUG LISTPACK, QUICKLIST and HTSTATS-KEY: the representation of a value in memory.
 //!
-//! Mirrors: `lpRepr()` of listpack.c, `quicklistRepr()` of quicklist.c. Differs: the picture is the reply, where Redis
-//! prints to the standard output of the server; it ends after [`ELEMENTS_MAX`] elements.
+//! Mirrors: `lpRepr()` of listpack.c, `quicklistRepr()` of quicklist.c.
+//! Differs: the picture is the reply, where Redis prints to the standard output of the server; it ends after
+//! [`ELEMENTS_MAX`] elements.
 
 use super::prelude::*;
 use crate::collections::listpack::Listpack;
@@ -11,9 +12,9 @@ use crate::types::list::Node;
 use crate::types::{Held, List, Typed, Value};
 use crate::util::num::{self, IntBuf};
 
-/// No more elements of a value are shown.
+/// The largest number of elements of a value that are shown.
 const ELEMENTS_MAX: usize = 1000;
-/// Nor more bytes of an element.
+/// The largest number of bytes of an element that are shown.
 const TEXT_MAX: usize = 40;
 
 fn value<'a>(entry: &Entry<'a>) -> Option<&'a Value> {
@@ -23,6 +24,7 @@ fn value<'a>(entry: &Entry<'a>) -> Option<&'a Value> {
     }
 }
 
+/// DEBUG LISTPACK: answers the elements of a value that is a listpack, with their sizes. Fails for other encodings.
 pub(super) fn listpack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let entry = ctx.state.keyspace[ctx.db]
         .peek(args.key()?)
@@ -76,6 +78,8 @@ fn show(text: &[u8], out: &mut Vec<u8>) {
     });
 }
 
+/// DEBUG QUICKLIST: answers the blocks of a list, each a listpack, a compressed one, or a single large element; with 1
+/// also their elements. Fails for a list that is one listpack, and for other types.
 pub(super) fn quicklist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let entry = ctx.state.keyspace[ctx.db]
         .peek(args.key()?)
@@ -132,6 +136,7 @@ pub(super) fn quicklist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// DEBUG HTSTATS-KEY: answers the shape of the table of a large hash, set or sorted set. Fails for other encodings.
 pub(super) fn hash_table(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let entry = ctx.state.keyspace[ctx.db]
         .peek(args.key()?)

@@ -3,7 +3,9 @@
 //! The ACL, cluster routing and tracking judge a request by the keys that its declaration finds in it. A key that the
 //! handler finds elsewhere escapes all three, as every second key of MSETEX did (redis 14659). So requests of every
 //! command are made up from the grammar of its declaration, some of them spoiled, and run against a small data set; the
-//! keyspace notes what is looked up.
+//! keyspace notes every key that is looked up.
+//!
+//! Mirrors: no file of Redis.
 
 use std::collections::BTreeSet;
 
@@ -66,7 +68,7 @@ fn is_exempt(name: &str) -> bool {
         "flushdb",
         "swapdb",
         "pfselftest",
-        // What they run is judged when it runs.
+        // The commands that these run are checked when they run.
         "eval",
         "evalsha",
         "eval_ro",
@@ -90,7 +92,7 @@ struct Maker {
     /// The type whose keys the command wants.
     kind: String,
     words: Vec<String>,
-    /// Where the number stands that says how often the next argument comes.
+    /// The position of the number that says how often the next argument comes.
     count_at: Option<usize>,
 }
 
@@ -329,8 +331,8 @@ fn commands_touch_the_keys_they_declare_and_no_others() {
         }
     }
     assert!(runs > 10_000, "{runs} requests");
-    // Of a command that refused all its requests nothing is known. These want a payload, to be prepared, a vector, or bounds that
-    // no other command has (`[a`).
+    // Of a command that refused all its requests nothing is known. These want a payload, to be prepared, a vector, or
+    // bounds that no other command has (`[a`).
     assert_eq!(
         never_ran,
         ["himport|set", "restore", "restore-asking", "VADD", "VRANGE"]

@@ -1,9 +1,13 @@
 //! FCALL, and the libraries of functions.
 //!
-//! A dump of libraries is what an RDB file holds of them: for each the opcode and its text as a
-//! string, then the version and a checksum.
+//! A dump of libraries is what an RDB file holds of them: for each the opcode and its text as a string, then the
+//! version and a checksum.
 //!
-//! Mirrors: the commands of functions.c.
+//! ```text
+//!   F5  <length> #!lua name=mylib …   one library        then 2 bytes of version and 8 of CRC-64
+//! ```
+//!
+//! Mirrors: the commands of functions.c; libraries are loaded and run by `scripting/act`.
 
 use super::prelude::*;
 use super::scripting::count_of_keys;
@@ -90,6 +94,8 @@ fn fcall_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     run(ctx, args, true)
 }
 
+/// FCALL and FCALL_RO: runs a function of a library with its keys and arguments, and answers what it returns. Its
+/// writing commands are propagated, in one transaction if there are several. Fails if there is no such function.
 #[doc(alias = "fcallCommandGeneric")]
 fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
     let argv = args.argv();
@@ -178,6 +184,7 @@ const FUNCTION_DUMP: Command = Command {
     run: function_dump,
     ..Command::BASE
 };
+/// Answers all libraries as one payload for FUNCTION RESTORE.
 #[doc(alias = "functionDumpCommand")]
 fn function_dump(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let mut out = Vec::new();
@@ -213,6 +220,8 @@ const FUNCTION_FLUSH: Command = Command {
     run: function_flush,
     ..Command::BASE
 };
+/// Deletes all libraries; with ASYNC the interpreter's memory is freed later. Propagated as it came. Fails inside of a
+/// script.
 #[doc(alias = "functionFlushCommand")]
 fn function_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let default = args.is_empty() && ctx.state.config.lazyfree_lazy_user_flush;
@@ -238,7 +247,7 @@ fn function_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// What a subcommand says to arguments it has no place for.
+/// The error for a wrong number of arguments.
 fn wrong_words(args: Args<'_>) -> Error {
     let asked = String::from_utf8_lossy(args.argv().get(1)).into_owned();
     Error::once(format!(
@@ -302,6 +311,7 @@ const FUNCTION_KILL: Command = Command {
     run: function_kill,
     ..Command::BASE
 };
+/// Ends the running function, under the conditions of SCRIPT KILL.
 #[doc(alias = "functionKillCommand")]
 fn function_kill(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     scripting::act::run::kill_script(ctx.state, false)?;
@@ -330,6 +340,8 @@ const FUNCTION_LIST: Command = Command {
     run: function_list,
     ..Command::BASE
 };
+/// Answers all libraries, or those whose name matches a pattern: name, engine, functions with description and flags,
+/// and with WITHCODE their text.
 #[doc(alias = "functionListCommand")]
 fn function_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (mut with_code, mut pattern) = (false, None);
@@ -401,6 +413,8 @@ const FUNCTION_LOAD: Command = Command {
     run: function_load,
     ..Command::BASE
 };
+/// Runs the text of a library, which registers its functions, and answers its name. With REPLACE a library of that name
+/// is replaced. Fails, and changes nothing, if a function's name is taken by another library. Propagated as it came.
 #[doc(alias = "functionLoadCommand")]
 fn function_load(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut replace = false;
@@ -447,6 +461,8 @@ const FUNCTION_RESTORE: Command = Command {
     run: function_restore,
     ..Command::BASE
 };
+/// Loads the libraries of a FUNCTION DUMP, all or none. A library whose name is taken is an error (APPEND, the default)
+/// or replaces the old one (REPLACE); FLUSH deletes all old ones first. Propagated as it came.
 #[doc(alias = "functionRestoreCommand")]
 fn function_restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let payload = args.bytes()?;
@@ -491,6 +507,8 @@ const FUNCTION_STATS: Command = Command {
     run: function_stats,
     ..Command::BASE
 };
+/// Answers the function that runs now, with its request and milliseconds so far, and the number of libraries and
+/// functions. Allowed while a function runs; BUSY while an EVAL does.
 #[doc(alias = "functionStatsCommand")]
 fn function_stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let state = &*ctx.state;
@@ -526,7 +544,7 @@ fn function_stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// `RDB_OPCODE_FUNCTION2`, and what earlier release candidates wrote.
+/// `RDB_OPCODE_FUNCTION2`, and the opcode of earlier release candidates.
 const OPCODE_FUNCTION: u8 = 245;
 const OPCODE_FUNCTION_PRE_GA: u8 = 246;
 
@@ -575,7 +593,7 @@ fn take<'a>(from: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// A length, or the number of a special encoding.
+/// Takes a length, or the number of a special encoding (`Err`).
 fn take_length(from: &mut &[u8]) -> Option<std::result::Result<usize, u8>> {
     let first = take(from, 1)?[0];
     let wide = |bytes: &[u8]| bytes.iter().fold(0_u64, |n, b| n << 8 | u64::from(*b));
@@ -590,7 +608,7 @@ fn take_length(from: &mut &[u8]) -> Option<std::result::Result<usize, u8>> {
     usize::try_from(len).ok().map(Ok)
 }
 
-/// A string, plain or compressed.
+/// Takes a string, plain or compressed with LZF.
 fn take_string(from: &mut &[u8]) -> Option<Vec<u8>> {
     const LZF: u8 = 3;
     match take_length(from)? {

@@ -1,7 +1,15 @@
-//! Places: GEOADD, GEOSEARCH and their kin. A place is a score of a sorted set (`types/geohash.rs`), so a search
-//! is a few ranges of scores, each member of which is then measured.
+//! Places: GEOADD, GEOSEARCH and their kin.
 //!
-//! Mirrors: geo.c.
+//! A place is the score of a member of a sorted set (`types/geohash.rs`): longitude and latitude as 26 bits each,
+//! interleaved, so that places near one another mostly have scores near one another. A search is therefore a few ranges
+//! of scores, each member of which is then measured.
+//!
+//! ```text
+//!   GEOADD Sicily 13.361389 38.115556 Palermo    propagated as: zadd Sicily 3479099956230698 Palermo
+//! ```
+//!
+//! Mirrors: geo.c; the arithmetic, geohash.c and geohash_helper.c.
+//! Differs: members at the same distance are ordered by score.
 
 use super::lookup::element;
 use super::prelude::*;
@@ -27,7 +35,7 @@ pub const COMMANDS: &[&Command] = &[
     &GEOSEARCHSTORE,
 ];
 
-/// Digits behind the point of a distance.
+/// The number of digits after the point of a distance.
 const DISTANCE_DIGITS: u32 = 4;
 
 // ---- Reading arguments -------------------------------------------------------------------------
@@ -122,6 +130,8 @@ const GEOADD: Command = Command {
     ..Command::BASE
 };
 
+/// Adds places as members of a sorted set, under the conditions of ZADD, and answers as ZADD does. All coordinates are
+/// checked before anything changes. Propagated as ZADD with the scores.
 #[doc(alias = "geoaddCommand")]
 fn geoadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let argv = args.argv();
@@ -150,7 +160,7 @@ fn geoadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if places.is_empty() {
         return Err(Error::Syntax);
     }
-    // Said as what it is: scores.
+    // The propagated command is a ZADD of the scores.
     ctx.rewrite_with(|said| {
         said.push(b"zadd");
         for word in 1..words {
@@ -183,6 +193,8 @@ const GEOPOS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers longitude and latitude of members, null for missing ones: the centre of the cell that a score stands for,
+/// not exactly the place that was added.
 #[doc(alias = "geoposCommand")]
 fn geopos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     each_member(ctx, args, |reply, score| match score {
@@ -222,7 +234,7 @@ fn geohash(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     })
 }
 
-/// Answers an array, an element for each member named.
+/// Answers an array with one element for each member that the request names.
 fn each_member(
     ctx: &mut Ctx<'_>,
     mut args: Args<'_>,
@@ -273,6 +285,7 @@ const GEODIST: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the distance of two members, in metres or the unit given, with four digits; null if one is missing.
 #[doc(alias = "geodistCommand")]
 fn geodist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, from, to) = (args.key()?, args.bytes()?, args.bytes()?);
@@ -299,7 +312,7 @@ fn geodist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 // ---- Searching ---------------------------------------------------------------------------------
 
-/// Which command searches.
+/// The command that searches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Variant {
     /// GEORADIUS, or GEORADIUSBYMEMBER; whether it may store.
@@ -308,25 +321,25 @@ enum Variant {
     Search { store: bool },
 }
 
-/// What is searched for, and how it is answered.
+/// The arguments of a search: what is searched for, and the form of the answer.
 #[derive(Default)]
 struct Search<'a> {
     center: Option<Point>,
     shape: Option<Shape>,
-    /// Where the result goes, instead of to the client; its scores are distances?
+    /// The key that the result is stored under, instead of being answered.
     store: Option<&'a [u8]>,
     distances: bool,
     with_distance: bool,
     with_hash: bool,
     with_place: bool,
-    /// At most so many, if not 0.
+    /// The largest number of members; 0 means all.
     count: usize,
-    /// Any will do, not just the nearest.
+    /// ANY: the first members found will do, not just the nearest.
     any: bool,
     order: Option<Direction>,
 }
 
-/// A member found.
+/// A member that lies within the shape.
 struct Found<'a> {
     member: LpEntry<'a>,
     place: Point,
@@ -344,7 +357,8 @@ fn place_of(zset: &Zset, member: &[u8]) -> Result<Point> {
 }
 
 impl<'a> Search<'a> {
-    /// Reads everything behind the key searched in. Without a key that holds something, members are not looked for.
+    /// Reads all arguments after the key. If that key is missing, the member at the centre is not looked up, so it
+    /// cannot fail.
     fn take(args: &mut Args<'a>, variant: Variant, zset: Option<&Zset>) -> Result<Self> {
         let mut search = Search::default();
         let mut by_member = false;
@@ -487,7 +501,7 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        // So many of them, without more: the nearest are meant.
+        // COUNT without ANY and without an order means the nearest members.
         let nearest = (self.count > 0 && !self.any).then_some(Direction::Up);
         match self.order.or(nearest) {
             Some(Direction::Up) => found.sort_by(|a, b| a.distance.total_cmp(&b.distance)),
@@ -501,6 +515,12 @@ impl<'a> Search<'a> {
     }
 }
 
+/// GEOSEARCH, GEORADIUS and their kin: finds the members within a circle or a box around a place or a member.
+///
+/// The result is answered, nearest first with ASC or a plain COUNT, otherwise in no promised order; or it is stored as
+/// a sorted set whose scores are the places or, with STOREDIST, the distances. An empty result deletes the destination.
+/// A centre given as a member that is missing is an error, a missing key is an empty result. Only the storing forms are
+/// propagated, as they came.
 #[doc(alias = "georadiusGeneric")]
 fn search(ctx: &mut Ctx<'_>, mut args: Args<'_>, variant: Variant) -> Result {
     let destination = match variant {
@@ -744,7 +764,7 @@ fn geosearchstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     search(ctx, args, Variant::Search { store: true })
 }
 
-/// The key that is read, and the one that is written: of several the last, as the command has it.
+/// Finds the key that is read and the key of STORE or STOREDIST. The last of several counts, as when the command runs.
 #[doc(alias = "georadiusGetKeys")]
 fn georadius_keys(argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
     found.push(KeyRef {

@@ -1,6 +1,14 @@
 //! HOTKEYS: which keys cost the most, found in a session that is begun and ended by hand.
 //!
-//! Mirrors: hotkeysCommand() of hotkeys.c (Redis 8.6 and later).
+//! ```text
+//!   HOTKEYS START METRICS 2 CPU NET COUNT 5 DURATION 60     for a minute, the five heaviest keys
+//!   HOTKEYS GET                                             … by-cpu-time-us [cart:17, 48210, user:3, 977, …] …
+//!   HOTKEYS STOP                                            earlier than that; GET still answers
+//!   HOTKEYS RESET                                           forgets it, so that another can begin
+//! ```
+//!
+//! Mirrors: `hotkeysCommand()` of hotkeys.c (Redis 8.6 and later); the counting is in `observe/hotkeys.rs`.
+//! Differs: the weight of a key is the part that is certain, where Redis estimates.
 
 use super::prelude::*;
 use crate::observe::hotkeys::{Session, Wanted};
@@ -67,6 +75,10 @@ const HOTKEYS_START: Command = Command {
 
 const DEFAULT_COUNT: usize = 10;
 
+/// Begins a session that measures the time (CPU) or the bytes (NET) of commands and attributes them to their keys; an
+/// ended session is replaced. SAMPLE measures one command of so many; SLOTS, in a cluster, only keys of these slots.
+///
+/// Fails while a session is active, and if a parameter is missing, out of range or given twice. Not propagated.
 fn hotkeys_start(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let now = ctx.state.clock.unix_ms();
     if ctx
@@ -105,7 +117,7 @@ fn hotkeys_start(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             b"NET" if wanted.net => return twice("NET"),
             b"CPU" => wanted.cpu = true,
             b"NET" => wanted.net = true,
-            // A metric of a release to come.
+            // A metric of a later release is ignored.
             _ => {}
         }
     }
@@ -147,7 +159,7 @@ fn within(args: &mut Args<'_>, min: i64, max: i64, text: &'static str) -> Result
     }
 }
 
-/// The slots named behind SLOTS, as ranges in order.
+/// Takes the slots after SLOTS and returns them as ranges in order.
 fn slots(ctx: &Ctx<'_>, args: &mut Args<'_>, again: bool) -> Result<Vec<(u16, u16)>> {
     if !ctx.state.config.cluster_enabled {
         return Err(Error::once(
@@ -195,6 +207,7 @@ const HOTKEYS_STOP: Command = Command {
     ..Command::BASE
 };
 
+/// Ends the session; GET still answers for it. Null if none is active.
 fn hotkeys_stop(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let now = ctx.state.clock.unix_ms();
     match &mut ctx.state.hotkeys {
@@ -226,6 +239,7 @@ const HOTKEYS_RESET: Command = Command {
     ..Command::BASE
 };
 
+/// Forgets the session. Fails while it is active.
 fn hotkeys_reset(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let now = ctx.state.clock.unix_ms();
     if ctx
@@ -263,6 +277,8 @@ const HOTKEYS_GET: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the figures of the session, active or ended: its settings, the time and bytes of all commands and of the
+/// measured ones, and the heaviest keys by either metric. Null without a session.
 fn hotkeys_get(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let now = ctx.state.clock.unix_ms();
     let reply = &mut *ctx.reply;

@@ -1,5 +1,8 @@
 //! HyperLogLog: how many distinct elements, roughly, in 12 kilobytes.
 //!
+//! The value is a string with the header `HYLL`, so GET and SET carry it from server to server. The standard error of a
+//! count is 0.81 %.
+//!
 //! Mirrors: the command half of hyperloglog.c; the pure half is `types/hyperloglog.rs`.
 
 use super::prelude::*;
@@ -32,6 +35,8 @@ const PFADD: Command = Command {
     ..Command::BASE
 };
 
+/// Adds elements and answers 1 if the estimate may have changed or the key is new, else 0. Propagated as it came in the
+/// first case.
 #[doc(alias = "pfaddCommand")]
 fn pfadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -53,7 +58,7 @@ fn pfadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// A copy of the HyperLogLog a key holds, for a reading command: counts a hit or a miss, and tells of the miss.
+/// A copy of the HyperLogLog a key holds, for a reading command: counts a hit or a miss, and publishes the miss.
 fn read(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some(string) = ctx.state.keyspace[ctx.db].get_string(key)? else {
         ctx.missed(key);
@@ -62,7 +67,7 @@ fn read(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
     copy(string)
 }
 
-/// The same for a writing command, which counts nothing.
+/// As [`read`], for a writing command: counts no hit or miss.
 fn look(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
     match ctx.db().string_mut(key)? {
         Some(string) => copy(string.get()),
@@ -77,7 +82,8 @@ fn copy(string: StrRef<'_>) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Changes the HyperLogLog a key holds, or makes one. To subscribers one that was there is changed, not overwritten.
+/// Stores a HyperLogLog. An existing one counts as changed, not as overwritten, so its deadline stays and no event
+/// `overwritten` is published.
 fn write(ctx: &mut Ctx<'_>, key: &[u8], hll: &[u8]) {
     let value = NewValue::RawBytes(hll);
     let Some(mut entry) = ctx.db().get_mut(key) else {
@@ -118,6 +124,10 @@ const PFCOUNT: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the estimated number of distinct elements of one key, or of the union of several.
+///
+/// The count of one key is cached in its value. So this reading command may change the value; it is propagated then,
+/// and replicas cache the same count.
 #[doc(alias = "pfcountCommand")]
 fn pfcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if args.len() > 1 {
@@ -136,7 +146,7 @@ fn pfcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let count = hyperloglog::count(&hll)?;
-    // The cached count is part of the value, so a reading command changes it, and replicas are told.
+    // The cached count is part of the value, so a reading command changes it, and the command is propagated.
     hyperloglog::cache_count(&mut hll, count);
     write(ctx, key, &hll);
     ctx.state.dirty += 1;
@@ -145,7 +155,7 @@ fn pfcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// The registers of several keys together, and whether one of them is dense.
+/// The merged registers of several keys, and whether one of them is dense.
 fn union(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<(Registers, bool)> {
     let mut registers = Registers::new();
     let mut dense = false;
@@ -181,6 +191,8 @@ const PFDEBUG: Command = Command {
     ..Command::BASE
 };
 
+/// Shows the inside of a HyperLogLog: its registers, its encoding, the runs of a sparse one. GETREG and TODENSE make it
+/// dense.
 #[doc(alias = "pfdebugCommand")]
 fn pfdebug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let what = args.bytes()?;
@@ -248,6 +260,7 @@ const PFMERGE: Command = Command {
     ..Command::BASE
 };
 
+/// Merges several HyperLogLogs into the target, which counts as a source too. Propagated as it came.
 #[doc(alias = "pfmergeCommand")]
 fn pfmerge(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     // The target is a source as well.

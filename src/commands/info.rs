@@ -6,9 +6,9 @@
 //!   INFO a b …             just these, each once, in the order of the table
 //! ```
 //!
-//! Mirrors: `genRedisInfoString` of server.c, with its fields in its order. Differs: one function per
-//! section; where a figure describes what a forkless server does not have (a child, a fork), its name
-//! stays and the figure tells what takes its place (a snapshot).
+//! Mirrors: `genRedisInfoString` of server.c, with its fields in its order.
+//! Differs: one function per section; where a figure describes what a forkless server does not have (a child, a fork),
+//! its name stays and the figure describes the replacement (a snapshot).
 
 use std::fmt::Write;
 
@@ -30,7 +30,7 @@ pub const COMMANDS: &[&Command] = &[&INFO];
 
 type Section = (&'static str, Shown, fn(&State, &mut String));
 
-/// When a section is shown without being named.
+/// The requests that show a section without naming it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     ByDefault,
@@ -58,7 +58,7 @@ const SECTIONS: &[Section] = &[
     ("Debug", Shown::OnlyNamed, debug),
 ];
 
-/// The sections that look at no key: for who asks often, or has reason to doubt the data.
+/// The sections that look at no key: for callers that ask often, or that cannot trust the data (crash reports).
 pub const WITHOUT_KEYS: &[&[u8]] = &[b"default", b"commandstats", b"latencystats", b"debug"];
 
 const INFO: Command = Command {
@@ -126,8 +126,8 @@ macro_rules! lines {
     };
 }
 
-/// INFO without its keys, and as lines of the same kind what else whoever watches the server from outside asks for: limits,
-/// the slow log, the latest spike of each event. Not part of INFO.
+/// INFO without the sections that look at keys, and in lines of the same form further figures for monitoring: limits,
+/// the slow log, the latest spike of each event. These further lines are not part of INFO.
 pub fn figures(state: &State) -> String {
     let mut text = report(state, WITHOUT_KEYS);
     let out = &mut text;
@@ -153,7 +153,7 @@ pub fn figures(state: &State) -> String {
     text
 }
 
-/// Two digits behind the point.
+/// A number shown with two digits after the point.
 struct Fixed(f64);
 
 impl std::fmt::Display for Fixed {
@@ -233,7 +233,7 @@ fn shown(state: &State, name: &str) -> Vec<u8> {
     option.map_or_else(Vec::new, |option| option.show(&state.config))
 }
 
-/// What is summed up over all clients.
+/// Figures summed up over all clients.
 #[derive(Default)]
 struct ClientTotals {
     blocked: usize,
@@ -285,24 +285,24 @@ fn clients(state: &State, out: &mut String) {
     );
 }
 
-/// What INFO memory, MEMORY STATS and MEMORY DOCTOR tell of memory. Bytes, unless named otherwise.
+/// The figures behind INFO memory, MEMORY STATS and MEMORY DOCTOR, in bytes unless a name says otherwise.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MemoryOverview {
     pub used: usize,
     pub peak: usize,
-    /// Unix time in seconds when that was.
+    /// Unix time in seconds of that peak.
     pub peak_time_s: i64,
     pub startup: usize,
     pub resident: usize,
     pub clients_normal: usize,
     pub clients_replicas: usize,
-    /// The stream kept for replicas, as far as it is the backlog, and all of it.
+    /// The part of the replication stream that counts as the backlog; `replication_buffers` is all that is kept of it.
     pub backlog: usize,
     pub replication_buffers: usize,
     /// Tables of the databases, by number.
     pub tables: Vec<(u32, usize)>,
     pub keys: usize,
-    /// All that is not data.
+    /// All memory that is not data.
     pub overhead: usize,
     pub dataset: usize,
     pub replicas: usize,
@@ -311,7 +311,7 @@ pub(super) struct MemoryOverview {
     pub functions: usize,
     /// The interpreters of scripts and of libraries.
     pub interpreters: usize,
-    /// What waits to be written to the append-only file.
+    /// Bytes that wait to be written to the append-only file.
     pub aof_buffer: usize,
 }
 
@@ -328,7 +328,7 @@ pub(super) fn memory_overview(state: &State) -> MemoryOverview {
     let clients = totals.normal_memory + totals.replica_memory;
     let replication_buffers = state.replication.buffer_memory();
     let backlog = replication_buffers.min(state.config.repl_backlog_size as usize);
-    // What replicas hold back beyond the backlog is theirs.
+    // The part of the stream beyond the backlog is kept for slow replicas, so it counts as theirs.
     let lag = match totals.replicas {
         0 => 0,
         _ => replication_buffers - backlog,
@@ -613,7 +613,7 @@ fn commandstats(state: &State, out: &mut String) {
     }
 }
 
-/// A name that breaks no line of INFO.
+/// Replaces characters that would break a line of INFO.
 #[doc(alias = "getSafeInfoString")]
 fn safe(name: &str) -> String {
     let unsafe_in_info = |c: char| "#:\n\r".contains(c);
@@ -668,8 +668,8 @@ fn keyspace(state: &State, out: &mut String) {
     }
 }
 
-/// How large values are, by type: for each power of two, how many have that size or up to the next. Nothing is kept
-/// up to date for this; the keys are looked at, as many as there is time for, and stand for the others.
+/// How large values are, by type: for each power of two, how many have that size or up to the next. No counters are
+/// kept for this: keys are looked at for 10 ms at most, and the seen ones stand for the others.
 #[doc(alias = "dbGenKeysizesHistogram")]
 fn keysizes(state: &State, out: &mut String) {
     const TIME_NS: u64 = 10_000_000;
@@ -718,7 +718,7 @@ fn keysizes(state: &State, out: &mut String) {
     }
 }
 
-/// A power of two in the largest unit it is whole in.
+/// Formats a power of two in the largest unit that fits: 2048 is `2K`.
 fn power(size: u64) -> String {
     const UNITS: [(u32, &str); 6] = [
         (60, "E"),

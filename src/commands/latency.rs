@@ -1,6 +1,7 @@
-//! LATENCY: what made clients wait, and how long commands take.
+//! LATENCY: events that made clients wait, and how long commands take.
 //!
-//! Mirrors: `latencyCommand` of latency.c and sparkline.c. Differs: the words of the doctor are ours.
+//! Mirrors: `latencyCommand` of latency.c and sparkline.c.
+//! Differs: the words of the doctor are ours.
 
 use super::prelude::*;
 use crate::command::table::{CommandId, Entry};
@@ -59,7 +60,7 @@ fn latency_doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     Ok(())
 }
 
-/// What may help against an event.
+/// A piece of advice against an event.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Advice {
     EnableSlowlog,
@@ -75,6 +76,7 @@ enum Advice {
     GentleMaxmemory,
 }
 
+/// The text of LATENCY DOCTOR: each event with its figures, then all advice that applies, each once.
 #[doc(alias = "createLatencyReport")]
 fn diagnosis(state: &State) -> String {
     let config = &state.config;
@@ -192,6 +194,7 @@ const LATENCY_GRAPH: Command = Command {
     ..Command::BASE
 };
 
+/// Draws the delays of an event as text. Fails if there are none.
 fn latency_graph(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let event = args.bytes()?;
     let Some((name, series)) = ctx.state.latency.get(event) else {
@@ -209,7 +212,7 @@ fn latency_graph(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 const COLUMNS: usize = 80;
 const ROWS: u64 = 4;
 
-/// A column per sample: its height is the delay, the letters under it tell how long ago it was.
+/// Draws a column per sample: its height is the delay, the letters under it say how long ago it was.
 #[doc(alias = "latencyCommandGenSparkeline")]
 fn graph(name: &str, series: &Series, now: i64) -> String {
     let latencies = || series.iter().map(|s| s.latency_ms);
@@ -316,6 +319,7 @@ const LATENCY_HISTOGRAM: Command = Command {
     ..Command::BASE
 };
 
+/// Answers for each command that was called a cumulative histogram of its duration in microseconds.
 fn latency_histogram(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let commands = &ctx.state.commands;
     let asked: Vec<&Entry> = if args.is_empty() {
@@ -412,6 +416,7 @@ const LATENCY_LATEST: Command = Command {
     ..Command::BASE
 };
 
+/// Answers for each event its name, the unix time and milliseconds of the latest delay, and the worst delay.
 fn latency_latest(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let events = ctx.state.latency.iter();
     ctx.reply.array(events.len());

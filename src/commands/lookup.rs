@@ -60,14 +60,14 @@ fn held<T: Held>(value: Option<&Value>) -> Result<Option<&T>> {
 }
 
 impl Ctx<'_> {
-    /// Puts a value (not an empty one) under a key that was not there. To be followed by [`Ctx::modified`].
+    /// Stores a value, which must not be empty, under a key that was missing. To be followed by [`Ctx::modified`].
     #[doc(alias = "dbAdd")]
     pub fn create(&mut self, key: &[u8], value: impl Held) {
         let value = NewValue::Object(value.into());
         self.store(key, value, Deadline::Set(None));
     }
 
-    /// The last element of a key's value went: the key goes too. To be called after [`Ctx::modified`].
+    /// Deletes a key whose value has lost its last element. To be called after [`Ctx::modified`].
     pub fn emptied(&mut self, key: &[u8]) {
         self.db().remove(key);
         self.notify(key, Event::DEL);

@@ -1,7 +1,7 @@
-//! MEMORY: where it goes.
+//! MEMORY: what the memory of the server is used for.
 //!
-//! Mirrors: `memoryCommand` of object.c. Differs: the words of the doctor are ours; tables never rehash,
-//! so what Redis tells about that is 0.
+//! Mirrors: `memoryCommand` of object.c.
+//! Differs: the words of the doctor are ours; tables never rehash, so what Redis tells about that is 0.
 
 use super::info::memory_overview;
 use super::prelude::*;
@@ -55,9 +55,10 @@ fn memory_doctor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Below this the figures say nothing.
+/// With fewer bytes in use than this, the figures mean nothing.
 const SMALL: usize = 5 << 20;
 
+/// The text of MEMORY DOCTOR: each figure that is out of the ordinary, with a sentence about what it means.
 #[doc(alias = "getMemoryDoctorReport")]
 fn diagnosis(state: &State) -> String {
     let memory = memory_overview(state);
@@ -196,6 +197,8 @@ const MEMORY_STATS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers where the memory goes, as pairs of name and figure, in the names of Redis; bytes unless a name says
+/// otherwise. The figures are those of INFO memory.
 fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let memory = memory_overview(ctx.state);
     let reply = &mut *ctx.reply;
@@ -288,6 +291,8 @@ const MEMORY_USAGE: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the bytes that a key and its value take, null for a missing key. Elements of large values are sampled (5, or
+/// SAMPLES of them, all for 0). Leaves the access clock alone.
 fn memory_usage(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let mut samples = 5;

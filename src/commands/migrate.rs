@@ -4,16 +4,16 @@
 //!   here                                    there
 //!   [AUTH] [SELECT] RESTORE k1 … kn   ──▶
 //!                                     ◀──   one line for each
-//!   DEL of every key it took (unless COPY), which is what the AOF and the replicas are told
+//!   DEL of every key it took (unless COPY), and that is propagated
 //! ```
 //!
-//! The data thread waits for the other server, for no step longer than the timeout: until a key is known to be there
-//! nothing may change it here.
+//! The thread that owns the data is blocked meanwhile, for no step longer than the timeout: a key must not change here
+//! until the other server has it.
 //!
-//! Invariant: a key is deleted here only after the other server has said that it has it.
+//! Invariant: a key is deleted here only after the other server has confirmed that it has it.
 //!
-//! Mirrors: `migrateCommand` of cluster.c. Differs: a payload is sent as soon as it is made, so that no more than one
-//! of them is in memory.
+//! Mirrors: `migrateCommand` of cluster.c.
+//! Differs: a payload is sent as soon as it is made, so that no more than one of them is in memory.
 
 use std::io;
 use std::time::Duration;
@@ -81,7 +81,7 @@ const MIGRATE: Command = Command {
     ..Command::BASE
 };
 
-/// The one key, or all that follow KEYS. Words that belong to an option are not taken for KEYS.
+/// Finds the one key, or all that follow KEYS. Words that belong to an option are not taken for KEYS.
 #[doc(alias = "migrateGetKeys")]
 fn migrate_keys(argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
     let mut keys = 3..4;
@@ -89,7 +89,7 @@ fn migrate_keys(argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
     while i < argv.len() {
         let word = argv.get(i);
         if word.eq_ignore_ascii_case(b"keys") {
-            // With both, the command itself complains.
+            // A request with both a key and KEYS is refused when it runs.
             keys = if argv.get(3).is_empty() {
                 i + 1..argv.len()
             } else {
@@ -111,7 +111,7 @@ fn migrate_keys(argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
     Ok(())
 }
 
-/// What was asked.
+/// The arguments of MIGRATE.
 #[derive(Debug)]
 struct Order<'a> {
     host: String,
@@ -145,7 +145,7 @@ impl<'a> Order<'a> {
         let (key, db, timeout) = (args.key()?, args.bytes()?, args.bytes()?);
         let mut order = Order {
             host,
-            // What is no port is nowhere listened on.
+            // A text that is no port becomes port 0, to which no connection succeeds.
             port: parse_i64(port)
                 .and_then(|port| port.try_into().ok())
                 .unwrap_or(0),
@@ -193,11 +193,11 @@ enum Failure {
     Connecting,
     Writing(io::Error),
     Reading(io::Error),
-    /// The value cannot be put into words.
+    /// The value cannot be written in the configured RDB version.
     Value(Error),
 }
 
-/// What an attempt came to.
+/// The outcome of one attempt.
 struct Outcome {
     /// How many keys the other server has answered for.
     answered: usize,
@@ -206,6 +206,14 @@ struct Outcome {
     result: std::result::Result<(), Failure>,
 }
 
+/// Copies keys to another server and deletes here those that it has confirmed, unless COPY is given.
+///
+/// Missing keys are left out; if all are missing, answers NOKEY. The server serves nobody else meanwhile, for no step
+/// longer than the timeout. A connection is kept for the next MIGRATE; if a kept one turns out to be closed, one more
+/// attempt is made. Answers OK only if every key arrived; an IOERR or the other server's error does not say that none
+/// did.
+///
+/// Propagated as DEL of the keys that were deleted.
 #[doc(alias = "migrateCommand")]
 fn migrate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let mut order = Order::take(ctx, args)?;
@@ -264,8 +272,8 @@ fn migrate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     }
 }
 
-/// Sends all keys, reads what is said of them, and deletes those that arrived. A connection on which anything went
-/// wrong is closed.
+/// Sends all keys, reads an answer for each, and deletes those that arrived. A connection on which anything went wrong
+/// is closed.
 fn attempt<'a>(ctx: &mut Ctx<'_>, order: &Order<'a>, taken: &mut Vec<&'a [u8]>) -> Outcome {
     let mut outcome = Outcome {
         answered: 0,
@@ -286,6 +294,11 @@ fn attempt<'a>(ctx: &mut Ctx<'_>, order: &Order<'a>, taken: &mut Vec<&'a [u8]>) 
     outcome
 }
 
+/// One attempt on one connection: `taken` gets the keys that were deleted here, `answered` counts the keys that the
+/// other server has answered for, `refused` keeps the first error among the answers.
+///
+/// With AUTH or SELECT in front, a RESTORE may succeed although its greeting failed, in another database than was asked
+/// for. Such a key does not count as arrived.
 fn converse<'a>(
     ctx: &mut Ctx<'_>,
     order: &Order<'a>,
@@ -372,7 +385,7 @@ fn converse<'a>(
         *answered += usize::from(key.is_some());
         match (said, key) {
             (Said::Nonsense(line), _) => {
-                // What follows cannot be told from the answers to other requests.
+                // After such a line the answers cannot be matched to requests any more.
                 *refused = refused.take().or(spoiled).or(Some(line));
                 result = Err(Failure::Reading(io::ErrorKind::InvalidData.into()));
                 break;
@@ -382,7 +395,7 @@ fn converse<'a>(
                 *refused = refused.take().or(spoiled.clone()).or(Some(line));
             }
             (Said::Ok, None) => {}
-            // Restored, but perhaps in another database, or by another user, than was asked for.
+            // The key was restored, but perhaps in another database, or by another user, than was asked for.
             (Said::Ok, Some(_)) if spoiled.is_some() => {
                 *refused = refused.take().or(spoiled.clone());
             }

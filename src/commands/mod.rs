@@ -2,6 +2,14 @@
 //!
 //! A group's `COMMANDS` lists its declarations; [`GROUPS`] lists the groups. A declaration left out of
 //! its list is reported by the compiler as unused.
+//!
+//! How a handler reads: its arguments first, then the lookup, then the change, then the reply. After a change it calls
+//! [`Ctx::modified`](crate::dispatch::Ctx::modified) once, which counts the change, fails transactions that WATCH the
+//! key, invalidates client-side caches and publishes the event. The command is propagated as it came, unless the
+//! handler rewrites it.
+//!
+//! Mirrors: the lower halves of t_string.c, t_list.c, t_set.c, t_zset.c, t_hash.c, t_stream.c, db.c and others; each
+//! file names its own.
 
 mod acl;
 mod array;

@@ -1,6 +1,7 @@
-//! MODULE: there is no interface for modules, and clients that ask are told so in Redis's words.
+//! MODULE: there is no interface for modules, and clients that ask get Redis's own error words.
 //!
 //! Mirrors: `moduleCommand` of module.c.
+//! Differs: MODULE LIST is empty, LOAD and UNLOAD always fail.
 
 use super::prelude::*;
 

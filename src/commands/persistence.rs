@@ -1,6 +1,7 @@
 //! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE: the data set to its file; DUMP and RESTORE: one value to the client and back.
 //!
-//! Mirrors: saveCommand(), bgsaveCommand() of rdb.c, dumpCommand(), restoreCommand() of cluster.c.
+//! Mirrors: `saveCommand()`, `bgsaveCommand()` of rdb.c, `dumpCommand()`, `restoreCommand()` of cluster.c.
+//! Differs: a save in the background is a thread that reads a snapshot; BGSAVE CANCEL ends it.
 
 use super::prelude::*;
 use crate::command::Arg;
@@ -36,6 +37,8 @@ const SAVE: Command = Command {
     ..Command::BASE
 };
 
+/// Writes the RDB file before it answers; the server serves nobody else meanwhile. Fails while a save in the background
+/// runs.
 #[doc(alias = "saveCommand")]
 fn save(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let running = ctx.state.persistence.running.as_ref();
@@ -72,6 +75,10 @@ const BGSAVE: Command = Command {
     ..Command::BASE
 };
 
+/// Takes a snapshot and lets a thread write the RDB file; answers at once.
+///
+/// Fails if such a save runs already. While an AOF rewrite runs it fails, too, or with SCHEDULE saves afterwards.
+/// Inside of a transaction the save is scheduled for its end. CANCEL ends the save that runs or is scheduled.
 #[doc(alias = "bgsaveCommand")]
 fn bgsave(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let schedule = args.word("SCHEDULE");
@@ -104,7 +111,7 @@ fn bgsave(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
              order to schedule a BGSAVE whenever possible.",
         )),
         None if ctx.origin == CallOrigin::Exec => {
-            // What the transaction does after this must be in the save, or in the count of changes.
+            // The save begins after the transaction, so that it holds all of it.
             persistence.save_scheduled = true;
             ctx.reply.simple("Background saving scheduled");
             Ok(())
@@ -134,6 +141,8 @@ const BGREWRITEAOF: Command = Command {
     ..Command::BASE
 };
 
+/// Takes a snapshot and lets a thread write a new base file of the AOF; answers at once. While a save or a backup runs,
+/// or inside of a transaction, the rewrite is scheduled. Fails if a rewrite runs already.
 #[doc(alias = "bgrewriteaofCommand")]
 fn bgrewriteaof(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let persistence = &mut ctx.state.persistence;
@@ -148,7 +157,7 @@ fn bgrewriteaof(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
         || persistence.backup.postpones_rewrites()
     {
         persistence.aof.rewrite_scheduled = true;
-        // Asked for by a person: failures before do not count.
+        // A rewrite that is asked for is not held back by earlier failures.
         persistence.aof.consecutive_failures = 0;
         ctx.reply
             .simple("Background append only file rewriting scheduled");
@@ -207,6 +216,8 @@ const DUMP: Command = Command {
     ..Command::BASE
 };
 
+/// Answers a value as RESTORE reads it: its RDB type and bytes, the RDB version, a CRC-64 of it all. Null for a missing
+/// key; the deadline is not part of it. Fails if the configured older RDB version cannot hold the value.
 #[doc(alias = "dumpCommand")]
 fn dump(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -277,6 +288,15 @@ const RESTORE_ASKING: Command = Command {
     ..RESTORE
 };
 
+/// Makes a key hold the value of a DUMP payload, with a time to live in milliseconds (0: none; with ABSTTL it is a
+/// moment in unix time).
+///
+/// Fails with BUSYKEY if the key exists and REPLACE is not given. A payload is checked before it is believed: its
+/// checksum, its version, its form, and each element as far as `sanitize-dump-payload` asks for it. A bad one changes
+/// nothing. A moment in the past stores nothing, but deletes a key that is to be replaced.
+///
+/// Propagated with ABSTTL, so that the key expires everywhere at the same moment: `RESTORE k 5000 <payload>` becomes
+/// `RESTORE k 1700000005000 <payload> ABSTTL`.
 #[doc(alias = "restoreCommand")]
 fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let request = args.argv();
@@ -379,7 +399,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// The old key, if there is one, is gone first.
+/// Deletes the old key, if there is one, and stores the new value.
 fn put(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, deadline: Option<i64>) {
     let lazy = ctx.state.config.lazyfree_lazy_server_del;
     ctx.delete(key, lazy);

@@ -1,4 +1,6 @@
 //! The names that every file of commands uses.
+//!
+//! Mirrors: no file of Redis; server.h comes nearest.
 
 pub use crate::command::Flag::*;
 pub use crate::command::KeyFlag::*;

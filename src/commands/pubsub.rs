@@ -1,6 +1,13 @@
 //! SUBSCRIBE, PUBLISH and their kin.
 //!
-//! Mirrors: the commands of pubsub.c.
+//! ```text
+//!   client 1   SUBSCRIBE news        [subscribe, news, 1]
+//!   client 1   PSUBSCRIBE n*         [psubscribe, n*, 2]
+//!   client 2   PUBLISH news hello    2: once for the channel, once for the pattern
+//!   client 1                         [message, news, hello]  [pmessage, n*, news, hello]
+//! ```
+//!
+//! Mirrors: the commands of pubsub.c; the tables are in `pubsub.rs`.
 
 use super::prelude::*;
 use crate::clients::ClientFlags;
@@ -88,7 +95,8 @@ fn ssubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     join(ctx, args, Kind::Shard)
 }
 
-/// Subscribes to each name. A caller that expects just one reply per command cannot, EXEC excepted.
+/// Subscribes to each name, with a reply for each. Refused where a command must have one reply: in scripts and calls
+/// from within the process, but not in EXEC.
 fn join(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Result {
     let flags = ctx.client().flags;
     let one_reply = flags.any(ClientFlags::FAKE | ClientFlags::SCRIPT);
@@ -168,6 +176,7 @@ fn sunsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     leave(ctx, args, Kind::Shard)
 }
 
+/// UNSUBSCRIBE and its kin: ends the named subscriptions, or all of the kind, with a reply for each.
 fn leave(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Result {
     let state = &mut *ctx.state;
     let (pubsub, clients) = (&mut state.pubsub, &mut state.clients);
@@ -223,6 +232,8 @@ fn spublish(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     send(ctx, args, Kind::Shard)
 }
 
+/// PUBLISH and SPUBLISH: sends a message to all subscribers and answers how many there were on this server. Propagated
+/// to replicas, unless in cluster mode, and never to the AOF: a message has no effect on data.
 fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
     let (channel, payload) = (args.bytes()?, args.bytes()?);
     let state = &mut *ctx.state;
@@ -295,6 +306,7 @@ fn pubsub_shardchannels(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     list_names(ctx, args, Kind::Shard)
 }
 
+/// Answers the channels, or shard channels, that have subscribers and match a pattern.
 fn list_names(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
     let pattern = args.next();
     if !args.is_empty() {
@@ -312,7 +324,7 @@ fn list_names(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
     Ok(())
 }
 
-/// What a subcommand says to arguments it has no place for.
+/// The error for a wrong number of arguments.
 fn wrong_words(args: Args<'_>) -> Error {
     let before = "ERR unknown subcommand or wrong number of arguments for '";
     Error::quoting(before, args.argv().get(1), "'. Try PUBSUB HELP.")

@@ -1,6 +1,15 @@
-//! Replication, as clients and replicas ask for it: REPLICAOF, FAILOVER, ROLE, WAIT, SYNC, PSYNC, REPLCONF.
+//! Commands of replication, from clients and from replicas: REPLICAOF, FAILOVER, ROLE, WAIT, SYNC, PSYNC, REPLCONF.
 //!
-//! Mirrors: replicaofCommand(), roleCommand(), waitCommand(), syncCommand() and replconfCommand() of replication.c.
+//! ```text
+//!   replica -> primary   PING, AUTH, REPLCONF listening-port 6380, REPLCONF capa eof capa psync2
+//!   replica -> primary   PSYNC <id of the stream> <next offset>     ? -1 if it has nothing
+//!   primary -> replica   +CONTINUE, then the stream from that offset: a partial resynchronisation
+//!                        +FULLRESYNC <id> <offset>, a snapshot, then the stream
+//!   replica -> primary   REPLCONF ACK <offset>                      once a second, never answered
+//! ```
+//!
+//! Mirrors: `replicaofCommand()`, `roleCommand()`, `waitCommand()`, `syncCommand()` and `replconfCommand()` of
+//! replication.c; the machinery is in `replication/act`.
 
 use super::prelude::*;
 use crate::clients::Acks;
@@ -23,7 +32,7 @@ pub const COMMANDS: &[&Command] = &[
     &FAILOVER, &PSYNC, &REPLCONF, &REPLICAOF, &ROLE, &SLAVEOF, &SYNC, &WAIT, &WAITAOF,
 ];
 
-/// A longer address is none.
+/// The longest address that a replica may announce, in bytes.
 #[doc(alias = "NET_HOST_STR_LEN")]
 const LONGEST_HOST: usize = 256;
 
@@ -56,6 +65,11 @@ const FAILOVER: Command = Command {
     ..Command::BASE
 };
 
+/// Begins to hand the role of the primary over to a replica, the one named by TO or the first that has caught up, and
+/// answers at once; ABORT gives it up.
+///
+/// Writes are paused until that replica has the whole stream; then it takes over and this server follows it. A TIMEOUT
+/// gives up, or with FORCE switches over nevertheless. Fails on a replica, without replicas, and in cluster mode.
 #[doc(alias = "failoverCommand")]
 fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.state.config.cluster_enabled {
@@ -138,6 +152,9 @@ const PSYNC: Command = Command {
     ..Command::BASE
 };
 
+/// A replica asks for the stream from an offset on. Answers CONTINUE if the backlog still has that offset under that
+/// ID, otherwise begins a full synchronisation. A replica that asks again, while it is one, is ignored. With FAILOVER
+/// the asker is our primary, which hands its role over.
 #[doc(alias = "syncCommand")]
 fn psync(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (id, wanted) = (args.bytes()?, args.bytes()?);
@@ -164,7 +181,7 @@ fn psync(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Our primary asks us to take its place.
+/// Makes this replica the primary, because its own primary asks for that (PSYNC FAILOVER).
 fn take_over(ctx: &mut Ctx<'_>, id: &[u8]) -> Result {
     let state = &mut *ctx.state;
     state.log.notice(format_args!(
@@ -185,9 +202,9 @@ fn take_over(ctx: &mut Ctx<'_>, id: &[u8]) -> Result {
     Ok(())
 }
 
-/// Whether the client may become a replica now; false if it is one.
+/// Checks that the client may become a replica now; false if it is one already.
 fn may_sync(ctx: &mut Ctx<'_>) -> Result<bool> {
-    // A replica that asks again is a replica already.
+    // A replica that asks again is ignored, as in Redis.
     if ctx.client().flags.has(ClientFlags::REPLICA) {
         return Ok(false);
     }
@@ -227,6 +244,9 @@ const REPLCONF: Command = Command {
     ..Command::BASE
 };
 
+/// A replica announces facts about itself before PSYNC (its port and address, what it understands, what it wants of the
+/// data set) and later acknowledges offsets of the stream. Answers OK; ACK and GETACK are never answered, since the
+/// answer would be part of the stream.
 #[doc(alias = "replconfCommand")]
 fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !args.len().is_multiple_of(2) {
@@ -258,7 +278,7 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                     value.len()
                 )));
             }
-            // It is shown in lines of text.
+            // The address is shown in lines of text, so control characters are removed.
             let text = String::from_utf8_lossy(value).replace(char::is_control, "");
             announced.ip = Some(text).filter(|text| !text.is_empty());
         } else if is("capa") {
@@ -283,7 +303,7 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Only what is named is wanted of a data set.
+/// Notes the parts of the data set that a replica wants; it gets no others.
 fn filter(announced: &mut Announced, wanted: &[u8]) -> Result {
     let wanted = args::split(wanted).map_err(|_| Error::once("Missing rdb-filter-only values"))?;
     announced.without_keys = true;
@@ -325,6 +345,9 @@ const WHOM: &[Arg] = &[arg::one_of(
     ],
 )];
 
+/// Makes this server a replica of another, or with NO ONE a primary. Answers at once and then connects; the data stays
+/// until a full synchronisation replaces it, which a former primary may not need. Clients that are blocked are
+/// unblocked. Not propagated; refused in cluster mode and during a failover.
 #[doc(alias = "replicaofCommand")]
 fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (host, port) = (args.bytes()?, args.bytes()?);
@@ -389,6 +412,8 @@ const ROLE: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the role: for a primary its offset and its replicas with the offsets that they acknowledged, for a replica
+/// its primary, the state of the link and its offset.
 #[doc(alias = "roleCommand")]
 fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let (state, reply) = (&*ctx.state, &mut *ctx.reply);
@@ -454,6 +479,7 @@ const SYNC: Command = Command {
     ..Command::BASE
 };
 
+/// The predecessor of PSYNC: begins a full synchronisation.
 #[doc(alias = "syncCommand")]
 fn sync(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     if may_sync(ctx)? {
@@ -480,6 +506,8 @@ const WAIT: Command = Command {
     ..Command::BASE
 };
 
+/// Blocks until enough replicas have acknowledged all that this client wrote, or until the timeout; answers how many
+/// have. Fails on a replica.
 #[doc(alias = "waitCommand")]
 fn wait(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.state.config.is_replica() {
@@ -494,7 +522,7 @@ fn wait(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     wait_for(ctx, args, replicas, None, deadline)
 }
 
-/// Answers if what the client wrote is known widely enough, else lets it wait.
+/// Answers if enough servers have what the client wrote, otherwise blocks the client until they have.
 fn wait_for(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
@@ -539,6 +567,8 @@ const WAITAOF: Command = Command {
     ..Command::BASE
 };
 
+/// Blocks until all that this client wrote is fsynced, in this server's AOF if `numlocal` is 1, and in the AOF of
+/// enough replicas, or until the timeout. Answers both numbers. Fails on a replica, and for the local AOF if it is off.
 #[doc(alias = "waitaofCommand")]
 fn waitaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let local = args.integer_within(0, 1)? == 1;

@@ -1,6 +1,6 @@
 //! EVAL and its kin, and the cache of scripts.
 //!
-//! Mirrors: the commands of eval.c.
+//! Mirrors: the commands of eval.c; scripts are run by `scripting/act`.
 
 use super::prelude::*;
 use crate::scripting;
@@ -145,10 +145,15 @@ fn evalsha_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     run(ctx, args, true, true)
 }
 
+/// EVAL, EVALSHA and their read-only forms: runs a script of the request or of the cache with its keys and arguments,
+/// and answers what it returns. EVALSHA fails with NOSCRIPT if the cache lacks the script.
+///
+/// The script itself is not propagated; its writing commands are, in one transaction if there are several. No other
+/// client is served until it ends or is overdue (`busy-reply-threshold`).
 #[doc(alias = "evalGenericCommand")]
 fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> Result {
     let argv = args.argv();
-    // Before the commands of the script show up there.
+    // MONITOR shows the EVAL before the commands of its script.
     crate::observe::act::monitor::feed(
         ctx.state,
         ctx.client,
@@ -171,7 +176,7 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, by_sha: bool, read_only: bool) -> 
     scripting::act::run::eval(ctx, what, by_sha)
 }
 
-/// How many of the words that follow are keys.
+/// Checks the number of keys against the number of words that follow.
 pub(super) fn count_of_keys(keys: i64, words: usize) -> Result<usize> {
     if keys > words as i64 {
         return Err(Error::once(
@@ -223,6 +228,8 @@ const SCRIPT_DEBUG: Command = Command {
     run: script_debug,
     ..Command::BASE
 };
+/// Debugs the next scripts of this connection, on a copy of the data set (YES) or on the data set itself (SYNC), or no
+/// more (NO). Fails if replies are waiting to be sent, for the debugger takes the connection over.
 fn script_debug(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.reply.output().is_some_and(|queued| !queued.is_empty()) {
         return Err(Error::once(
@@ -292,6 +299,7 @@ const SCRIPT_FLUSH: Command = Command {
     run: script_flush,
     ..Command::BASE
 };
+/// Empties the cache of scripts; with ASYNC the interpreter's memory is freed later. Fails inside of a script.
 fn script_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let default = args.is_empty() && ctx.state.config.lazyfree_lazy_user_flush;
     let known = args.is_empty() || args.word("SYNC");
@@ -359,6 +367,8 @@ const SCRIPT_KILL: Command = Command {
     run: script_kill,
     ..Command::BASE
 };
+/// Ends the running script of an EVAL. Fails with NOTBUSY if none runs, and with UNKILLABLE if it has written already
+/// or comes from the primary.
 fn script_kill(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     scripting::act::run::kill_script(ctx.state, true)?;
     ctx.reply.ok();

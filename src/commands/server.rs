@@ -1,4 +1,4 @@
-//! The server as such: the time, its role, a picture, and a look over its shoulder.
+//! Commands about the server as a whole: LOLWUT, MONITOR, SHUTDOWN, TIME.
 //!
 //! Mirrors: the small commands of server.c, replication.c and lolwut.c.
 
@@ -83,6 +83,8 @@ const MONITOR: Command = Command {
     ..Command::BASE
 };
 
+/// Sends this connection every command that the server runs from now on. Refused where replies have no stream of their
+/// own, in transactions and scripts.
 #[doc(alias = "monitorCommand")]
 fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let flags = ctx.client().flags;
@@ -91,7 +93,7 @@ fn monitor(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             "MONITOR isn't allowed for DENY BLOCKING client",
         ));
     }
-    // A replica gets the commands anyway.
+    // A replica receives the commands anyway.
     if flags.any(ClientFlags::REPLICA | ClientFlags::MONITOR) {
         return Ok(());
     }
@@ -126,6 +128,10 @@ const SHUTDOWN: Command = Command {
     ..Command::BASE
 };
 
+/// Ends the server: replicas are given time to catch up, the AOF is fsynced, an RDB file is written if saving is
+/// configured (SAVE: in any case, NOSAVE: not at all). NOW does not wait for replicas; FORCE ends also if saving fails.
+///
+/// The client is blocked meanwhile and never answered, unless the shutdown fails or SHUTDOWN ABORT ends it.
 #[doc(alias = "shutdownCommand")]
 fn shutdown(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut how = ShutdownFlags::default();
@@ -183,7 +189,7 @@ const TIME: Command = Command {
 
 #[doc(alias = "timeCommand")]
 fn time(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    // The cached time is that of the loop's turn; who asks for the time wants it as it is.
+    // The cached time is that of the loop's turn; a client that asks for the time gets the present.
     if ctx.origin == crate::dispatch::CallOrigin::Client {
         ctx.state.refresh_clock();
     }

@@ -1,6 +1,9 @@
 //! Sets: SADD, SPOP, SINTER and their kin.
 //!
-//! Mirrors: the command half of t_set.c.
+//! Invariant: a set without members never stays under its key. A command whose outcome depends on chance is propagated
+//! as the outcome: SPOP becomes SREM of the members that were taken.
+//!
+//! Mirrors: the command half of t_set.c; the type itself is `types/set`.
 
 use std::ops::ControlFlow;
 
@@ -40,7 +43,7 @@ pub const COMMANDS: &[&Command] = &[
     &SUNIONSTORE,
 ];
 
-/// What configuration says about the shape of sets.
+/// The configured limits up to which a set is stored as an intset or a listpack.
 #[inline]
 pub fn set_limits(state: &State) -> SetLimits {
     SetLimits {
@@ -71,6 +74,7 @@ const SADD: Command = Command {
     ..Command::BASE
 };
 
+/// Adds members and answers how many are new. Propagated as it came, if there are any.
 #[doc(alias = "saddCommand")]
 fn sadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -117,6 +121,7 @@ const SREM: Command = Command {
     ..Command::BASE
 };
 
+/// Removes members and answers how many existed. The key is deleted with its last member.
 #[doc(alias = "sremCommand")]
 fn srem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -167,6 +172,9 @@ const SMOVE: Command = Command {
     ..Command::BASE
 };
 
+/// Moves a member from one set to another and answers 1, or 0 if the source is missing or lacks it. A source or
+/// destination of another type is an error, and nothing is changed. Source and destination may be the same key, which
+/// stays as it is.
 #[doc(alias = "smoveCommand")]
 fn smove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, destination) = (args.key()?, args.key()?);
@@ -259,6 +267,7 @@ const SMISMEMBER: Command = Command {
     ..Command::BASE
 };
 
+/// Answers 1 or 0 for each member; all 0 for a missing key.
 #[doc(alias = "smismemberCommand")]
 fn smismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -325,6 +334,7 @@ const SMEMBERS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers all members, in no promised order. O(N).
 #[doc(alias = "smembersCommand")]
 fn smembers(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -336,7 +346,7 @@ fn smembers(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 element(ctx.reply, member);
                 left -= 1;
             }
-            // A broken listpack may hold fewer than it says.
+            // A damaged listpack may hold fewer members than its header says.
             (0..left).for_each(|_| ctx.reply.null());
         }
         None => {
@@ -371,6 +381,8 @@ const SSCAN: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the next cursor and the members found on this step. For what the cursor guarantees see
+/// [`keys`](super::keys); an intset or listpack is shown whole in one call.
 #[doc(alias = "sscanCommand")]
 fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -398,7 +410,7 @@ fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
 
-    // The cursor stands before the members, and is known after them.
+    // The cursor comes first in the reply but is known last, so the members are gathered before they are written.
     let mut texts = Vec::new();
     let mut ends = Vec::new();
     let next = set.scan(cursor, count, &mut |member| {
@@ -444,6 +456,8 @@ const SPOP: Command = Command {
     ..Command::BASE
 };
 
+/// Takes one member at random, or with a count several ([`pop_many`]). Propagated as SREM of that member, since a
+/// replica would draw another one.
 #[doc(alias = "spopCommand")]
 fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -481,9 +495,11 @@ fn spop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Members named by one propagated SREM.
+/// The number of members in one propagated SREM.
 const BATCH: usize = 1024;
 
+/// SPOP with a count: takes distinct members at random. A count of at least the set's size takes all of them and
+/// deletes the key, which is propagated as DEL or UNLINK; fewer are propagated as SREM, [`BATCH`] members at a time.
 #[doc(alias = "spopWithCountCommand")]
 fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], count: usize) -> Result {
     let limits = set_limits(ctx.state);
@@ -564,6 +580,8 @@ const SRANDMEMBER: Command = Command {
     ..Command::BASE
 };
 
+/// Answers one member at random, or with a count several: a positive count draws distinct members, at most all of them;
+/// a negative count draws exactly so many, and a member may come more than once. Changes nothing.
 #[doc(alias = "srandmemberCommand")]
 fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -597,7 +615,7 @@ fn srandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             });
             (0..left).for_each(|_| ctx.reply.null());
         }
-        // The same may come twice.
+        // A negative count: the same member may be drawn twice.
         Some(count) => {
             let count = count.unsigned_abs() as usize;
             ctx.reply.array(count);
@@ -625,7 +643,7 @@ enum Op {
     Diff,
 }
 
-/// The sets under these keys. A missing one is an empty one; the first of another type is an error.
+/// The sets under these keys, `None` for a missing one, which counts as empty. A key of another type is an error.
 fn lookup<'a>(db: &'a Db, keys: Args<'_>) -> Result<Vec<Option<&'a Set>>> {
     keys.map(|key| db.get_as::<Set>(key)).collect()
 }
@@ -661,7 +679,7 @@ fn combine(op: Op, sets: &[Option<&Set>], seed: u64, f: &mut Found<'_>) {
     }
 }
 
-/// Answers with the result.
+/// SUNION, SINTER and SDIFF: answers with the result.
 #[doc(alias = "sunionDiffGenericCommand")]
 #[doc(alias = "sinterGenericCommand")]
 fn show(ctx: &mut Ctx<'_>, keys: Args<'_>, op: Op) -> Result {
@@ -683,12 +701,13 @@ fn show(ctx: &mut Ctx<'_>, keys: Args<'_>, op: Op) -> Result {
     Ok(())
 }
 
-/// Stores the result, or deletes the destination if there is none.
+/// The STORE forms: replaces the destination by the result, or deletes it if the result is empty, and answers the
+/// number of members. The destination may be one of the sources, and may hold another type. Propagated as it came.
 fn store(ctx: &mut Ctx<'_>, destination: &[u8], keys: Args<'_>, op: Op) -> Result {
     let limits = set_limits(ctx.state);
     let sets = lookup(&ctx.state.keyspace[ctx.db], keys)?;
     let some_missing = sets.iter().any(Option::is_none);
-    // What all have is at most what the smallest has, and is stored like it.
+    // An intersection has at most the members of its smallest set, so it begins with that set's encoding.
     let smallest = sets.iter().flatten().min_by_key(|set| set.len());
     let mut result = match smallest {
         Some(set) if op == Op::Inter && set.as_intset().is_none() => Set::packed(),
@@ -724,7 +743,8 @@ fn store(ctx: &mut Ctx<'_>, destination: &[u8], keys: Args<'_>, op: Op) -> Resul
     Ok(())
 }
 
-/// Answers with the size of the result, counting no further than a limit.
+/// SUNIONCARD, SINTERCARD and SDIFFCARD: answers the size of the result, and stops counting at LIMIT (0 is no limit).
+/// APPROX, for a union, estimates it in constant memory.
 #[doc(alias = "sinterCardCommand")]
 fn count(ctx: &mut Ctx<'_>, args: &mut Args<'_>, op: Op) -> Result {
     let keys = match num::parse_i64(args.bytes()?) {
@@ -777,12 +797,12 @@ fn count(ctx: &mut Ctx<'_>, args: &mut Args<'_>, op: Op) -> Result {
     Ok(())
 }
 
-/// About how many members the union has: what a HyperLogLog of them says.
+/// Estimates the number of members of the union by a HyperLogLog.
 fn estimate(sets: &[Option<&Set>]) -> usize {
     let mut hll = hyperloglog::create();
     for member in sets.iter().flatten().flat_map(|set| set.iter()) {
         let mut buf = num::IntBuf::new();
-        // Ours cannot be corrupt.
+        // This HyperLogLog was created here, so it cannot be corrupt.
         let _ = hyperloglog::add(&mut hll, LpEntry::as_bytes(member, &mut buf), 0);
     }
     hyperloglog::count(&hll).unwrap_or(0) as usize

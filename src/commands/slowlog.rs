@@ -1,6 +1,6 @@
 //! SLOWLOG: the commands that took long.
 //!
-//! Mirrors: `slowlogCommand` of slowlog.c.
+//! Mirrors: `slowlogCommand` of slowlog.c; the log is in `observe/slowlog.rs`.
 
 use super::prelude::*;
 
@@ -37,6 +37,8 @@ const SLOWLOG_GET: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the latest entries (10, as many as asked for, or all for -1): id, unix time, duration in microseconds,
+/// arguments, address and name of the client.
 fn slowlog_get(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let log = &ctx.state.slowlog;
     let mut count = 10;

@@ -1,4 +1,4 @@
-//! SORT and SORT_RO: the elements of a list, set or sorted set in order, or what other keys say of them.
+//! SORT and SORT_RO: the elements of a list, set or sorted set in order, or values of other keys that they name.
 //!
 //! ```text
 //!   list of ids     3 1 2
@@ -7,14 +7,15 @@
 //!   GET # GET n_*   2 n_2  3 n_3  1 n_1                answered, or with STORE a list of its own
 //! ```
 //!
-//! Elements and weights are copied into one run of bytes and sorted as ranges of it, so that looking up keys, which
-//! may tell others that a key is missing or that a field's time is over, finds nothing borrowed.
+//! Elements and weights are copied into one run of bytes and sorted as ranges of it, so that nothing is borrowed while
+//! keys are looked up: a lookup may publish a miss or delete an expired field.
 //!
-//! Invariant: the order is total. Equal scores are ordered by the elements, and what is still equal keeps the order
-//! in which the value gave it; so LIMIT needs to sort no more than it shows.
+//! Invariant: the order is total. Equal scores are ordered by the elements, and elements that are still equal keep
+//! their order in the value; so LIMIT needs to sort no more than it shows.
 //!
-//! Mirrors: sort.c. Differs: ALPHA compares bytes, not what the locale makes of them (in the C locale the same); a
-//! sorted set is not converted by looking at it.
+//! Mirrors: sort.c.
+//! Differs: ALPHA compares bytes, not what the locale makes of them (in the C locale the same); a sorted set is not
+//! converted by looking at it.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -134,7 +135,7 @@ fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     sort_generic(ctx, args, false)
 }
 
-/// The key to sort, and the last one named by STORE. Words that follow an option are not taken for options.
+/// Finds the key to sort, and the last key named by STORE. Words that follow an option are not taken for options.
 #[doc(alias = "sortGetKeys")]
 fn sort_keys(argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
     sort_ro_keys(argv, found)?;
@@ -167,7 +168,7 @@ fn sort_ro_keys(_: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
     Ok(())
 }
 
-/// What was asked.
+/// The options of SORT, read from the request.
 #[derive(Debug)]
 struct Options<'a> {
     descending: bool,
@@ -183,7 +184,7 @@ struct Options<'a> {
 enum By<'a> {
     /// The elements themselves.
     Element,
-    /// Nothing: a pattern that is the same for all elements leaves them in their own order.
+    /// BY with a pattern without `*`, such as `nosort`: elements keep the order they have in the value.
     Nothing,
     Pattern(Pattern<'a>),
 }
@@ -229,7 +230,7 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    /// Which of `len` elements are shown, in their final order.
+    /// The places, in the final order of `len` elements, that LIMIT shows.
     fn shown(&self, len: usize) -> Range<usize> {
         let (offset, count) = self.limit;
         let start = usize::try_from(offset.max(0)).map_or(len, |n| n.min(len));
@@ -241,8 +242,8 @@ impl<'a> Options<'a> {
     }
 }
 
-/// Whether keys made of a pattern may be looked at: in a cluster they must be in the slot of the key that is sorted,
-/// and nobody could ask the ACL about them one by one.
+/// Checks that keys made of a pattern may be read. In a cluster they must be in the slot of the key that is sorted; and
+/// since the ACL cannot be asked about each of them, the user must be allowed to read all keys.
 fn may_look_up(ctx: &Ctx<'_>, argv: Argv<'_>, pattern: &[u8], option: &str) -> Result {
     let key = argv.get(1);
     if ctx.state.config.cluster_enabled && pattern_slot(pattern) != Some(key_hash_slot(key)) {
@@ -258,7 +259,8 @@ fn may_look_up(ctx: &Ctx<'_>, argv: Argv<'_>, pattern: &[u8], option: &str) -> R
     Ok(())
 }
 
-/// The slot of all keys a pattern can make, if it is one: there is a hash tag before the first wildcard.
+/// The slot of all keys that a pattern can make, if it is the same for all: there is a hash tag before the first
+/// wildcard.
 #[doc(alias = "patternHashSlot")]
 fn pattern_slot(pattern: &[u8]) -> Option<u16> {
     let mut open = None;
@@ -275,7 +277,7 @@ fn pattern_slot(pattern: &[u8]) -> Option<u16> {
     Some(crc16(pattern) % crate::util::crc16::SLOTS)
 }
 
-/// A pattern, taken apart: `before*after`, or `before*after->field`.
+/// A pattern in parts: `before*after`, or `before*after->field`.
 #[derive(Clone, Copy, Debug)]
 enum Pattern<'a> {
     /// `#`: the element.
@@ -310,7 +312,8 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// Shows what the pattern says of an element, if anything, to `f`. `name` is room for the key's name.
+    /// Looks up the key or field that the pattern makes of an element and hands its text, if there is one, to `f`.
+    /// `name` is room for the key's name.
     #[doc(alias = "lookupKeyByPattern")]
     fn look_up<R>(
         &self,
@@ -447,13 +450,13 @@ impl Elements {
         Some(all)
     }
 
-    /// Finds out what each element weighs; false if one weighs what is no number.
+    /// Finds the weight of each element; false if a weight should be a number and is none.
     fn weigh(&mut self, ctx: &mut Ctx<'_>, by: Option<Pattern<'_>>, alpha: bool) -> bool {
         let mut numbers = true;
         let mut name = Vec::new();
         let mut number = |text: &[u8]| {
             let text = up_to_zero(text);
-            // Nothing at all counts as 0.
+            // An empty text counts as 0.
             let score = if text.is_empty() {
                 Some(0.0)
             } else {
@@ -526,6 +529,15 @@ impl Elements {
     }
 }
 
+/// SORT and SORT_RO: orders the elements of a list, set or sorted set and answers them, or what GET looks up for each,
+/// or stores the result as a list.
+///
+/// Elements are compared as numbers unless ALPHA is given; a text that is no number is an error. A missing key is
+/// empty. With STORE an empty result deletes the destination, and the command is propagated as it came: replicas sort
+/// again, so a set under BY nosort, which has no order, is sorted by bytes first.
+///
+/// BY and GET read keys that the request does not name. They are refused in a cluster when those keys may be in another
+/// slot, and to users who may not read all keys.
 #[doc(alias = "sortCommandGeneric")]
 fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, may_store: bool) -> Result {
     let key = args.key()?;
@@ -564,7 +576,7 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, may_store: bool) -> Resul
     if missing {
         ctx.missed(key);
     }
-    // A damaged value may hold fewer elements than it says.
+    // A damaged value may hold fewer elements than its header says.
     let held = elements.items.len();
     let shown = match sorts {
         false if ordered => shown.start - first_place..shown.end - first_place,
@@ -596,6 +608,7 @@ fn sort_generic(ctx: &mut Ctx<'_>, mut args: Args<'_>, may_store: bool) -> Resul
     }
 }
 
+/// Answers the shown elements, or for each of them what every GET looks up, null if it is missing.
 fn answer(ctx: &mut Ctx<'_>, options: &Options<'_>, elements: &Elements, shown: Range<usize>) {
     let each = options.get.len().max(1);
     ctx.reply.array(shown.len().saturating_mul(each));
@@ -610,13 +623,14 @@ fn answer(ctx: &mut Ctx<'_>, options: &Options<'_>, elements: &Elements, shown: 
                 reply.bulk_or_null(found);
             });
         }
-        // Whoever is over its limit will be closed and reads no more.
+        // A client that exceeds its output limit will be closed and reads no more.
         if ctx.reply.overflowed() {
             return;
         }
     }
 }
 
+/// Stores the shown elements, or what GET looks up for them, as a list; a missing lookup becomes an empty string.
 fn store(
     ctx: &mut Ctx<'_>,
     destination: &[u8],

@@ -1,5 +1,5 @@
-//! Commands run against a state without sockets, by a clock that stands still: what they say to the AOF and the
-//! replicas, and what dies when.
+//! Tests: commands run against a state without sockets, by a clock that stands still; what they propagate, and when
+//! keys expire.
 
 use crate::clients::ClientKey;
 use crate::config::Config;
@@ -47,9 +47,9 @@ impl Server {
         reply.take_values().pop().expect("a reply")
     }
 
-    /// Runs commands and returns what the readers of the effects are told.
+    /// Runs commands and returns the requests that they propagate.
     pub(super) fn says(&mut self, lines: &[&str]) -> Vec<String> {
-        // One level deeper than the commands, so that what they say stays here.
+        // One level deeper than the commands, so that their effects stay here.
         self.state.effects.enter();
         for line in lines {
             self.run(line);

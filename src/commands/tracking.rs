@@ -1,6 +1,13 @@
-//! CLIENT TRACKING and its kin; the container is in `client.rs`.
+//! CLIENT TRACKING and its kin: client-side caching; the container command is in `client.rs`.
 //!
-//! Mirrors: the tracking part of `clientCommand` (networking.c).
+//! ```text
+//!   client 1   CLIENT TRACKING ON       OK
+//!   client 1   GET k                    "5"; the server remembers that client 1 may cache k
+//!   client 2   SET k 6                  OK
+//!   client 1                            push: invalidate [k]; k is forgotten until client 1 reads it again
+//! ```
+//!
+//! Mirrors: the tracking part of `clientCommand` (networking.c); the tables are in `clients/tracking.rs`.
 
 use super::prelude::*;
 use crate::clients::ClientId;
@@ -34,6 +41,11 @@ pub(super) const CLIENT_TRACKING: Command = Command {
     ..Command::BASE
 };
 
+/// Turns tracking on or off for this connection, and chooses how it works: BCAST invalidates every key with one of the
+/// PREFIXes that changes, OPTIN and OPTOUT decide per command what is tracked (CLIENT CACHING), NOLOOP leaves out own
+/// changes, REDIRECT sends messages to another connection (RESP2).
+///
+/// Fails for contradicting options, and for a change between BCAST and the others while tracking is on.
 fn client_tracking(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let status = args.bytes()?;
     let mut modes = Modes::default();
@@ -137,6 +149,7 @@ pub(super) const CLIENT_CACHING: Command = Command {
     ..Command::BASE
 };
 
+/// Tracks (YES, in OPTIN mode) or does not track (NO, in OPTOUT mode) the keys of the next command.
 fn client_caching(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let Some(own) = &mut ctx.client().tracking else {
         return Err(Error::once(
@@ -202,6 +215,7 @@ pub(super) const CLIENT_TRACKINGINFO: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the modes of tracking of this connection, the ID it redirects to (-1 without tracking), and its prefixes.
 fn client_trackinginfo(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let own = ctx.state.clients[ctx.client].tracking.as_deref();
     let reply = &mut *ctx.reply;

@@ -1,9 +1,17 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 //!
-//! The gate queues what a client sends between MULTI and EXEC (`dispatch/gate.rs`); the queue and
-//! the watches are in `clients/transaction.rs`. EXEC runs the queue through the same `call` as
-//! everything else, one unit of execution around all of it, so that its effects are propagated
-//! between MULTI and EXEC.
+//! The gate queues what a client sends between MULTI and EXEC (`dispatch/gate.rs`); the queue and the watches are in
+//! `clients/transaction.rs`. EXEC runs the queue through the same `call` as everything else, one unit of execution
+//! around all of it, so that its effects are propagated between MULTI and EXEC.
+//!
+//! ```text
+//!   client 1   WATCH stock                      client 2
+//!   client 1   GET stock           "7"
+//!                                               SET stock 6
+//!   client 1   MULTI               OK
+//!   client 1   SET stock 6         QUEUED
+//!   client 1   EXEC                null: stock changed after WATCH; nothing ran
+//! ```
 //!
 //! Mirrors: the commands of multi.c.
 
@@ -34,6 +42,7 @@ const MULTI: Command = Command {
     ..Command::BASE
 };
 
+/// Begins a transaction. Fails inside of one.
 #[doc(alias = "multiCommand")]
 fn multi(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let client = ctx.client();
@@ -68,6 +77,17 @@ const EXEC: Command = Command {
     ..Command::BASE
 };
 
+/// Runs the queued commands and answers an array with the reply of each. A command that fails does not stop the others,
+/// and nothing is undone.
+///
+/// | state of the transaction | answer |
+/// |---|---|
+/// | a command was refused when it was queued | `EXECABORT`; nothing runs |
+/// | a watched key was changed, or has expired since | null; nothing runs |
+/// | otherwise | the replies |
+///
+/// Rights are checked again for each command, since they may have changed. A command that would block answers as after
+/// a timeout. The effects are propagated between MULTI and EXEC.
 #[doc(alias = "execCommand")]
 fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let (client, state) = (ctx.client, &mut *ctx.state);
@@ -88,7 +108,7 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
         return Ok(());
     }
 
-    // Nobody needs to be told any more that a watched key changes.
+    // From here on changes of watched keys do not concern this client.
     state.watches.unwatch_all(&mut state.clients, client);
     let who = &mut state.clients[client];
     let queue = who
@@ -99,14 +119,14 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let could_block = !who.flags.has(ClientFlags::IN_EXEC);
     who.flags.set(ClientFlags::IN_EXEC);
     ctx.reply.array(queue.len());
-    // A transaction in a file is replayed as what it holds: not judged anew, and not propagated.
+    // A transaction that is replayed from a file is not checked again and not propagated.
     let origin = match ctx.origin {
         CallOrigin::Replay => CallOrigin::Replay,
         _ => CallOrigin::Exec,
     };
     for queued in &queue {
         let argv = queued.argv.as_argv();
-        // What was allowed when it was queued may not be any more.
+        // A command that was allowed when it was queued may be forbidden by now.
         if let Err(denied) = acl::act::check_rights(ctx.state, client, queued.id, argv) {
             refuse(ctx, queued.id, argv, denied);
             continue;
@@ -121,12 +141,12 @@ fn exec(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
         ctx.client().flags.clear(ClientFlags::IN_EXEC);
     }
     clients::act::transaction::end_transaction(ctx.state, client);
-    // The effects are those of the queued commands; the stream wraps them by itself.
+    // The queued commands have propagated themselves; the stream of effects wraps them in MULTI and EXEC.
     ctx.suppress();
     Ok(())
 }
 
-/// Answers a queued command that lost its permission.
+/// Answers a queued command that is forbidden by now, and enters it in the ACL log.
 fn refuse(ctx: &mut Ctx<'_>, id: CommandId, argv: Argv<'_>, denied: Denied) {
     let (client, state) = (ctx.client, &mut *ctx.state);
     acl::act::deny(state, client, id, argv, denied, Context::Multi);
@@ -160,6 +180,7 @@ const DISCARD: Command = Command {
     ..Command::BASE
 };
 
+/// Ends a transaction without running it, and forgets all watches. Fails outside of one.
 #[doc(alias = "discardCommand")]
 fn discard(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     if !ctx.client().flags.has(ClientFlags::MULTI) {
@@ -188,6 +209,8 @@ const WATCH: Command = Command {
     ..Command::BASE
 };
 
+/// Watches keys until EXEC, DISCARD or UNWATCH: EXEC runs nothing if one of them changes meanwhile. A missing key may
+/// be watched. Fails between MULTI and EXEC.
 #[doc(alias = "watchCommand")]
 fn watch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let (client, db) = (ctx.client, ctx.db);

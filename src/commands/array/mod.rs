@@ -1,9 +1,15 @@
-//! Arrays as commands.
+//! Arrays: values at indexes, with holes between them.
 //!
-//! An index is unsigned: there is no counting from the end, and -1 is none. Ranges may be given from either side; what
-//! is answered comes in the order in which they are given.
+//! An index is unsigned: there is no counting from the end, and -1 is none. Ranges may be given from either side; the
+//! reply comes in the order of the request.
 //!
-//! Mirrors: t_array.c.
+//! ```text
+//!   ARSET a 5 x y            indexes 5 and 6; ARLEN is 7, ARCOUNT is 2
+//!   ARGETRANGE a 7 4         null y x null        from 7 down to 4
+//!   ARSCAN a 0 10            5 x 6 y              only what is set
+//! ```
+//!
+//! Mirrors: t_array.c; the type itself is `types/array.rs`.
 
 mod read;
 mod search;
@@ -53,7 +59,7 @@ fn index(args: &mut Args<'_>) -> Result<u64> {
     parse_index(args.bytes()?)
 }
 
-/// All of them, or the first error.
+/// Takes all remaining arguments as indexes; an error if one of them is none.
 fn indexes<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u64>> {
     words.map(parse_index).collect()
 }

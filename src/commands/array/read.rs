@@ -1,4 +1,7 @@
-//! Looking: ARGET ARMGET ARGETRANGE ARLEN ARCOUNT ARNEXT ARLASTITEMS ARINFO ARSCAN.
+//! Commands that read an array: ARGET ARMGET ARGETRANGE ARLEN ARCOUNT ARNEXT ARLASTITEMS ARINFO ARSCAN.
+//!
+//! Mirrors: the reading commands of t_array.c.
+//! Differs: ARINFO reports pieces of 64 indexes where Redis has slices.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +12,8 @@ use crate::collections::listpack::LpEntry;
 use crate::resp::Reply;
 use crate::types::array::Shape;
 
-/// Holes, which cost nobody anything, are answered up to so many.
+/// The largest number of items in a reply that includes holes, since a hole costs no memory in the array but a null in
+/// the reply.
 #[doc(alias = "AR_MAX_REPLY_ITEMS")]
 const REPLY_MAX: u64 = 1_000_000;
 
@@ -95,6 +99,8 @@ pub(super) const ARGETRANGE: Command = Command {
     ..Command::BASE
 };
 
+/// Answers every item between two indexes, null for holes, from the first index towards the second. Fails above
+/// [`REPLY_MAX`] items.
 #[doc(alias = "argetrangeCommand")]
 fn argetrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -237,6 +243,8 @@ pub(super) const ARLASTITEMS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the last `count` items up to the one inserted last, oldest first, newest first with REV. In a ring that has
+/// begun again, it goes on from index 0 back to the last index.
 #[doc(alias = "arlastitemsCommand")]
 fn arlastitems(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -256,7 +264,7 @@ fn arlastitems(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     let len = array.len();
     let count = (count as u64).min(len);
-    // Holes are answered, too; so only as many of them as anybody may want.
+    // Holes are answered, too, so their number is bounded.
     if count > array.count() && count > REPLY_MAX {
         return Err(Error::once(format!(
             "count exceeds maximum of {REPLY_MAX} items"
@@ -264,7 +272,7 @@ fn arlastitems(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let inserted = array.last_insert().filter(|last| *last < len);
     let latest = inserted.unwrap_or(len.saturating_sub(1));
-    // Back from the latest, and from the first index on to the last.
+    // Steps back from the latest item; the step before index 0 is the last index.
     let back = |steps: u64| {
         let before = latest.checked_sub(steps);
         before.unwrap_or_else(|| len - (steps - latest))
@@ -295,6 +303,7 @@ pub(super) const ARINFO: Command = Command {
     ..Command::BASE
 };
 
+/// Answers figures about an array, with FULL also about its pieces. Fails if the key is missing.
 #[doc(alias = "arinfoCommand")]
 fn arinfo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -364,6 +373,7 @@ pub(super) const ARSCAN: Command = Command {
     ..Command::BASE
 };
 
+/// Answers index and value of all items that are set between two indexes, at most LIMIT of them.
 #[doc(alias = "arscanCommand")]
 fn arscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

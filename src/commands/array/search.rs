@@ -1,4 +1,14 @@
-//! What lies in a range: ARGREP finds values by their text, AROP makes one number of them.
+//! Commands that look at all values in a range: ARGREP finds values by their text, AROP makes one number of them.
+//!
+//! ```text
+//!   ARSET a 0 apple 3 4.5 pear               values at indexes 0 to 3
+//!   ARGREP a - + MATCH P NOCASE              0 3       indexes of values that contain a p
+//!   ARGREP a - + GLOB a* RE ^[0-9] WITHVALUES          apple, 3 and 4.5: one predicate is enough, unless AND is given
+//!   AROP a 0 9 SUM                           "7.5"     values that are no numbers are passed over
+//! ```
+//!
+//! Mirrors: `argrepCommand()` and `aropCommand()` of t_array.c.
+//! Differs: regular expressions are matched in linear time (`util/regex.rs`).
 
 use std::ops::ControlFlow;
 
@@ -60,13 +70,13 @@ pub(super) const ARGREP: Command = Command {
     ..Command::BASE
 };
 
-/// Predicates in one call, and bytes in a regular expression.
+/// The largest number of predicates in one call.
 #[doc(alias = "ARGREP_MAX_PREDICATES")]
 const PREDICATES_MAX: usize = 250;
 #[doc(alias = "ARGREP_MAX_RE_LEN")]
 const REGEX_MAX: usize = 2048;
 
-/// What a value must be like.
+/// A condition on the text of a value.
 #[derive(Debug)]
 enum Predicate<'a> {
     Exact(&'a [u8]),
@@ -75,7 +85,7 @@ enum Predicate<'a> {
     Regex(Regex),
 }
 
-/// What was asked.
+/// The arguments of ARGREP.
 #[derive(Debug)]
 struct Search<'a> {
     predicates: Vec<Predicate<'a>>,
@@ -178,7 +188,7 @@ fn regex(text: &[u8], any_case: bool) -> Result<Regex> {
     })
 }
 
-/// An end of a range that may be the array's own.
+/// One end of a range: an index, or `-` and `+` for the array's own ends.
 enum Bound {
     First,
     Last,
@@ -206,6 +216,9 @@ impl Bound {
     }
 }
 
+/// Answers the indexes, with WITHVALUES also the values, of all values in a range that meet one predicate, or all of
+/// them with AND. `-` and `+` stand for the first and the last index. Ends early at LIMIT, and when the client exceeds
+/// its output limit.
 #[doc(alias = "argrepCommand")]
 fn argrep(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -322,7 +335,7 @@ impl Number {
         }
     }
 
-    /// Towards zero; none if it does not fit.
+    /// The number cut to an integer, towards zero; `None` if it does not fit 64 bits.
     fn whole(&self) -> Option<i64> {
         match self {
             Number::Whole(n) => Some(*n),
@@ -331,6 +344,11 @@ impl Number {
     }
 }
 
+/// Makes one number of the values in a range: SUM, MIN or MAX in extended precision; AND, OR or XOR of integers; the
+/// number of values (USED) or of values equal to a text (MATCH).
+///
+/// Values that are no numbers are passed over; if there are no others, the answer is null. Floating-point numbers are
+/// cut to integers for the bitwise operations. Changes nothing. O(values in the range).
 #[doc(alias = "aropCommand")]
 fn arop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -386,7 +404,8 @@ fn arop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
         }
         Operation::Sum | Operation::Min | Operation::Max => {
-            // A sum of both infinities is no number, and stays none.
+            // The outer `None` means no number yet; the inner one, that a sum of both infinities is no number and stays
+            // so.
             let mut result: Option<Option<LongDouble>> = None;
             values(&mut |value| {
                 let Some(number) = Number::of(value).map(|number| number.float()) else {

@@ -1,4 +1,4 @@
-//! Arrays from outside: what is answered, what is refused, what is said to the AOF.
+//! Tests: replies and errors of the array commands, and the commands that they propagate.
 
 use super::super::tests::Server;
 use crate::resp::Value;

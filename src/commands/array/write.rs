@@ -1,6 +1,15 @@
-//! Changing: ARSET ARMSET ARDEL ARDELRANGE ARINSERT ARRING ARSEEK.
+//! Commands that change an array: ARSET ARMSET ARDEL ARDELRANGE ARINSERT ARRING ARSEEK.
 //!
 //! All arguments are read before anything is changed.
+//!
+//! ```text
+//!   ARINSERT a x y      answers 1: x at 0, y at 1
+//!   ARSEEK a 10         the next insertion goes to 10
+//!   ARINSERT a z        answers 10
+//!   ARRING r 3 a b c d  answers 0: a b c at 0 1 2, then d replaces a
+//! ```
+//!
+//! Mirrors: the writing commands of t_array.c.
 
 use super::super::prelude::*;
 use super::{BAD_INDEX, change, index, indexes};
@@ -30,6 +39,8 @@ pub(super) const ARSET: Command = Command {
     ..Command::BASE
 };
 
+/// Sets consecutive items from an index on and answers how many of them were holes. Fails if the last index is too
+/// large.
 #[doc(alias = "arsetCommand")]
 fn arset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -71,6 +82,7 @@ pub(super) const ARMSET: Command = Command {
     ..Command::BASE
 };
 
+/// Sets items at given indexes and answers how many of them were holes.
 #[doc(alias = "armsetCommand")]
 fn armset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -118,7 +130,7 @@ fn ardel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })
 }
 
-/// Deletes values, and answers how many there were.
+/// Deletes items by the given function and answers how many there were; deletes the key of an array that is left empty.
 fn delete(
     ctx: &mut Ctx<'_>,
     key: &[u8],
@@ -165,6 +177,7 @@ pub(super) const ARDELRANGE: Command = Command {
     ..Command::BASE
 };
 
+/// Deletes all items in one or more ranges, whose ends may be given in either order, and answers how many there were.
 #[doc(alias = "ardelrangeCommand")]
 fn ardelrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -198,6 +211,7 @@ pub(super) const ARINSERT: Command = Command {
     ..Command::BASE
 };
 
+/// Sets items after the one inserted last and answers the last index. Fails, and changes nothing, if there is no room.
 #[doc(alias = "arinsertCommand")]
 fn arinsert(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -241,6 +255,8 @@ pub(super) const ARRING: Command = Command {
     ..Command::BASE
 };
 
+/// Inserts items into a ring of `size` indexes, beginning again at 0 after the last, and answers the last index
+/// written.
 #[doc(alias = "arringCommand")]
 fn arring(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -277,10 +293,11 @@ pub(super) const ARSEEK: Command = Command {
     ..Command::BASE
 };
 
+/// Sets the index of the next insertion and answers 1, or 0 if the key is missing.
 #[doc(alias = "arseekCommand")]
 fn arseek(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    // One more than the largest index may be said: then nothing can be inserted any more.
+    // The number may be one more than the largest index: then nothing can be inserted any more.
     let next = parse_u64(args.bytes()?).ok_or(BAD_INDEX)?;
     let Some(array) = ctx.db().get_mut_as::<Array>(key)? else {
         ctx.reply.integer(0);

@@ -1,7 +1,10 @@
-//! Deadlines of fields: HEXPIRE and its kin set them, HTTL and its kin tell them, HPERSIST takes them away.
+//! Deadlines of fields: HEXPIRE and its kin set them, HTTL and its kin answer them, HPERSIST removes them.
 //!
-//! All four setters are told to the AOF and the replicas as HPEXPIREAT with the fields that were changed; a moment in
-//! the past as HDEL.
+//! The four setters are propagated as HPEXPIREAT with the fields that were changed; a moment in the past is propagated
+//! as HDEL.
+//!
+//! Mirrors: `hexpireGenericCommand()`, `httlGenericCommand()` and `hpersistCommand()` of t_hash.c.
+//! Differs: a count that does not fit the fields is refused in the words of Redis 7.4.
 
 use super::super::prelude::*;
 use super::{HDEL_EVENT, change, field_time, remove_if_empty};
@@ -11,7 +14,7 @@ use crate::types::Hash;
 use crate::types::hash::is_past;
 use crate::util::num;
 
-/// The last moment a field's deadline may be.
+/// The latest deadline of a field, in unix milliseconds.
 #[doc(alias = "HFE_MAX_ABS_TIME_MSEC")]
 const LAST_MOMENT: Ms = (1 << 46) - 1;
 
@@ -25,7 +28,7 @@ pub(super) enum Unit {
     Milliseconds,
 }
 
-/// What a time in a request is counted from.
+/// The origin of a time in a request: the present moment (EX, PX) or the start of unix time (EXAT, PXAT).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum From {
     Now,
@@ -53,7 +56,7 @@ pub(super) fn moment(ctx: &Ctx<'_>, text: &[u8], unit: Unit, from: From) -> Resu
         .ok_or_else(|| Error::InvalidExpire(ctx.name()))
 }
 
-/// `FIELDS numfields field [field ...]` at the end of a request.
+/// Takes `FIELDS numfields field [field ...]`, which must end the request.
 pub(super) fn fields<'a>(args: &mut Args<'a>) -> Result<Args<'a>> {
     if !args.word("FIELDS") {
         return Err(Error::once(
@@ -75,17 +78,17 @@ fn count_mismatch() -> Error {
     Error::once("The `numfields` parameter must match the number of arguments")
 }
 
-/// When a deadline is set.
+/// The condition on which a deadline is set, compared with the field's present one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Condition {
     Always,
-    /// There is none.
+    /// NX: the field has none.
     Nx,
-    /// There is one.
+    /// XX: the field has one.
     Xx,
-    /// There is an earlier one.
+    /// GT: the field has an earlier one.
     Gt,
-    /// There is a later one, or none.
+    /// LT: the field has a later one, or none.
     Lt,
 }
 
@@ -267,17 +270,17 @@ fn hpexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 const NO_FIELD: i64 = -2;
 
-/// What became of one field.
+/// The effect of a setter on one field; the number is the answer to the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     NoField = NO_FIELD as isize,
     NotAllowed = 0,
     Set = 1,
-    /// The moment is in the past.
+    /// The moment has passed, so the field was deleted.
     Deleted = 2,
 }
 
-/// The condition and the fields may come in either order.
+/// Takes the condition and the fields, in either order.
 #[doc(alias = "parseHashCommandArgs")]
 fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)> {
     const CONDITIONS: [(&str, Condition); 4] = [
@@ -314,6 +317,28 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
     Ok((condition, names))
 }
 
+/// HEXPIRE, HPEXPIRE, HEXPIREAT and HPEXPIREAT: sets the deadline of each field that meets the condition. Answers an
+/// array with one number for each field:
+///
+/// | number | meaning |
+/// |---|---|
+/// | -2 | no such field, or no such key |
+/// | 0 | the condition does not hold |
+/// | 1 | the deadline is set |
+/// | 2 | the moment has passed: the field is deleted |
+///
+/// A field without a deadline counts as one that never expires, so GT refuses it and LT accepts it. With `h` holding
+/// `a` without a deadline and `b` that expires in 20 seconds:
+///
+/// ```text
+///   HEXPIRE h 10 NX FIELDS 3 a b x    1 0 -2    a: 10 s, b: 20 s
+///   HEXPIRE h 15 GT FIELDS 2 a b      1 0       a: 15 s, b: 20 s
+///   HEXPIRE h 5 LT FIELDS 2 a b       1 1       a: 5 s,  b: 5 s
+///   HEXPIRE h 0 FIELDS 1 a            2         a is deleted
+/// ```
+///
+/// The first line is propagated as `HPEXPIREAT h <ms> NX FIELDS 1 a`, the last as `HDEL h a`. The key is deleted with
+/// its last field.
 #[doc(alias = "hexpireGenericCommand")]
 fn set_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) -> Result {
     let key = args.key()?;
@@ -376,7 +401,8 @@ fn set_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) 
         ctx.suppress();
         return Ok(());
     }
-    // Word by word as received, but for the moment and the fields that were left as they are.
+    // The propagated request has the words that were received, with an absolute moment and without the fields that were
+    // left alone.
     ctx.rewrite_with(|words| {
         words.push(b"HPEXPIREAT");
         words.push(key);
@@ -521,6 +547,8 @@ fn hpexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 const NO_DEADLINE: i64 = -1;
 
+/// HTTL, HPTTL, HEXPIRETIME and HPEXPIRETIME: answers for each field how long it has left, or the moment at which it
+/// expires; -1 for a field without a deadline, -2 for a missing or expired one. Seconds are rounded up.
 #[doc(alias = "httlGenericCommand")]
 fn tell_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) -> Result {
     let key = args.key()?;
@@ -575,6 +603,8 @@ pub(super) const HPERSIST: Command = Command {
     ..Command::BASE
 };
 
+/// Removes the deadlines of fields. Answers for each field 1, or -1 if it had no deadline, or -2 if it is missing.
+/// Propagated as it came if at least one deadline was removed.
 #[doc(alias = "hpersistCommand")]
 fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

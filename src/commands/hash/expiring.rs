@@ -1,4 +1,6 @@
-//! Values and deadlines in one go: HSETEX HGETEX HGETDEL.
+//! Commands that work on values and deadlines of fields at once: HSETEX, HGETEX, HGETDEL.
+//!
+//! Mirrors: `hsetexCommand()`, `hgetexCommand()` and `hgetdelCommand()` of t_hash.c.
 
 use super::super::prelude::*;
 use super::expire::{From, HEXPIRE_EVENT, HPERSIST_EVENT, Unit, fields, moment};
@@ -8,22 +10,22 @@ use crate::keyspace::Ms;
 use crate::types::Hash;
 use crate::types::hash::is_past;
 
-/// What is to become of the fields' deadlines.
+/// The change that a request makes to the deadlines of its fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ttl {
-    /// Not said: HSETEX takes them away, HGETEX leaves them.
+    /// The request has no such option: HSETEX removes the deadlines, HGETEX keeps them.
     Unsaid,
     Keep,
     Persist,
     At {
         ms: Ms,
-        /// Where the moment stands in the request, its word before it.
+        /// The position of the moment in the request; its word (EX, PX …) stands before it.
         position: usize,
         is_pxat: bool,
     },
 }
 
-/// Which fields must be there for HSETEX to set any.
+/// The condition of HSETEX on the fields: FNX, FXX, or none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Exist {
     Whatever,
@@ -38,7 +40,7 @@ struct Options<'a> {
     fields: Args<'a>,
 }
 
-/// The options and the fields, in any order.
+/// Takes the options and the fields, in any order.
 #[doc(alias = "parseHashFieldExpireArgs")]
 fn options<'a>(ctx: &Ctx<'_>, args: &mut Args<'a>, setting: bool) -> Result<Options<'a>> {
     const TIMES: [(&str, Unit, From); 4] = [
@@ -151,6 +153,17 @@ pub(super) const HSETEX: Command = Command {
     ..Command::BASE
 };
 
+/// Sets fields and their deadline in one step. With FNX none of the fields may exist, with FXX all of them must;
+/// otherwise it answers 0 and changes nothing. Without an option for the deadline, fields lose theirs, as with HSET.
+///
+/// | request | what is propagated |
+/// |---|---|
+/// | `HSETEX h EX 10 FIELDS 1 f v` | `HSETEX h PXAT <ms> FIELDS 1 f v` |
+/// | `HSETEX h KEEPTTL FIELDS 1 f v` | as it came |
+/// | `HSETEX h PXAT 1 FIELDS 1 f v` (the past) | `HDEL h f` for each field |
+///
+/// Fields that have expired count as missing for the condition; they are deleted, and their deletion is propagated
+/// first.
 #[doc(alias = "hsetexCommand")]
 fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -201,7 +214,7 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let names = fields.step_by(2);
     ctx.notify_fields(key, HSET_EVENT, names.clone());
     if past {
-        // What is over at once is said as its deletion.
+        // A deadline in the past deletes the fields at once, so the deletion is propagated instead of the values.
         ctx.state.stats.expired_subkeys += fields.len() as u64 / 2;
         ctx.notify(key, HDEL_EVENT);
         ctx.notify_fields(key, HDEL_EVENT, names.clone());
@@ -274,6 +287,11 @@ pub(super) const HGETEX: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the values of fields, null for missing ones, and may change when they expire. Without an option it changes
+/// nothing.
+///
+/// Propagated as `HPEXPIREAT` or `HPERSIST` with the fields that were changed, or as HDEL if the moment has passed.
+/// Expired fields answer null and are deleted; if the last field goes, so does the key.
 #[doc(alias = "hgetexCommand")]
 fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -351,7 +369,8 @@ fn hgetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Answers with the values of fields that are not over, deletes those that are, and returns the names of the former.
+/// Answers with the values of fields, null for those that are missing or expired. Deletes the expired ones and returns
+/// the names of the live ones.
 fn say_live<'a>(ctx: &mut Ctx<'_>, key: &[u8], names: Args<'a>) -> Result<Vec<&'a [u8]>> {
     let now = field_time(ctx);
     let (mut live, mut over) = (Vec::new(), Vec::new());
@@ -399,6 +418,8 @@ pub(super) const HGETDEL: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the values of fields and deletes them. Propagated as one HDEL that names all fields of the request; if none
+/// of them existed, nothing is propagated. The key is deleted with its last field.
 #[doc(alias = "hgetdelCommand")]
 fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -420,7 +441,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let over: Vec<&[u8]> = names.clone().filter(is_over).collect();
     keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
     let (mut deleted, mut gone) = (0, Vec::new());
-    // A field named twice is there only the first time, so each is deleted as soon as it is said.
+    // A field that is named twice exists only the first time, so each is deleted as soon as it is answered.
     let db = &mut ctx.state.keyspace[ctx.db];
     let mut earliest = None;
     if let Some(hash) = db.get_mut_as::<Hash>(key)? {

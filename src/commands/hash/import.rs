@@ -1,4 +1,4 @@
-//! HIMPORT: many hashes with the same fields, whose names a client says once.
+//! HIMPORT: many hashes with the same fields, whose names a client sends once.
 //!
 //! ```text
 //!   HIMPORT PREPARE user name mail      the connection remembers "user" = [name, mail]
@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Mirrors: the fieldsets of t_hash.c (8.10).
-//! Differs: Redis also stores such hashes in an encoding of their own, which shares the names between keys; here they are
-//! ordinary hashes, and `hash-min-template-entries` is fixed at 0. They are told to the AOF and the replicas as DEL and
-//! HSET, there as RESTORE.
+//! Differs: Redis also stores such hashes in an encoding of their own, which shares the names between keys; here they
+//! are ordinary hashes, and `hash-min-template-entries` is fixed at 0. They are propagated as DEL and HSET, in Redis as
+//! RESTORE.
 
 use super::super::prelude::*;
 use super::{HSET_EVENT, limits, value_at};
@@ -57,6 +57,8 @@ const HIMPORT_PREPARE: Command = Command {
     ..Command::BASE
 };
 
+/// Keeps a list of field names for this connection, under a name; an earlier list of that name is replaced. Fails if a
+/// field comes twice. The list belongs to the connection, so the command is not propagated.
 #[doc(alias = "himportPrepareCommand")]
 fn himport_prepare(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let name = args.bytes()?;
@@ -94,6 +96,8 @@ const HIMPORT_SET: Command = Command {
     ..Command::BASE
 };
 
+/// Makes a key hold a new hash of the prepared fields and the given values; a hash that was there is replaced, a value
+/// of another type is an error. Propagated as HSET, with DEL before it if the key existed.
 #[doc(alias = "himportSetCommand")]
 fn himport_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
@@ -156,6 +160,7 @@ const HIMPORT_DISCARD: Command = Command {
     ..Command::BASE
 };
 
+/// Forgets a list of field names of this connection, and answers whether there was one.
 #[doc(alias = "himportDiscardCommand")]
 fn himport_discard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let name = args.bytes()?;

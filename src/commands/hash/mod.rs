@@ -1,9 +1,23 @@
 //! Hashes: HSET, HGET and their kin, deadlines of fields, imports.
 //!
-//! A field past its deadline is answered for as if it were not there, and deleted on that occasion
-//! (`state/fields.rs`), as Redis does: HLEN still counts it, HDEL deletes it like any other, HSET writes over it.
+//! ```text
+//!   write.rs      fields come and go                       HSET HSETNX HDEL HINCRBY HINCRBYFLOAT
+//!   read.rs       fields are read                          HGET HMGET HGETALL HLEN HSCAN ...
+//!   random.rs     fields are drawn                         HRANDFIELD
+//!   expire.rs     deadlines of fields                      HEXPIRE HTTL HPERSIST and their kin
+//!   expiring.rs   values and deadlines in one command      HSETEX HGETEX HGETDEL
+//!   import.rs     many hashes of the same fields           HIMPORT
+//! ```
 //!
-//! Mirrors: the command half of t_hash.c.
+//! A field past its deadline is answered for as if it were not there, and deleted on that occasion
+//! (`keyspace/act/fields.rs`), as Redis does: HLEN still counts it, HDEL deletes it like any other, HSET writes over
+//! it.
+//!
+//! Invariant: a hash without fields never stays under its key; [`remove_if_empty`] deletes the key. A handler changes a
+//! hash through [`change`], which enters its earliest deadline in the index of the active expiry.
+//!
+//! Mirrors: the command half of t_hash.c; the type itself is `types/hash.rs`.
+//! Differs: the index keeps a lower bound of the earliest deadline of a large hash, not the exact one.
 
 mod expire;
 mod expiring;
@@ -54,7 +68,7 @@ pub const COMMANDS: &[&Command] = &[
 const HSET_EVENT: Event = Event::hash("hset");
 const HDEL_EVENT: Event = Event::hash("hdel");
 
-/// A field that is not over, found without a trace.
+/// Finds a field that has not expired. Counts no hit or miss.
 fn live<'a>(ctx: &'a mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result<Option<Found<'a>>> {
     let now = field_time(ctx);
     let Some(hash) = ctx.db().get_mut_as::<Hash>(key)? else {
@@ -65,7 +79,7 @@ fn live<'a>(ctx: &'a mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result<Option<Foun
         .filter(|found| found.deadline.is_none_or(|ms| ms >= now)))
 }
 
-/// Deletes a field that is over, if it is.
+/// Deletes a field if it has expired.
 fn bury_if_over(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result {
     let now = field_time(ctx);
     let found = ctx
@@ -78,7 +92,7 @@ fn bury_if_over(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result {
     Ok(())
 }
 
-/// The time by which fields are over.
+/// The clock against which deadlines of fields are compared, in unix milliseconds.
 #[inline]
 fn field_time(ctx: &Ctx<'_>) -> Ms {
     ctx.state.keyspace.env().field_time()
@@ -92,7 +106,8 @@ fn limits(ctx: &Ctx<'_>) -> Limits {
     }
 }
 
-/// Changes the hash under a key, made for it if need be (unless it is left empty). Enters its deadlines in the index.
+/// Changes the hash under a key; creates the key if it is missing and the hash ends with fields. Enters the earliest
+/// deadline in the index of the active expiry.
 fn change<R>(ctx: &mut Ctx<'_>, key: &[u8], f: impl FnOnce(&mut Hash) -> R) -> Result<R> {
     if let Some(hash) = ctx.db().get_mut_as::<Hash>(key)? {
         let before = hash.earliest_bound();
@@ -111,7 +126,7 @@ fn change<R>(ctx: &mut Ctx<'_>, key: &[u8], f: impl FnOnce(&mut Hash) -> R) -> R
     Ok(result)
 }
 
-/// A hash without fields takes its key along. To be called after [`Ctx::modified`].
+/// Deletes the key of a hash that has no fields left. To be called after [`Ctx::modified`].
 fn remove_if_empty(ctx: &mut Ctx<'_>, key: &[u8]) {
     let empty = ctx
         .db()

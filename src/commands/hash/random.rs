@@ -1,4 +1,6 @@
-//! Picking: HRANDFIELD.
+//! HRANDFIELD: fields drawn at random.
+//!
+//! Mirrors: `hrandfieldWithCountCommand()` of t_hash.c.
 
 use super::super::prelude::*;
 use crate::keyspace;
@@ -35,10 +37,14 @@ pub(super) const HRANDFIELD: Command = Command {
     ..Command::BASE
 };
 
-/// Fields that are over are deleted first: with very many of them this once costs that much.
-/// Fields drawn between two looks at the client's output limit.
+/// The number of fields drawn between two checks of the client's output limit.
 const DRAWN_AT_ONCE: usize = 1000;
 
+/// Answers one field, or with a count several: a positive count draws distinct fields, at most all of them; a negative
+/// count draws exactly so many, and a field may come more than once.
+///
+/// Expired fields are deleted first, all of them in one call, and their deletion is propagated; otherwise nothing is
+/// changed. With values the reply is flat under RESP2 and an array of pairs under RESP3.
 #[doc(alias = "hrandfieldCommand")]
 fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -79,11 +85,11 @@ fn hrandfield(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             reply.string(field.value);
         }
     };
-    // Counted as they come: a damaged listpack may have fewer than it says.
+    // Fields are counted as they come, because a damaged listpack may have fewer than its header says.
     let mark = reply.open();
     let mut shown = 0;
     if count < 0 {
-        // In parts, so that a client that is over its output limit ends the matter.
+        // Drawn in parts, so that the work ends when the client exceeds its output limit.
         let mut left = n;
         while left > 0 && !reply.overflowed() {
             let part = left.min(DRAWN_AT_ONCE);

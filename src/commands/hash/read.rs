@@ -1,4 +1,9 @@
-//! Looking: HGET HMGET HGETALL HKEYS HVALS HLEN HEXISTS HSTRLEN HSCAN.
+//! Commands that read a hash: HGET HMGET HGETALL HKEYS HVALS HLEN HEXISTS HSTRLEN HSCAN.
+//!
+//! An expired field is never shown. HGET, HMGET, HEXISTS and HSTRLEN delete the expired fields that they meet; HGETALL
+//! and HSCAN pass over them, and HLEN counts them.
+//!
+//! Mirrors: the reading commands of t_hash.c.
 
 use super::super::prelude::*;
 use super::field_time;
@@ -9,7 +14,7 @@ use crate::types::hash::{Found, is_past};
 use crate::util::glob::{self, Case};
 use crate::util::num::{self, IntBuf};
 
-/// Fields a call of HSCAN looks at when COUNT does not say otherwise.
+/// The number of fields that a call of HSCAN looks at, unless COUNT is given.
 const DEFAULT_COUNT: usize = 10;
 
 pub(super) const HGET: Command = Command {
@@ -91,7 +96,7 @@ fn hstrlen(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })
 }
 
-/// Answers by one field, and deletes it if it is over.
+/// Looks one field up and hands it to `answer`; an expired field is handed over as missing, and deleted.
 #[inline]
 fn one_field(
     ctx: &mut Ctx<'_>,
@@ -133,6 +138,7 @@ pub(super) const HMGET: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the values of fields, null for missing ones. Expired fields are deleted, and their deletion is propagated.
 #[doc(alias = "hmgetCommand")]
 fn hmget(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -262,6 +268,8 @@ fn hvals(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     all_fields(ctx, args, false, true)
 }
 
+/// HGETALL, HKEYS and HVALS: answers all names, all values, or both (a map under RESP3). Expired fields are left out
+/// and stay until the active expiry deletes them.
 #[doc(alias = "genericHgetallCommand")]
 fn all_fields(ctx: &mut Ctx<'_>, mut args: Args<'_>, names: bool, values: bool) -> Result {
     let key = args.key()?;
@@ -278,7 +286,7 @@ fn all_fields(ctx: &mut Ctx<'_>, mut args: Args<'_>, names: bool, values: bool) 
         return Ok(());
     };
     let fields = hash.iter().filter(|field| !is_past(field.deadline, now));
-    // A damaged listpack may say it has more than it shows, or less.
+    // The header of a damaged listpack may count more entries than there are, or fewer.
     let mut shown = 0;
     for field in fields.take(len) {
         shown += 1;
@@ -320,6 +328,10 @@ pub(super) const HSCAN: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the next cursor and the fields found on this step, with their values unless NOVALUES is given. For what the
+/// cursor guarantees see [`keys`](crate::commands::keys); a hash in a listpack is shown whole in one call.
+///
+/// Expired fields are left out, not deleted.
 #[doc(alias = "hscanCommand")]
 fn hscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -348,7 +360,7 @@ fn hscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
 
-    // The cursor stands before the fields, and is known after them.
+    // The cursor comes first in the reply but is known last, so the fields are gathered before they are written.
     let (mut words, mut ends) = (Vec::new(), Vec::new());
     let next = hash.scan(cursor, count, &mut |field| {
         let mut scratch = IntBuf::new();

@@ -1,4 +1,4 @@
-//! What hashes say to the AOF and the replicas, and which fields die when.
+//! Tests: the commands that hashes propagate, and the moments at which fields expire.
 
 use super::super::tests::{START_MS, Server};
 use crate::keyspace::DbId;

@@ -1,4 +1,6 @@
-//! Changing: HSET HSETNX HMSET HDEL HINCRBY HINCRBYFLOAT.
+//! Commands that change a hash: HSET HSETNX HMSET HDEL HINCRBY HINCRBYFLOAT.
+//!
+//! Mirrors: the writing commands of t_hash.c.
 
 use super::super::prelude::*;
 use super::{HDEL_EVENT, HSET_EVENT, bury_if_over, change, limits, live, set_all, value_at};
@@ -64,6 +66,8 @@ fn hmset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// HSET and HMSET: sets all fields, in the order of the request, and returns how many are new. A field that is
+/// overwritten loses its deadline. Propagated as it came.
 fn set_fields(ctx: &mut Ctx<'_>, args: &mut Args<'_>) -> Result<usize> {
     let key = args.key()?;
     if !args.len().is_multiple_of(2) {
@@ -97,6 +101,8 @@ pub(super) const HSETNX: Command = Command {
     ..Command::BASE
 };
 
+/// Sets a field that is missing or has expired; otherwise answers 0 and propagates nothing. The deletion of an expired
+/// field is propagated before the HSETNX.
 #[doc(alias = "hsetnxCommand")]
 fn hsetnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -136,6 +142,7 @@ pub(super) const HDEL: Command = Command {
     ..Command::BASE
 };
 
+/// Deletes fields and answers how many existed, expired ones included. The key is deleted with its last field.
 #[doc(alias = "hdelCommand")]
 fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -190,6 +197,8 @@ pub(super) const HINCRBY: Command = Command {
     ..Command::BASE
 };
 
+/// Adds to the integer of a field; a missing or expired field counts as 0. Fails, and changes nothing, if the value is
+/// no integer or the sum leaves the range of 64 bits. The deadline stays.
 #[doc(alias = "hincrbyCommand")]
 fn hincrby(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
@@ -236,9 +245,11 @@ pub(super) const HINCRBYFLOAT: Command = Command {
     ..Command::BASE
 };
 
-/// Propagated as its result, since another machine might round otherwise. HSET would take a field's deadline away: so a
-/// hash with deadlines says HSETEX KEEPTTL, as Redis 8 does. One without them says HSET, which replicas of every
-/// version understand.
+/// Adds to the number of a field in extended precision and answers the sum. Fails if a number is not finite.
+///
+/// Propagated as its result, since another machine might round otherwise. HSET would remove the field's deadline, so a
+/// hash with deadlines is propagated as HSETEX KEEPTTL, as in Redis 8. A hash without them is propagated as HSET, which
+/// replicas of every version understand.
 #[doc(alias = "hincrbyfloatCommand")]
 fn hincrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);

@@ -1,4 +1,8 @@
 //! DEL, UNLINK, EXISTS, TOUCH.
+//!
+//! UNLINK and, with `lazyfree-lazy-user-del`, DEL remove keys at once and free large values on the lazy-free thread.
+//!
+//! Mirrors: `delGenericCommand()` and `existsCommand()` of db.c, `touchCommand()` of server.c.
 
 use super::super::prelude::*;
 
@@ -51,6 +55,7 @@ fn unlink(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     delete_all(ctx, args, true)
 }
 
+/// Deletes keys of any type and answers how many existed. Propagated as it came, if one of them did.
 #[doc(alias = "delGenericCommand")]
 fn delete_all(ctx: &mut Ctx<'_>, args: Args<'_>, lazy: bool) -> Result {
     let mut deleted = 0;
@@ -83,6 +88,7 @@ pub(super) const EXISTS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers how many of the keys exist; a key that is named twice counts twice. The access clock stays.
 #[doc(alias = "existsCommand")]
 fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let mut found = 0;
@@ -116,9 +122,10 @@ pub(super) const TOUCH: Command = Command {
     ..Command::BASE
 };
 
+/// Sets the access clock of keys and answers how many exist.
 #[doc(alias = "touchCommand")]
 fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    // Asked for by name, so CLIENT NO-TOUCH does not count.
+    // The command asks for it by name, so CLIENT NO-TOUCH does not apply.
     let env = ctx.state.keyspace.env();
     let no_touch = env.is_no_touch();
     env.set_no_touch(false);

@@ -1,7 +1,12 @@
-//! Deadlines: EXPIRE and its kin, TTL and its kin, PERSIST.
+//! Deadlines of keys: EXPIRE and its kin, TTL and its kin, PERSIST.
 //!
 //! A deadline is kept in milliseconds of unix time, and propagated so, whatever unit it came in: a replica's clock and
 //! the time of a replay do not matter.
+//!
+//! ```text
+//!   1700000000.000   EXPIRE k 10             propagated: PEXPIREAT k 1700000010000
+//!   1700000003.000   a replica applies it    k still expires at 1700000010.000
+//! ```
 //!
 //! Mirrors: the command half of expire.c.
 
@@ -10,14 +15,15 @@ use crate::keyspace;
 use crate::keyspace::Ms;
 use crate::util::num;
 
-/// How a command gives its time.
+/// The unit in which a command gives its time.
 #[derive(Clone, Copy)]
 enum Unit {
     Seconds,
     Milliseconds,
 }
 
-/// When a deadline may be replaced.
+/// The conditions on which a deadline may be replaced: NX (there is none), XX (there is one), GT (the new one is
+/// later), LT (it is earlier). XX may be combined with GT or LT.
 #[derive(Clone, Copy, Default)]
 struct Conditions {
     nx: bool,
@@ -56,7 +62,8 @@ impl Conditions {
         Ok(only)
     }
 
-    /// Whether a deadline may take the place of the one there is; having none is to live for ever.
+    /// Whether a new deadline may replace the old one. A key without a deadline counts as one that never expires, so GT
+    /// refuses it and LT accepts it.
     fn allow(self, new: Ms, old: Option<Ms>) -> bool {
         let Some(old) = old else {
             return !self.xx && !self.gt;
@@ -215,7 +222,11 @@ fn pexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     set_deadline(ctx, args, Unit::Milliseconds, 0)
 }
 
-/// `base`: what the time given is added to.
+/// Sets the deadline of a key and answers 1; 0 if the key is missing or a condition does not hold. `base` is the unix
+/// time in milliseconds that the given time is added to: now, or 0.
+///
+/// A moment in the past deletes the key, which is propagated as DEL or UNLINK. Otherwise the command is propagated as
+/// PEXPIREAT, with its conditions.
 #[doc(alias = "expireGenericCommand")]
 fn set_deadline(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, base: Ms) -> Result {
     let key = args.key()?;
@@ -358,6 +369,8 @@ fn pexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     tell_deadline(ctx, args, Unit::Milliseconds, 0)
 }
 
+/// TTL, PTTL, EXPIRETIME and PEXPIRETIME: answers how long a key has left or when it expires; -1 without a deadline, -2
+/// for a missing key. Seconds are rounded to the nearest.
 #[doc(alias = "ttlGenericCommand")]
 fn tell_deadline(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, base: Ms) -> Result {
     let key = args.key()?;
@@ -398,6 +411,7 @@ pub(super) const PERSIST: Command = Command {
     ..Command::BASE
 };
 
+/// Removes the deadline of a key and answers 1; 0 if it is missing or has none, and nothing is propagated then.
 #[doc(alias = "persistCommand")]
 fn persist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

@@ -1,8 +1,8 @@
 //! Whole databases: FLUSHDB, FLUSHALL, SWAPDB.
 //!
-//! Emptying a database swaps its table for a new one; freeing the old one takes as long as it takes, and happens on
-//! the lazy-free thread. ASYNC answers at once, SYNC when that thread is done: the client waits, the server does not.
-//! Where a client cannot wait (in a transaction, in a script) SYNC frees on the spot.
+//! Emptying a database swaps its table for a new one; freeing the old one takes as long as it takes, and happens on the
+//! lazy-free thread. ASYNC answers at once. SYNC answers when that thread is done: the client is blocked, the server is
+//! not. Where a client cannot be blocked (in a transaction or a script), SYNC frees on the spot.
 //!
 //! Mirrors: `flushCommandCommon()`, `flushallSyncBgDone()`, `swapdbCommand()` of db.c.
 
@@ -78,6 +78,9 @@ fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     flush(ctx, args, None)
 }
 
+/// FLUSHDB and FLUSHALL: empties one database or all of them. FLUSHALL also ends a save in the background, whose data
+/// is of no use any more, and if saving is configured writes an empty RDB file, so that a restart does not bring the
+/// keys back. Always propagated as it came.
 #[doc(alias = "flushCommandCommon")]
 fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, which: Option<DbId>) -> Result {
     let lazy = if args.is_empty() {
@@ -94,7 +97,7 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, which: Option<DbId>) -> Result {
     let gone = keyspace::act::keys::empty(ctx.state, which);
     let keys: usize = gone.iter().map(|table| table.len()).sum();
     ctx.state.dirty += keys as u64;
-    // Said even if there was nothing to delete here: elsewhere there may be.
+    // Propagated even if there was nothing to delete here, since a replica may have keys to delete.
     ctx.forced = crate::command::Targets::ALL;
     if which.is_none() {
         persistence::act::saving::reset_rdb(ctx.state);
@@ -117,7 +120,7 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, which: Option<DbId>) -> Result {
     Ok(())
 }
 
-/// Has the client wait for the lazy-free thread to come to what was just left to it.
+/// Blocks the client until the lazy-free thread has freed the tables that it was just given.
 fn wait(ctx: &mut Ctx<'_>, args: Args<'_>) {
     ctx.client().flags.set(ClientFlags::BLOCKED);
     let (client, command) = (ctx.client, ctx.command);
@@ -129,7 +132,7 @@ fn wait(ctx: &mut Ctx<'_>, args: Args<'_>) {
     });
 }
 
-/// The garbage of a client's FLUSHALL SYNC is gone.
+/// Runs when the tables of a client's FLUSHALL SYNC have been freed: answers, logs the call, and lets the client go on.
 #[doc(alias = "flushallSyncBgDone")]
 fn flushed(
     state: &mut State,
@@ -179,6 +182,8 @@ pub(super) const SWAPDB: Command = Command {
     ..Command::BASE
 };
 
+/// Swaps the contents of two databases, in constant time: clients of either see the other's keys at once. Keys that are
+/// watched or waited for count as changed. Refused in cluster mode. Propagated as it came.
 #[doc(alias = "swapdbCommand")]
 fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.state.config.cluster_enabled {

@@ -1,4 +1,4 @@
-//! Keys, whatever they hold: deleting, renaming, walking, their deadlines, their insides.
+//! Commands on keys, whatever they hold: deleting, renaming, walking, their deadlines, their insides.
 //!
 //! Mirrors: the command halves of db.c, expire.c and object.c.
 

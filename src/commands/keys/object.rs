@@ -1,4 +1,9 @@
-//! What a key holds and how: TYPE, OBJECT.
+//! The type of a key and its representation: TYPE, OBJECT.
+//!
+//! These commands do not move a key's access clock, or OBJECT IDLETIME would always answer 0.
+//!
+//! Mirrors: `typeCommand()` of db.c and `objectCommand()` of object.c.
+//! Differs: integers are not shared between keys; OBJECT REFCOUNT answers as if they were.
 
 use super::super::prelude::*;
 use crate::config::MaxmemoryPolicy;
@@ -113,14 +118,15 @@ pub(super) const OBJECT_REFCOUNT: Command = Command {
     ..Command::BASE
 };
 
-/// Redis keeps one object for each of the integers below this, and says that it has more owners than it can count.
-/// We keep them in their keys, but clients see what they know.
+/// Redis keeps one object for each integer below this, and reports a reference count of [`COUNTLESS`] for it. Oxidis
+/// stores integers in their keys and reports the same.
 const SHARED_INTEGERS: i64 = 10_000;
 const COUNTLESS: i64 = i32::MAX as i64;
 
+/// Answers 1, or for an integer that Redis would share [`COUNTLESS`]; null for a missing key.
 fn object_refcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let config = &ctx.state.config;
-    // With an access clock per key Redis does not share.
+    // Redis shares no integers where each key needs an access clock of its own.
     let shares = config.maxmemory == 0 || !has_clock(config.maxmemory_policy);
     let Some(entry) = look(ctx, &mut args)? else {
         return Ok(());
@@ -133,7 +139,7 @@ fn object_refcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Whether a policy evicts by what the access clock tells.
+/// Whether an eviction policy uses the access clock of keys.
 fn has_clock(policy: MaxmemoryPolicy) -> bool {
     use MaxmemoryPolicy::*;
     !matches!(
@@ -161,6 +167,7 @@ pub(super) const OBJECT_IDLETIME: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the seconds since a key was used last. Fails with an LFU policy, which keeps a counter instead of a time.
 fn object_idletime(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let lfu = ctx.state.config.maxmemory_policy.is_lfu();
     let Some(clock) = look(ctx, &mut args)?.map(|entry| entry.clock()) else {
@@ -196,6 +203,7 @@ pub(super) const OBJECT_FREQ: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the access counter of a key, on a logarithmic scale from 0 to 255. Fails unless the policy is an LFU one.
 fn object_freq(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let lfu = ctx.state.config.maxmemory_policy.is_lfu();
     let Some(clock) = look(ctx, &mut args)?.map(|entry| entry.clock()) else {

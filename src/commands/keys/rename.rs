@@ -2,6 +2,9 @@
 //!
 //! A key that is moved keeps its value as it is, whatever its size; a copy shares the value's nodes with the original
 //! until one of them changes.
+//!
+//! Mirrors: `renameGenericCommand()`, `moveCommand()` and `copyCommand()` of db.c.
+//! Differs: COPY does not copy the elements of a large value.
 
 use super::super::prelude::*;
 use crate::keyspace;
@@ -59,6 +62,9 @@ fn renamenx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     rename_to(ctx, args, true)
 }
 
+/// RENAME and RENAMENX: moves a value with its deadline to another name. Fails if the key is missing. RENAME replaces a
+/// value under the new name; RENAMENX answers 0 and changes nothing if there is one. Clients blocked on the new name
+/// are served.
 #[doc(alias = "renameGenericCommand")]
 fn rename_to(ctx: &mut Ctx<'_>, mut args: Args<'_>, if_absent: bool) -> Result {
     let from = args.key()?;
@@ -75,7 +81,7 @@ fn rename_to(ctx: &mut Ctx<'_>, mut args: Args<'_>, if_absent: bool) -> Result {
         }
         return Ok(());
     }
-    // If the new name belonged to a dead key, that one goes first.
+    // If the new name belongs to an expired key, that key is deleted first.
     keyspace::act::expire::reap_expired(ctx.state);
     let db = ctx.db();
     let Some(removed) = db.take(from) else {
@@ -98,7 +104,7 @@ fn rename_to(ctx: &mut Ctx<'_>, mut args: Args<'_>, if_absent: bool) -> Result {
     Ok(())
 }
 
-/// A database number that exists.
+/// Takes the number of a database that exists.
 fn database(ctx: &Ctx<'_>, args: &mut Args<'_>) -> Result<DbId> {
     let number = args.integer_within(i32::MIN.into(), i32::MAX.into())?;
     let known = 0..ctx.state.keyspace.len_dbs() as i64;
@@ -130,6 +136,7 @@ pub(super) const MOVE: Command = Command {
     ..Command::BASE
 };
 
+/// Moves a key to another database and answers 1; 0 if it is missing here or exists there. Refused in cluster mode.
 #[doc(alias = "moveCommand")]
 fn move_key(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -181,6 +188,8 @@ pub(super) const COPY: Command = Command {
     ..Command::BASE
 };
 
+/// Copies a value with its deadline to another name or database and answers 1; 0 if the source is missing, or the
+/// target exists and REPLACE is not given. Propagated as it came.
 #[doc(alias = "copyCommand")]
 fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let from = args.key()?;
@@ -218,7 +227,7 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (kind, deadline) = (entry.kind(), entry.deadline());
     let mut inline = [0; INLINE_MAX];
     let value = copied(entry.value(), &mut inline);
-    // What the new name held goes first: a dead key with its own news, a living one to make room.
+    // A value under the new name is removed first: an expired key publishes its own events, a live one makes room.
     keyspace::act::expire::reap_expired(ctx.state);
     if replaced.is_some() {
         keyspace::act::keys::delete(ctx.state, db, to, ctx.state.config.lazyfree_lazy_server_del);
@@ -234,7 +243,7 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// The same value once more; bytes that lie inside the entry go through `inline`.
+/// Makes a value that equals another. Bytes of a short string lie inside its entry, so they are copied to `inline`.
 fn copied<'a>(value: ValueRef<'_>, inline: &'a mut [u8; INLINE_MAX]) -> NewValue<'a> {
     let mut keep = |bytes: &[u8]| inline[..bytes.len()].copy_from_slice(bytes);
     match value {

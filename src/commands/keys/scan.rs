@@ -1,4 +1,21 @@
 //! Walking the keys: SCAN, KEYS, RANDOMKEY, DBSIZE.
+//!
+//! SCAN keeps no state on the server. Its cursor is a position in the order of the keys' hashes, which never changes
+//! for a key, so a full iteration (from cursor 0 until 0 comes back) guarantees:
+//!
+//! - a key that exists from the first call to the last is returned, and returned once;
+//! - a key that never exists meanwhile is not returned;
+//! - a key that comes or goes meanwhile may be returned or not.
+//!
+//! ```text
+//!   SCAN 0 MATCH user:* COUNT 100      "1234", [user:7, user:31]    100 keys were looked at, two match
+//!   SCAN 1234 MATCH user:* COUNT 100   "99", []                     no match among these 100: go on all the same
+//!   SCAN 99 MATCH user:* COUNT 100     "0", [user:2]                the cursor 0 ends the iteration
+//! ```
+//!
+//! Mirrors: `scanGenericCommand()`, `keysCommand()` and `randomkeyCommand()` of db.c.
+//! Differs: cursors are other numbers; Redis, whose table may shrink between calls, may return a key twice.
+//! Cost: a call of SCAN looks at about COUNT keys, and hashes the keys of one segment.
 
 use super::super::prelude::*;
 use crate::keyspace;
@@ -6,9 +23,10 @@ use crate::keyspace::Kind;
 use crate::util::glob::{self, Case};
 use crate::util::num;
 
-/// Keys returned when COUNT does not say otherwise.
+/// The number of keys a call of SCAN looks at, unless COUNT is given.
 const DEFAULT_COUNT: usize = 10;
-/// Dead keys RANDOMKEY passes over before it returns one all the same; they stay only on a replica or in a pause.
+/// The number of expired keys that RANDOMKEY draws before it returns one all the same. Expired keys stay only on a
+/// replica or while writes are paused.
 const RANDOM_TRIES: usize = 100;
 
 pub(super) const SCAN: Command = Command {
@@ -38,6 +56,9 @@ pub(super) const SCAN: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the next cursor and the keys found on this step. MATCH and TYPE filter after the keys were counted against
+/// COUNT, so a reply may be empty before the iteration ends. Expired keys are left out; they are deleted, and their
+/// deletion is propagated, unless [`spares_the_dead`].
 #[doc(alias = "scanCommand")]
 fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let cursor = num::parse_u64(args.bytes()?).ok_or_else(|| Error::once("invalid cursor"))?;
@@ -52,7 +73,7 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else if args.word_with("MATCH", 1) {
             pattern = args.next().filter(|pattern| *pattern != b"*");
         } else if args.word_with("TYPE", 1) {
-            // No key is of a type that does not exist.
+            // A type that does not exist matches no key.
             only = Some(kind_named(args.bytes()?));
         } else if args.word("NOVALUES") {
             return Err(Error::once("NOVALUES option can only be used in HSCAN"));
@@ -61,7 +82,7 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
 
-    // The cursor stands before the keys, and is known after them.
+    // The cursor comes first in the reply but is known last, so the keys are gathered before they are written.
     let mut names = Vec::new();
     let mut ends = Vec::new();
     let db = &ctx.state.keyspace[ctx.db];
@@ -119,6 +140,8 @@ pub(super) const KEYS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers all keys that match a pattern, in no promised order. O(N): the server serves nobody else meanwhile. Ends
+/// early if the client exceeds its output limit.
 #[doc(alias = "keysCommand")]
 fn keys(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let pattern = args.bytes()?;
@@ -162,6 +185,8 @@ pub(super) const RANDOMKEY: Command = Command {
     ..Command::BASE
 };
 
+/// Answers a key at random, null if the database is empty. Expired keys that are drawn are deleted, and another is
+/// drawn.
 #[doc(alias = "randomkeyCommand")]
 fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let spares = spares_the_dead(ctx);

@@ -1,6 +1,8 @@
-//! Lists: LPUSH, LPOP, LRANGE and their kin.
+//! Lists: LPUSH, LPOP, LRANGE and their kin. [`moving`] has the commands of two lists, [`waiting`] the ones that block.
 //!
-//! Mirrors: the command half of t_list.c.
+//! Invariant: a list without elements never stays under its key; [`removed`] deletes it.
+//!
+//! Mirrors: the command half of t_list.c; the type itself is `types/list`.
 
 mod moving;
 mod waiting;
@@ -43,7 +45,8 @@ pub const COMMANDS: &[&Command] = &[
     &RPUSHX,
 ];
 
-/// What configuration says about the shape of lists.
+/// The configured limits of a list's nodes: their size, their compression, and from which size on an element has a node
+/// to itself.
 #[inline]
 pub fn list_limits(state: &State) -> ListLimits {
     ListLimits {
@@ -67,7 +70,7 @@ fn elements(reply: &mut Reply, list: &List, range: Range<usize>, end: End) {
         End::Head => list.visit(range.start, range.end, &mut write),
         End::Tail => list.visit_back(range.start, range.end, &mut write),
     };
-    // A broken listpack may hold fewer than it says.
+    // A damaged listpack may hold fewer elements than its header says.
     for _ in 0..missing {
         reply.null();
     }
@@ -119,7 +122,7 @@ fn end(args: &mut Args<'_>) -> Result<End> {
     }
 }
 
-/// An index that may count from the end, as a position; none when it is outside.
+/// The position of an index, which may count from the end; `None` if it is outside.
 fn position(index: i64, len: usize) -> Option<usize> {
     let at = if index < 0 { index + len as i64 } else { index };
     usize::try_from(at).ok().filter(|at| *at < len)
@@ -219,6 +222,10 @@ fn rpushx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     push(ctx, &mut args, End::Tail, true)
 }
 
+/// LPUSH, RPUSH and their X forms: adds elements one by one and answers the new length. `LPUSH k a b` makes `[b, a]`.
+///
+/// The X forms answer 0 and change nothing if the key is missing. A client blocked on the key is served after this
+/// command.
 #[doc(alias = "pushGenericCommand")]
 fn push(ctx: &mut Ctx<'_>, args: &mut Args<'_>, end: End, only_existing: bool) -> Result {
     let key = args.key()?;
@@ -275,6 +282,8 @@ const LINSERT: Command = Command {
     ..Command::BASE
 };
 
+/// Inserts an element before or after the first one equal to the pivot. Answers the new length, -1 if there is no such
+/// element, 0 if there is no such key.
 #[doc(alias = "linsertCommand")]
 fn linsert(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -289,7 +298,7 @@ fn linsert(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.reply.integer(0);
         return Ok(());
     };
-    // As in Redis, also when the pivot will not be found.
+    // The list may change its encoding even if the pivot is not found, as in Redis.
     list.grow_for(new.len(), 1, limits);
     let Some(at) = list.find(pivot) else {
         ctx.reply.integer(-1);
@@ -324,6 +333,7 @@ const LSET: Command = Command {
     ..Command::BASE
 };
 
+/// Replaces the element at an index. Fails if the key is missing or the index is outside.
 #[doc(alias = "lsetCommand")]
 fn lset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -393,6 +403,7 @@ const LINDEX: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the element at an index, which may count from the end; null if it is outside.
 #[doc(alias = "lindexCommand")]
 fn lindex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -467,6 +478,20 @@ const LPOS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the position of an element, or with COUNT an array of positions (COUNT 0: all). RANK picks the first match
+/// to report and, if negative, searches from the end; MAXLEN bounds how many elements are compared.
+///
+/// With `k` holding `a b c a b c a`:
+///
+/// ```text
+///   LPOS k a                     0
+///   LPOS k a RANK 2              3
+///   LPOS k a RANK -1             6
+///   LPOS k a RANK -1 COUNT 2     6 3
+///   LPOS k a COUNT 0 MAXLEN 4    0 3
+/// ```
+///
+/// Positions always count from the head.
 #[doc(alias = "lposCommand")]
 fn lpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -502,7 +527,7 @@ fn lpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let len = list.len();
     let look_at = if max_len == 0 { len } else { len.min(max_len) };
     let mark = most.map(|_| ctx.reply.open());
-    // The matches to pass over, and those to report.
+    // `pass` counts the matches that RANK leaves out, `found` the ones reported.
     let mut pass = rank.unsigned_abs() - 1;
     let (mut seen, mut found, mut last) = (0, 0, None);
     let mut look = |entry: LpEntry<'_>| {
@@ -607,6 +632,8 @@ fn rpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     pop(ctx, &mut args, End::Tail)
 }
 
+/// LPOP and RPOP: takes one element, or with a count an array of at most so many. Propagated as it came; the key is
+/// deleted with its last element. A missing key answers null.
 #[doc(alias = "popGenericCommand")]
 fn pop(ctx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Result {
     let key = args.key()?;
@@ -650,7 +677,7 @@ fn pop(ctx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Result {
     Ok(())
 }
 
-/// What follows when elements were taken away: the event, and the end of a list without any.
+/// Publishes that elements were removed, and deletes the key if the list is `empty`.
 #[doc(alias = "listElementsRemoved")]
 #[inline]
 fn removed(ctx: &mut Ctx<'_>, key: &[u8], event: Event, count: usize, empty: bool) {
@@ -682,6 +709,8 @@ const LREM: Command = Command {
     ..Command::BASE
 };
 
+/// Removes elements equal to a value: all for 0, the first `count` from the head, or from the tail if it is negative.
+/// Answers how many were removed.
 #[doc(alias = "lremCommand")]
 fn lrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -724,6 +753,7 @@ const LTRIM: Command = Command {
     ..Command::BASE
 };
 
+/// Keeps the elements between two indexes, both included, and removes all others. An empty range deletes the key.
 #[doc(alias = "ltrimCommand")]
 fn ltrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -769,6 +799,8 @@ const LMPOP: Command = Command {
     ..Command::BASE
 };
 
+/// Takes from the first of several lists that exists, or answers null. Propagated as LPOP or RPOP of that list, with
+/// the number of elements taken.
 #[doc(alias = "lmpopCommand")]
 fn lmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (keys, end, count) = many_keys(&mut args)?;
@@ -801,8 +833,9 @@ fn at_least_one(args: &mut Args<'_>, error: &'static str) -> Result<usize> {
     }
 }
 
-/// Takes from the first list that has something and answers with its key; `false` if none has. Without a count a
-/// single element is taken and shown as itself, with one an array is.
+/// Takes from the first list that exists and answers with its key and what was taken; `false`, and no answer, if none
+/// exists. Without a count one element is taken and answered as itself, with a count as an array. Propagated as LPOP or
+/// RPOP of that list.
 #[doc(alias = "mpopGenericCommand")]
 fn pop_first(ctx: &mut Ctx<'_>, keys: Args<'_>, end: End, count: Option<usize>) -> Result<bool> {
     let limits = list_limits(ctx.state);

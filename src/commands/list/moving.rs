@@ -1,5 +1,14 @@
 //! Elements that go from one list to another: LMOVE, LMOVEM, RPOPLPUSH.
 //!
+//! LMOVEM with OBO moves one by one, so elements that are taken from and put to the same end come out reversed; BULK
+//! keeps their order. From `src` holding `a b c` to a missing `dst`:
+//!
+//! ```text
+//!   LMOVEM src dst LEFT LEFT COUNT 2 OBO     dst: b a
+//!   LMOVEM src dst LEFT LEFT COUNT 2 BULK    dst: a b
+//!   LMOVEM src dst LEFT LEFT EXACTLY 5 OBO   null, nothing moves: there are only three
+//! ```
+//!
 //! Mirrors: `lmoveGenericCommand` and `lmovemMoveAndReply` of t_list.c.
 
 use std::ops::ControlFlow;
@@ -42,6 +51,8 @@ pub(super) const LMOVE: Command = Command {
     ..Command::BASE
 };
 
+/// Moves one element from an end of a list to an end of another, or of the same, and answers it; null if there is none.
+/// Propagated as it came.
 #[doc(alias = "lmoveCommand")]
 fn lmove(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, destination) = (args.key()?, args.key()?);
@@ -83,7 +94,8 @@ fn rpoplpush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Moves an element and answers with it; `false` if there is none.
+/// Moves one element and answers with it; `false`, and no answer, if the source is missing. Fails before it takes
+/// anything if the destination is no list. Source and destination may be the same list, which is rotated.
 #[doc(alias = "lmoveGenericCommand")]
 pub(super) fn shift(
     ctx: &mut Ctx<'_>,
@@ -118,11 +130,12 @@ pub(super) struct Moved<'a> {
 }
 
 impl Moved<'_> {
-    /// Takes `count` elements off the source and adds `elements`, which are the same in the order they shall have.
+    /// Removes `count` elements from the source and adds `elements` to the destination. `elements` are the removed
+    /// ones, in the order that they shall have there.
     fn run<E: AsRef<[u8]>>(&self, ctx: &mut Ctx<'_>, count: usize, elements: &[E]) -> Result {
         let limits = super::list_limits(ctx.state);
         let db = ctx.db();
-        // Nothing may be taken if it cannot be put down.
+        // The destination is checked before an element is taken, so that a destination of another type loses nothing.
         let missing = db.get_mut_as::<List>(self.destination)?.is_none();
         let Some(list) = db.get_mut_as::<List>(self.source)? else {
             return Ok(());
@@ -206,6 +219,8 @@ pub(super) const LMOVEM: Command = Command {
     ..Command::BASE
 };
 
+/// Moves several elements and answers them in the order they have in the destination; null if there are too few.
+/// Propagated as it came.
 #[doc(alias = "lmovemCommand")]
 fn lmovem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, destination) = (args.key()?, args.key()?);
@@ -227,7 +242,8 @@ fn lmovem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 pub(super) struct HowMany {
     count: usize,
     exactly: bool,
-    /// One by one: each is put down before the next, as a stack would have it; else their order is kept.
+    /// OBO: each element is added before the next is taken, as with repeated LMOVE; otherwise (BULK) their order is
+    /// kept.
     pub one_by_one: bool,
 }
 
@@ -276,7 +292,7 @@ impl HowMany {
             elements.push(entry.to_vec());
             ControlFlow::<()>::Continue(())
         });
-        // Taken from the end where they are put down, one by one they come to lie the other way round.
+        // Elements that are moved one by one between equal ends arrive in the opposite order.
         if self.one_by_one && moved.from == moved.to {
             elements.reverse();
         }

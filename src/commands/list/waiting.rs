@@ -1,8 +1,14 @@
-//! Lists that are waited for: BLPOP, BLMOVE and their kin.
+//! Lists that clients block on: BLPOP, BLMOVE and their kin.
 //!
-//! A blocking command first does what its plain twin does. Only when there is nothing to take it lets the client
-//! wait ([`Ctx::block_on_keys`]); it is run again, whole, when one of its keys has changed. What it took is
-//! propagated as the plain command.
+//! A blocking command first does what its plain twin does. Only when there is nothing to take it blocks the client
+//! ([`Ctx::block_on_keys`]); it runs again, whole, when one of its keys has changed. It is propagated as the plain
+//! command that it became.
+//!
+//! ```text
+//!   client 1   BLPOP a b 5        blocked on a and b, for 5 seconds at most
+//!   client 2   RPUSH b x y        2
+//!   client 1                      b, x;  propagated: RPUSH b x y, LPOP b
+//! ```
 //!
 //! Mirrors: `blockingPopGenericCommand` and `blmoveGenericCommand` of t_list.c.
 
@@ -60,6 +66,8 @@ fn brpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     blocking_pop(ctx, &mut args, End::Tail)
 }
 
+/// BLPOP and BRPOP: takes one element from the first list that exists, in the order of the request, or blocks on all
+/// keys. A timeout of 0 never ends. Answers null after the timeout.
 #[doc(alias = "blockingPopGenericCommand")]
 fn blocking_pop(ctx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Result {
     let keys = args.take(args.len() - 1)?;
@@ -70,7 +78,8 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: &mut Args<'_>, end: End) -> Result {
     Ok(())
 }
 
-/// Nothing was found: waits for one of the keys, or answers as if the time were over.
+/// Blocks the client on the keys after nothing was found; where blocking is not allowed (in a transaction or a script),
+/// answers null as after a timeout.
 fn wait<'a>(
     ctx: &mut Ctx<'_>,
     args: &Args<'_>,
@@ -111,6 +120,7 @@ pub(super) const BLMPOP: Command = Command {
     ..Command::BASE
 };
 
+/// LMPOP that blocks if all lists are missing.
 #[doc(alias = "blmpopCommand")]
 fn blmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut timeout = Args::take(&mut args, 1)?;
@@ -197,6 +207,7 @@ fn brpoplpush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     blocking_move(ctx, &args, source, destination, ends, deadline)
 }
 
+/// BLMOVE and BRPOPLPUSH: moves an element, or blocks on the source. Propagated as LMOVE or RPOPLPUSH.
 #[doc(alias = "blmoveGenericCommand")]
 fn blocking_move(
     ctx: &mut Ctx<'_>,
@@ -271,6 +282,8 @@ pub(super) const BLMOVEM: Command = Command {
     ..Command::BASE
 };
 
+/// LMOVEM that blocks on the source if it has too few elements. Propagated as LMOVEM with EXACTLY and the number that
+/// was moved, so that a replica moves the same elements.
 #[doc(alias = "blmovemCommand")]
 fn blmovem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, destination) = (args.key()?, args.key()?);

@@ -1,7 +1,22 @@
-//! Entries come: XADD; and what producers sent is remembered: XCFGSET, XIDMPRECORD.
+//! Commands by which entries come: XADD; and the memory of what producers sent: XCFGSET, XIDMPRECORD.
 //!
 //! XADD is propagated with the ID that was given, and with the length or the first ID that trimming led to, so that it
-//! leads there wherever it is repeated.
+//! leads there wherever it is repeated:
+//!
+//! ```text
+//!   XADD s MAXLEN ~ 1000 * f v      propagated: XADD s MAXLEN = 1043 1700000000000-0 f v
+//! ```
+//!
+//! (`~` trims whole blocks only, here down to 1043 entries.)
+//!
+//! A producer that names itself and its message may send the message again after a lost reply; the entry is added once:
+//!
+//! ```text
+//!   XADD s IDMP p1 m7 * f v         1700000000000-0
+//!   XADD s IDMP p1 m7 * f v         1700000000000-0    nothing is added, nothing is propagated
+//! ```
+//!
+//! Mirrors: `xaddCommand()` and `streamParseAddOrTrimArgsOrReply()` of t_stream.c.
 
 use super::super::prelude::*;
 use super::{INVALID_ID, id, references, reply_id, strict_id};
@@ -12,7 +27,7 @@ use crate::types::stream::{IdBuf, Idmp, IdmpLimits, References, StreamId, Trim, 
 use crate::util::num::IntBuf;
 use crate::util::xxh3::xxh3_64;
 
-/// How XADD is told what ID to give.
+/// The ID that XADD is asked to give.
 #[derive(Clone, Copy)]
 enum Wanted {
     /// `*`.
@@ -22,7 +37,7 @@ enum Wanted {
     Exactly(StreamId),
 }
 
-/// A trimming as it was asked for, and where its threshold stands in the request.
+/// A trimming as the request asks for it, and the position of its threshold in the request.
 #[derive(Clone, Copy)]
 pub(super) struct AskedTrim {
     to: TrimTo,
@@ -30,11 +45,11 @@ pub(super) struct AskedTrim {
     at: usize,
 }
 
-/// Which message of which producer it is.
+/// The producer (`pid`) and the message (`iid`) that an entry comes from.
 #[derive(Clone, Copy)]
 struct Message<'a> {
     pid: &'a [u8],
-    /// None: to be worked out of the entry.
+    /// `None` (IDMPAUTO): the digest of the entry's fields and values.
     iid: Option<&'a [u8]>,
 }
 
@@ -46,12 +61,12 @@ pub(super) struct Options<'a> {
     references: Option<References>,
     no_create: bool,
     message: Option<Message<'a>>,
-    /// XADD's: the ID, and where it stands.
+    /// XADD: the ID, and its position in the request.
     wanted: Option<(Wanted, usize)>,
 }
 
 impl<'a> Options<'a> {
-    /// Takes them, for XADD up to the ID and with it.
+    /// Takes the options, for XADD up to and including the ID.
     #[doc(alias = "streamParseAddOrTrimArgsOrReply")]
     pub(super) fn take(ctx: &Ctx<'_>, args: &mut Args<'a>, xadd: bool) -> Result<Options<'a>> {
         let mut options = Options::default();
@@ -146,7 +161,7 @@ impl<'a> Options<'a> {
         Ok(true)
     }
 
-    /// What only all of them together tell.
+    /// Checks the combination of options.
     fn check(&self, ctx: &Ctx<'_>, xadd: bool) -> Result {
         let given = matches!(
             self.wanted,
@@ -182,7 +197,7 @@ impl<'a> Options<'a> {
         let limit = match self.limit {
             _ if ctx.must_obey() || !asked.approximate => 0,
             Some(limit) => limit as u64,
-            // A hundred blocks, within reason.
+            // By default, as many entries as fit a hundred blocks, at most a million.
             None => match ctx.state.config.stream_node_max_entries.saturating_mul(100) {
                 0 => 10_000,
                 limit => (limit as u64).min(1_000_000),
@@ -196,13 +211,15 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// The approximate trimming of a request, as the exact one that it came to: the words to put in place of its own.
+    /// The exact trimming that an approximate one came to: the words that replace its own when it is propagated. `None`
+    /// if the request trims exactly or not at all.
     #[doc(alias = "streamRewriteTrimArgument")]
     pub(super) fn exact_trim(&self, stream: &Stream, trimmed: Trimmed) -> Option<Replaced> {
         let asked = self.trim.filter(|trim| trim.approximate)?;
         let threshold = match asked.to {
             TrimTo::Length(_) => IntBuf::new().format(stream.len() as i64).to_vec(),
-            // The first entry may be one that had to stay.
+            // With ACKED the first entry may be one that had to stay, so the threshold is the ID after the last entry
+            // deleted.
             TrimTo::MinId(_) if self.references == Some(References::Respect) => {
                 let behind = trimmed.last.next().unwrap_or(StreamId::MAX);
                 IdBuf::new().format(behind).to_vec()
@@ -216,13 +233,13 @@ impl<'a> Options<'a> {
     }
 }
 
-/// See [`Options::exact_trim`].
+/// The words that [`Options::exact_trim`] puts in place of a request's own.
 pub(super) struct Replaced {
     at: usize,
     threshold: Vec<u8>,
 }
 
-/// Propagates the request with other words in places.
+/// Propagates the request with an exact trimming and the ID that was given in place of its own words.
 pub(super) fn rewrite(
     ctx: &mut Ctx<'_>,
     argv: Argv<'_>,
@@ -319,6 +336,12 @@ pub(super) const XADD: Command = Command {
     ..Command::BASE
 };
 
+/// Appends an entry and answers its ID, which must be greater than every ID before; `*` takes one from the clock. Trims
+/// the stream if asked to, and creates it unless NOMKSTREAM is given, which answers null.
+///
+/// A message that its producer sent before answers the ID of the first time and changes nothing. Clients blocked on the
+/// stream are served after this command. Propagated with the ID it gave and an exact trimming (see the top of this
+/// file).
 #[doc(alias = "xaddCommand")]
 fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -419,7 +442,8 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// What an entry is known by if its producer gives no name: the sum of the digests of its pairs, whatever their order.
+/// The name of a message whose producer gives none (IDMPAUTO): the sum of the digests of its pairs, so their order does
+/// not matter.
 fn digest_of(mut words: Args<'_>) -> [u8; 16] {
     let mut sum = 0u128;
     while let (Some(field), Some(value)) = (words.next(), words.next()) {
@@ -457,6 +481,8 @@ pub(super) const XCFGSET: Command = Command {
     ..Command::BASE
 };
 
+/// Sets how long and how many messages of producers a stream remembers. Fails if the key is missing. Propagated as it
+/// came if a limit changed.
 #[doc(alias = "xcfgsetCommand")]
 fn xcfgset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -483,7 +509,7 @@ fn xcfgset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         duration_s: duration.unwrap_or(now.duration_s),
         max_size: size.unwrap_or(now.max_size),
     };
-    // Limits as they are change nothing, and are not propagated.
+    // Limits that equal the present ones change nothing, and are not propagated.
     if wanted != now
         && let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?
     {
@@ -526,6 +552,8 @@ pub(super) const XIDMPRECORD: Command = Command {
     ..Command::BASE
 };
 
+/// Records that an existing entry is a given message of a producer; a rewritten AOF restores the memory of producers
+/// so. Fails if the entry is missing or the message is known under another ID.
 #[doc(alias = "xidmprecordCommand")]
 fn xidmprecord(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, pid, iid) = (args.key()?, args.bytes()?, args.bytes()?);

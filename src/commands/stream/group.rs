@@ -1,4 +1,4 @@
-//! Groups and their consumers: XGROUP.
+//! Groups of consumers: XGROUP.
 //!
 //! Mirrors: `xgroupCommand()` of t_stream.c.
 
@@ -29,7 +29,7 @@ pub(super) const XGROUP: Command = Command {
     ..Command::BASE
 };
 
-/// The options of CREATE and SETID, which have the same place.
+/// The options of CREATE and SETID.
 #[derive(Default)]
 struct Options {
     make_stream: bool,
@@ -55,7 +55,8 @@ impl Options {
         Ok(options)
     }
 
-    /// What the group has read, as far as it was told: no more than was ever added.
+    /// The number of entries that the group has read, as ENTRIESREAD gives it, at most the number ever added; otherwise
+    /// unknown.
     fn entries_read(&self, stream: &Stream) -> i64 {
         let added = stream.counters().entries_added;
         let added = i64::try_from(added).unwrap_or(i64::MAX);
@@ -84,7 +85,7 @@ fn no_such(key: &[u8], group: &[u8]) -> Error {
     )
 }
 
-/// The stream of a subcommand, which must be there.
+/// Looks up the stream of a subcommand; a missing key is an error.
 fn stream<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<&'a mut Stream> {
     let db = ctx.db;
     let stream = ctx.state.keyspace[db].get_mut_as::<Stream>(key)?;
@@ -118,6 +119,8 @@ const XGROUP_CREATE: Command = Command {
     ..Command::BASE
 };
 
+/// Creates a group that begins after an ID, or after the last entry (`$`); with MKSTREAM also the stream. Fails with
+/// BUSYGROUP if the group exists. Propagated as it came.
 fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, word) = (args.key()?, args.bytes()?, args.bytes()?);
     let options = Options::take(&mut args, true)?;
@@ -175,6 +178,7 @@ const XGROUP_SETID: Command = Command {
     ..Command::BASE
 };
 
+/// Moves a group to another ID: entries after it count as not yet read. Pending entries stay. Propagated as it came.
 fn xgroup_setid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, word) = (args.key()?, args.bytes()?, args.bytes()?);
     let options = Options::take(&mut args, false)?;
@@ -220,13 +224,15 @@ const XGROUP_DESTROY: Command = Command {
     ..Command::BASE
 };
 
+/// Deletes a group with its consumers and pending entries, and answers 1, or 0 if there was none. Clients blocked in
+/// the group run their command again, which then fails with NOGROUP.
 fn xgroup_destroy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
     let destroyed = stream(ctx, key)?.remove_group(name);
     if destroyed {
         ctx.state.dirty += 1;
         ctx.notify(key, Event::stream("xgroup-destroy"));
-        // Who waits in the group learns that it is gone.
+        // Clients that are blocked in the group are woken, to learn that it is gone.
         ctx.state.blocked.touch(ctx.db, key);
     }
     ctx.reply.integer(destroyed.into());
@@ -255,6 +261,8 @@ const XGROUP_CREATECONSUMER: Command = Command {
     ..Command::BASE
 };
 
+/// Creates a consumer and answers 1, or 0 if it exists. Fails if the key or the group is missing. Propagated as it
+/// came.
 fn xgroup_createconsumer(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, consumer) = (args.key()?, args.bytes()?, args.bytes()?);
     let now_ms = ctx.now_ms();
@@ -290,6 +298,8 @@ const XGROUP_DELCONSUMER: Command = Command {
     ..Command::BASE
 };
 
+/// Deletes a consumer and answers how many entries were pending for it. They are pending no more, and nobody gets them
+/// again.
 fn xgroup_delconsumer(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, consumer) = (args.key()?, args.bytes()?, args.bytes()?);
     let stream = stream(ctx, key)?;

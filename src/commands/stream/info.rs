@@ -1,7 +1,8 @@
-//! What there is: XINFO.
+//! XINFO: the state of streams, groups and consumers.
 //!
-//! Mirrors: `xinfoCommand()` of t_stream.c. Differs: `radix-tree-nodes` counts the nodes of the tree we have; the six
-//! fields about producers are left out where no producer ever named itself.
+//! Mirrors: `xinfoCommand()` of t_stream.c.
+//! Differs: `radix-tree-nodes` counts the nodes of the tree we have; the six fields about producers are left out where
+//! no producer ever named itself.
 
 use super::super::prelude::*;
 use super::{no_group, reply_entries, reply_entry, reply_id};
@@ -23,7 +24,7 @@ pub(super) const XINFO: Command = Command {
     ..Command::BASE
 };
 
-/// The stream that is asked about, which must be there.
+/// Looks up the stream that is asked about; a missing key is an error.
 fn stream<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<&'a Stream> {
     if ctx.db().get_as::<Stream>(key)?.is_none() {
         ctx.missed(key);
@@ -52,6 +53,8 @@ const XINFO_CONSUMERS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers for each consumer its pending entries, and the milliseconds since it last asked (`idle`) and since it last
+/// got an entry (`inactive`, -1 for never). Fails with NOGROUP if there is no such group.
 fn xinfo_consumers(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
     let now_ms = ctx.now_ms();
@@ -104,6 +107,7 @@ const XINFO_GROUPS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers for each group its consumers, pending entries, last ID, entries read and lag. Fails if the key is missing.
 fn xinfo_groups(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     stream(ctx, key)?;
@@ -125,7 +129,7 @@ fn xinfo_groups(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// How far a group is.
+/// Writes how far a group has read, and how many entries it has yet to read (`lag`, null if unknown).
 fn progress(reply: &mut Reply, stream: &Stream, group: &ConsumerGroup) {
     let number_or_null = |reply: &mut Reply, number: Option<i64>| match number {
         Some(number) => reply.integer(number),
@@ -168,6 +172,8 @@ const XINFO_STREAM: Command = Command {
     ..Command::BASE
 };
 
+/// Answers counters of a stream with its first and last entry, or with FULL its first entries (10, COUNT of them, or
+/// all for COUNT 0), its groups, their consumers and pending entries.
 fn xinfo_stream(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     stream(ctx, key)?;
@@ -220,7 +226,7 @@ fn wrong_subcommand(args: &Args<'_>) -> Error {
     Error::quoting(before, args.argv().get(1), "'. Try XINFO HELP.")
 }
 
-/// What is remembered of producers.
+/// Writes the figures about producers.
 fn producers(reply: &mut Reply, idmp: &Idmp) {
     let rows: [(&[u8], u64); 6] = [
         (b"idmp-duration", idmp.limits().duration_s),
@@ -236,7 +242,7 @@ fn producers(reply: &mut Reply, idmp: &Idmp) {
     }
 }
 
-/// Number of groups, first and last entry.
+/// Writes the number of groups, the first and the last entry.
 fn ends(reply: &mut Reply, stream: &Stream) {
     reply.bulk(b"groups");
     reply.count(stream.groups_len());
@@ -250,7 +256,7 @@ fn ends(reply: &mut Reply, stream: &Stream) {
     }
 }
 
-/// The first `count` entries (0: all of them), and as many of what is pending; all groups and consumers.
+/// Writes the first `count` entries (0: all of them), all groups and consumers, and as many pending entries of each.
 fn all(reply: &mut Reply, stream: &Stream, count: usize) {
     let most = if count == 0 { usize::MAX } else { count };
     reply.bulk(b"entries");

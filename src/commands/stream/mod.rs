@@ -1,21 +1,32 @@
 //! Streams: XADD, XREAD, XREADGROUP and their kin.
 //!
 //! ```text
-//!   add.rs       entries come                         XADD, and what producers sent: XCFGSET XIDMPRECORD
+//!   add.rs       entries come                         XADD, and the memory of producers: XCFGSET XIDMPRECORD
 //!   remove.rs    entries go                           XTRIM XDEL XDELEX XSETID
-//!   read.rs      entries are read, or waited for      XLEN XRANGE XREVRANGE XREAD XREADGROUP
+//!   read.rs      entries are read, at once or later   XLEN XRANGE XREVRANGE XREAD XREADGROUP
 //!   group.rs     groups and consumers                 XGROUP ...
-//!   pending.rs   what was delivered to them           XACK XACKDEL XNACK XPENDING XCLAIM XAUTOCLAIM
-//!   info.rs      what there is                        XINFO ...
+//!   pending.rs   entries delivered to consumers       XACK XACKDEL XNACK XPENDING XCLAIM XAUTOCLAIM
+//!   info.rs      state of streams and groups          XINFO ...
 //! ```
 //!
-//! What a group does is not seen by WATCH or by client-side caching, as in Redis; it is counted as a change, and
-//! propagated as the XCLAIM or XGROUP SETID that repeats it.
+//! A group reads a stream once for all its consumers. An entry that was delivered to a consumer is *pending* until that
+//! consumer acknowledges it:
+//!
+//! ```text
+//!   XADD s 1-0 f v                          the stream: 1-0
+//!   XGROUP CREATE s g 0                     group g has read nothing yet
+//!   XREADGROUP GROUP g ann STREAMS s >      1-0; pending for ann, delivered once
+//!   XAUTOCLAIM s g bob 60000 0              after a minute bob takes it over: delivered twice
+//!   XACK s g 1-0                            pending no more
+//! ```
+//!
+//! A change that a group makes is not seen by WATCH or by client-side caching, as in Redis. It is counted as a change,
+//! and propagated as the XCLAIM or XGROUP SETID that repeats it.
 //!
 //! Not propagated, as in Redis: when a consumer was seen last, that it read its own pending entries once more (their
 //! time and their count of deliveries), and how often producers sent a message again.
 //!
-//! Mirrors: the command half of t_stream.c.
+//! Mirrors: the command half of t_stream.c; the type itself is `types/stream`.
 
 mod add;
 mod group;
@@ -59,7 +70,7 @@ pub const COMMANDS: &[&Command] = &[
     &remove::XTRIM,
 ];
 
-/// What configuration says about the shape of streams.
+/// The configured limits of a stream's blocks, in bytes and in entries.
 #[inline]
 pub(in crate::commands) fn stream_limits(state: &State) -> StreamLimits {
     StreamLimits {
@@ -68,7 +79,7 @@ pub(in crate::commands) fn stream_limits(state: &State) -> StreamLimits {
     }
 }
 
-/// What a stream remembers of its producers, unless XCFGSET says otherwise.
+/// The configured limits of a stream's memory of producers, which XCFGSET overrides.
 pub(in crate::commands) fn idmp_limits(state: &State) -> IdmpLimits {
     IdmpLimits {
         duration_s: state.config.stream_idmp_duration,
@@ -77,7 +88,8 @@ pub(in crate::commands) fn idmp_limits(state: &State) -> IdmpLimits {
 }
 
 impl Ctx<'_> {
-    /// Whether what is asked has been decided elsewhere: by a primary, or before, in a file that is replayed.
+    /// Whether the command was decided elsewhere and must be carried out: it comes from the primary or from a file that
+    /// is replayed.
     #[doc(alias = "mustObeyClient")]
     fn must_obey(&self) -> bool {
         self.origin == CallOrigin::Replay
@@ -111,7 +123,7 @@ fn lower_bound(word: &[u8]) -> Result<StreamId> {
     }
 }
 
-/// Takes the upper end.
+/// Takes the upper end of a range of IDs, in the same form.
 fn upper_bound(word: &[u8]) -> Result<StreamId> {
     match word {
         [b'(', rest @ ..] if !rest.is_empty() => StreamId::parse(rest, u64::MAX)
@@ -122,13 +134,13 @@ fn upper_bound(word: &[u8]) -> Result<StreamId> {
     }
 }
 
-/// Takes all arguments that are left as IDs; not some of them if one is none.
+/// Takes all remaining arguments as IDs; an error if one of them is no ID.
 fn ids(args: &mut Args<'_>) -> Result<Vec<StreamId>> {
     args.map(strict_id).collect()
 }
 
-/// Takes `IDS n id …` behind the word. The IDs are words still: a key that is not there is answered before they are
-/// looked at.
+/// Takes the number and the IDs that follow the word IDS. The IDs are not parsed yet, because a missing key is answered
+/// before they are looked at.
 fn counted_ids<'a>(args: &mut Args<'a>) -> Result<Args<'a>> {
     let error = Error::once("Number of IDs must be a positive integer");
     let count = args.integer_or(error.clone())?;
@@ -157,7 +169,7 @@ fn references(args: &mut Args<'_>) -> Option<References> {
     }
 }
 
-/// Takes what XDELEX and XACKDEL are told, in any order.
+/// Takes the options of XDELEX and XACKDEL, in any order.
 fn references_and_ids<'a>(args: &mut Args<'a>) -> Result<(References, Args<'a>)> {
     let (mut how, mut which) = (None, None);
     while !args.is_empty() {
@@ -175,7 +187,7 @@ fn reply_id(reply: &mut Reply, id: StreamId) {
     reply.bulk(IdBuf::new().format(id));
 }
 
-/// Writes an entry's fields and values. Of a damaged one, what is missing is written as nothing.
+/// Writes an entry's fields and values. Missing parts of a damaged entry are written as empty strings.
 fn reply_fields(reply: &mut Reply, entries: &mut Entries<'_>, entry: Entry) {
     reply.array(2 * entry.fields);
     for _ in 0..entry.fields {
@@ -199,7 +211,7 @@ fn reply_entry(reply: &mut Reply, entries: &mut Entries<'_>, entry: Entry) {
     reply_fields(reply, entries, entry);
 }
 
-/// Writes the entry of this ID, if there is one.
+/// Writes the entry of an ID; false, and no answer, if there is none.
 fn reply_one(reply: &mut Reply, stream: &Stream, id: StreamId) -> bool {
     let mut entries = stream.entries(id, id, false);
     let Some(entry) = entries.next() else {
@@ -244,12 +256,13 @@ fn no_group(before: &str, first: &[u8], between: &str, second: &[u8], after: &st
     )
 }
 
-/// The group of a stream that both must be there.
+/// The error for a missing key or a missing group.
 fn no_such_group(key: &[u8], group: &[u8]) -> Error {
     no_group("No such key '", key, "' or consumer group '", group, "'")
 }
 
-/// What repeats that an entry is pending for a consumer, whatever was before.
+/// Propagates that an entry is pending for a consumer: an XCLAIM that sets the time and the count of deliveries,
+/// whatever they were before.
 #[doc(alias = "streamPropagateXCLAIM")]
 fn say_claim(ctx: &mut Ctx<'_>, key: &[u8], group_name: &[u8], claim: &Claim<'_>) {
     let (mut id, mut last_id) = (IdBuf::new(), IdBuf::new());
@@ -273,7 +286,7 @@ fn say_claim(ctx: &mut Ctx<'_>, key: &[u8], group_name: &[u8], claim: &Claim<'_>
     ctx.also(words);
 }
 
-/// See [`say_claim`].
+/// The facts that [`say_claim`] propagates.
 struct Claim<'a> {
     consumer: &'a [u8],
     id: StreamId,
@@ -282,7 +295,7 @@ struct Claim<'a> {
     last_id: StreamId,
 }
 
-/// What repeats how far a group has read.
+/// Propagates how far a group has read, as XGROUP SETID.
 #[doc(alias = "streamPropagateGroupID")]
 fn say_group_id(ctx: &mut Ctx<'_>, key: &[u8], group_name: &[u8], last_id: StreamId, read: i64) {
     let (mut id, mut count) = (IdBuf::new(), IntBuf::new());
@@ -298,7 +311,7 @@ fn say_group_id(ctx: &mut Ctx<'_>, key: &[u8], group_name: &[u8], last_id: Strea
     ctx.also(words);
 }
 
-/// Somebody asks a group for something in a consumer's name: it is made if it is not there, and was seen now.
+/// Notes that a consumer was seen now; creates it if it is missing, and returns whether it did.
 #[doc(alias = "streamCreateConsumer")]
 fn see_consumer(group: &mut ConsumerGroup, name: &[u8], now_ms: i64) -> bool {
     let created = group.create_consumer(name, now_ms, -1);
@@ -308,15 +321,15 @@ fn see_consumer(group: &mut ConsumerGroup, name: &[u8], now_ms: i64) -> bool {
     created
 }
 
-/// What repeats that a consumer was created. An XCLAIM that names the consumer says it as well; without one, a group
-/// read in vain (redis 14963), or a claim of nothing, would leave a consumer that replicas and the append-only file
-/// do not know.
+/// Propagates that a consumer was created. An XCLAIM that names the consumer creates it as well. A read that finds
+/// nothing (redis 14963) and a claim of nothing have no XCLAIM, so without this replicas and the append-only file would
+/// lack the consumer.
 fn say_consumer(ctx: &mut Ctx<'_>, key: &[u8], group_name: &[u8], consumer: &[u8]) {
     let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key, group_name, consumer];
     ctx.also(words);
 }
 
-/// A consumer was created.
+/// Counts and publishes that a consumer was created.
 fn consumer_created(ctx: &mut Ctx<'_>, key: &[u8]) {
     ctx.state.dirty += 1;
     ctx.notify(key, Event::stream("xgroup-createconsumer"));

@@ -1,6 +1,8 @@
-//! What was delivered to consumers and not acknowledged: XACK, XACKDEL, XNACK, XPENDING, XCLAIM, XAUTOCLAIM.
+//! Entries that were delivered to consumers and not acknowledged: XACK, XACKDEL, XNACK, XPENDING, XCLAIM, XAUTOCLAIM.
 //!
-//! A claim is propagated as an XCLAIM that says when and how often the entry was delivered, whatever it was before.
+//! Each group has a list of pending entries (PEL): the entry's ID, the consumer that has it, when it was delivered last
+//! and how often. A claim moves an entry to another consumer; it is propagated as an XCLAIM that sets the time and the
+//! count of deliveries, whatever they were before.
 //!
 //! Mirrors: the commands of the same names in t_stream.c.
 
@@ -39,6 +41,8 @@ pub(super) const XACK: Command = Command {
     ..Command::BASE
 };
 
+/// Removes entries from a group's list of pending entries and answers how many were on it. A missing key or group
+/// answers 0. Propagated as it came.
 #[doc(alias = "xackCommand")]
 fn xack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
@@ -59,7 +63,7 @@ fn xack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// A group that was seen just now.
+/// Looks up a group for a change. The caller has checked that it exists.
 fn group_mut<'a>(ctx: &'a mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result<&'a mut ConsumerGroup> {
     let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
     stream
@@ -102,6 +106,11 @@ pub(super) const XACKDEL: Command = Command {
     ..Command::BASE
 };
 
+/// Acknowledges entries for a group and deletes those that it acknowledged, under KEEPREF, DELREF or ACKED. Answers for
+/// each entry: -1 it was not pending in this group, 1 it is deleted, 2 it stays, because another group has yet to read
+/// or to acknowledge it.
+///
+/// A missing key or group answers -1 for each. Propagated as it came if one was acknowledged.
 #[doc(alias = "xackdelCommand")]
 fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
@@ -125,7 +134,7 @@ fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     for id in ids {
         let acknowledged = stream.group_mut(name).is_some_and(|group| group.ack(id));
         let fate = match acknowledged {
-            // An entry that is gone was acknowledged nevertheless.
+            // An entry that had been deleted before was acknowledged nevertheless.
             true => match delete(stream, id, references) {
                 Fate::Missing => Fate::Deleted,
                 fate => {
@@ -181,20 +190,26 @@ pub(super) const XNACK: Command = Command {
     ..Command::BASE
 };
 
-/// How XNACK counts the delivery that came to nothing.
+/// How XNACK counts the delivery that failed.
 #[derive(Clone, Copy)]
 enum Blame {
-    /// As if it had not been.
+    /// The delivery is not counted.
     Silent,
-    /// As it is.
+    /// The delivery counts.
     Fail,
-    /// As if there had been any number of them.
+    /// The entry counts as delivered so often that it is hopeless.
     Fatal,
 }
 
-/// The count of deliveries of what shall not be tried again.
+/// The count of deliveries of an entry that shall not be tried again.
 const HOPELESS: u64 = i64::MAX as u64;
 
+/// Gives entries back to the group: they stay pending, but for no consumer, and may be claimed at once. Answers how
+/// many were given back. With FORCE an entry that is not pending becomes so.
+///
+/// The count of deliveries is RETRYCOUNT if given. Otherwise, for an entry that was delivered three times: SILENT makes
+/// it 2, FAIL keeps 3, FATAL makes it the largest number. Clients blocked in XREADGROUP with CLAIM are served.
+/// Propagated as it came. Fails with NOGROUP if the key or group is missing.
 #[doc(alias = "xnackCommand")]
 fn xnack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
@@ -245,7 +260,7 @@ fn xnack(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     ctx.state.dirty += released as u64;
     if released > 0 {
-        // Who waits with CLAIM may have it.
+        // A client that is blocked in XREADGROUP with CLAIM may take it.
         ctx.state.blocked.touch(ctx.db, key);
     }
     ctx.reply.count(released);
@@ -288,7 +303,7 @@ pub(super) const XPENDING: Command = Command {
     ..Command::BASE
 };
 
-/// The range that XPENDING is asked for.
+/// The arguments of the longer form of XPENDING.
 struct Range<'a> {
     from: StreamId,
     to: StreamId,
@@ -319,6 +334,15 @@ impl<'a> Range<'a> {
     }
 }
 
+/// Answers a summary of a group's pending entries, or with a range up to `count` of them: ID, consumer, milliseconds
+/// since the last delivery, number of deliveries. Changes nothing. Fails with NOGROUP if the key or group is missing.
+///
+/// ```text
+///   XPENDING s g                        3, 1-0, 5-0, [[ann, "2"], [bob, "1"]]
+///   XPENDING s g IDLE 60000 - + 10      [[1-0, ann, 74000, 2]]
+/// ```
+///
+/// An entry that XNACK gave back has an empty consumer and an idle time of -1, and passes every IDLE.
 #[doc(alias = "xpendingCommand")]
 fn xpending(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
@@ -362,7 +386,7 @@ fn xpending(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut write = |id: StreamId, pending: &Pending| {
         let idle = match pending.owner() {
             Some(_) => now_ms.saturating_sub(pending.delivered_ms),
-            // Nobody has it: idle as long as one likes.
+            // No consumer has the entry, so it passes every minimum of idle time.
             None => i64::MAX,
         };
         if range.min_idle != 0 && idle < range.min_idle {
@@ -397,7 +421,7 @@ fn xpending(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// How much is pending, between which IDs, and for whom.
+/// Writes the number of pending entries, the first and last of their IDs, and the number of each consumer.
 fn summary(reply: &mut crate::resp::Reply, group: &ConsumerGroup) {
     let pel = group.pel();
     reply.array(4);
@@ -488,16 +512,16 @@ impl ClaimOptions {
                 return Err(Error::quoting(before, word, "'"));
             }
         }
-        // Clients reckon with clocks of their own: a time that cannot be is now.
+        // Clients compute times with clocks of their own; a time in the future or before 1970 becomes the present.
         let told = options.delivered_ms.filter(|ms| (0..=now_ms).contains(ms));
         options.delivered_ms = told;
         Ok(options)
     }
 }
 
-/// What a claim did, to be said to the readers of the effects.
+/// The outcome of a claim for one entry, to be propagated.
 pub(super) struct Claimed {
-    /// Who has the entry; or had it, if it is gone. Nobody had what XNACK gave back.
+    /// The consumer that has the entry, or had it before it was deleted; `None` for an entry that XNACK gave back.
     consumer: Option<Name>,
     id: StreamId,
     delivered_ms: i64,
@@ -515,8 +539,8 @@ impl Claimed {
     }
 }
 
-/// Propagates claims, and that entries that are gone are no longer pending: those as XCLAIMs as well, which find no
-/// entry; or as XACK, if there is no consumer to name.
+/// Propagates claims. An entry that was deleted is propagated as an XCLAIM too: it finds no entry and removes the ID
+/// from the list of pending entries. Without a consumer to name it is propagated as XACK.
 pub(super) fn say_all(
     ctx: &mut Ctx<'_>,
     key: &[u8],
@@ -543,6 +567,15 @@ pub(super) fn say_all(
     }
 }
 
+/// Moves pending entries to a consumer, if they were last delivered at least `min-idle-time` milliseconds ago, and
+/// answers the entries, with JUSTID their IDs. The consumer is created if it is missing.
+///
+/// Without JUSTID the count of deliveries grows by one; RETRYCOUNT, IDLE and TIME set it and the time of delivery.
+/// FORCE makes an entry pending that was not. An entry that was deleted from the stream is removed from the list of
+/// pending entries.
+///
+/// Each claim is propagated as an XCLAIM with TIME, RETRYCOUNT, FORCE, JUSTID and LASTID; a consumer that was created
+/// and got nothing, as XGROUP CREATECONSUMER. Fails with NOGROUP if the key or group is missing.
 #[doc(alias = "xclaimCommand")]
 fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, consumer_name) = (args.key()?, args.bytes()?, args.bytes()?);
@@ -589,7 +622,7 @@ fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             .and_then(|group| group.pel().get(&id))
             .cloned();
         if !stream.contains(id) {
-            // What is gone is no longer pending.
+            // An entry that was deleted is no longer pending.
             if let Some(known) = known {
                 claimed.push(Claimed::of(id, &known));
                 if let Some(group) = stream.group_mut(name) {
@@ -640,7 +673,7 @@ fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     say_all(ctx, key, name, last_id, &claimed);
-    // XCLAIMs told how far the group is; an XACK does not.
+    // The LASTID of an XCLAIM propagates how far the group is; if only XACKs were propagated, that is left to do.
     if advanced && claimed.iter().all(|claimed| claimed.consumer.is_none()) {
         say_group_id(ctx, key, name, last_id, read);
         ctx.state.dirty += 1;
@@ -676,11 +709,24 @@ pub(super) const XAUTOCLAIM: Command = Command {
     ..Command::BASE
 };
 
-/// Pending entries that are looked at for each that is asked for.
+/// The number of pending entries looked at for each entry asked for.
 const ATTEMPTS: usize = 10;
-/// More IDs of deleted entries than these there is no memory for.
+/// There is no memory for the IDs of more deleted entries than this.
 const MOST_IDS: i64 = 1 << 43;
 
+/// Claims entries that have been idle for long enough, wherever they are in the list of pending entries, a step at a
+/// time. Answers the cursor for the next step (`0-0` at the end), the entries claimed, and the IDs of pending entries
+/// that had been deleted from the stream, which are pending no more.
+///
+/// A step ends after COUNT entries were claimed or found deleted, or after [`ATTEMPTS`] times as many were looked at.
+/// With 1-0 idle for 90 seconds, 2-0 for 5, 3-0 deleted from the stream, 4-0 idle for 90:
+///
+/// ```text
+///   XAUTOCLAIM s g bob 60000 0 COUNT 2      4-0, [1-0 …], [3-0]     2-0 is passed over
+///   XAUTOCLAIM s g bob 60000 4-0 COUNT 2    0-0, [4-0 …], []        begins at the cursor, and ends
+/// ```
+///
+/// Propagated as XCLAIM does. Fails with NOGROUP if the key or group is missing.
 #[doc(alias = "xautoclaimCommand")]
 fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, consumer_name) = (args.key()?, args.bytes()?, args.bytes()?);
@@ -727,7 +773,8 @@ fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     };
 
-    // First what to do with each, and where to go on; then the answer, then the doing.
+    // First each entry's outcome and the next cursor are decided, then the answer is written, then the group is
+    // changed.
     let (mut gone, mut taken, mut cursor) = (Vec::new(), Vec::new(), StreamId::MIN);
     let mut left = count as usize;
     let mut attempts = left.saturating_mul(ATTEMPTS);
@@ -790,7 +837,7 @@ fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             claimed.push(gone);
         }
     }
-    // As they were met.
+    // Propagated in the order in which the entries were met.
     claimed.sort_unstable_by_key(|claimed| claimed.id);
     if created {
         consumer_created(ctx, key);

@@ -1,16 +1,17 @@
-//! Entries are read, or waited for: XLEN, XRANGE, XREVRANGE, XREAD, XREADGROUP.
+//! Commands that read a stream, at once or blocking: XLEN, XRANGE, XREVRANGE, XREAD, XREADGROUP.
 //!
 //! ```text
-//!   XREAD … STREAMS a b  0-0 $        what stands behind these IDs, of each stream that has anything
-//!   XREADGROUP … STREAMS a  >         what no consumer had yet; becomes pending for this one
-//!                        a  0-0       what is pending for this one
+//!   XREAD … STREAMS a b  0-0 $        entries after these IDs, of each stream that has any
+//!   XREADGROUP … STREAMS a  >         entries that no consumer had yet; they become pending for this one
+//!                        a  0-0       entries that are pending for this consumer: its history
 //! ```
 //!
-//! Reading for a group changes it, and is propagated as that change: an XCLAIM for each entry delivered and an
-//! XGROUP SETID for all of them. The entries are written first and noted in the group afterwards, since the stream can
-//! not be read and written at once.
+//! Reading for a group changes it, and is propagated as that change: an XCLAIM for each entry delivered and an XGROUP
+//! SETID for all of them. The entries are written first and noted in the group afterwards, since the stream can not be
+//! read and written at once.
 //!
 //! Mirrors: `xrangeGenericCommand()`, `xreadCommand()`, `streamReplyWithRange()` of t_stream.c.
+//! Differs: a consumer that is created and gets nothing is propagated as XGROUP CREATECONSUMER.
 
 use super::super::prelude::*;
 use super::pending::{Claimed, say_all};
@@ -109,6 +110,8 @@ fn xrevrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     range(ctx, args, true)
 }
 
+/// XRANGE and XREVRANGE: answers the entries between two IDs, both included unless `(` stands before one. XREVRANGE
+/// names the upper one first.
 #[doc(alias = "xrangeGenericCommand")]
 fn range(ctx: &mut Ctx<'_>, mut args: Args<'_>, back: bool) -> Result {
     let (key, first, second) = (args.key()?, args.bytes()?, args.bytes()?);
@@ -140,24 +143,24 @@ fn range(ctx: &mut Ctx<'_>, mut args: Args<'_>, back: bool) -> Result {
     Ok(())
 }
 
-/// XREAD or XREADGROUP, as it was asked for.
+/// The arguments of XREAD or XREADGROUP.
 struct Request<'a> {
-    /// Keys, and as many IDs.
+    /// The keys, and as many IDs in `ids`.
     keys: Args<'a>,
     ids: Args<'a>,
-    /// Most entries of a stream; 0 is all.
+    /// The largest number of entries of one stream; 0 is all.
     count: usize,
-    /// Most entries of all streams together.
+    /// The largest number of entries of all streams together.
     max_count: Option<usize>,
-    /// Bytes of the answer after which no entry follows.
+    /// The size of the answer in bytes after which no entry follows.
     max_size: Option<usize>,
-    /// Wait, until then.
+    /// BLOCK: the deadline, or `None` inside for no deadline.
     block: Option<Option<Ms>>,
     /// The group and the consumer.
     group: Option<(&'a [u8], &'a [u8])>,
-    /// What is delivered is as good as acknowledged.
+    /// NOACK: delivered entries do not become pending.
     no_ack: bool,
-    /// Pending entries that lie idle for so many milliseconds come first.
+    /// CLAIM: entries that have been pending and idle for at least so many milliseconds come first.
     claim: Option<i64>,
 }
 
@@ -232,7 +235,7 @@ impl<'a> Request<'a> {
         Ok(asked)
     }
 
-    /// Entries of a stream that may still be written; 0 is all.
+    /// The number of entries of a stream that may still be written; 0 is all.
     fn room(&self, served: &Served) -> usize {
         match self.max_count.map(|most| most - served.entries.min(most)) {
             None => self.count,
@@ -258,7 +261,7 @@ fn limit(args: &mut Args<'_>, name: &str) -> Result<usize> {
         .ok_or_else(|| Error::once(format!("{name} must be a positive integer")))
 }
 
-/// What was written of the answer.
+/// The part of the answer that has been written.
 struct Served {
     mark: Option<Mark>,
     streams: usize,
@@ -276,7 +279,7 @@ impl Served {
         }
     }
 
-    /// A stream follows.
+    /// Begins the entries of a stream.
     fn begin(&mut self, reply: &mut Reply, key: &[u8]) {
         if self.mark.is_none() {
             self.mark = Some(reply.open());
@@ -288,7 +291,7 @@ impl Served {
         reply.bulk(key);
     }
 
-    /// That was all; false if it was nothing.
+    /// Ends the answer; false, and no answer, if no stream had entries.
     fn end(self, reply: &mut Reply) -> bool {
         match self.mark {
             None => return false,
@@ -299,7 +302,7 @@ impl Served {
     }
 }
 
-/// The keys behind STREAMS, which a group or a consumer may be called as well.
+/// Finds the keys that follow STREAMS. A group or a consumer may be named STREAMS too, so options are read one by one.
 #[doc(alias = "xreadGetKeys")]
 fn stream_keys(argv: Argv<'_>, found: &mut Vec<KeyRef>) -> Result {
     let mut at = 1;
@@ -361,6 +364,11 @@ pub(super) const XREAD: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the entries after an ID, of each stream that has any. `$` stands for the last ID at the time of the call,
+/// `+` asks for the last entry.
+///
+/// Blocks with BLOCK if no stream has any; the ID that `$` stood for is fixed then, so an entry added meanwhile is not
+/// missed. Without BLOCK, after the timeout, or where blocking is not allowed, answers null. Changes nothing.
 #[doc(alias = "xreadCommand")]
 fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let asked = Request::take(ctx, &mut args, false)?;
@@ -409,8 +417,8 @@ fn xread(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Writes the entries from an ID on, as far as the request goes; their IDs. `timed` entries tell of deliveries, of
-/// which they had none.
+/// Writes the entries from an ID on, as many as the request allows, and returns their IDs (only for a group). `timed`
+/// entries have two numbers more, which are 0: their idle time and their deliveries.
 fn write_behind(
     reply: &mut Reply,
     stream: &Stream,
@@ -467,7 +475,7 @@ fn write_some(
     ids
 }
 
-/// When the first of the pending entries will have been idle for long enough.
+/// The moment at which the first pending entry will have been idle for long enough (CLAIM).
 fn again_at(ctx: &mut Ctx<'_>, asked: &Request<'_>) -> Option<Ms> {
     let (idle, (group, _)) = asked.claim.zip(asked.group)?;
     let now_ms = ctx.now_ms();
@@ -482,13 +490,14 @@ fn again_at(ctx: &mut Ctx<'_>, asked: &Request<'_>) -> Option<Ms> {
     earliest
 }
 
-/// Nothing was found: waits for entries, or answers as if the time were over.
+/// Blocks the client after nothing was found; without BLOCK, or where blocking is not allowed (in a transaction or a
+/// script), answers null as after a timeout.
 fn wait(ctx: &mut Ctx<'_>, asked: &Request<'_>, argv: Argv<'_>, after: &[StreamId]) {
     let Some(deadline) = asked.block.filter(|_| ctx.may_block()) else {
         ctx.reply.null_array();
         return;
     };
-    // `$` is the end of now, also when the command is run again.
+    // `$` keeps the ID that it stood for at the first run when the command runs again.
     let first_id = argv.len() - asked.ids.len();
     let mut words = crate::resp::argv::OwnedArgv::default();
     for i in 0..argv.len() {
@@ -548,6 +557,21 @@ pub(super) const XREADGROUP: Command = Command {
     ..Command::BASE
 };
 
+/// Reads for a consumer of a group. The ID decides which entries, for each stream:
+///
+/// ```text
+///   XREADGROUP GROUP g ann STREAMS s >       new entries 1-0, 2-0; pending for ann, delivered once
+///   XACK s g 1-0
+///   XREADGROUP GROUP g ann STREAMS s 0       ann's history: 2-0, delivered twice now; 1-0 is acknowledged
+///   XREADGROUP GROUP g bob STREAMS s 0       [s, []]: bob has no history
+///   XREADGROUP GROUP g bob STREAMS s >       null: nothing is new; with BLOCK bob is blocked
+/// ```
+///
+/// The history is answered at once, also if it is empty, and shows null for an entry that was deleted. Only `>` blocks.
+/// A missing consumer is created. Fails with NOGROUP if a key or its group is missing, and when it disappears while the
+/// client is blocked.
+///
+/// Deliveries are propagated as XCLAIM and XGROUP SETID, the reading of history not at all.
 fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let asked = Request::take(ctx, &mut args, true)?;
     let (group, _) = asked.group.unwrap_or_default();
@@ -592,7 +616,7 @@ fn xreadgroup(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Serves one stream. `after` is the greatest ID for what is new.
+/// Serves one stream. The greatest ID as `after` stands for `>`.
 fn serve_consumer(
     ctx: &mut Ctx<'_>,
     asked: &Request<'_>,
@@ -625,7 +649,7 @@ fn serve_consumer(
     Ok(())
 }
 
-/// What is pending for the consumer already.
+/// Writes the entries after an ID that are pending for the consumer: its history. Counts a delivery of each.
 #[doc(alias = "streamReplyWithRangeFromConsumerPEL")]
 fn serve_history(
     ctx: &mut Ctx<'_>,
@@ -660,7 +684,7 @@ fn serve_history(
         if reply_one(ctx.reply, stream, pair.key) {
             found.push(pair.key);
         } else {
-            // Pending, and deleted since.
+            // The entry is pending, but was deleted from the stream.
             ctx.reply.array(2);
             reply_id(ctx.reply, pair.key);
             ctx.reply.null_array();
@@ -681,7 +705,8 @@ fn serve_history(
     Ok(())
 }
 
-/// What lies idle, if that is asked for, and what nobody had yet. Whether an XCLAIM for the consumer was propagated.
+/// Delivers entries that have been idle for long enough (with CLAIM), then entries that no consumer had yet. Returns
+/// whether an XCLAIM for the consumer was propagated.
 fn serve_new(
     ctx: &mut Ctx<'_>,
     asked: &Request<'_>,
@@ -714,7 +739,7 @@ fn serve_new(
             if missing.is_empty() {
                 break;
             }
-            // What was deleted is no longer pending.
+            // Entries that were deleted are no longer pending.
             for id in missing {
                 if let Some(group) = stream.group_mut(group_name) {
                     gone.extend(group.pel().get(&id).map(|pending| Claimed::of(id, pending)));
@@ -804,7 +829,7 @@ fn serve_new(
     Ok(!claims.is_empty())
 }
 
-/// An entry that lay idle, with how long, and how often it was delivered.
+/// Writes an entry that had been pending, with its idle time and its number of deliveries.
 fn write_claimed(
     reply: &mut Reply,
     stream: &Stream,

@@ -1,4 +1,6 @@
-//! Entries go: XTRIM, XDEL, XDELEX; and what a stream remembers of them is set: XSETID.
+//! Commands by which entries go: XTRIM, XDEL, XDELEX; and XSETID, which sets a stream's counters.
+//!
+//! Mirrors: `xtrimCommand()`, `xdelCommand()`, `xdelexCommand()` and `xsetidCommand()` of t_stream.c.
 
 use super::super::prelude::*;
 use super::add::{Options, rewrite};
@@ -58,6 +60,8 @@ pub(super) const XTRIM: Command = Command {
     ..Command::BASE
 };
 
+/// Deletes entries from the start until the length or the first ID fits, and answers how many. An approximate trimming
+/// is propagated as the exact one that it came to. An emptied stream stays, with its groups.
 #[doc(alias = "xtrimCommand")]
 fn xtrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -98,6 +102,7 @@ pub(super) const XDEL: Command = Command {
     ..Command::BASE
 };
 
+/// Deletes entries and answers how many existed. Entries that are pending stay pending. Propagated as it came.
 #[doc(alias = "xdelCommand")]
 fn xdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -114,7 +119,7 @@ fn xdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// What became of an entry that was to be deleted, as XDELEX and XACKDEL answer.
+/// The outcome of deleting one entry, as XDELEX and XACKDEL answer it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Missing = -1,
@@ -123,7 +128,8 @@ pub(super) enum Fate {
     Stays = 2,
 }
 
-/// Deletes an entry, if the groups' references allow it.
+/// Deletes an entry under one of three policies: KEEPREF leaves it pending where it is, DELREF removes it from all
+/// lists of pending entries, ACKED deletes it only if every group has read and acknowledged it.
 pub(super) fn delete(stream: &mut Stream, id: StreamId, references: References) -> Fate {
     if references == References::Respect && stream.contains(id) && stream.is_referenced(id) {
         return Fate::Stays;
@@ -171,6 +177,8 @@ pub(super) const XDELEX: Command = Command {
     ..Command::BASE
 };
 
+/// Deletes entries under KEEPREF (the default), DELREF or ACKED, and answers a [`Fate`] for each. Propagated as it
+/// came, if an entry was deleted.
 #[doc(alias = "xdelexCommand")]
 fn xdelex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -223,6 +231,10 @@ pub(super) const XSETID: Command = Command {
     ..Command::BASE
 };
 
+/// Sets the last ID of a stream, and with options the number of entries ever added and the greatest ID deleted. A
+/// rewritten AOF uses it to restore counters that the entries alone do not tell.
+///
+/// Fails if the key is missing or the numbers contradict the entries that are there. Propagated as it came.
 #[doc(alias = "xsetidCommand")]
 fn xsetid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

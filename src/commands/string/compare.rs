@@ -1,7 +1,16 @@
 //! Strings compared: IFEQ and its kin, DIGEST, DELEX, LCS.
 //!
-//! A digest is the XXH3 hash of a string, 16 hex digits: a client that keeps it can say "if it is still the string I
-//! know" without sending the string.
+//! A digest is the XXH3 hash of a string, 16 hex digits. A client that keeps the digest can make a write depend on "the
+//! string I know" without sending the string again:
+//!
+//! ```text
+//!   SET doc "first draft"                 +OK
+//!   DIGEST doc                            the 16 digits the client remembers
+//!   SET doc "second draft" IFDEQ <them>   +OK if nobody wrote in between, else null
+//! ```
+//!
+//! Mirrors: `digestCommand()`, `delexCommand()` and `lcsCommand()` of t_string.c; the algorithm of LCS is in
+//! `types/string/lcs.rs`. Cost: LCS takes time and memory in proportion to the product of both lengths.
 
 use super::super::prelude::*;
 use crate::command::{KeyFlag, KeyRef};
@@ -53,7 +62,7 @@ impl<'a> Comparison<'a> {
         (self.digest, self.negated) == (other.digest, other.negated)
     }
 
-    /// Whether a string meets it.
+    /// Whether a string meets the condition.
     pub fn holds(&self, string: StrRef<'_>) -> Result<bool> {
         let mut scratch = IntBuf::new();
         let bytes = string.as_bytes(&mut scratch);
@@ -68,7 +77,7 @@ impl<'a> Comparison<'a> {
         Ok(equal != self.negated)
     }
 
-    /// Whether a key that is not there meets it.
+    /// Whether a missing key meets the condition.
     pub fn holds_for_absent(&self) -> bool {
         self.negated
     }
@@ -92,6 +101,7 @@ pub(super) const DIGEST: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the digest of a string, null for a missing key. O(N).
 #[doc(alias = "digestCommand")]
 fn digest(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -139,6 +149,10 @@ pub(super) const DELEX: Command = Command {
     ..Command::BASE
 };
 
+/// Deletes a key; with a condition, only if the key holds a string that meets it.
+///
+/// A condition on a key of another type is an error, a condition on a missing key answers 0. Without a condition, DELEX
+/// deletes a key of any type. Replicas and the AOF receive DEL, because the condition has been decided.
 #[doc(alias = "delexCommand")]
 fn delex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -172,7 +186,7 @@ fn delex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Without a condition it only deletes.
+/// The rights that DELEX needs to its key: without a condition it only deletes.
 #[doc(alias = "delexGetKeys")]
 fn delex_keys(argv: Argv<'_>, keys: &mut Vec<KeyRef>) -> Result {
     let flags: &[KeyFlag] = if argv.len() > 2 {
@@ -211,6 +225,19 @@ pub(super) const LCS: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the longest common subsequence of two strings: its text, its length (LEN), or the places of its parts in
+/// both strings (IDX). A missing key counts as an empty string.
+///
+/// LCS of `ohmytext` and `mynewtext` is `mytext`. IDX lists its runs from the last to the first, each as the first and
+/// last index (from 0) in either string; WITHMATCHLEN adds the number of bytes, MINMATCHLEN leaves out shorter runs:
+///
+/// ```text
+///   ohmytext    "text" is 4 to 7, "my" is 2 to 3        LCS a b IDX WITHMATCHLEN
+///   mynewtext   "text" is 5 to 8, "my" is 0 to 1        matches: [[4,7],[5,8],4], [[2,3],[0,1],2]; len: 6
+/// ```
+///
+/// Costs time and, for the moment of the call, memory in proportion to the product of both lengths; with LEN the memory
+/// of one row. Fails before it allocates if the whole table would be larger than `proto-max-bulk-len`.
 #[doc(alias = "lcsCommand")]
 fn lcs_command(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let keys = [args.key()?, args.key()?];

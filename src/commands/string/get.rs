@@ -1,4 +1,7 @@
-//! Reading one string, and what happens to it on the way: GET, GETDEL, GETEX, GETRANGE, STRLEN.
+//! Commands that read one string and may change its key on the way: GET, GETDEL, GETEX, GETRANGE, STRLEN.
+//!
+//! Mirrors: the commands of the same names in t_string.c. Cost: a whole long string is not copied into the reply; the
+//! reply shares it with the keyspace.
 
 use super::super::prelude::*;
 use super::options::{Dialect, Expiry, Options};
@@ -59,6 +62,9 @@ pub(super) const GETDEL: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the string and deletes its key; a missing key answers null and propagates nothing.
+///
+/// The command is propagated as DEL. The value is freed here, not on a worker thread.
 #[doc(alias = "getdelCommand")]
 fn getdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -106,6 +112,15 @@ pub(super) const GETEX: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the string and may change when its key expires. A plain `GETEX key` changes nothing and propagates nothing.
+///
+/// | request | what is propagated | event |
+/// |---|---|---|
+/// | `GETEX k EX 10`, `PX 10000`, `EXAT …`, `PXAT …` | `PEXPIREAT k <unix time in ms>` | `expire` |
+/// | `GETEX k EXAT 1` (a moment in the past) | DEL or UNLINK; the string is answered first | `del` |
+/// | `GETEX k PERSIST`, if there was a deadline | `PERSIST k` | `persist` |
+///
+/// A relative time becomes an absolute one, so that a replica that applies it a second later agrees on the deadline.
 #[doc(alias = "getexCommand")]
 fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -124,7 +139,7 @@ fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let Some(mut entry) = db.get_mut(key) else {
         return Ok(());
     };
-    // Before the key may go.
+    // The reply is written before the key may be deleted below.
     if let Some(string) = entry.string() {
         ctx.reply.string(string);
     }
@@ -185,6 +200,8 @@ pub(super) const SUBSTR: Command = Command {
     ..Command::BASE
 };
 
+/// Answers a part of a string: both positions are included, -1 is the last byte, and a range outside of the string is
+/// an empty reply. `GETRANGE k 0 -1` is all of it.
 #[doc(alias = "getrangeCommand")]
 fn getrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -197,7 +214,7 @@ fn getrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     };
     match range(start, end, string.len()) {
-        // All of it: then a long one need not be copied.
+        // A range of the whole string is answered without copying it.
         Some(all) if all.len() == string.len() => ctx.reply.string(string),
         Some(part) => ctx.reply.bulk(&string.as_bytes(&mut IntBuf::new())[part]),
         None => ctx.reply.bulk(b""),

@@ -1,11 +1,18 @@
-//! Several strings at once: MGET, MSET, MSETNX, MSETEX.
+//! Commands that work on several strings: MGET, MSET, MSETNX, MSETEX.
+//!
+//! Keys are looked up in batches: the memory of [`BATCH`] keys is requested before the first of them is used, so that
+//! the processor waits for all of them at once.
+//!
+//! Mirrors: `mgetCommand()`, `msetGenericCommand()` and `msetexCommand()` of t_string.c; the batches,
+//! memory_prefetch.c.
+//! Differs: MSETEX is propagated as one SET for each key.
 
 use super::super::prelude::*;
 use super::options::{Dialect, Expiry, Options};
 use crate::keyspace::{Db, Deadline, KeyHash};
 use crate::util::num::IntBuf;
 
-/// Keys whose memory is fetched together.
+/// The number of keys whose memory is requested together.
 const BATCH: usize = 16;
 
 /// Brings the keys at the next places (every `step`th) on their way from memory before the first is looked up.
@@ -40,6 +47,7 @@ pub(super) const MGET: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the string of each key, null for a missing key and for one of another type; never fails.
 #[doc(alias = "mgetCommand")]
 fn mget(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.reply.array(args.len());
@@ -65,7 +73,7 @@ fn mget(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Stores all pairs that are left.
+/// Stores the remaining pairs of the request, with the same deadline for each.
 fn store_all(ctx: &mut Ctx<'_>, mut args: Args<'_>, deadline: Deadline) -> Result {
     let mut i = 0;
     while !args.is_empty() {
@@ -84,7 +92,7 @@ fn store_all(ctx: &mut Ctx<'_>, mut args: Args<'_>, deadline: Deadline) -> Resul
     Ok(())
 }
 
-/// Whether any of the keys at every second place is there, or is not.
+/// Whether at least one of the keys (every second argument) exists, or with `present` false, is missing.
 fn any_key(ctx: &Ctx<'_>, args: Args<'_>, present: bool) -> bool {
     let db = &ctx.state.keyspace[ctx.db];
     let mut keys = args.step_by(2);
@@ -113,6 +121,8 @@ pub(super) const MSET: Command = Command {
     ..Command::BASE
 };
 
+/// Stores all pairs, in the order of the request; a key that comes twice ends with its last value. Never fails half
+/// way: the number of arguments is checked first, and values of any type are overwritten.
 #[doc(alias = "msetCommand")]
 fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if !args.len().is_multiple_of(2) {
@@ -141,6 +151,7 @@ pub(super) const MSETNX: Command = Command {
     ..Command::BASE
 };
 
+/// Stores all pairs, or none of them if at least one key exists. In the latter case the command is not propagated.
 #[doc(alias = "msetnxCommand")]
 fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if !args.len().is_multiple_of(2) {
@@ -209,7 +220,10 @@ fn say_sets(ctx: &mut Ctx<'_>, mut pairs: Args<'_>, deadline: Deadline) {
     ctx.suppress();
 }
 
-/// What the condition was has been decided when it is propagated, as SETs.
+/// Stores all pairs with one deadline, if their keys meet the condition (NX: none exists, XX: all exist).
+///
+/// The condition has been decided when the command is propagated, so replicas receive plain SETs ([`say_sets`]). A
+/// condition that does not hold answers 0 and propagates nothing.
 #[doc(alias = "msetexCommand")]
 fn msetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let invalid = || Error::once("invalid numkeys value");

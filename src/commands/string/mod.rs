@@ -1,9 +1,9 @@
 //! Strings: SET, GET and their kin.
 //!
 //! [`options`] reads what SET, GETEX, MSETEX and INCREX have in common; [`get`] and [`set`] work on one key, [`many`]
-//! on several; [`number`] counts; [`compare`] looks at values without returning them.
+//! on several; [`number`] adds to numbers; [`compare`] looks at values without returning them.
 //!
-//! Mirrors: the command half of t_string.c.
+//! Mirrors: the command half of t_string.c; the algorithms inside it are `types/string`.
 
 mod compare;
 mod get;

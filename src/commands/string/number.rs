@@ -1,4 +1,10 @@
-//! Strings that count: INCR and its kin, INCRBYFLOAT, INCREX.
+//! Strings that hold numbers: INCR and its kin, INCRBYFLOAT, INCREX.
+//!
+//! An integer is kept as a number inside the key's entry, not as text, so INCR writes no string. Floating-point results
+//! are stored as text, and propagated as text: a replica never adds, it only stores the sum.
+//!
+//! Mirrors: `incrDecrCommand()`, `incrbyfloatCommand()` and `increxCommand()` of t_string.c.
+//! Differs: INCREX is propagated as the SET or the deletion that it comes to.
 
 use super::super::prelude::*;
 use super::options::Expiry;
@@ -111,6 +117,8 @@ fn decrby(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     increment(ctx, key, by)
 }
 
+/// Adds to the integer of a key; a missing key counts as 0. Fails, and changes nothing, if the string is no integer or
+/// the sum leaves the range of 64 bits. The deadline stays. Propagated as it came.
 #[doc(alias = "incrDecrCommand")]
 fn increment(ctx: &mut Ctx<'_>, key: &[u8], by: i64) -> Result {
     let new = match ctx.state.keyspace[ctx.db].string_mut(key)? {
@@ -148,6 +156,8 @@ pub(super) const INCRBYFLOAT: Command = Command {
     ..Command::BASE
 };
 
+/// Adds to the number of a key in extended precision and answers the sum as text. Fails if either text is no number or
+/// the sum is not finite. Propagated as `SET key <sum> KEEPTTL`.
 #[doc(alias = "incrbyfloatCommand")]
 fn incrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -168,14 +178,15 @@ fn incrbyfloat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
     let text = new.format();
     write_text(ctx, key, text.as_bytes());
-    // Said as the result, so that no other machine's arithmetic comes into it.
+    // Replicas receive the result, so that the arithmetic of another machine cannot change it.
     ctx.rewrite_as(&[b"SET", key, text.as_bytes(), b"KEEPTTL"]);
     ctx.modified(key, INCRBYFLOAT_EVENT);
     ctx.reply.bulk(text.as_bytes());
     Ok(())
 }
 
-/// Writes a number as text; the deadline stays. A value that becomes another number is not overwritten, it changes.
+/// Writes a number as text; the deadline stays. The event `overwritten` is not published: the value changes, it is not
+/// replaced.
 fn write_text(ctx: &mut Ctx<'_>, key: &[u8], text: &[u8]) {
     match ctx.state.keyspace[ctx.db].get_mut(key) {
         Some(mut entry) => {
@@ -228,7 +239,7 @@ pub(super) const INCREX: Command = Command {
     ..Command::BASE
 };
 
-/// What INCREX is asked to do.
+/// The options of one INCREX.
 #[derive(Default)]
 struct IncrEx<'a> {
     /// BYFLOAT
@@ -243,7 +254,7 @@ struct IncrEx<'a> {
 }
 
 impl<'a> IncrEx<'a> {
-    /// Every option once, in any order.
+    /// Reads the options, each at most once and in any order.
     fn read(args: &mut Args<'a>) -> Result<Self> {
         let mut asked = IncrEx::default();
         while !args.is_empty() {
@@ -289,6 +300,19 @@ impl<'a> IncrEx<'a> {
 /// A number as INCREX counts: its new value and what was really added; `None` if it stays as it is.
 type Counted<T> = Option<(T, T)>;
 
+/// Adds to a number within bounds and may set or remove the deadline; answers the new value and what was added.
+///
+/// With `counter` holding 10:
+///
+/// ```text
+///   INCREX counter BYINT 5                       15 5
+///   INCREX counter BYINT 5 UBOUND 17             15 0   outside of the bounds: unchanged, nothing is propagated
+///   INCREX counter BYINT 5 UBOUND 17 SATURATE    17 2   as far as the bound
+///   INCREX counter BYINT 1 EX 60 ENX             18 1   a deadline is set only if there is none yet
+/// ```
+///
+/// A rate limiter is one such command: count a request, refuse above a bound, forget after a minute. The whole command
+/// is propagated by [`finish`] as one SET with its result.
 #[doc(alias = "increxCommand")]
 fn increx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -300,6 +324,7 @@ fn increx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
 }
 
+/// INCREX of an integer. Fails if the stored string, the increment or a bound is no integer.
 fn increx_int(ctx: &mut Ctx<'_>, key: &[u8], asked: &IncrEx<'_>) -> Result {
     let number = |name: &str, text: Option<&[u8]>, default: i64| match text {
         Some(text) => num::parse_i64(text)
@@ -343,6 +368,7 @@ fn count_int(old: i64, by: i64, lower: i64, upper: i64, saturate: bool) -> Resul
     Ok(Some((kept as i64, added)))
 }
 
+/// INCREX with BYFLOAT. Fails on infinite numbers wherever they come from: increment, stored value or result.
 fn increx_float(ctx: &mut Ctx<'_>, key: &[u8], asked: &IncrEx<'_>) -> Result {
     let number = |name: &str, text: Option<&[u8]>, default: LongDouble| match text {
         Some(text) => LongDouble::parse(text)
@@ -428,7 +454,8 @@ fn bounds_crossed() -> Error {
     Error::once("LBOUND can't be greater than UBOUND")
 }
 
-/// Stores the result, deals with the deadline, and says it all as the SET or the deletion it comes to.
+/// Stores the result, sets or removes the deadline, and propagates one command for both: SET, or the deletion of the
+/// key if the deadline has passed already.
 fn finish(
     ctx: &mut Ctx<'_>,
     key: &[u8],
@@ -439,7 +466,7 @@ fn finish(
 ) {
     let existing = ctx.db().get_mut(key).map(|entry| entry.deadline());
     let has_deadline = existing.is_some_and(|deadline| deadline.is_some());
-    // ENX keeps a deadline that is there.
+    // With ENX an existing deadline stays.
     let deadline = deadline.filter(|_| !(asked.if_none && has_deadline));
 
     if let Some(at) = deadline

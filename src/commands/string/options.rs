@@ -1,4 +1,7 @@
-//! The options that the string commands share: when a key dies, and whether it is written at all.
+//! The options that the string commands share: the deadline of a key, and the condition on which it is written.
+//!
+//! A deadline is given in one of four units and becomes unix time in milliseconds here. At 1,700,000,000,000 ms these
+//! are the same deadline: `EX 10`, `PX 10000`, `EXAT 1700000010`, `PXAT 1700000010000`.
 //!
 //! Mirrors: `parseExtendedStringArgumentsOrReply()` and `getExpireMillisecondsOrReply()` of t_string.c.
 
@@ -7,7 +10,7 @@ use super::compare::Comparison;
 use crate::keyspace::Ms;
 use crate::util::num;
 
-/// How a deadline is given.
+/// The unit in which a deadline is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     /// Seconds from now.
@@ -21,27 +24,27 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// Whether it tells a moment, not a span.
+    /// Whether the unit gives a moment, not a span of time.
     pub fn is_absolute(self) -> bool {
         matches!(self, Unit::ExAt | Unit::PxAt)
     }
 }
 
-/// What is to become of a key's deadline.
+/// The change that a request makes to a key's deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Expiry<'a> {
-    /// Nothing was said.
+    /// The request has no such option.
     #[default]
     Unsaid,
     /// KEEPTTL
     Keep,
     /// PERSIST
     Persist,
-    /// A new one: its unit and its amount, not parsed yet, because some errors come first.
+    /// A new deadline: its unit and its amount, not parsed yet, because some errors come first.
     At(Unit, &'a [u8]),
 }
 
-/// Which options a command knows.
+/// The command whose options are read; each knows others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     Set,
@@ -49,7 +52,7 @@ pub(super) enum Dialect {
     MSetEx,
 }
 
-/// What was said behind the key and the value.
+/// The options that follow the key and the value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Options<'a> {
     pub expiry: Expiry<'a>,
@@ -64,7 +67,7 @@ pub(super) struct Options<'a> {
 }
 
 impl<'a> Expiry<'a> {
-    /// Takes an expiry option if one comes next, and one may. A repeated option counts the last time it is said.
+    /// Takes an expiry option if one comes next and is allowed. The last of several equal options counts.
     pub fn read(&mut self, args: &mut Args<'a>) -> bool {
         let known = [
             ("EX", Unit::Ex),
@@ -112,7 +115,7 @@ impl<'a> Expiry<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// Reads all that is left.
+    /// Reads all remaining arguments as options.
     pub fn read(args: &mut Args<'a>, dialect: Dialect) -> Result<Self> {
         let mut options = Options::default();
         while !args.is_empty() {

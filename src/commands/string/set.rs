@@ -1,4 +1,10 @@
-//! Writing one string: SET and its elders, APPEND, SETRANGE.
+//! Commands that write one string: SET and its predecessors SETNX, SETEX, PSETEX and GETSET; APPEND, SETRANGE.
+//!
+//! A deadline is always propagated as a moment: a SET with EX becomes `SET key value PXAT <ms>`, so that the key
+//! expires at the same time everywhere, however late a replica or a restart applies it.
+//!
+//! Mirrors: `setGenericCommand()`, `getsetCommand()`, `setrangeCommand()` and `appendCommand()` of t_string.c.
+//! Differs: a SET with IFEQ or its kin is propagated without the condition.
 
 use super::super::prelude::*;
 use super::options::{self, Dialect, Expiry, Options, Unit};
@@ -58,6 +64,7 @@ pub(super) const SET: Command = Command {
     ..Command::BASE
 };
 
+/// Makes a key hold a string, whatever it held before. The plain form is the fast path; options go to [`set_with`].
 #[doc(alias = "setCommand")]
 fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -71,6 +78,18 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// SET with options: a condition (NX, XX, IFEQ and its kin), a deadline, GET.
+///
+/// Answers OK, or null if the condition does not hold; with GET the old string, or null if there was none, and an error
+/// if the key holds another type. A condition that does not hold changes nothing and propagates nothing.
+///
+/// | request | what is propagated |
+/// |---|---|
+/// | `SET k v NX`, `SET k v KEEPTTL` | as it came |
+/// | `SET k v EX 10` | `SET k v PXAT <ms>` |
+/// | `SET k v NX GET` | `SET k v NX` |
+/// | `SET k v IFEQ old` | `SET k v` |
+/// | `SET k v IFEQ old KEEPTTL` | `SET k v KEEPTTL` |
 #[doc(alias = "setGenericCommand")]
 fn set_with(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, mut args: Args<'_>) -> Result {
     let first_option = args.position();
@@ -80,7 +99,7 @@ fn set_with(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, mut args: Args<'
     let mut wanted = true;
     if options.get || options.if_absent || options.if_present || options.comparison.is_some() {
         let db = &ctx.state.keyspace[ctx.db];
-        // GET is a reading lookup, counted and telling of a miss; the conditions are not.
+        // GET is a reading lookup, which counts and publishes a miss; a condition is not.
         let entry = if options.get {
             db.get(key)
         } else {
@@ -138,14 +157,14 @@ fn set_with(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, mut args: Args<'
     Ok(())
 }
 
-/// Stores a value that dies at a moment.
+/// Stores a value with a deadline.
 fn write_until(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, at: Ms) {
     ctx.store(key, value, Deadline::Set(Some(at)));
     ctx.modified(key, Event::SET);
     ctx.notify(key, Event::EXPIRE);
 }
 
-/// Propagates the writing of word `value_at` as `SET key value PXAT ms`.
+/// Propagates the write as `SET key value PXAT ms`; `value_at` is the position of the value in the request.
 fn rewrite_until(ctx: &mut Ctx<'_>, argv: Argv<'_>, value_at: usize, at: Ms) {
     ctx.rewrite_with(|words| {
         words.push(b"SET");
@@ -186,7 +205,7 @@ fn rewrite_without_get(ctx: &mut Ctx<'_>, argv: Argv<'_>, first_option: usize) {
     });
 }
 
-/// What SET does with its key depends on its options.
+/// The rights that SET needs to its key depend on its options: with GET or a comparison it reads as well.
 #[doc(alias = "setGetKeys")]
 fn set_keys(argv: Argv<'_>, keys: &mut Vec<KeyRef>) -> Result {
     const READS: &[&str] = &["GET", "IFEQ", "IFNE", "IFDEQ", "IFDNE"];
@@ -223,6 +242,7 @@ pub(super) const SETNX: Command = Command {
     ..Command::BASE
 };
 
+/// Stores a string if the key is missing and answers 1; otherwise answers 0 and propagates nothing.
 #[doc(alias = "setnxCommand")]
 fn setnx(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -293,6 +313,7 @@ fn psetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     set_for(ctx, args, Unit::Px)
 }
 
+/// SETEX and PSETEX: stores a string with a deadline. Propagated as `SET key value PXAT <ms>`.
 fn set_for(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit) -> Result {
     let key = args.key()?;
     let at = options::deadline(ctx, unit, args.bytes()?)?;
@@ -322,6 +343,8 @@ pub(super) const GETSET: Command = Command {
     ..Command::BASE
 };
 
+/// Stores a string and answers the one before. Fails if the key holds another type. Propagated as SET; the deadline
+/// goes.
 #[doc(alias = "getsetCommand")]
 fn getset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -362,6 +385,7 @@ pub(super) const APPEND: Command = Command {
     ..Command::BASE
 };
 
+/// Appends to a string and answers its new length in bytes. Fails above `proto-max-bulk-len`; the deadline stays.
 #[doc(alias = "appendCommand")]
 fn append(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -408,6 +432,10 @@ pub(super) const SETRANGE: Command = Command {
     ..Command::BASE
 };
 
+/// Overwrites a string from an offset on and answers its new length in bytes. With `k` holding `ab`, `SETRANGE k 4 xy`
+/// makes it `ab\0\0xy`.
+///
+/// An empty value changes and creates nothing. Fails above `proto-max-bulk-len`, before memory is allocated.
 #[doc(alias = "setrangeCommand")]
 fn setrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;

@@ -1,10 +1,10 @@
-//! Vector sets as commands: VADD and VREM, VSIM to search, and what tells of members and their graph.
+//! Vector sets: VADD and VREM change them, VSIM searches, and the rest describe members and their graph.
 //!
-//! In Redis these are the commands of a module, which shows: they publish no events but `new`, belong to no ACL category
-//! of their own, and check their words before they look at the key, or after, each in its own way. A VADD that changes a
-//! member is propagated here; Redis propagates only those that add one.
+//! In Redis these are the commands of a module, which shows: they publish no events but `new`, belong to no ACL
+//! category of their own, and check their words before they look at the key, or after, each in its own way.
 //!
-//! Mirrors: vset.c of modules/vector-sets.
+//! Mirrors: vset.c of modules/vector-sets; the type itself is `types/vset`.
+//! Differs: a VADD that changes a member is propagated; Redis propagates only those that add one.
 
 mod read;
 mod search;
@@ -31,7 +31,7 @@ pub const COMMANDS: &[&Command] = &[
     &search::VSIM,
 ];
 
-/// What a module says of its keys: anything may happen to them.
+/// The key flags that a module declares: its commands may do anything to their keys.
 const KEYS: &[KeySpec] = &[KeySpec::at(1, &[Rw, Access, Update])];
 
 /// A vector in the words of a request.
@@ -41,8 +41,8 @@ struct Given {
     reduce: Option<i64>,
 }
 
-/// Takes `[REDUCE dim] (FP32 blob | VALUES n v…)`. Numbers that are infinite in single precision are refused: distances to
-/// them would be none.
+/// Takes `[REDUCE dim] (FP32 blob | VALUES n v…)`. Numbers that are infinite in single precision are refused: distances
+/// to them would be none.
 #[doc(alias = "parseVector")]
 fn vector(args: &mut Args<'_>, may_reduce: bool) -> Result<Given> {
     let bad = || Error::once("invalid vector specification");

@@ -1,4 +1,6 @@
-//! Looking: VCARD VDIM VEMB VGETATTR VINFO VISMEMBER VLINKS VRANDMEMBER VRANGE.
+//! Commands that read a vector set: VCARD VDIM VEMB VGETATTR VINFO VISMEMBER VLINKS VRANDMEMBER VRANGE.
+//!
+//! Mirrors: the reading commands of vset.c.
 
 use super::super::prelude::*;
 use super::{KEYS, set_or_miss};
@@ -26,7 +28,7 @@ pub(super) const VCARD: Command = Command {
     ..Command::BASE
 };
 
-/// O(1)
+/// The number of elements, 0 for a missing key. O(1)
 #[doc(alias = "VCARD_RedisCommand")]
 fn vcard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let set = set_or_miss(ctx, args.key()?)?;
@@ -129,7 +131,7 @@ pub(super) const VGETATTR: Command = Command {
     ..Command::BASE
 };
 
-/// O(1)
+/// The attributes of an element, null if it is missing or has none. O(1)
 #[doc(alias = "VGETATTR_RedisCommand")]
 fn vgetattr(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, element) = (args.key()?, args.bytes()?);
@@ -153,7 +155,7 @@ pub(super) const VISMEMBER: Command = Command {
     ..Command::BASE
 };
 
-/// O(1)
+/// Whether an element is in the set. O(1)
 #[doc(alias = "VISMEMBER_RedisCommand")]
 fn vismember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, element) = (args.key()?, args.bytes()?);
@@ -177,7 +179,7 @@ pub(super) const VINFO: Command = Command {
     ..Command::BASE
 };
 
-/// O(1)
+/// Figures about a set and its graph, null for a missing key. O(1)
 #[doc(alias = "VINFO_RedisCommand")]
 fn vinfo(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let Some(set) = set_or_miss(ctx, args.key()?)? else {
@@ -287,7 +289,7 @@ fn vrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             Some(parse_i64(word).ok_or_else(|| Error::once("COUNT value is not an integer"))?)
         }
     };
-    // Its magnitude is no number.
+    // The magnitude of this number does not fit 64 bits.
     if count == Some(i64::MIN) {
         return Err(Error::once("COUNT value is out of range"));
     }
@@ -322,7 +324,8 @@ fn vrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let count = (count as u64).min(len);
     ctx.reply.array(count as usize);
-    // Each in turn is taken with the likelihood that leaves enough for those that follow.
+    // Each element is chosen with the probability that leaves the right number at the end: of 3 wanted among 5 left,
+    // 3/5.
     let mut wanted = count;
     if count > len / 8 {
         for (at, name) in set.names(0..len).enumerate() {

@@ -7,8 +7,11 @@
 //!                         mailbox: the answer -> written, the client goes on
 //! ```
 //!
-//! The answer is that of the moment the command ran, whatever happens to the set meanwhile. A client that is gone, or no
-//! longer blocked, ends its search.
+//! The answer is that of the moment the command ran, whatever happens to the set meanwhile. The search ends early when
+//! its client is gone or no longer blocked.
+//!
+//! Mirrors: `VSIM_RedisCommand()` of vset.c.
+//! Differs: the thread searches a snapshot, so no write waits for it; a short search needs no thread.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,7 +25,8 @@ use crate::resp::Reply;
 use crate::types::Vset;
 use crate::types::vset::{Filter, Query};
 
-/// A search that is expected to take longer goes to a thread. About what others notice no more than a slow command.
+/// A search that is expected to take longer than this goes to a thread. Other clients notice less than this no more
+/// than a slow command.
 const LONG_NS: u64 = 250_000;
 
 pub(super) const VSIM: Command = Command {
@@ -65,7 +69,7 @@ pub(super) const VSIM: Command = Command {
     ..Command::BASE
 };
 
-/// A search with all that its answer depends on.
+/// A search, with a snapshot of the set and everything else that its answer depends on.
 #[derive(Debug)]
 pub(super) struct Search {
     set: Vset,
@@ -75,7 +79,7 @@ pub(super) struct Search {
     with_attributes: bool,
 }
 
-/// What a search found, in words of its own: the set may be gone.
+/// The result of a search. It borrows nothing, because the set may be gone when it is answered.
 #[derive(Debug)]
 pub(super) struct Found {
     with_scores: bool,
@@ -85,7 +89,7 @@ pub(super) struct Found {
 }
 
 impl Search {
-    /// Searches, until the flag is set.
+    /// Searches; ends early when the flag is set.
     #[doc(alias = "VSIM_execute")]
     pub fn run(&self, cancelled: Option<&AtomicBool>) -> Found {
         let found = self.set.search(&self.query, cancelled);
@@ -136,8 +140,8 @@ impl Found {
 
 /// Finds the nearest elements. O(log N · EF · M) distances; O(N) with TRUTH.
 ///
-/// Blocks the client if the search may take long, and it is not told otherwise (NOTHREAD,
-/// `vset-force-single-threaded-execution`). The key is looked at before any word is checked.
+/// Blocks the client if the search may take long, unless NOTHREAD or `vset-force-single-threaded-execution` forbids it.
+/// The key is looked up before any word is checked.
 #[doc(alias = "VSIM_RedisCommand")]
 fn vsim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let request = args.argv();
@@ -167,7 +171,7 @@ fn vsim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.state.searchers.submit(move || {
         let start = std::time::Instant::now();
         let found = search.run(Some(&cancelled));
-        // The snapshot goes here, and with it perhaps a set that was deleted meanwhile.
+        // The snapshot is freed on this thread, and with it the whole set if the key was deleted meanwhile.
         drop(search);
         let elapsed = start.elapsed();
         mailbox.send(move |state| {
@@ -177,7 +181,7 @@ fn vsim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Takes what is searched for.
+/// Takes the vector that is searched for: that of an element, or one in the request.
 fn query(set: &Vset, args: &mut Args<'_>) -> Result<Query> {
     if args.word("ELE") {
         let query = set.query_of(args.bytes()?);
@@ -185,7 +189,7 @@ fn query(set: &Vset, args: &mut Args<'_>) -> Result<Query> {
     }
     let dim = set.shape().dim;
     let mut vector = vector(args, false)?.vector;
-    // One that has the dimension of the set counts as projected.
+    // A vector that has the dimension of the set counts as projected already.
     if let Some(projection) = set.projection()
         && vector.len() != dim as usize
     {

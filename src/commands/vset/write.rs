@@ -1,11 +1,14 @@
-//! Changing: VADD VREM VSETATTR.
+//! Commands that change a vector set: VADD VREM VSETATTR.
+//!
+//! Mirrors: `VADD_RedisCommand()`, `VREM_RedisCommand()` and `VSETATTR_RedisCommand()` of vset.c.
+//! Differs: see `vadd`.
 
 use super::super::prelude::*;
 use super::{Given, KEYS, project, vector, wrong_dimension};
 use crate::types::Vset;
 use crate::types::vset::{DEFAULT_ADD_EF, DEFAULT_M, M_RANGE, Projection, Quant, Shape};
 
-/// Candidates that may be asked for.
+/// The numbers of candidates that EF may ask for.
 pub(super) const EF_RANGE: std::ops::RangeInclusive<i64> = 1..=1_000_000;
 
 pub(super) const VADD: Command = Command {
@@ -50,7 +53,7 @@ pub(super) const VADD: Command = Command {
     ..Command::BASE
 };
 
-/// What follows the element.
+/// The options that follow the element.
 struct Options<'a> {
     quant: Quant,
     ef: usize,
@@ -90,8 +93,9 @@ fn options<'a>(args: &mut Args<'a>) -> Result<Options<'a>> {
     Ok(options)
 }
 
-/// Adds an element, or replaces its vector, and with SETATTR its attribute; answers whether it is new. The first VADD of a
-/// key decides on quantisation, M and projection, and all later ones must say the same. O(log N · EF · M) distances.
+/// Adds an element, or replaces its vector, and with SETATTR its attribute; answers whether it is new. The first VADD
+/// of a key decides on quantisation, M and projection, and all later ones must say the same. O(log N · EF · M)
+/// distances.
 ///
 /// Propagated as it came, also if the element existed. CAS, with which Redis looks for neighbours on a thread and then
 /// checks whether the graph is still the same, is taken and changes nothing: the neighbours are looked for here.
@@ -135,7 +139,8 @@ fn vadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// The vector as the set has vectors, if all that was said fits the set.
+/// Turns a vector of the request into one of the set's dimension; an error if quantisation, M or dimension do not fit
+/// the set.
 fn fit(set: &Vset, given: Given, quant: Quant, m: u16) -> Result<Vec<f32>> {
     let (shape, Given { vector, reduce }) = (set.shape(), given);
     if shape.quant != quant {

@@ -1,4 +1,6 @@
-//! Members come, get other scores and go: ZADD, ZINCRBY, ZREM, ZREMRANGEBYRANK and its siblings.
+//! Commands that change members and scores: ZADD, ZINCRBY, ZREM, ZREMRANGEBYRANK and its siblings.
+//!
+//! Mirrors: `zaddGenericCommand()`, `zremCommand()` and `zremrangeGenericCommand()` of t_zset.c.
 
 use super::super::prelude::*;
 use super::{between, lex_bounds, score_bounds};
@@ -72,6 +74,22 @@ fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     add(ctx, args, conditions)
 }
 
+/// ZADD and ZINCRBY: reads options, then all scores, then adds. A wrong option or score changes nothing.
+///
+/// GT and LT keep an existing member's score unless the new one is greater, or less; they always let new members in.
+/// With `z` holding `a` with score 5:
+///
+/// ```text
+///   ZADD z GT CH 3 a 3 b      1    a keeps 5, b is new
+///   ZADD z GT CH 7 a          1    a gets 7
+///   ZADD z LT CH 9 a          0    a keeps 7
+///   ZADD z XX CH 1 a 1 c      1    a gets 1, c is not added
+///   ZADD z NX CH 2 a 2 d      1    a keeps 1, d is new
+///   ZADD z GT INCR -1 a       null the condition refused the sum
+/// ```
+///
+/// Answers how many members are new, with CH also those whose score changed; with INCR the new score, or null.
+/// Propagated as it came, if something changed.
 #[doc(alias = "zaddGenericCommand")]
 fn add(ctx: &mut Ctx<'_>, mut args: Args<'_>, mut conditions: Conditions) -> Result {
     let key = args.key()?;
@@ -118,7 +136,7 @@ fn add(ctx: &mut Ctx<'_>, mut args: Args<'_>, mut conditions: Conditions) -> Res
             "INCR option supports a single increment-element pair",
         ));
     }
-    // All scores are looked at before anything changes; reading a number twice is cheaper than keeping it.
+    // All scores are checked before anything changes; reading a number twice is cheaper than keeping it.
     let mut ahead = args;
     while !ahead.is_empty() {
         ahead.float()?;
@@ -208,6 +226,7 @@ pub(super) const ZREM: Command = Command {
     ..Command::BASE
 };
 
+/// Removes members and answers how many existed. The key is deleted with its last member.
 #[doc(alias = "zremCommand")]
 fn zrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -227,7 +246,7 @@ fn zrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Members were removed, or none: tells of it and answers how many.
+/// Publishes that members were removed, deletes the key if it is `empty`, and answers how many were removed.
 fn gone(ctx: &mut Ctx<'_>, key: &[u8], event: &'static str, removed: usize, empty: bool) {
     if removed > 0 {
         ctx.modified_n(key, Event::zset(event), removed);
@@ -319,6 +338,8 @@ fn zremrangebylex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })
 }
 
+/// ZREMRANGEBYRANK, -BYSCORE and -BYLEX: removes the members at the ranks that `ranks` computes, and answers how many
+/// there were. The key is deleted with its last member.
 #[doc(alias = "zremrangeGenericCommand")]
 fn remove_range(
     ctx: &mut Ctx<'_>,

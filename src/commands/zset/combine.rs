@@ -1,7 +1,18 @@
-//! Several sorted sets, or sets, whose members all have score 1, at once: ZUNION, ZINTER, ZDIFF, ZINTERCARD and
-//! the STORE forms.
+//! Commands that combine several sorted sets: ZUNION, ZINTER, ZDIFF, ZINTERCARD and the STORE forms. A set counts as a
+//! sorted set whose members have score 1.
+//!
+//! ```text
+//!   a = { x: 1, y: 2 }    b = { y: 10, z: 3 }
+//!   ZUNION 2 a b WEIGHTS 2 1 WITHSCORES                  x 2, z 3, y 14      (y: 2 * 2 + 1 * 10)
+//!   ZINTER 2 a b AGGREGATE MAX WITHSCORES                y 10
+//!   ZDIFF  2 a b WITHSCORES                              x 1                 scores of the first input
+//! ```
 //!
 //! Scores are collected in the very table that the result will keep; the order is made once, at the end.
+//!
+//! Mirrors: `zunionInterDiffGenericCommand()` of t_zset.c and what it calls.
+//! Cost: a union O(N log N) for N members in all; an intersection looks each member of the smallest input up in the
+//! others.
 
 use super::super::prelude::*;
 use super::{members, store_result};
@@ -19,7 +30,7 @@ enum Operation {
     Diff,
 }
 
-/// What several scores of a member become.
+/// How the scores of a member in several inputs become one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Aggregate {
     Sum,
@@ -30,7 +41,7 @@ enum Aggregate {
 }
 
 impl Aggregate {
-    /// What a member with this score brings along.
+    /// The part that an input adds to a member's score.
     #[doc(alias = "zuiWeightedScore")]
     fn share(self, score: f64, weight: f64) -> f64 {
         match self {
@@ -50,7 +61,7 @@ impl Aggregate {
     }
 }
 
-/// Infinity less infinity, and zero times infinity, are zero here.
+/// Makes 0 of a sum or product that is no number (infinity less infinity, zero times infinity), as Redis does.
 fn number(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value }
 }
@@ -92,7 +103,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Shows each member with its score, until told to stop.
+    /// Shows each member with its score, until `f` answers false.
     #[doc(alias = "zuiNext")]
     fn each(self, f: &mut dyn FnMut(&[u8], f64) -> bool) {
         match self {
@@ -114,7 +125,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Two names of one value.
+    /// Whether both are the same value: one key named twice.
     fn is(self, other: Members<'_>) -> bool {
         match (self, other) {
             (Members::Zset(a), Members::Zset(b)) => std::ptr::eq(a, b),
@@ -124,14 +135,14 @@ impl<'a> Members<'a> {
     }
 }
 
-/// One input.
+/// One input of the command, with its weight.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     members: Members<'a>,
     weight: f64,
 }
 
-/// All a command of this file was told.
+/// The arguments of a command of this file.
 struct Request<'a> {
     keys: Args<'a>,
     /// One for each key; all 1 if there are none.
@@ -142,7 +153,7 @@ struct Request<'a> {
     limit: u64,
 }
 
-/// Which words a command takes behind its keys.
+/// The options that a command takes after its keys.
 #[derive(Clone, Copy)]
 struct Takes {
     weights: bool,
@@ -151,8 +162,8 @@ struct Takes {
 }
 
 impl<'a> Request<'a> {
-    /// Reads keys and options, and looks the keys up: that a key holds another type is said before that a word
-    /// behind it is wrong.
+    /// Reads keys and options, and looks the keys up. A key of another type is reported before a wrong option, as in
+    /// Redis.
     fn take(ctx: &mut Ctx<'_>, args: &mut Args<'a>, takes: Takes) -> Result<Self> {
         let count = args.integer()?;
         if count < 1 {
@@ -234,7 +245,7 @@ impl<'a> Request<'a> {
                 result
             }
             Operation::Union => {
-                // From the smallest on: the order in which sums are rounded is part of the answer.
+                // The smallest input comes first, as in Redis: the order of additions decides how sums are rounded.
                 sources.sort_by_key(|source| source.members.len());
                 let mut result = Zset::collector(limits);
                 for source in &sources {
@@ -251,7 +262,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Shows the members all sources have, the smallest source being the first, until told to stop.
+/// Shows the members that all sources have, until `f` answers false. The smallest source must be the first.
 fn inter(sources: &[Source<'_>], aggregate: Aggregate, f: &mut dyn FnMut(&[u8], f64) -> bool) {
     let Some((first, others)) = sources.split_first() else {
         return;
@@ -307,7 +318,7 @@ fn diff(sources: &[Source<'_>], limits: Limits) -> Collector {
     result
 }
 
-/// Combines and answers.
+/// ZUNION, ZINTER and ZDIFF: combines and answers, ordered by score.
 fn answer(ctx: &mut Ctx<'_>, mut args: Args<'_>, operation: Operation) -> Result {
     let takes = Takes {
         weights: operation != Operation::Diff,
@@ -321,7 +332,8 @@ fn answer(ctx: &mut Ctx<'_>, mut args: Args<'_>, operation: Operation) -> Result
     Ok(())
 }
 
-/// Combines and stores.
+/// The STORE forms: replaces the destination by the result, or deletes it if the result is empty, and answers the
+/// number of members. The destination may be one of the inputs. Propagated as it came.
 #[doc(alias = "zunionInterDiffGenericCommand")]
 fn store(
     ctx: &mut Ctx<'_>,
@@ -594,6 +606,7 @@ pub(super) const ZINTERCARD: Command = Command {
     ..Command::BASE
 };
 
+/// Answers how many members all inputs share, and stops counting at LIMIT (0 is no limit).
 #[doc(alias = "zinterCardCommand")]
 fn zintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let takes = Takes {

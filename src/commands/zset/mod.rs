@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   add.rs       members come, get other scores and go     ZADD ZINCRBY ZREM ZREMRANGEBY*
-//!   read.rs      one member, or how many                   ZSCORE ZRANK ZCOUNT ZSCAN ZRANDMEMBER ...
+//!   read.rs      one member, or a count of members       ZSCORE ZRANK ZCOUNT ZSCAN ZRANDMEMBER ...
 //!   range.rs     ranges by rank, score or member           ZRANGE and its seven older forms, ZRANGESTORE
 //!   combine.rs   several sorted sets (and sets) at once    ZUNION ZINTER ZDIFF, their STORE and CARD
-//!   pop.rs       taking from an end, waiting if need be    ZPOPMIN ZMPOP BZPOPMIN BZMPOP ...
+//!   pop.rs       taking from an end, or blocking         ZPOPMIN ZMPOP BZPOPMIN BZMPOP ...
 //! ```
 //!
 //! All ranges are ranges of ranks (`types/zset`), streamed from the sorted set straight into the reply.
@@ -69,7 +69,7 @@ pub const COMMANDS: &[&Command] = &[
     &combine::ZUNIONSTORE,
 ];
 
-/// What configuration says about the shape of sorted sets.
+/// The configured limits up to which a sorted set is stored as a listpack.
 #[inline]
 pub fn zset_limits(state: &State) -> Limits {
     Limits {
@@ -79,13 +79,13 @@ pub fn zset_limits(state: &State) -> Limits {
     }
 }
 
-/// Begins an array of so many members: with scores it is flat under RESP2, and of pairs under RESP3.
+/// Begins an array of `len` members. With scores it is flat under RESP2, and an array of pairs under RESP3.
 fn begin_members(reply: &mut Reply, len: usize, scores: bool) {
     let flat = scores && !reply.resp3();
     reply.array(if flat { 2 * len } else { len });
 }
 
-/// Writes one of them.
+/// Writes one member of such an array.
 #[inline]
 fn one_member(reply: &mut Reply, entry: LpEntry<'_>, score: Option<f64>) {
     match score {
@@ -108,14 +108,14 @@ fn members(reply: &mut Reply, zset: &Zset, ranks: Range<u64>, direction: Directi
         one_member(reply, scored.member, scores.then_some(scored.score));
         missing -= 1;
     }
-    // A damaged listpack may hold fewer than it says.
+    // A damaged listpack may hold fewer members than its header says.
     for _ in 0..missing {
         one_member(reply, LpEntry::Str(b""), scores.then_some(0.0));
     }
 }
 
-/// Puts what a command made under a key, or deletes the key if it made nothing, and answers how many it made.
-/// `changes` is what that counts for.
+/// Stores the result of a command under a key, or deletes the key if the result is empty; answers the number of
+/// members. `changes` is added to the count of changes since the last save.
 pub(super) fn store_result(
     ctx: &mut Ctx<'_>,
     key: &[u8],
@@ -167,12 +167,12 @@ fn score_bound(text: &[u8]) -> Result<ScoreBound> {
     Ok(ScoreBound { score, exclusive })
 }
 
-/// A bound may be nothing at all, which is 0, or lie beyond what a float holds.
+/// Reads the number of a bound. Empty digits are 0, and a number too large for a float is infinite.
 fn bound_score(digits: &[u8]) -> Option<f64> {
     if digits.is_empty() {
         return Some(0.0);
     }
-    // A score may be given in hexadecimal digits, a bound may not.
+    // A score may be given in hexadecimal digits, a bound may not, as in Redis.
     if digits.iter().any(|byte| byte.eq_ignore_ascii_case(&b'x')) {
         return None;
     }

@@ -1,6 +1,14 @@
-//! Taking members from an end: ZPOPMIN, ZPOPMAX, ZMPOP, and BZPOPMIN, BZPOPMAX, BZMPOP, which wait for some.
+//! Taking members from an end: ZPOPMIN, ZPOPMAX, ZMPOP, and BZPOPMIN, BZPOPMAX, BZMPOP, which block if there are none.
 //!
-//! A waiting command is propagated as what it then took: ZPOPMIN or ZPOPMAX of one key.
+//! A blocking command is propagated as the pop that it became: ZPOPMIN or ZPOPMAX of one key.
+//!
+//! ```text
+//!   client 1   BZPOPMIN jobs 0                  blocked: jobs does not exist
+//!   client 2   ZADD jobs 3 mend                 1
+//!   client 1                                    jobs, mend, 3;  propagated: ZADD jobs 3 mend, ZPOPMIN jobs
+//! ```
+//!
+//! Mirrors: `genericZpopCommand()` and `blockingGenericZpopCommand()` of t_zset.c.
 
 use super::super::lookup::element;
 use super::super::prelude::*;
@@ -9,7 +17,7 @@ use crate::clients::WaitKind;
 use crate::keyspace::Ms;
 use crate::types::zset::{Direction, Zset};
 
-/// Which members, told as the direction from that end.
+/// The end from which members are taken: `Up` takes the lowest scores, `Down` the highest.
 type End = Direction;
 
 fn event(end: End) -> Event {
@@ -19,7 +27,7 @@ fn event(end: End) -> Event {
     }
 }
 
-/// The answer's form.
+/// The form of the answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// member, score, member, score …; under RESP3 of pairs, if a count was given.
@@ -30,7 +38,8 @@ enum Form {
     KeyAndPairs,
 }
 
-/// Takes up to `count` members from the sorted set under a key, if there is one, and answers. How many.
+/// Takes up to `count` members from the sorted set under a key and answers with them; returns how many. `None`, and no
+/// answer, if the key is missing. The key is deleted with its last member.
 #[doc(alias = "genericZpopCommand")]
 fn pop(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize, form: Form) -> Result<Option<usize>> {
     let state = &mut *ctx.state;
@@ -85,7 +94,8 @@ fn pop(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize, form: Form) -> Res
     Ok(Some(count))
 }
 
-/// Takes from the first key that holds a sorted set, propagated as a pop from that key. Whether there was one.
+/// Takes from the first key that holds a sorted set, and returns whether there was one. Propagated as a pop from that
+/// key.
 fn pop_first(ctx: &mut Ctx<'_>, keys: Args<'_>, end: End, count: Option<usize>) -> Result<bool> {
     let form = match count {
         Some(_) => Form::KeyAndPairs,
@@ -157,6 +167,7 @@ fn zpopmax(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     pop_one_key(ctx, args, End::Down)
 }
 
+/// ZPOPMIN and ZPOPMAX: a missing key answers an empty array. Propagated as it came.
 #[doc(alias = "zpopMinMaxCommand")]
 fn pop_one_key(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End) -> Result {
     let key = args.key()?;
@@ -195,6 +206,8 @@ pub(super) const ZMPOP: Command = Command {
     ..Command::BASE
 };
 
+/// Takes from the first of several keys that exists, or answers null. Propagated as ZPOPMIN or ZPOPMAX with the number
+/// of members that were taken.
 #[doc(alias = "zmpopCommand")]
 fn zmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (keys, end, count) = many_keys(&mut args)?;
@@ -285,6 +298,8 @@ fn bzpopmax(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     blocking_pop(ctx, args, End::Down)
 }
 
+/// BZPOPMIN and BZPOPMAX: takes one member from the first key that exists, or blocks on all of them until the timeout.
+/// The command runs again, whole, when one of the keys is written.
 #[doc(alias = "blockingGenericZpopCommand")]
 fn blocking_pop(ctx: &mut Ctx<'_>, mut args: Args<'_>, end: End) -> Result {
     let keys = args.len() - 1;
@@ -320,6 +335,7 @@ pub(super) const BZMPOP: Command = Command {
     ..Command::BASE
 };
 
+/// ZMPOP that blocks if all keys are missing.
 #[doc(alias = "bzmpopCommand")]
 fn bzmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut timeout = Args::take(&mut args, 1)?;
@@ -331,7 +347,8 @@ fn bzmpop(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// Nothing was found: waits for one of the keys, or answers as if the time were over.
+/// Blocks the client on the keys after nothing was found; where blocking is not allowed (in a transaction or a script),
+/// answers null as after a timeout.
 fn wait(ctx: &mut Ctx<'_>, args: &Args<'_>, deadline: Option<Ms>, keys: Args<'_>) {
     if ctx.may_block() {
         ctx.block_on_keys(WaitKind::Zset, args.argv().to_owned(), deadline, keys);

@@ -1,6 +1,17 @@
-//! Ranges by rank, by score or by member: ZRANGE, the seven commands it made superfluous, ZRANGESTORE.
+//! Ranges by rank, by score or by member: ZRANGE, the seven commands it replaces, ZRANGESTORE.
 //!
-//! Whatever the bounds are, they become a range of ranks; LIMIT then only moves its ends.
+//! All bounds become a range of ranks; LIMIT then only moves the ends of that range. With `z` holding `a` 1, `b` 2, `c`
+//! 3, `d` 4:
+//!
+//! ```text
+//!   ZRANGE z (1 4 BYSCORE                     ranks 1..4           b c d
+//!   ZRANGE z (1 4 BYSCORE LIMIT 1 1           ranks 2..3           c
+//!   ZRANGE z 4 (1 BYSCORE REV LIMIT 0 2       ranks 2..4, down     d c
+//! ```
+//!
+//! Mirrors: `zrangeGenericCommand()` of t_zset.c and the functions it dispatches to.
+//! Differs: a negative offset of LIMIT is an empty range for every size of set.
+//! Cost: O(log N) for the bounds, also with a large offset, and O(M) for M members shown.
 
 use std::ops::Range;
 
@@ -9,7 +20,7 @@ use super::{between, lex_bound, members, score_bound, store_result};
 use crate::types::zset::{Direction, LexBound, ScoreBound, Zset};
 use crate::util::num::IntBuf;
 
-/// What the bounds of a range are.
+/// The kind of a range's bounds.
 #[doc(alias = "zrange_type")]
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
@@ -18,7 +29,7 @@ enum By {
     Lex,
 }
 
-/// A range as it was asked for.
+/// The bounds of a range, as they stand in the request.
 #[derive(Clone, Copy)]
 enum Bounds<'a> {
     Ranks(i64, i64),
@@ -26,11 +37,11 @@ enum Bounds<'a> {
     Lex(LexBound<'a>, LexBound<'a>),
 }
 
-/// All a command of this file was told behind the key.
+/// The arguments that follow the key.
 struct Request<'a> {
     bounds: Bounds<'a>,
     direction: Direction,
-    /// Offset, and how many at most; all if that is negative.
+    /// Offset, and the largest number of members; a negative number means all.
     limit: (i64, i64),
     scores: bool,
 }
@@ -74,7 +85,7 @@ impl<'a> Request<'a> {
                 "syntax error, WITHSCORES not supported in combination with BYLEX",
             ));
         }
-        // Coming from above, the upper bound is named first.
+        // In a reversed range the upper bound comes first.
         let (min, max) = match direction {
             Direction::Up => (first, second),
             Direction::Down => (second, first),
@@ -93,7 +104,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// The ranks it means in this sorted set.
+    /// The ranks of the members that the request selects in a sorted set.
     fn ranks(&self, zset: &Zset) -> Range<u64> {
         let len = zset.len();
         let ranks = match self.bounds {
@@ -123,7 +134,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A range to the client.
+/// ZRANGE and its kin: answers the members in the range, with their scores if wanted.
 fn answer(
     ctx: &mut Ctx<'_>,
     mut args: Args<'_>,
@@ -213,6 +224,8 @@ pub(super) const ZRANGESTORE: Command = Command {
     ..Command::BASE
 };
 
+/// Stores the members in a range, with their scores, under the destination, and answers how many there are. An empty
+/// range deletes the destination. Propagated as it came.
 #[doc(alias = "zrangestoreCommand")]
 fn zrangestore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (destination, source) = (args.key()?, args.key()?);

@@ -1,4 +1,7 @@
-//! One member, or how many there are: ZSCORE, ZRANK, ZCOUNT, ZSCAN, ZRANDMEMBER and the like.
+//! Commands that look one member up, or count members: ZSCORE, ZRANK, ZCOUNT, ZSCAN, ZRANDMEMBER and the like.
+//!
+//! Mirrors: the reading commands of t_zset.c. Cost: the number of members in a range of scores is the difference of two
+//! ranks, O(log N) each.
 
 use std::collections::HashSet;
 
@@ -9,10 +12,11 @@ use crate::types::zset::{Direction, Scored, Zset};
 use crate::util::glob::{self, Case};
 use crate::util::num::{self, FloatBuf, IntBuf};
 
-/// Members a scan looks at when COUNT does not say otherwise.
+/// The number of members that a call of ZSCAN looks at, unless COUNT is given.
 const SCAN_COUNT: usize = 10;
 
-/// Above this many times the members asked for, distinct random ones are drawn instead of chosen in passing.
+/// A sorted set with more than this many times the members asked for is drawn from at random ranks; a smaller one is
+/// walked, and members are chosen in passing.
 #[doc(alias = "ZRANDMEMBER_SUB_STRATEGY_MUL")]
 const DRAW_FROM: u64 = 3;
 
@@ -158,6 +162,7 @@ pub(super) const ZMSCORE: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the score of each member, null for a missing one.
 #[doc(alias = "zmscoreCommand")]
 fn zmscore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -230,6 +235,8 @@ fn zrevrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     rank(ctx, args, Direction::Down)
 }
 
+/// ZRANK and ZREVRANK: answers the number of members before a member, null if it is missing; with WITHSCORE its score
+/// too.
 #[doc(alias = "zrankGenericCommand")]
 fn rank(ctx: &mut Ctx<'_>, mut args: Args<'_>, direction: Direction) -> Result {
     let (key, member) = (args.key()?, args.bytes()?);
@@ -289,6 +296,8 @@ pub(super) const ZSCAN: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the next cursor and the members found on this step, with their scores. For what the cursor guarantees see
+/// [`keys`](crate::commands::keys); a sorted set in a listpack is shown whole in one call.
 #[doc(alias = "zscanCommand")]
 fn zscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -316,7 +325,7 @@ fn zscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
 
-    // The cursor stands before the members, and is known after them.
+    // The cursor comes first in the reply but is known last, so the members are gathered before they are written.
     let (mut words, mut ends) = (Vec::new(), Vec::new());
     let next = zset.scan(cursor, count, &mut |scored| {
         let mut digits = IntBuf::new();
@@ -368,6 +377,7 @@ pub(super) const ZRANDMEMBER: Command = Command {
     ..Command::BASE
 };
 
+/// Answers one member at random, null for a missing key; with a count, see [`some_random`].
 #[doc(alias = "zrandmemberCommand")]
 fn zrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -387,7 +397,8 @@ fn zrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// With a count: so many distinct members, or, if it is negative, so many that may repeat.
+/// ZRANDMEMBER with a count: a positive count answers distinct members, at most all of them; a negative one answers
+/// exactly so many, which may repeat.
 #[doc(alias = "zrandmemberWithCountCommand")]
 fn some_random(ctx: &mut Ctx<'_>, key: &[u8], mut args: Args<'_>) -> Result {
     let count = args.integer()?;
@@ -434,7 +445,8 @@ fn some_random(ctx: &mut Ctx<'_>, key: &[u8], mut args: Args<'_>) -> Result {
     } else if count >= len {
         members(reply, zset, 0..len, Direction::Down, scores);
     } else if count * DRAW_FROM > len {
-        // In passing: each member goes along with the probability that leaves the right number at the end.
+        // Each member is chosen with the probability that leaves the right number at the end: of 3 wanted among 5 left,
+        // 3/5.
         begin_members(reply, count as usize, scores);
         let (mut wanted, mut left) = (count, len);
         for scored in zset.iter() {
