@@ -3,6 +3,7 @@
 //! Invariant: a client has `RESTRICTED` exactly if it acts as a user that may not do everything.
 //!
 //! Mirrors: the parts of acl.c that touch clients and files.
+//! Differs: a user is replaced, never changed, so each client that acted as the old one is moved to the new one here.
 
 use std::rc::Rc;
 
@@ -21,7 +22,7 @@ use crate::{acl, observe};
 /// Largest ACL file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
-/// What rules may name.
+/// The vocabulary of ACL rules on this server: its commands, and the default for channels.
 pub fn acl_vocabulary(state: &State) -> Vocabulary<'_> {
     Vocabulary {
         commands: &state.commands,
@@ -337,7 +338,7 @@ pub fn load_acl_file(state: &mut State) -> Result<(), Vec<u8>> {
     let clients: Vec<_> = clients.map(|c| (c.key, c.user.clone())).collect();
     for (client, old) in clients {
         let Some(old) = old else {
-            continue; // Nobody, who may do everything.
+            continue; // A client without a user may do everything.
         };
         let Some(new) = state.acl.user(old.name()).cloned() else {
             expel(state, client);

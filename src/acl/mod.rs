@@ -8,9 +8,9 @@
 //!                                                                         them allows all of it
 //! ```
 //!
-//! A user is a value: nobody changes one. A new rule makes a new user, which takes the old one's place
-//! here and in every client that acted as it (`state/acl.rs`). So a check needs no lookup and no lock,
-//! and a client whose user may do everything carries no more than a flag that is not set.
+//! A user is a value that is never changed. A new rule makes a new user, which takes the old one's place here and in
+//! every client that acted as it (`acl/act.rs`). So a check needs no lookup and no lock, and a client whose user may
+//! do everything carries no more than a flag that is not set. `acl/check.rs` shows how selectors decide.
 //!
 //! Invariant: there is always a user `default`; new connections act as it.
 //!

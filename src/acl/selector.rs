@@ -9,6 +9,8 @@
 //! Invariant: applying the shown rules to an empty selector gives this one.
 //!
 //! Mirrors: `aclSelector` of acl.c, `ACLSetSelector` and `ACLDescribeSelector`.
+//! Differs: rules are kept as a list and compared one by one; Redis keeps one string and parses it again to change
+//! it.
 
 use super::rules::{RuleError, Vocabulary, has_spaces};
 use crate::command::table::{CommandId, CommandTable};
@@ -54,7 +56,7 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// Nothing is allowed, but for channels where that is the default.
+    /// A selector that allows no command and no key, and channels only where `all_channels` is the default.
     #[doc(alias = "ACLCreateSelector")]
     pub(super) fn new(all_channels: bool) -> Selector {
         Selector {

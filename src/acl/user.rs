@@ -1,6 +1,7 @@
 //! A user: passwords, switches, and what it may do.
 //!
 //! Mirrors: `user` of server.h and `ACLSetUser`, `ACLDescribeUser`, `ACLCheckUserCredentials` of acl.c.
+//! Differs: the first selector, made by rules without parentheses, is a field of its own, so it cannot be missing.
 
 use std::fmt;
 
@@ -18,7 +19,7 @@ pub struct User {
     skip_sanitize: bool,
     /// SHA-256 of each password.
     passwords: Vec<[u8; 32]>,
-    /// What it may do by its own rules.
+    /// The root selector: permissions given by rules without parentheses.
     root: Selector,
     /// Further sets of permissions, each of them enough for a request.
     selectors: Vec<Selector>,

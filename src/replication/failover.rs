@@ -8,6 +8,7 @@
 //! ```
 //!
 //! Mirrors: failoverCommand(), updateFailoverStatus(), abortFailover() of replication.c.
+//! Differs: the stages are a value of their own, [`Failover`], instead of fields of the server.
 
 use crate::config::Primary;
 use crate::keyspace::Ms;

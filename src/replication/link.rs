@@ -95,7 +95,7 @@ pub struct Link {
     pub(super) announced: Option<(String, u64)>,
     /// The data set is on disk, or not: to be looked at between two commands.
     pub(super) secured: Option<Secured>,
-    /// What came behind the data set, or behind +CONTINUE: the stream's first bytes.
+    /// Bytes that came behind the data set or behind +CONTINUE: the beginning of the stream, not yet run.
     pub rest: Vec<u8>,
     /// Bytes of a transaction that is not whole yet: applied, and passed on, when it is.
     pub(super) held: Vec<u8>,

@@ -8,9 +8,10 @@
 //!                                                                   └─► the same bytes ─► backlog ─► its own replicas
 //! ```
 //!
-//! A stream has a name of 40 hex digits and a position, the number of its bytes so far. Who names both can go on where
-//! it stopped, if the bytes from there on are still in the backlog. A replica that becomes a primary begins a stream of
-//! a new name and remembers the old one, with the position up to which both are the same.
+//! A stream has a name (Redis: replication ID) of 40 hex digits and a position, the number of its bytes so far. A
+//! replica that names both can go on where it stopped, if the bytes from there on are still in the backlog. A replica
+//! that becomes a primary begins a stream of a new name and remembers the old one, with the position up to which both
+//! are the same. `act/primary.rs` works through an example with real offsets.
 //!
 //! | file | |
 //! |---|---|
@@ -55,7 +56,7 @@ use crate::sys::files::File;
 /// The name of no stream.
 pub const NO_ID: &str = "0000000000000000000000000000000000000000";
 
-/// What a server knows of its replicas, of its primary, and of the stream they share.
+/// The replication state of a server: its replicas, its primary, and the stream they share.
 #[derive(Debug)]
 pub struct Replication {
     /// The stream's name: 40 hex digits.
@@ -67,7 +68,7 @@ pub struct Replication {
     pub offset: u64,
     /// The end of the stream, if anybody has read it lately.
     pub backlog: Option<Backlog>,
-    /// Those who read it, in the order they came.
+    /// The replicas that read the stream, in the order they came.
     pub replicas: Vec<Replica>,
     /// Our own primary.
     pub link: Link,
@@ -95,7 +96,8 @@ pub struct Replica {
     pub phase: Phase,
     /// The position of the stream it is to be sent next.
     pub next: u64,
-    /// What it acknowledged: bytes applied, bytes safe in its append-only file; and when.
+    /// The offsets it acknowledged with REPLCONF ACK (bytes applied) and FACK (bytes safe in its append-only file),
+    /// and the time of the last acknowledgement.
     pub acked: u64,
     pub acked_aof: u64,
     pub acked_ms: Ms,

@@ -1,4 +1,4 @@
-//! Those who read our stream: how they come to read it, and the periodic care of them.
+//! Replicas of ours: how each of them comes to read the stream, and the periodic care of them.
 //!
 //! ```text
 //!   PSYNC id position ─► in the backlog? ─► +CONTINUE, Online from there
@@ -10,6 +10,8 @@
 //!
 //! Mirrors: replicationFeedSlaves(), syncCommand(), masterTryPartialResync() and the primary's half of
 //! replicationCron() in replication.c.
+//! Differs: the output buffer of a replica stays small; in Redis every replica's connection refers to all blocks it
+//! has yet to send.
 
 /// How much of the stream or of a file is handed to a connection at a time.
 pub(super) const PIECE: usize = 256 * 1024;
@@ -23,7 +25,7 @@ pub enum Asked<'a> {
     Psync { id: &'a str, wanted: i64 },
 }
 
-/// What is answered to it.
+/// The answer to PSYNC.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It goes on; the line says how.

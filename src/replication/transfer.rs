@@ -42,12 +42,12 @@ pub(super) enum Target {
     },
 }
 
-/// What came of forcing it to disk.
+/// The result of forcing the received file to disk.
 #[derive(Debug)]
 pub struct Secured {
     pub(super) attempt: u64,
     pub(super) has_mark: bool,
-    /// What could not be done, and why.
+    /// On failure, the step that failed and the reason.
     pub(super) result: Result<(), (&'static str, String)>,
 }
 
@@ -67,7 +67,12 @@ impl Transfer {
         }
     }
 
-    /// What of the bytes that came is certainly no part of the mark: some of those kept back, and some of these.
+    /// The received bytes that are certainly no part of the end mark: some that were kept back before, and some of
+    /// `bytes`.
+    ///
+    /// A stream of unknown length ends with a mark of 40 bytes, and a piece may end in the middle of it. So the last
+    /// 40 bytes are always kept back: with a mark of 4 and pieces `abcdef`, `gh`, the first call returns `ab`, the
+    /// second `cd`.
     pub(super) fn before_mark<'b>(&mut self, bytes: &'b [u8]) -> (Vec<u8>, &'b [u8]) {
         let (now, later) = bytes.split_at(bytes.len().saturating_sub(MARK));
         let old = (self.tail.len() + later.len()).saturating_sub(MARK);

@@ -9,6 +9,7 @@
 //! file was written: a position is safe once the bytes noted with it are.
 //!
 //! Mirrors: waitCommand(), waitaofCommand(), processClientsWaitingReplicas() of replication.c, `fsynced_reploff`.
+//! Differs: the positions that wait for an fsync are a queue in [`SafePositions`]; Redis has room for one.
 
 use std::collections::VecDeque;
 

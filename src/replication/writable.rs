@@ -4,6 +4,7 @@
 //! the primary knows nothing, so the replica remembers those that have a deadline, and deletes them.
 //!
 //! Mirrors: rememberSlaveKeyWithExpire() and expireSlaveKeys() of expire.c.
+//! Differs: one ordered set of database and name; Redis has a dictionary from names to bitmaps of databases.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;

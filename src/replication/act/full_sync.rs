@@ -1,7 +1,9 @@
-//! Full synchronisation carried out, the primary's half: saves for replicas are started, written to files or sockets, and
-//! sent. [`crate::replication::full_sync`] has the writer that feeds sockets.
+//! Full synchronisation carried out, the primary's half: a save for replicas is started, written to a file or to
+//! sockets, and sent. [`crate::replication::full_sync`] has the writer that feeds sockets.
 //!
 //! Mirrors: startBgsaveForReplication() and updateSlavesWaitingBgsave() of replication.c.
+//! Differs: the save is a thread that reads a snapshot, so its result comes as a message, not as the exit status of a
+//! child.
 
 use std::io;
 use std::io::Read;
@@ -158,7 +160,8 @@ fn start_full_sync(state: &mut State, wants: Wants) {
             .filter(|_| started)
             .map(|running| (running.id, None))
     };
-    // Whoever reads the stream from here on must be told the database first.
+    // Replicas that read the stream from here on start without a selected database, so the next effect is preceded by
+    // a SELECT.
     state.replication.stream_db = None;
     let Some((job, pipe)) = started else {
         state.log.warning("BGSAVE for replication failed");

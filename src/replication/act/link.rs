@@ -1,6 +1,8 @@
-//! The replica's half carried out: connect, handshake, PSYNC, apply, acknowledge. [`crate::replication::link`] has the steps.
+//! The replica's half carried out: connect, handshake, PSYNC, apply, acknowledge. [`crate::replication::link`] has
+//! the steps.
 //!
 //! Mirrors: syncWithMaster() and replicationCron() of replication.c.
+//! Differs: no step blocks on a reply; each line of the primary moves the link one step further when it arrives.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -85,7 +87,8 @@ fn shift_id(state: &mut State) {
     ));
 }
 
-/// What depends on whether we are a replica follows.
+/// Adjusts all that depends on the role of this server: the role in the log, whether effects are recorded for
+/// replicas, whether expired keys are hidden or deleted, the OOM score.
 fn role_changed(state: &mut State) {
     state.log.set_role(match state.config.is_replica() {
         true => Role::Replica,
@@ -318,7 +321,8 @@ pub fn link_received(state: &mut State, mut bytes: &[u8]) -> Then {
                 let (used, then) = transfer::transfer_received(state, bytes);
                 bytes = &bytes[used..];
                 if then == Then::Wait {
-                    // What is behind a data set of known length is the stream.
+                    // The bytes behind a data set of known length belong to the stream; they are kept until the data
+                    // set is loaded.
                     state.replication.link.rest.extend_from_slice(bytes);
                     return Then::Wait;
                 }

@@ -1,6 +1,29 @@
 //! The primary's half carried out: replicas register, continue or start anew, acknowledge, leave.
 //!
+//! A replica continues (partial resynchronisation) if the stream it names is ours and the first byte it lacks is
+//! still in the backlog. The offset in PSYNC is the number of that byte, counted from 1; positions in this room are
+//! the number of bytes before it, so one less:
+//!
+//! ```text
+//!   primary   id 8371b4…, offset 1040, backlog holds the bytes 513 … 1040 (positions 512 ..= 1040)
+//!
+//!   replica   applied 1000 bytes, lost its connection, comes back:
+//!     ─► PSYNC 8371b4… 1001        position 1000: inside 512 ..= 1040
+//!     ◄─ +CONTINUE 8371b4…         then the bytes 1001 … 1040, and whatever follows
+//!
+//!   replica   was away for longer, applied 300 bytes:
+//!     ─► PSYNC 8371b4… 301         position 300: byte 301 has been trimmed
+//!     ◄─ +FULLRESYNC 8371b4… 1040  then a snapshot taken at 1040, then the bytes from 1041 on
+//!
+//!   after a failover the primary has a new id (c0ffee…) and remembers id2 = 8371b4…, valid up to offset 1041:
+//!     ─► PSYNC 8371b4… 1041        everything up to 1040 is common history
+//!     ◄─ +CONTINUE c0ffee…         the replica takes over the new id
+//!     ─► PSYNC 8371b4… 1050        this replica applied bytes of the old primary that we never saw
+//!     ◄─ +FULLRESYNC c0ffee… 1040
+//! ```
+//!
 //! Mirrors: syncCommand(), masterTryPartialResynchronization() and replconfCommand() of replication.c.
+//! Differs: a replica that continues becomes a position in the backlog; Redis gives it a reference to a block.
 
 use super::{failover, full_sync, stream, waiting};
 use crate::clients::{ClientFlags, ClientKey};
@@ -353,7 +376,8 @@ fn expire_backlog(state: &mut State, now: Ms) {
     {
         return;
     }
-    // What happens from here on is not in the backlog: no two streams may have one name.
+    // The stream goes on without a backlog to record it. The id changes as well, because two different streams must
+    // never share one id.
     state.replication.change_id(&mut state.entropy);
     state.replication.clear_id2();
     state.replication.backlog = None;

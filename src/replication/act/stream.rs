@@ -1,6 +1,8 @@
 //! The stream that replicas read: effects are encoded once and kept in the backlog.
 //!
 //! Mirrors: replicationFeedSlaves() of replication.c.
+//! Differs: a unit of effects goes to the backlog and nowhere else; each replica is handed pieces from its own
+//! position as fast as its socket takes them.
 
 use crate::clients::{Announced, ClientKey};
 use crate::command::Said;
@@ -24,7 +26,8 @@ pub(crate) fn feed_replicas(state: &mut State, unit: &[Said]) {
         return;
     }
     if state.replication.backlog.is_none() {
-        // Nobody reads, but WAITAOF tells one write from the next.
+        // No replica reads the stream. The offset still grows by one, so that WAITAOF can tell one write from the
+        // next.
         state.replication.offset += 1;
         return;
     }
@@ -88,7 +91,7 @@ pub fn replica_listens(state: &State, client: ClientKey) -> (String, u16) {
     (ip.to_owned(), announced.map_or(0, |a| a.port))
 }
 
-/// What a replica is called in the log.
+/// The name of a replica in the log: its address and the port that it listens on.
 #[doc(alias = "replicationGetSlaveName")]
 pub(in crate::replication) fn replica_name(state: &State, client: ClientKey) -> String {
     match replica_listens(state, client) {
@@ -97,7 +100,7 @@ pub(in crate::replication) fn replica_name(state: &State, client: ClientKey) -> 
     }
 }
 
-/// What a client said of itself.
+/// The facts that a client announced about itself with REPLCONF.
 pub(in crate::replication) fn announced(state: &State, client: ClientKey) -> Announced {
     let client = state.clients.get(client);
     let announced = client.and_then(|client| client.announced.as_deref());

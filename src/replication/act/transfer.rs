@@ -1,6 +1,7 @@
 //! The replica's half of a full synchronisation carried out: a file or the connection is loaded, the link goes on.
 //!
 //! Mirrors: readSyncBulkPayload() of replication.c.
+//! Differs: the file is forced to disk on a helper thread, and loaded in slices between turns of the loop.
 
 use std::io::Write;
 use std::path::Path;
@@ -230,7 +231,7 @@ fn secure_transfer(state: &mut State, has_mark: bool) {
     }
 }
 
-/// Begins to load a data set that is on disk, or the one that comes into memory. Nothing may be running.
+/// Begins to load a data set that is on disk, or the one that comes into memory. No save and no load may be running.
 pub fn tend_transfer(state: &mut State) {
     tend_receiving(state);
     let link = &mut state.replication.link;
@@ -322,12 +323,12 @@ fn tend_receiving(state: &mut State) {
         persistence::act::receiving::begin_receiving(state, total, flags, false);
         free_old_data(state, gone);
     }
-    // What came together with the announcement.
+    // The announcement of the data set can arrive together with its first bytes.
     let rest = std::mem::take(&mut state.replication.link.rest);
     link::link_received(state, &rest);
 }
 
-/// What is written to files is of the data set that goes.
+/// Stops the append-only file and the running save: both are of the data set that is about to be replaced.
 fn make_way(state: &mut State) {
     if state.persistence.aof.mode != Mode::Off {
         persistence::act::rewrite::stop_aof(state);

@@ -1,6 +1,7 @@
 //! WAIT and WAITAOF: replicas are asked for acknowledgements, clients are answered when there are enough.
 //!
 //! Mirrors: processClientsWaitingReplicas() of replication.c.
+//! Differs: acknowledgements are counted anew for each blocked client; Redis reuses the last count where it can.
 
 use super::{acks, stream};
 use crate::clients;
