@@ -1,6 +1,7 @@
 //! Files that are whole or not there: written aside, forced to disk, renamed, and the directory forced, too.
 //!
 //! Mirrors: rdbSaveInternal() of rdb.c, rioFile of rio.c.
+//! Differs: temporary files of processes that died are found by the number in their names and removed at start.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -117,7 +118,7 @@ pub fn write_rdb(
     let written =
         write_temporary(disk, place, &temporary, snapshot, options, job).and_then(|bytes| {
             let target = place.directory.join(&place.name);
-            // Who cancels a save may write the file himself next.
+            // After a cancelled save the operator may write the file by hand, so a late rename must not replace that.
             let renamed = job.conclude(|| disk.rename(&temporary, &target));
             renamed
             .ok_or_else(SaveError::cancelled)?

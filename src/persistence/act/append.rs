@@ -1,6 +1,16 @@
 //! Effects are written to the append-only file, and the file is forced to disk as `appendfsync` says.
 //!
+//! ```text
+//!   SET a 1 with EX 10, appendfsync always           in the file, as RESP words
+//!     call()            the unit of effects          SELECT 0 | SET a 1 PXAT 1700000010000
+//!     append()          onto the buffer              deadlines are absolute, so that replay keeps them
+//!     before the sleep  one write(2), one fsync
+//!     only then         +OK leaves for the client
+//! ```
+//!
 //! Mirrors: feedAppendOnlyFile() and flushAppendOnlyFile() of aof.c.
+//! Differs: after a failed fsync the file is not trusted again: once the disk is well, a rewrite writes everything
+//! anew. In Redis the next fsync that succeeds counts.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -62,10 +72,11 @@ pub(crate) fn feed(state: &mut State, unit: &[Said]) {
     aof.fed += (aof.buf.len() - before) as u64;
 }
 
-/// Writes the buffer, before anybody is told what is in it. With `force` no fsync under way is waited for.
+/// Writes the buffer, before any reply about its commands leaves. With `force` the write does not wait for an fsync
+/// under way.
 #[doc(alias = "flushAppendOnlyFile")]
 pub fn flush(state: &mut State, force: bool) {
-    // Once the server gave up, nobody was told of what is in the buffer, and nobody will be.
+    // Once the server gave up, no reply about the commands in the buffer was sent, and none will be.
     if state.persistence.aof.mode == Mode::Off || state.persistence.failed {
         return;
     }
@@ -215,7 +226,7 @@ fn sync_aof(state: &mut State, file: &Arc<File>) {
     }
 }
 
-/// Something is left unwritten.
+/// Some bytes of the buffer could not be written: logs the reason, and gives up under `appendfsync always`.
 fn write_failed(state: &mut State, failure: Unwritten) {
     let reason = disk::reason(&failure.error);
     if state.persistence.backup.has_own_stream() {
@@ -279,7 +290,8 @@ pub(in crate::persistence) fn look_at_fsyncs(state: &mut State) {
     }
 }
 
-/// Nobody may be told what could not be made safe: the server ends before a single reply is sent.
+/// Ends the server before it sends a single reply: `appendfsync always` promised that the replies' commands are on
+/// disk, and they are not.
 fn give_up(state: &mut State) {
     state.persistence.failed = true;
     state.requests.push(ServerRequest::Exit(1));

@@ -1,4 +1,8 @@
-//! BACKUP carried out: the files of a moment are pinned, sealed, let go. [`crate::persistence::backup`] explains them.
+//! BACKUP carried out: the files of a moment are pinned, sealed, let go. [`crate::persistence::backup`] explains
+//! them.
+//!
+//! Mirrors: backup.c (of Redis 8.10; by its documentation and tests).
+//! Differs: see [`crate::persistence::backup`].
 
 use std::path::PathBuf;
 
@@ -193,13 +197,13 @@ fn unpin(state: &mut State) {
 /// Removes files, the first, which names the others, for good before them.
 fn remove_in_order(state: &mut State, files: impl Iterator<Item = PathBuf>) {
     for (at, file) in files.enumerate() {
-        // Who copied it may have removed it, too.
+        // A user who has copied the backup may have removed this file already.
         let removed = state.closer.remove_file(&file).is_ok();
         if at == 0
             && removed
             && let Some(directory) = file.parent()
         {
-            // Nobody counts on the files that are left behind should it fail.
+            // The manifest is gone, so no reader counts on the remaining files even if this fsync fails.
             let _ = state.disk.sync_dir(directory);
         }
     }
@@ -234,7 +238,8 @@ fn end_own_stream(state: &mut State) {
     }
 }
 
-/// What a backup does at every turn of the cron.
+/// The part of the cron for BACKUP: moves a pending backup on, and lets a sealed one go when its time to live is
+/// over.
 pub(in crate::persistence) fn cron(state: &mut State) {
     advance_backup(state);
     let (ttl, backup) = (state.config.backup_sealed_ttl, &state.persistence.backup);

@@ -608,7 +608,8 @@ pub(in crate::persistence) fn end_loading(state: &mut State, loading: &Loading) 
     // The server's role may have changed meanwhile.
     replication::act::stream::listen_for_replicas(state);
     rewrite::listen_for_aof(state);
-    // What comes through a connection is in no file yet.
+    // A data set received through a connection is in no file yet, so its changes keep counting towards the next save
+    // point.
     if !loading.flags.received {
         state.dirty = 0;
     }

@@ -1,4 +1,8 @@
-//! A data set that comes through a connection is fed to the loader. [`crate::persistence::receiving`] explains the forms.
+//! A data set that comes through a connection is fed to the loader. [`crate::persistence::receiving`] explains the
+//! forms.
+//!
+//! Mirrors: the diskless half of readSyncBulkPayload() in replication.c.
+//! Differs: bytes are pushed into the loader as they come; Redis's loader pulls them and blocks.
 
 use super::loading;
 use crate::keyspace;
@@ -50,7 +54,7 @@ fn feed(state: &mut State, bytes: Option<&[u8]>) {
     }
 }
 
-/// The load waits until what was left to the thread that frees is freed. Who asks is told that it is loading.
+/// Makes the load wait until the helper thread has freed the old data set. Clients read -LOADING meanwhile.
 #[doc(alias = "replicationEmptyDbCallback")]
 pub fn load_when_freed(state: &mut State, gone: Vec<RemovedTable>) {
     if let Some(loading) = &mut state.persistence.loading {
@@ -86,7 +90,7 @@ pub fn abandon_receiving(state: &mut State) {
     drop_received(state, loading.beside.take());
 }
 
-/// A data set could not be loaded, or half of it: nobody is to see it.
+/// Drops a data set that could not be loaded as a whole, before any client sees a part of it.
 pub fn drop_received(state: &mut State, beside: Option<Beside>) {
     match beside {
         Some(mut beside) => {
@@ -103,7 +107,7 @@ pub fn drop_received(state: &mut State, beside: Option<Beside>) {
     }
 }
 
-/// What was loaded takes the place of the old data set.
+/// Puts the loaded data set (`beside`) in the place of the old one.
 pub fn take_over(state: &mut State, beside: Beside) {
     state
         .log

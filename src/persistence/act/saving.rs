@@ -1,6 +1,9 @@
 //! SAVE, BGSAVE and save points carried out: a snapshot is taken, a thread writes it, its end is noted.
 //!
 //! Mirrors: rdbSaveBackground() and backgroundSaveDoneHandler() of rdb.c.
+//! Differs: the thread reads a snapshot; cancelling sets a flag that it looks at, where Redis kills a child.
+//! Cost: microseconds for the snapshot, whatever the number of keys; afterwards a copy of each page that a write
+//! touches.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -22,7 +25,7 @@ use crate::state::State;
 #[doc(alias = "CONFIG_BGSAVE_RETRY_DELAY")]
 const RETRY_AFTER_S: i64 = 5;
 
-/// What a file of the whole data set is to say besides the keys.
+/// The options of an RDB file of the whole data set: version, AUX fields, function libraries, access clocks.
 #[doc(alias = "rdbSaveInfoAuxFields")]
 pub fn save_options(state: &State, aof_base: bool) -> Options {
     let config = &state.config;
@@ -79,7 +82,7 @@ fn place(state: &State, job: Option<u64>) -> Place {
         },
         name: state.config.dbfilename.clone(),
         incremental_sync: state.config.rdb_save_incremental_fsync,
-        // Who waits for a save means to copy the file, or to start from it again.
+        // SAVE blocks its client, who probably copies the file next or restarts from it: it stays in the page cache.
         keeps_cache: job.is_none(),
     }
 }
@@ -113,7 +116,7 @@ pub(crate) fn enter_job(state: &mut State, purpose: Purpose) -> (Running, Snapsh
     (running, snapshot)
 }
 
-/// Saves now; nobody is served meanwhile. Whether it worked; the log has the reason if not.
+/// Saves now, while no client is served. Returns whether it worked; the log has the reason if not.
 #[doc(alias = "rdbSave")]
 pub fn save_now(state: &mut State) -> bool {
     state.persistence.stats.saves += 1;
@@ -147,7 +150,7 @@ pub fn save_in_background(state: &mut State) -> bool {
     run_save(state, Purpose::Save)
 }
 
-/// As [`save_in_background`], for whoever wants it.
+/// As [`save_in_background`], for any purpose.
 pub(crate) fn run_save(state: &mut State, purpose: Purpose) -> bool {
     if state.persistence.running.is_some() {
         return false;
@@ -208,7 +211,8 @@ fn save_done(state: &mut State, id: u64, result: Result<u64, SaveError>) {
                 .log
                 .notice("Background saving terminated with success");
         }
-        // Whoever cancelled it did so on purpose: no reason to refuse writes.
+        // A cancelled save was cancelled on purpose, so it gives no reason to refuse writes
+        // (`stop-writes-on-bgsave-error`).
         Err(error) if error.cancelled => {
             state
                 .log
@@ -258,7 +262,7 @@ pub fn cancel_save(state: &mut State) -> bool {
     else {
         return false;
     };
-    // Its thread ends by itself, and its answer finds nobody.
+    // Its thread ends by itself, and its answer finds no job of that number.
     running.job.cancel();
     let stats = &mut state.persistence.stats;
     stats.last_cow_bytes = std::mem::take(&mut stats.cow_bytes);
@@ -271,7 +275,8 @@ pub fn cancel_save(state: &mut State) -> bool {
     true
 }
 
-/// All keys were deleted: what is being saved is of no use, and what is on disk must not come back.
+/// All keys were deleted (FLUSHALL). The running save is cancelled, because it holds deleted keys; with save points,
+/// the empty data set is saved over the old file, so that they do not come back.
 #[doc(alias = "flushAllDataAndResetRDB")]
 pub fn reset_rdb(state: &mut State) {
     cancel_save(state);
@@ -281,7 +286,7 @@ pub fn reset_rdb(state: &mut State) {
     }
 }
 
-/// What persistence does at every turn of the cron.
+/// The part of the cron for persistence: the running job, BACKUP, the append-only file, save points.
 pub fn cron(state: &mut State) {
     if let Some(running) = &state.persistence.running {
         running.job.set_delay(state.config.rdb_key_save_delay);

@@ -1,4 +1,8 @@
-//! What is done with the end of an append-only file that cannot be read: cut off, or refused.
+//! A broken tail of an append-only file is cut off or refused. [`crate::persistence::tails`] says which, with
+//! examples.
+//!
+//! Mirrors: the end of loadSingleAppendOnlyFile() in aof.c.
+//! Differs: see [`crate::persistence::tails`].
 
 use std::io;
 use std::io::{Read, Seek, SeekFrom};

@@ -78,7 +78,7 @@ struct Stop;
 
 type Result<T> = std::result::Result<T, Stop>;
 
-/// What became of a file.
+/// The result of the check of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Finding {
     Sound,
@@ -333,7 +333,8 @@ impl Checker<'_> {
         Ok(Scanned::UpTo(good))
     }
 
-    /// What was written after the time wanted begins at `at`.
+    /// Whether the file may be cut at `at`, where the commands after the wanted timestamp begin. The error has been
+    /// printed.
     fn may_cut(&mut self, path: &Path, at: u64, is_last: bool) -> Result<()> {
         let (path, until) = (path.display(), self.until.unwrap_or(0));
         if at == 0 {

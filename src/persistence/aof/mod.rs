@@ -109,11 +109,11 @@ pub(super) struct Unfinished {
     pub(super) file: Arc<File>,
     /// Bytes in it.
     pub(super) size: u64,
-    /// What it lacks.
+    /// The bytes that it lacks.
     pub(super) rest: Vec<u8>,
 }
 
-/// Failed rewrites wait longer and longer.
+/// The delay after failed rewrites, which grows with each of them.
 #[derive(Debug, Default)]
 pub(super) struct Limit {
     pub(super) delay_minutes: i64,

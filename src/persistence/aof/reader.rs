@@ -1,6 +1,8 @@
-//! A file of commands, one by one. Believes nothing: no length makes it allocate far ahead of the bytes that come.
+//! A reader of append-only files, command by command. It believes no length: nothing is allocated far ahead of the
+//! bytes that really come.
 //!
 //! Mirrors: the reading half of loadSingleAppendOnlyFile() in aof.c.
+//! Differs: a line or word without its line break is an error of the format, unless the file ends there.
 
 use std::io::{self, Read};
 
@@ -22,12 +24,12 @@ const TRUSTED: usize = 1024 * 1024;
 pub enum Trouble {
     /// It ends in the middle of one.
     Truncated,
-    /// What stands there is no command.
+    /// The bytes at this place are not a command.
     Format,
     Io(io::Error),
 }
 
-/// What a file says next.
+/// One item of a file.
 #[derive(Debug)]
 pub enum Line {
     Command(OwnedArgv),

@@ -178,7 +178,7 @@ fn step(
     Ok(Ok(true))
 }
 
-/// What was counted.
+/// The counters of the report.
 #[derive(Debug, Default)]
 struct Seen {
     keys: u64,
@@ -232,7 +232,7 @@ fn detected(
     Ok(())
 }
 
-/// What was being read when an error turned up, in lines for who has to mend the file.
+/// The circumstances of an error, as lines for an operator who has to mend the file.
 pub fn circumstances(doing: Doing, key: Option<&[u8]>, ty: Option<u8>) -> Vec<String> {
     let mut lines = vec![format!("While doing: {}", doing.name())];
     if let Some(key) = key {

@@ -1,7 +1,18 @@
-//! RDB in: lengths, strings, checksum. Believes nothing: no length makes it allocate more than a megabyte ahead of the
+//! RDB in: lengths, strings, checksum. The decoder believes no length: it allocates at most a megabyte ahead of the
 //! bytes that really come.
 //!
+//! ```text
+//!   05                     a length of 5                   00LLLLLL
+//!   42 BC                  a length of 700                 01LLLLLL LLLLLLLL
+//!   80 00 01 11 70         a length of 70,000              10000000 and four bytes, the highest first
+//!   05 "hello"             a string
+//!   C0 7B                  the string "123", as an integer of one byte
+//!   C3 08 14 01 61 …       a string compressed from 20 bytes to 8
+//! ```
+//!
 //! Mirrors: rdbLoadLen(), rdbGenericLoadStringObject() of rdb.c, rio.c.
+//! Differs: it can also be fed. Where bytes are missing it says so ([`Reason::Starved`]) and the reader comes back
+//! later.
 
 use std::io::{self, Read};
 
@@ -92,12 +103,12 @@ impl<'a> Decoder<'a> {
         Decoder::new(bytes, Some(bytes.len() as u64), false)
     }
 
-    /// What was read from the source and is not used up.
+    /// The bytes that were read from the source and are not used up yet.
     pub fn ahead(&self) -> &[u8] {
         &self.buf[self.at..self.end]
     }
 
-    /// For bytes that are fed. How many there will be is not asked: who sends them could say anything.
+    /// A decoder for bytes that are fed. It takes no total, because the sender could claim any.
     pub fn fed(checksum: bool) -> Decoder<'a> {
         Decoder {
             fed: Some(false),
@@ -105,7 +116,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Takes further bytes. What was used up is forgotten.
+    /// Takes further bytes, and forgets those that are used up.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.sum();
         self.buf.truncate(self.end);
@@ -175,7 +186,7 @@ impl<'a> Decoder<'a> {
         self.remark.get_or_insert(what);
     }
 
-    /// What was remarked since the last time somebody asked.
+    /// Takes the remark of [`Decoder::remark`], if there is one since the last call.
     pub fn take_remark(&mut self) -> Option<&'static str> {
         self.remark.take()
     }

@@ -21,6 +21,8 @@
 //! | [`check`] | `oxidis-check-rdb` |
 //!
 //! Mirrors: rdb.c, rdb.h.
+//! Differs: version 12 is written although some types are newer. Older servers then refuse such a value, not the
+//! whole file.
 
 mod array;
 pub mod check;
@@ -42,7 +44,7 @@ use std::io;
 pub use self::decoder::Decoder;
 pub use self::encoder::Encoder;
 
-/// The version we write unless told otherwise: Redis 7.4's. What is newer says so by its type.
+/// The version we write unless told otherwise: Redis 7.4's. A value that needs a newer version is told by its type.
 #[doc(alias = "RDB_VERSION")]
 pub const VERSION: u32 = 12;
 
@@ -145,7 +147,7 @@ impl Type {
         Type::ALL.get(usize::from(at)).copied()
     }
 
-    /// What the check tool calls it.
+    /// The name of the type in the report of the check tool.
     #[doc(alias = "rdb_type_string")]
     pub fn name(self) -> &'static str {
         match self {
@@ -185,7 +187,7 @@ impl Type {
     }
 }
 
-/// What may stand where a type could.
+/// Opcodes: bytes that may stand where a type could.
 pub mod opcode {
     pub const HASH_TEMPLATE: u8 = 242;
     pub const KEY_META: u8 = 243;
