@@ -1,9 +1,11 @@
-//! Everything a server is, but its sockets: one field per subsystem.
+//! The state of a server without its sockets: one field per subsystem.
 //!
 //! `Server` (in `server/`) owns a `State` and hands it down by reference; there are no globals, so
 //! several servers live in one process. The same requests, clock and seed give the same bytes.
 //!
 //! Mirrors: `struct redisServer` of server.h.
+//! Differs: a value, not a global; it holds data alone, and functions that act on it stand in the `act` half of each
+//! subsystem.
 
 use std::rc::Rc;
 
@@ -43,14 +45,14 @@ pub type Mailbox = crate::background::Mailbox<State>;
 /// Work that another thread leaves for the owner of a state.
 pub type Letter = crate::background::Letter<State>;
 
-/// What the state asks of the loop that owns the sockets.
+/// A request to the loop that owns the sockets, taken up before it sleeps.
 #[derive(Debug)]
 pub enum ServerRequest {
     /// End the loop; the exit code.
     Exit(i32),
 }
 
-/// What only the owner of the sockets can do, at once, for a command.
+/// Work on sockets that a command needs at once. Only the owner of the sockets can do it.
 pub trait Host: std::fmt::Debug {
     /// Listens where the configuration says and returns the TCP port. The error is the line for the log;
     /// there may then be no TCP socket left until the next call.
@@ -79,8 +81,8 @@ pub trait Host: std::fmt::Debug {
         false
     }
 
-    /// Hands a client's socket, and what is needed to debug its script on a copy of the data set, to a thread of its own.
-    /// Nothing is sent to the client from here any more.
+    /// Hands a client's socket, and what is needed to debug its script on a copy of the data set, to a thread of its
+    /// own. From here on only that thread sends to the client.
     ///
     /// # Errors
     /// Why that cannot be, in words for the client.
@@ -96,7 +98,7 @@ pub trait Host: std::fmt::Debug {
     }
 }
 
-/// What DEBUG switches, for tests.
+/// The switches of DEBUG, for tests.
 #[derive(Clone, Copy, Debug)]
 pub struct DebugSwitches {
     /// The cron does nothing.
@@ -141,13 +143,13 @@ pub struct State {
     pub tracking: Tracking,
     /// Users and their rights.
     pub acl: Acl,
-    /// What this node is in its cluster.
+    /// The part of this node in its cluster.
     pub cluster: Cluster,
     /// Channels and who listens to them.
     pub pubsub: PubSub,
     /// Clients that wait for something.
     pub blocked: Blocked,
-    /// Whose request is being served, while one is.
+    /// The client whose request is being served, while one is.
     pub current_client: Option<ClientKey>,
     /// Commands and their counters.
     pub commands: CommandTable,
@@ -173,7 +175,7 @@ pub struct State {
     pub clock: Clock,
     /// Files.
     pub disk: Disk,
-    /// Who does what is left to helper threads.
+    /// The helper threads: files, freeing, other slow work.
     pub helpers: Helpers,
     /// Chance, as clients see it.
     pub rng: Rng,
@@ -191,15 +193,15 @@ pub struct State {
     pub pauses: Pauses,
     /// Clients that see every command.
     pub monitors: Vec<ClientKey>,
-    /// What the loop should do before it sleeps.
+    /// Requests to the loop, taken up before it sleeps.
     pub requests: Vec<ServerRequest>,
-    /// What `ps` shows, where the server is the process.
+    /// The title of the process in `ps`, if the server owns the process.
     pub title: Option<ProcessTitle>,
     /// The owner of the sockets; none where there are no sockets.
     pub host: Option<Box<dyn Host>>,
     /// The log.
     pub log: Logger,
-    /// What the system counts against the process when memory runs out.
+    /// The OOM score of the process: how likely the kernel kills it when memory runs out.
     pub oom_score: OomScore,
     /// Files: what is saved, loaded, appended.
     pub persistence: Persistence,

@@ -22,7 +22,7 @@ impl Fieldsets {
         self.sets.len()
     }
 
-    /// None are left.
+    /// Whether the client has no fieldset.
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty()
     }

@@ -1,4 +1,16 @@
-//! All clients, by a key that is never mistaken for a later client's.
+//! All clients of a server, found by a key that is never mistaken for a later client's.
+//!
+//! ```text
+//!   slab     slot 0    slot 1    slot 2       a ClientKey is a slot and the low bits of the client's id:
+//!            id 7      (free)    id 12        (slot 1, 9) finds no client any more, even once slot 1 is in use again
+//! ```
+//!
+//! Invariant: a client is in each of the lists (to be sent to, to be closed, to be resumed) at most once.
+//!
+//! Mirrors: `clients`, `clients_index`, `clients_pending_write`, `clients_to_close` of server.h, and
+//! lookupClientByID() of networking.c.
+//! Differs: one table and copyable keys; Redis has linked lists of pointers, and removes a client from each of them.
+//! Cost: O(1) to add, find and remove by key; O(n) to find by number.
 
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
@@ -39,7 +51,7 @@ pub struct Clients {
     resumed: VecDeque<ClientKey>,
     /// How many are without a socket.
     fake: usize,
-    /// What they cost, while that is limited.
+    /// The memory of all clients, while that is limited.
     pub usage: Usage,
 }
 
@@ -67,7 +79,7 @@ impl Clients {
         client
     }
 
-    /// Takes a client out; what others know of it must be undone before.
+    /// Takes a client out. The caller has removed it from other subsystems before ([`crate::clients::act::forget`]).
     pub fn remove(&mut self, key: ClientKey) -> Option<Client> {
         self.get(key)?;
         self.weigh_no_more(key);

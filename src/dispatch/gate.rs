@@ -24,7 +24,7 @@ use crate::resp::{Error, Reply, up_to_zero};
 use crate::state::State;
 use crate::sys::crash;
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It ran, was queued, or was refused: its bytes are used up.
@@ -120,8 +120,8 @@ fn abort_http(state: &mut State, client: ClientKey) {
     state.clients.close_asap(client);
 }
 
-/// As [`admit`]. What it made others send to this client precedes the command's reply: a key that
-/// was evicted to make room must not seem to have been so after it.
+/// As [`admit`]. Messages that it caused for this client (an evicted key) precede the command's reply, because the
+/// key was gone before the command ran.
 fn admit_and_tell(
     state: &mut State,
     client: ClientKey,

@@ -1,6 +1,7 @@
 //! The end of the server carried out; [`super`] has its stages.
 //!
 //! Mirrors: prepareForShutdown(), finishShutdown() and abortShutdown() of server.c.
+//! Differs: in nothing that an operator sees.
 
 use crate::clients::{ClientKey, PauseMode, PausePurpose, WaitKind};
 use crate::config::ShutdownFlags;

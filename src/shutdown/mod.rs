@@ -11,6 +11,7 @@
 //! replicas. While DEBUG PAUSE-CRON is on, a signal stays noted.
 //!
 //! Mirrors: prepareForShutdown(), finishShutdown(), abortShutdown() of server.c.
+//! Differs: in Redis the cron begins a shutdown that a signal asked for.
 
 pub mod act;
 
@@ -33,16 +34,16 @@ impl Shutdown {
     }
 }
 
-/// What became of a request to end.
+/// The result of a request to shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The loop ends after this turn.
     Over,
-    /// Replicas are waited for.
+    /// Waits for replicas to catch up.
     Waits,
     /// The log says why not.
     Failed,
 }
 
-/// What clients are told whose SHUTDOWN came to nothing.
+/// The error for clients whose SHUTDOWN failed.
 pub const SHUTDOWN_FAILED: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
