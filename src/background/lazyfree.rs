@@ -9,6 +9,7 @@
 //! queue is empty.
 //!
 //! Mirrors: lazyfree.c and the lazy-free worker of bio.c.
+//! Differs: garbage is any value that may be dropped on another thread; Redis has a job type for each kind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

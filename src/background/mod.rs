@@ -1,9 +1,19 @@
 //! Helper threads, and the mailbox through which they answer.
 //!
-//! One thread owns the data. Others get only what they can own (a snapshot to write, garbage to
-//! drop) and leave their answer as a closure that the owning thread runs between two commands.
+//! One thread owns the data. Other threads get only values they can own (a snapshot to write, garbage to drop) and
+//! leave their answer as a closure that the owning thread runs between two commands.
+//!
+//! | file | thread | work |
+//! |---|---|---|
+//! | `lazyfree` | `bio_lazy_free` | drops values |
+//! | `syncer` | `bio_aof` | fsyncs of the append-only file |
+//! | `closer` | `bio_close_file` | closes files, and drops them from the page cache |
+//! | `searchers` | `vset_search`, up to four | searches in large vector sets |
+//! | `job` | one for each job | saves and rewrites, seen from outside |
 //!
 //! Mirrors: bio.c.
+//! Differs: a job is a closure, not a number that a switch interprets; answers come through a mailbox, not through
+//! shared variables.
 
 mod closer;
 mod helpers;

@@ -1,9 +1,10 @@
-//! Threads for searches that would hold others up.
+//! Threads for searches in vector sets that would block the loop for too long.
 //!
-//! Jobs come from one queue, and whichever thread is free takes the next. The queue is as long as there are clients that
-//! wait, for each waits for one job.
+//! Jobs come from one queue, and a free thread takes the next. The queue is no longer than the number of blocked
+//! clients, for each is blocked on one job.
 //!
 //! Mirrors: the thread that the vector sets of Redis start for each search.
+//! Differs: at most four threads, which leave a processor to the loop; Redis starts one for each search.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -64,7 +65,7 @@ impl Searchers {
     }
 }
 
-/// What a thread does.
+/// The loop of one thread.
 fn search(queue: &Mutex<Receiver<Job>>) {
     loop {
         // The lock is held while waiting, by whoever is next, and let go before the job begins.

@@ -219,7 +219,7 @@ impl Syncer {
 
 impl Shared {
     fn record(&self) -> MutexGuard<'_, Record> {
-        // Nothing that holds it can panic half-way.
+        // No code panics while it holds this lock, so the record is whole.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

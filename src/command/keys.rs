@@ -1,4 +1,4 @@
-//! Which words of a request are keys, told from the command's declaration.
+//! The words of a request that are keys, found by the command's declaration.
 //!
 //! ```text
 //!   MSET k v k v       spec  at(1).to(-1, 2)         range  first 1, last 3, step 2
@@ -13,6 +13,7 @@
 //!
 //! Mirrors: `getKeysFromCommandWithSpecs`, `getKeysUsingKeySpecs` (db.c) and
 //! `populateCommandLegacyRangeSpec` (server.c).
+//! Differs: positions are ranges on the stack; Redis fills an array per request.
 
 use crate::command::{Command, KeyFlag, KeyRef, KeySpec};
 use crate::resp::argv::Argv;
@@ -37,7 +38,7 @@ pub struct Keys {
     found: Vec<KeyRef>,
 }
 
-/// What to look for.
+/// The options of a search for keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Search {
     /// Also words that are routed like keys but are none (shard channels).

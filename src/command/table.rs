@@ -43,7 +43,7 @@ impl Categories {
     }
 }
 
-/// What is counted about a command (INFO commandstats, latencystats).
+/// The counters of a command (INFO commandstats, latencystats).
 #[derive(Debug, Default)]
 pub struct CommandStats {
     /// Times it ran.

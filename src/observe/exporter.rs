@@ -6,9 +6,9 @@
 //!   cmdstat_get:calls=3,usec=2000            redis_commands_total{cmd="get"} 3
 //! ```
 //!
-//! The table below is the list of what is told: a name that charts and alerts rely on is a line of it. It says which field
-//! of INFO a figure comes from, whether it only grows, and what a unit of the field is in units of the name. Figures that
-//! INFO does not have (the slow log, limits, the moment of the start) are lines that
+//! The table below is the list of all figures: a name that charts and alerts rely on is a line of it. It says which
+//! field of INFO a figure comes from, whether it only grows, and what a unit of the field is in units of the name.
+//! Figures that INFO does not have (the slow log, limits, the moment of the start) are lines that
 //! [`figures`](crate::commands::info::figures) adds.
 //!
 //! Mirrors: nothing in Redis. Names and kinds are those of redis_exporter, where it has one.

@@ -1,14 +1,14 @@
-//! The slow log: the last commands that took long, with what they were given.
+//! The slow log: the last commands that took long, with their arguments.
 //!
-//! Mirrors: slowlog.c. Differs: how much of a command is kept can be configured
-//! (`slowlog-entry-max-argc`, `slowlog-entry-max-string-len`).
+//! Mirrors: slowlog.c.
+//! Differs: `slowlog-entry-max-argc` and `slowlog-entry-max-string-len` configure how much of a command is kept.
 
 use std::collections::VecDeque;
 
 use crate::command::Redacted;
 use crate::resp::argv::{Argv, OwnedArgv};
 
-/// What is shown in the place of a secret.
+/// The word shown in the place of a secret.
 pub const REDACTED: &[u8] = b"(redacted)";
 
 /// A slow command.
