@@ -1,4 +1,7 @@
-//! A debugging session apart, gathered and settled. `scripting/debugger/apart.rs` says what it carries.
+//! A debugging session apart: its data is gathered here, and settled on its own thread. `scripting/debugger/apart.rs`
+//! says what it carries.
+//!
+//! Mirrors: ldbStartSession() and ldbEndSession() of eval.c. Differs: a snapshot on a thread, where Redis forks.
 
 use crate::acl;
 use crate::clients::{ClientFlags, ClientKey};

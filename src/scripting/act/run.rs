@@ -2,6 +2,7 @@
 //!
 //! Mirrors: `scriptPrepareForRun`, `scriptResetRun` and the `scriptVerify*` checks of script.c;
 //! `evalGenericCommand` of eval.c; `fcallCommandGeneric` of functions.c.
+//! Differs: the state is lent to the interpreter for the run; Redis's callbacks reach a global.
 
 use super::clients;
 use crate::acl::Context;
@@ -19,7 +20,7 @@ use crate::state::State;
 use crate::sys::lua::{Chunk, Ended, Words};
 use crate::{acl, cluster, persistence, replication};
 
-/// What a request asks to be run.
+/// The request to run a script or function.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation<'a> {
     /// The whole request.
@@ -367,7 +368,7 @@ fn run(ctx: &mut Ctx<'_>, core: &Core, chunk: &Chunk, what: Invocation<'_>) -> R
             if ran.request.memory() <= SPARE_MAX {
                 ctx.state.scripts.spare_run = (ran.name, ran.request);
             }
-            // Who returns an error has failed.
+            // A script that returns an error reply has failed.
             return match ctx.reply.errors() == errors {
                 true => Ok(()),
                 false => Err(Error::AlreadySaid),
@@ -399,11 +400,11 @@ fn end(ctx: &mut Ctx<'_>) -> Result<Run> {
     client.flags.clear(ClientFlags::MULTI);
     client.fieldsets = None;
     if run.timed_out {
-        // What it sent while the script ran waits in its buffer or its socket.
+        // Requests that its client sent while the script ran wait in its query buffer or its socket.
         ctx.client().flags.clear(ClientFlags::BUSY);
         ctx.state.clients.resume(run.caller);
     }
-    // What a script changes is said by the commands it calls.
+    // The script itself is not propagated: each command that it calls propagates its own effect.
     ctx.suppress();
     Ok(run)
 }

@@ -9,7 +9,8 @@
 //! The snapshot and the data set share their nodes; each side copies what it changes. So the session begins at once, the
 //! server serves everybody meanwhile, and what the script wrote goes with the session's copy.
 //!
-//! Mirrors: ldbStartSession() of eval.c. Differs: there, `fork()` makes the copy.
+//! Mirrors: ldbStartSession() of eval.c.
+//! Differs: there, `fork()` makes the copy.
 
 use crate::clients::ClientKey;
 use crate::config::Config;

@@ -11,12 +11,13 @@
 //! The session's state is here: breakpoints, the lines waiting to be sent, how values and replies look
 //! when they are shown. [`console`](crate::scripting::act::console) stops the script and obeys.
 //!
-//! Of SCRIPT DEBUG SYNC the session is the server's own: what the script changes stays, and nobody else is served
-//! meanwhile, of which `redis-cli` warns. Of SCRIPT DEBUG YES it is a session apart (`apart.rs`): on a copy of the data
-//! set, on a thread of its own, and its changes are dropped.
+//! With SCRIPT DEBUG SYNC the session is the server's own: changes of the script stay, and no other client is served
+//! meanwhile, of which `redis-cli` warns. With SCRIPT DEBUG YES it is a session apart (`apart.rs`): on a copy of the
+//! data set, on a thread of its own, and its changes are dropped.
 //!
-//! Mirrors: the ldb part of eval.c. Differs: the session apart has a snapshot in the place of a forked process; EVALSHA
-//! shows the script, not its SHA-1; an `abort` cannot be caught by the script.
+//! Mirrors: the ldb part of eval.c.
+//! Differs: the session apart has a snapshot in the place of a forked process; EVALSHA shows the script, not its
+//! SHA-1; an `abort` cannot be caught by the script.
 
 pub(in crate::scripting) mod apart;
 
@@ -46,14 +47,14 @@ const DUMP_MAX: usize = 1 << 20;
 /// Words of a command that are shown.
 const WORDS_SHOWN: usize = 10;
 
-/// Who debugs, and the session if one is open.
+/// The clients that debug, and the session if one is open.
 #[derive(Debug, Default)]
 pub struct Debugger {
     /// Clients that said SCRIPT DEBUG SYNC; few.
     armed: Vec<ClientKey>,
     /// Clients that said SCRIPT DEBUG YES; few.
     apart: Vec<ClientKey>,
-    /// What is debugged here changes a copy of the data set.
+    /// This server is the copy of a session apart: its changes are dropped.
     pub(super) on_a_copy: bool,
     pub(super) session: Option<Box<Session>>,
 }
@@ -81,7 +82,7 @@ pub(super) struct Session {
     pub(super) shown: usize,
     /// The user was told, or showed to know, that values are cut.
     hinted: bool,
-    /// Nobody is there any more: the script runs to its end.
+    /// The connection of the user is gone: the script runs to its end.
     pub(super) deserted: bool,
 }
 
