@@ -1,4 +1,4 @@
-//! Which answer a request gets: served here, sent elsewhere, or refused.
+//! The answer to a request: served here, redirected to another node, or refused.
 //!
 //! ```text
 //!   slot ─▶ has an owner? ─▶ cluster up? ─▶ open here (migrating, importing)? ─▶ readable here? ─▶ ours? ─▶ MOVED
@@ -8,6 +8,7 @@
 //! The request is described by [`Want`]; its slot was found before, and keys of several slots were refused (CROSSSLOT).
 //!
 //! Mirrors: `getNodeByQuery` (cluster.c).
+//! Differs: a pure function of the machine and a [`Want`]; it looks at keys only where a slot is open.
 
 use super::machine::Machine;
 use super::node::NodeKey;
@@ -17,9 +18,9 @@ use super::node::NodeKey;
 pub enum Missing {
     /// All are here, or the request names shard channels only.
     None,
-    /// Some.
+    /// Some are not here.
     Some,
-    /// None is here.
+    /// Not one is here.
     All,
 }
 

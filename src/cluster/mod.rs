@@ -5,13 +5,14 @@
 //!                vars currentEpoch 3 lastVoteEpoch 0
 //! ```
 //!
-//! The node knows only itself: there is no cluster bus. What a client sees of one node that serves all slots is here:
+//! The node knows only itself: there is no cluster bus. A client's view of one node that serves all slots is here:
 //! redirections and refusals, CLUSTER's figures, the file that survives a restart.
 //!
 //! Invariant: `assigned` counts the set bits of `owned`.
 //!
 //! Mirrors: cluster.c and cluster_legacy.c (`clusterState`, `clusterNode`, `clusterLoadConfig`, `clusterSaveConfig`,
-//! `clusterUpdateState`). Differs: whether the cluster is up is computed when somebody asks, not kept.
+//! `clusterUpdateState`).
+//! Differs: whether the cluster is up is computed when it is asked for, not kept.
 
 pub mod act;
 pub mod bus;
@@ -42,7 +43,7 @@ const NAME_LEN: usize = 40;
 #[doc(alias = "CLUSTER_PORT_INCR")]
 pub const BUS_PORT_OFFSET: u32 = 10_000;
 
-/// What this node is in its cluster.
+/// The part of this node in its cluster.
 #[derive(Debug)]
 pub struct Cluster {
     id: String,
@@ -174,7 +175,7 @@ impl Cluster {
         line
     }
 
-    /// What is kept in `cluster-config-file`.
+    /// The text of `cluster-config-file`.
     pub fn file_text(&self, address: &str) -> String {
         format!(
             "{}\nvars currentEpoch {} lastVoteEpoch 0\n",

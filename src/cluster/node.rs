@@ -59,7 +59,7 @@ impl Flags {
         Flags(bits & 0x7ff)
     }
 
-    /// What gossip may say of a node heard of for the first time.
+    /// The flags that gossip may set on a node heard of for the first time.
     pub fn of_gossip(bits: u16) -> Flags {
         Flags(bits & Flags::GOSSIPED)
     }
@@ -113,7 +113,7 @@ impl Flags {
     }
 }
 
-/// Who said that a node is down, and when.
+/// A report that a node is down: its teller and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The primary that says so.

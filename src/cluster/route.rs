@@ -1,6 +1,7 @@
-//! Whether the keys of a request are served here.
+//! The refusal of a request whose keys are not served here.
 //!
 //! Mirrors: `getNodeByQuery` of cluster.c and `scriptVerifyClusterState` of script.c.
+//! Differs: a node knows only its own slots, so no request is redirected.
 
 use crate::resp::Error;
 
@@ -9,7 +10,7 @@ use crate::resp::Error;
 pub enum Refusal {
     /// Its keys are of several slots.
     CrossSlot,
-    /// Nobody serves its slot.
+    /// Its slot has no owner.
     Unbound,
     /// The cluster is down.
     Down,

@@ -9,6 +9,7 @@
 //! Invariant: `count` is the number of set bits; `bits` is `None` or 2048 bytes.
 //!
 //! Mirrors: `clusterNode.slots`, `numslots` and the bitmap helpers of cluster_legacy.c.
+//! Differs: an empty set owns no memory; Redis has 2048 bytes in every node.
 //! Cost: a test or a change is O(1); equality compares memory; ranges are found a word at a time.
 
 use std::fmt;

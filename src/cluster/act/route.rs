@@ -1,6 +1,6 @@
-//! May this node serve the request? If not, the client is told where to go.
+//! The routing of a request by its slot: served here, or refused.
 //!
-//! Mirrors: getNodeByQuery() of cluster.c.
+//! Mirrors: getNodeByQuery() of cluster.c. Differs: a node knows only its own slots, so no request is redirected.
 
 use crate::clients::ClientKey;
 use crate::cluster::route::Refusal;

@@ -82,7 +82,7 @@ pub fn peek(bytes: &[u8]) -> Result<u16, Refused> {
 /// Reads one whole message.
 ///
 /// # Errors
-/// Whatever is wrong with it, in the order of the module's text.
+/// The first fault of the message, in the order that the module's text gives.
 pub fn decode(bytes: &[u8]) -> Result<Message<'_>, Refused> {
     let number = peek(bytes)?;
     let (head, rest) = bytes.split_at(HEADER_LEN);

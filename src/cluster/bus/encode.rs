@@ -4,6 +4,7 @@
 //! so are flags that this version does not know: what a peer sent is never echoed.
 //!
 //! Mirrors: `clusterBuildMessageHdr`, `clusterSetGossipEntry`, `clusterCreatePublishMsgBlock` (cluster_legacy.c).
+//! Differs: fields are written one by one, in the order of the wire; Redis fills a struct and sends its memory.
 
 use std::net::IpAddr;
 

@@ -4,6 +4,7 @@
 //! the peer that one message.
 //!
 //! Mirrors: the warnings of `clusterProcessPacket` and `clusterReadHandler` (cluster_legacy.c).
+//! Differs: a refusal is a value, which the caller logs; Redis logs where it finds the fault.
 
 use std::fmt;
 

@@ -4,7 +4,8 @@
 //! come with the order.
 //!
 //! Mirrors: `clusterCommandSpecial` (cluster_legacy.c), whose words of refusal are kept.
-//! Differs: slots that an operator assigns are on disk before anybody hears of them; Redis syncs the file for epochs only.
+//! Differs: slots that an operator assigns are on disk before another node hears of them; Redis syncs the file for
+//! epochs only.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -28,7 +29,7 @@ pub enum FailoverKind {
     Takeover,
 }
 
-/// What becomes of a slot.
+/// A change of a slot (CLUSTER SETSLOT).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotOrder<'a> {
     /// MIGRATING: its keys go to a node.
@@ -75,7 +76,7 @@ pub enum Command<'a> {
     SetSlot {
         /// The slot.
         slot: u16,
-        /// What becomes of it.
+        /// The change.
         order: SlotOrder<'a>,
         /// Keys of the slot here.
         keys: usize,
@@ -101,7 +102,7 @@ pub enum Command<'a> {
     KeysFound(&'a SlotSet),
 }
 
-/// What an order is answered.
+/// The reply to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// OK.

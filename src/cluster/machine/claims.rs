@@ -1,4 +1,4 @@
-//! Epochs, and who gets a slot that two nodes claim.
+//! Epochs, and the rule by which two nodes that claim one slot agree on its owner.
 //!
 //! ```text
 //!   sender claims 0-99 with epoch 7     owner here: B with epoch 5     ──▶ the sender gets them
@@ -77,7 +77,7 @@ impl Machine {
         self.log(Level::Verbose, text);
     }
 
-    /// What a sender claims for itself or for its primary.
+    /// Weighs the claims that a sender makes for itself or for its primary.
     pub(super) fn weigh_claims(&mut self, sender: NodeKey, header: &Header<'_>) {
         let node = &self.nodes[sender];
         let speaks_for = match node.is_primary() {
@@ -128,7 +128,7 @@ impl Machine {
             return;
         };
         let node = &self.nodes[about];
-        // Slots that their owner no longer claims are nobody's news.
+        // A slot that its owner no longer claims is left out.
         let mut claimed = node.slots.clone();
         for slot in self.owners.unclaimed.iter() {
             claimed.remove(slot);

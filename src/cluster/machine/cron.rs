@@ -1,4 +1,4 @@
-//! What is done ten times a second.
+//! The periodic work of a node, ten times a second.
 //!
 //! ```text
 //!   1  per node: give up handshakes, open missing connections
@@ -9,6 +9,7 @@
 //! ```
 //!
 //! Mirrors: `clusterCron` (cluster_legacy.c).
+//! Differs: a tick takes the time from its input, so tests can skip hours.
 
 use super::out::Keep;
 use super::{CRON_MS, Level, Machine};

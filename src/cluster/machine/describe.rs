@@ -1,6 +1,6 @@
-//! What is shown of a cluster: the texts and tables of CLUSTER NODES, SLOTS, SHARDS, LINKS and INFO.
+//! The cluster as texts and tables: CLUSTER NODES, SLOTS, SHARDS, LINKS and INFO.
 //!
-//! Nothing here changes anything; which of a node's names a client is given (`cluster-preferred-endpoint-type`) and how
+//! This file changes no state. Which of a node's names a client is given (`cluster-preferred-endpoint-type`) and how
 //! a table is written on the wire is the command's affair.
 //!
 //! Mirrors: `clusterGenNodesDescription`, `clusterCommandSlots`, `clusterCommandShards`, `genClusterInfoString`.

@@ -1,8 +1,9 @@
 //! From "I cannot reach it" to "it is down", and back.
 //!
 //! ```text
+//! ```text
 //!   ok ──silent for a timeout──▶ fail? ──a quorum of primaries says so──▶ fail ──reachable again──▶ ok
-//!                                  │                                       (a primary whose slots nobody took:
+//!                                  │                                       (a primary whose slots no node took:
 //!                                  └──────────any PONG──────────▶ ok        after two timeouts)
 //! ```
 //!

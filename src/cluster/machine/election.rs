@@ -300,7 +300,8 @@ impl Machine {
             return;
         }
         if overtaken_by > epoch && age > OVERTAKEN_MS {
-            // Who voted in the later epoch will not vote in this one: ask in a fresh one.
+            // Primaries that voted in the later epoch will not vote in this one, so the replica asks in a fresh
+            // epoch.
             self.log(
                 Level::Notice,
                 format!(
@@ -327,7 +328,8 @@ impl Machine {
         self.excuse(Excuse::Votes, Some(got));
     }
 
-    /// Who has not heard that the primary is down says nothing: asks them again in the same epoch.
+    /// Repeats the request for votes, in the same epoch: a primary that has not heard that the replica's primary is
+    /// down does not answer.
     fn ask_again(&mut self, voters: &[NodeKey], manual: bool) {
         let silent = self.nodes.iter().filter(|(key, node)| {
             *key != self.me && node.votes() && !node.ailing() && !voters.contains(key)
@@ -446,8 +448,8 @@ impl Machine {
         if node.is_primary() {
             return Err("it is a master node".to_owned());
         }
-        // What the request says counts, not what this node heard before: the replica may have moved to another primary
-        // meanwhile, which is well.
+        // The primary named in the request counts, not the one this node heard of before: the replica may have moved
+        // to another primary in the meantime, which is no fault.
         let said = header.primary.as_ref().and_then(|id| self.nodes.find(id));
         let Some(primary) = node.primary.filter(|_| said.is_some()).and(said) else {
             return Err("I don't know its master".to_owned());

@@ -1,11 +1,11 @@
-//! What is told of whom, to whom, and what is believed.
+//! Gossip: which nodes a message tells of, to which nodes it goes, and which of its records are believed.
 //!
 //! A PING, PONG or MEET tells of a tenth of the nodes, at least three, drawn at random; and of every node that seems down
 //! from here, so that a quorum meets while reports are fresh (redis 2285).
 //!
 //! Mirrors: `clusterSendPing`, `clusterBroadcastPong`, `clusterProcessGossipSection`, `clusterProcessPingExtensions`,
 //! `clusterBuildMessageHdr` (cluster_legacy.c).
-//! Differs: a broadcast is encoded once for all who get it. A node without address is repaired by gossip.
+//! Differs: a broadcast is encoded once for all receivers. A node without address is repaired by gossip.
 
 use std::sync::Arc;
 

@@ -8,7 +8,8 @@
 //!
 //! The two delays give a primary that comes back the time to learn that it was replaced, before it takes a write.
 //!
-//! Mirrors: `clusterUpdateState` (cluster_legacy.c). Differs: the log says why the cluster is down.
+//! Mirrors: `clusterUpdateState` (cluster_legacy.c).
+//! Differs: the log says why the cluster is down.
 
 use super::{Act, Level, Machine};
 use crate::cluster::node::Flags;
@@ -21,7 +22,7 @@ const WRITABLE_MS: u64 = 2000;
 /// Bounds of the time a primary waits after it was cut off.
 const REJOIN_MS: (u64, u64) = (500, 5000);
 
-/// What a node thinks of the cluster.
+/// The state of the cluster, as this node sees it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     pub(super) up: bool,
@@ -29,7 +30,7 @@ pub(super) struct Health {
     first_ms: u64,
     /// When this node last saw a minority only.
     minority_ms: Option<u64>,
-    /// What the log was told last.
+    /// The reason in the log's last line about it.
     reason: Option<Ill>,
 }
 

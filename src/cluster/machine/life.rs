@@ -4,6 +4,7 @@
 //! [`Machine::bury`] alone removes nodes, and clears every reference to them.
 //!
 //! Mirrors: `clusterInit`, `clusterLoadConfig`, `clusterAddSlot`, `clusterDelSlot`, `clusterDelNode` (cluster_legacy.c).
+//! Differs: a node is removed at the end of a step, never while a message of it is read.
 
 use std::collections::BTreeMap;
 
@@ -70,7 +71,7 @@ impl Machine {
         machine.current_epoch = file.current_epoch;
         machine.last_vote_epoch = file.last_vote_epoch;
         machine.todo.state = true;
-        // Nothing is said of a file that a power cut could still take back.
+        // No message leaves with facts of the file that a power cut could still take back.
         machine.keep(Keep::Claimed);
         Ok(machine)
     }
@@ -282,7 +283,7 @@ impl Machine {
         }
     }
 
-    /// Takes a slot from who has it.
+    /// Takes a slot from its owner.
     #[doc(alias = "clusterDelSlot")]
     pub(super) fn unbind(&mut self, slot: u16) {
         let Some(owner) = self.owners.of(slot) else {

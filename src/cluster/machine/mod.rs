@@ -1,4 +1,4 @@
-//! A node of a cluster as a machine: what it is told goes in, what it wants done comes out.
+//! A node of a cluster as a machine: inputs go in, acts come out.
 //!
 //! ```text
 //!            Input                                             Act
@@ -10,10 +10,10 @@
 //! the same inputs do the same, byte for byte; so hundreds of them run in one test on one seed (`tests/sim/`), and the
 //! same code runs behind real sockets.
 //!
-//! **No promise leaves before it is on disk.** A node that forgets a vote in a crash can give it twice; one that forgets
-//! an epoch or a claim of slots can hand out what it gave away. A step that makes a promise ends with [`Act::Save`], and
-//! the messages that hold the promise wait until [`Input::Saved`] comes with the save's token (see `out.rs`). What waits
-//! is the bus, never a client.
+//! **No promise leaves before it is on disk.** A node that forgets a vote in a crash can give it twice; a node that
+//! forgets an epoch or a claim of slots can give the same slots away again. A step that makes a promise ends with
+//! [`Act::Save`], and the messages that hold the promise wait until [`Input::Saved`] comes with the save's token (see
+//! `out.rs`). Only messages of the bus wait, never a client.
 //!
 //! Invariants:
 //! - `current_epoch` and `last_vote_epoch` never fall, except by CLUSTER RESET HARD.
@@ -63,7 +63,7 @@ use out::Out;
 /// How often the machine wants to be ticked, in milliseconds.
 pub const CRON_MS: u64 = 100;
 
-/// What the options of the server say, as far as the machine asks.
+/// The options of the server that the machine asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `cluster-node-timeout`, in milliseconds.
@@ -144,7 +144,7 @@ pub enum Sync {
     },
 }
 
-/// What the machine cannot know by itself, true at the moment of a step.
+/// Facts that the machine cannot know by itself, true at the moment of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     /// A clock that never goes back, in milliseconds; all decisions are made by it. Must be above 0.
@@ -157,7 +157,7 @@ pub struct Facts {
     pub sync: Sync,
 }
 
-/// What happens to a node.
+/// An event that a node learns of.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// Time has passed: at [`Machine::wake_ms`] at the latest.
@@ -224,13 +224,13 @@ pub enum Level {
     Debug,
     /// More than most want.
     Verbose,
-    /// What an operator wants.
+    /// Events that an operator wants to see.
     Notice,
-    /// What an operator must see.
+    /// Events that an operator must see.
     Warning,
 }
 
-/// What a node wants done, in this order.
+/// An act that a node wants done. Acts are done in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Connect to a bus port and say [`Input::Connected`] or [`Input::Closed`].
@@ -249,7 +249,7 @@ pub enum Act {
         /// The message, shared by all links it goes to.
         bytes: Arc<[u8]>,
     },
-    /// Close a connection. Nothing is said of it any more.
+    /// Close a connection. No input about it may follow.
     Close {
         /// Which.
         link: LinkId,
@@ -303,7 +303,7 @@ pub enum Act {
     },
     /// Give a message to the modules here.
     Module {
-        /// Who sent it.
+        /// The sender.
         from: NodeId,
         /// Which module.
         module: [u8; 8],
@@ -347,7 +347,7 @@ pub struct Counts {
     pub refused: u64,
 }
 
-/// What is to be done before the step ends.
+/// Work that is due before the step ends.
 #[derive(Clone, Copy, Debug, Default)]
 struct Todo {
     manual: bool,
@@ -464,7 +464,7 @@ impl Machine {
         &self.nodes
     }
 
-    /// Who has which slot.
+    /// The owner of each slot.
     pub fn owners(&self) -> &Owners {
         &self.owners
     }

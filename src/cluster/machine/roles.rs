@@ -1,4 +1,4 @@
-//! Who is a primary, who replicates whom, and which shard they are.
+//! Roles: primaries, the replicas of each, and the shard they form.
 //!
 //! Invariant: a replica's shard is its primary's, as soon as the primary is known; a primary replicates nobody. This
 //! node as a replica has no slots and no open slots.
@@ -171,7 +171,7 @@ impl Machine {
         let node = &self.nodes[sender];
         let (called, shard) = (node.called(), node.shard);
         if primary == Some(self.me) && self.myself().is_replica() {
-            // Nobody makes this node a primary but its own election or its operator.
+            // Only its own election or its operator makes this node a primary.
             return false;
         }
         if node.epoch > header.config_epoch && !node.slots.is_empty() {
