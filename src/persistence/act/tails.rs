@@ -1,8 +1,8 @@
-//! A broken tail of an append-only file is cut off or refused. [`crate::persistence::tails`] says which, with
+//! A broken tail of an append-only file is cut off or refused. `persistence/tails.rs` says which, with
 //! examples.
 //!
 //! Mirrors: the end of loadSingleAppendOnlyFile() in aof.c.
-//! Differs: see [`crate::persistence::tails`].
+//! Differs: see `persistence/tails.rs`.
 
 use std::io;
 use std::io::{Read, Seek, SeekFrom};
