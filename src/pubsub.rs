@@ -138,7 +138,7 @@ impl PubSub {
         self.lists[kind as usize].len()
     }
 
-    /// Whether nobody is subscribed to anything.
+    /// Whether no client is subscribed.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.clients == 0

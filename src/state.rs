@@ -74,8 +74,8 @@ pub trait Host: std::fmt::Debug {
         let _ = client;
     }
 
-    /// Sends bytes to a client ahead of whatever is queued for it, and waits until they are sent; false when
-    /// that fails. For the script debugger, which keeps everybody waiting.
+    /// Sends bytes to a client ahead of its queued output, and blocks until they are sent; false when that fails. For
+    /// the script debugger, which blocks the server.
     fn send_now(&mut self, client: ClientKey, bytes: &[u8]) -> bool {
         let _ = (client, bytes);
         false
@@ -91,7 +91,7 @@ pub trait Host: std::fmt::Debug {
         Err("there is no connection to debug over".into())
     }
 
-    /// Waits until a client sends bytes, and takes them; 0 when none will come.
+    /// Blocks until a client sends bytes, and takes them; 0 when none will come.
     fn wait_for(&mut self, client: ClientKey, buf: &mut [u8]) -> usize {
         let _ = (client, buf);
         0
@@ -145,9 +145,9 @@ pub struct State {
     pub acl: Acl,
     /// The part of this node in its cluster.
     pub cluster: Cluster,
-    /// Channels and who listens to them.
+    /// Channels and their subscribers.
     pub pubsub: PubSub,
-    /// Clients that wait for something.
+    /// Blocked clients.
     pub blocked: Blocked,
     /// The client whose request is being served, while one is.
     pub current_client: Option<ClientKey>,
@@ -159,7 +159,7 @@ pub struct State {
     pub stats: Stats,
     /// Commands that took long.
     pub slowlog: Slowlog,
-    /// The search for hot keys, while there is one, and what the last one found.
+    /// HOTKEYS: the session under way, or the last one.
     pub hotkeys: Option<Box<Session>>,
     /// Delays.
     pub latency: Latency,
@@ -179,7 +179,7 @@ pub struct State {
     pub helpers: Helpers,
     /// Chance, as clients see it.
     pub rng: Rng,
-    /// Where seeds and names come from.
+    /// The source of seeds and names.
     pub entropy: Entropy,
     /// The stream of effects.
     pub effects: Effects,
@@ -189,7 +189,7 @@ pub struct State {
     pub shutdown: Shutdown,
     /// Changes since the last save; grows with every effective write.
     pub dirty: u64,
-    /// Which clients are held back.
+    /// Pauses in force, and the clients whose requests they hold back.
     pub pauses: Pauses,
     /// Clients that see every command.
     pub monitors: Vec<ClientKey>,

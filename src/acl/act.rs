@@ -83,7 +83,7 @@ pub fn owes_auth(state: &State, client: &Client) -> bool {
     !client.flags.has(ClientFlags::AUTHENTICATED) && !state.acl.default_user().is_open()
 }
 
-/// Whether nobody from elsewhere is let in: protected mode is on, and there is no password.
+/// Whether protected mode refuses clients of other hosts: it is on, and the default user needs no password.
 pub fn protects_itself(state: &State) -> bool {
     state.config.protected_mode && state.acl.default_user().nopass()
 }
@@ -147,7 +147,7 @@ pub fn asked<'a>(state: &'a State, id: CommandId, argv: Argv<'a>) -> Asked<'a> {
     }
 }
 
-/// Notes that a request was refused, and returns the sentence that says so, without a code.
+/// Logs a refused request in ACL LOG, and returns the words of the error without a code.
 pub fn deny(
     state: &mut State,
     client: ClientKey,

@@ -58,7 +58,7 @@ pub struct Denied {
     pub position: usize,
 }
 
-/// A request that somebody would like to run.
+/// A request to be checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// All commands.
@@ -212,8 +212,8 @@ impl Selector {
     }
 }
 
-/// Whether a channel is among those the patterns name; a pattern must be one of them to the letter, for
-/// nobody can tell all it would match.
+/// Whether a channel matches one of the patterns. A pattern (PSUBSCRIBE) must equal one of them to the letter, since
+/// all the channels it matches cannot be listed.
 #[doc(alias = "ACLCheckChannelAgainstList")]
 pub(crate) fn allows_channel<'a>(
     mut globs: impl Iterator<Item = &'a [u8]>,

@@ -72,7 +72,7 @@ fn apply(
         let rule = rule.trim_ascii();
         match user.apply(rule, vocabulary) {
             Ok(()) => {}
-            // A name that does not exist is no secret, and misleads nobody about what follows.
+            // A name that does not exist is no secret, and following errors make sense without it.
             Err(RuleError::Unknown) => {
                 let before = format!("{place}: Error in applying operation '");
                 let after = format!("': {}. ", RuleError::Unknown);

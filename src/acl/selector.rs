@@ -254,7 +254,7 @@ impl Selector {
         }
     }
 
-    /// Puts a rule behind all others, and forgets what was said of the same name or its subcommands.
+    /// Appends a rule, and removes earlier rules for the same name or its subcommands.
     #[doc(alias = "ACLUpdateCommandRules")]
     fn note(&mut self, what: &[u8], allow: bool) {
         let what = what.to_ascii_lowercase();

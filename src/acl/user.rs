@@ -26,7 +26,7 @@ pub struct User {
 }
 
 impl fmt::Debug for User {
-    /// Its name alone: the rest is nobody's business.
+    /// Shows its name alone, so that no log gets its passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "User({})", String::from_utf8_lossy(&self.name))
     }

@@ -70,7 +70,7 @@ impl LazyFree {
         self.worker.submit(move || {
             drop(garbage);
             counts.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            // Freed first: whoever sees nothing pending sees everything freed.
+            // `freed` grows before `pending` falls, so a reader that sees nothing pending sees all of it freed.
             counts.freed.fetch_add(objects, Ordering::Relaxed);
             counts.pending.fetch_sub(objects, Ordering::Release);
         });

@@ -65,7 +65,7 @@ impl<S> Mailbox<S> {
     pub fn send(&self, letter: impl FnOnce(&mut S) + Send + 'static) -> bool {
         let sent = self.letters.send(Box::new(letter)).is_ok();
         if sent && let Some(waker) = &self.waker {
-            // A failed wake can only mean a closed poll; the letter waits for nobody then.
+            // A failed wake can only mean a closed poll; then no loop reads the letter.
             let _ = waker.wake();
         }
         sent

@@ -68,7 +68,7 @@ impl Searchers {
 /// The loop of one thread.
 fn search(queue: &Mutex<Receiver<Job>>) {
     loop {
-        // The lock is held while waiting, by whoever is next, and let go before the job begins.
+        // An idle thread holds the lock while it waits for a job, and releases it before the job begins.
         let job = match queue.lock() {
             Ok(queue) => queue.recv(),
             Err(_) => return,

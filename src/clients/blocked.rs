@@ -95,12 +95,12 @@ pub struct Waiting {
     /// The command is run again as well when the key is gone or of another type (XREADGROUP, whose group
     /// would be gone with it).
     pub even_without_key: bool,
-    /// The command is run again at this time as well, whether a key has changed or not (XREADGROUP CLAIM, for which
-    /// entries become old enough).
+    /// The command is run again at this time as well, whether a key has changed or not (XREADGROUP CLAIM: entries
+    /// become old enough).
     pub again_at: Option<Ms>,
-    /// Tells the thread that searches for the client when the wait is over, for whatever reason.
+    /// Cancels the search for the client on its thread when the client is unblocked for any reason.
     pub search: Option<CancelOnDrop>,
-    /// CLIENT REPLY SKIP was said before it.
+    /// CLIENT REPLY SKIP preceded the command.
     pub silent: bool,
     db: DbId,
     keys: Vec<Box<[u8]>>,
@@ -321,7 +321,7 @@ impl Blocked {
         }
     }
 
-    /// Whether a key is ready and nobody is serving.
+    /// Whether a key is ready to be served.
     #[inline]
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
@@ -368,7 +368,8 @@ impl Blocked {
     /// The moment of the next timeout.
     pub fn next_deadline(&self) -> Option<Ms> {
         let deadline = self.deadlines.keys().next().map(|(deadline, _)| *deadline);
-        // A deadline is over a millisecond later.
+        // A timeout is over in the millisecond after its deadline; `again_at` counts from its own millisecond, hence
+        // one less.
         let again = self.again.keys().next().map(|(at, _)| *at - 1);
         deadline.into_iter().chain(again).min()
     }

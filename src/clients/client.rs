@@ -88,9 +88,9 @@ flags! {
     PRIMARY = 12;
     /// Subscribed in some way; under RESP2 only some commands are allowed.
     PUBSUB = 13;
-    /// READONLY was said (cluster).
+    /// The client sent READONLY (cluster).
     READONLY = 14;
-    /// ASKING was said (cluster); holds for one command.
+    /// The client sent ASKING (cluster); holds for one command.
     ASKING = 15;
     /// CLIENT NO-EVICT ON.
     NO_EVICT = 16;

@@ -218,7 +218,7 @@ impl Clients {
     }
 
     /// Closes a client at the end of the loop turn, whatever it has yet to be sent. A client without a socket is not
-    /// closed: whoever made it (scripts, the loading of a file, a call in the process) still holds its key.
+    /// closed: its maker (scripts, the loading of a file, a call in the process) still holds its key.
     pub fn close_asap(&mut self, key: ClientKey) {
         if let Some(client) = self.get_mut(key)
             && !client

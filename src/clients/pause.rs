@@ -14,7 +14,7 @@
 use super::ClientKey;
 use crate::keyspace::Ms;
 
-/// Which requests are held back; the stricter, the greater.
+/// The requests that a pause holds back; a stricter mode is greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PauseMode {
     /// No request is held back.
@@ -26,7 +26,7 @@ pub enum PauseMode {
     All,
 }
 
-/// Why clients are held back.
+/// The purpose of a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PausePurpose {
     /// CLIENT PAUSE.
@@ -39,7 +39,7 @@ pub enum PausePurpose {
 
 const PURPOSES: usize = 3;
 
-/// The pauses in force, and who waits for their end.
+/// The pauses in force, and the clients whose requests they hold back.
 #[derive(Debug, Default)]
 pub struct Pauses {
     /// Mode and end per purpose.
@@ -105,12 +105,12 @@ impl Pauses {
         held.map(|pause| pause.1).min()
     }
 
-    /// A client's request was held back.
+    /// Notes a client whose request was held back.
     pub fn wait(&mut self, client: ClientKey) {
         self.waiting.push(client);
     }
 
-    /// A client is gone.
+    /// Forgets a client that leaves.
     pub fn forget(&mut self, client: ClientKey) {
         self.waiting.retain(|key| *key != client);
     }

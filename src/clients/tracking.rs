@@ -67,7 +67,7 @@ pub struct Tracked {
     pub modes: Modes,
     /// The client that receives its messages (REDIRECT).
     pub redirect: Option<(ClientId, ClientKey)>,
-    /// CLIENT CACHING was said; holds for the next command.
+    /// CLIENT CACHING was sent; holds for the next command.
     pub caching: bool,
     /// The client that should receive its messages is gone.
     pub broken_redirect: bool,
@@ -75,7 +75,7 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    /// The number of the client that is told; 0 for this one itself.
+    /// The number of the client that receives its messages (REDIRECT); 0 for itself.
     pub fn redirect_id(&self) -> u64 {
         self.redirect.map_or(0, |(id, _)| id.0)
     }
@@ -225,7 +225,7 @@ impl Tracking {
         }
     }
 
-    /// Prefixes of one client may not overlap, or a change would be told twice.
+    /// Prefixes of one client may not overlap, because it would get two messages for one change.
     #[doc(alias = "checkPrefixCollisionsOrReply")]
     pub fn check_prefixes(own: Option<&Tracked>, prefixes: &[&[u8]]) -> Result<(), Error> {
         let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
@@ -361,8 +361,9 @@ impl Tracking {
         self.over += 1;
     }
 
-    /// Tells the BCAST clients what changed in this turn of the loop: one message per prefix. A client is told of keys
-    /// that its user may read, whoever the messages go to: `CLIENT TRACKING ON BCAST` asks for names without naming one.
+    /// Sends invalidation messages to BCAST clients for all keys changed in this turn of the loop: one message per
+    /// prefix. A client gets the names that its own user may read, even if the messages go to another client: `CLIENT
+    /// TRACKING ON BCAST` asks for names without naming one.
     #[doc(alias = "trackingBroadcastInvalidationMessages")]
     pub fn broadcast(&mut self, clients: &mut Clients) {
         for prefix in self.prefixes.values_mut() {

@@ -254,7 +254,7 @@ impl Watches {
         }
     }
 
-    /// Whether a key that a client watches died of time since (EXEC asks).
+    /// Whether a key that a client watches has expired since WATCH; EXEC asks.
     #[doc(alias = "isWatchedKeyExpired")]
     pub fn expired_since(&self, clients: &Clients, keyspace: &Keyspace, client: ClientKey) -> bool {
         let Some(transaction) = &clients[client].transaction else {

@@ -48,7 +48,7 @@ pub struct Search {
 }
 
 impl Keys {
-    /// The keys a request names. `None` when they cannot be told: the arguments do not fit the command.
+    /// The keys of a request. `None` when they cannot be found, because the arguments do not fit the command.
     /// O(keys).
     #[doc(alias = "getKeysFromCommandWithSpecs")]
     pub fn of(decl: &Command, argv: Argv<'_>, search: Search) -> Option<Keys> {
@@ -74,7 +74,7 @@ impl Keys {
         Some(keys)
     }
 
-    /// The keys that a request is judged by: all, or, where not all can be told, those that can. O(keys).
+    /// The keys that the ACL checks: all of them, or, where not all can be found, those that can. O(keys).
     pub fn judged(decl: &Command, argv: Argv<'_>) -> Keys {
         let told = Search {
             partial: true,

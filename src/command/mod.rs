@@ -228,8 +228,8 @@ pub enum KeyFlag {
     Incomplete,
     /// The flags depend on the arguments.
     VariableFlags,
-    /// The spec may take the wrong word for the one that announces keys, so the command's finder is asked. Redis trusts
-    /// its specs there; so this is shown to nobody.
+    /// The spec may take the wrong word for the one that announces keys, so the command's finder is asked. Redis
+    /// trusts its specs there, so COMMAND INFO does not show this flag.
     Doubtful,
 }
 
@@ -363,7 +363,7 @@ impl KeySpec {
     }
 }
 
-/// Arguments that name channels somebody listens on or publishes to; the ACL asks.
+/// The arguments that name channels to subscribe or publish to; the ACL checks them.
 #[doc(alias = "commands_with_channels")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channels {

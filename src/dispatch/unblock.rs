@@ -59,8 +59,8 @@ impl Ctx<'_> {
             && !NEVER.iter().any(|never| flags.has(*never))
     }
 
-    /// Lets the client wait until one of `keys` holds what it waits for; the command, in the words given, is run
-    /// again then. Answer nothing after this. Ask [`Ctx::may_block`] before.
+    /// Blocks the client until one of `keys` changes to what `kind` asks for; then the command, in the words given,
+    /// is run again. The handler writes no reply after this. It asks [`Ctx::may_block`] before.
     #[doc(alias = "blockForKeys")]
     pub fn block_on_keys<'a>(
         &mut self,
@@ -73,7 +73,7 @@ impl Ctx<'_> {
         self.block(waiting, keys);
     }
 
-    /// As [`Ctx::block_on_keys`], with all there is to tell about the wait.
+    /// As [`Ctx::block_on_keys`], with all options of a blocked client.
     pub fn block<'a>(&mut self, waiting: Waiting, keys: impl IntoIterator<Item = &'a [u8]>) {
         let (client, state) = (self.client, &mut *self.state);
         state
@@ -81,7 +81,8 @@ impl Ctx<'_> {
             .block(&mut state.clients, client, waiting, keys);
     }
 
-    /// Takes a timeout in seconds, fractions allowed: the moment when it is over, none for 0.
+    /// Takes a timeout in seconds, fractions allowed, as a moment in unix milliseconds; none for 0, which blocks for
+    /// ever.
     #[doc(alias = "getTimeoutFromObjectOrReply")]
     pub fn timeout_seconds(&self, args: &mut Args<'_>) -> Result<Option<Ms>> {
         let seconds = num::parse_f64(args.bytes()?).ok_or(Error::TimeoutNotFloat)?;
@@ -189,7 +190,7 @@ fn run_again(state: &mut State, client: ClientKey) {
     }
 }
 
-/// Answers a client whose search is done, if it still waits for this one. O(1) but for the answer.
+/// Sends the result of a search to its client, if the client is still blocked on this one. O(1) but for the reply.
 pub fn answer_search(
     state: &mut State,
     client: ClientKey,

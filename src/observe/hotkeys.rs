@@ -1,7 +1,7 @@
 //! Hot keys: which keys take the most processor time, and which move the most bytes, for HOTKEYS.
 //!
-//! A session counts what commands cost and shares it among the keys they name. No server can keep a counter per
-//! key, so each metric has a fixed number of them, for whoever seems heaviest:
+//! A session adds the cost of each command to the keys it names. No server can keep a counter per key, so each metric
+//! has a fixed number of counters, for the keys that seem heaviest:
 //!
 //! ```text
 //!   a key with a counter      its counter grows
@@ -22,7 +22,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::keyspace::Ms;
 use crate::sys::process::CpuTime;
 
-/// Counters for each key that is to be told.
+/// Counters for each key that HOTKEYS GET shows.
 const COUNTERS_PER_KEY: usize = 10;
 /// Keys with longer names are left out: 640 counters must not hold gigabytes.
 const NAME_MAX: usize = 64 * 1024;
@@ -191,7 +191,7 @@ impl Session {
         }
     }
 
-    /// Whether it is under way; one whose time is over ends here.
+    /// Whether it is under way; a session whose time is over ends here.
     pub fn is_active(&mut self, now: Ms) -> bool {
         if self.ended_ms.is_none()
             && let Some(duration) = self.wanted.duration_ms

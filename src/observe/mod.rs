@@ -40,6 +40,6 @@ pub struct Ran<'a> {
     pub ok: bool,
     /// Whether it is part of no other one.
     pub outermost: bool,
-    /// Whether it comes from a file or a primary: nobody waited for it.
+    /// Whether it comes from a file or a primary, so no client felt its time.
     pub replayed: bool,
 }

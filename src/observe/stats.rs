@@ -54,7 +54,7 @@ pub struct Stats {
     pub errors: BTreeMap<String, u64>,
     /// Errors in all.
     pub error_replies: u64,
-    /// The counters given up when there were too many; to be told to the log and dropped.
+    /// The counters that were given up when there were too many kinds; the log gets them, and then they are dropped.
     pub errors_dropped: BTreeMap<String, u64>,
     /// Set once more than a bound of kinds appeared; counting by kind stops.
     pub errors_disabled: bool,

@@ -15,7 +15,7 @@ use crate::config::disk::reason;
 use crate::keyspace::Snapshot;
 use crate::sys::files::{Disk, File};
 
-/// Written between two forced flushes, so that the last one is short.
+/// Bytes written between two forced flushes, so that the last flush is short.
 #[doc(alias = "REDIS_AUTOSYNC_BYTES")]
 const SYNC_EVERY: u64 = 4 * 1024 * 1024;
 
@@ -24,10 +24,10 @@ const SYNC_EVERY: u64 = 4 * 1024 * 1024;
 pub struct FileSink<'a> {
     file: File,
     incremental: bool,
-    /// Somebody will read it at once: the system should not forget it.
+    /// The file is read again at once, so it should stay in the page cache.
     keeps_cache: bool,
     written: u64,
-    /// So much of it is on disk.
+    /// Bytes that are on disk.
     synced: u64,
     job: &'a Job,
 }

@@ -197,7 +197,7 @@ impl Progress {
 
     /// INFO's fields about it.
     pub fn info(&self, now_s: i64, info: &mut Vec<(&'static str, String)>) {
-        // Where nobody said how long it is, the memory it took in the other server is a guess.
+        // Where the length is not known, the memory that the data set took in the other server is a guess.
         let total = match self.total_bytes {
             0 => self.used_memory,
             total => total,

@@ -74,7 +74,7 @@ impl Backlog {
         self.memory + self.blocks.capacity() * size_of::<Block>()
     }
 
-    /// Whether somebody can go on from a position.
+    /// Whether a replica can continue from a position.
     pub fn covers(&self, position: u64) -> bool {
         (self.start..=self.end).contains(&position)
     }

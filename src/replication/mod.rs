@@ -74,16 +74,16 @@ pub struct Replication {
     pub link: Link,
     /// The data set being written for replicas.
     save: Option<SyncSave>,
-    /// The database the stream's last SELECT chose; none makes the next effect say it again.
+    /// The database of the stream's last SELECT; with none, the next effect is preceded by one.
     stream_db: Option<DbId>,
     last_ping_ms: Ms,
-    /// Somebody waits for acknowledgements.
+    /// A client is blocked on acknowledgements, so replicas are asked for them before the loop sleeps.
     wants_acks: bool,
     safe_positions: SafePositions,
     pub failover: Failover,
     /// Keys with a deadline that were written here, on a writable replica: no primary will delete them.
     pub own_keys: OwnKeys,
-    /// Since when nobody reads the stream.
+    /// Since when the stream has no replica.
     no_replicas_since_ms: Ms,
 }
 
@@ -110,7 +110,7 @@ pub struct Replica {
 /// How far a replica is.
 #[derive(Debug)]
 pub enum Phase {
-    /// It waits for a save to begin.
+    /// It waits for a save that begins later.
     Waits {
         /// Since when, unix time.
         since_ms: Ms,
@@ -145,7 +145,7 @@ impl Phase {
 }
 
 impl Replication {
-    /// A stream that nobody reads, with a fresh name.
+    /// A stream without readers, with a fresh name.
     pub fn new(names: &mut Entropy) -> Self {
         Replication {
             id: names.name_text(),
@@ -185,7 +185,7 @@ impl Replication {
         queued + self.buffer_memory().saturating_sub(size)
     }
 
-    /// Begins a stream of another name; nobody can go on from the old one.
+    /// Gives the stream another name: no replica can continue from the old one.
     #[doc(alias = "changeReplicationId")]
     pub fn change_id(&mut self, names: &mut Entropy) {
         self.id = names.name_text();

@@ -19,7 +19,7 @@ pub(super) const PIECE: usize = 256 * 1024;
 /// A request to read the stream.
 #[derive(Debug, Clone, Copy)]
 pub enum Asked<'a> {
-    /// SYNC: a replica of another age.
+    /// SYNC: a replica of a Redis before 2.8.
     Sync,
     /// PSYNC: the name of the stream it knows, and the number of the byte it wants next.
     Psync { id: &'a str, wanted: i64 },
@@ -28,8 +28,8 @@ pub enum Asked<'a> {
 /// The answer to PSYNC.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It goes on; the line says how.
+    /// It continues; the line is +CONTINUE and what belongs to it.
     Continue(String),
-    /// It is sent the data set; what there is to say is said when that begins.
+    /// It is sent the whole data set. +FULLRESYNC follows when the save begins.
     Full,
 }

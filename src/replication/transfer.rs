@@ -23,7 +23,7 @@ pub struct Transfer {
     /// Bytes that came.
     pub read: u64,
     pub(super) target: Target,
-    /// The last bytes that came: the mark, perhaps. They are not passed on before it is known that they are not.
+    /// The last bytes that came, which may be the end mark. They are kept back until it is known that they are not.
     pub(super) tail: Vec<u8>,
     /// All came.
     pub(super) whole: bool,
@@ -59,7 +59,7 @@ pub(super) enum Length {
 }
 
 impl Transfer {
-    /// How many bytes it has, if that was said.
+    /// Its length in bytes, if the primary announced one.
     pub fn total(&self) -> Option<u64> {
         match self.length {
             Some(Length::Bytes(bytes)) => Some(bytes),

@@ -281,7 +281,7 @@ impl Engine {
         let _ = self.lua().set_memory_limit(MEMORY_MAX);
     }
 
-    /// Frees a share of what nobody holds any more; whether there is more. For an interpreter on its way out.
+    /// Frees a share of an interpreter that was flushed. Returns whether there is more to free.
     pub(super) fn dismantle(&self) -> bool {
         let _ = self.core.vm.forget_freed();
         matches!(self.core.vm.collect_some(GC_STEP), Ok(false))

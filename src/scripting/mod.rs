@@ -137,7 +137,7 @@ pub struct Run {
     pub allow_oom: bool,
     /// It called a writing command.
     pub wrote: bool,
-    /// Somebody asked for its end.
+    /// SCRIPT KILL or FUNCTION KILL asked for its end.
     pub killed: bool,
     /// It runs for longer than `busy-reply-threshold`.
     pub timed_out: bool,
@@ -171,7 +171,7 @@ pub(crate) enum Interrupt {
     Stop(error::ScriptError),
 }
 
-/// An interpreter that nobody uses any more.
+/// An interpreter that was flushed, on its way out.
 #[derive(Debug)]
 struct Leaving {
     engine: Engine,
@@ -376,8 +376,8 @@ impl Scripts {
         objects
     }
 
-    /// Frees something of the interpreters that are left over, until `enough` says so; returns how many
-    /// objects are freed by it.
+    /// Frees parts of the interpreters on their way out, until `enough` returns true. Returns the number of objects
+    /// freed.
     fn free_some(&mut self, mut enough: impl FnMut() -> bool) -> usize {
         let mut freed = 0;
         while let Some(last) = self.leaving.last_mut() {

@@ -23,7 +23,7 @@ use crate::keyspace::Ms;
 pub struct Shutdown {
     /// A signal asks for it.
     signalled: Option<ShutdownFlags>,
-    /// It waits for replicas, until then.
+    /// The flags of a shutdown that waits for replicas, and the moment at which it stops waiting.
     waits: Option<(ShutdownFlags, Ms)>,
 }
 

@@ -209,14 +209,14 @@ fn remove_in_order(state: &mut State, files: impl Iterator<Item = PathBuf>) {
     }
 }
 
-/// The append-only file that ran for the backup alone stops, and leaves nothing where nothing was before.
+/// Stops the append-only file that ran for the backup alone, and removes the files that it made.
 fn end_own_stream(state: &mut State) {
     let backup = &mut state.persistence.backup;
     let own_directory = std::mem::take(&mut backup.own_directory);
     if !std::mem::take(&mut backup.own_stream) {
         return;
     }
-    // Somebody asked for it while the backup stood in the way.
+    // A client may have asked for a rewrite while the backup stood in the way: that request stays.
     let scheduled = state.persistence.aof.rewrite_scheduled;
     rewrite::abandon_aof(state);
     state.persistence.aof.rewrite_scheduled = scheduled;
@@ -233,7 +233,7 @@ fn end_own_stream(state: &mut State) {
         .closer
         .remove_file(&names.path(&names.temporary_increment()));
     if own_directory {
-        // It stays if somebody else put something into it.
+        // The directory stays if it holds files of others.
         let _ = state.disk.remove_dir(&names.directory);
     }
 }

@@ -13,7 +13,8 @@ use crate::persistence::rdb::{Decoder, Error, Reason};
 use crate::persistence::receiving::Beside;
 use crate::state::State;
 
-/// Begins to load what will be fed, `total` bytes if that was said; with `beside` into a data set of its own.
+/// Begins to load a data set that will be fed, of `total` bytes if that is known; with `beside` into databases of its
+/// own.
 pub fn begin_receiving(state: &mut State, total: Option<u64>, flags: Flags, beside: bool) {
     let checksum = state.config.rdbchecksum && !state.persistence.skip_checksum;
     let loader = Loader::fed(Decoder::fed(checksum), loading::reading(state, None));
@@ -34,7 +35,7 @@ pub fn load_is_hungry(state: &State) -> bool {
     loading.is_some_and(|loading| loading.hold == Hold::Bytes)
 }
 
-/// More bytes came.
+/// Feeds the load with further bytes.
 pub fn feed_load(state: &mut State, bytes: &[u8]) {
     feed(state, Some(bytes));
 }

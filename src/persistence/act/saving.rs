@@ -329,8 +329,8 @@ pub fn save_delay_changed(state: &State) {
     }
 }
 
-/// Somebody asks the server to end: with save points, or if asked for, the data set is saved first. False: it
-/// could not be, and the server goes on.
+/// Saves the data set before the server ends: with save points, or if SHUTDOWN SAVE asks for it. Returns false if the
+/// save failed, and the server goes on.
 #[doc(alias = "finishShutdown")]
 pub fn save_before_end(state: &mut State, how: ShutdownFlags) -> bool {
     // The file that is to hold everything from now on is not written yet.

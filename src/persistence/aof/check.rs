@@ -68,11 +68,11 @@ pub fn run(arguments: &[Vec<u8>], input: &mut dyn BufRead, out: &mut dyn Write) 
         lines: 1,
     };
     let sound = checker.check(&path).is_ok();
-    // A report that cannot be written has nobody who could be told so.
+    // If the report cannot be written, the exit code is all that is left to tell.
     i32::from(checker.out.flush().is_err() || !sound)
 }
 
-/// The check is over, and was told why: the exit code is 1.
+/// The check is over and its reason printed: the exit code is 1.
 #[derive(Debug)]
 struct Stop;
 

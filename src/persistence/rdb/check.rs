@@ -45,7 +45,7 @@ pub fn run(arguments: &[Vec<u8>], out: &mut dyn Write) -> i32 {
             Err(_) => 1,
         };
     }
-    // A report that cannot be written has nobody who could be told so.
+    // If the report cannot be written, the exit code is all that is left to tell.
     let sound = check_file(file, out).unwrap_or(false);
     i32::from(!sound || out.flush().is_err())
 }

@@ -30,9 +30,9 @@ const LONGEST: u64 = 4 << 30;
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Reads RDB, from a source that it reads itself ([`Decoder::new`]), or from what it is given as it comes
-/// ([`Decoder::fed`]). In the second case whoever reads may find that something is not all there yet
-/// ([`Reason::Starved`]), goes back to where it began, and tries again when there is more.
+/// Reads RDB, from a source that it reads itself ([`Decoder::new`]), or from bytes that are fed as they come
+/// ([`Decoder::fed`]). In the second case a reader may find that bytes are missing ([`Reason::Starved`]): it goes
+/// back to where it began, and tries again when there are more.
 pub struct Decoder<'a> {
     input: Box<dyn Read + 'a>,
     /// Bytes come through [`Decoder::feed`]; whether all came.

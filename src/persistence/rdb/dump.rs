@@ -67,7 +67,7 @@ fn read<'t>(
     let byte = dec.byte()?;
     let ty = Type::from_byte(byte).ok_or_else(|| dec.corrupt("Bad data format"))?;
     match read_value::read(dec, ty, reading, &Templates::default(), scratch) {
-        // Outside of files nobody skips it.
+        // A key without elements is skipped in a file; a payload of one is corrupt.
         Err(Error {
             reason: Reason::EmptyKey,
             offset,

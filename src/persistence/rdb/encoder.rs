@@ -1,7 +1,7 @@
 //! RDB out: lengths, strings, checksum, and a buffer that goes to a sink when it is full.
 //!
-//! Without a sink everything stays in the buffer: that is how DUMP makes its payload. With one, whoever writes a long
-//! value calls [`Encoder::spill`] between its elements, so that the buffer stays small whatever the value.
+//! Without a sink everything stays in the buffer: that is how DUMP makes its payload. With a sink, the writer of a
+//! long value calls [`Encoder::spill`] between its elements, so that the buffer stays small whatever the value.
 //!
 //! Mirrors: rdbSaveLen(), rdbSaveRawString() of rdb.c, rio.c.
 //! Differs: a sink is a trait with one method; Redis's rio is a table of functions for each kind of target.

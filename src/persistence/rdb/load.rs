@@ -327,7 +327,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Of what is fed, the end is told; nothing may come between it and this one.
+    /// Checks that a fed RDB ends here: no byte may lie between its end and the end of the input.
     fn expect_end(&self) -> Result<(), Error> {
         let (dec, fed) = (&self.dec, self.dec.is_fed());
         if fed && !dec.ahead().is_empty() {

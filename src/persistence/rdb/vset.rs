@@ -39,7 +39,7 @@ mod field {
 
 const WITH_PROJECTION: u64 = 1;
 const WITH_ATTRIBUTES: u64 = 2;
-/// The newest format of a node: the farthest neighbour of each level is told.
+/// The newest format of a node, which also names the farthest neighbour of each level.
 const FORMAT: u64 = 1;
 
 fn number(dec: &mut Decoder<'_>) -> Result<u64, Error> {

@@ -51,7 +51,7 @@ impl Sink for PipeSink {
     }
 }
 
-/// A replica waits for a data set: it joins the save that is under way, or one begins now or later.
+/// Finds a data set for a replica: it joins the save that is under way, or a new save begins now or later.
 pub(in crate::replication) fn arrange_full_sync(state: &mut State, client: ClientKey) {
     let announced = stream::announced(state, client);
     let others_wait = state
@@ -127,7 +127,7 @@ pub(crate) fn start_due_full_sync(state: &mut State) {
     }
 }
 
-/// Begins a save for all replicas that wait for one like it.
+/// Begins a save for all waiting replicas that want the same contents.
 #[doc(alias = "startBgsaveForReplication")]
 fn start_full_sync(state: &mut State, wants: Wants) {
     let waiting: Vec<ClientKey> = state
@@ -192,7 +192,7 @@ fn start_full_sync(state: &mut State, wants: Wants) {
     }
 }
 
-/// A replica is told at which position of the stream its data set is taken, and waits for it.
+/// Sends +FULLRESYNC with the position of the snapshot to a replica, which then waits for the data set.
 #[doc(alias = "replicationSetupSlaveForFullResync")]
 fn begin_writing(state: &mut State, client: ClientKey, offset: u64) {
     let id = &state.replication.id;
@@ -271,7 +271,7 @@ fn sockets_written(state: &mut State, id: u64, result: Result<(), SaveError>) {
     }
 }
 
-/// Passes the next pieces of the data set to all replicas that wait for it, once each of them took the last one.
+/// Passes the next pieces of the data set to the replicas of the running save, once each of them took the last piece.
 #[doc(alias = "rdbPipeReadHandler")]
 pub(in crate::replication) fn pass_on_save(state: &mut State) {
     loop {
@@ -512,7 +512,7 @@ pub(in crate::replication) fn sync_save_lost_one(state: &mut State) {
     }
 }
 
-/// The save was cancelled: nobody will be sent anything of it.
+/// The save was cancelled: its replicas are disconnected, and ask again.
 pub(crate) fn sync_save_cancelled(state: &mut State) {
     state.replication.save = None;
     for client in writing_replicas(state) {

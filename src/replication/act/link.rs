@@ -657,8 +657,8 @@ pub fn send_ack(state: &mut State) {
     state.clients.send(client, |reply| reply.raw(&bytes));
 }
 
-/// Once a second: a link that is silent for too long is given up, one that is down is made again, one that is
-/// up is told how far we are.
+/// The care for the link, once a second: a silent link is given up, a link that is down is opened again, and over a
+/// link that is up the primary gets an acknowledgement.
 #[doc(alias = "replicationCron")]
 pub(in crate::replication) fn care_for_link(state: &mut State) {
     let now = state.clock.unix_ms();

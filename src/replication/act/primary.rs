@@ -37,7 +37,7 @@ use crate::state::State;
 /// Goes at the backlog in one turn of the cron.
 const TRIMS: usize = 10;
 
-/// The stream gets another name, and nobody can go on from the old one.
+/// Gives the stream a new name: no replica can continue from the old one.
 pub fn change_stream(state: &mut State) {
     state
         .log
@@ -46,7 +46,7 @@ pub fn change_stream(state: &mut State) {
     state.replication.clear_id2();
 }
 
-/// Hands replicas what they have room for.
+/// Hands each replica the next part of the stream, as far as it has room for it.
 #[doc(alias = "writeToReplica")]
 pub(crate) fn serve_replicas(state: &mut State) {
     if state.replication.replicas.is_empty() {
@@ -302,8 +302,9 @@ pub fn replica_is_alive(state: &mut State, client: ClientKey) {
     }
 }
 
-/// Once a second: a PING now and then tells replicas that the link lives, an empty line tells those that wait
-/// for their data set; those that said nothing for too long are given up.
+/// The care for replicas, once a second. A PING every `repl-ping-replica-period` shows online replicas that the link
+/// lives; an empty line does so for replicas that wait for their data set; a replica that was silent for
+/// `repl-timeout` is disconnected.
 #[doc(alias = "replicationCron")]
 pub(in crate::replication) fn care_for_replicas(state: &mut State) {
     let now = state.clock.unix_ms();
@@ -364,7 +365,7 @@ pub(in crate::replication) fn care_for_replicas(state: &mut State) {
     full_sync::start_due_full_sync(state);
 }
 
-/// A backlog that nobody came back for is freed.
+/// Frees the backlog if no replica came back for `repl-backlog-ttl` seconds.
 fn expire_backlog(state: &mut State, now: Ms) {
     let ttl_s = state.config.repl_backlog_ttl;
     let idle_s = (now - state.replication.no_replicas_since_ms).max(0) as u64 / 1000;
@@ -395,7 +396,7 @@ pub fn disconnect_replicas(state: &mut State) {
     }
 }
 
-/// A client is gone; if it was a replica, nobody writes or keeps anything for it any more.
+/// Forgets a client that leaves, if it was a replica: its save may stop, and its part of the backlog may go.
 pub fn forget_replica(state: &mut State, client: ClientKey) {
     let replicas = &mut state.replication.replicas;
     let Some(index) = replicas.iter().position(|replica| replica.client == client) else {
@@ -415,7 +416,7 @@ pub fn forget_replica(state: &mut State, client: ClientKey) {
     trim_backlog(state);
 }
 
-/// Frees what nobody needs of the backlog.
+/// Frees the part of the backlog that no replica needs and that exceeds `repl-backlog-size`.
 fn trim_backlog(state: &mut State) {
     let needed = crate::replication::needed(&state.replication.replicas);
     let size = state.config.repl_backlog_size;

@@ -11,7 +11,7 @@ use crate::replication::link::Step;
 use crate::resp::Error;
 use crate::state::State;
 
-/// Whether what we have may be old, and nobody is to see it then.
+/// Whether the data set may be old (the link is down) and `replica-serve-stale-data no` forbids serving it.
 pub fn is_stale(state: &State) -> bool {
     state.replication.link.step != Step::Connected && !state.config.replica_serve_stale_data
 }

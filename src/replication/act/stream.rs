@@ -11,15 +11,15 @@ use crate::replication::backlog::Backlog;
 use crate::replication::{Phase, Replica};
 use crate::state::State;
 
-/// The database the stream has selected, when it comes or can go on.
+/// The database selected in the stream of our primary, while the link is up or can continue.
 pub(in crate::replication) fn link_db(state: &State) -> Option<DbId> {
     let link = &state.replication.link;
     let client = link.client.and_then(|client| state.clients.get(client));
     client.map(|client| client.db).or(link.cached)
 }
 
-/// Tells a unit of effects to the replicas. Encoded once, whatever their number. A replica's own stream is its
-/// primary's, so what it changes by itself is told to nobody.
+/// Propagates a unit of effects to the replicas: encoded once, whatever their number. The stream of a replica is its
+/// primary's, so a replica propagates no change of its own.
 #[doc(alias = "replicationFeedSlaves")]
 pub(crate) fn feed_replicas(state: &mut State, unit: &[Said]) {
     if state.config.is_replica() {
@@ -68,7 +68,7 @@ pub(in crate::replication) fn append_to_stream(state: &mut State, bytes: &[u8]) 
     }
 }
 
-/// Tells the replicas a command that nobody ran.
+/// Propagates a command to the replicas without running it here (DEBUG REPLICATE).
 pub fn say_to_replicas(state: &mut State, words: &[&[u8]]) {
     feed_replicas(
         state,

@@ -343,8 +343,8 @@ fn flush_old_data(state: &mut State) -> Vec<RemovedTable> {
     persistence::act::receiving::forget_data(state)
 }
 
-/// Frees it on the thread that does so. The load, which was begun, waits for it unless it may take the memory of
-/// both.
+/// Frees the old data set on the thread for that. The load, which has begun, waits for it unless the memory of both
+/// may be used at once.
 fn free_old_data(state: &mut State, gone: Vec<RemovedTable>) {
     let keys: usize = gone.iter().map(|table| table.len()).sum();
     if state.config.replica_lazy_flush {
@@ -415,14 +415,14 @@ pub fn primary_loaded(state: &mut State, loaded: Loaded) {
         persistence::act::receiving::take_over(state, beside);
     }
     if received {
-        // It is in no file of ours: a save point is to see a change.
+        // The data set is in no file of ours, so it counts as a change for the save points.
         state.dirty += 1;
     }
     let stream_db = loaded.stream_db;
     let known = stream_db.filter(|db| (db.0 as usize) < state.keyspace.len_dbs());
     let (id, offset) = match state.replication.link.announced.take() {
         Some(announced) => announced,
-        // Without a name nobody, we included, can go on from here.
+        // The primary named no stream (SYNC), so neither this server nor its replicas can continue from here.
         None => (state.entropy.name_text(), 0),
     };
     let replication = &mut state.replication;

@@ -58,7 +58,7 @@ pub(crate) fn serve_ack_waits(state: &mut State) {
     }
 }
 
-/// An append-only file is begun.
+/// A new append-only file begins: notes the positions of stream and file.
 pub(crate) fn note_aof_start(state: &mut State) {
     state.replication.safe_positions = SafePositions {
         begun: Some(state.replication.offset),
@@ -67,7 +67,7 @@ pub(crate) fn note_aof_start(state: &mut State) {
     };
 }
 
-/// Notes how far the stream is beside how far the file is.
+/// Notes the position of the stream together with the position of the file.
 fn note_aof_position(state: &mut State) {
     let aof = &state.persistence.aof;
     let positions = &mut state.replication.safe_positions;
@@ -92,7 +92,7 @@ fn note_aof_position(state: &mut State) {
         positions.notes.pop_front();
     }
     if fed <= safe {
-        // All is safe, whatever was said since that concerns no file.
+        // Every byte of the file is safe. Effects of the stream since then concern no file, so they are safe as well.
         positions.safe = state.replication.offset;
         return;
     }

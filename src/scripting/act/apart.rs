@@ -14,8 +14,8 @@ use crate::state::State;
 use crate::util::args;
 
 impl Apart {
-    /// Makes a new state the session's: data, renamed commands, users, the client, which has no socket of its own.
-    /// Returns the client's key; none when its user cannot be had, without whom it would have the rights of everybody.
+    /// Turns a new state into the session's: data, renamed commands, users, and a client without a socket of its own.
+    /// Returns the client's key; none if its user cannot be found, since a client without a user may do everything.
     pub fn settle(&self, state: &mut State) -> Option<ClientKey> {
         state.refresh_clock();
         state.keyspace.adopt(&self.snapshot);

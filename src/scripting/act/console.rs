@@ -308,7 +308,7 @@ fn debug_stop(state: &mut State, line: usize, between: bool) -> Option<Reason> {
     Some(reason)
 }
 
-/// Shows where the script stands; whether somebody looks.
+/// Shows where the script stands. Returns whether the user's connection is there.
 fn debug_show(state: &mut State, reason: &Reason) -> bool {
     if let Some(session) = &mut state.scripts.debugger.session {
         let reason = match reason {
@@ -324,7 +324,7 @@ fn debug_show(state: &mut State, reason: &Reason) -> bool {
     debug_send(state)
 }
 
-/// Sends what the session has to say; whether somebody hears it.
+/// Sends the lines of the session. Returns whether the user's connection took them.
 fn debug_send(state: &mut State) -> bool {
     let Some(session) = &mut state.scripts.debugger.session else {
         return false;

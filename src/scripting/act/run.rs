@@ -35,7 +35,8 @@ pub struct Invocation<'a> {
 
 type Result<T = ()> = std::result::Result<T, Error>;
 
-/// EVALSHA of what is not cached. Words that are no SHA-1 are told so before anything else is looked at.
+/// The error of EVALSHA for a script that is not in the cache. A word that is no SHA-1 gets it before anything else
+/// is checked.
 pub const NO_SCRIPT: Error = Error::Coded(std::borrow::Cow::Borrowed(
     "NOSCRIPT No matching script. Please use EVAL.",
 ));

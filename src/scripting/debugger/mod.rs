@@ -80,7 +80,7 @@ pub(super) struct Session {
     pub(super) request: Request,
     /// Bytes of a value that are shown; 0 for all.
     pub(super) shown: usize,
-    /// The user was told, or showed to know, that values are cut.
+    /// The user was told, or has shown to know, that long values are cut.
     hinted: bool,
     /// The connection of the user is gone: the script runs to its end.
     pub(super) deserted: bool,
@@ -152,13 +152,13 @@ impl Debugger {
         self.session.as_deref_mut().filter(|session| session.step)
     }
 
-    /// `redis.breakpoint()`: stops here when somebody debugs; whether somebody does.
+    /// `redis.breakpoint()`: stops here if there is a session. Returns whether there is one.
     pub(super) fn break_here(&mut self) -> bool {
         let session = self.session.as_mut();
         session.map(|session| session.break_now = true).is_some()
     }
 
-    /// `redis.debug(…)`: shows values to whoever debugs.
+    /// `redis.debug(…)`: shows values in the session, if there is one.
     pub(super) fn say(&mut self, values: &MultiValue) {
         if let Some(session) = &mut self.session {
             let mut line = format!("<debug> line {}: ", session.line).into_bytes();
