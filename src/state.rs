@@ -107,7 +107,7 @@ pub struct DebugSwitches {
     pub reply_buffer_resizing: bool,
     /// Milliseconds after which a reply buffer's peak is forgotten; `None`: never.
     pub reply_buffer_peak_reset: Option<Ms>,
-    /// Scripts may call what they otherwise may not.
+    /// Scripts may call commands that are otherwise denied to them.
     pub disable_deny_scripts: bool,
 }
 

@@ -39,7 +39,7 @@ pub fn act_as(state: &mut State, client: ClientKey, user: Rc<User>) {
     }
 }
 
-/// Lets a client act as the default user; whether that takes no password.
+/// Lets a client act as the default user. Returns whether that takes no password.
 pub fn act_as_default(state: &mut State, client: ClientKey) -> bool {
     let user = state.acl.default_user().clone();
     let open = user.is_open();
@@ -107,7 +107,7 @@ pub fn follow_requirepass(state: &mut State) {
     put_user(state, user);
 }
 
-/// Whether a client's user allows a request. O(1) for who may do everything.
+/// Whether a client's user allows a request. O(1) for a user without restrictions.
 #[doc(alias = "ACLCheckAllPerm")]
 #[inline]
 pub fn check_rights(
@@ -268,7 +268,7 @@ fn put_user(state: &mut State, user: User) {
     }
 }
 
-/// Removes a user and sends its clients away; whether there was one.
+/// Removes a user and closes its clients. Returns whether there was one.
 #[doc(alias = "ACLFreeUserAndKillClients")]
 pub fn delete_user(state: &mut State, name: &[u8]) -> bool {
     let Some(user) = state.acl.remove(name) else {

@@ -142,7 +142,7 @@ impl Selector {
         self.all_keys || self.keys.iter().any(all)
     }
 
-    /// Whether a request is allowed; `keys` is filled in by the first who asks.
+    /// Whether a request is allowed; the first selector that needs `keys` fills it in.
     #[doc(alias = "ACLSelectorCheckCmd")]
     fn check(&self, asked: Asked<'_>, keys: &mut Option<Keys>) -> Result<(), Denied> {
         let Asked { commands, id, argv } = asked;

@@ -41,7 +41,7 @@ pub const DEFAULT: &[u8] = b"default";
 /// All users by name, in order.
 pub type Users = BTreeMap<Box<[u8]>, Rc<User>>;
 
-/// The users of a server, and who was refused what.
+/// The users of a server, and the log of refusals.
 #[derive(Debug)]
 pub struct Acl {
     users: Users,
@@ -50,7 +50,7 @@ pub struct Acl {
 }
 
 impl Default for Acl {
-    /// The user `default` alone, who may do everything and needs no password.
+    /// The user `default` alone, which may do everything and needs no password.
     #[doc(alias = "ACLInit")]
     fn default() -> Self {
         let mut acl = Acl {

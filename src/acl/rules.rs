@@ -131,7 +131,7 @@ pub fn merge_selectors<'a>(words: &[&'a [u8]]) -> Result<Vec<Vec<u8>>, &'a [u8]>
 /// judged: modules may still bring them.
 ///
 /// # Errors
-/// The rule, and what is wrong with it.
+/// The rule at fault, and its error.
 #[doc(alias = "ACLAppendUserForLoading")]
 pub fn check_declaration(
     rules: &[&[u8]],

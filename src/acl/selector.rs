@@ -87,7 +87,7 @@ impl Selector {
         all_commands && self.all_keys && self.all_channels
     }
 
-    /// From what is between the parentheses of `(rule rule …)`, quoted where it must be.
+    /// Parses the rules between the parentheses of `(rule rule …)`, quoted where they must be.
     #[doc(alias = "aclCreateSelectorFromOpSet")]
     pub(super) fn parse(inside: &[u8], vocabulary: Vocabulary<'_>) -> Result<Selector, RuleError> {
         let mut selector = Selector::new(vocabulary.all_channels);

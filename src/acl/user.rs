@@ -86,7 +86,7 @@ impl User {
         self.nopass && self.enabled
     }
 
-    /// Whether there is anything it may not do.
+    /// Whether any restriction applies to it.
     pub fn is_restricted(&self) -> bool {
         !self.all_selectors().any(Selector::allows_everything)
     }

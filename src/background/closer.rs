@@ -36,7 +36,7 @@ impl Closer {
         self.worker.start();
     }
 
-    /// Lets the system forget what it read of a file, on the thread.
+    /// Drops a file from the page cache, on the thread.
     pub fn forget_cache(&mut self, path: &Path) {
         // The path may lead to a pipe, which could block.
         if self.disk.metadata(path).is_ok_and(|file| file.is_file)
@@ -47,7 +47,7 @@ impl Closer {
         }
     }
 
-    /// Removes a file's name now; what it took on disk is given back on the thread.
+    /// Removes a file's name now; its blocks on disk are freed on the thread.
     #[doc(alias = "bg_unlink")]
     pub fn remove_file(&mut self, path: &Path) -> io::Result<()> {
         // A file that cannot be opened can still be removed. The path may lead to a pipe, which could block, so only

@@ -49,7 +49,8 @@ impl Helpers {
         })
     }
 
-    /// Runs the next task of one of the threads there would be; `choose` picks one out of so many. Whether there was one.
+    /// Runs the next task of one of the threads there would be; `choose` picks one of so many. Returns whether there
+    /// was one.
     pub fn run_one(&self, choose: impl FnOnce(usize) -> usize) -> bool {
         let Some(tasks) = &self.0 else {
             return false;

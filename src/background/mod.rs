@@ -61,7 +61,7 @@ impl<S> Mailbox<S> {
         (Mailbox { letters, waker }, inbox)
     }
 
-    /// Leaves a letter. False when the server has ended.
+    /// Leaves a letter. Returns false when the server has ended.
     pub fn send(&self, letter: impl FnOnce(&mut S) + Send + 'static) -> bool {
         let sent = self.letters.send(Box::new(letter)).is_ok();
         if sent && let Some(waker) = &self.waker {

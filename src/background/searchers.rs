@@ -49,7 +49,7 @@ impl Searchers {
         started.then_some(jobs)
     }
 
-    /// Leaves a job to the threads. Without a thread to be had it takes the time of who submits it.
+    /// Submits a job. If no thread can be started, the job runs on the caller's thread.
     pub fn submit(&mut self, job: impl FnOnce() + Send + 'static) {
         if self.jobs.is_none() {
             self.jobs = Searchers::start();

@@ -40,7 +40,7 @@ impl Worker {
         let _ = told.recv();
     }
 
-    /// Without a thread to be had, jobs take the time of who submits them.
+    /// The queue. If no thread can be started there is none, and jobs run on the caller's thread.
     fn queue(&mut self) -> Option<&Sender<Job>> {
         if self.jobs.is_none() {
             let (jobs, queue) = channel();

@@ -44,7 +44,7 @@ impl Fieldsets {
         self.sets.insert(name.into(), fields);
     }
 
-    /// Forgets a set; whether there was one.
+    /// Forgets a set. Returns whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let removed = self.sets.remove(name);
         if let Some(fields) = &removed {

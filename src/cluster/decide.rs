@@ -37,7 +37,7 @@ pub struct Want {
     pub channels: bool,
     /// Whether it is MIGRATE.
     pub migrate: bool,
-    /// ASKING was said, or the command implies it.
+    /// The client sent ASKING, or the command implies it.
     pub asking: bool,
     /// The client said READONLY.
     pub readonly: bool,

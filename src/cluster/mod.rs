@@ -39,7 +39,7 @@ const WORDS: usize = SLOTS as usize / 64;
 #[doc(alias = "CLUSTER_NAMELEN")]
 const NAME_LEN: usize = 40;
 
-/// How far the bus port is from the port clients use, where nothing else is said.
+/// Distance of the bus port from the port of clients, unless an option names the bus port.
 #[doc(alias = "CLUSTER_PORT_INCR")]
 pub const BUS_PORT_OFFSET: u32 = 10_000;
 
@@ -55,7 +55,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A node nobody knows yet, without slots.
+    /// A new node, unknown to every other one, without slots.
     pub fn new(names: &mut Entropy) -> Cluster {
         Cluster {
             id: names.name_text(),
@@ -147,7 +147,7 @@ impl Cluster {
         self.current_epoch = self.current_epoch.max(epoch);
     }
 
-    /// Gives up all slots. With a source of names, becomes a node that nobody ever heard of.
+    /// Gives up all slots. With a source of names, becomes a new node, unknown to every other one.
     #[doc(alias = "clusterReset")]
     pub fn reset(&mut self, names: Option<&mut Entropy>) {
         match names {

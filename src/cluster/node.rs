@@ -116,13 +116,14 @@ impl Flags {
 /// A report that a node is down: its teller and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The primary that says so.
+    /// The primary that reports it.
     pub by: NodeKey,
     /// When it said so last, in milliseconds.
     pub at_ms: u64,
 }
 
-/// The number of a connection of the bus. Outgoing ones are numbered by the machine, incoming ones by who accepts them.
+/// The number of a connection of the bus. Outgoing ones are numbered by the machine, incoming ones by the code that
+/// accepts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LinkId {
     /// This node connected.

@@ -73,7 +73,7 @@ impl Owners {
         }
     }
 
-    /// Forgets what is on its way.
+    /// Forgets the slots on their way.
     #[doc(alias = "clusterCloseAllSlots")]
     pub fn close_all(&mut self) {
         self.migrating.clear();

@@ -19,7 +19,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// As a client is told.
+    /// The error for a client.
     #[doc(alias = "clusterRedirectClient")]
     pub fn error(self) -> Error {
         Error::coded(match self {
@@ -30,7 +30,7 @@ impl Refusal {
         })
     }
 
-    /// As a script is told.
+    /// The error for a script.
     pub fn script_words(self) -> &'static str {
         match self {
             Refusal::CrossSlot => {

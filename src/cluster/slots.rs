@@ -67,7 +67,7 @@ impl SlotSet {
         has(self.bitmap(), slot)
     }
 
-    /// Puts a slot in; whether it was missing.
+    /// Puts a slot in. Returns whether it was missing.
     pub fn insert(&mut self, slot: u16) -> bool {
         if slot >= SLOTS || self.has(slot) {
             return false;
@@ -78,7 +78,7 @@ impl SlotSet {
         true
     }
 
-    /// Takes a slot out; whether it was there.
+    /// Takes a slot out. Returns whether it was there.
     pub fn remove(&mut self, slot: u16) -> bool {
         if !self.has(slot) {
             return false;

@@ -137,7 +137,7 @@ impl Ctx<'_> {
             && !self.state.keyspace.env().is_hide_only()
     }
 
-    /// How long a command may make a string; what is replayed was allowed once.
+    /// The longest string that a command may make. A replayed command is not bounded, since it was allowed once.
     #[doc(alias = "checkStringLength")]
     pub fn max_string_len(&self) -> usize {
         if self.origin == super::CallOrigin::Replay {

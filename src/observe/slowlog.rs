@@ -28,7 +28,7 @@ pub struct SlowCommand {
     pub name: Vec<u8>,
 }
 
-/// Bounds on what is kept.
+/// Bounds on the entries that are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct SlowlogLimits {
     /// Entries.
@@ -80,7 +80,7 @@ impl Slowlog {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

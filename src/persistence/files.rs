@@ -192,8 +192,8 @@ fn write_error(operation: &str, error: &io::Error) -> SaveError {
     }
 }
 
-/// A file with our own number in its name is left alone for so long: who shares it with us (another server of this
-/// process, the same number in another container) has written to it meanwhile.
+/// A temporary file with our own process id in its name is left alone unless it is so old: another server of this
+/// process, or one in another container with the same id, may be writing to it.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 /// Removes the half files of servers that were killed, ours and Redis's; returns their names, and whose they were.

@@ -197,7 +197,7 @@ impl Replication {
         self.second_offset = None;
     }
 
-    /// The database the stream has selected, for who writes it down.
+    /// The database that the stream has selected, for the header of an RDB file.
     pub fn stream_db(&self) -> Option<DbId> {
         self.stream_db
     }

@@ -267,7 +267,7 @@ impl Engine {
             let _ = self.core.vm.forget_freed();
             let _ = self.core.vm.collect_some(GC_STEP);
         }
-        // LuaJIT plans its collections by what it holds, and does not hurry when it may hold no more.
+        // LuaJIT paces its collections by the bytes it holds, and does not hurry near its bound.
         if self.memory() > MEMORY_MAX / 2 {
             self.collect_all();
         }

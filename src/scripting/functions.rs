@@ -327,7 +327,7 @@ impl Libraries {
         self.set.libraries.values().map(per_library).sum()
     }
 
-    /// Forgets a library; whether there was one.
+    /// Forgets a library. Returns whether there was one.
     pub fn delete(&mut self, name: &[u8]) -> bool {
         std::str::from_utf8(name)
             .ok()

@@ -175,7 +175,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Answers with a value. O(what it holds).
+    /// Replies with a value. O(size of the value).
     #[doc(alias = "luaReplyToRedisReply")]
     pub(super) fn value(&mut self, value: View<'_>, depth: usize) {
         if self.must_stop() {
@@ -230,7 +230,7 @@ impl<'a> Answer<'a> {
         self.reply.close_array(open, count);
     }
 
-    /// A table that says by a field's name what it is; false for all others.
+    /// Replies with a table whose type a field names, such as `err` or `map`. Returns false for other tables.
     fn named(&mut self, table: TableView<'_>, depth: usize) -> bool {
         if let Some(field) = table.field(b"err")
             && let Seen::Bytes(text) = field.see()

@@ -55,7 +55,7 @@ pub(crate) fn route_call(
     Ok(slot)
 }
 
-/// Checks a command's keys against the slot found so far; whether they are all shard channels.
+/// Checks the keys of a command against the slot found so far. Returns whether they are all shard channels.
 fn join_slots(
     state: &State,
     id: CommandId,

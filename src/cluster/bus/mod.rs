@@ -66,7 +66,7 @@ pub enum Kind {
     AuthRequest,
     /// The vote.
     AuthAck,
-    /// Slots belong to somebody else since a later epoch.
+    /// Slots belong to another node since a later epoch.
     Update,
     /// A replica asks its primary to pause for a manual failover.
     MfStart,

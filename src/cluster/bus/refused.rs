@@ -37,7 +37,7 @@ pub enum Refused {
         /// Bytes the message has.
         got: usize,
     },
-    /// An extension goes on behind the end.
+    /// An extension reaches beyond the end of the message.
     ExtensionTooLong {
         /// The kind.
         kind: Kind,

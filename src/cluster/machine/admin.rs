@@ -96,9 +96,9 @@ pub enum Command<'a> {
     Failover(FailoverKind),
     /// CLUSTER COUNT-FAILURE-REPORTS.
     CountFailureReports(&'a [u8]),
-    /// CLUSTER SAVECONFIG. Its answer waits for [`Machine::barrier`].
+    /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::barrier`].
     SaveConfig,
-    /// Keys were found at the start: slots that nobody has are this node's, those of others are open here.
+    /// Keys were found at the start: slots without an owner become this node's, slots of other nodes are opened here.
     KeysFound(&'a SlotSet),
 }
 

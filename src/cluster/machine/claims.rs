@@ -96,7 +96,7 @@ impl Machine {
         }
     }
 
-    /// Tells a sender who has the slots it claims, if their owners have later epochs.
+    /// Sends an UPDATE for each owner of the claimed slots that has a later epoch.
     fn correct(&mut self, sender: NodeKey, header: &Header<'_>) {
         let mut later: Vec<NodeKey> = Vec::new();
         for slot in slots::iter(header.slots) {
@@ -161,7 +161,8 @@ impl Machine {
         self.claim(about, epoch, slots);
     }
 
-    /// Gives a claimer what it claims under an epoch, where the owner has a lower one or none.
+    /// Gives a claimer the slots that it claims under an epoch, where the owner has a lower epoch or there is no
+    /// owner.
     #[doc(alias = "clusterUpdateSlotsConfigWith")]
     fn claim(&mut self, claimer: NodeKey, epoch: u64, bitmap: &Bitmap) {
         if claimer == self.me {

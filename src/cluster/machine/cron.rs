@@ -65,7 +65,7 @@ impl Machine {
                 self.dial(key);
             }
         }
-        // A peer that did not say who it is in this time, or whom nobody knows, may try again.
+        // A peer that did not name itself in this time, or whose name is unknown, may connect again.
         let strangers = self.links.iter().filter(|(id, link)| {
             matches!(id, LinkId::In(_))
                 && link.node.is_none()

@@ -80,7 +80,7 @@ pub struct ShardNode {
 /// A connection of the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkView {
-    /// The connection; who carries it knows its queues.
+    /// The connection; its owner outside of the machine knows its queues.
     pub link: LinkId,
     /// The other end.
     pub node: NodeId,

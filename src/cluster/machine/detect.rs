@@ -136,7 +136,7 @@ impl Machine {
         self.keep(Keep::Soon);
     }
 
-    /// Tells those who decide that a node is suspected, at most ten times in a timeout.
+    /// Tells the voting primaries that a node is suspected, at most ten times in a timeout.
     pub(super) fn tell_voters(&mut self) {
         if self.since(self.told_fail_ms) < self.timeout() / 10 {
             return;

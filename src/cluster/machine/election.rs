@@ -41,7 +41,7 @@ const OVERTAKEN_MS: u64 = 200;
 const APART_MS: u64 = 100;
 const SPREAD_MS: u64 = 2000;
 
-/// The log hears of the same hindrance so rarely.
+/// Interval at which the log repeats the same hindrance.
 const RELOG_MS: u64 = 10_000;
 
 /// An election of this node.

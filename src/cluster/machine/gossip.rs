@@ -159,7 +159,7 @@ impl Machine {
         links.collect()
     }
 
-    /// Sends news to these nodes, encoded once for those who understand extensions and once for the others.
+    /// Sends news to these nodes, encoded once for nodes that understand extensions and once for the others.
     pub(super) fn spread(&mut self, kind: Kind, to: &[NodeKey]) {
         let mut encoded: [Option<Arc<[u8]>>; 2] = [None, None];
         for key in to {
@@ -180,7 +180,7 @@ impl Machine {
         }
     }
 
-    /// Tells everybody what this node is and has.
+    /// Broadcasts the role, epoch and slots of this node.
     #[doc(alias = "clusterBroadcastPong")]
     pub(super) fn broadcast_pong(&mut self) {
         self.spread(Kind::Pong, &self.nodes.keys());

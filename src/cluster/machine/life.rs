@@ -19,7 +19,7 @@ use crate::cluster::slots::SlotSet;
 use crate::util::rng::Rng;
 
 impl Machine {
-    /// A node that nobody ever heard of. Its first step asks for a save.
+    /// A new node, unknown to every other one. Its first step asks for a save.
     pub fn new(options: Options, seed: u64, facts: &Facts) -> Machine {
         let mut rng = Rng::new(seed);
         let (id, shard) = (NodeId::random(&mut rng), NodeId::random(&mut rng));

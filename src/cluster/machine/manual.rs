@@ -35,7 +35,7 @@ pub(super) struct Manual {
 enum Side {
     /// This primary pauses for one of its replicas.
     Primary { replica: NodeKey },
-    /// This replica waits for the primary's last byte.
+    /// This replica has yet to process the primary's last byte.
     Replica {
         /// Where the primary paused.
         offset: Option<u64>,
@@ -176,7 +176,7 @@ impl Machine {
         }
     }
 
-    /// A node is forgotten: nobody waits for it.
+    /// Drops a manual failover with a node that is forgotten.
     pub(super) fn manual_forgets(&mut self, gone: NodeKey) {
         if self.pauses_for(gone) {
             self.end_manual();

@@ -129,7 +129,7 @@ impl Default for Options {
 /// How the replication link to the primary is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sync {
-    /// This node follows nobody.
+    /// This node is a primary.
     #[default]
     Nobody,
     /// The link stands; how long ago the last byte came.
@@ -162,7 +162,7 @@ pub struct Facts {
 pub enum Input<'a> {
     /// Time has passed: at [`Machine::wake_ms`] at the latest.
     Tick,
-    /// Somebody connected to the bus. Links are numbered by who accepts them.
+    /// A peer connected to the bus. The caller numbers the link.
     Accepted {
         /// The connection.
         link: LinkId,
@@ -206,7 +206,7 @@ pub enum Input<'a> {
     },
     /// A module sends a message.
     Module {
-        /// To whom; everybody if to nobody in particular.
+        /// The receiver; all nodes if none is named.
         to: Option<NodeId>,
         /// The module's number.
         module: [u8; 8],
@@ -220,7 +220,7 @@ pub enum Input<'a> {
 /// How much the log wants to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For who debugs the bus.
+    /// For debugging the bus.
     Debug,
     /// More than most want.
     Verbose,
@@ -272,11 +272,11 @@ pub enum Act {
         /// Its port for TLS clients, 0 if none.
         tls_port: u16,
     },
-    /// Replicate nobody: this node is a primary now.
+    /// Replicate no node: this one is a primary now.
     FollowNobody,
     /// Drop the whole data set (CLUSTER RESET of a replica).
     Empty,
-    /// Delete what is in slots that now belong to others. Propagated as DEL to replicas.
+    /// Delete the keys of slots that now belong to other nodes. Propagated as DEL to replicas.
     DeleteKeys(SlotSet),
     /// Slots have left: unsubscribe their shard channels, forget their statistics.
     SlotsLeft(SlotSet),
@@ -398,7 +398,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Goes one step: tells the machine what happened, and returns what it wants done, in order.
+    /// Goes one step: takes an event, and returns the acts that follow from it, in order.
     pub fn step(&mut self, facts: &Facts, input: Input<'_>) -> Vec<Act> {
         self.facts = *facts;
         match input {
@@ -424,7 +424,7 @@ impl Machine {
         self.finish()
     }
 
-    /// Carries out an order of CLUSTER. The answer, and what is to be done for it.
+    /// Carries out an order of CLUSTER. Returns the reply, and the acts that follow.
     ///
     /// # Errors
     /// The words of the refusal, without `ERR`.
@@ -494,7 +494,7 @@ impl Machine {
         &self.counts
     }
 
-    /// The epoch this node now asks votes for, and who voted.
+    /// The epoch for which this node asks votes now, and the nodes that voted for it.
     pub fn election(&self) -> Option<(u64, Vec<NodeId>)> {
         let election = self.election.as_ref()?;
         let asked = election.asked.as_ref()?;

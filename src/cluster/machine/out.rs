@@ -47,7 +47,7 @@ pub(super) enum Keep {
     Claimed,
 }
 
-/// Acts of this step, and what waits for the disk.
+/// Acts of this step, and messages that wait for the disk.
 #[derive(Debug, Default)]
 pub(super) struct Out {
     pub(super) acts: Vec<Act>,
@@ -101,7 +101,7 @@ impl Machine {
         self.out.held.iter()
     }
 
-    /// The save that a client's answer should wait for, if what it was told is not on disk yet.
+    /// The save that a client's reply should wait for, if the change that it reports is not on disk yet.
     pub fn barrier(&self) -> Option<u64> {
         match (self.out.dirty, self.out.saving) {
             (Some(Keep::Claimed), _) => Some(self.out.last_token + 1),
@@ -129,7 +129,7 @@ impl Machine {
         }
     }
 
-    /// Starts the save that is wanted, unless one is under way. One that is not urgent waits for the next tick.
+    /// Starts the wanted save, unless one is under way. A save that is not urgent waits for the next tick.
     pub(super) fn start_save(&mut self, at_tick: bool) {
         let urgent = self.out.dirty > Some(Keep::Soon);
         if self.out.saving.is_some() || !(urgent || at_tick) {

@@ -82,7 +82,7 @@ impl Machine {
         let stay = self.nodes[primary].slots.clone();
         self.only_these_stay(&stay);
         self.follow(primary);
-        // The new primary has to know its replica before it hears an order of it.
+        // The new primary has to know its replica before it gets an order of it.
         self.todo.announce = true;
         self.keep(Keep::Synced);
         self.todo.state = true;
@@ -160,8 +160,8 @@ impl Machine {
         }
     }
 
-    /// A primary says it is a replica now: its slots go to its new primary, or are nobody's. False if the message is
-    /// older than what is known.
+    /// A primary announces that it is a replica now: its slots go to its new primary, or lose their owner. Returns
+    /// false if the message is older than facts known already.
     fn was_demoted(
         &mut self,
         sender: NodeKey,

@@ -151,8 +151,8 @@ fn write_succeeded(state: &mut State) {
     }
 }
 
-/// Writes what is left over for the increment before. Whether it is complete, so that the present one can be written
-/// to.
+/// Writes the bytes that the increment before still lacks. Returns whether it is complete, so that the present one
+/// can be written to.
 fn finish_older(state: &mut State) -> bool {
     let aof = &mut state.persistence.aof;
     let Some(mut older) = aof.unfinished.take() else {
@@ -263,8 +263,8 @@ fn write_failed(state: &mut State, failure: Unwritten) {
     aof.write_error = Some(reason);
 }
 
-/// Looks what became of fsyncs on the thread. A failed one is tried again every second, but the system may have
-/// forgotten by then what it could not write. So once the disk is well, everything is written anew.
+/// Looks at the results of fsyncs on the thread. A failed fsync is tried again every second, but the kernel may have
+/// dropped the bytes that it could not write. So once the disk is well, a rewrite writes everything anew.
 pub(in crate::persistence) fn look_at_fsyncs(state: &mut State) {
     let aof = &mut state.persistence.aof;
     match (aof.syncer.error(), aof.sync_failed) {
@@ -273,7 +273,7 @@ pub(in crate::persistence) fn look_at_fsyncs(state: &mut State) {
         }
         (Some(reason), false) => {
             aof.sync_failed = true;
-            // The file will not be asked again: another is written to.
+            // No further fsync is asked of that file, since commands go to another one by now.
             aof.rewrite_scheduled |= aof.mode == Mode::On && aof.syncer.has_lost();
             state
                 .log

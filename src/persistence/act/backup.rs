@@ -57,14 +57,14 @@ pub fn start_backup(state: &mut State) -> Result<(), Error> {
     }
 }
 
-/// Goes from pending to snapshotting, if that is possible now.
+/// Moves a backup from pending to snapshotting, if that is possible now.
 fn advance_backup(state: &mut State) {
     if state.persistence.backup.phase != Phase::Pending {
         return;
     }
     let purpose = state.persistence.running.as_ref().map(|job| job.purpose);
     let began = match (state.persistence.aof.mode, purpose) {
-        // It has an increment of its own, from its beginning on: as good as one of ours.
+        // The running rewrite has an increment from its beginning on, so it serves as well as one of our own.
         (Mode::On | Mode::AwaitsRewrite, Some(Purpose::Rewrite)) => true,
         (_, Some(_)) => return,
         (Mode::On | Mode::AwaitsRewrite, None) => rewrite::rewrite_aof(state),
@@ -82,7 +82,7 @@ fn advance_backup(state: &mut State) {
     }
 }
 
-/// The rewrite that runs has ended.
+/// Follows the end of a rewrite: its base is pinned, or the backup fails.
 pub(in crate::persistence) fn backup_rewritten(state: &mut State, ok: bool) {
     if state.persistence.backup.phase != Phase::Snapshotting {
         return;
@@ -135,7 +135,7 @@ pub fn seal_backup(state: &mut State) -> Result<(), Error> {
 fn try_seal(state: &mut State) -> Result<(), String> {
     rewrite::settle_aof(state)?;
     let sealed = state.persistence.aof.manifest.without_history();
-    // From here on nobody writes to what is being sealed.
+    // From here on no command is appended to the files being sealed.
     if !state.persistence.backup.own_stream {
         rewrite::open_next_increment(state, "on backup")?;
     }
@@ -189,7 +189,7 @@ pub(in crate::persistence) fn fail_backup(state: &mut State, why: &str) {
 }
 
 fn unpin(state: &mut State) {
-    // The manifest goes first: it never names what is not there.
+    // The manifest goes first, so that it never names a file that is gone.
     let files = std::mem::take(&mut state.persistence.backup.files);
     remove_in_order(state, files.into_iter().rev());
 }
@@ -246,7 +246,7 @@ pub(in crate::persistence) fn cron(state: &mut State) {
     let age = state.clock.unix_seconds() - backup.sealed_s;
     if backup.phase == Phase::Sealed && ttl > 0 && age >= ttl.cast_signed() {
         state.log.notice("Backup: the sealed files are let go");
-        // Only one under way could not be.
+        // Only a backup under way cannot be cleaned up, and this one is sealed.
         let _ = clean_up_backup(state);
     }
 }

@@ -165,7 +165,7 @@ pub fn rewrite_aof(state: &mut State) -> bool {
     }
 }
 
-/// Everything so far goes to the increment there is; the next one is opened.
+/// Ends the present increment with all commands so far, and opens the next one.
 #[doc(alias = "openNewIncrAofForAppend")]
 fn prepare_rewrite(state: &mut State) -> Result<(), String> {
     let names = state.config.aof_names();
@@ -190,11 +190,11 @@ fn order<'a>(state: &'a State, names: &'a Names) -> Order<'a> {
     }
 }
 
-/// Commands wait for their base in a file that no manifest names.
+/// Opens the temporary increment: commands gather there until their base is written, and no manifest names it.
 fn open_temporary_increment(state: &mut State, names: &Names) -> Result<(), String> {
     let name = names.temporary_increment();
     let path = names.path(&name);
-    // One that was left is of another time.
+    // A temporary increment that is still there belongs to an earlier attempt.
     let _ = state.closer.remove_file(&path);
     let file = state.disk.append_new(&path);
     let file = file.map_err(|error| order::cannot_open(&name, &error))?;
@@ -228,7 +228,7 @@ pub(in crate::persistence) fn open_next_increment(
             return Err(line);
         }
         Err(NotInForce::Maybe(line)) => {
-            // It stays, empty, until a manifest is in force that does not name it.
+            // The empty file stays until a manifest is in force that does not name it.
             manifest.retire_last_increment();
             state.persistence.aof.manifest = manifest;
             leave_unsettled(state);
@@ -253,7 +253,7 @@ fn rewrite_done(
     result: Result<(), SaveError>,
 ) {
     let Some(running) = saving::leave_job(state, id) else {
-        // Forgotten while it ran: its base is of no use.
+        // The rewrite was given up while it ran, so its base is of no use.
         let _ = state.disk.remove_file(temporary);
         return;
     };
@@ -357,8 +357,8 @@ fn leave_unsettled(state: &mut State) {
     state.persistence.aof.unsettled = Some(state.clock.unix_ms());
 }
 
-/// The manifest is in force, so what it does not name is not needed any more: neither bytes that are left over for an
-/// increment that a base replaced, nor the files of history.
+/// The manifest is in force, so files and bytes outside of it are not needed any more: bytes left over for an
+/// increment that a base replaced, and the files of history.
 fn settled(state: &mut State) {
     let aof = &mut state.persistence.aof;
     if aof.unsettled.take().is_none() {
@@ -530,7 +530,7 @@ pub fn follow_appendonly(state: &mut State) -> bool {
     true
 }
 
-/// Writes what was fed and forces it to disk, now.
+/// Writes the buffer and forces the file to disk, now.
 pub(in crate::persistence) fn settle_aof(state: &mut State) -> Result<(), String> {
     append::flush(state, true);
     let aof = &state.persistence.aof;

@@ -96,7 +96,7 @@ fn take_snapshot(state: &mut State) -> Snapshot {
     snapshot
 }
 
-/// Enters a job as the one that runs.
+/// Notes a job as the one that runs.
 pub(crate) fn enter_job(state: &mut State, purpose: Purpose) -> (Running, Snapshot) {
     let keys_total = state.keyspace.keys() as u64;
     let snapshot = take_snapshot(state);
@@ -144,7 +144,7 @@ pub fn save_now(state: &mut State) -> bool {
     }
 }
 
-/// Starts a save in the background. Whether it started.
+/// Starts a save in the background. Returns whether it started.
 #[doc(alias = "rdbSaveBackground")]
 pub fn save_in_background(state: &mut State) -> bool {
     run_save(state, Purpose::Save)
@@ -252,7 +252,7 @@ fn look_at_copies(state: &mut State) {
     }
 }
 
-/// Ends the save in the background, if there is one; its file never appears. Whether there was one.
+/// Cancels the save in the background, if there is one; its file never appears. Returns whether there was one.
 #[doc(alias = "killRDBChild")]
 pub fn cancel_save(state: &mut State) -> bool {
     let Some(running) = state
@@ -322,7 +322,7 @@ pub fn cron(state: &mut State) {
     }
 }
 
-/// A running job learns of a new `rdb-key-save-delay`.
+/// Tells the running job of a new `rdb-key-save-delay`.
 pub fn save_delay_changed(state: &State) {
     if let Some(running) = &state.persistence.running {
         running.job.set_delay(state.config.rdb_key_save_delay);
@@ -333,7 +333,7 @@ pub fn save_delay_changed(state: &State) {
 /// save failed, and the server goes on.
 #[doc(alias = "finishShutdown")]
 pub fn save_before_end(state: &mut State, how: ShutdownFlags) -> bool {
-    // The file that is to hold everything from now on is not written yet.
+    // The first rewrite runs: until its base is written, the append-only file holds no data set.
     let persistence = &state.persistence;
     if persistence.aof.mode == Mode::AwaitsRewrite
         && persistence.running.is_some()
@@ -346,7 +346,7 @@ pub fn save_before_end(state: &mut State, how: ShutdownFlags) -> bool {
         state.log.warning("Writing initial AOF. Exit anyway.");
     }
     let wanted = how.save || !state.config.save.is_empty() && !how.nosave;
-    // Half of a data set is not saved over the whole one.
+    // A data set that is only half loaded must not be saved over the whole one.
     if !wanted || state.persistence.is_loading() {
         return true;
     }
@@ -363,11 +363,11 @@ pub fn save_before_end(state: &mut State, how: ShutdownFlags) -> bool {
     false
 }
 
-/// The process ends: jobs stop, their half files go, the append-only file is complete.
+/// Ends persistence with the process: jobs stop, their temporary files go, the append-only file is completed.
 pub fn end_persistence(state: &mut State) {
     if let Some(running) = state.persistence.running.take() {
         running.job.cancel();
-        // Its thread may not come to it any more.
+        // The thread of the job may not get to remove it any more.
         let _ = state.disk.remove_file(&running.temporary);
     }
     backup::fail_backup(state, "the server ends");

@@ -92,7 +92,7 @@ struct Checker<'a> {
     /// Where the answer to "Continue?" comes from.
     input: &'a mut dyn BufRead,
     fix: bool,
-    /// Unix seconds: what was written later is cut off.
+    /// Unix seconds: commands written later are cut off.
     until: Option<i64>,
     /// See [`Scan::lines`].
     lines: u64,
@@ -360,7 +360,7 @@ impl Checker<'_> {
 enum Scanned {
     /// Everything up to here is whole; that may be the end of the file.
     UpTo(u64),
-    /// Here begins what was written after the time wanted.
+    /// The commands behind this position were written after the wanted timestamp.
     Later(u64),
 }
 
@@ -371,7 +371,7 @@ struct Scan {
     at: u64,
     /// The number of the line being read, from 1, in all files of a manifest; annotations do not count.
     lines: u64,
-    /// Where the piece being read began, and what is wrong with it.
+    /// The position at which the current piece began, and the fault in it.
     piece: u64,
     error: Option<String>,
 }

@@ -230,7 +230,7 @@ fn read_hash(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Hash,
         Type::HashListpack => layout::tuples(dec, 2, reading.deep, BAD)?,
         Type::HashListpackExPreGa => layout::tuples(dec, 3, reading.deep, BAD)?,
         Type::HashListpackEx => {
-            // The earliest deadline, for who does not look inside.
+            // The earliest deadline of a field stands first, for readers that skip the fields.
             dec.millis()?;
             layout::tuples(dec, 3, reading.deep, BAD)?
         }
@@ -442,7 +442,7 @@ fn read_zset(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Zset,
 pub(super) fn type_of(value: &Value, version: u32) -> Result<Type, Unwritten> {
     match value.typed() {
         Typed::Array(_) if version < WITH_FIELD_DEADLINES => Err(Unwritten::NotInVersion("arrays")),
-        // Its type alone tells who cannot read it; the rest of a file stays readable for older ones.
+        // The type alone makes an older server refuse the value; the rest of the file stays readable for it.
         Typed::Array(_) => Ok(Type::Array),
         Typed::Hash(hash) => match hash.as_listpack() {
             Some((_, false)) => Ok(Type::HashListpack),

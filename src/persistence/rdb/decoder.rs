@@ -35,7 +35,7 @@ type Result<T> = std::result::Result<T, Error>;
 /// back to where it began, and tries again when there are more.
 pub struct Decoder<'a> {
     input: Box<dyn Read + 'a>,
-    /// Bytes come through [`Decoder::feed`]; whether all came.
+    /// Whether all bytes have come, if they come through [`Decoder::feed`].
     fed: Option<bool>,
     buf: Vec<u8>,
     at: usize,
@@ -137,7 +137,7 @@ impl<'a> Decoder<'a> {
         self.fed = Some(true);
     }
 
-    /// Whether it lives on what it is given.
+    /// Whether its bytes are fed.
     pub fn is_fed(&self) -> bool {
         self.fed.is_some()
     }
@@ -443,7 +443,8 @@ impl<'a> Decoder<'a> {
         self.at == self.end && self.fill(1).is_err()
     }
 
-    /// Gives back what was read ahead, and the source: an AOF begins with an RDB and goes on with commands.
+    /// Gives back the bytes that were read ahead, and the source: an AOF begins with an RDB and goes on with
+    /// commands.
     pub fn into_rest(self) -> (Vec<u8>, Box<dyn Read + 'a>) {
         (self.buf[self.at..self.end].to_vec(), self.input)
     }

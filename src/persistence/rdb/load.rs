@@ -138,7 +138,7 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Takes bytes, or learns that all came (`None`). Whether it is worth asking for the next item.
+    /// Takes bytes, or learns that all came (`None`). Returns whether there is enough to ask for the next item.
     pub fn feed(&mut self, bytes: Option<&[u8]>) -> bool {
         match bytes {
             Some(bytes) => self.dec.feed(bytes),
@@ -179,7 +179,7 @@ impl<'a> Loader<'a> {
         self.doing
     }
 
-    /// The name of the key that comes next, where a glance at what was read ahead tells it: a hint for the cache.
+    /// The name of the next key, if the bytes read ahead show it: a hint for the processor's cache.
     pub fn upcoming_key(&self) -> Option<&[u8]> {
         let mut ahead = self.dec.ahead();
         if *ahead.first()? == opcode::EXPIRETIME_MS {
@@ -246,7 +246,8 @@ impl<'a> Loader<'a> {
                         return Err(dec.corrupt("Hash template where a key was announced"));
                     }
                     self.templates.define(dec)?;
-                    // It stays, so what is read again if the rest is not all there yet begins behind it.
+                    // This part of the item is done. If bytes are missing for the rest, reading begins again behind
+                    // it.
                     self.item = dec.place();
                 }
                 opcode::KEY_META => {

@@ -30,7 +30,7 @@ const AHEAD: usize = 2;
 /// Bytes of a piece.
 const PIPE_PIECE: usize = 64 * 1024;
 
-/// Where the thread puts what it writes.
+/// The sink of a save to sockets: it puts pieces into the bounded channel.
 struct PipeSink {
     pieces: SyncSender<Vec<u8>>,
     mailbox: crate::state::Mailbox,
@@ -105,7 +105,7 @@ pub(crate) fn start_due_full_sync(state: &mut State) {
             continue;
         };
         let announced = stream::announced(state, replica.client);
-        // One save serves those who want the same.
+        // One save serves all replicas that want the same contents.
         if *wants.get_or_insert(Wants::of(&announced)) != Wants::of(&announced) {
             continue;
         }
@@ -258,7 +258,7 @@ fn save_to_sockets(state: &mut State, wants: Wants) -> Option<(u64, Option<Pipe>
     Some((id, Some(pipe)))
 }
 
-/// The thread that writes to sockets has ended; what it wrote may still be on its way.
+/// The thread that writes to sockets has ended; its last pieces may still be on their way.
 fn sockets_written(state: &mut State, id: u64, result: Result<(), SaveError>) {
     let save = state.replication.save.as_mut();
     let pipe = save
@@ -492,8 +492,8 @@ pub(in crate::replication) fn send_files(state: &mut State) {
     }
 }
 
-/// One of those who waited for a save is gone. When it was the last, the save is of no use, unless its file is
-/// one that would have been saved anyway.
+/// A replica left during a save. If it was the last one, the save is cancelled, unless its file is one that save
+/// points would have made anyway.
 #[doc(alias = "checkChildrenDone")]
 pub(in crate::replication) fn sync_save_lost_one(state: &mut State) {
     let Some(save) = &state.replication.save else {

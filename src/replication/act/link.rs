@@ -121,7 +121,8 @@ pub fn resume_stream(state: &mut State, id: &str, offset: u64, db: DbId) {
     stream::create_backlog(state);
 }
 
-/// A key of a file that is loaded has expired since it was written: who goes on from the stream must delete it.
+/// A key of a file that is loaded has expired since the file was written. Replicas that continue from the file's
+/// position have that key, so a deletion is propagated to them.
 pub(crate) fn say_expired_in_file(state: &mut State, db: DbId, key: &[u8]) {
     if state.replication.backlog.is_some() {
         let word = keyspace::act::expire::expire_word(state);
@@ -337,7 +338,7 @@ pub fn link_received(state: &mut State, mut bytes: &[u8]) -> Then {
                 };
                 handshake_line(state, step, &line);
             }
-            // Given up: what is left of it is of no interest.
+            // The link was given up: its remaining bytes are dropped.
             _ => break,
         }
     }
@@ -421,7 +422,7 @@ fn not_understood(state: &State, refused: bool, what: &str, line: &str) {
     }
 }
 
-/// Says who we are: password, port, address, abilities.
+/// Sends the handshake: password, port, address, abilities.
 fn introduce(state: &mut State) {
     let config = &state.config;
     let secret = config.masterauth.clone();
@@ -714,7 +715,7 @@ pub(crate) fn care_for_link_while_loading(state: &mut State) {
         return;
     }
     if transfer::link_waits(state) {
-        // It may speak; it is we who do not listen.
+        // This side does not read during a load, so the primary's silence does not count.
         state.replication.link.last_io_ms = state.clock.unix_ms();
     }
     care_for_link(state);

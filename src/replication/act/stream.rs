@@ -125,7 +125,7 @@ pub(crate) fn listen_for_replicas(state: &mut State) {
     };
 }
 
-/// Where the stream stands, for who writes the data set to a file: the database selected, the name, the position.
+/// The state of the stream, for a file of the data set: the database selected, the name, the position.
 #[doc(alias = "rdbPopulateSaveInfo")]
 pub fn stream_position(state: &State) -> Option<(i64, String, u64)> {
     let replication = &state.replication;

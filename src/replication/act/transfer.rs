@@ -356,7 +356,7 @@ fn free_old_data(state: &mut State, gone: Vec<RemovedTable>) {
     }
 }
 
-/// Our history ends: those who follow it must begin anew.
+/// The history of this server ends: its own replicas must begin anew with a full synchronisation.
 #[doc(alias = "replicationAttachToNewMaster")]
 fn attach_to_new_primary(state: &mut State) {
     primary::disconnect_replicas(state);

@@ -34,7 +34,7 @@ pub(crate) fn ask_for_acks(state: &mut State) {
     }
 }
 
-/// Answers those who waited long enough. The append-only file was just written.
+/// Unblocks the clients whose acknowledgements are there. Called when the append-only file was just written.
 #[doc(alias = "processClientsWaitingReplicas")]
 pub(crate) fn serve_ack_waits(state: &mut State) {
     note_aof_position(state);

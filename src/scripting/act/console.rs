@@ -180,7 +180,7 @@ impl Console {
         Ok(Then::Wait)
     }
 
-    /// Compiles the code as an expression, or else as a statement, and shows what it returns.
+    /// Compiles the code as an expression, or else as a statement, and shows its result.
     #[doc(alias = "ldbEval")]
     fn eval(&self, lua: &Lua, code: &[u8]) {
         let compile = |code: &[u8]| {

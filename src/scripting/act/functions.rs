@@ -52,7 +52,7 @@ pub fn load_library(
     added.map(|()| name)
 }
 
-/// Runs a library's code and collects what it registers.
+/// Runs the code of a library and collects the functions that it registers.
 #[doc(alias = "luaEngineCreate")]
 fn build_library(state: &mut State, code: &[u8], limited: bool) -> Result<Library, String> {
     let metadata = metadata(code)?;

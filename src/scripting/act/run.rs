@@ -326,7 +326,7 @@ fn prepare(
     Ok(())
 }
 
-/// Runs it, answers with what it returned, and ends the run.
+/// Runs the script, replies with its result, and ends the run.
 fn run(ctx: &mut Ctx<'_>, core: &Core, chunk: &Chunk, what: Invocation<'_>) -> Result {
     let as_globals = ctx.state.scripts.run.as_ref().is_some_and(|r| r.is_eval);
     let argv = what.argv.skip(what.first);

@@ -312,7 +312,7 @@ impl Session {
         }
     }
 
-    /// Takes what is to be sent, as one reply. Each line is a status reply, so it must be one line.
+    /// Takes the lines to be sent, as one reply. Each is a status reply, so it must be one line.
     #[doc(alias = "ldbSendLogs")]
     pub(super) fn take_output(&mut self) -> Vec<u8> {
         let mut out = format!("*{}\r\n", self.log.len()).into_bytes();
