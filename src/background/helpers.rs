@@ -1,7 +1,7 @@
 //! The executor of work for helper threads: real threads, or a test that runs it task by task.
 //!
-//! A simulation cannot have threads: their order would be chance that no seed decides. There the tasks wait in line until
-//! the test runs them, those of one thread in their order, those of different threads in any.
+//! A simulation cannot have threads: their order would be chance that no seed decides. There the tasks wait in line
+//! until the test runs them, those of one thread in their order, those of different threads in any.
 //!
 //! Mirrors: no file of Redis. There, helper threads are started once and for all, and tests run the whole server.
 

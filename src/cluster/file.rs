@@ -6,9 +6,9 @@
 //!   vars currentEpoch 3 lastVoteEpoch 2
 //! ```
 //!
-//! A file of any Redis since 3.0 is read: without `@bus port`, without the comma and what follows it, without shard ids.
-//! A damaged file is refused with the number of the line and the reason. This module reads and writes text alone; locking,
-//! writing aside and renaming are done by who owns the disk.
+//! A file of any Redis since 3.0 is read: without `@bus port`, without the comma and what follows it, without shard
+//! ids. A damaged file is refused with the number of the line and the reason. This module reads and writes text alone;
+//! locking, writing aside and renaming are done by who owns the disk.
 //!
 //! Invariant: every byte sequence is either a [`File`] or a [`Damage`]; none panics.
 //!
@@ -408,8 +408,8 @@ pub fn valid_hostname(name: &[u8]) -> bool {
     name.len() <= NAME_LIMIT && name.iter().all(fine)
 }
 
-/// Whether these bytes may stand in an additional field: letters, digits, `-._/\` and what is not ASCII. Redis lets commas,
-/// spaces and `=` through as well, and then cannot read its own file.
+/// Whether these bytes may stand in an additional field: letters, digits, `-._/\` and what is not ASCII. Redis lets
+/// commas, spaces and `=` through as well, and then cannot read its own file.
 #[doc(alias = "isValidAuxString")]
 pub fn valid_aux(text: &[u8]) -> bool {
     let fine =

@@ -159,7 +159,8 @@ impl Cluster {
         }
     }
 
-    /// The node's line of CLUSTER NODES, without line break. `address`: `ip:port@bus port`, and a host name if it has one.
+    /// The node's line of CLUSTER NODES, without line break. `address`: `ip:port@bus port`, and a host name if it has
+    /// one.
     #[doc(alias = "clusterGenNodeDescription")]
     pub fn describe(&self, address: &str) -> String {
         let mut line = format!(

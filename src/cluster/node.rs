@@ -9,8 +9,8 @@
 //! Nodes refer to each other (a replica to its primary, a report to its teller) by [`NodeKey`], a cell's number and how
 //! often the cell was given away. A key outlives its node harmlessly: it finds nothing.
 //!
-//! Invariant: `ids` and the cells agree; `order` lists the occupied cells, oldest node first. All walks over nodes go by
-//! `order`, never by the order of a hash: the same inputs give the same decisions.
+//! Invariant: `ids` and the cells agree; `order` lists the occupied cells, oldest node first. All walks over nodes go
+//! by `order`, never by the order of a hash: the same inputs give the same decisions.
 //!
 //! Mirrors: `clusterNode` and `clusterState.nodes` of cluster_legacy.h.
 //! Differs: no pointers between nodes, so none can dangle; replicas are found by a walk instead of being kept twice.

@@ -199,8 +199,8 @@ slowlog_last_id                         gauge   slowlog_last_id
 last_slow_execution_duration_seconds    gauge   last_slow_execution_usec 1e-6
 ";
 
-/// Figures of which there are several, told apart by a label: `name kind prefix-of-the-field label part`, and the factor.
-/// The rest of the field's name is the label's value.
+/// Figures of which there are several, told apart by a label: `name kind prefix-of-the-field label part`, and the
+/// factor. The rest of the field's name is the label's value.
 const FAMILIES: &str = "\
 commands_total                          counter cmdstat_   cmd calls
 commands_duration_seconds_total         counter cmdstat_   cmd usec 1e-6

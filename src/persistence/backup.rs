@@ -8,8 +8,8 @@
 //! ```
 //!
 //! No format of its own: base, increment and manifest of the append-only file are the backup. Pinned means a hard link
-//! in `backupdirname`, so that rewrites may go on as they like. Where `appendonly` is off, the append-only file runs for
-//! the backup alone, and whatever befalls it is the backup's trouble, not the clients'.
+//! in `backupdirname`, so that rewrites may go on as they like. Where `appendonly` is off, the append-only file runs
+//! for the backup alone, and whatever befalls it is the backup's trouble, not the clients'.
 //!
 //! Invariant: every file that a sealed manifest names is complete, on disk, and never written to again.
 //!

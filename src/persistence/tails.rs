@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Mirrors: the end of loadSingleAppendOnlyFile() in aof.c.
-//! Differs: Redis knows neither zeros nor the length of the file before. It refuses the one and replays the other, with a
-//! gap in the middle.
+//! Differs: Redis knows neither zeros nor the length of the file before. It refuses the one and replays the other,
+//! with a gap in the middle.
 
 use super::loading::{Loading, Part, What};
 

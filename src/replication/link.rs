@@ -9,9 +9,9 @@
 //!
 //! The connection is a wire ([`crate::wires`]): the loop owns its socket, sends what is appended to it, and tells what
 //! came and what became of the connection. Each attempt has a number, so that an answer of a helper thread to an
-//! attempt given up is dropped.
-//! Once connected, the primary is a client like others ([`ClientFlags::PRIMARY`](crate::clients::ClientFlags::PRIMARY)) whose requests are run without
-//! being judged, and whose replies go nowhere.
+//! attempt given up is dropped. Once connected, the primary is a client like others
+//! ([`ClientFlags::PRIMARY`](crate::clients::ClientFlags::PRIMARY)) whose requests are run without being judged, and
+//! whose replies go nowhere.
 //!
 //! Invariant: [`super::Replication::offset`] counts the bytes of requests that were run, transactions as a whole; the
 //! same bytes were appended to our own stream. So whatever happens to the link, name and offset tell where to go on.

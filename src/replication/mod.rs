@@ -173,8 +173,8 @@ impl Replication {
             .find(|replica| replica.client == client)
     }
 
-    /// Bytes of memory on their way to replicas: what their connections hold, and what the backlog keeps for them beyond
-    /// its size. O(replicas).
+    /// Bytes of memory on their way to replicas: what their connections hold, and what the backlog keeps for them
+    /// beyond its size. O(replicas).
     pub fn output_memory(&self, clients: &Clients, backlog_size: u64) -> usize {
         let of_one = |replica: &Replica| {
             let out = clients.get(replica.client).map(|client| &client.out);

@@ -1,7 +1,7 @@
 //! Orders of an operator: the subcommands of CLUSTER that change something.
 //!
-//! An order is carried out or refused as a whole. Facts that only the keyspace knows (keys in a slot, an empty data set)
-//! come with the order.
+//! An order is carried out or refused as a whole. Facts that only the keyspace knows (keys in a slot, an empty data
+//! set) come with the order.
 //!
 //! Mirrors: `clusterCommandSpecial` (cluster_legacy.c), whose words of refusal are kept.
 //! Differs: slots that an operator assigns are on disk before another node hears of them; Redis syncs the file for

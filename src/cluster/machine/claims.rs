@@ -3,11 +3,11 @@
 //! ```text
 //!   sender claims 0-99 with epoch 7     owner here: B with epoch 5     ──▶ the sender gets them
 //!   sender claims 0-99 with epoch 4     owner here: B with epoch 5     ──▶ the sender gets an UPDATE about B
-//!   two primaries with epoch 7                                         ──▶ the one of the smaller name takes a new epoch
+//!   two primaries with epoch 7                                         ──▶ that of the smaller name takes a new epoch
 //! ```
 //!
-//! Mirrors: `clusterUpdateSlotsConfigWith`, `clusterHandleConfigEpochCollision`, `clusterBumpConfigEpochWithoutConsensus`
-//! (cluster_legacy.c).
+//! Mirrors: `clusterUpdateSlotsConfigWith`, `clusterHandleConfigEpochCollision`,
+//! `clusterBumpConfigEpochWithoutConsensus` (cluster_legacy.c).
 //! Differs: a slot that its owner claims again is noted as claimed although nothing else changed; one UPDATE is sent
 //! for each owner of claimed slots, not for the first only.
 

@@ -117,8 +117,8 @@ impl Machine {
             let pong_ms = self.since(node.pong_received_ms);
             let link = node.link.and_then(|id| Some((id, self.links.get(&id)?)));
             if let Some((id, link)) = link {
-                // Maybe the connection is dead and not the node: the next tick opens another. A node that is heard of on
-                // its own connection gets more time for its answer on this one.
+                // Maybe the connection is dead and not the node: the next tick opens another. A node that is heard of
+                // on its own connection gets more time for its answer on this one.
                 let old = self.since(link.since_ms) > timeout;
                 let patience = match silent_ms > timeout / 2 {
                     true => timeout / 2,

@@ -1,20 +1,21 @@
 //! A primary is down; one of its replicas asks the other primaries for their votes.
 //!
 //! ```text
-//!   scheduled ──delay──▶ asked: epoch + 1, saved, AUTH_REQUEST to all ──votes of a majority──▶ won: slots taken, saved,
-//!       ▲                  │  request repeated to who was silent                               PONG to all
+//!   scheduled ──delay──▶ asked: epoch + 1, saved, AUTH_REQUEST to all ──votes of a majority──▶ won: slots taken, kept,
+//!       ▲                  │  request repeated to silent primaries                              PONG to all
 //!       └──── again ◀──────┴─ epoch overtaken, or time is up
 //! ```
 //!
-//! An election is one value. It is made when it is scheduled and dropped when it is won, lost, overtaken, or the primary
-//! changes; a vote counts once, and for its own epoch only. In Redis votes outlived their election, so that a second
-//! manual failover could win with the votes of the first (redis 8753, the upstream test `failover-stale-votes`).
+//! An election is one value. It is made when it is scheduled and dropped when it is won, lost, overtaken, or the
+//! primary changes; a vote counts once, and for its own epoch only. In Redis votes outlived their election, so that a
+//! second manual failover could win with the votes of the first (redis 8753, the upstream test
+//! `failover-stale-votes`).
 //!
-//! **When to ask.** Redis waits 500 ms, a random half of a second more, and a second for each replica of the same primary
-//! with more data. Here a replica asks its siblings for their offsets when the primary is down, and when every living one
-//! has answered and none has more data, it starts at once: the offsets of a dead primary's replicas stand still. If
-//! several primaries died, their replicas start one after another, for two elections in one epoch split the votes
-//! (redis 5857, valkey 1018).
+//! **When to ask.** Redis waits 500 ms, a random half of a second more, and a second for each replica of the same
+//! primary with more data. Here a replica asks its siblings for their offsets when the primary is down, and when every
+//! living one has answered and none has more data, it starts at once: the offsets of a dead primary's replicas stand
+//! still. If several primaries died, their replicas start one after another, for two elections in one epoch split the
+//! votes (redis 5857, valkey 1018).
 //!
 //! Mirrors: `clusterHandleSlaveFailover`, `clusterSendFailoverAuthIfNeeded`, `clusterGetSlaveRank`,
 //! `clusterLogCantFailover`, `clusterFailoverReplaceYourMaster` (cluster_legacy.c).
@@ -199,8 +200,8 @@ impl Machine {
         better.count()
     }
 
-    /// Looks again at when the election may start: sooner if this replica is known to be the best, later if a better one
-    /// turned up.
+    /// Looks again at when the election may start: sooner if this replica is known to be the best, later if a better
+    /// one turned up.
     fn reconsider_start(&mut self) -> u64 {
         let Some(election) = &self.election else {
             return u64::MAX;

@@ -1,7 +1,7 @@
 //! Gossip: which nodes a message tells of, to which nodes it goes, and which of its records are believed.
 //!
-//! A PING, PONG or MEET tells of a tenth of the nodes, at least three, drawn at random; and of every node that seems down
-//! from here, so that a quorum meets while reports are fresh (redis 2285).
+//! A PING, PONG or MEET tells of a tenth of the nodes, at least three, drawn at random; and of every node that seems
+//! down from here, so that a quorum meets while reports are fresh (redis 2285).
 //!
 //! Mirrors: `clusterSendPing`, `clusterBroadcastPong`, `clusterProcessGossipSection`, `clusterProcessPingExtensions`,
 //! `clusterBuildMessageHdr` (cluster_legacy.c).
@@ -266,7 +266,8 @@ impl Machine {
         }
         let node = &self.nodes[key];
         if !ailing && node.ping_sent_ms == 0 && node.reports.is_empty() {
-            // Others hear it answer: it need not be asked so often. Seconds of the wall clock, at most half of one ahead.
+            // Others hear it answer: it need not be asked so often. Seconds of the wall clock, at most half of one
+            // ahead.
             let wall = u64::from(told.pong_received) * 1000;
             let ahead = self.facts.wall_ms + 500;
             let at_ms = self

@@ -3,7 +3,8 @@
 //! Invariant: [`Machine::bind`] and [`Machine::unbind`] alone write the owners' table and the nodes' sets of slots;
 //! [`Machine::bury`] alone removes nodes, and clears every reference to them.
 //!
-//! Mirrors: `clusterInit`, `clusterLoadConfig`, `clusterAddSlot`, `clusterDelSlot`, `clusterDelNode` (cluster_legacy.c).
+//! Mirrors: `clusterInit`, `clusterLoadConfig`, `clusterAddSlot`, `clusterDelSlot`, `clusterDelNode`
+//! (cluster_legacy.c).
 //! Differs: a node is removed at the end of a step, never while a message of it is read.
 
 use std::collections::BTreeMap;

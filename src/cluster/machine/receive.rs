@@ -1,7 +1,7 @@
 //! A message comes in.
 //!
-//! Every message of a known node is a sign of life and may raise epochs; what else it does depends on its kind. Nodes are
-//! looked up once, and none is removed before the step ends.
+//! Every message of a known node is a sign of life and may raise epochs; what else it does depends on its kind. Nodes
+//! are looked up once, and none is removed before the step ends.
 //!
 //! Mirrors: `clusterProcessPacket` (cluster_legacy.c).
 //! Differs: the first PONG of a handshake is read like any other, slots and gossip included, so a cluster forms one

@@ -5,8 +5,9 @@
 //!
 //! Mirrors: `clusterSetNodeAsMaster`, `clusterSetMaster`, `clusterNodeAddSlave`, `clusterNodeRemoveSlave`,
 //! `updateShardId` and the role part of `clusterProcessPacket` (cluster_legacy.c).
-//! Differs: a late message of a node does not turn its role back. A node's messages come over two connections, so an old
-//! one can arrive after a new one; Redis then saw replicas of replicas and cycles (redis 8753, valkey 1015, 1777, 2441).
+//! Differs: a late message of a node does not turn its role back. A node's messages come over two connections, so an
+//! old one can arrive after a new one; Redis then saw replicas of replicas and cycles (redis 8753, valkey 1015, 1777,
+//! 2441).
 
 use super::out::Keep;
 use super::{Level, Machine};

@@ -6,9 +6,9 @@
 //!   end     temp file renamed to the next base, older files become history, manifest written, history deleted
 //! ```
 //!
-//! The steps that change which files there are, and their order, are in [`order`](mod@crate::persistence::aof::order). Invariant: whatever fails and whenever
-//! the power goes, the manifest that is in force names files that together are the data set up to some moment, and
-//! commands are appended to a file that it names, or that the next one will.
+//! The steps that change which files there are, and their order, are in [`order`](mod@crate::persistence::aof::order).
+//! Invariant: whatever fails and whenever the power goes, the manifest that is in force names files that together are
+//! the data set up to some moment, and commands are appended to a file that it names, or that the next one will.
 //!
 //! `aof/manifest.rs` shows the manifest at each of these steps.
 //!

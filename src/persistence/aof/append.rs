@@ -1,8 +1,8 @@
 //! The buffer of the append-only file, its write and its fsync.
 //!
-//! A byte belongs to one increment. Files are appended to (`O_APPEND`), so what is written after a cut leaves no hole. If
-//! a rewrite begins while the disk takes nothing, the bytes that are left over stay with the increment they were meant for
-//! (`Unfinished`):
+//! A byte belongs to one increment. Files are appended to (`O_APPEND`), so what is written after a cut leaves no hole.
+//! If a rewrite begins while the disk takes nothing, the bytes that are left over stay with the increment they were
+//! meant for (`Unfinished`):
 //!
 //! ```text
 //!   disk full      incr.1  … INCR n          left over: INCR n       buffer: –
@@ -86,8 +86,8 @@ fn write_all(mut file: &File, bytes: &[u8]) -> (usize, Option<io::Error>) {
 }
 
 impl Aof {
-    /// Takes another file to write to, of `size` bytes. The old one is forced to disk on the thread and closed there, once
-    /// what is in the buffer is written to it.
+    /// Takes another file to write to, of `size` bytes. The old one is forced to disk on the thread and closed there,
+    /// once what is in the buffer is written to it.
     pub(in crate::persistence) fn switch_to<S: 'static>(
         &mut self,
         file: File,
@@ -118,8 +118,8 @@ impl Aof {
         self.selected = None;
     }
 
-    /// Everything up to here belongs before the snapshot that is about to be taken, and no other file is needed: nothing
-    /// was written to this one yet, since the one before it is not complete.
+    /// Everything up to here belongs before the snapshot that is about to be taken, and no other file is needed:
+    /// nothing was written to this one yet, since the one before it is not complete.
     pub(in crate::persistence) fn keep_increment(&mut self) {
         if let Some(older) = &mut self.unfinished {
             older.rest.append(&mut self.buf);

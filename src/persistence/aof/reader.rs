@@ -200,8 +200,8 @@ impl CommandReader {
         self.end_of_word()
     }
 
-    /// The line break behind a word, which is in the buffer. Where it is not, the word is not what was written: its last
-    /// bytes may be zeros that a power cut left.
+    /// The line break behind a word, which is in the buffer. Where it is not, the word is not what was written: its
+    /// last bytes may be zeros that a power cut left.
     fn end_of_word(&mut self) -> Result<(), Trouble> {
         if !self.buf[self.at..].starts_with(b"\r\n") {
             return Err(Trouble::Format);

@@ -13,8 +13,8 @@ use crate::util::crc64::crc64;
 
 const FOOTER: usize = 10;
 
-/// The first version of which a checksum of 0 says that there is none: with it, Redis 8.10 sends its replicas hashes that
-/// HIMPORT made.
+/// The first version of which a checksum of 0 says that there is none: with it, Redis 8.10 sends its replicas hashes
+/// that HIMPORT made.
 const WITHOUT_CHECKSUM: u32 = 15;
 
 /// The payload of a value.

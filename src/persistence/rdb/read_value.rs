@@ -29,8 +29,8 @@ pub struct Reading {
     pub limits: Limits,
 }
 
-/// Reads a value. `templates` are those that hashes of the same file may refer to; `scratch` is where a short string lives
-/// until it is stored.
+/// Reads a value. `templates` are those that hashes of the same file may refer to; `scratch` is where a short string
+/// lives until it is stored.
 #[doc(alias = "rdbLoadObject")]
 pub fn read<'t>(
     dec: &mut Decoder<'_>,

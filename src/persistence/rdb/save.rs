@@ -46,7 +46,8 @@ pub enum Clock {
     Frequency,
 }
 
-/// Writes a snapshot, and lets go of it piece by piece. Returns how many bytes that were. The sink's errors, and values that the version cannot hold.
+/// Writes a snapshot, and lets go of it piece by piece. Returns how many bytes that were. The sink's errors, and
+/// values that the version cannot hold.
 #[doc(alias = "rdbSaveRio")]
 pub fn save(
     mut snapshot: Snapshot,
