@@ -397,8 +397,8 @@ impl Blocked {
 pub struct Acks {
     /// The position that must be acknowledged.
     pub position: u64,
-    /// By so many replicas,
+    /// The number of replicas that must acknowledge it.
     pub replicas: i64,
-    /// as being on disk; and whether on our disk as well.
+    /// WAITAOF: replicas must have it on disk, and if true, our own disk as well. None for WAIT.
     pub on_disk: Option<bool>,
 }

@@ -18,7 +18,7 @@
 
 use std::path::PathBuf;
 
-/// How far a backup is.
+/// The phase of a backup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Phase {
     #[default]

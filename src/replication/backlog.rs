@@ -43,7 +43,7 @@ struct Block {
 }
 
 impl Backlog {
-    /// An empty one; the next byte of the stream is the one after `position`.
+    /// An empty backlog; the next byte of the stream is the one after `position`.
     #[doc(alias = "createReplicationBacklog")]
     pub fn new(position: u64) -> Backlog {
         Backlog {
@@ -64,7 +64,7 @@ impl Backlog {
         self.end
     }
 
-    /// Bytes it holds.
+    /// Bytes of the stream that it holds.
     pub fn bytes(&self) -> u64 {
         self.end - self.start
     }

@@ -92,7 +92,7 @@ pub struct Replication {
 pub struct Replica {
     /// Its connection.
     pub client: ClientKey,
-    /// How far it is.
+    /// Its phase.
     pub phase: Phase,
     /// The position of the stream it is to be sent next.
     pub next: u64,
@@ -101,13 +101,13 @@ pub struct Replica {
     pub acked: u64,
     pub acked_aof: u64,
     pub acked_ms: Ms,
-    /// It said SYNC: it acknowledges nothing.
+    /// It asked with SYNC, so it sends no acknowledgements.
     pub silent: bool,
     /// Only the data set is asked for, and the connection ends with it.
     pub rdb_only: bool,
 }
 
-/// How far a replica is.
+/// The phase of a replica.
 #[derive(Debug)]
 pub enum Phase {
     /// It waits for a save that begins later.
@@ -119,9 +119,9 @@ pub enum Phase {
     Writing,
     /// The file is being sent.
     Sending(File),
-    /// It has the data set.
+    /// It has the data set and follows the stream.
     Online {
-        /// It reads the stream; if not yet, it does when it acknowledges the data set.
+        /// Whether it is sent the stream already. If not, its first acknowledgement after the data set starts that.
         reads: bool,
     },
     /// It has the data set and asked for no more.

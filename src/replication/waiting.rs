@@ -26,6 +26,6 @@ pub struct SafePositions {
     pub(super) fed_before: u64,
 }
 
-/// WAITAOF asks for a file that is not written.
+/// The error of WAITAOF with `numlocal` where no append-only file is written.
 pub const NEEDS_AOF: &str =
     "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";

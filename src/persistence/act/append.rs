@@ -329,7 +329,7 @@ mod tests {
             }
             look_at_fsyncs(state);
         };
-        // It takes every write, and cannot be forced to disk.
+        // This file takes every write, and cannot be forced to disk.
         let bottomless = std::fs::File::options().write(true).open("/dev/null");
         let aof = &mut state.persistence.aof;
         aof.mode = Mode::On;

@@ -383,7 +383,7 @@ fn settle(state: &mut State) {
     let now = state.clock.unix_ms();
     let due = |tried: i64| now - tried >= SETTLE_EVERY_MS;
     if state.persistence.aof.unsettled.is_some_and(due) {
-        // It is tried again, and the log said before that it failed.
+        // A failure is in the log already, and the cron tries again.
         let _ = require_settled(state);
     }
 }
@@ -432,7 +432,7 @@ pub fn delete_history(state: &mut State) {
 }
 
 fn remove_file(state: &mut State, path: PathBuf) {
-    // It may be gone already.
+    // The file may be gone already.
     let _ = state.closer.remove_file(&path);
 }
 

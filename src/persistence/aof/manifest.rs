@@ -45,14 +45,14 @@ const MAX_LINE: usize = 1024;
 /// Largest manifest read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// One file.
+/// One file of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileInfo {
     pub name: String,
     pub sequence: i64,
 }
 
-/// All of them.
+/// The manifest: base, history and increments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {
     pub base: Option<FileInfo>,
@@ -62,15 +62,15 @@ pub struct Manifest {
     increment_sequence: i64,
 }
 
-/// Why a manifest is none.
+/// The fault of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadManifest {
     pub reason: &'static str,
-    /// Its number from 1, and its text.
+    /// The number of the line at fault, from 1, and its text.
     pub line: Option<(usize, String)>,
 }
 
-/// Where the files are and what they are called.
+/// The directory and the names of the files.
 #[derive(Debug, Clone)]
 pub struct Names {
     pub directory: PathBuf,

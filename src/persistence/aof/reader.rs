@@ -22,7 +22,7 @@ const TRUSTED: usize = 1024 * 1024;
 /// Why there is no further command.
 #[derive(Debug)]
 pub enum Trouble {
-    /// It ends in the middle of one.
+    /// The file ends in the middle of a command.
     Truncated,
     /// The bytes at this place are not a command.
     Format,

@@ -36,7 +36,7 @@ pub enum Sum {
     Right,
     /// The file was written without.
     Absent,
-    /// It was not looked at, or the format is too old to have one.
+    /// The checksum was not compared, or the format is too old to have one.
     Unread,
 }
 

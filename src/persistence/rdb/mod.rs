@@ -216,19 +216,19 @@ pub struct Error {
 /// See [`Error`].
 #[derive(Debug)]
 pub enum Reason {
-    /// It ends too early.
+    /// The input ends too early.
     ShortRead,
-    /// It goes on with bytes that did not come yet.
+    /// The bytes that follow have not come yet ([`Decoder::fed`]).
     Starved,
-    /// It cannot be read.
+    /// The source cannot be read.
     Io(io::Error),
     /// The reader of this file gave up (a shutdown, a cancelled save).
     Cancelled,
-    /// It does not begin like one.
+    /// The input does not begin like an RDB.
     Signature,
-    /// It is of a version that does not exist yet.
+    /// The file is of a version that does not exist yet.
     Version(i64),
-    /// The checksum at the end is another one: the file's, and the bytes'.
+    /// The checksum at the end (`stored`) differs from that of the bytes (`computed`).
     Checksum { stored: u64, computed: u64 },
     /// A value without elements; Redis had bugs that left such keys, so a file may hold them.
     EmptyKey,
@@ -238,9 +238,9 @@ pub enum Reason {
     TooManyDatabases,
     /// A module's data, and no such module.
     Module(String),
-    /// Anything else that cannot be true.
+    /// Any other contradiction in the bytes.
     Corrupt(&'static str),
-    /// It holds something that the version asked for cannot.
+    /// The value needs a newer version than the one asked for.
     NotInVersion(&'static str, u32),
 }
 

@@ -58,7 +58,8 @@ pub fn follow_nobody(state: &mut State) {
     drop_primary_client(state);
     abandon_handshake(state);
     shift_id(state);
-    // They must learn the stream's new name; going on costs them nothing.
+    // Replicas must learn the stream's new name. They reconnect and continue, which costs them no full
+    // synchronisation.
     primary::disconnect_replicas(state);
     let now = state.clock.unix_ms();
     let replication = &mut state.replication;
@@ -545,7 +546,7 @@ fn go_on(state: &mut State, db: DbId, id: &str) {
         let replication = &mut state.replication;
         replication.second_offset = Some(replication.offset + 1);
         replication.id2 = std::mem::replace(&mut replication.id, id.to_owned());
-        // They must learn of the new name.
+        // Replicas must learn the stream's new name.
         primary::disconnect_replicas(state);
     }
     primary_is_client(state, db);
