@@ -1,4 +1,4 @@
-//! Access control: who may run which command on which keys and channels.
+//! Access control: which user may run which command on which keys and channels.
 //!
 //! ```text
 //!   client ──► Rc<User>  "alice"  on #hash…

@@ -1,4 +1,4 @@
-//! A user: passwords, switches, and what it may do.
+//! A user: passwords, switches, permissions.
 //!
 //! Mirrors: `user` of server.h and `ACLSetUser`, `ACLDescribeUser`, `ACLCheckUserCredentials` of acl.c.
 //! Differs: the first selector, made by rules without parentheses, is a field of its own, so it cannot be missing.

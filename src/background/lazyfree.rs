@@ -1,4 +1,4 @@
-//! Lazy free: a thread that drops what others have no time to drop.
+//! Lazy free: a thread that drops large values, so that the loop need not.
 //!
 //! ```text
 //!   data thread -- garbage --> [ queue ] --> the thread: drop, count, next

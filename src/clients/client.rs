@@ -70,7 +70,7 @@ flags! {
     DIRTY_CAS = 3;
     /// An error while queueing: EXEC will fail.
     DIRTY_EXEC = 4;
-    /// Waiting for something; parses no further requests.
+    /// Blocked; parses no further requests.
     BLOCKED = 5;
     /// Registered among those with something to send.
     PENDING_WRITE = 6;
@@ -114,7 +114,7 @@ flags! {
     PROTOCOL_ERROR = 25;
     /// Inside the execution of EXEC.
     IN_EXEC = 26;
-    /// May say what only peers of a cluster or a replication link may say.
+    /// May send commands that only peers of a cluster or a replication link may send.
     INTERNAL = 27;
     /// Its request in progress is being re-run after it was blocked on keys.
     REEXECUTING = 28;
@@ -146,13 +146,13 @@ impl ClientFlags {
         self.0 & other.0 != 0
     }
 
-    /// Sets.
+    /// Sets flags.
     #[inline]
     pub fn set(&mut self, other: ClientFlags) {
         self.0 |= other.0;
     }
 
-    /// Clears.
+    /// Clears flags.
     #[inline]
     pub fn clear(&mut self, other: ClientFlags) {
         self.0 &= !other.0;
@@ -201,7 +201,7 @@ pub struct Client {
     pub query: Vec<u8>,
     /// Bytes in the buffer shared by all, while requests of this client are run from there.
     pub shared_query: usize,
-    /// How far `query` is parsed.
+    /// The parser of `query`, which remembers its position in it.
     pub parser: Parser,
     /// The request being parsed.
     pub request: Request,
@@ -237,7 +237,7 @@ pub struct Client {
     pub created_ms: Ms,
     /// Last request or byte received or sent, unix time.
     pub active_ms: Ms,
-    /// When the output buffer went over its soft limit.
+    /// Since when the output buffer is over its soft limit.
     pub soft_limit_since_ms: Option<Ms>,
     /// Requests processed.
     pub commands: u64,
@@ -356,7 +356,7 @@ impl Client {
 /// The facts that a client announces before it asks to be a replica.
 #[derive(Debug, Default, Clone)]
 pub struct Announced {
-    /// Where it listens.
+    /// The port and address on which it listens.
     pub port: u16,
     pub ip: Option<String>,
     /// It understands a data set of unknown length that ends with a mark.
@@ -364,7 +364,7 @@ pub struct Announced {
     /// It understands that the stream's name may change.
     pub psync2: bool,
     pub rdb_only: bool,
-    /// Keys, function libraries are not wanted.
+    /// It wants no keys; it wants no function libraries.
     pub without_keys: bool,
     pub without_functions: bool,
 }

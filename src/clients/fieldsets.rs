@@ -1,4 +1,4 @@
-//! Sets of field names a client told once, for the hashes it will import: HIMPORT PREPARE and HIMPORT SET.
+//! Sets of field names that a client prepares once, for the hashes it will import: HIMPORT PREPARE and HIMPORT SET.
 //!
 //! Mirrors: `himportFieldsets` of t_hash.c (8.10).
 //! Differs: Redis keeps the names in a registry shared by all clients and by the keys made from them.

@@ -23,7 +23,7 @@ use crate::collections::shared::BigStr;
 use crate::keyspace::Ms;
 use crate::resp::{Protocol, Reply};
 
-/// Where a client is in the slab. Slots are reused; the id tells whether it is still the same one.
+/// The place of a client in the slab. Slots are reused; the id tells whether the client is still the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientKey {
     /// The slab's slot: the poll's token.
@@ -45,18 +45,18 @@ pub struct Clients {
     to_close: Vec<ClientKey>,
     /// Clients with more queued than they may, not yet dealt with.
     over_limit: Vec<ClientKey>,
-    /// Where the cron goes on.
+    /// The slot at which the cron goes on.
     cron_slot: usize,
     /// Clients that may go on with requests they already sent.
     resumed: VecDeque<ClientKey>,
-    /// How many are without a socket.
+    /// The number of clients without a socket.
     fake: usize,
     /// The memory of all clients, while that is limited.
     pub usage: Usage,
 }
 
 impl Clients {
-    /// No clients.
+    /// A list without clients.
     pub fn new() -> Self {
         Clients {
             next_id: 1,
@@ -209,7 +209,7 @@ impl Clients {
         std::mem::take(&mut self.pending_write)
     }
 
-    /// Gives an emptied list back, so that its room is reused.
+    /// Gives an emptied list back, so that its memory is reused.
     pub fn reuse_pending_write(&mut self, mut list: Vec<ClientKey>) {
         if self.pending_write.is_empty() {
             list.clear();

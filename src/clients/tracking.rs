@@ -50,13 +50,13 @@ const EFFORT: usize = 100;
 /// The modes of CLIENT TRACKING: which changes a client is told of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Modes {
-    /// Of every key with its prefixes, read or not.
+    /// BCAST: changes of every key with its prefixes, read or not.
     pub bcast: bool,
-    /// Only of keys read after CLIENT CACHING YES.
+    /// OPTIN: only changes of keys read after CLIENT CACHING YES.
     pub optin: bool,
-    /// Not of keys read after CLIENT CACHING NO.
+    /// OPTOUT: no changes of keys read after CLIENT CACHING NO.
     pub optout: bool,
-    /// Not of its own changes.
+    /// NOLOOP: no changes that it made itself.
     pub noloop: bool,
 }
 

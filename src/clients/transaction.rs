@@ -193,7 +193,8 @@ impl Watches {
         self.keys
     }
 
-    /// Lets a client watch a key; watching it twice is watching it once. O(log watchers) for a client that came after
+    /// Lets a client watch a key; watching it twice has no further effect. O(log watchers) for a client that came
+    /// after
     /// the key's other watchers, else as many moves as there are of those that came later.
     #[doc(alias = "watchForKey")]
     pub fn watch(

@@ -45,7 +45,7 @@ pub struct Usage {
     buckets: [Vec<ClientKey>; BUCKETS],
 }
 
-/// With less no client could say a word.
+/// The smallest limit: below it no client could send a command.
 const MIN_LIMIT: u64 = 128 * 1024;
 
 /// Bytes that all clients together may take, if there is a limit.

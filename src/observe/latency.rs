@@ -86,7 +86,7 @@ pub struct Summary {
     pub mean_ms: u64,
     /// Mean absolute deviation from it.
     pub deviation_ms: u64,
-    /// Since the oldest.
+    /// Seconds since the oldest sample.
     pub period_seconds: i64,
 }
 

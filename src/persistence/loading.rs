@@ -1,4 +1,5 @@
-//! Files into the keyspace, slice by slice: the loop serves clients in between, most of whom read -LOADING.
+//! Loading of files into the keyspace, slice by slice: the loop serves clients in between, and most commands get
+//! -LOADING.
 //!
 //! ```text
 //!   parts    dump.rdb        or    base.rdb, incr.aof, incr.aof …

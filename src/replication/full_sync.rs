@@ -1,4 +1,4 @@
-//! A data set on its way to replicas: one save for all that wait for one.
+//! Full synchronisation: a data set on its way to replicas, one save for all that wait for one.
 //!
 //! ```text
 //!   to a file   snapshot ─► thread "bgsave" ─► dump.rdb ─► each replica, piece by piece ($<length>)

@@ -1,4 +1,4 @@
-//! Our own primary: the state of the link to it, without its socket.
+//! The link to our own primary: its state, without its socket.
 //!
 //! ```text
 //!   Off ─ REPLICAOF ─► Connect ─► Connecting ─► Ping ─► Auth ─► Port ─► Ip ─► Capa ─► Psync

@@ -1,4 +1,4 @@
-//! Replication: one server's stream of effects, read and repeated by others.
+//! Replication: replicas read the stream of effects of a primary and repeat it.
 //!
 //! ```text
 //!   primary   effects ─► backlog ─┬─► replica 1        a replica that is new or was away for too long:

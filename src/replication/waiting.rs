@@ -1,4 +1,4 @@
-//! Clients that wait until what they wrote is known elsewhere: WAIT, and WAITAOF for "safe on disk".
+//! Clients blocked until replicas have their writes (WAIT), or until their writes are safe on disk (WAITAOF).
 //!
 //! ```text
 //!   write ─► Client.written = position of the stream

@@ -1,4 +1,4 @@
-//! Errors on their way between the server and a script.
+//! Errors between the server and a script.
 //!
 //! Inside Lua, an error of a command is a table `{err = 'WRONGTYPE …'}`, one of a library a string
 //! with the script's line before it. `redis.call` and the libraries raise those themselves; the other

@@ -1,4 +1,4 @@
-//! Values between commands and Lua.
+//! Conversion of values between commands and Lua.
 //!
 //! | reply | Lua |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! From bytes to messages.
+//! Decoding of the bus: from bytes to messages.
 //!
 //! The order of the checks is Redis's, so that a faulty message leaves the same line in the log: signature and length,
 //! version, the length that the kind implies, extensions one by one, and names last.

@@ -1,4 +1,4 @@
-//! From messages to bytes.
+//! Encoding of the bus: from messages to bytes.
 //!
 //! A message is encoded once and its bytes are shared by every link it goes to. Bytes without a meaning are zero, and
 //! so are flags that this version does not know: what a peer sent is never echoed.

@@ -1,4 +1,4 @@
-//! Why a message of the bus was not taken, in Redis's words.
+//! The refusal of a message of the bus, in Redis's words.
 //!
 //! A refusal either closes the link ([`Refused::closes`]): the stream can no longer be cut into messages. Or it costs
 //! the peer that one message.

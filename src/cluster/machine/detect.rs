@@ -1,4 +1,4 @@
-//! From "I cannot reach it" to "it is down", and back.
+//! Failure detection: from "I cannot reach it" to "it is down", and back.
 //!
 //! ```text
 //! ```text

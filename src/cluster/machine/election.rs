@@ -1,4 +1,4 @@
-//! A primary is down; one of its replicas asks the other primaries for their votes.
+//! Elections: a primary is down, and one of its replicas asks the other primaries for their votes.
 //!
 //! ```text
 //!   scheduled ──delay──▶ asked: epoch + 1, saved, AUTH_REQUEST to all ──votes of a majority──▶ won: slots taken, kept,

@@ -1,4 +1,4 @@
-//! Whether the cluster answers, as this node sees it.
+//! The state of the cluster (`cluster_state` in CLUSTER INFO), as this node sees it.
 //!
 //! ```text
 //!   up   needs   every slot served by a node that is not down (cluster-require-full-coverage)

@@ -1,4 +1,4 @@
-//! A failover that an operator orders, with a primary that is well.
+//! Manual failover: an operator orders it, and the primary is well.
 //!
 //! ```text
 //!   replica                                   primary

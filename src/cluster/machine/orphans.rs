@@ -1,4 +1,4 @@
-//! A replica moves to a primary that has none left (`cluster-migration-barrier`).
+//! Replica migration: a replica moves to a primary that has none left (`cluster-migration-barrier`).
 //!
 //! ```text
 //!   A ── a1 a2      B ── b1      C (its replica died 5 s ago)   barrier 1: A keeps at least one

@@ -1,4 +1,4 @@
-//! A message comes in.
+//! The effect of a message that comes in.
 //!
 //! Every message of a known node is a sign of life and may raise epochs; what else it does depends on its kind. Nodes
 //! are looked up once, and none is removed before the step ends.

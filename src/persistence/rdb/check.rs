@@ -1,4 +1,4 @@
-//! `oxidis-check-rdb`: reads a file as a server would, keeps nothing, and says what is wrong with it and where.
+//! `oxidis-check-rdb`: reads a file as a server would, keeps nothing, and reports its first fault and the place of it.
 //!
 //! ```text
 //!   [offset 0] Checking RDB file dump.rdb

@@ -1,4 +1,4 @@
-//! Where layouts meet our types: the one file that knows which constructor takes which bytes.
+//! The link between layouts and our types: the one file that knows which constructor takes which bytes.
 //!
 //! ```text
 //!   reading   Type::ZsetListpack + its bytes ──► Zset     (with the limits of this server: it may become a table)

@@ -1,4 +1,4 @@
-//! The layout of streams: nodes, counters, groups, what is pending, consumers.
+//! The layout of streams: nodes, counters, groups, pending entries, consumers.
 //!
 //! ```text
 //!   nodes  n × (16-byte ID, listpack)       length, last ID

@@ -1,4 +1,4 @@
-//! How many replicas have acknowledged a position of the stream, in memory or on disk.
+//! Acknowledgements: how many replicas have a position of the stream, in memory or on disk.
 //!
 //! WAIT and WAITAOF (`waiting.rs`) compare these counts with what a client asked for.
 //!

@@ -1,4 +1,4 @@
-//! Running a script or function: may it run, run it, answer, clean up.
+//! A run of a script or function: checks, the run itself, the reply, the cleaning up.
 //!
 //! Mirrors: `scriptPrepareForRun`, `scriptResetRun` and the `scriptVerify*` checks of script.c;
 //! `evalGenericCommand` of eval.c; `fcallCommandGeneric` of functions.c.

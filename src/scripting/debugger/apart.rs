@@ -1,4 +1,4 @@
-//! A session whose changes are dropped: what it needs of the server, gathered when it begins.
+//! A debugging session whose changes are dropped: the data it needs of the server, gathered when it begins.
 //!
 //! ```text
 //!   SCRIPT DEBUG YES, EVAL …  ──►  Apart: snapshot, configuration, users, the words ──►  a thread with its own State
