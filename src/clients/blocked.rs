@@ -399,6 +399,6 @@ pub struct Acks {
     pub position: u64,
     /// The number of replicas that must acknowledge it.
     pub replicas: i64,
-    /// WAITAOF: replicas must have it on disk, and if true, our own disk as well. None for WAIT.
+    /// WAITAOF: replicas must have it on disk, and if true, our own disk as well. Absent for WAIT.
     pub on_disk: Option<bool>,
 }

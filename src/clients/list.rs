@@ -113,12 +113,12 @@ impl Clients {
         self.iter().find(|c| c.id == id)
     }
 
-    /// All, fake ones included, in slab order.
+    /// All clients, fake ones included, in slab order.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
         self.slab.iter().map(|(_, client)| &**client)
     }
 
-    /// All, fake ones included, in slab order.
+    /// All clients, fake ones included, in slab order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
         self.slab.iter_mut().map(|(_, client)| &mut **client)
     }

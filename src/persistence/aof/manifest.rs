@@ -6,7 +6,7 @@
 //!   file appendonly.aof.4.incr.aof seq 4 type i      commands since, in this order; the last is written to
 //! ```
 //!
-//! A rewrite changes it twice. `appendonly.aof` is shortened to `a` here:
+//! A rewrite changes it three times. `appendonly.aof` is shortened to `a` here:
 //!
 //! ```text
 //!   before             file a.1.base.rdb seq 1 type b      keys as of the last rewrite

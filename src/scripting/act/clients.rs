@@ -1,8 +1,8 @@
 //! The client without a socket that runs the commands of scripts, and the disposal of interpreters that are not used
 //! any more.
 //!
-//! Mirrors: `scriptCaller`, `script_client` of script.c and script_lua.c. Differs: an interpreter that FLUSH left
-//! behind is collected in small steps.
+//! Mirrors: `lua_client` of eval.c and the client of each engine of functions.c. Differs: an interpreter that FLUSH
+//! left behind is collected in small steps.
 
 use crate::clients::{ClientFlags, ClientKey};
 use crate::state::State;
