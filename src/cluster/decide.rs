@@ -13,7 +13,7 @@
 use super::machine::Machine;
 use super::node::NodeKey;
 
-/// Which of a request's keys are not here, by a look that expires nothing.
+/// The keys of a request that are missing here, found by a look that expires no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// All are here, or the request names shard channels only.

@@ -69,7 +69,7 @@ pub struct Entry {
     pub primary: Option<NodeId>,
     /// Whether a PING was on its way, as milliseconds since 1970, or 0.
     pub ping_sent: u64,
-    /// When it answered last, as milliseconds since 1970, or 0.
+    /// The time of its last answer, as milliseconds since 1970, or 0.
     pub pong_received: u64,
     /// The epoch of its claims, or of its primary's.
     pub epoch: u64,
@@ -83,7 +83,7 @@ pub struct Entry {
     pub importing: BTreeMap<u16, NodeId>,
 }
 
-/// Where a file is damaged, and how.
+/// The place and the reason of a file's damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The line, counted from 1. 0 if the file as a whole is at fault.

@@ -118,7 +118,7 @@ impl Flags {
 pub struct Report {
     /// The primary that reports it.
     pub by: NodeKey,
-    /// When it said so last, in milliseconds.
+    /// The time of its last report, in milliseconds.
     pub at_ms: u64,
 }
 
@@ -161,29 +161,29 @@ pub struct Node {
     pub seen_epoch: u64,
     /// Slots bound to it.
     pub slots: SlotSet,
-    /// When it was heard of.
+    /// The time at which this node first heard of it.
     pub created_ms: u64,
-    /// When the PING was sent that it has not answered.
+    /// The time of the PING that it has not answered yet.
     pub ping_sent_ms: u64,
-    /// When it was last known to answer.
+    /// The time at which it was last known to answer.
     pub pong_received_ms: u64,
-    /// When any byte of it arrived.
+    /// The time of the last byte from it.
     pub data_received_ms: u64,
-    /// When it was found to have failed.
+    /// The time at which it was found to have failed.
     pub fail_ms: u64,
-    /// When this node last voted for one of its replicas.
+    /// The time at which this node last voted for one of its replicas.
     pub voted_ms: u64,
     /// For whom.
     pub voted_for: Option<NodeId>,
-    /// Since when it has slots and no working replica.
+    /// The time since which it has slots and no working replica.
     pub orphaned_ms: u64,
     /// Since when it says it is a replica although it was seen as a primary of a later epoch.
     pub doubted_ms: u64,
     /// Its position in the replication stream.
     pub offset: u64,
-    /// When it told that position.
+    /// The time at which it announced that position.
     pub offset_ms: u64,
-    /// When this node last greeted it with a MEET that may have to be repeated.
+    /// The time of the last MEET to it, which may have to be repeated.
     pub met_ms: u64,
     /// The connection to it.
     pub link: Option<LinkId>,

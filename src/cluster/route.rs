@@ -5,7 +5,7 @@
 
 use crate::resp::Error;
 
-/// Why a request is not served here.
+/// The reason why a request is not served here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Its keys are of several slots.

@@ -18,7 +18,7 @@ use crate::cluster::node::NodeKey;
 use crate::cluster::slots::SlotSet;
 use crate::util::crc16::SLOTS;
 
-/// How a replica is to take over.
+/// The way in which a replica takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailoverKind {
     /// With the primary's help: nothing is lost.

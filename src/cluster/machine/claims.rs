@@ -142,7 +142,7 @@ impl Machine {
         self.send(link, Kind::Update, bytes);
     }
 
-    /// Somebody knows of later claims of a node.
+    /// Takes in an UPDATE: another node knows later claims of a third one.
     pub(super) fn updated(&mut self, about: NodeKey, epoch: u64, slots: &Bitmap) {
         if self.nodes[about].epoch >= epoch {
             return;

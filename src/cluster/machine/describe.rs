@@ -19,7 +19,7 @@ use crate::cluster::node::{Flags, LinkId, Node, NodeKey};
 use crate::cluster::slots::SlotSet;
 use crate::util::crc16::SLOTS;
 
-/// Where clients find a node.
+/// The addresses at which clients find a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its name.
@@ -84,7 +84,7 @@ pub struct LinkView {
     pub link: LinkId,
     /// The other end.
     pub node: NodeId,
-    /// Since when, in milliseconds since 1970.
+    /// The time since which it exists, in milliseconds since 1970.
     pub since_ms: u64,
 }
 

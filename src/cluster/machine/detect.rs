@@ -51,7 +51,7 @@ impl Machine {
         reports.filter(move |report| report.at_ms >= oldest)
     }
 
-    /// How many nodes report a node as failing: CLUSTER COUNT-FAILURE-REPORTS.
+    /// The number of nodes that report a node as failing: CLUSTER COUNT-FAILURE-REPORTS.
     #[doc(alias = "clusterNodeFailureReportsCount")]
     pub fn failure_reports(&self, about: NodeKey) -> usize {
         self.fresh_reports(about).count()

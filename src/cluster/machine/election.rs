@@ -67,7 +67,7 @@ pub(super) struct Asked {
     pub(super) voters: Vec<NodeKey>,
 }
 
-/// Why a replica does not take over.
+/// The reason why a replica does not take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Excuse {
     DataAge,
@@ -77,7 +77,7 @@ pub(super) enum Excuse {
 }
 
 impl Election {
-    /// When it wants to be looked at.
+    /// The time at which the election wants to be looked at again.
     pub(super) fn wake_ms(&self) -> Option<u64> {
         Some(match &self.asked {
             None => self.starts_ms,
@@ -189,7 +189,7 @@ impl Machine {
         rivals.map(|(key, _)| key).collect()
     }
 
-    /// How many replicas of the same primary have more data.
+    /// The rank of this replica: the number of replicas of the same primary with more data.
     #[doc(alias = "clusterGetSlaveRank")]
     fn rank(&self, primary: NodeKey) -> usize {
         let own = self.facts.offset;
@@ -239,7 +239,7 @@ impl Machine {
         self.election.as_ref().map_or(u64::MAX, |e| e.starts_ms)
     }
 
-    /// How long replicas of this failed primary wait for those of others.
+    /// The time for which replicas of this failed primary wait for replicas of other failed primaries.
     fn turn_ms(&self, primary: NodeKey) -> u64 {
         let id = self.nodes[primary].id;
         let nodes = self.nodes.iter();
@@ -436,7 +436,7 @@ impl Machine {
         }
     }
 
-    /// Why a replica does not get the vote, or the primary it may replace.
+    /// The primary that a replica may replace, or the reason why it does not get the vote.
     fn refusal(&self, sender: NodeKey, header: &Header<'_>) -> Result<NodeKey, String> {
         let (asked, current) = (header.current_epoch, self.current_epoch);
         if asked < current {

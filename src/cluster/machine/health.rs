@@ -26,15 +26,15 @@ const REJOIN_MS: (u64, u64) = (500, 5000);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     pub(super) up: bool,
-    /// When it was looked at first.
+    /// The time at which the state was first computed.
     first_ms: u64,
-    /// When this node last saw a minority only.
+    /// The time at which this node last reached only a minority of the primaries.
     minority_ms: Option<u64>,
     /// The reason in the log's last line about it.
     reason: Option<Ill>,
 }
 
-/// Why a cluster does not answer.
+/// The reason why the cluster is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ill {
     Unassigned(usize),

@@ -17,11 +17,11 @@ use super::{Act, Level, Machine};
 use crate::cluster::bus::{Body, Kind};
 use crate::cluster::node::{LinkId, NodeKey};
 
-/// How long a manual failover may take.
+/// The time that a manual failover may take.
 #[doc(alias = "CLUSTER_MF_TIMEOUT")]
 pub(super) const MANUAL_MS: u64 = 5000;
 
-/// How long the primary pauses its clients at most.
+/// The longest pause of the primary's clients.
 const PAUSE_MS: u64 = 2 * MANUAL_MS;
 
 /// A manual failover under way.
@@ -37,7 +37,7 @@ enum Side {
     Primary { replica: NodeKey },
     /// This replica has yet to process the primary's last byte.
     Replica {
-        /// Where the primary paused.
+        /// The offset at which the primary paused.
         offset: Option<u64>,
         may_start: bool,
     },

@@ -60,7 +60,7 @@ use health::Health;
 use manual::Manual;
 use out::Out;
 
-/// How often the machine wants to be ticked, in milliseconds.
+/// Interval of ticks, in milliseconds.
 pub const CRON_MS: u64 = 100;
 
 /// The options of the server that the machine asks for.
@@ -126,7 +126,7 @@ impl Default for Options {
     }
 }
 
-/// How the replication link to the primary is.
+/// The state of the replication link to the primary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sync {
     /// This node is a primary.
@@ -166,7 +166,7 @@ pub enum Input<'a> {
     Accepted {
         /// The connection.
         link: LinkId,
-        /// Where it comes from.
+        /// The address that it comes from.
         peer: IpAddr,
         /// The address of this node it came to.
         local: IpAddr,
@@ -190,7 +190,7 @@ pub enum Input<'a> {
     },
     /// A save is on disk.
     Saved {
-        /// Which.
+        /// The token of the save.
         token: u64,
     },
     /// Options have changed.
@@ -217,7 +217,7 @@ pub enum Input<'a> {
     },
 }
 
-/// How much the log wants to hear.
+/// The level of a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// For debugging the bus.
@@ -237,9 +237,9 @@ pub enum Act {
     Dial {
         /// The number of the new connection.
         link: LinkId,
-        /// Where to.
+        /// The address to connect to.
         ip: IpAddr,
-        /// Where to.
+        /// The port to connect to.
         port: u16,
     },
     /// Send a message. On a connection that does not stand yet it waits; on one that is gone it is lost.
@@ -251,7 +251,7 @@ pub enum Act {
     },
     /// Close a connection. No input about it may follow.
     Close {
-        /// Which.
+        /// The connection.
         link: LinkId,
     },
     /// Write the cluster's file and say [`Input::Saved`].
@@ -289,7 +289,7 @@ pub enum Act {
     Unpause,
     /// The cluster answers, or no longer does.
     StateChanged {
-        /// Which of the two.
+        /// Whether it is up now.
         up: bool,
     },
     /// Give a message to the subscribers here.
@@ -305,7 +305,7 @@ pub enum Act {
     Module {
         /// The sender.
         from: NodeId,
-        /// Which module.
+        /// The module's number.
         module: [u8; 8],
         /// The module's own kind of message.
         kind: u8,
@@ -314,7 +314,7 @@ pub enum Act {
     },
     /// Write a line into the log.
     Log {
-        /// How important.
+        /// Its level.
         level: Level,
         /// The line.
         text: String,
@@ -326,12 +326,12 @@ pub enum Act {
 struct Link {
     /// The other end, once it is known.
     node: Option<NodeKey>,
-    /// Where an incoming one comes from.
+    /// The address that an incoming link comes from.
     peer: Option<IpAddr>,
     /// The address of this node that it came to.
     local: Option<IpAddr>,
     since_ms: u64,
-    /// When the last message came on it.
+    /// The time of the last message on it.
     heard_ms: u64,
     up: bool,
 }
@@ -438,7 +438,7 @@ impl Machine {
         (answer, self.finish())
     }
 
-    /// When the machine wants its next [`Input::Tick`] at the latest.
+    /// The time at which the machine wants its next [`Input::Tick`] at the latest.
     pub fn wake_ms(&self) -> u64 {
         let election = self.election.as_ref().and_then(Election::wake_ms);
         election.map_or(self.next_cron_ms, |at| at.min(self.next_cron_ms))

@@ -31,12 +31,12 @@ use crate::cluster::slots::SlotSet;
 pub struct Held {
     /// The save.
     pub token: u64,
-    /// Where the message goes.
+    /// The link that it goes to.
     pub link: LinkId,
     bytes: Arc<[u8]>,
 }
 
-/// How a change is to be kept.
+/// The urgency with which a change is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Keep {
     /// In the file, soon.
