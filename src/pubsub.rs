@@ -1,4 +1,4 @@
-//! Channels, patterns, shard channels: who listens to what, and the sending of messages.
+//! Channels, patterns and shard channels: their subscribers, and the sending of messages.
 //!
 //! ```text
 //!   channels   "news"   -> [client, client …]      PUBLISH news: one lookup, plus one glob
@@ -6,14 +6,15 @@
 //!   shard      "{a}.x"  -> [client …]              SPUBLISH: one lookup, no patterns
 //! ```
 //!
-//! A message is encoded once per protocol, whatever the number of those who get it; a large payload
-//! is not even copied, the clients' output queues share it.
+//! A message is encoded once per protocol, whatever the number of its receivers; a large payload is not even copied,
+//! the clients' output queues share it.
 //!
 //! Invariant: a client is in a list exactly if the list's name is among its [`Subscriptions`], and
 //! has `ClientFlags::PUBSUB` exactly if it has any.
 //!
-//! Mirrors: pubsub.c. Differs: lists of subscribers are sorted vectors, a walk over memory in order,
-//! where Redis walks the chains of a hash table; and Redis encodes a message anew for each client.
+//! Mirrors: pubsub.c.
+//! Differs: lists of subscribers are sorted vectors, a walk over memory in order, where Redis walks the chains of a
+//! hash table; and Redis encodes a message anew for each client.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +28,7 @@ use crate::util::num::IntBuf;
 /// Payloads from this size on are shared by the output queues.
 const SHARE_FROM: usize = 16 * 1024;
 
-/// What one can subscribe to.
+/// A kind of subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A channel by its name.
@@ -56,7 +57,7 @@ impl Kind {
     }
 }
 
-/// What a client is subscribed to, by [`Kind`].
+/// The subscriptions of a client, by [`Kind`].
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     names: [BTreeSet<Box<[u8]>>; 3],
@@ -137,7 +138,7 @@ impl PubSub {
         self.lists[kind as usize].len()
     }
 
-    /// Whether nobody is subscribed to anything.
+    /// Whether no client is subscribed.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.clients == 0

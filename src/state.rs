@@ -1,9 +1,11 @@
-//! Everything a server is, but its sockets: one field per subsystem.
+//! The state of a server without its sockets: one field per subsystem.
 //!
 //! `Server` (in `server/`) owns a `State` and hands it down by reference; there are no globals, so
 //! several servers live in one process. The same requests, clock and seed give the same bytes.
 //!
 //! Mirrors: `struct redisServer` of server.h.
+//! Differs: a value, not a global; it holds data alone, and functions that act on it stand in the `act` half of each
+//! subsystem.
 
 use std::rc::Rc;
 
@@ -43,14 +45,14 @@ pub type Mailbox = crate::background::Mailbox<State>;
 /// Work that another thread leaves for the owner of a state.
 pub type Letter = crate::background::Letter<State>;
 
-/// What the state asks of the loop that owns the sockets.
+/// A request to the loop that owns the sockets, taken up before it sleeps.
 #[derive(Debug)]
 pub enum ServerRequest {
     /// End the loop; the exit code.
     Exit(i32),
 }
 
-/// What only the owner of the sockets can do, at once, for a command.
+/// Work on sockets that a command needs at once. Only the owner of the sockets can do it.
 pub trait Host: std::fmt::Debug {
     /// Listens where the configuration says and returns the TCP port. The error is the line for the log;
     /// there may then be no TCP socket left until the next call.
@@ -72,15 +74,15 @@ pub trait Host: std::fmt::Debug {
         let _ = client;
     }
 
-    /// Sends bytes to a client ahead of whatever is queued for it, and waits until they are sent; false when
-    /// that fails. For the script debugger, which keeps everybody waiting.
+    /// Sends bytes to a client ahead of its queued output, and blocks until they are sent; false when that fails. For
+    /// the script debugger, which blocks the server.
     fn send_now(&mut self, client: ClientKey, bytes: &[u8]) -> bool {
         let _ = (client, bytes);
         false
     }
 
-    /// Hands a client's socket, and what is needed to debug its script on a copy of the data set, to a thread of its own.
-    /// Nothing is sent to the client from here any more.
+    /// Hands a client's socket, and what is needed to debug its script on a copy of the data set, to a thread of its
+    /// own. From here on only that thread sends to the client.
     ///
     /// # Errors
     /// Why that cannot be, in words for the client.
@@ -89,14 +91,14 @@ pub trait Host: std::fmt::Debug {
         Err("there is no connection to debug over".into())
     }
 
-    /// Waits until a client sends bytes, and takes them; 0 when none will come.
+    /// Blocks until a client sends bytes, and takes them; 0 when none will come.
     fn wait_for(&mut self, client: ClientKey, buf: &mut [u8]) -> usize {
         let _ = (client, buf);
         0
     }
 }
 
-/// What DEBUG switches, for tests.
+/// The switches of DEBUG, for tests.
 #[derive(Clone, Copy, Debug)]
 pub struct DebugSwitches {
     /// The cron does nothing.
@@ -105,7 +107,7 @@ pub struct DebugSwitches {
     pub reply_buffer_resizing: bool,
     /// Milliseconds after which a reply buffer's peak is forgotten; `None`: never.
     pub reply_buffer_peak_reset: Option<Ms>,
-    /// Scripts may call what they otherwise may not.
+    /// Scripts may call commands that are otherwise denied to them.
     pub disable_deny_scripts: bool,
 }
 
@@ -141,13 +143,13 @@ pub struct State {
     pub tracking: Tracking,
     /// Users and their rights.
     pub acl: Acl,
-    /// What this node is in its cluster.
+    /// The part of this node in its cluster.
     pub cluster: Cluster,
-    /// Channels and who listens to them.
+    /// Channels and their subscribers.
     pub pubsub: PubSub,
-    /// Clients that wait for something.
+    /// Blocked clients.
     pub blocked: Blocked,
-    /// Whose request is being served, while one is.
+    /// The client whose request is being served, while one is.
     pub current_client: Option<ClientKey>,
     /// Commands and their counters.
     pub commands: CommandTable,
@@ -157,7 +159,7 @@ pub struct State {
     pub stats: Stats,
     /// Commands that took long.
     pub slowlog: Slowlog,
-    /// The search for hot keys, while there is one, and what the last one found.
+    /// HOTKEYS: the session under way, or the last one.
     pub hotkeys: Option<Box<Session>>,
     /// Delays.
     pub latency: Latency,
@@ -173,11 +175,11 @@ pub struct State {
     pub clock: Clock,
     /// Files.
     pub disk: Disk,
-    /// Who does what is left to helper threads.
+    /// The helper threads: files, freeing, other slow work.
     pub helpers: Helpers,
     /// Chance, as clients see it.
     pub rng: Rng,
-    /// Where seeds and names come from.
+    /// The source of seeds and names.
     pub entropy: Entropy,
     /// The stream of effects.
     pub effects: Effects,
@@ -187,19 +189,19 @@ pub struct State {
     pub shutdown: Shutdown,
     /// Changes since the last save; grows with every effective write.
     pub dirty: u64,
-    /// Which clients are held back.
+    /// Pauses in force, and the clients whose requests they hold back.
     pub pauses: Pauses,
     /// Clients that see every command.
     pub monitors: Vec<ClientKey>,
-    /// What the loop should do before it sleeps.
+    /// Requests to the loop, taken up before it sleeps.
     pub requests: Vec<ServerRequest>,
-    /// What `ps` shows, where the server is the process.
+    /// The title of the process in `ps`, if the server owns the process.
     pub title: Option<ProcessTitle>,
     /// The owner of the sockets; none where there are no sockets.
     pub host: Option<Box<dyn Host>>,
     /// The log.
     pub log: Logger,
-    /// What the system counts against the process when memory runs out.
+    /// The OOM score of the process: how likely the kernel kills it when memory runs out.
     pub oom_score: OomScore,
     /// Files: what is saved, loaded, appended.
     pub persistence: Persistence,

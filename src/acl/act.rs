@@ -3,6 +3,7 @@
 //! Invariant: a client has `RESTRICTED` exactly if it acts as a user that may not do everything.
 //!
 //! Mirrors: the parts of acl.c that touch clients and files.
+//! Differs: a user is replaced, never changed, so each client that acted as the old one is moved to the new one here.
 
 use std::rc::Rc;
 
@@ -21,7 +22,7 @@ use crate::{acl, observe};
 /// Largest ACL file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
-/// What rules may name.
+/// The vocabulary of ACL rules on this server: its commands, and the default for channels.
 pub fn acl_vocabulary(state: &State) -> Vocabulary<'_> {
     Vocabulary {
         commands: &state.commands,
@@ -38,7 +39,7 @@ pub fn act_as(state: &mut State, client: ClientKey, user: Rc<User>) {
     }
 }
 
-/// Lets a client act as the default user; whether that takes no password.
+/// Lets a client act as the default user. Returns whether that takes no password.
 pub fn act_as_default(state: &mut State, client: ClientKey) -> bool {
     let user = state.acl.default_user().clone();
     let open = user.is_open();
@@ -82,7 +83,7 @@ pub fn owes_auth(state: &State, client: &Client) -> bool {
     !client.flags.has(ClientFlags::AUTHENTICATED) && !state.acl.default_user().is_open()
 }
 
-/// Whether nobody from elsewhere is let in: protected mode is on, and there is no password.
+/// Whether protected mode refuses clients of other hosts: it is on, and the default user needs no password.
 pub fn protects_itself(state: &State) -> bool {
     state.config.protected_mode && state.acl.default_user().nopass()
 }
@@ -106,7 +107,7 @@ pub fn follow_requirepass(state: &mut State) {
     put_user(state, user);
 }
 
-/// Whether a client's user allows a request. O(1) for who may do everything.
+/// Whether a client's user allows a request. O(1) for a user without restrictions.
 #[doc(alias = "ACLCheckAllPerm")]
 #[inline]
 pub fn check_rights(
@@ -146,7 +147,7 @@ pub fn asked<'a>(state: &'a State, id: CommandId, argv: Argv<'a>) -> Asked<'a> {
     }
 }
 
-/// Notes that a request was refused, and returns the sentence that says so, without a code.
+/// Logs a refused request in ACL LOG, and returns the words of the error without a code.
 pub fn deny(
     state: &mut State,
     client: ClientKey,
@@ -267,7 +268,7 @@ fn put_user(state: &mut State, user: User) {
     }
 }
 
-/// Removes a user and sends its clients away; whether there was one.
+/// Removes a user and closes its clients. Returns whether there was one.
 #[doc(alias = "ACLFreeUserAndKillClients")]
 pub fn delete_user(state: &mut State, name: &[u8]) -> bool {
     let Some(user) = state.acl.remove(name) else {
@@ -337,7 +338,7 @@ pub fn load_acl_file(state: &mut State) -> Result<(), Vec<u8>> {
     let clients: Vec<_> = clients.map(|c| (c.key, c.user.clone())).collect();
     for (client, old) in clients {
         let Some(old) = old else {
-            continue; // Nobody, who may do everything.
+            continue; // A client without a user may do everything.
         };
         let Some(new) = state.acl.user(old.name()).cloned() else {
             expel(state, client);

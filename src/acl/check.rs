@@ -1,6 +1,20 @@
-//! May this user do that? Commands, then keys, then channels; one selector must allow all of it.
+//! The permission check: commands, then keys, then channels; one selector must allow all of a request.
 //!
-//! Mirrors: the permission checks of acl.c.
+//! ```text
+//!   user alice   root selector  -@all +get ~app:*
+//!                selector       (-@all +set +get %R~shared:* %W~inbox:*)
+//!
+//!   GET app:1              the root allows command and key                              allowed
+//!   SET inbox:7 x          the selector allows SET, and writing to inbox:*              allowed
+//!   SET app:1 x            the root lacks +set, the selector has no app:*               NOPERM, key
+//!   COPY shared:1 inbox:1  neither allows COPY                                          NOPERM, command
+//!   MGET app:1 shared:1    refused even with +mget in both: no one selector has
+//!                          both keys, and permissions of two selectors never add up     NOPERM, key
+//! ```
+//!
+//! Mirrors: ACLCheckAllUserCommandPerm(), ACLSelectorCheckCmd() and their neighbours in acl.c.
+//! Differs: [`User::may_read`] also decides which keys a BCAST client of CLIENT TRACKING is told of.
+//! Cost: O(patterns × keys) per selector, O(1) for a user without restrictions.
 
 use super::selector::{KeyPattern, READ, Selector, WRITE};
 use super::user::User;
@@ -44,7 +58,7 @@ pub struct Denied {
     pub position: usize,
 }
 
-/// A request that somebody would like to run.
+/// A request to be checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// All commands.
@@ -128,7 +142,7 @@ impl Selector {
         self.all_keys || self.keys.iter().any(all)
     }
 
-    /// Whether a request is allowed; `keys` is filled in by the first who asks.
+    /// Whether a request is allowed; the first selector that needs `keys` fills it in.
     #[doc(alias = "ACLSelectorCheckCmd")]
     fn check(&self, asked: Asked<'_>, keys: &mut Option<Keys>) -> Result<(), Denied> {
         let Asked { commands, id, argv } = asked;
@@ -198,8 +212,8 @@ impl Selector {
     }
 }
 
-/// Whether a channel is among those the patterns name; a pattern must be one of them to the letter, for
-/// nobody can tell all it would match.
+/// Whether a channel matches one of the patterns. A pattern (PSUBSCRIBE) must equal one of them to the letter, since
+/// all the channels it matches cannot be listed.
 #[doc(alias = "ACLCheckChannelAgainstList")]
 pub(crate) fn allows_channel<'a>(
     mut globs: impl Iterator<Item = &'a [u8]>,

@@ -1,6 +1,9 @@
-//! The ACL file: a `user` line per user, and nothing else.
+//! The ACL file: a `user` line per user, and no other lines.
 //!
-//! All that is wrong is told at once, and then nothing of the file is used.
+//! All errors of a file are reported at once, and a file with an error changes no user.
+//!
+//! Mirrors: ACLLoadFromFile() of acl.c.
+//! Differs: the list of errors is bounded (`ERRORS_MAX`).
 
 use std::rc::Rc;
 
@@ -69,7 +72,7 @@ fn apply(
         let rule = rule.trim_ascii();
         match user.apply(rule, vocabulary) {
             Ok(()) => {}
-            // A name that does not exist is no secret, and misleads nobody about what follows.
+            // A name that does not exist is no secret, and following errors make sense without it.
             Err(RuleError::Unknown) => {
                 let before = format!("{place}: Error in applying operation '");
                 let after = format!("': {}. ", RuleError::Unknown);

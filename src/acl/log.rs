@@ -1,4 +1,4 @@
-//! The ACL log: who was refused what, the newest first.
+//! The ACL log: refusals, with the user, the client and the word at fault, the newest first.
 //!
 //! Refusals that are alike and close in time are one entry with a count, so that a client that tries again
 //! and again does not push all others out.

@@ -1,4 +1,4 @@
-//! Access control: who may run which command on which keys and channels.
+//! Access control: which user may run which command on which keys and channels.
 //!
 //! ```text
 //!   client ──► Rc<User>  "alice"  on #hash…
@@ -8,9 +8,9 @@
 //!                                                                         them allows all of it
 //! ```
 //!
-//! A user is a value: nobody changes one. A new rule makes a new user, which takes the old one's place
-//! here and in every client that acted as it (`state/acl.rs`). So a check needs no lookup and no lock,
-//! and a client whose user may do everything carries no more than a flag that is not set.
+//! A user is a value that is never changed. A new rule makes a new user, which takes the old one's place here and in
+//! every client that acted as it (`acl/act.rs`). So a check needs no lookup and no lock, and a client whose user may
+//! do everything carries no more than a flag that is not set. `acl/check.rs` shows how selectors decide.
 //!
 //! Invariant: there is always a user `default`; new connections act as it.
 //!
@@ -41,7 +41,7 @@ pub const DEFAULT: &[u8] = b"default";
 /// All users by name, in order.
 pub type Users = BTreeMap<Box<[u8]>, Rc<User>>;
 
-/// The users of a server, and who was refused what.
+/// The users of a server, and the log of refusals.
 #[derive(Debug)]
 pub struct Acl {
     users: Users,
@@ -50,7 +50,7 @@ pub struct Acl {
 }
 
 impl Default for Acl {
-    /// The user `default` alone, who may do everything and needs no password.
+    /// The user `default` alone, which may do everything and needs no password.
     #[doc(alias = "ACLInit")]
     fn default() -> Self {
         let mut acl = Acl {

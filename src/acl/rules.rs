@@ -1,17 +1,25 @@
-//! The words rules are made of: what they may name, what can be wrong with them, and how those of a
-//! selector that came apart are put together again.
+//! The words that ACL rules are made of: the names they may use, the errors they can have, and how the words of one
+//! selector are joined again.
+//!
+//! ```text
+//!   ACL SETUSER alice on (+get ~a:*) +ping      four words after the name
+//!                     on  (+get ~a:*)  +ping    three rules: `(+get` and `~a:*)` are one
+//! ```
+//!
+//! Mirrors: ACLMergeSelectorArguments(), ACLSetUserStringError() and ACLAppendUserForLoading() of acl.c.
+//! Differs: errors are an enum; Redis passes them as values of `errno`.
 
 use std::fmt;
 
 use super::User;
 use crate::command::table::{CommandId, CommandTable};
 
-/// What rules may name and what they mean here.
+/// The names that rules may use, and their meaning on this server.
 #[derive(Clone, Copy, Debug)]
 pub struct Vocabulary<'a> {
     /// Commands, by the names of their declarations: renaming one changes no rule.
     pub commands: &'a CommandTable,
-    /// Whether who is new may use all channels (`acl-pubsub-default`).
+    /// Whether a new user may use all channels (`acl-pubsub-default`).
     pub all_channels: bool,
 }
 
@@ -32,7 +40,7 @@ impl Vocabulary<'_> {
     }
 }
 
-/// What is wrong with a rule.
+/// The error in a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleError {
     /// No such command or category.
@@ -123,7 +131,7 @@ pub fn merge_selectors<'a>(words: &[&'a [u8]]) -> Result<Vec<Vec<u8>>, &'a [u8]>
 /// judged: modules may still bring them.
 ///
 /// # Errors
-/// The rule, and what is wrong with it.
+/// The rule at fault, and its error.
 #[doc(alias = "ACLAppendUserForLoading")]
 pub fn check_declaration(
     rules: &[&[u8]],

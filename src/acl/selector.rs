@@ -9,6 +9,8 @@
 //! Invariant: applying the shown rules to an empty selector gives this one.
 //!
 //! Mirrors: `aclSelector` of acl.c, `ACLSetSelector` and `ACLDescribeSelector`.
+//! Differs: rules are kept as a list and compared one by one; Redis keeps one string and parses it again to change
+//! it.
 
 use super::rules::{RuleError, Vocabulary, has_spaces};
 use crate::command::table::{CommandId, CommandTable};
@@ -54,7 +56,7 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// Nothing is allowed, but for channels where that is the default.
+    /// A selector that allows no command and no key, and channels only where `all_channels` is the default.
     #[doc(alias = "ACLCreateSelector")]
     pub(super) fn new(all_channels: bool) -> Selector {
         Selector {
@@ -85,7 +87,7 @@ impl Selector {
         all_commands && self.all_keys && self.all_channels
     }
 
-    /// From what is between the parentheses of `(rule rule …)`, quoted where it must be.
+    /// Parses the rules between the parentheses of `(rule rule …)`, quoted where they must be.
     #[doc(alias = "aclCreateSelectorFromOpSet")]
     pub(super) fn parse(inside: &[u8], vocabulary: Vocabulary<'_>) -> Result<Selector, RuleError> {
         let mut selector = Selector::new(vocabulary.all_channels);
@@ -252,7 +254,7 @@ impl Selector {
         }
     }
 
-    /// Puts a rule behind all others, and forgets what was said of the same name or its subcommands.
+    /// Appends a rule, and removes earlier rules for the same name or its subcommands.
     #[doc(alias = "ACLUpdateCommandRules")]
     fn note(&mut self, what: &[u8], allow: bool) {
         let what = what.to_ascii_lowercase();

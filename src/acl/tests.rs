@@ -1,3 +1,5 @@
+//! Rules of users: applied, shown, read back, and checked against requests.
+
 use super::*;
 use crate::command::table::CommandTable;
 use crate::commands::GROUPS;

@@ -1,6 +1,7 @@
-//! A user: passwords, switches, and what it may do.
+//! A user: passwords, switches, permissions.
 //!
 //! Mirrors: `user` of server.h and `ACLSetUser`, `ACLDescribeUser`, `ACLCheckUserCredentials` of acl.c.
+//! Differs: the first selector, made by rules without parentheses, is a field of its own, so it cannot be missing.
 
 use std::fmt;
 
@@ -18,14 +19,14 @@ pub struct User {
     skip_sanitize: bool,
     /// SHA-256 of each password.
     passwords: Vec<[u8; 32]>,
-    /// What it may do by its own rules.
+    /// The root selector: permissions given by rules without parentheses.
     root: Selector,
     /// Further sets of permissions, each of them enough for a request.
     selectors: Vec<Selector>,
 }
 
 impl fmt::Debug for User {
-    /// Its name alone: the rest is nobody's business.
+    /// Shows its name alone, so that no log gets its passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "User({})", String::from_utf8_lossy(&self.name))
     }
@@ -85,7 +86,7 @@ impl User {
         self.nopass && self.enabled
     }
 
-    /// Whether there is anything it may not do.
+    /// Whether any restriction applies to it.
     pub fn is_restricted(&self) -> bool {
         !self.all_selectors().any(Selector::allows_everything)
     }

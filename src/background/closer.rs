@@ -1,4 +1,4 @@
-//! Large files go away without anybody waiting for it.
+//! Large files are removed without blocking the loop.
 //!
 //! A file lives as long as a name or a handle leads to it, and the last of them to go pays for its blocks, which takes
 //! a while for gigabytes. So it is opened first, its name removed at once, and the handle closed on a thread.
@@ -6,6 +6,7 @@
 //! The same thread has the system forget files that were read for the last time.
 //!
 //! Mirrors: bg_unlink() of server.c and BIO_CLOSE_FILE of bio.c.
+//! Differs: the same thread also drops files from the page cache.
 
 use std::io;
 use std::path::Path;
@@ -35,9 +36,9 @@ impl Closer {
         self.worker.start();
     }
 
-    /// Lets the system forget what it read of a file, on the thread.
+    /// Drops a file from the page cache, on the thread.
     pub fn forget_cache(&mut self, path: &Path) {
-        // What is no file (a pipe) could block.
+        // The path may lead to a pipe, which could block.
         if self.disk.metadata(path).is_ok_and(|file| file.is_file)
             && let Ok(file) = self.disk.open(path)
             && let Ok(len) = file.len()
@@ -46,10 +47,11 @@ impl Closer {
         }
     }
 
-    /// Removes a file's name now; what it took on disk is given back on the thread.
+    /// Removes a file's name now; its blocks on disk are freed on the thread.
     #[doc(alias = "bg_unlink")]
     pub fn remove_file(&mut self, path: &Path) -> io::Result<()> {
-        // A file that cannot be opened can still be removed. What is no file (a pipe) could block.
+        // A file that cannot be opened can still be removed. The path may lead to a pipe, which could block, so only
+        // files are opened.
         let is_file = self.disk.link_metadata(path).is_ok_and(|it| it.is_file);
         let handle = is_file.then(|| self.disk.open(path).ok()).flatten();
         self.disk.remove_file(path)?;

@@ -1,9 +1,9 @@
-//! Who does the work that is left to helper threads: threads, or a test, task by task.
+//! The executor of work for helper threads: real threads, or a test that runs it task by task.
 //!
-//! A simulation cannot have threads: their order would be chance that no seed decides. There the tasks wait in line until
-//! the test runs them, those of one thread in their order, those of different threads in any.
+//! A simulation cannot have threads: their order would be chance that no seed decides. There the tasks wait in line
+//! until the test runs them, those of one thread in their order, those of different threads in any.
 //!
-//! Mirrors: no file of Redis.
+//! Mirrors: no file of Redis. There, helper threads are started once and for all, and tests run the whole server.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +17,7 @@ type Task = Box<dyn FnOnce() + Send>;
 /// Tasks in line, each with the name of the thread that would do it.
 type Line = Mutex<VecDeque<(&'static str, Task)>>;
 
-/// Who does it; clones are the same.
+/// The executor; clones share one line of tasks.
 #[derive(Clone, Default)]
 pub struct Helpers(Option<Arc<Line>>);
 
@@ -36,7 +36,7 @@ impl Helpers {
         Helpers(None)
     }
 
-    /// Nobody, until [`Helpers::run_one`] is called.
+    /// An executor that runs no task until [`Helpers::run_one`] is called.
     pub fn by_hand() -> Helpers {
         Helpers(Some(Arc::default()))
     }
@@ -49,7 +49,8 @@ impl Helpers {
         })
     }
 
-    /// Runs the next task of one of the threads there would be; `choose` picks one out of so many. Whether there was one.
+    /// Runs the next task of one of the threads there would be; `choose` picks one of so many. Returns whether there
+    /// was one.
     pub fn run_one(&self, choose: impl FnOnce(usize) -> usize) -> bool {
         let Some(tasks) = &self.0 else {
             return false;

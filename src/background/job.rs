@@ -1,6 +1,8 @@
-//! A long job on a thread of its own, as seen from outside: how far it is, how slowly it should go, and a way to stop it.
+//! A long job on a thread of its own, as seen from outside: how far it is, how slowly it should go, and a way to stop
+//! it.
 //!
 //! Mirrors: childinfo.c, and the pid that Redis kills to end a save.
+//! Differs: the counters are shared memory between threads, where a child of Redis sends them through a pipe.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};

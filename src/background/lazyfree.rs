@@ -1,4 +1,4 @@
-//! Lazy free: a thread that drops what others have no time to drop.
+//! Lazy free: a thread that drops large values, so that the loop need not.
 //!
 //! ```text
 //!   data thread -- garbage --> [ queue ] --> the thread: drop, count, next
@@ -9,6 +9,7 @@
 //! queue is empty.
 //!
 //! Mirrors: lazyfree.c and the lazy-free worker of bio.c.
+//! Differs: garbage is any value that may be dropped on another thread; Redis has a job type for each kind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -69,7 +70,7 @@ impl LazyFree {
         self.worker.submit(move || {
             drop(garbage);
             counts.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            // Freed first: whoever sees nothing pending sees everything freed.
+            // `freed` grows before `pending` falls, so a reader that sees nothing pending sees all of it freed.
             counts.freed.fetch_add(objects, Ordering::Relaxed);
             counts.pending.fetch_sub(objects, Ordering::Release);
         });

@@ -1,9 +1,19 @@
 //! Helper threads, and the mailbox through which they answer.
 //!
-//! One thread owns the data. Others get only what they can own (a snapshot to write, garbage to
-//! drop) and leave their answer as a closure that the owning thread runs between two commands.
+//! One thread owns the data. Other threads get only values they can own (a snapshot to write, garbage to drop) and
+//! leave their answer as a closure that the owning thread runs between two commands.
+//!
+//! | file | thread | work |
+//! |---|---|---|
+//! | `lazyfree` | `bio_lazy_free` | drops values |
+//! | `syncer` | `bio_aof` | fsyncs of the append-only file |
+//! | `closer` | `bio_close_file` | closes files, and drops them from the page cache |
+//! | `searchers` | `vset_search`, up to four | searches in large vector sets |
+//! | `job` | one for each job | saves and rewrites, seen from outside |
 //!
 //! Mirrors: bio.c.
+//! Differs: a job is a closure, not a number that a switch interprets; answers come through a mailbox, not through
+//! shared variables.
 
 mod closer;
 mod helpers;
@@ -51,11 +61,11 @@ impl<S> Mailbox<S> {
         (Mailbox { letters, waker }, inbox)
     }
 
-    /// Leaves a letter. False when the server has ended.
+    /// Leaves a letter. Returns false when the server has ended.
     pub fn send(&self, letter: impl FnOnce(&mut S) + Send + 'static) -> bool {
         let sent = self.letters.send(Box::new(letter)).is_ok();
         if sent && let Some(waker) = &self.waker {
-            // A failed wake can only mean a closed poll; the letter waits for nobody then.
+            // A failed wake can only mean a closed poll; then no loop reads the letter.
             let _ = waker.wake();
         }
         sent

@@ -1,9 +1,10 @@
-//! Threads for searches that would hold others up.
+//! Threads for searches in vector sets that would block the loop for too long.
 //!
-//! Jobs come from one queue, and whichever thread is free takes the next. The queue is as long as there are clients that
-//! wait, for each waits for one job.
+//! Jobs come from one queue, and a free thread takes the next. The queue is no longer than the number of blocked
+//! clients, for each is blocked on one job.
 //!
 //! Mirrors: the thread that the vector sets of Redis start for each search.
+//! Differs: at most four threads, which leave a processor to the loop; Redis starts one for each search.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -48,7 +49,7 @@ impl Searchers {
         started.then_some(jobs)
     }
 
-    /// Leaves a job to the threads. Without a thread to be had it takes the time of who submits it.
+    /// Submits a job. If no thread can be started, the job runs on the caller's thread.
     pub fn submit(&mut self, job: impl FnOnce() + Send + 'static) {
         if self.jobs.is_none() {
             self.jobs = Searchers::start();
@@ -64,10 +65,10 @@ impl Searchers {
     }
 }
 
-/// What a thread does.
+/// The loop of one thread.
 fn search(queue: &Mutex<Receiver<Job>>) {
     loop {
-        // The lock is held while waiting, by whoever is next, and let go before the job begins.
+        // An idle thread holds the lock while it waits for a job, and releases it before the job begins.
         let job = match queue.lock() {
             Ok(queue) => queue.recv(),
             Err(_) => return,

@@ -29,11 +29,11 @@ struct Task {
     number: u64,
     /// How far the stream is safe when this is done.
     upto: u64,
-    /// Whether the writer waits for it before it writes on.
+    /// Whether the writer waits for this fsync before its next write.
     counted: bool,
 }
 
-/// Called on the thread after each task: somebody may wait for it.
+/// Called on the thread after each task: WAITAOF may be blocked on it.
 pub type Done = Box<dyn Fn() + Send>;
 
 #[derive(Default)]
@@ -219,7 +219,7 @@ impl Syncer {
 
 impl Shared {
     fn record(&self) -> MutexGuard<'_, Record> {
-        // Nothing that holds it can panic half-way.
+        // No code panics while it holds this lock, so the record is whole.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

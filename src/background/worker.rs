@@ -1,6 +1,7 @@
 //! A thread that takes jobs from a queue, in order.
 //!
 //! Mirrors: bioProcessBackgroundJobs() and bioSubmitJob() of bio.c.
+//! Differs: a thread per purpose with its own queue, started by the first job.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -33,13 +34,13 @@ impl Worker {
     pub(super) fn start(&mut self) {
         let (tell, told) = channel();
         self.submit(move || {
-            // Who asked waits below.
+            // The caller of `start` waits below for this message.
             let _ = tell.send(());
         });
         let _ = told.recv();
     }
 
-    /// Without a thread to be had, jobs take the time of who submits them.
+    /// The queue. If no thread can be started there is none, and jobs run on the caller's thread.
     fn queue(&mut self) -> Option<&Sender<Job>> {
         if self.jobs.is_none() {
             let (jobs, queue) = channel();
@@ -70,7 +71,7 @@ impl Worker {
     }
 }
 
-/// What the thread does. A stack trace shows this function at the root of each idle helper, so it has the name by
+/// The loop of the thread. A stack trace shows this function at the root of each idle helper, so it has the name by
 /// which it is known from Redis.
 #[allow(non_snake_case)]
 #[inline(never)]

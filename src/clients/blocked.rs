@@ -1,4 +1,4 @@
-//! Waiting: clients whose command found nothing yet, and what they wait for.
+//! Blocked clients: clients whose command found nothing yet, and the keys they are blocked on.
 //!
 //! ```text
 //!   Client.waiting   BLPOP a b 5, to be run again     keys [a, b]   ticket 41   deadline
@@ -9,21 +9,21 @@
 //!                    deadlines { (ms, ticket): client }
 //! ```
 //!
-//! A command that must wait leaves its words and the keys that could help it here
-//! ([`crate::dispatch::Ctx::block_on_keys`]) and answers nothing. Whoever changes a key somebody waits for makes
-//! it ready; when the command, transaction or script that did so is over, `dispatch/unblock.rs` runs the commands
-//! of those who wait for ready keys again, oldest first. A command run again may find nothing once more: then it
-//! takes a new ticket and keeps its deadline.
+//! A command that must block leaves its words and the keys that could help it here
+//! ([`crate::dispatch::Ctx::block_on_keys`]) and replies nothing. A change of a key that clients are blocked on makes
+//! that key ready. When the command, transaction or script that changed it is over, `dispatch/unblock.rs` runs the
+//! commands blocked on ready keys again, oldest first; its header has an example. A command run again may find
+//! nothing once more: then it takes a new ticket and keeps its deadline.
 //!
-//! Invariant: a client is in a key's queue under ticket `t` exactly if its [`Waiting`] has that ticket and
-//! lists the key.
+//! Invariant: a client is in a key's queue under ticket `t` exactly if its [`Waiting`] has that ticket and lists the
+//! key.
 //!
-//! To wait for something else than keys: a variant of [`WaitKind`], [`Blocked::block`] with no keys, and
-//! [`Blocked::others`] to find them again; what they are told when their time is over stands in
-//! `dispatch/unblock.rs`.
+//! To block on something else than keys: add a variant of [`WaitKind`], call [`Blocked::block`] with no keys, and
+//! find the clients with [`Blocked::others`]. Their reply at a timeout is in `clients/act/waits.rs`.
 //!
-//! Mirrors: blocked.c, timeout.c. Differs: any change makes a key ready, since whoever runs again judges for
-//! itself; queues are ordered maps, so that leaving one costs O(log n) and needs no links.
+//! Mirrors: blocked.c, timeout.c.
+//! Differs: any change makes a key ready, since a command that is run again judges for itself; queues are ordered
+//! maps, so that leaving one costs O(log n) and needs no links.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use crate::command::table::CommandId;
 use crate::keyspace::{DbId, Kind, Ms};
 use crate::resp::argv::OwnedArgv;
 
-/// What a client waits for.
+/// The event that a client is blocked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitKind {
     /// An element of a list.
@@ -81,26 +81,26 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// A client's wait. Present while it has [`ClientFlags::BLOCKED`].
+/// The state of a blocked client. Present while it has [`ClientFlags::BLOCKED`].
 #[derive(Debug)]
 pub struct Waiting {
-    /// What for.
+    /// The event that ends it.
     pub kind: WaitKind,
     /// The command to run again.
     pub id: CommandId,
     /// Its words.
     pub argv: OwnedArgv,
-    /// Unix time in milliseconds after which it has waited long enough.
+    /// Unix time in milliseconds of the timeout; none blocks for ever.
     pub deadline: Option<Ms>,
     /// The command is run again as well when the key is gone or of another type (XREADGROUP, whose group
     /// would be gone with it).
     pub even_without_key: bool,
-    /// The command is run again at this time as well, whether a key has changed or not (XREADGROUP CLAIM, for which
-    /// entries become old enough).
+    /// The command is run again at this time as well, whether a key has changed or not (XREADGROUP CLAIM: entries
+    /// become old enough).
     pub again_at: Option<Ms>,
-    /// Tells the thread that searches for the client when the wait is over, for whatever reason.
+    /// Cancels the search for the client on its thread when the client is unblocked for any reason.
     pub search: Option<CancelOnDrop>,
-    /// CLIENT REPLY SKIP was said before it.
+    /// CLIENT REPLY SKIP preceded the command.
     pub silent: bool,
     db: DbId,
     keys: Vec<Box<[u8]>>,
@@ -108,7 +108,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// A wait for any of `keys`, each counted once, in one database.
+    /// A client blocked on any of `keys`, each counted once, in one database.
     pub fn new(kind: WaitKind, id: CommandId, argv: OwnedArgv, deadline: Option<Ms>) -> Self {
         Waiting {
             kind,
@@ -125,7 +125,7 @@ impl Waiting {
         }
     }
 
-    /// The keys it waits for and their database.
+    /// The keys that the client is blocked on, and their database.
     pub fn keys(&self) -> (DbId, impl Iterator<Item = &[u8]>) {
         (self.db, self.keys.iter().map(|key| &**key))
     }
@@ -136,7 +136,7 @@ impl Waiting {
     }
 }
 
-/// Who waits for a key.
+/// The clients blocked on one key.
 #[derive(Debug, Default)]
 struct Queue {
     waiters: BTreeMap<u64, ClientKey>,
@@ -145,7 +145,7 @@ struct Queue {
     ready: bool,
 }
 
-/// Everybody who waits.
+/// All blocked clients.
 #[derive(Debug)]
 pub struct Blocked {
     dbs: Vec<ByteMap<Queue>>,
@@ -166,7 +166,7 @@ pub struct Blocked {
 }
 
 impl Blocked {
-    /// Nobody waits.
+    /// No client is blocked on any key yet.
     pub fn new(seed: u64) -> Self {
         Blocked {
             dbs: Vec::new(),
@@ -184,27 +184,27 @@ impl Blocked {
         }
     }
 
-    /// Clients that wait (`blocked_clients`).
+    /// Number of blocked clients (`blocked_clients`).
     pub fn clients(&self) -> usize {
         self.clients
     }
 
-    /// Clients that wait for a limited time (`clients_in_timeout_table`).
+    /// Number of clients blocked with a timeout (`clients_in_timeout_table`).
     pub fn with_deadline(&self) -> usize {
         self.deadlines.len()
     }
 
-    /// Keys somebody waits for (`total_blocking_keys`).
+    /// Number of keys that clients are blocked on (`total_blocking_keys`).
     pub fn keys(&self) -> usize {
         self.keys
     }
 
-    /// Those of them whose end somebody wants to know (`total_blocking_keys_on_nokey`).
+    /// Number of such keys whose deletion unblocks a client as well (`total_blocking_keys_on_nokey`).
     pub fn keys_even_without(&self) -> usize {
         self.keys_even_without
     }
 
-    /// Lets a client wait. O(keys · log waiters).
+    /// Blocks a client. O(keys · log waiters).
     #[doc(alias = "blockForKeys")]
     pub fn block<'a>(
         &mut self,
@@ -254,7 +254,7 @@ impl Blocked {
         who.waiting = Some(Box::new(waiting));
     }
 
-    /// Ends a client's wait; what to tell it is the caller's business. O(keys · log waiters).
+    /// Unblocks a client. The caller sends the reply. O(keys · log waiters).
     #[doc(alias = "unblockClient")]
     pub fn unblock(&mut self, clients: &mut Clients, client: ClientKey) -> Option<Box<Waiting>> {
         let who = clients.get_mut(client)?;
@@ -286,7 +286,7 @@ impl Blocked {
         Some(waiting)
     }
 
-    /// Those who wait for something else than a key, longest first.
+    /// The clients blocked on something else than a key, longest blocked first.
     pub fn others(&self) -> impl Iterator<Item = ClientKey> {
         self.others.values().copied()
     }
@@ -321,7 +321,7 @@ impl Blocked {
         }
     }
 
-    /// Whether a key is ready and nobody is serving.
+    /// Whether a key is ready to be served.
     #[inline]
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
@@ -332,8 +332,8 @@ impl Blocked {
         std::mem::take(&mut self.ready)
     }
 
-    /// A key is about to be served: changes from here on make it ready anew. Returns the ticket at which to stop,
-    /// so that who waits again is not served twice.
+    /// A key is about to be served: changes from here on make it ready anew. Returns the ticket at which to stop, so
+    /// that a client that blocks again is not served twice.
     pub(crate) fn begin(&mut self, db: DbId, key: &[u8]) -> u64 {
         if let Some(queue) = self
             .dbs
@@ -345,7 +345,7 @@ impl Blocked {
         self.next_ticket
     }
 
-    /// The first who waits for a key with a ticket in this range, with the ticket.
+    /// The client blocked longest on a key, among tickets in this range, with its ticket.
     pub(crate) fn waiter(
         &self,
         db: DbId,
@@ -357,7 +357,7 @@ impl Blocked {
         Some((*ticket, *client))
     }
 
-    /// Whether somebody wants to know when the key is gone.
+    /// Whether the deletion of the key unblocks a client as well.
     pub(crate) fn wanted_even_without(&self, db: DbId, key: &[u8]) -> bool {
         self.dbs
             .get(db.0 as usize)
@@ -365,10 +365,11 @@ impl Blocked {
             .is_some_and(|queue| queue.even_without_key > 0)
     }
 
-    /// When the next wait is over: the moment after which somebody has waited long enough.
+    /// The moment of the next timeout.
     pub fn next_deadline(&self) -> Option<Ms> {
         let deadline = self.deadlines.keys().next().map(|(deadline, _)| *deadline);
-        // A deadline is over a millisecond later.
+        // A timeout is over in the millisecond after its deadline; `again_at` counts from its own millisecond, hence
+        // one less.
         let again = self.again.keys().next().map(|(at, _)| *at - 1);
         deadline.into_iter().chain(again).min()
     }
@@ -384,20 +385,20 @@ impl Blocked {
         }
     }
 
-    /// Somebody whose time is over.
+    /// A client whose timeout is over.
     pub fn overdue(&self, now: Ms) -> Option<ClientKey> {
         let ((deadline, _), client) = self.deadlines.first_key_value()?;
         (*deadline < now).then_some(*client)
     }
 }
 
-/// What a client waits for.
+/// The acknowledgements that WAIT or WAITAOF asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acks {
     /// The position that must be acknowledged.
     pub position: u64,
-    /// By so many replicas,
+    /// The number of replicas that must acknowledge it.
     pub replicas: i64,
-    /// as being on disk; and whether on our disk as well.
+    /// WAITAOF: replicas must have it on disk, and if true, our own disk as well. Absent for WAIT.
     pub on_disk: Option<bool>,
 }

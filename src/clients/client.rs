@@ -1,4 +1,15 @@
-//! One client. Mirrors: `struct client` of server.h.
+//! One client: its identity, its flags, its buffers, and what it has beyond them.
+//!
+//! ```text
+//!   socket ──► query ──► parser ──► request ──► command ──► out ──► socket
+//!                                      │
+//!         waiting, transaction, tracking, subscriptions, fieldsets      one pointer each, none in an ordinary client
+//! ```
+//!
+//! Invariant: a client whose `waiting` is present has [`ClientFlags::BLOCKED`], and parses no further request.
+//!
+//! Mirrors: `struct client` of server.h.
+//! Differs: no socket. `server/` carries the bytes, so a client without a connection needs no exceptions.
 
 use std::fmt;
 use std::rc::Rc;
@@ -23,7 +34,7 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// What a client is, for output limits and CLIENT KILL TYPE.
+/// The class of a client, for output limits and CLIENT KILL TYPE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientKind {
     /// An ordinary one.
@@ -59,7 +70,7 @@ flags! {
     DIRTY_CAS = 3;
     /// An error while queueing: EXEC will fail.
     DIRTY_EXEC = 4;
-    /// Waiting for something; parses no further requests.
+    /// Blocked; parses no further requests.
     BLOCKED = 5;
     /// Registered among those with something to send.
     PENDING_WRITE = 6;
@@ -77,9 +88,9 @@ flags! {
     PRIMARY = 12;
     /// Subscribed in some way; under RESP2 only some commands are allowed.
     PUBSUB = 13;
-    /// READONLY was said (cluster).
+    /// The client sent READONLY (cluster).
     READONLY = 14;
-    /// ASKING was said (cluster); holds for one command.
+    /// The client sent ASKING (cluster); holds for one command.
     ASKING = 15;
     /// CLIENT NO-EVICT ON.
     NO_EVICT = 16;
@@ -103,7 +114,7 @@ flags! {
     PROTOCOL_ERROR = 25;
     /// Inside the execution of EXEC.
     IN_EXEC = 26;
-    /// May say what only peers of a cluster or a replication link may say.
+    /// May send commands that only peers of a cluster or a replication link may send.
     INTERNAL = 27;
     /// Its request in progress is being re-run after it was blocked on keys.
     REEXECUTING = 28;
@@ -135,13 +146,13 @@ impl ClientFlags {
         self.0 & other.0 != 0
     }
 
-    /// Sets.
+    /// Sets flags.
     #[inline]
     pub fn set(&mut self, other: ClientFlags) {
         self.0 |= other.0;
     }
 
-    /// Clears.
+    /// Clears flags.
     #[inline]
     pub fn clear(&mut self, other: ClientFlags) {
         self.0 &= !other.0;
@@ -183,32 +194,32 @@ pub struct Client {
     pub db: DbId,
     /// The protocol it speaks.
     pub protocol: Protocol,
-    /// What it still has to be sent. While a command of this client runs, its queue is in the hands
-    /// of the reply, and what others send meanwhile gathers here, to follow that reply.
+    /// Bytes that it has yet to be sent. While a command of this client runs, this queue is lent to the reply, and
+    /// messages of others gather here in the meantime, to follow that reply.
     pub out: Output,
     /// Received bytes that are not a whole request yet, from a request's first byte on.
     pub query: Vec<u8>,
     /// Bytes in the buffer shared by all, while requests of this client are run from there.
     pub shared_query: usize,
-    /// How far `query` is parsed.
+    /// The parser of `query`, which remembers its position in it.
     pub parser: Parser,
     /// The request being parsed.
     pub request: Request,
     /// The last command it ran.
     pub last_command: Option<CommandId>,
-    /// What it queued since MULTI and what it watches.
+    /// The commands that it queued since MULTI, and the keys that it watches.
     pub transaction: Option<Box<Transaction>>,
-    /// Which keys it is told about.
+    /// Its part in client-side caching (CLIENT TRACKING).
     pub tracking: Option<Box<Tracked>>,
-    /// What HIMPORT PREPARE told it.
+    /// The sets of field names that it prepared with HIMPORT PREPARE.
     pub fieldsets: Option<Box<Fieldsets>>,
-    /// What it is subscribed to.
+    /// Its channels and patterns.
     pub subscriptions: Option<Box<Subscriptions>>,
-    /// What it waits for, while it does.
+    /// The keys or the event that it is blocked on.
     pub waiting: Option<Box<super::Waiting>>,
     /// The position of the stream of effects behind its last write.
     pub written: u64,
-    /// What REPLCONF told of it.
+    /// The facts that it announced with REPLCONF.
     pub announced: Option<Box<crate::clients::Announced>>,
     /// Name given by CLIENT SETNAME.
     pub name: Vec<u8>,
@@ -226,7 +237,7 @@ pub struct Client {
     pub created_ms: Ms,
     /// Last request or byte received or sent, unix time.
     pub active_ms: Ms,
-    /// When the output buffer went over its soft limit.
+    /// Since when the output buffer is over its soft limit.
     pub soft_limit_since_ms: Option<Ms>,
     /// Requests processed.
     pub commands: u64,
@@ -236,7 +247,7 @@ pub struct Client {
     pub bytes_out: u64,
     /// The largest part of the reply buffer used lately, and since when (reply buffer resizing).
     pub reply_peak: (usize, Ms),
-    /// What it was counted with for `maxmemory-clients`.
+    /// The bytes that `maxmemory-clients` counted for it last.
     pub(super) counted: super::usage::Counted,
     /// The largest query buffer lately (query buffer resizing).
     pub query_peak: usize,
@@ -281,7 +292,7 @@ impl Client {
         }
     }
 
-    /// What it is.
+    /// Its class.
     pub fn kind(&self) -> ClientKind {
         if self.flags.has(ClientFlags::PRIMARY) {
             ClientKind::Primary
@@ -336,16 +347,16 @@ impl Client {
         self.flags.any(ClientFlags::PRIMARY | ClientFlags::REPLICA)
     }
 
-    /// Whether it waits for something.
+    /// Whether it is blocked.
     pub fn blocked(&self) -> bool {
         self.flags.has(ClientFlags::BLOCKED)
     }
 }
 
-/// What a client said of itself before it asks to be a replica.
+/// The facts that a client announces before it asks to be a replica.
 #[derive(Debug, Default, Clone)]
 pub struct Announced {
-    /// Where it listens.
+    /// The port and address on which it listens.
     pub port: u16,
     pub ip: Option<String>,
     /// It understands a data set of unknown length that ends with a mark.
@@ -353,7 +364,7 @@ pub struct Announced {
     /// It understands that the stream's name may change.
     pub psync2: bool,
     pub rdb_only: bool,
-    /// Keys, function libraries are not wanted.
+    /// It wants no keys; it wants no function libraries.
     pub without_keys: bool,
     pub without_functions: bool,
 }

@@ -1,8 +1,9 @@
-//! What the cron does for each client, about once a second: it is closed when idle for too long, its
-//! buffers are fitted to what it needs, and its output is held against the limits.
+//! Sizes of a client's buffers, about once a second: the query buffer and the reply buffer are fitted to their use.
+//! The output limit of each class of clients is here, too; `act/cron.rs` compares.
 //!
-//! Mirrors: `clientsCron`, `clientsCronResizeQueryBuffer`, `clientsCronResizeOutputBuffer` (server.c),
-//! `checkClientOutputBufferLimits` (networking.c), with Redis's figures.
+//! Mirrors: clientsCronResizeQueryBuffer(), clientsCronResizeOutputBuffer() of server.c,
+//! checkClientOutputBufferLimits() of networking.c, with Redis's figures.
+//! Differs: the functions are pure; the clock and the configuration are arguments.
 
 use super::{Client, ClientKind};
 use crate::config::{Config, OutputLimit};
@@ -23,13 +24,13 @@ pub(crate) const UNAUTHENTICATED_OUTPUT: usize = 1024;
 pub(crate) const UNAUTHENTICATED_QUERY: usize = 1 << 20;
 
 impl Config {
-    /// The limit of a class of clients.
+    /// The output limit of a class of clients.
     pub fn output_limit(&self, kind: ClientKind) -> OutputLimit {
         let limits = &self.client_output_buffer_limit;
         match kind {
             ClientKind::Normal | ClientKind::Primary => limits.normal,
             ClientKind::PubSub => limits.pubsub,
-            // Less than the backlog would cut replicas off that are no burden.
+            // A limit below the size of the backlog would cut off replicas that cost nothing.
             ClientKind::Replica => {
                 let mut limit = limits.replica;
                 if limit.hard_bytes > 0 {
@@ -41,7 +42,7 @@ impl Config {
     }
 }
 
-/// What became of a reply buffer.
+/// The change to a reply buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resized {
     No,

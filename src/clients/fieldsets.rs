@@ -1,4 +1,4 @@
-//! Sets of field names a client told once, for the hashes it will import: HIMPORT PREPARE and HIMPORT SET.
+//! Sets of field names that a client prepares once, for the hashes it will import: HIMPORT PREPARE and HIMPORT SET.
 //!
 //! Mirrors: `himportFieldsets` of t_hash.c (8.10).
 //! Differs: Redis keeps the names in a registry shared by all clients and by the keys made from them.
@@ -22,7 +22,7 @@ impl Fieldsets {
         self.sets.len()
     }
 
-    /// None are left.
+    /// Whether the client has no fieldset.
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty()
     }
@@ -44,7 +44,7 @@ impl Fieldsets {
         self.sets.insert(name.into(), fields);
     }
 
-    /// Forgets a set; whether there was one.
+    /// Forgets a set. Returns whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let removed = self.sets.remove(name);
         if let Some(fields) = &removed {

@@ -1,4 +1,16 @@
-//! All clients, by a key that is never mistaken for a later client's.
+//! All clients of a server, found by a key that is never mistaken for a later client's.
+//!
+//! ```text
+//!   slab     slot 0    slot 1    slot 2       a ClientKey is a slot and the low bits of the client's id:
+//!            id 7      (free)    id 12        (slot 1, 9) finds no client any more, even once slot 1 is in use again
+//! ```
+//!
+//! Invariant: a client is in each of the lists (to be sent to, to be closed, to be resumed) at most once.
+//!
+//! Mirrors: `clients`, `clients_index`, `clients_pending_write`, `clients_to_close` of server.h, and
+//! lookupClientByID() of networking.c.
+//! Differs: one table and copyable keys; Redis has linked lists of pointers, and removes a client from each of them.
+//! Cost: O(1) to add, find and remove by key; O(n) to find by number.
 
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
@@ -11,7 +23,7 @@ use crate::collections::shared::BigStr;
 use crate::keyspace::Ms;
 use crate::resp::{Protocol, Reply};
 
-/// Where a client is in the slab. Slots are reused; the id tells whether it is still the same one.
+/// The place of a client in the slab. Slots are reused; the id tells whether the client is still the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientKey {
     /// The slab's slot: the poll's token.
@@ -33,18 +45,18 @@ pub struct Clients {
     to_close: Vec<ClientKey>,
     /// Clients with more queued than they may, not yet dealt with.
     over_limit: Vec<ClientKey>,
-    /// Where the cron goes on.
+    /// The slot at which the cron goes on.
     cron_slot: usize,
     /// Clients that may go on with requests they already sent.
     resumed: VecDeque<ClientKey>,
-    /// How many are without a socket.
+    /// The number of clients without a socket.
     fake: usize,
-    /// What they cost, while that is limited.
+    /// The memory of all clients, while that is limited.
     pub usage: Usage,
 }
 
 impl Clients {
-    /// No clients.
+    /// A list without clients.
     pub fn new() -> Self {
         Clients {
             next_id: 1,
@@ -67,7 +79,7 @@ impl Clients {
         client
     }
 
-    /// Takes a client out; what others know of it must be undone before.
+    /// Takes a client out. The caller has removed it from other subsystems before ([`crate::clients::act::forget`]).
     pub fn remove(&mut self, key: ClientKey) -> Option<Client> {
         self.get(key)?;
         self.weigh_no_more(key);
@@ -101,12 +113,12 @@ impl Clients {
         self.iter().find(|c| c.id == id)
     }
 
-    /// All, fake ones included, in slab order.
+    /// All clients, fake ones included, in slab order.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
         self.slab.iter().map(|(_, client)| &**client)
     }
 
-    /// All, fake ones included, in slab order.
+    /// All clients, fake ones included, in slab order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
         self.slab.iter_mut().map(|(_, client)| &mut **client)
     }
@@ -197,7 +209,7 @@ impl Clients {
         std::mem::take(&mut self.pending_write)
     }
 
-    /// Gives an emptied list back, so that its room is reused.
+    /// Gives an emptied list back, so that its memory is reused.
     pub fn reuse_pending_write(&mut self, mut list: Vec<ClientKey>) {
         if self.pending_write.is_empty() {
             list.clear();
@@ -206,7 +218,7 @@ impl Clients {
     }
 
     /// Closes a client at the end of the loop turn, whatever it has yet to be sent. A client without a socket is not
-    /// closed: whoever made it (scripts, the loading of a file, a call in the process) still holds its key.
+    /// closed: its maker (scripts, the loading of a file, a call in the process) still holds its key.
     pub fn close_asap(&mut self, key: ClientKey) {
         if let Some(client) = self.get_mut(key)
             && !client

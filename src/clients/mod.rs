@@ -1,16 +1,16 @@
-//! Who is connected: identity, buffers, and what each client waits for. No sockets here.
+//! Connected clients: identity, buffers, and the state of each. No sockets here.
 //!
 //! ```text
 //!   server/io  --bytes-->  Client.query --Parser--> dispatch --Reply--> Client.out  --bytes--> server/io
 //! ```
 //!
-//! A client is a plain state machine: whoever feeds it bytes and takes its output could be the
-//! event loop, an I/O thread or a test. Fake clients (AOF loading, scripts, in-process commands) are
-//! entries of the same slab without a socket behind them.
+//! A client is a plain state machine: the event loop, an I/O thread or a test may feed it bytes and take its output.
+//! Fake clients (AOF loading, scripts, in-process commands) are entries of the same slab without a socket behind
+//! them.
 //!
-//! Mirrors: `struct client` (server.h) and the client half of networking.c. Differs: what only some
-//! clients have (transactions, subscriptions, tracking, blocking) hangs behind one pointer each, so
-//! that an idle client stays small.
+//! Mirrors: `struct client` (server.h) and the client half of networking.c.
+//! Differs: parts that only some clients have (transactions, subscriptions, tracking, blocking) hang behind one
+//! pointer each, so that an idle client stays small.
 
 pub mod act;
 pub mod blocked;

@@ -9,23 +9,24 @@
 //! change the data set: no key is expired or evicted either.
 //!
 //! Mirrors: `pauseActions`, `updatePausedActions` and `blockPostponeClient` of networking.c, blocked.c.
+//! Differs: a request that is held back is parsed again from its bytes; Redis keeps the parsed command.
 
 use super::ClientKey;
 use crate::keyspace::Ms;
 
-/// Which requests are held back; the stricter, the greater.
+/// The requests that a pause holds back; a stricter mode is greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PauseMode {
-    /// None.
+    /// No request is held back.
     #[default]
     None,
-    /// Those that may change data here or on replicas.
+    /// Requests that may change data, here or on replicas.
     Write,
-    /// All.
+    /// All requests.
     All,
 }
 
-/// Why clients are held back.
+/// The purpose of a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PausePurpose {
     /// CLIENT PAUSE.
@@ -38,7 +39,7 @@ pub enum PausePurpose {
 
 const PURPOSES: usize = 3;
 
-/// The pauses in force, and who waits for their end.
+/// The pauses in force, and the clients whose requests they hold back.
 #[derive(Debug, Default)]
 pub struct Pauses {
     /// Mode and end per purpose.
@@ -49,7 +50,7 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// What is held back now.
+    /// The requests that are held back now.
     #[inline]
     pub fn mode(&self) -> PauseMode {
         self.mode
@@ -61,7 +62,7 @@ impl Pauses {
         self.mode != PauseMode::None
     }
 
-    /// What is held back for one purpose.
+    /// The requests that one purpose holds back.
     pub fn mode_of(&self, purpose: PausePurpose) -> PauseMode {
         self.by[purpose as usize].0
     }
@@ -76,8 +77,8 @@ impl Pauses {
         *pause = (mode, end);
     }
 
-    /// Ends pauses whose time is over. When less is held back than before, returns those who waited:
-    /// they are to be judged anew.
+    /// Ends pauses whose time is over. When fewer requests are held back than before, returns the clients held back
+    /// so far: their requests are to be judged anew.
     pub fn update(&mut self, now: Ms) -> Vec<ClientKey> {
         for pause in &mut self.by {
             if pause.1 <= now {
@@ -104,12 +105,12 @@ impl Pauses {
         held.map(|pause| pause.1).min()
     }
 
-    /// A client's request was held back.
+    /// Notes a client whose request was held back.
     pub fn wait(&mut self, client: ClientKey) {
         self.waiting.push(client);
     }
 
-    /// A client is gone.
+    /// Forgets a client that leaves.
     pub fn forget(&mut self, client: ClientKey) {
         self.waiting.retain(|key| *key != client);
     }

@@ -1,18 +1,37 @@
-//! Client-side caching: who may hold which keys, and telling them when a key changes.
+//! Client-side caching: which client may hold which key, and the invalidation message when that key changes.
 //!
 //! ```text
 //!   default   a read remembers    keys      "user:1" -> [client, client]     told once, then forgotten
 //!   BCAST     nothing remembered  prefixes  "user:"  -> clients, keys changed in this loop turn
 //! ```
 //!
-//! A client that leaves stays in the table until its keys change: the table holds keys that are
-//! never mistaken for a later client's, so nobody has to search for them.
+//! A client that leaves stays in the table until its keys change: the table holds client keys that are never mistaken
+//! for a later client's, so nothing needs to be searched.
 //!
-//! Messages go out with the reply that follows the change, never inside one: what is sent to the
-//! client whose command runs gathers behind its reply (`clients/list.rs`).
+//! Messages go out with the reply that follows the change, never inside one: a message to the client whose command
+//! runs gathers behind its reply (`clients/list.rs`).
 //!
-//! Mirrors: tracking.c. Differs: the table is bounded by forgetting a key picked by chance from a
-//! list of all, where Redis walks a radix tree at random.
+//! In BCAST mode, keys gather per prefix until the loop sleeps:
+//!
+//! ```text
+//!   c7 (RESP3)   CLIENT TRACKING ON BCAST PREFIX user: NOLOOP
+//!   c9 (RESP3)   CLIENT TRACKING ON BCAST PREFIX user:
+//!
+//!   one turn of the loop                        changed of prefix "user:"
+//!     c8   SET user:1 a                         { user:1 by c8 }
+//!     c8   SET item:9 b                         no prefix matches
+//!     c7   SET user:2 c                         { user:1 by c8, user:2 by c7 }
+//!     c8   DEL user:1                           the same: a key is named once
+//!   before the loop sleeps
+//!     c7   ◄─ invalidate [user:1]               NOLOOP leaves out keys that c7 itself changed last
+//!     c9   ◄─ invalidate [user:1, user:2]       encoded once for all clients that get every key
+//! ```
+//!
+//! In the default mode c9 would have to GET user:1 first, would be told once, and then not again before its next GET.
+//!
+//! Mirrors: tracking.c.
+//! Differs: the table is bounded by forgetting a key picked by chance from a list of all, where Redis walks a radix
+//! tree at random.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -28,35 +47,35 @@ const CHANNEL: &[u8] = b"__redis__:invalidate";
 /// Keys forgotten at once when the table is over its bound, per time this did not suffice.
 const EFFORT: usize = 100;
 
-/// How a client wants to be told.
+/// The modes of CLIENT TRACKING: which changes a client is told of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Modes {
-    /// Of every key with its prefixes, read or not.
+    /// BCAST: changes of every key with its prefixes, read or not.
     pub bcast: bool,
-    /// Only of keys read after CLIENT CACHING YES.
+    /// OPTIN: only changes of keys read after CLIENT CACHING YES.
     pub optin: bool,
-    /// Not of keys read after CLIENT CACHING NO.
+    /// OPTOUT: no changes of keys read after CLIENT CACHING NO.
     pub optout: bool,
-    /// Not of its own changes.
+    /// NOLOOP: no changes that it made itself.
     pub noloop: bool,
 }
 
 /// A client's part in tracking. Present while tracking is on.
 #[derive(Debug, Default)]
 pub struct Tracked {
-    /// How it wants to be told.
+    /// Its modes.
     pub modes: Modes,
-    /// Who is told in its stead.
+    /// The client that receives its messages (REDIRECT).
     pub redirect: Option<(ClientId, ClientKey)>,
-    /// CLIENT CACHING was said; holds for the next command.
+    /// CLIENT CACHING was sent; holds for the next command.
     pub caching: bool,
-    /// Whoever should be told is gone.
+    /// The client that should receive its messages is gone.
     pub broken_redirect: bool,
     prefixes: BTreeSet<Box<[u8]>>,
 }
 
 impl Tracked {
-    /// The number of the client that is told; 0 for this one itself.
+    /// The number of the client that receives its messages (REDIRECT); 0 for itself.
     pub fn redirect_id(&self) -> u64 {
         self.redirect.map_or(0, |(id, _)| id.0)
     }
@@ -89,7 +108,7 @@ impl Tracked {
 struct Cached {
     /// Where the key is in `order`.
     at: usize,
-    /// Who may hold it, sorted.
+    /// The clients that may hold the key, sorted.
     clients: Vec<ClientKey>,
 }
 
@@ -100,7 +119,7 @@ struct Prefix {
     changed: BTreeMap<Box<[u8]>, Option<ClientKey>>,
 }
 
-/// All a server knows of its clients' caches.
+/// The state of client-side caching of a server.
 #[derive(Debug)]
 pub struct Tracking {
     keys: HashMap<Rc<[u8]>, Cached, Seed>,
@@ -114,7 +133,7 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    /// Nobody tracks.
+    /// No client tracks any key yet.
     pub fn new(seed: u64) -> Self {
         Tracking {
             keys: HashMap::with_hasher(Seed(seed)),
@@ -147,7 +166,7 @@ impl Tracking {
         self.prefixes.len()
     }
 
-    /// Whether a change of a key could interest anybody.
+    /// Whether no change of any key needs a message.
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.keys.is_empty() && self.prefixes.is_empty()
@@ -185,7 +204,7 @@ impl Tracking {
         }
     }
 
-    /// Turns tracking off. What the table holds of the client is forgotten when its keys change.
+    /// Turns tracking off. The table forgets the client key by key, as those keys change.
     #[doc(alias = "disableTracking")]
     pub fn disable(&mut self, clients: &mut Clients, client: ClientKey) {
         let Some(who) = clients.get_mut(client) else {
@@ -206,7 +225,7 @@ impl Tracking {
         }
     }
 
-    /// Prefixes of one client may not overlap, or a change would be told twice.
+    /// Prefixes of one client may not overlap, because it would get two messages for one change.
     #[doc(alias = "checkPrefixCollisionsOrReply")]
     pub fn check_prefixes(own: Option<&Tracked>, prefixes: &[&[u8]]) -> Result<(), Error> {
         let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
@@ -265,7 +284,8 @@ impl Tracking {
         Some(clients)
     }
 
-    /// A key changed: whoever may hold it is told. `changer` is the client whose request is served.
+    /// A key changed: sends an invalidation message to each client that may hold it. `changer` is the client whose
+    /// request is served.
     #[doc(alias = "trackingInvalidateKey")]
     pub fn invalidate(&mut self, clients: &mut Clients, changer: Option<ClientKey>, key: &[u8]) {
         for (prefix, entry) in &mut self.prefixes {
@@ -276,7 +296,7 @@ impl Tracking {
         self.drop_key(clients, changer, key);
     }
 
-    /// Tells those who may hold a key to drop it, and forgets it.
+    /// Sends the invalidation message for a key, and removes the key from the table.
     fn drop_key(&mut self, clients: &mut Clients, changer: Option<ClientKey>, key: &[u8]) {
         let Some(holders) = self.forget(key) else {
             return;
@@ -298,8 +318,8 @@ impl Tracking {
         }
     }
 
-    /// All keys are gone: every client that tracks is told to drop everything, unless its user may read no key.
-    /// The message names none.
+    /// All keys are gone: every client that tracks is told to drop everything, unless its user may read no key. The
+    /// message names no key.
     #[doc(alias = "trackingInvalidateKeysOnFlush")]
     pub fn invalidate_all(&mut self, clients: &mut Clients) {
         if self.clients > 0 {
@@ -341,8 +361,9 @@ impl Tracking {
         self.over += 1;
     }
 
-    /// Tells the BCAST clients what changed in this turn of the loop: one message per prefix. A client is told of keys
-    /// that its user may read, whoever the messages go to: `CLIENT TRACKING ON BCAST` asks for names without naming one.
+    /// Sends invalidation messages to BCAST clients for all keys changed in this turn of the loop: one message per
+    /// prefix. A client gets the names that its own user may read, even if the messages go to another client: `CLIENT
+    /// TRACKING ON BCAST` asks for names without naming one.
     #[doc(alias = "trackingBroadcastInvalidationMessages")]
     pub fn broadcast(&mut self, clients: &mut Clients) {
         for prefix in self.prefixes.values_mut() {
@@ -386,7 +407,8 @@ fn may_read(client: &Client, key: &[u8]) -> bool {
     !client.flags.has(ClientFlags::RESTRICTED) || user.is_none_or(|user| user.may_read(key))
 }
 
-/// Sends a client, or whom it named, what to drop: an array of keys or a null, as RESP.
+/// Sends an invalidation message to a client or to its redirect. `keys` is an array of keys, or a null for all keys,
+/// as RESP.
 #[doc(alias = "sendTrackingMessage")]
 fn tell(clients: &mut Clients, client: ClientKey, keys: &[u8]) {
     let Some(who) = clients.get_mut(client) else {

@@ -1,4 +1,4 @@
-//! Transactions: what a client queued since MULTI, and which keys it watches.
+//! Transactions: the commands a client queued since MULTI, and the keys it watches.
 //!
 //! ```text
 //!   Client.transaction   queue [SET a 1][INCR b]      watched [(db 0, "k"), (db 3, "x")]
@@ -7,19 +7,31 @@
 //!                        db 3: "x" -> [client]           <-+  none while nobody watches
 //! ```
 //!
-//! WATCH is optimistic locking without versions: whoever changes a key flags all that watch it
-//! (`DIRTY_CAS`), and a flagged client's EXEC does nothing. A flagged client has its watches
-//! dropped at once, since nothing could unflag it but the end of its transaction.
+//! WATCH is optimistic locking without versions: a change of a key flags all clients that watch it (`DIRTY_CAS`), and
+//! a flagged client's EXEC runs no command. A flagged client has its watches dropped at once, since only the end of
+//! its transaction unflags it.
+//!
+//! ```text
+//!   c1   WATCH stock              db 0: "stock" -> [c1]
+//!   c1   GET stock                "5"
+//!   c2   DECR stock               c1 gets DIRTY_CAS; no key of c1 is watched any more
+//!   c1   MULTI, SET stock 4       +OK, +QUEUED
+//!   c1   EXEC                     nil: SET did not run. The flag is cleared, and c1 begins again at WATCH
+//!
+//!   fails EXEC as well: SET stock 5 (the same value), EXPIRE stock 100, the end of stock's time to live, FLUSHALL
+//!   does not fail it:   a DEL of an absent key, a read, any change of a key in another database
+//! ```
 //!
 //! Invariant: a client is listed under a key exactly if the key is in the client's own list.
 //!
 //! A key's watchers lie in the order of their clients, so that a client is found among them by halving: neither a
 //! client with many keys nor a key with many clients makes WATCH, UNWATCH, EXEC or a change cost their square.
 //!
-//! A key that was already past its deadline when WATCH saw it counts as absent: its deletion by
-//! expiry is no change, anything else is.
+//! A key that was already past its deadline when WATCH saw it counts as absent: its deletion by expiry is no change,
+//! anything else is.
 //!
 //! Mirrors: multi.c.
+//! Differs: watchers are sorted vectors; Redis has a linked list per key and one per client.
 
 use super::{ClientFlags, ClientKey, Clients};
 use crate::collections::byte_map::{ByteMap, Seed};
@@ -93,7 +105,7 @@ impl Transaction {
         self.watched.len()
     }
 
-    /// What is queued, in order.
+    /// The queued commands, in order.
     pub fn queued(&self) -> impl Iterator<Item = (CommandId, Argv<'_>)> {
         self.queue.iter().map(|one| (one.id, one.argv.as_argv()))
     }
@@ -124,7 +136,7 @@ struct Watcher {
     expired: bool,
 }
 
-/// Who watches a key, in the order of the clients' keys, each once.
+/// The clients that watch a key, in the order of their client keys, each once.
 #[derive(Debug, Default)]
 struct Watchers(Vec<Watcher>);
 
@@ -155,7 +167,7 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Nothing watched.
+    /// No key is watched yet.
     pub fn new(seed: u64) -> Self {
         Watches {
             dbs: Vec::new(),
@@ -165,7 +177,7 @@ impl Watches {
         }
     }
 
-    /// Whether nobody watches anything.
+    /// Whether no key is watched.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.clients == 0
@@ -181,7 +193,8 @@ impl Watches {
         self.keys
     }
 
-    /// Lets a client watch a key; watching it twice is watching it once. O(log watchers) for a client that came after
+    /// Lets a client watch a key; watching it twice has no further effect. O(log watchers) for a client that came
+    /// after
     /// the key's other watchers, else as many moves as there are of those that came later.
     #[doc(alias = "watchForKey")]
     pub fn watch(
@@ -242,7 +255,7 @@ impl Watches {
         }
     }
 
-    /// Whether a key that a client watches died of time since (EXEC asks).
+    /// Whether a key that a client watches has expired since WATCH; EXEC asks.
     #[doc(alias = "isWatchedKeyExpired")]
     pub fn expired_since(&self, clients: &Clients, keyspace: &Keyspace, client: ClientKey) -> bool {
         let Some(transaction) = &clients[client].transaction else {
@@ -268,7 +281,8 @@ impl Watches {
             return;
         };
         let gone = Presence::of(keyspace, db, key) == Presence::Absent;
-        // What was dead is now gone: nothing changed. Who fails leaves this list here, all at once.
+        // A key that was past its deadline when the watch began, and is deleted now, did not change. All failing
+        // watchers leave this list at once.
         let (mut spared, failed): (Vec<Watcher>, Vec<Watcher>) = std::mem::take(&mut watchers.0)
             .into_iter()
             .partition(|watcher| watcher.expired && gone);
@@ -322,7 +336,7 @@ impl Watches {
     }
 }
 
-/// What is under a key.
+/// The state of a key, as WATCH sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Presence {
     Absent,

@@ -1,4 +1,4 @@
-//! What all clients together cost, and which of them cost most: for `maxmemory-clients`.
+//! Memory of all clients together, and the largest of them: for `maxmemory-clients`.
 //!
 //! ```text
 //!   bucket 0    under 32 KB    [ c7 c1 c9 c4 … ]
@@ -8,14 +8,15 @@
 //!   total       bytes of normal and pubsub clients    at or over the limit: close from the largest bucket down
 //! ```
 //!
-//! Kept only while there is a limit; then each client is weighed when something changed what it holds: it sent, it
-//! was answered, it was sent to, it read. O(1) each.
+//! The sizes are kept only while there is a limit. Then a client is weighed when its buffers may have changed: after
+//! it sent a request, got a reply or a message, or read some of it. O(1) each.
 //!
-//! Invariant: a client that may be evicted is in exactly one bucket, at the place it remembers; `total` is the sum
-//! of what normal and pubsub clients remember to have been counted with.
+//! Invariant: a client that may be evicted is in exactly one bucket, at the place it remembers; `total` is the sum of
+//! the bytes that normal and pubsub clients were last counted with.
 //!
-//! Mirrors: `updateClientMemUsageAndBucket()`, `getMemUsageBucket()` of server.c; `evictClients()` of networking.c is
-//! `evict::evict_clients`.
+//! Mirrors: updateClientMemUsageAndBucket(), getMemUsageBucket() of server.c. evictClients() of networking.c is in
+//! `act/evict.rs`.
+//! Differs: buckets are vectors, and a client remembers its place; Redis has linked lists.
 
 use super::{ClientFlags, ClientKey, ClientKind, Clients};
 use crate::config::Config;
@@ -28,7 +29,7 @@ const MIN_LOG: u32 = 15;
 const MAX_LOG: u32 = 33;
 const BUCKETS: usize = (MAX_LOG - MIN_LOG + 1) as usize;
 
-/// What a client was counted with, last.
+/// The bytes and the bucket that a client was counted with last.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Counted {
     bytes: usize,
@@ -44,7 +45,7 @@ pub struct Usage {
     buckets: [Vec<ClientKey>; BUCKETS],
 }
 
-/// With less no client could say a word.
+/// The smallest limit: below it no client could send a command.
 const MIN_LIMIT: u64 = 128 * 1024;
 
 /// Bytes that all clients together may take, if there is a limit.
@@ -65,7 +66,7 @@ impl Usage {
         self.total
     }
 
-    /// The smallest and the largest size of each bucket, the clients in it, and what they cost.
+    /// For each bucket: its smallest and largest size, the number of clients in it, and their bytes.
     pub fn buckets<'a>(
         &'a self,
         clients: &'a Clients,
@@ -99,7 +100,7 @@ impl Clients {
         }
     }
 
-    /// What a client holds may have changed.
+    /// Weighs a client again, since its buffers may have changed.
     #[doc(alias = "updateClientMemUsageAndBucket")]
     #[inline]
     pub fn changed(&mut self, key: ClientKey) {
@@ -152,7 +153,7 @@ impl Clients {
         }
     }
 
-    /// A client is gone, or as good as.
+    /// Stops counting a client that leaves.
     pub(super) fn weigh_no_more(&mut self, key: ClientKey) {
         let Some(client) = self.get_mut(key) else {
             return;

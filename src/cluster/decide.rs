@@ -1,4 +1,4 @@
-//! Which answer a request gets: served here, sent elsewhere, or refused.
+//! The answer to a request: served here, redirected to another node, or refused.
 //!
 //! ```text
 //!   slot ─▶ has an owner? ─▶ cluster up? ─▶ open here (migrating, importing)? ─▶ readable here? ─▶ ours? ─▶ MOVED
@@ -8,18 +8,19 @@
 //! The request is described by [`Want`]; its slot was found before, and keys of several slots were refused (CROSSSLOT).
 //!
 //! Mirrors: `getNodeByQuery` (cluster.c).
+//! Differs: a pure function of the machine and a [`Want`]; it looks at keys only where a slot is open.
 
 use super::machine::Machine;
 use super::node::NodeKey;
 
-/// Which of a request's keys are not here, by a look that expires nothing.
+/// The keys of a request that are missing here, found by a look that expires no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// All are here, or the request names shard channels only.
     None,
-    /// Some.
+    /// Some are not here.
     Some,
-    /// None is here.
+    /// Not one is here.
     All,
 }
 
@@ -36,7 +37,7 @@ pub struct Want {
     pub channels: bool,
     /// Whether it is MIGRATE.
     pub migrate: bool,
-    /// ASKING was said, or the command implies it.
+    /// The client sent ASKING, or the command implies it.
     pub asking: bool,
     /// The client said READONLY.
     pub readonly: bool,

@@ -6,9 +6,9 @@
 //!   vars currentEpoch 3 lastVoteEpoch 2
 //! ```
 //!
-//! A file of any Redis since 3.0 is read: without `@bus port`, without the comma and what follows it, without shard ids.
-//! A damaged file is refused with the number of the line and the reason. This module reads and writes text alone; locking,
-//! writing aside and renaming are done by who owns the disk.
+//! A file of any Redis since 3.0 is read: without `@bus port`, without the comma and what follows it, without shard
+//! ids. A damaged file is refused with the number of the line and the reason. This module reads and writes text alone;
+//! locking, writing aside and renaming are done by who owns the disk.
 //!
 //! Invariant: every byte sequence is either a [`File`] or a [`Damage`]; none panics.
 //!
@@ -69,7 +69,7 @@ pub struct Entry {
     pub primary: Option<NodeId>,
     /// Whether a PING was on its way, as milliseconds since 1970, or 0.
     pub ping_sent: u64,
-    /// When it answered last, as milliseconds since 1970, or 0.
+    /// The time of its last answer, as milliseconds since 1970, or 0.
     pub pong_received: u64,
     /// The epoch of its claims, or of its primary's.
     pub epoch: u64,
@@ -83,7 +83,7 @@ pub struct Entry {
     pub importing: BTreeMap<u16, NodeId>,
 }
 
-/// Where a file is damaged, and how.
+/// The place and the reason of a file's damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The line, counted from 1. 0 if the file as a whole is at fault.
@@ -408,8 +408,8 @@ pub fn valid_hostname(name: &[u8]) -> bool {
     name.len() <= NAME_LIMIT && name.iter().all(fine)
 }
 
-/// Whether these bytes may stand in an additional field: letters, digits, `-._/\` and what is not ASCII. Redis lets commas,
-/// spaces and `=` through as well, and then cannot read its own file.
+/// Whether these bytes may stand in an additional field: letters, digits, `-._/\` and what is not ASCII. Redis lets
+/// commas, spaces and `=` through as well, and then cannot read its own file.
 #[doc(alias = "isValidAuxString")]
 pub fn valid_aux(text: &[u8]) -> bool {
     let fine =

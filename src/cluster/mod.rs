@@ -5,13 +5,14 @@
 //!                vars currentEpoch 3 lastVoteEpoch 0
 //! ```
 //!
-//! The node knows only itself: there is no cluster bus. What a client sees of one node that serves all slots is here:
+//! The node knows only itself: there is no cluster bus. A client's view of one node that serves all slots is here:
 //! redirections and refusals, CLUSTER's figures, the file that survives a restart.
 //!
 //! Invariant: `assigned` counts the set bits of `owned`.
 //!
 //! Mirrors: cluster.c and cluster_legacy.c (`clusterState`, `clusterNode`, `clusterLoadConfig`, `clusterSaveConfig`,
-//! `clusterUpdateState`). Differs: whether the cluster is up is computed when somebody asks, not kept.
+//! `clusterUpdateState`).
+//! Differs: whether the cluster is up is computed when it is asked for, not kept.
 
 pub mod act;
 pub mod bus;
@@ -38,11 +39,11 @@ const WORDS: usize = SLOTS as usize / 64;
 #[doc(alias = "CLUSTER_NAMELEN")]
 const NAME_LEN: usize = 40;
 
-/// How far the bus port is from the port clients use, where nothing else is said.
+/// Distance of the bus port from the port of clients, unless an option names the bus port.
 #[doc(alias = "CLUSTER_PORT_INCR")]
 pub const BUS_PORT_OFFSET: u32 = 10_000;
 
-/// What this node is in its cluster.
+/// The part of this node in its cluster.
 #[derive(Debug)]
 pub struct Cluster {
     id: String,
@@ -56,7 +57,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A node nobody knows yet, without slots.
+    /// A new node, unknown to every other one, without slots.
     pub fn new(names: &mut Entropy) -> Cluster {
         Cluster {
             id: names.name_text(),
@@ -155,7 +156,7 @@ impl Cluster {
         self.current_epoch = self.current_epoch.max(epoch);
     }
 
-    /// Gives up all slots. With a source of names, becomes a node that nobody ever heard of.
+    /// Gives up all slots. With a source of names, becomes a new node, unknown to every other one.
     #[doc(alias = "clusterReset")]
     pub fn reset(&mut self, names: Option<&mut Entropy>) {
         match names {
@@ -167,7 +168,8 @@ impl Cluster {
         }
     }
 
-    /// The node's line of CLUSTER NODES, without line break. `address`: `ip:port@bus port`, and a host name if it has one.
+    /// The node's line of CLUSTER NODES, without line break. `address`: `ip:port@bus port`, and a host name if it has
+    /// one.
     #[doc(alias = "clusterGenNodeDescription")]
     pub fn describe(&self, address: &str) -> String {
         let mut line = format!(
@@ -183,7 +185,7 @@ impl Cluster {
         line
     }
 
-    /// What is kept in `cluster-config-file`.
+    /// The text of `cluster-config-file`.
     pub fn file_text(&self, address: &str) -> String {
         format!(
             "{}\nvars currentEpoch {} lastVoteEpoch 0\n",

@@ -9,8 +9,8 @@
 //! Nodes refer to each other (a replica to its primary, a report to its teller) by [`NodeKey`], a cell's number and how
 //! often the cell was given away. A key outlives its node harmlessly: it finds nothing.
 //!
-//! Invariant: `ids` and the cells agree; `order` lists the occupied cells, oldest node first. All walks over nodes go by
-//! `order`, never by the order of a hash: the same inputs give the same decisions.
+//! Invariant: `ids` and the cells agree; `order` lists the occupied cells, oldest node first. All walks over nodes go
+//! by `order`, never by the order of a hash: the same inputs give the same decisions.
 //!
 //! Mirrors: `clusterNode` and `clusterState.nodes` of cluster_legacy.h.
 //! Differs: no pointers between nodes, so none can dangle; replicas are found by a walk instead of being kept twice.
@@ -59,7 +59,7 @@ impl Flags {
         Flags(bits & 0x7ff)
     }
 
-    /// What gossip may say of a node heard of for the first time.
+    /// The flags that gossip may set on a node heard of for the first time.
     pub fn of_gossip(bits: u16) -> Flags {
         Flags(bits & Flags::GOSSIPED)
     }
@@ -113,16 +113,17 @@ impl Flags {
     }
 }
 
-/// Who said that a node is down, and when.
+/// A report that a node is down: its teller and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The primary that says so.
+    /// The primary that reports it.
     pub by: NodeKey,
-    /// When it said so last, in milliseconds.
+    /// The time of its last report, in milliseconds.
     pub at_ms: u64,
 }
 
-/// The number of a connection of the bus. Outgoing ones are numbered by the machine, incoming ones by who accepts them.
+/// The number of a connection of the bus. Outgoing ones are numbered by the machine, incoming ones by the code that
+/// accepts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LinkId {
     /// This node connected.
@@ -160,29 +161,29 @@ pub struct Node {
     pub seen_epoch: u64,
     /// Slots bound to it.
     pub slots: SlotSet,
-    /// When it was heard of.
+    /// The time at which this node first heard of it.
     pub created_ms: u64,
-    /// When the PING was sent that it has not answered.
+    /// The time of the PING that it has not answered yet.
     pub ping_sent_ms: u64,
-    /// When it was last known to answer.
+    /// The time at which it was last known to answer.
     pub pong_received_ms: u64,
-    /// When any byte of it arrived.
+    /// The time of the last byte from it.
     pub data_received_ms: u64,
-    /// When it was found to have failed.
+    /// The time at which it was found to have failed.
     pub fail_ms: u64,
-    /// When this node last voted for one of its replicas.
+    /// The time at which this node last voted for one of its replicas.
     pub voted_ms: u64,
     /// For whom.
     pub voted_for: Option<NodeId>,
-    /// Since when it has slots and no working replica.
+    /// The time since which it has slots and no working replica.
     pub orphaned_ms: u64,
     /// Since when it says it is a replica although it was seen as a primary of a later epoch.
     pub doubted_ms: u64,
     /// Its position in the replication stream.
     pub offset: u64,
-    /// When it told that position.
+    /// The time at which it announced that position.
     pub offset_ms: u64,
-    /// When this node last greeted it with a MEET that may have to be repeated.
+    /// The time of the last MEET to it, which may have to be repeated.
     pub met_ms: u64,
     /// The connection to it.
     pub link: Option<LinkId>,

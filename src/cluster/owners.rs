@@ -1,4 +1,4 @@
-//! Which node serves a slot, and which slots are on their way.
+//! The owner of each slot, and the slots on their way to or from this node.
 //!
 //! ```text
 //!   owner       [ A ][ A ][ B ] … [ - ]      one entry per slot
@@ -11,6 +11,7 @@
 //! one place. `unclaimed` holds owned slots only.
 //!
 //! Mirrors: `clusterState.slots`, `migrating_slots_to`, `importing_slots_from`, `owner_not_claiming_slot`.
+//! Differs: an owner is a key, not a pointer, so no slot can refer to a node that was freed.
 //!
 //! [`Machine`]: super::machine::Machine
 
@@ -21,7 +22,7 @@ use super::node::NodeKey;
 use super::slots::SlotSet;
 use crate::util::crc16::SLOTS;
 
-/// Who has which slot.
+/// The owner of each slot.
 #[derive(Clone)]
 pub struct Owners {
     by_slot: Box<[Option<NodeKey>]>,
@@ -46,7 +47,7 @@ impl Owners {
         }
     }
 
-    /// Who serves a slot. O(1).
+    /// The owner of a slot. O(1).
     pub fn of(&self, slot: u16) -> Option<NodeKey> {
         self.by_slot.get(usize::from(slot)).copied().flatten()
     }
@@ -72,7 +73,7 @@ impl Owners {
         }
     }
 
-    /// Forgets what is on its way.
+    /// Forgets the slots on their way.
     #[doc(alias = "clusterCloseAllSlots")]
     pub fn close_all(&mut self) {
         self.migrating.clear();

@@ -1,15 +1,16 @@
-//! Whether the keys of a request are served here.
+//! The refusal of a request whose keys are not served here.
 //!
 //! Mirrors: `getNodeByQuery` of cluster.c and `scriptVerifyClusterState` of script.c.
+//! Differs: a node knows only its own slots, so no request is redirected.
 
 use crate::resp::Error;
 
-/// Why a request is not served here.
+/// The reason why a request is not served here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Its keys are of several slots.
     CrossSlot,
-    /// Nobody serves its slot.
+    /// Its slot has no owner.
     Unbound,
     /// The cluster is down.
     Down,
@@ -18,7 +19,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// As a client is told.
+    /// The error for a client.
     #[doc(alias = "clusterRedirectClient")]
     pub fn error(self) -> Error {
         Error::coded(match self {
@@ -29,7 +30,7 @@ impl Refusal {
         })
     }
 
-    /// As a script is told.
+    /// The error for a script.
     pub fn script_words(self) -> &'static str {
         match self {
             Refusal::CrossSlot => {

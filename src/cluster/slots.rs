@@ -9,6 +9,7 @@
 //! Invariant: `count` is the number of set bits; `bits` is `None` or 2048 bytes.
 //!
 //! Mirrors: `clusterNode.slots`, `numslots` and the bitmap helpers of cluster_legacy.c.
+//! Differs: an empty set owns no memory; Redis has 2048 bytes in every node.
 //! Cost: a test or a change is O(1); equality compares memory; ranges are found a word at a time.
 
 use std::fmt;
@@ -66,7 +67,7 @@ impl SlotSet {
         has(self.bitmap(), slot)
     }
 
-    /// Puts a slot in; whether it was missing.
+    /// Puts a slot in. Returns whether it was missing.
     pub fn insert(&mut self, slot: u16) -> bool {
         if slot >= SLOTS || self.has(slot) {
             return false;
@@ -77,7 +78,7 @@ impl SlotSet {
         true
     }
 
-    /// Takes a slot out; whether it was there.
+    /// Takes a slot out. Returns whether it was there.
     pub fn remove(&mut self, slot: u16) -> bool {
         if !self.has(slot) {
             return false;

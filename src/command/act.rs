@@ -4,13 +4,14 @@
 //! the readers of that stream get it.
 //!
 //! Mirrors: propagateNow() of server.c.
+//! Differs: the command is encoded from one list of effects for all readers; Redis feeds each reader from the
+//! client's arguments.
 
 use crate::command::Said;
 use crate::state::State;
 use crate::{persistence, replication};
 
-/// A unit of execution (a command, a transaction, a script) is complete: its effects go to
-/// their readers.
+/// Hands the effects of a finished unit (a command, a transaction, a script) to the AOF and the replicas.
 #[inline]
 pub fn after_unit(state: &mut State) {
     if !state.effects.is_empty() {
@@ -19,8 +20,8 @@ pub fn after_unit(state: &mut State) {
     }
 }
 
-/// The one place where effects reach their readers. A unit of several is already wrapped in
-/// MULTI and EXEC.
+/// The one place where effects reach their readers. A unit of several effects comes wrapped in MULTI and EXEC
+/// already.
 #[doc(alias = "propagateNow")]
 pub fn feed_unit(state: &mut State, unit: &[Said]) {
     persistence::act::append::feed(state, unit);

@@ -7,6 +7,7 @@
 //! ```
 //!
 //! Mirrors: `c->argv` and the `get*FromObjectOrReply` family of object.c.
+//! Differs: a cursor that is moved by reading, instead of an index into `c->argv` in every handler.
 
 use crate::command::Result;
 use crate::keyspace::NewValue;
@@ -136,7 +137,7 @@ impl<'a> Args<'a> {
         Ok(taken)
     }
 
-    /// Nothing may be left; otherwise a syntax error.
+    /// Checks that no argument is left; otherwise a syntax error.
     pub fn end(&self) -> Result {
         if self.is_empty() {
             Ok(())

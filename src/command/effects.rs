@@ -1,9 +1,9 @@
-//! The one stream of effects: what commands changed, said once, as commands.
+//! The one stream of effects: every change, propagated once, as the command that repeats it.
 //!
-//! The AOF, the replicas and the backlog are readers of this stream and of nothing else. A handler
-//! leaves its effect as it was received, or rewrites it ([`super::Ctx::rewrite`]) so that replaying
-//! it gives the same data whenever and wherever it is replayed: relative deadlines become absolute,
-//! random choices become what was chosen.
+//! The AOF, the replicas and the backlog are readers of this stream and of nothing else. A handler leaves its effect
+//! as it was received, or rewrites it ([`super::Ctx::rewrite`]) so that replaying it gives the same data whenever and
+//! wherever it is replayed: relative deadlines become absolute, and a random choice becomes the elements that were
+//! chosen.
 //!
 //! ```text
 //!   call -> pending (one unit: a command, a transaction, a script)
@@ -11,7 +11,28 @@
 //!        -> readers
 //! ```
 //!
-//! Mirrors: `alsoPropagate`, `propagatePendingCommands` and `propagateNow` of server.c.
+//! SPOP picks members by chance, so a replica that ran SPOP would pick others. It is propagated as its result. With s
+//! = {a b c d e f}:
+//!
+//! ```text
+//!   received                             propagated
+//!   SPOP s             takes c           SREM s c
+//!   SPOP s 2           takes a, f        SREM s a f               (one SREM for each 1024 members)
+//!   SPOP s 100         takes the rest    DEL s                    (UNLINK s with lazyfree-lazy-server-del)
+//!   SPOP s             nothing left      –                        a command that changes nothing is not propagated
+//!
+//!   SET k v EX 10                        SET k v PXAT 1700000010000
+//!   MULTI, SPOP t, INCR n, EXEC          MULTI, SREM t x, INCR n, EXEC
+//!   GET old            old has expired   DEL old                  the deletion that the lookup caused
+//!   BLPOP q 0          blocked, then     –, then LPOP q           when q gets an element
+//! ```
+//!
+//! Invariant: the effects of a unit are in the order in which they happened, and are handed to the readers as a
+//! whole.
+//!
+//! Mirrors: alsoPropagate(), propagatePendingCommands() and propagateNow() of server.c.
+//! Differs: one list for every command; Redis propagates the command itself and its additional effects in two ways.
+//! Cost: nothing while there is neither AOF nor replica; else one copy of the words of each effect.
 
 use crate::keyspace::DbId;
 use crate::resp::argv::{Argv, OwnedArgv};
@@ -21,13 +42,13 @@ use crate::resp::argv::{Argv, OwnedArgv};
 pub struct Targets(u8);
 
 impl Targets {
-    /// Nobody.
+    /// No reader.
     pub const NONE: Targets = Targets(0);
     /// The append-only file.
     pub const AOF: Targets = Targets(1);
     /// Replicas and the backlog.
     pub const REPLICAS: Targets = Targets(2);
-    /// Everybody.
+    /// All readers.
     pub const ALL: Targets = Targets(3);
 
     /// Whether any of `other` is in it.
@@ -36,37 +57,37 @@ impl Targets {
         self.0 & other.0 != 0
     }
 
-    /// Those in both.
+    /// The readers in both sets.
     pub fn and(self, other: Targets) -> Targets {
         Targets(self.0 & other.0)
     }
 
-    /// Those in either.
+    /// The readers in either set.
     pub fn or(self, other: Targets) -> Targets {
         Targets(self.0 | other.0)
     }
 
-    /// These without those.
+    /// The readers in this set and not in the other.
     pub fn without(self, other: Targets) -> Targets {
         Targets(self.0 & !other.0)
     }
 }
 
-/// One effect.
+/// One effect: a command to be propagated.
 #[derive(Debug)]
 pub struct Said {
     /// The database it happened in; none for MULTI and EXEC, which need no SELECT before them.
     pub db: Option<DbId>,
     /// The command that repeats it.
     pub argv: OwnedArgv,
-    /// Whom to tell.
+    /// The readers it is for.
     pub targets: Targets,
 }
 
-/// The effects of the unit being executed, and who listens.
+/// The effects of the unit being executed, and the readers of the stream.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Who reads the stream; nobody is the common case of a server without AOF and replicas.
+    /// The readers of the stream; there is none on a server without AOF and replicas, which is the common case.
     pub listening: Targets,
     pending: Vec<Said>,
     /// The unit is not wrapped even if it has several effects.
@@ -96,7 +117,7 @@ impl Effects {
         self.depth
     }
 
-    /// Adds an effect to the unit, if somebody listens.
+    /// Propagates a command: adds it to the unit, if the stream has readers.
     pub fn say(&mut self, db: DbId, argv: Argv<'_>, targets: Targets) {
         let targets = targets.and(self.listening).without(self.withheld);
         if targets != Targets::NONE {
@@ -108,15 +129,15 @@ impl Effects {
         }
     }
 
-    /// From now on only these are told; returns those who were (`redis.set_repl`).
+    /// Restricts propagation to these readers from now on; returns the readers so far (`redis.set_repl`).
     pub fn allow_only(&mut self, targets: Targets) -> Targets {
         let before = Targets::ALL.without(self.withheld);
         self.withheld = Targets::ALL.without(targets);
         before
     }
 
-    /// The command being run touches keys nobody named (SCAN, RANDOMKEY): what it finds expired is
-    /// said as single deletions, not as a transaction.
+    /// The running command touches keys that its arguments do not name (SCAN, RANDOMKEY): the deletions of keys it
+    /// finds expired are propagated one by one, not as a transaction.
     pub fn do_not_wrap(&mut self) {
         self.loose = true;
     }
@@ -139,7 +160,7 @@ impl Effects {
         unit
     }
 
-    /// Whether anybody reads the stream: who would build an effect at some cost asks first.
+    /// Whether the stream has a reader. A handler asks first if its effect is costly to build.
     #[inline]
     pub fn is_listened_to(&self) -> bool {
         self.listening != Targets::NONE

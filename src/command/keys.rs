@@ -1,4 +1,4 @@
-//! Which words of a request are keys, told from the command's declaration.
+//! The words of a request that are keys, found by the command's declaration.
 //!
 //! ```text
 //!   MSET k v k v       spec  at(1).to(-1, 2)         range  first 1, last 3, step 2
@@ -13,6 +13,7 @@
 //!
 //! Mirrors: `getKeysFromCommandWithSpecs`, `getKeysUsingKeySpecs` (db.c) and
 //! `populateCommandLegacyRangeSpec` (server.c).
+//! Differs: positions are ranges on the stack; Redis fills an array per request.
 
 use crate::command::{Command, KeyFlag, KeyRef, KeySpec};
 use crate::resp::argv::Argv;
@@ -37,7 +38,7 @@ pub struct Keys {
     found: Vec<KeyRef>,
 }
 
-/// What to look for.
+/// The options of a search for keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Search {
     /// Also words that are routed like keys but are none (shard channels).
@@ -47,7 +48,7 @@ pub struct Search {
 }
 
 impl Keys {
-    /// The keys a request names. `None` when they cannot be told: the arguments do not fit the command.
+    /// The keys of a request. `None` when they cannot be found, because the arguments do not fit the command.
     /// O(keys).
     #[doc(alias = "getKeysFromCommandWithSpecs")]
     pub fn of(decl: &Command, argv: Argv<'_>, search: Search) -> Option<Keys> {
@@ -73,7 +74,7 @@ impl Keys {
         Some(keys)
     }
 
-    /// The keys that a request is judged by: all, or, where not all can be told, those that can. O(keys).
+    /// The keys that the ACL checks: all of them, or, where not all can be found, those that can. O(keys).
     pub fn judged(decl: &Command, argv: Argv<'_>) -> Keys {
         let told = Search {
             partial: true,

@@ -1,4 +1,4 @@
-//! What a command is: one constant beside its handler says all the server knows of it.
+//! The declaration of a command: one constant beside its handler says all the server knows of it.
 //!
 //! Arity checks, COMMAND INFO and DOCS, ACL categories, key positions for cluster routing,
 //! tracking and GETKEYS are computed from these declarations and stand nowhere else.
@@ -8,9 +8,9 @@
 //!   COMMANDS (per file)  ->  dispatch::table (by name, per server)  ->  gate  ->  call  ->  run
 //! ```
 //!
-//! Mirrors: `struct redisCommand` (server.h) and `commands.def`, which Redis generates from JSON
-//! files that stand apart from the code. Differs: the declaration is Rust, above the handler, so
-//! that neither can be changed without seeing the other.
+//! Mirrors: `struct redisCommand` (server.h) and `commands.def`, which Redis generates from JSON files that stand
+//! apart from the code.
+//! Differs: the declaration is Rust, above the handler, so that neither can be changed without seeing the other.
 
 pub mod act;
 pub mod args;
@@ -26,7 +26,7 @@ use crate::dispatch::Ctx;
 use crate::resp::Error;
 use crate::resp::argv::Argv;
 
-/// What a handler returns; the reply itself is written through [`Ctx::reply`].
+/// The result of a handler; the reply itself is written through [`Ctx::reply`].
 pub type Result<T = ()> = std::result::Result<T, Error>;
 
 /// A handler: reads its arguments, looks, changes, answers.
@@ -40,7 +40,7 @@ pub type KeyFinder = fn(Argv<'_>, &mut Vec<KeyRef>) -> Result;
 pub struct KeyRef {
     /// Index into the request, the command's name being 0.
     pub position: usize,
-    /// What happens to the key.
+    /// The use that the command makes of the key.
     pub flags: &'static [KeyFlag],
 }
 
@@ -53,7 +53,7 @@ pub enum Arity {
     AtLeast(u8),
 }
 
-/// What a command may do and where it may run; `COMMAND INFO` shows them.
+/// A property of a command: a change it may make, a place where it may run. `COMMAND INFO` shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Flag {
@@ -69,7 +69,7 @@ pub enum Flag {
     PubSub = 1 << 4,
     /// Not callable from scripts.
     NoScript = 1 << 5,
-    /// May wait for something.
+    /// May block its client.
     Blocking = 1 << 6,
     /// Allowed while the data set is being loaded.
     Loading = 1 << 7,
@@ -97,7 +97,7 @@ pub enum Flag {
     MovableKeys = 1 << 18,
     /// Runs a script or function, whose own flags then matter.
     ScriptRunner = 1 << 19,
-    /// May send its effects to replicas though it changes nothing here (PUBLISH, scripts).
+    /// May propagate its effects to replicas though it changes nothing here (PUBLISH, scripts).
     MayReplicate = 1 << 20,
     /// Internal to replication and the bus; hidden from users' docs.
     OnlyInternal = 1 << 21,
@@ -107,7 +107,8 @@ pub enum Flag {
     NeedsDebugCommand = 1 << 23,
     /// Runs the commands queued by MULTI, whose flags then matter.
     QueueRunner = 1 << 24,
-    /// Touches keys nobody named, so the expiries it finds are no part of a transaction.
+    /// Touches keys that its arguments do not name, so the deletions of expired keys it causes are not wrapped in a
+    /// transaction.
     ArbitraryKeys = 1 << 25,
     /// Allowed for a subscribed client that speaks RESP2.
     WhileSubscribed = 1 << 26,
@@ -202,7 +203,7 @@ pub const CATEGORY_NAMES: &[(Category, &str)] = &[
     (Category::Array, "array"),
 ];
 
-/// What a command does with a key.
+/// The use that a command makes of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFlag {
     /// Reads the value, changes nothing.
@@ -227,8 +228,8 @@ pub enum KeyFlag {
     Incomplete,
     /// The flags depend on the arguments.
     VariableFlags,
-    /// The spec may take the wrong word for the one that announces keys, so the command's finder is asked. Redis trusts
-    /// its specs there; so this is shown to nobody.
+    /// The spec may take the wrong word for the one that announces keys, so the command's finder is asked. Redis
+    /// trusts its specs there, so COMMAND INFO does not show this flag.
     Doubtful,
 }
 
@@ -259,7 +260,7 @@ pub enum BeginSearch {
     Index(i32),
     /// After this word, looked for from the given argument on (negative: backwards from the end).
     Keyword(&'static str, i32),
-    /// Nowhere a spec could tell.
+    /// No spec can tell; the command's own finder must.
     Unknown,
 }
 
@@ -271,7 +272,7 @@ pub enum FindKeys {
     Range { last: i32, step: i32, limit: i32 },
     /// A number says how many keys follow; all relative to the begin.
     KeyNum { number: i32, first: i32, step: i32 },
-    /// Not to be told.
+    /// No spec can tell; the command's own finder must.
     Unknown,
 }
 
@@ -280,9 +281,9 @@ pub enum FindKeys {
 pub struct KeySpec {
     /// Where to begin.
     pub begin: BeginSearch,
-    /// What to take.
+    /// The words that are keys, from there on.
     pub find: FindKeys,
-    /// What happens to them.
+    /// The use that the command makes of them.
     pub flags: &'static [KeyFlag],
     /// A remark for `COMMAND DOCS`.
     pub notes: Option<&'static str>,
@@ -362,11 +363,11 @@ impl KeySpec {
     }
 }
 
-/// Arguments that name channels somebody listens on or publishes to; the ACL asks.
+/// The arguments that name channels to subscribe or publish to; the ACL checks them.
 #[doc(alias = "commands_with_channels")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channels {
-    /// None.
+    /// No argument is a channel.
     None,
     /// The first argument.
     First,
@@ -582,7 +583,7 @@ impl Group {
     }
 }
 
-/// What a user reads about a command.
+/// The documentation of a command, for COMMAND DOCS.
 #[derive(Clone, Copy, Debug)]
 pub struct Docs {
     /// Its group.
@@ -591,7 +592,7 @@ pub struct Docs {
     pub since: &'static str,
     /// Its cost.
     pub complexity: &'static str,
-    /// What it does, in a sentence.
+    /// One sentence about what it does.
     pub summary: &'static str,
     /// Set when users are advised against it: since when, and what to use instead.
     pub deprecated: Option<(&'static str, &'static str)>,
@@ -618,7 +619,7 @@ pub struct Command {
     pub name: &'static str,
     /// Number of arguments.
     pub arity: Arity,
-    /// What it may do and where.
+    /// Its properties.
     pub flags: &'static [Flag],
     /// Its categories beyond those its flags and its group imply.
     pub acl: &'static [Category],

@@ -1,4 +1,4 @@
-//! Commands by name, with what is derived from their declarations and counted about them.
+//! The table of commands by name, with flags derived from their declarations and with their counters.
 //!
 //! Built once per server from the constants in `commands/`; `rename-command` acts here.
 //! A subcommand is an entry of its own (`config|get`), found through its container.
@@ -43,7 +43,7 @@ impl Categories {
     }
 }
 
-/// What is counted about a command (INFO commandstats, latencystats).
+/// The counters of a command (INFO commandstats, latencystats).
 #[derive(Debug, Default)]
 pub struct CommandStats {
     /// Times it ran.

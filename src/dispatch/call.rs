@@ -1,7 +1,16 @@
-//! Runs one command: time, count, log, propagate. EXEC, scripts and the loading of an AOF re-enter
-//! here, behind the gate.
+//! Runs one command: time, count, log, propagate. EXEC, scripts and the loading of an AOF re-enter here, behind the
+//! gate.
 //!
-//! Mirrors: `call()` and `afterCommand()` of server.c.
+//! ```text
+//!   INCR n
+//!     handler                        changes the keyspace, adds 1 to `dirty`, writes the reply
+//!     MONITOR, slow log, latency     see the command with the time it took
+//!     effects.say(db, INCR n)        if `dirty` grew: the command is propagated, as it came or rewritten
+//!     effects.leave()                the outermost call ends the unit: AOF and replicas get all of it at once
+//! ```
+//!
+//! Mirrors: call() and afterCommand() of server.c.
+//! Differs: a handler names its effect in [`super::Ctx`] instead of rewriting the client's argument vector.
 
 use super::context::Effect;
 use crate::clients::{Client, ClientFlags, ClientKey};
@@ -17,7 +26,7 @@ use crate::resp::{Error, Output, Reply};
 use crate::state::State;
 use crate::util::crc16::key_hash_slot;
 
-/// Who wants the command to run.
+/// The origin of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallOrigin {
     /// A client's request.
@@ -121,7 +130,7 @@ pub fn call(
             crate::command::Flag::Admin,
         ])
     {
-        // What is run again after it waited was shown before.
+        // MONITOR already showed this command when it first blocked.
         let again = origin == CallOrigin::Unblocked;
         let loaded = origin == CallOrigin::Replay
             && !caller.is_some_and(|flags| flags.has(ClientFlags::PRIMARY));
@@ -160,9 +169,9 @@ pub fn call(
     if state.dirty > dirty_before && state.config.is_replica() {
         replication::act::writable::remember_own_keys(state, client, db, id, argv);
     }
-    // What the command found dead died before the command's own effect.
+    // Keys that the command found expired are deleted before its own effect is propagated.
     keyspace::act::expire::reap_expired(state);
-    // A save sets the count back: that is no change.
+    // A save sets the count back, which is no change.
     let changed = state.dirty > dirty_before;
     if (changed || forced != crate::command::Targets::NONE) && origin != CallOrigin::Replay {
         let targets = if changed {
@@ -190,8 +199,8 @@ pub fn call(
     ok
 }
 
-/// The keys of a reading command may now be in the cache of whoever asked. Of a script, the commands
-/// it calls count, not the script.
+/// Remembers the keys of a reading command for client-side caching: the client may hold them now. Of a script, the
+/// commands it calls count, not the script.
 #[doc(alias = "trackingRememberKeys")]
 fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
     let entry = &state.commands[id];
@@ -214,7 +223,7 @@ fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
     }
 }
 
-/// What a command cost is shared among its keys, while hot keys are looked for.
+/// Adds the cost of a command to its keys, while hot keys are looked for.
 #[cold]
 #[doc(alias = "hotkeyStatsPreCurrentCmd")]
 fn note_hot_keys(state: &mut State, id: CommandId, argv: Argv<'_>, cost: Cost) {

@@ -1,4 +1,10 @@
-//! All a handler may touch.
+//! The context of a running command: all that a handler may touch.
+//!
+//! Invariant: a handler that changed the data set said so through [`Ctx::modified`] or one of its kin, so that WATCH,
+//! tracking, keyspace events, blocked clients and propagation learn of it.
+//!
+//! Mirrors: no file of Redis. There, a handler gets `client *c` and reaches the global `server` for the rest.
+//! Differs: everything comes in by one reference, so several servers can live in one process.
 
 use crate::clients::{Client, ClientKey};
 use crate::command::Redacted;
@@ -11,7 +17,7 @@ use crate::resp::Reply;
 use crate::resp::argv::{Argv, OwnedArgv};
 use crate::state::State;
 
-/// What the AOF and the replicas are told of the command being run.
+/// The form in which the running command is propagated to the AOF and the replicas.
 #[derive(Debug, Default)]
 pub enum Effect {
     /// The request as it came, if the command changed anything.
@@ -19,7 +25,7 @@ pub enum Effect {
     AsReceived,
     /// Another request instead.
     Rewritten(OwnedArgv),
-    /// Nothing: the handler said all there is through [`Ctx::also`].
+    /// The command itself is not propagated: the handler propagated all its effects with [`Ctx::also`].
     Suppressed,
 }
 
@@ -29,7 +35,7 @@ pub enum Effect {
 pub struct Ctx<'a> {
     /// Everything but sockets.
     pub state: &'a mut State,
-    /// Who asks.
+    /// The client whose command this is.
     pub client: ClientKey,
     /// The database selected when the command began.
     pub db: DbId,
@@ -37,7 +43,7 @@ pub struct Ctx<'a> {
     pub reply: &'a mut Reply,
     /// Which command this is.
     pub command: CommandId,
-    /// What is propagated.
+    /// The effect that is propagated.
     pub effect: Effect,
     /// Propagated to these even if nothing changed.
     pub forced: Targets,
@@ -131,7 +137,7 @@ impl Ctx<'_> {
             && !self.state.keyspace.env().is_hide_only()
     }
 
-    /// How long a command may make a string; what is replayed was allowed once.
+    /// The longest string that a command may make. A replayed command is not bounded, since it was allowed once.
     #[doc(alias = "checkStringLength")]
     pub fn max_string_len(&self) -> usize {
         if self.origin == super::CallOrigin::Replay {

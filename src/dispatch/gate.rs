@@ -1,10 +1,16 @@
-//! May it run now? Everything that can keep a request from running, in Redis's order, and where a
-//! request goes instead: refused, queued by MULTI, held back by CLIENT PAUSE.
+//! The gate: every check that can keep a request from running, in Redis's order, and where a request goes instead:
+//! refused, queued by MULTI, held back by CLIENT PAUSE.
 //!
-//! When nothing is special (no password, no limit, no pause, nothing loading) all this is a handful
-//! of tests of flags.
+//! ```text
+//!   known? arity? ─► logged in? ACL? ─► slot? ─► memory? ─► disk, replicas, role? ─► loading? busy? ─► paused? ─► call
+//! ```
 //!
-//! Mirrors: `processCommand` and `rejectCommand` of server.c.
+//! When nothing is special (no password, no limit, no pause, nothing loading) all this is a handful of tests of
+//! flags.
+//!
+//! Mirrors: processCommand() and rejectCommand() of server.c.
+//! Differs: the checks are one function that returns an error for the caller to write; in Redis each check rejects
+//! the client by itself.
 
 use super::call::{CallOrigin, call};
 use super::unblock;
@@ -24,7 +30,7 @@ use crate::resp::{Error, Reply, up_to_zero};
 use crate::state::State;
 use crate::sys::crash;
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It ran, was queued, or was refused: its bytes are used up.
@@ -43,11 +49,12 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     if clients::act::evict::evict_clients(state)
         && state.clients[client].flags.has(ClientFlags::CLOSE_ASAP)
     {
-        // It was the largest itself.
+        // The client itself was the largest, and is closed.
         state.current_client = None;
         return Outcome::Done;
     }
-    // A primary knows itself what has expired, and says so.
+    // A primary propagates a DEL for each key that expired there, so its commands still see keys that have expired
+    // here.
     let from_primary = state.clients[client].flags.has(ClientFlags::PRIMARY);
     if from_primary {
         state.keyspace.env().set_see_expired(true);
@@ -94,8 +101,8 @@ fn judge_and_run(
     Outcome::Done
 }
 
-/// Whether a request is the first or the second line of an HTTP request: a page in somebody's browser may send one
-/// with commands of its own in the body (CVE-2016-10517).
+/// Whether a request is the first or the second line of an HTTP request: a page in a user's browser may send one with
+/// commands in the body (CVE-2016-10517).
 fn speaks_http(argv: Argv<'_>) -> bool {
     let name = argv.get(0);
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
@@ -120,8 +127,8 @@ fn abort_http(state: &mut State, client: ClientKey) {
     state.clients.close_asap(client);
 }
 
-/// As [`admit`]. What it made others send to this client precedes the command's reply: a key that
-/// was evicted to make room must not seem to have been so after it.
+/// As [`admit`]. Messages that it caused for this client (an evicted key) precede the command's reply, because the
+/// key was gone before the command ran.
 fn admit_and_tell(
     state: &mut State,
     client: ClientKey,
@@ -380,12 +387,12 @@ fn effective_flags(state: &State, client: ClientKey, id: CommandId, argv: Argv<'
     }
 }
 
-/// Whether CLIENT PAUSE or its like holds the request back; if so, its client waits.
+/// Whether a pause holds the request back; if so, its client is postponed.
 #[doc(alias = "blockPostponeClient")]
 fn held_back(state: &mut State, key: ClientKey, id: CommandId, argv: Argv<'_>) -> bool {
     let flags = effective_flags(state, key, id, argv);
     let client = &mut state.clients[key];
-    // Replicas and what replays files are never held back. A primary is: its stream waits.
+    // Replicas and fake clients are never held back. A primary is: its stream waits.
     if client.flags.any(ClientFlags::REPLICA | ClientFlags::FAKE) {
         return false;
     }

@@ -1,9 +1,12 @@
-//! How a command runs; what one is, [`crate::command`] says.
+//! How a command runs. [`crate::command`] says what a command is.
 //!
 //! ```text
 //!   Argv -> table::lookup -> gate (may it run now?) -> call (run, time, log) -> handler
 //!                                                        ^ EXEC, scripts re-enter here
 //! ```
+//!
+//! Mirrors: processCommand(), call() of server.c, blocked.c.
+//! Differs: the gate is a function of its own that returns a decision; a re-entered call skips it.
 
 mod call;
 mod context;

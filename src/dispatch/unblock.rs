@@ -1,17 +1,31 @@
-//! Serving those who wait: their commands are run again when a key they wait for has changed, or they are told
-//! that their time is over.
+//! Blocked clients are served: their commands are run again when a key they are blocked on has changed.
 //!
 //! ```text
-//!   LPUSH a … ends -> "a" is ready -> for each who waits for "a", oldest first, while "a" can help it:
-//!       stop waiting -> gate -> call (BLPOP a again) -> answered, or waiting anew
-//!   what such a command makes ready (BLMOVE pushes) is served by the same loop, after the keys before it
+//!   LPUSH a … ends -> "a" is ready -> for each client blocked on "a", oldest first, while "a" can help it:
+//!       unblock -> gate -> call (BLPOP a again) -> answered, or blocked anew
+//!   keys that such a command makes ready (BLMOVE pushes) are served by the same loop, after the keys before them
 //! ```
 //!
-//! Every command run again is a unit of execution of its own: its effects reach their readers before the next
-//! one runs.
+//! An example with two clients blocked on one list:
 //!
-//! Mirrors: `handleClientsBlockedOnKeys`, `unblockClientOnKey`, `replyToBlockedClientTimedOut` of blocked.c and
-//! `handleBlockedClientsTimeout` of timeout.c.
+//! ```text
+//!   c1   BLPOP a 0                 blocked: ticket 41 in the queue of a
+//!   c2   BLPOP b a 5               blocked: ticket 42 in the queues of b and a
+//!   c3   RPUSH a x y z             a is ready; RPUSH is propagated, its reply is 3
+//!        then, before any other request:
+//!        c1   BLPOP a 0            run again: pops x. Reply [a, x], propagated as LPOP a
+//!        c2   BLPOP b a 5          run again: b is absent, pops y. Reply [a, y], propagated as LPOP a
+//!        z stays in the list
+//!
+//!   c4   MULTI, RPUSH b 1, DEL b, EXEC      b was ready, but is absent when EXEC ends: no command is run again
+//! ```
+//!
+//! Every command run again is a unit of execution of its own: its effects reach the AOF and the replicas before the
+//! next one runs.
+//!
+//! Mirrors: handleClientsBlockedOnKeys(), handleClientsBlockedOnKey(), unblockClientOnKey() of blocked.c. Timeouts
+//! are in `clients/act/waits.rs`.
+//! Differs: every kind of blocked command is simply run again; no type has code of its own for being served.
 
 use std::time::Duration;
 
@@ -45,8 +59,8 @@ impl Ctx<'_> {
             && !NEVER.iter().any(|never| flags.has(*never))
     }
 
-    /// Lets the client wait until one of `keys` holds what it waits for; the command, in the words given, is run
-    /// again then. Answer nothing after this. Ask [`Ctx::may_block`] before.
+    /// Blocks the client until one of `keys` changes to what `kind` asks for; then the command, in the words given,
+    /// is run again. The handler writes no reply after this. It asks [`Ctx::may_block`] before.
     #[doc(alias = "blockForKeys")]
     pub fn block_on_keys<'a>(
         &mut self,
@@ -59,7 +73,7 @@ impl Ctx<'_> {
         self.block(waiting, keys);
     }
 
-    /// As [`Ctx::block_on_keys`], with all there is to tell about the wait.
+    /// As [`Ctx::block_on_keys`], with all options of a blocked client.
     pub fn block<'a>(&mut self, waiting: Waiting, keys: impl IntoIterator<Item = &'a [u8]>) {
         let (client, state) = (self.client, &mut *self.state);
         state
@@ -67,7 +81,8 @@ impl Ctx<'_> {
             .block(&mut state.clients, client, waiting, keys);
     }
 
-    /// Takes a timeout in seconds, fractions allowed: the moment when it is over, none for 0.
+    /// Takes a timeout in seconds, fractions allowed, as a moment in unix milliseconds; none for 0, which blocks for
+    /// ever.
     #[doc(alias = "getTimeoutFromObjectOrReply")]
     pub fn timeout_seconds(&self, args: &mut Args<'_>) -> Result<Option<Ms>> {
         let seconds = num::parse_f64(args.bytes()?).ok_or(Error::TimeoutNotFloat)?;
@@ -100,7 +115,7 @@ impl Ctx<'_> {
 const TIMEOUT_OUT_OF_RANGE: Error =
     Error::Once(std::borrow::Cow::Borrowed("timeout is out of range"));
 
-/// Runs the commands of those who wait for keys that became ready. Nothing may be running.
+/// Runs the commands of clients blocked on keys that became ready. No command may be running.
 #[doc(alias = "handleClientsBlockedOnKeys")]
 #[inline]
 pub fn serve_ready(state: &mut State) {
@@ -111,8 +126,8 @@ pub fn serve_ready(state: &mut State) {
 
 #[cold]
 fn serve(state: &mut State) {
-    // Nothing changes while clients are held back, nor while a script beyond its time lets others be
-    // answered; those who wait are served when that is over.
+    // No blocked client is served while clients are paused, nor while a script beyond its time lets others be
+    // answered; the keys stay ready until that is over.
     if state.pauses.mode() != PauseMode::None || state.scripts.run.is_some() {
         return;
     }
@@ -129,12 +144,12 @@ fn serve(state: &mut State) {
 #[doc(alias = "handleClientsBlockedOnKey")]
 fn serve_key(state: &mut State, db: DbId, key: &[u8]) {
     let end = state.blocked.begin(db, key);
-    // What made the key ready may have taken long; the commands to be run begin now.
+    // The command that made the key ready may have taken long, so the clock is read again.
     state.refresh_clock();
     let mut next = 0;
     while let Some((ticket, client)) = state.blocked.waiter(db, key, next..end) {
         next = ticket + 1;
-        // A key past its deadline helps nobody, and is left for others to find.
+        // A key past its deadline helps no command, and is left for the next access to delete.
         let now = state.clock.unix_ms();
         let entry = state.keyspace[db].peek_raw(key);
         let kind = entry
@@ -175,7 +190,7 @@ fn run_again(state: &mut State, client: ClientKey) {
     }
 }
 
-/// Answers a client whose search is done, if it still waits for this one. O(1) but for the answer.
+/// Sends the result of a search to its client, if the client is still blocked on this one. O(1) but for the reply.
 pub fn answer_search(
     state: &mut State,
     client: ClientKey,

@@ -1,11 +1,13 @@
 //! A client in one line, for CLIENT LIST, CLIENT INFO and the log.
 //!
 //! Mirrors: `catClientInfoString` and `getClientMemoryUsage` of networking.c.
+//! Differs: sizes are computed without looking at each watched key or prefix, so that CLIENT LIST is O(clients).
 
 use crate::clients::{Client, ClientKey};
 use crate::resp::Output;
 
-/// What is known only of the client whose command runs: its reply and its request are not in the client.
+/// Facts about the client whose command runs: its reply and its request are lent out, so the client itself does not
+/// have them.
 #[derive(Clone, Copy, Debug)]
 pub struct Running<'a> {
     /// Which client.
@@ -16,18 +18,18 @@ pub struct Running<'a> {
     pub argv_bytes: usize,
 }
 
-/// What a client costs, in bytes.
+/// The memory of a client, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientMemory {
-    /// The list of what is still to be sent (`omem`).
+    /// The list of replies that are still to be sent (`omem`).
     pub output: usize,
     /// Everything (`tot-mem`).
     pub total: usize,
 }
 
 impl Client {
-    /// What it costs; `output` is its reply while its command runs, `argv_bytes` what of its request is not in its
-    /// query buffer. O(1).
+    /// Its memory. `output` is its reply while its command runs; `argv_bytes` are the bytes of its request outside of
+    /// its query buffer. O(1).
     #[doc(alias = "getClientMemoryUsage")]
     pub fn memory(&self, output: Option<&Output>, argv_bytes: usize) -> ClientMemory {
         let list = self.out.list_memory() + output.map_or(0, Output::list_memory);

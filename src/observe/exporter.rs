@@ -6,9 +6,9 @@
 //!   cmdstat_get:calls=3,usec=2000            redis_commands_total{cmd="get"} 3
 //! ```
 //!
-//! The table below is the list of what is told: a name that charts and alerts rely on is a line of it. It says which field
-//! of INFO a figure comes from, whether it only grows, and what a unit of the field is in units of the name. Figures that
-//! INFO does not have (the slow log, limits, the moment of the start) are lines that
+//! The table below is the list of all figures: a name that charts and alerts rely on is a line of it. It says which
+//! field of INFO a figure comes from, whether it only grows, and what a unit of the field is in units of the name.
+//! Figures that INFO does not have (the slow log, limits, the moment of the start) are lines that
 //! `figures` of `commands/info.rs` adds.
 //!
 //! Mirrors: nothing in Redis. Names and kinds are those of redis_exporter, where it has one.
@@ -199,8 +199,8 @@ slowlog_last_id                         gauge   slowlog_last_id
 last_slow_execution_duration_seconds    gauge   last_slow_execution_usec 1e-6
 ";
 
-/// Figures of which there are several, told apart by a label: `name kind prefix-of-the-field label part`, and the factor.
-/// The rest of the field's name is the label's value.
+/// Figures of which there are several, told apart by a label: `name kind prefix-of-the-field label part`, and the
+/// factor. The rest of the field's name is the label's value.
 const FAMILIES: &str = "\
 commands_total                          counter cmdstat_   cmd calls
 commands_duration_seconds_total         counter cmdstat_   cmd usec 1e-6

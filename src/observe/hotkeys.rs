@@ -1,7 +1,7 @@
 //! Hot keys: which keys take the most processor time, and which move the most bytes, for HOTKEYS.
 //!
-//! A session counts what commands cost and shares it among the keys they name. No server can keep a counter per
-//! key, so each metric has a fixed number of them, for whoever seems heaviest:
+//! A session adds the cost of each command to the keys it names. No server can keep a counter per key, so each metric
+//! has a fixed number of counters, for the keys that seem heaviest:
 //!
 //! ```text
 //!   a key with a counter      its counter grows
@@ -12,18 +12,19 @@
 //! Invariant: a key whose true share is more than one counter's even share of the total has a counter, and its true
 //! weight lies between `counter - error` and `counter`.
 //!
-//! Mirrors: hotkeys.c and chk.c of Redis 8.6. Differs: the structure is Space-Saving (Metwally, Agrawal and El Abbadi,
-//! 2005), whose bound holds for every stream, instead of a cuckoo heavy keeper, whose counters decay by chance.
-//! Weights are kept in nanoseconds, so that commands of less than a microsecond count.
+//! Mirrors: hotkeys.c and chk.c of Redis 8.6.
+//! Differs: the structure is Space-Saving (Metwally, Agrawal and El Abbadi, 2005), whose bound holds for every
+//! stream, instead of a cuckoo heavy keeper, whose counters decay by chance. Weights are kept in nanoseconds, so that
+//! commands of less than a microsecond count.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::keyspace::Ms;
 use crate::sys::process::CpuTime;
 
-/// Counters for each key that is to be told.
+/// Counters for each key that HOTKEYS GET shows.
 const COUNTERS_PER_KEY: usize = 10;
-/// Keys with longer names are not told of: 640 counters must not hold gigabytes.
+/// Keys with longer names are left out: 640 counters must not hold gigabytes.
 const NAME_MAX: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +110,7 @@ impl Heaviest {
     }
 }
 
-/// What a session is asked to do.
+/// The options of a session (HOTKEYS START).
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// Processor time, bytes.
@@ -126,7 +127,7 @@ pub struct Wanted {
     pub slots: Option<Vec<(u16, u16)>>,
 }
 
-/// What commands cost: nanoseconds, bytes.
+/// The cost of a command: nanoseconds, bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     /// Time.
@@ -152,7 +153,7 @@ impl Cost {
 /// A session: under way, or ended and still to be asked.
 #[derive(Debug)]
 pub struct Session {
-    /// What it was asked to do.
+    /// Its options.
     pub wanted: Wanted,
     /// Since when, unix time.
     pub started_ms: Ms,
@@ -190,7 +191,7 @@ impl Session {
         }
     }
 
-    /// Whether it is under way; one whose time is over ends here.
+    /// Whether it is under way; a session whose time is over ends here.
     pub fn is_active(&mut self, now: Ms) -> bool {
         if self.ended_ms.is_none()
             && let Some(duration) = self.wanted.duration_ms

@@ -1,4 +1,4 @@
-//! Latency events: what made clients wait, one sample a second and kind, for LATENCY.
+//! Latency events: delays that clients felt, the worst of each second and kind, for LATENCY.
 //!
 //! ```text
 //!   latency-monitor-threshold 100
@@ -7,6 +7,8 @@
 //! ```
 //!
 //! Mirrors: latency.c.
+//! Differs: the samples of an event are a queue that grows to its bound; Redis has a ring of 160 from the first
+//! sample on.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -56,7 +58,7 @@ impl Series {
         self.samples.push_back(sample);
     }
 
-    /// What the samples amount to; `now` in unix seconds.
+    /// The statistics of the samples; `now` in unix seconds.
     #[doc(alias = "analyzeLatencyForEvent")]
     pub fn summary(&self, now: i64) -> Summary {
         let count = self.samples.len() as u64;
@@ -75,7 +77,7 @@ impl Series {
     }
 }
 
-/// What the samples of an event amount to.
+/// The statistics of an event's samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Samples.
@@ -84,7 +86,7 @@ pub struct Summary {
     pub mean_ms: u64,
     /// Mean absolute deviation from it.
     pub deviation_ms: u64,
-    /// Since the oldest.
+    /// Seconds since the oldest sample.
     pub period_seconds: i64,
 }
 

@@ -1,11 +1,12 @@
 //! Figures per second, from samples the cron takes ten times a second: `instantaneous_*` of INFO.
 //!
 //! Mirrors: `trackInstantaneousMetric` and `getInstantaneousMetric` of server.c.
+//! Differs: in nothing that INFO shows: the mean of 16 samples, as in Redis.
 
 /// Samples averaged.
 const SAMPLES: usize = 16;
 
-/// What is measured.
+/// A rate that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
     /// Commands per second.

@@ -1,6 +1,7 @@
-//! What an operator sees: counters, the slow log, latency, MONITOR.
+//! Figures for an operator: counters, the slow log, latency, MONITOR, metrics.
 //!
 //! Mirrors: the `stat_*` fields of server.h, slowlog.c, latency.c.
+//! Differs: nothing here is global; each part is a value that [`State`](crate::state::State) holds.
 
 pub mod act;
 mod clients;
@@ -25,7 +26,7 @@ use crate::resp::argv::Argv;
 /// A command that has run.
 #[derive(Clone, Copy, Debug)]
 pub struct Ran<'a> {
-    /// Who called it.
+    /// The client that called it.
     pub client: ClientKey,
     /// Which command.
     pub id: CommandId,
@@ -39,6 +40,6 @@ pub struct Ran<'a> {
     pub ok: bool,
     /// Whether it is part of no other one.
     pub outermost: bool,
-    /// Whether it comes from a file or a primary: nobody waited for it.
+    /// Whether it comes from a file or a primary, so no client felt its time.
     pub replayed: bool,
 }

@@ -1,14 +1,14 @@
-//! The slow log: the last commands that took long, with what they were given.
+//! The slow log: the last commands that took long, with their arguments.
 //!
-//! Mirrors: slowlog.c. Differs: how much of a command is kept can be configured
-//! (`slowlog-entry-max-argc`, `slowlog-entry-max-string-len`).
+//! Mirrors: slowlog.c.
+//! Differs: `slowlog-entry-max-argc` and `slowlog-entry-max-string-len` configure how much of a command is kept.
 
 use std::collections::VecDeque;
 
 use crate::command::Redacted;
 use crate::resp::argv::{Argv, OwnedArgv};
 
-/// What is shown in the place of a secret.
+/// The word shown in the place of a secret.
 pub const REDACTED: &[u8] = b"(redacted)";
 
 /// A slow command.
@@ -28,7 +28,7 @@ pub struct SlowCommand {
     pub name: Vec<u8>,
 }
 
-/// Bounds on what is kept.
+/// Bounds on the entries that are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct SlowlogLimits {
     /// Entries.
@@ -80,7 +80,7 @@ impl Slowlog {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

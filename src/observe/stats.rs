@@ -1,4 +1,7 @@
-//! Counters of INFO's `stats` section. CONFIG RESETSTAT sets most of them back.
+//! Counters of INFO's section `stats`. CONFIG RESETSTAT sets most of them back.
+//!
+//! Mirrors: the `stat_*` fields of server.h, resetServerStats() of server.c, incrementErrorCount() of networking.c.
+//! Differs: kinds of errors are bounded as in Redis, by number and by the length of a code.
 
 use std::collections::BTreeMap;
 
@@ -27,11 +30,11 @@ pub struct Stats {
     pub net_repl_input_bytes: u64,
     /// Bytes written to replicas.
     pub net_repl_output_bytes: u64,
-    /// Keys that died of time.
+    /// Keys that expired.
     pub expired_keys: u64,
-    /// Hash fields that died of time.
+    /// Hash fields that expired.
     pub expired_subkeys: u64,
-    /// Those of them that the active expire cycle found.
+    /// Hash fields of [`Stats::expired_subkeys`] that the active expire cycle found.
     pub expired_subkeys_active: u64,
     /// Keys of [`Stats::expired_keys`] that the active expire cycle found.
     pub expired_keys_active: u64,
@@ -41,9 +44,9 @@ pub struct Stats {
     pub expire_cycle_us: u64,
     /// Estimated share of the volatile keys that are past their deadline and still there, in percent.
     pub expired_stale_perc: f64,
-    /// Keys that died of memory.
+    /// Keys that were evicted.
     pub evicted_keys: u64,
-    /// Clients closed for memory.
+    /// Clients that were evicted (`maxmemory-clients`).
     pub evicted_clients: u64,
     /// Scripts dropped from the cache.
     pub evicted_scripts: u64,
@@ -51,7 +54,7 @@ pub struct Stats {
     pub errors: BTreeMap<String, u64>,
     /// Errors in all.
     pub error_replies: u64,
-    /// The counters given up when there were too many; to be told to the log and dropped.
+    /// The counters that were given up when there were too many kinds; the log gets them, and then they are dropped.
     pub errors_dropped: BTreeMap<String, u64>,
     /// Set once more than a bound of kinds appeared; counting by kind stops.
     pub errors_disabled: bool,

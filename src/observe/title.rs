@@ -1,6 +1,7 @@
 //! The title of the process, from `proc-title-template`.
 //!
 //! Mirrors: redisSetProcTitle() and expandProcTitleTemplate() of server.c.
+//! Differs: the template is expanded by `expand_title` of the configuration, which also checks it.
 
 use crate::sys::title::Title;
 

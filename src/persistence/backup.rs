@@ -8,17 +8,17 @@
 //! ```
 //!
 //! No format of its own: base, increment and manifest of the append-only file are the backup. Pinned means a hard link
-//! in `backupdirname`, so that rewrites may go on as they like. Where `appendonly` is off, the append-only file runs for
-//! the backup alone, and whatever befalls it is the backup's trouble, not the clients'.
+//! in `backupdirname`, so that rewrites may go on as they like. Where `appendonly` is off, the append-only file runs
+//! for the backup alone, and whatever befalls it is the backup's trouble, not the clients'.
 //!
-//! Invariant: what a sealed manifest names is complete, on disk, and never written to again.
+//! Invariant: every file that a sealed manifest names is complete, on disk, and never written to again.
 //!
 //! Mirrors: backup.c (of Redis 8.10; by its documentation and tests).
 //! Differs: a backup that a failing disk or a shutdown interrupts ends as failed and leaves no file behind.
 
 use std::path::PathBuf;
 
-/// How far a backup is.
+/// The phase of a backup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Phase {
     #[default]
@@ -56,11 +56,11 @@ pub struct Backup {
     pub(super) sealed_s: i64,
     /// Where its files are.
     pub(super) directory: PathBuf,
-    /// What is pinned, in the order in which it is read.
+    /// The pinned files, in the order in which they are loaded.
     pub(super) files: Vec<PathBuf>,
     /// The append-only file runs for this backup alone.
     pub(super) own_stream: bool,
-    /// And so does its directory exist.
+    /// The directory of the append-only file was made for this backup alone, too.
     pub(super) own_directory: bool,
 }
 

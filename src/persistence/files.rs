@@ -1,6 +1,7 @@
 //! Files that are whole or not there: written aside, forced to disk, renamed, and the directory forced, too.
 //!
 //! Mirrors: rdbSaveInternal() of rdb.c, rioFile of rio.c.
+//! Differs: temporary files of processes that died are found by the number in their names and removed at start.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::config::disk::reason;
 use crate::keyspace::Snapshot;
 use crate::sys::files::{Disk, File};
 
-/// Written between two forced flushes, so that the last one is short.
+/// Bytes written between two forced flushes, so that the last flush is short.
 #[doc(alias = "REDIS_AUTOSYNC_BYTES")]
 const SYNC_EVERY: u64 = 4 * 1024 * 1024;
 
@@ -23,10 +24,10 @@ const SYNC_EVERY: u64 = 4 * 1024 * 1024;
 pub struct FileSink<'a> {
     file: File,
     incremental: bool,
-    /// Somebody will read it at once: the system should not forget it.
+    /// The file is read again at once, so it should stay in the page cache.
     keeps_cache: bool,
     written: u64,
-    /// So much of it is on disk.
+    /// Bytes that are on disk.
     synced: u64,
     job: &'a Job,
 }
@@ -117,7 +118,7 @@ pub fn write_rdb(
     let written =
         write_temporary(disk, place, &temporary, snapshot, options, job).and_then(|bytes| {
             let target = place.directory.join(&place.name);
-            // Who cancels a save may write the file himself next.
+            // After a cancelled save the operator may write the file by hand, so a late rename must not replace that.
             let renamed = job.conclude(|| disk.rename(&temporary, &target));
             renamed
             .ok_or_else(SaveError::cancelled)?
@@ -191,8 +192,8 @@ fn write_error(operation: &str, error: &io::Error) -> SaveError {
     }
 }
 
-/// A file with our own number in its name is left alone for so long: who shares it with us (another server of this
-/// process, the same number in another container) has written to it meanwhile.
+/// A temporary file with our own process id in its name is left alone unless it is so old: another server of this
+/// process, or one in another container with the same id, may be writing to it.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 /// Removes the half files of servers that were killed, ours and Redis's; returns their names, and whose they were.

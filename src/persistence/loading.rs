@@ -1,4 +1,5 @@
-//! Files into the keyspace, slice by slice: the loop serves clients in between, most of whom read -LOADING.
+//! Loading of files into the keyspace, slice by slice: the loop serves clients in between, and most commands get
+//! -LOADING.
 //!
 //! ```text
 //!   parts    dump.rdb        or    base.rdb, incr.aof, incr.aof …
@@ -6,6 +7,8 @@
 //! ```
 //!
 //! Mirrors: rdbLoad(), startLoading() of rdb.c, loadAppendOnlyFiles() of aof.c, loadDataFromDisk() of server.c.
+//! Differs: the load is a value that is continued in slices; Redis's loader runs through, and calls the event loop
+//! from inside.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -37,17 +40,18 @@ pub struct Loading {
     pub(super) flags: Flags,
     /// Bytes of the increment before the current one.
     pub(super) before: Option<u64>,
-    /// What must happen before it goes on.
+    /// The event that the load waits for before its next slice.
     pub(super) hold: Hold,
-    /// Where it goes, if not where the old data set is.
+    /// The databases it goes to, if not those of the old data set.
     pub(super) beside: Option<Beside>,
     /// Where the stream of effects stood when the file was written: database, name, position.
     pub(super) stream: Stream,
-    /// Who listened to the stream of effects before; nobody hears of what is replayed.
+    /// The readers of the stream of effects before the load. During the load there are none: replayed commands are
+    /// not propagated.
     pub(super) listening: Targets,
 }
 
-/// What a load waits for.
+/// An event that a load waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
     Nothing,
@@ -66,7 +70,7 @@ pub(super) struct Part {
     pub(super) size: u64,
 }
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     Rdb,
@@ -98,30 +102,30 @@ impl Source {
     }
 }
 
-/// Why a load came to nothing. The log has the reason.
+/// A load failed. The log has the reason.
 #[derive(Debug)]
 pub(super) struct Fatal;
 
 /// How a file differs from a plain `dump.rdb`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Flags {
-    /// What has expired is loaded all the same: the commands behind the file count on it.
+    /// Expired keys are loaded all the same: the commands behind the file count on them.
     pub keep_expired: bool,
-    /// A key that is there is written over (DEBUG RELOAD NOFLUSH MERGE).
+    /// A key that exists already is overwritten (DEBUG RELOAD NOFLUSH MERGE).
     pub allow_duplicates: bool,
-    /// The server starts with it: its stream goes on where the file was written.
+    /// This load is part of the start: the stream of effects goes on where the file says it stood.
     pub at_start: bool,
-    /// Our primary sent it.
+    /// The data set comes from our primary.
     pub from_primary: bool,
-    /// It sent it with a mark at the end: it waits for an answer.
+    /// The primary sent the data set with an end mark, so it waits for an acknowledgement before it sends the stream.
     pub marked: bool,
-    /// It comes through the connection, not from a file.
+    /// The data set comes through the connection, not from a file.
     pub received: bool,
     /// Clients are served from the old data set meanwhile.
     pub serves_old: bool,
 }
 
-/// What came of loading our primary's data set.
+/// The result of loading the data set of our primary.
 #[derive(Debug)]
 pub struct Loaded {
     pub ok: bool,
@@ -140,7 +144,7 @@ pub(super) struct Stream {
     pub(super) offset: Option<u64>,
 }
 
-/// What a slice came to.
+/// The result of one slice of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slice {
     /// There is more.
@@ -151,11 +155,11 @@ pub enum Slice {
     Failed,
 }
 
-/// What came of looking for a file.
+/// The result of opening a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
     Yes,
-    /// No file is no error.
+    /// The file does not exist, which is no error.
     Missing,
     /// The log says why.
     Failed,
@@ -167,7 +171,7 @@ pub struct Progress {
     pub(super) started_s: i64,
     pub(super) total_bytes: u64,
     pub(super) loaded_bytes: u64,
-    /// What the server that wrote the file used.
+    /// `used_memory` of the server that wrote the file.
     pub(super) used_memory: u64,
     pub(super) serves_old: bool,
 }
@@ -194,7 +198,7 @@ impl Progress {
 
     /// INFO's fields about it.
     pub fn info(&self, now_s: i64, info: &mut Vec<(&'static str, String)>) {
-        // Where nobody said how long it is, the memory it took in the other server is a guess.
+        // Where the length is not known, the memory that the data set took in the other server is a guess.
         let total = match self.total_bytes {
             0 => self.used_memory,
             total => total,

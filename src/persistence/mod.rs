@@ -36,7 +36,7 @@ use self::backup::Backup;
 use self::loading::{Loading, Progress};
 use self::saving::Running;
 
-/// What a server knows about its files.
+/// The state of a server's persistence: jobs, loads, the append-only file.
 #[derive(Debug)]
 pub struct Persistence {
     pub stats: PersistenceStats,
@@ -52,7 +52,7 @@ pub struct Persistence {
     pub backup: Backup,
     /// The data set came from `preload-file`: the append-only file holds another one.
     preloaded: bool,
-    /// What was promised to be safe could not be made so: nobody may be told of it any more.
+    /// Writes that a reply would promise to be safe could not be made safe: no further reply may leave.
     pub failed: bool,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
     pub skip_checksum: bool,
@@ -60,7 +60,7 @@ pub struct Persistence {
     next_job: u64,
 }
 
-/// What INFO shows.
+/// Figures of persistence for INFO.
 #[derive(Debug, Clone, Default)]
 pub struct PersistenceStats {
     /// Unix time in seconds of the last good save; at first, of the start.

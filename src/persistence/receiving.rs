@@ -1,4 +1,5 @@
-//! A data set that comes through a connection, into memory: the loop feeds what it reads, slices of the load take it.
+//! A data set that comes through a connection, into memory: the loop feeds the bytes it reads, slices of the load use
+//! them.
 //!
 //! ```text
 //!   socket ─► transfer.rs ─► feed_load() ─► [ bytes of the item being read ] ─► load_slice() ─► the databases

@@ -5,6 +5,7 @@
 //! ```
 //!
 //! Mirrors: rdbSaveBackground(), backgroundSaveDoneHandler() of rdb.c; the save points of serverCron().
+//! Differs: a job is a thread with a flag to cancel it, not a child with a process id.
 
 use std::path::PathBuf;
 
@@ -24,7 +25,7 @@ pub struct Running {
     pub(super) dirty_before: u64,
 }
 
-/// What a job writes.
+/// The purpose of a job: which file it writes, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// BGSAVE.

@@ -1,5 +1,5 @@
-//! The end of an append-only file, when it is not whole: what a crash or a power cut left is cut off, so that what is loaded
-//! is the data set of one moment; anything else is refused.
+//! The broken end of an append-only file: bytes that a crash or a power cut left are cut off, so that the loaded data
+//! set is that of one moment; any other fault is refused.
 //!
 //! ```text
 //!   incr.3  … SET a 1 | SET b         the last file ends in the middle of a command: cut
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Mirrors: the end of loadSingleAppendOnlyFile() in aof.c.
-//! Differs: Redis knows neither zeros nor the length of the file before. It refuses the one and replays the other, with a
-//! gap in the middle.
+//! Differs: Redis knows neither zeros nor the length of the file before. It refuses the one and replays the other,
+//! with a gap in the middle.
 
 use super::loading::{Loading, Part, What};
 

@@ -1,4 +1,4 @@
-//! The last part of the stream of effects, kept once for all who read it.
+//! The replication backlog: the last part of the stream of effects, kept once for all replicas.
 //!
 //! ```text
 //!   start                                              end
@@ -6,15 +6,17 @@
 //!            ^ replica A            ^ replica B       ^ replica C (has it all)
 //! ```
 //!
-//! A position is the number of bytes of the stream before it. A replica is no more than a position: what it must
-//! still be sent lies here, whatever the number of replicas, and a replica that comes back goes on from the position
-//! it names if that is still here.
+//! A position is the number of bytes of the stream before it. A replica is no more than a position: the bytes it has
+//! yet to be sent lie here, whatever the number of replicas. A replica that comes back goes on from the position it
+//! names if that is still here; `act/primary.rs` has an example.
 //!
 //! Invariant: the blocks hold the bytes from `start` to `end`, and no block is empty but perhaps the last.
 //!
 //! Mirrors: `replBacklog` and `replBufBlock` of server.h, feedReplicationBuffer() and
-//! incrementalTrimReplicationBacklog() of replication.c. Differs: blocks have no counts of their users; whoever trims
-//! says which position is still needed. Finding a position is a binary search, so there is no index to keep.
+//! incrementalTrimReplicationBacklog() of replication.c.
+//! Differs: blocks have no counts of their users; the caller of [`Backlog::trim`] names the first position that some
+//! replica still needs. Finding a position is a binary search, so there is no index to keep.
+//! Cost: O(bytes) to append, O(log blocks) to find a position.
 
 use std::collections::VecDeque;
 
@@ -41,7 +43,7 @@ struct Block {
 }
 
 impl Backlog {
-    /// An empty one; the next byte of the stream is the one after `position`.
+    /// An empty backlog; the next byte of the stream is the one after `position`.
     #[doc(alias = "createReplicationBacklog")]
     pub fn new(position: u64) -> Backlog {
         Backlog {
@@ -62,7 +64,7 @@ impl Backlog {
         self.end
     }
 
-    /// Bytes it holds.
+    /// Bytes of the stream that it holds.
     pub fn bytes(&self) -> u64 {
         self.end - self.start
     }
@@ -72,7 +74,7 @@ impl Backlog {
         self.memory + self.blocks.capacity() * size_of::<Block>()
     }
 
-    /// Whether somebody can go on from a position.
+    /// Whether a replica can continue from a position.
     pub fn covers(&self, position: u64) -> bool {
         (self.start..=self.end).contains(&position)
     }

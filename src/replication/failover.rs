@@ -8,11 +8,12 @@
 //! ```
 //!
 //! Mirrors: failoverCommand(), updateFailoverStatus(), abortFailover() of replication.c.
+//! Differs: the stages are a value of their own, [`Failover`], instead of fields of the server.
 
 use crate::config::Primary;
 use crate::keyspace::Ms;
 
-/// How far a failover is.
+/// The stage of a failover.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Stage {
     #[default]
@@ -25,11 +26,11 @@ pub enum Stage {
 #[derive(Debug, Default)]
 pub struct Failover {
     pub stage: Stage,
-    /// When it has taken too long, unix time.
+    /// The moment at which it times out, unix time.
     pub(super) end_ms: Option<Ms>,
-    /// Then it takes place all the same.
+    /// FORCE: at the timeout it takes place although the replica lags behind.
     pub(super) force: bool,
-    /// To which replica; none yet for whichever has everything first.
+    /// The replica that takes over; none until the first one has everything.
     pub(super) target: Option<Primary>,
 }
 

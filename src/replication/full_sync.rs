@@ -1,4 +1,4 @@
-//! A data set on its way to replicas: one save for all that wait for one.
+//! Full synchronisation: a data set on its way to replicas, one save for all that wait for one.
 //!
 //! ```text
 //!   to a file   snapshot ─► thread "bgsave" ─► dump.rdb ─► each replica, piece by piece ($<length>)
@@ -6,9 +6,9 @@
 //!                                                                  ($EOF:<mark> … <mark>)
 //! ```
 //!
-//! Who comes while a file is being written joins it: the backlog still has what happened since its snapshot. Sockets
-//! cannot be joined once the first byte is sent, so they begin a little later (`repl-diskless-sync-delay`), for those
-//! who come meanwhile.
+//! A replica that asks while a file is being written joins that save: the backlog still has everything since its
+//! snapshot. A save to sockets cannot be joined once its first byte is sent. So it begins a little later
+//! (`repl-diskless-sync-delay`), and replicas that ask in the meantime share it.
 //!
 //! Mirrors: startBgsaveForReplication(), updateSlavesWaitingBgsave(), sendBulkToSlave(), rdbPipeReadHandler() and
 //! replicationStartPendingFork() of replication.c; rdbSaveToSlavesSockets() of rdb.c.
@@ -30,7 +30,7 @@ pub struct SyncSave {
     pub(super) pipe: Option<Pipe>,
 }
 
-/// What goes into it.
+/// The parts of the data set that a replica asked to leave out (REPLCONF rdb-filter-only).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Wants {
     pub(super) without_keys: bool,
@@ -59,7 +59,7 @@ pub(super) struct Pipe {
     pub(super) may_have_more: bool,
     /// The thread wrote all it had.
     pub(super) drained: bool,
-    /// What the thread says it came to.
+    /// The result that the thread reported, once it has ended.
     pub(super) result: Option<Result<(), SaveError>>,
 }
 

@@ -1,4 +1,4 @@
-//! Our own primary: the state of the link to it, without its socket.
+//! The link to our own primary: its state, without its socket.
 //!
 //! ```text
 //!   Off ─ REPLICAOF ─► Connect ─► Connecting ─► Ping ─► Auth ─► Port ─► Ip ─► Capa ─► Psync
@@ -9,9 +9,9 @@
 //!
 //! The connection is a wire ([`crate::wires`]): the loop owns its socket, sends what is appended to it, and tells what
 //! came and what became of the connection. Each attempt has a number, so that an answer of a helper thread to an
-//! attempt given up is dropped.
-//! Once connected, the primary is a client like others ([`ClientFlags::PRIMARY`](crate::clients::ClientFlags::PRIMARY)) whose requests are run without
-//! being judged, and whose replies go nowhere.
+//! attempt given up is dropped. Once connected, the primary is a client like others
+//! ([`ClientFlags::PRIMARY`](crate::clients::ClientFlags::PRIMARY)) whose requests are run without being judged, and
+//! whose replies go nowhere.
 //!
 //! Invariant: [`super::Replication::offset`] counts the bytes of requests that were run, transactions as a whole; the
 //! same bytes were appended to our own stream. So whatever happens to the link, name and offset tell where to go on.
@@ -95,7 +95,7 @@ pub struct Link {
     pub(super) announced: Option<(String, u64)>,
     /// The data set is on disk, or not: to be looked at between two commands.
     pub(super) secured: Option<Secured>,
-    /// What came behind the data set, or behind +CONTINUE: the stream's first bytes.
+    /// Bytes that came behind the data set or behind +CONTINUE: the beginning of the stream, not yet run.
     pub rest: Vec<u8>,
     /// Bytes of a transaction that is not whole yet: applied, and passed on, when it is.
     pub(super) held: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Replication: one server's stream of effects, read and repeated by others.
+//! Replication: replicas read the stream of effects of a primary and repeat it.
 //!
 //! ```text
 //!   primary   effects ─► backlog ─┬─► replica 1        a replica that is new or was away for too long:
@@ -8,9 +8,10 @@
 //!                                                                   └─► the same bytes ─► backlog ─► its own replicas
 //! ```
 //!
-//! A stream has a name of 40 hex digits and a position, the number of its bytes so far. Who names both can go on where
-//! it stopped, if the bytes from there on are still in the backlog. A replica that becomes a primary begins a stream of
-//! a new name and remembers the old one, with the position up to which both are the same.
+//! A stream has a name (Redis: replication ID) of 40 hex digits and a position, the number of its bytes so far. A
+//! replica that names both can go on where it stopped, if the bytes from there on are still in the backlog. A replica
+//! that becomes a primary begins a stream of a new name and remembers the old one, with the position up to which both
+//! are the same. `act/primary.rs` works through an example with real offsets.
 //!
 //! | file | |
 //! |---|---|
@@ -55,7 +56,7 @@ use crate::sys::files::File;
 /// The name of no stream.
 pub const NO_ID: &str = "0000000000000000000000000000000000000000";
 
-/// What a server knows of its replicas, of its primary, and of the stream they share.
+/// The replication state of a server: its replicas, its primary, and the stream they share.
 #[derive(Debug)]
 pub struct Replication {
     /// The stream's name: 40 hex digits.
@@ -67,22 +68,22 @@ pub struct Replication {
     pub offset: u64,
     /// The end of the stream, if anybody has read it lately.
     pub backlog: Option<Backlog>,
-    /// Those who read it, in the order they came.
+    /// The replicas that read the stream, in the order they came.
     pub replicas: Vec<Replica>,
     /// Our own primary.
     pub link: Link,
     /// The data set being written for replicas.
     save: Option<SyncSave>,
-    /// The database the stream's last SELECT chose; none makes the next effect say it again.
+    /// The database of the stream's last SELECT; with none, the next effect is preceded by one.
     stream_db: Option<DbId>,
     last_ping_ms: Ms,
-    /// Somebody waits for acknowledgements.
+    /// A client is blocked on acknowledgements, so replicas are asked for them before the loop sleeps.
     wants_acks: bool,
     safe_positions: SafePositions,
     pub failover: Failover,
     /// Keys with a deadline that were written here, on a writable replica: no primary will delete them.
     pub own_keys: OwnKeys,
-    /// Since when nobody reads the stream.
+    /// Since when the stream has no replica.
     no_replicas_since_ms: Ms,
 }
 
@@ -91,24 +92,25 @@ pub struct Replication {
 pub struct Replica {
     /// Its connection.
     pub client: ClientKey,
-    /// How far it is.
+    /// Its phase.
     pub phase: Phase,
     /// The position of the stream it is to be sent next.
     pub next: u64,
-    /// What it acknowledged: bytes applied, bytes safe in its append-only file; and when.
+    /// The offsets it acknowledged with REPLCONF ACK (bytes applied) and FACK (bytes safe in its append-only file),
+    /// and the time of the last acknowledgement.
     pub acked: u64,
     pub acked_aof: u64,
     pub acked_ms: Ms,
-    /// It said SYNC: it acknowledges nothing.
+    /// It asked with SYNC, so it sends no acknowledgements.
     pub silent: bool,
     /// Only the data set is asked for, and the connection ends with it.
     pub rdb_only: bool,
 }
 
-/// How far a replica is.
+/// The phase of a replica.
 #[derive(Debug)]
 pub enum Phase {
-    /// It waits for a save to begin.
+    /// It waits for a save that begins later.
     Waits {
         /// Since when, unix time.
         since_ms: Ms,
@@ -117,9 +119,9 @@ pub enum Phase {
     Writing,
     /// The file is being sent.
     Sending(File),
-    /// It has the data set.
+    /// It has the data set and follows the stream.
     Online {
-        /// It reads the stream; if not yet, it does when it acknowledges the data set.
+        /// Whether it is sent the stream already. If not, its first acknowledgement after the data set starts that.
         reads: bool,
     },
     /// It has the data set and asked for no more.
@@ -143,7 +145,7 @@ impl Phase {
 }
 
 impl Replication {
-    /// A stream that nobody reads, with a fresh name.
+    /// A stream without readers, with a fresh name.
     pub fn new(names: &mut Entropy) -> Self {
         Replication {
             id: names.name_text(),
@@ -171,8 +173,8 @@ impl Replication {
             .find(|replica| replica.client == client)
     }
 
-    /// Bytes of memory on their way to replicas: what their connections hold, and what the backlog keeps for them beyond
-    /// its size. O(replicas).
+    /// Bytes of memory on their way to replicas: what their connections hold, and what the backlog keeps for them
+    /// beyond its size. O(replicas).
     pub fn output_memory(&self, clients: &Clients, backlog_size: u64) -> usize {
         let of_one = |replica: &Replica| {
             let out = clients.get(replica.client).map(|client| &client.out);
@@ -183,7 +185,7 @@ impl Replication {
         queued + self.buffer_memory().saturating_sub(size)
     }
 
-    /// Begins a stream of another name; nobody can go on from the old one.
+    /// Gives the stream another name: no replica can continue from the old one.
     #[doc(alias = "changeReplicationId")]
     pub fn change_id(&mut self, names: &mut Entropy) {
         self.id = names.name_text();
@@ -195,7 +197,7 @@ impl Replication {
         self.second_offset = None;
     }
 
-    /// The database the stream has selected, for who writes it down.
+    /// The database that the stream has selected, for the header of an RDB file.
     pub fn stream_db(&self) -> Option<DbId> {
         self.stream_db
     }

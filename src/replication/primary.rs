@@ -1,4 +1,4 @@
-//! Those who read our stream: how they come to read it, and the periodic care of them.
+//! Replicas of ours: how each of them comes to read the stream, and the periodic care of them.
 //!
 //! ```text
 //!   PSYNC id position ─► in the backlog? ─► +CONTINUE, Online from there
@@ -10,6 +10,8 @@
 //!
 //! Mirrors: replicationFeedSlaves(), syncCommand(), masterTryPartialResync() and the primary's half of
 //! replicationCron() in replication.c.
+//! Differs: the output buffer of a replica stays small; in Redis every replica's connection refers to all blocks it
+//! has yet to send.
 
 /// How much of the stream or of a file is handed to a connection at a time.
 pub(super) const PIECE: usize = 256 * 1024;
@@ -17,17 +19,17 @@ pub(super) const PIECE: usize = 256 * 1024;
 /// A request to read the stream.
 #[derive(Debug, Clone, Copy)]
 pub enum Asked<'a> {
-    /// SYNC: a replica of another age.
+    /// SYNC: a replica of a Redis before 2.8.
     Sync,
     /// PSYNC: the name of the stream it knows, and the number of the byte it wants next.
     Psync { id: &'a str, wanted: i64 },
 }
 
-/// What is answered to it.
+/// The answer to PSYNC.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It goes on; the line says how.
+    /// It continues; the line is +CONTINUE and what belongs to it.
     Continue(String),
-    /// It is sent the data set; what there is to say is said when that begins.
+    /// It is sent the whole data set. +FULLRESYNC follows when the save begins.
     Full,
 }

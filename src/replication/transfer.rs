@@ -23,7 +23,7 @@ pub struct Transfer {
     /// Bytes that came.
     pub read: u64,
     pub(super) target: Target,
-    /// The last bytes that came: the mark, perhaps. They are not passed on before it is known that they are not.
+    /// The last bytes that came, which may be the end mark. They are kept back until it is known that they are not.
     pub(super) tail: Vec<u8>,
     /// All came.
     pub(super) whole: bool,
@@ -42,12 +42,12 @@ pub(super) enum Target {
     },
 }
 
-/// What came of forcing it to disk.
+/// The result of forcing the received file to disk.
 #[derive(Debug)]
 pub struct Secured {
     pub(super) attempt: u64,
     pub(super) has_mark: bool,
-    /// What could not be done, and why.
+    /// On failure, the step that failed and the reason.
     pub(super) result: Result<(), (&'static str, String)>,
 }
 
@@ -59,7 +59,7 @@ pub(super) enum Length {
 }
 
 impl Transfer {
-    /// How many bytes it has, if that was said.
+    /// Its length in bytes, if the primary announced one.
     pub fn total(&self) -> Option<u64> {
         match self.length {
             Some(Length::Bytes(bytes)) => Some(bytes),
@@ -67,7 +67,12 @@ impl Transfer {
         }
     }
 
-    /// What of the bytes that came is certainly no part of the mark: some of those kept back, and some of these.
+    /// The received bytes that are certainly no part of the end mark: some that were kept back before, and some of
+    /// `bytes`.
+    ///
+    /// A stream of unknown length ends with a mark of 40 bytes, and a piece may end in the middle of it. So the last
+    /// 40 bytes are always kept back: with a mark of 4 and pieces `abcdef`, `gh`, the first call returns `ab`, the
+    /// second `cd`.
     pub(super) fn before_mark<'b>(&mut self, bytes: &'b [u8]) -> (Vec<u8>, &'b [u8]) {
         let (now, later) = bytes.split_at(bytes.len().saturating_sub(MARK));
         let old = (self.tail.len() + later.len()).saturating_sub(MARK);

@@ -1,4 +1,4 @@
-//! Clients that wait until what they wrote is known elsewhere: WAIT, and WAITAOF for "safe on disk".
+//! Clients blocked until replicas have their writes (WAIT), or until their writes are safe on disk (WAITAOF).
 //!
 //! ```text
 //!   write ─► Client.written = position of the stream
@@ -9,6 +9,7 @@
 //! file was written: a position is safe once the bytes noted with it are.
 //!
 //! Mirrors: waitCommand(), waitaofCommand(), processClientsWaitingReplicas() of replication.c, `fsynced_reploff`.
+//! Differs: the positions that wait for an fsync are a queue in [`SafePositions`]; Redis has room for one.
 
 use std::collections::VecDeque;
 
@@ -25,6 +26,6 @@ pub struct SafePositions {
     pub(super) fed_before: u64,
 }
 
-/// WAITAOF asks for a file that is not written.
+/// The error of WAITAOF with `numlocal` where no append-only file is written.
 pub const NEEDS_AOF: &str =
     "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";

@@ -1,9 +1,10 @@
-//! Keys that only a writable replica has.
+//! Keys with a deadline that only a writable replica has.
 //!
 //! A replica leaves the deletion of expired keys to its primary. Of a key that a client wrote to the replica itself
 //! the primary knows nothing, so the replica remembers those that have a deadline, and deletes them.
 //!
 //! Mirrors: rememberSlaveKeyWithExpire() and expireSlaveKeys() of expire.c.
+//! Differs: one ordered set of database and name; Redis has a dictionary from names to bitmaps of databases.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;

@@ -11,8 +11,9 @@
 //! Invariant: while [`Decoding`] writes to Lua's stack it owns its text and its room for strings, and the
 //! functions below it own nothing: Lua may leave them for want of memory.
 //!
-//! Mirrors: lua_cjson.c (Lua CJSON 2.1 as patched in Redis). Differs: the decoder stops at the end of
-//! its input instead of at a zero byte; nesting has a bound that scripts cannot raise.
+//! Mirrors: lua_cjson.c (Lua CJSON 2.1 as patched in Redis).
+//! Differs: the decoder stops at the end of its input instead of at a zero byte; nesting has a bound that scripts
+//! cannot raise.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -54,7 +55,7 @@ struct Config {
 
 type Shared = Rc<Cell<Config>>;
 
-/// What the functions return.
+/// A value returned by one of the functions.
 enum Out {
     Text(Vec<u8>, Rc<RefCell<Vec<u8>>>),
     Decoded(Decoding),
@@ -436,7 +437,7 @@ fn too_deep() -> Fault<Out> {
     Fault::Text("Cannot serialise, excessive nesting".into())
 }
 
-/// What stands for a byte in a string: 0 itself, `u` a number, all else the letter after a backslash.
+/// The escape of each byte in a string: 0 for the byte itself, `u` for a number, else the letter after a backslash.
 const ESCAPES: [u8; 256] = {
     let mut escapes = [0; 256];
     let mut i = 0;
@@ -514,7 +515,7 @@ enum Token {
 }
 
 impl Token {
-    /// What error texts call it.
+    /// The name of a token in error texts.
     fn name(self) -> &'static str {
         match self {
             Token::ObjectBegin => "T_OBJ_BEGIN",
@@ -801,7 +802,7 @@ fn short_integer(rest: &[u8]) -> Option<(f64, usize)> {
     }
     let follows = digits.get(len).copied().unwrap_or_default();
     let ends = !follows.is_ascii_alphanumeric() && !matches!(follows, b'+' | b'-' | b'.');
-    // What begins with 0 may be refused as a number.
+    // A number of several digits that begins with 0 is left to the slow path, which may refuse it.
     if len == 0 || !ends || len > 1 && digits[0] == b'0' {
         return None;
     }

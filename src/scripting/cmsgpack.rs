@@ -2,8 +2,8 @@
 //!
 //! Tables deeper than 16 levels become nil, which also ends circular ones.
 //!
-//! Mirrors: lua_cmsgpack.c. Differs: input nested deeper than [`DEPTH_MAX`] is refused instead of
-//! using up the stack.
+//! Mirrors: lua_cmsgpack.c.
+//! Differs: input nested deeper than [`DEPTH_MAX`] is refused instead of using up the stack.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ const TEXT_MAX: usize = 1 << 30;
 /// Tables packed between two questions whether to go on; a power of two.
 const PERIOD: u32 = 1 << 16;
 
-/// What the functions return.
+/// A value returned by one of the functions.
 enum Out {
     Packed(Vec<u8>),
     Unpacked(Unpacking),
@@ -237,7 +237,7 @@ enum Bad {
 }
 
 impl Unpacking {
-    /// What the arguments ask to be unpacked.
+    /// Reads the arguments of an `unpack` function: the bytes, the offset, and how many values are wanted.
     fn read(args: &Args<'_>, limit: i64, offset: i64) -> Result<Out, Fault<Out>> {
         let bytes = args.bytes(0)?.into_owned();
         let len = bytes.len();

@@ -1,9 +1,13 @@
 //! One Lua interpreter: its libraries, its sandbox, its limits.
 //!
-//! Scripts and functions have one each, as in Redis; both are made when first needed. The interpreter is
-//! LuaJIT's, which runs Lua 5.1 (`docs/decisions/interpreter.md`). The globals are built by `prelude.lua`, which also explains how they are kept from being changed.
+//! Scripts and functions have one each, as in Redis; both are made when first needed. The interpreter is LuaJIT's,
+//! which runs Lua 5.1 (`docs/decisions/interpreter.md`). The globals are built by `prelude.lua`, which also explains
+//! how they are kept from being changed.
 //!
-//! Mirrors: `luaRegisterRedisAPI`, `luaCallFunction` and `scriptingInit` of Redis.
+//! Invariant: a script changes no global variable, so none sees what an earlier one did, but in the data set.
+//!
+//! Mirrors: luaRegisterRedisAPI(), luaCallFunction() and scriptingInit() of Redis.
+//! Differs: memory is bounded; a script that wants more gets "not enough memory".
 
 use std::fmt;
 use std::rc::Rc;
@@ -28,10 +32,11 @@ const HOOK_PERIOD: u32 = 100_000;
 #[doc(alias = "LUA_GC_CYCLE_PERIOD")]
 const GC_PERIOD: u32 = 50;
 const GC_STEP: u16 = 50;
-/// What one interpreter may hold. Redis has no bound: a script that allocates for ever ends the server.
+/// Bytes of memory that one interpreter may hold. Redis has no bound: a script that allocates for ever ends the
+/// server.
 const MEMORY_MAX: usize = 1 << 30;
 
-/// What an interpreter is for.
+/// The purpose of an interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineKind {
     /// EVAL.
@@ -58,7 +63,7 @@ impl Push for Never {
     }
 }
 
-/// What is needed to run something while the engine's owner is lent to it.
+/// The parts needed to run a chunk while the engine's owner is lent to it.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) vm: Vm,
@@ -198,7 +203,7 @@ impl Engine {
         watched.map_err(|error| Error::once(error.to_string()))
     }
 
-    /// What runs things.
+    /// The parts that run chunks.
     pub(super) fn core(&self) -> Rc<Core> {
         self.core.clone()
     }
@@ -258,11 +263,11 @@ impl Engine {
         self.calls += 1;
         if self.calls >= GC_PERIOD {
             self.calls = 0;
-            // What fails here, for want of memory, is tried again.
+            // A step that fails for want of memory is tried again later.
             let _ = self.core.vm.forget_freed();
             let _ = self.core.vm.collect_some(GC_STEP);
         }
-        // LuaJIT plans its collections by what it holds, and does not hurry when it may hold no more.
+        // LuaJIT paces its collections by the bytes it holds, and does not hurry near its bound.
         if self.memory() > MEMORY_MAX / 2 {
             self.collect_all();
         }
@@ -276,7 +281,7 @@ impl Engine {
         let _ = self.lua().set_memory_limit(MEMORY_MAX);
     }
 
-    /// Frees a share of what nobody holds any more; whether there is more. For an interpreter on its way out.
+    /// Frees a share of an interpreter that was flushed. Returns whether there is more to free.
     pub(super) fn dismantle(&self) -> bool {
         let _ = self.core.vm.forget_freed();
         matches!(self.core.vm.collect_some(GC_STEP), Ok(false))

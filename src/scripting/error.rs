@@ -1,16 +1,17 @@
-//! Errors on their way between the server and a script.
+//! Errors between the server and a script.
 //!
 //! Inside Lua, an error of a command is a table `{err = 'WRONGTYPE …'}`, one of a library a string
 //! with the script's line before it. `redis.call` and the libraries raise those themselves; the other
 //! functions of `redis` go through mlua, where one travels as a [`ScriptError`] until somebody catches it.
 //!
 //! Mirrors: `luaPushError`, `luaError` and the `errorInfo` of script_lua.c.
+//! Differs: an error keeps its own type until Lua catches it; Redis has tables all the way.
 
 use std::fmt;
 
 use mlua::{Lua, Table, Value};
 
-/// What one of our functions raises.
+/// An error that one of our functions raises.
 #[derive(Clone, Debug)]
 pub struct ScriptError {
     /// The words, the code first.
@@ -83,7 +84,7 @@ fn place(lua: &Lua) -> Option<(String, String, usize)> {
 /// The prelude's chunk name.
 pub const PRELUDE_NAME: &str = "=prelude";
 
-/// What a script sees of an error one of our functions raised.
+/// The Lua value of an error that one of our functions raised, as a script sees it.
 pub fn seen(lua: &Lua, error: &mlua::Error) -> mlua::Result<Value> {
     if let Some(own) = error.downcast_ref::<ScriptError>() {
         return Ok(Value::Table(own.to_table(lua)?));

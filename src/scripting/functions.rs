@@ -9,6 +9,7 @@
 //! libraries, in any case of letters; names of libraries are not folded.
 //!
 //! Mirrors: functions.c and function_lua.c.
+//! Differs: names are looked up by one ordered map of lower-cased names.
 
 use std::collections::BTreeMap;
 
@@ -27,9 +28,9 @@ pub(super) const BAD_NAME: &str = "Library names can only contain letters, numbe
 pub struct LibraryFunction {
     /// Its name as it was registered.
     pub name: String,
-    /// What it is for.
+    /// Its description, for FUNCTION LIST.
     pub description: Option<Vec<u8>>,
-    /// What it may do.
+    /// Its flags, such as `no-writes`.
     pub flags: ScriptFlags,
     /// The Lua function.
     pub function: Chunk,
@@ -46,7 +47,7 @@ pub struct Library {
     pub functions: BTreeMap<String, LibraryFunction>,
 }
 
-/// What one call of `redis.register_function` says.
+/// The arguments of one call of `redis.register_function`.
 #[derive(Debug)]
 pub(super) struct Registration {
     pub(super) name: Vec<u8>,
@@ -248,7 +249,7 @@ impl LibrarySet {
     }
 }
 
-/// What FUNCTION RESTORE does with the libraries that are there.
+/// The policy of FUNCTION RESTORE for libraries that exist already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestorePolicy {
     /// They go.
@@ -260,7 +261,7 @@ pub enum RestorePolicy {
 }
 
 impl Libraries {
-    /// None, and no interpreter.
+    /// No library, and no interpreter yet.
     pub(super) fn new(deprecated: bool) -> Libraries {
         Libraries {
             deprecated,
@@ -326,7 +327,7 @@ impl Libraries {
         self.set.libraries.values().map(per_library).sum()
     }
 
-    /// Forgets a library; whether there was one.
+    /// Forgets a library. Returns whether there was one.
     pub fn delete(&mut self, name: &[u8]) -> bool {
         std::str::from_utf8(name)
             .ok()

@@ -7,12 +7,18 @@
 //!                     Lua <── engine ──> redis.call ──> dispatch::call, as a client without a socket
 //! ```
 //!
-//! The state is lent to Lua for the duration of a script (`sys/loan.rs`), so that `redis.call` works on
-//! the state itself: a command's reply becomes Lua values without ever being bytes. Everything a script
-//! changes is one unit of effects.
+//! The state is lent to Lua for the duration of a script (`sys/loan.rs`), so that `redis.call` works on the state
+//! itself: a command's reply becomes Lua values without ever being bytes. Everything a script changes is one unit of
+//! effects:
 //!
-//! Mirrors: script.c, script_lua.c, eval.c, functions.c and function_lua.c. Differs: a script that
-//! allocates without end gets Lua's "not enough memory" instead of taking the server down.
+//! ```text
+//!   EVAL "redis.call('INCR', KEYS[1]) redis.call('EXPIRE', KEYS[1], 60)" 1 hits
+//!
+//!   AOF and replicas get    MULTI, INCR hits, PEXPIREAT hits 1700000060000, EXEC      never the EVAL itself
+//! ```
+//!
+//! Mirrors: script.c, script_lua.c, eval.c, functions.c and function_lua.c.
+//! Differs: a script that allocates without end gets Lua's "not enough memory" instead of taking the server down.
 
 pub mod act;
 mod cjson;
@@ -47,7 +53,7 @@ const EVAL_KEPT: usize = 500;
 /// Room that is kept from one use to the next, in bytes at most.
 const SPARE_MAX: usize = 64 * 1024;
 
-/// What a script says of itself in its first line, or a function at its registration.
+/// The flags of a script, from its first line (`#!lua flags=no-writes`), or of a function, from its registration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScriptFlags(u8);
 
@@ -97,7 +103,7 @@ impl ScriptFlags {
 pub struct Script {
     body: Box<[u8]>,
     chunk: Chunk,
-    /// What its first line says.
+    /// The flags of its first line.
     pub flags: ScriptFlags,
     /// When it was last used, for those that may be dropped.
     used: Option<u64>,
@@ -131,7 +137,7 @@ pub struct Run {
     pub allow_oom: bool,
     /// It called a writing command.
     pub wrote: bool,
-    /// Somebody asked for its end.
+    /// SCRIPT KILL or FUNCTION KILL asked for its end.
     pub killed: bool,
     /// It runs for longer than `busy-reply-threshold`.
     pub timed_out: bool,
@@ -139,9 +145,9 @@ pub struct Run {
     pub debugged: bool,
     /// When it began.
     pub started_ns: u64,
-    /// What its commands answer in.
+    /// The protocol of the replies that its commands get (`redis.setresp`).
     pub protocol: Protocol,
-    /// Who is told of its changes.
+    /// The readers that its changes are propagated to (`redis.set_repl`).
     pub targets: Targets,
 }
 
@@ -156,7 +162,7 @@ impl Run {
     }
 }
 
-/// What a look at a running script decides.
+/// The decision of the hook that looks at a running script.
 #[derive(Debug)]
 pub(crate) enum Interrupt {
     /// On.
@@ -165,7 +171,7 @@ pub(crate) enum Interrupt {
     Stop(error::ScriptError),
 }
 
-/// An interpreter that nobody uses any more.
+/// An interpreter that was flushed, on its way out.
 #[derive(Debug)]
 struct Leaving {
     engine: Engine,
@@ -191,7 +197,7 @@ pub struct Scripts {
     pub libraries: Libraries,
     /// A library being loaded.
     pub registering: Option<Registering>,
-    /// What runs now.
+    /// The script that runs now.
     pub run: Option<Run>,
     /// Interpreters that were flushed.
     leaving: Vec<Leaving>,
@@ -206,7 +212,7 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Nothing cached, no interpreter made.
+    /// An empty cache, without an interpreter yet.
     pub fn new(seed: u64, deprecated: bool) -> Self {
         Scripts {
             engine: None,
@@ -232,7 +238,7 @@ impl Scripts {
         self.run.as_ref().is_some_and(|run| run.timed_out)
     }
 
-    /// What others are told while a script runs for too long.
+    /// The error for other clients while a script runs for too long.
     pub fn busy_error(&self) -> Error {
         match &self.run {
             Some(run) if !run.is_eval => Error::coded(
@@ -274,8 +280,8 @@ impl Scripts {
         self.engine.as_mut().ok_or(Error::AlreadySaid)
     }
 
-    /// Compiles a script, unless it is cached, and returns its SHA-1. Those that come by EVAL
-    /// (`keep` is false) push out the oldest of their kind; how many, is the second number.
+    /// Compiles a script, unless it is cached, and returns its SHA-1. Scripts that come by EVAL (`keep` is false)
+    /// push out the oldest of their kind; the second number says how many.
     #[doc(alias = "luaCreateFunction")]
     pub fn load(&mut self, body: &[u8], keep: bool) -> Result<([u8; 40], usize), Error> {
         let sha = sha1_hex(body);
@@ -370,8 +376,8 @@ impl Scripts {
         objects
     }
 
-    /// Frees something of the interpreters that are left over, until `enough` says so; returns how many
-    /// objects are freed by it.
+    /// Frees parts of the interpreters on their way out, until `enough` returns true. Returns the number of objects
+    /// freed.
     fn free_some(&mut self, mut enough: impl FnMut() -> bool) -> usize {
         let mut freed = 0;
         while let Some(last) = self.leaving.last_mut() {
@@ -381,7 +387,7 @@ impl Scripts {
             if !last.engine.dismantle() {
                 last.cycles += 1;
             }
-            // What one cycle had marked before, the next one frees.
+            // Objects that one cycle of the collector marked are freed by the next one.
             if last.cycles == 2
                 && let Some(gone) = self.leaving.pop()
             {

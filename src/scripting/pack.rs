@@ -1,6 +1,7 @@
 //! `struct`: bytes of C structures.
 //!
 //! Mirrors: lua_struct.c (R. Ierusalimschy's struct 0.2 as patched in Redis).
+//! Differs: sizes and offsets are checked before bytes are read, so none of them can overflow.
 
 use std::rc::Rc;
 
@@ -14,7 +15,7 @@ const INTEGER_MAX: usize = 32;
 /// Default of `!`: the alignment of a double and of a pointer.
 const ALIGN_MAX: usize = 8;
 
-/// What the functions return.
+/// A value returned by one of the functions.
 enum Out {
     Packed(Vec<u8>),
     Size(usize),

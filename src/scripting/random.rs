@@ -3,6 +3,7 @@
 //! The linear congruential generator of `drand48(3)`: 48 bits, of which the upper 31 are given.
 //!
 //! Mirrors: rand.c and `redis_math_random` of script_lua.c.
+//! Differs: the state is a value of the interpreter, not a static variable.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -81,7 +82,7 @@ impl Push for Number {
     }
 }
 
-/// Nothing for Lua.
+/// A function that returns no value to Lua.
 struct Nothing;
 
 impl Push for Nothing {

@@ -1,4 +1,4 @@
-//! Values between commands and Lua.
+//! Conversion of values between commands and Lua.
 //!
 //! | reply | Lua |
 //! |---|---|
@@ -12,10 +12,25 @@
 //! | double, big number, verbatim | `{double = n}`, `{big_number = …}`, `{verbatim_string = {string, format}}` |
 //! | boolean | boolean |
 //!
-//! and back, where a number loses its fraction and a table ends at its first `nil`.
+//! and back, where a number loses its fraction and a table ends at its first `nil`. An example of each direction:
 //!
-//! Mirrors: `redisProtocolToLuaType` and `luaReplyToRedisReply` of script_lua.c. Differs: a command's
-//! reply arrives as a tree of values, never as bytes.
+//! ```text
+//!   redis.call('GET', 'missing')                     false                          so: if not value then …
+//!   redis.call('INCR', 'n')                          6                              a number
+//!   redis.call('SET', 'k', 'v')                      {ok = 'OK'}
+//!   redis.pcall('INCR', 'list')                      {err = 'WRONGTYPE …'}          redis.call raises it
+//!   redis.call('HGETALL', 'h')                       {'f', 'v'}
+//!     after redis.setresp(3)                         {map = {f = 'v'}}
+//!
+//!   return {1, 2.9, -2.9, 'a', nil, 'b'}             *4  :1  :2  :-2  $1 a          'b' is behind the nil
+//!   return true     return false                     :1     $-1 (null)
+//!   return 3.99     return tostring(3.99)            :3     $4 3.99
+//!   return {ok = 'fine'}    return {err = 'MY no'}   +fine     -MY no
+//!   return {map = {f = 'v'}}                         a map; for a client that speaks RESP2, an array [f, v]
+//! ```
+//!
+//! Mirrors: redisProtocolToLuaType() and luaReplyToRedisReply() of script_lua.c.
+//! Differs: a command's reply arrives as a tree of values, never as bytes.
 
 use super::error::ScriptError;
 use crate::resp::{Protocol, Reply, Value};
@@ -24,7 +39,7 @@ use crate::sys::lua::{Host, Push, Pusher, Seen, TableView, View};
 /// How deep a returned table may be nested.
 const DEPTH_MAX: usize = 1000;
 
-/// What `redis.call` hands to Lua.
+/// A value that `redis.call` hands to Lua.
 #[derive(Debug)]
 pub(super) enum Passed {
     /// A command's reply, and whether the script asked for RESP3.
@@ -129,7 +144,7 @@ const PERIOD: u32 = 1 << 16;
 /// Bytes that an answer may have: tables that hold each other can stand for more than any memory.
 const ANSWER_MAX: usize = 1 << 31;
 
-/// What a script returned, on its way to the client.
+/// The value that a script returned, on its way to the client.
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
     reply: &'a mut Reply,
@@ -141,8 +156,8 @@ pub(super) struct Answer<'a> {
     before: usize,
     /// An error reply that is not counted yet.
     pub(super) error: Option<String>,
-    /// Why there is no answer: the script was killed, or returned too much. What was answered is to be
-    /// taken back.
+    /// Why there is no answer: the script was killed, or returned too much. The part already written to the reply is
+    /// to be taken back.
     pub(super) stopped: Option<String>,
 }
 
@@ -160,7 +175,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Answers with a value. O(what it holds).
+    /// Replies with a value. O(size of the value).
     #[doc(alias = "luaReplyToRedisReply")]
     pub(super) fn value(&mut self, value: View<'_>, depth: usize) {
         if self.must_stop() {
@@ -215,7 +230,7 @@ impl<'a> Answer<'a> {
         self.reply.close_array(open, count);
     }
 
-    /// A table that says by a field's name what it is; false for all others.
+    /// Replies with a table whose type a field names, such as `err` or `map`. Returns false for other tables.
     fn named(&mut self, table: TableView<'_>, depth: usize) -> bool {
         if let Some(field) = table.field(b"err")
             && let Seen::Bytes(text) = field.see()

@@ -1,6 +1,7 @@
 //! The end of the server carried out; [`super`] has its stages.
 //!
 //! Mirrors: prepareForShutdown(), finishShutdown() and abortShutdown() of server.c.
+//! Differs: in nothing that an operator sees.
 
 use crate::clients::{ClientKey, PauseMode, PausePurpose, WaitKind};
 use crate::config::ShutdownFlags;
@@ -57,7 +58,7 @@ fn finish(state: &mut State, how: ShutdownFlags) -> Ending {
     crate::shutdown::Ending::Over
 }
 
-/// A shutdown does not take place.
+/// Calls a shutdown off: its clients get an error, and writes go on.
 #[doc(alias = "cancelShutdown")]
 fn call_shutdown_off(state: &mut State) {
     state.shutdown = crate::shutdown::Shutdown::default();
@@ -76,7 +77,7 @@ fn call_shutdown_off(state: &mut State) {
     clients::act::pause::pause_clients(state, PausePurpose::Shutdown, PauseMode::None, 0);
 }
 
-/// SHUTDOWN ABORT. False when there is none to call off.
+/// SHUTDOWN ABORT. Returns false when there is no shutdown to call off.
 #[doc(alias = "abortShutdown")]
 pub fn abort(state: &mut State) -> bool {
     if state.shutdown.waits.is_none() && state.shutdown.signalled.is_none() {
@@ -87,7 +88,7 @@ pub fn abort(state: &mut State) -> bool {
     true
 }
 
-/// Goes on with a shutdown that was asked for by a signal, or that waits.
+/// Begins a shutdown that a signal asked for, and goes on with one that waits for replicas.
 pub(crate) fn cron(state: &mut State) {
     if let Some(how) = state
         .shutdown
@@ -102,7 +103,7 @@ pub(crate) fn cron(state: &mut State) {
     }
 }
 
-/// Milliseconds until replicas are not waited for any longer.
+/// Milliseconds until a waiting shutdown stops waiting for replicas.
 pub fn in_ms(state: &State) -> Option<Ms> {
     let (_, end) = state.shutdown.waits?;
     Some(end - state.clock.unix_ms())

@@ -11,6 +11,7 @@
 //! replicas. While DEBUG PAUSE-CRON is on, a signal stays noted.
 //!
 //! Mirrors: prepareForShutdown(), finishShutdown(), abortShutdown() of server.c.
+//! Differs: in Redis the cron begins a shutdown that a signal asked for.
 
 pub mod act;
 
@@ -22,7 +23,7 @@ use crate::keyspace::Ms;
 pub struct Shutdown {
     /// A signal asks for it.
     signalled: Option<ShutdownFlags>,
-    /// It waits for replicas, until then.
+    /// The flags of a shutdown that waits for replicas, and the moment at which it stops waiting.
     waits: Option<(ShutdownFlags, Ms)>,
 }
 
@@ -33,16 +34,16 @@ impl Shutdown {
     }
 }
 
-/// What became of a request to end.
+/// The result of a request to shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The loop ends after this turn.
     Over,
-    /// Replicas are waited for.
+    /// Waits for replicas to catch up.
     Waits,
     /// The log says why not.
     Failed,
 }
 
-/// What clients are told whose SHUTDOWN came to nothing.
+/// The error for clients whose SHUTDOWN failed.
 pub const SHUTDOWN_FAILED: &str = "ERR Errors trying to SHUTDOWN. Check logs.";

@@ -1,6 +1,23 @@
 //! Periodic care for clients: idle ones and those over a limit are closed, their buffers fitted to their use.
 //!
+//! An output limit has a hard half, which closes at once, and a soft half, which closes after more than so many
+//! seconds without a break. With `client-output-buffer-limit pubsub 32mb 8mb 60`, a subscriber that reads too slowly:
+//!
+//! ```text
+//!   12:00:00   9 MB queued    over the soft limit: the clock starts
+//!   12:00:40   7 MB queued    below it: the clock is forgotten
+//!   12:00:50  10 MB queued    the clock starts anew
+//!   12:01:50  12 MB queued    60 seconds: not more than 60 yet
+//!   12:01:51  12 MB queued    61 seconds: closed, and counted in client_output_buffer_limit_disconnections
+//!   any time  32 MB queued    the hard limit: closed, without any wait
+//! ```
+//!
+//! The limit is looked at whenever something is queued and in the cron, so a soft limit holds for a silent client,
+//! too.
+//!
 //! Mirrors: clientsCron() of server.c, closeClientOnOutputBufferLimitReached() of networking.c.
+//! Differs: the output of a replica is the part of the backlog it has yet to be sent, not bytes in a buffer of its
+//! own.
 
 use crate::clients::cron::{Resized, UNAUTHENTICATED_OUTPUT};
 use crate::clients::{Client, ClientFlags, ClientKey, ClientKind};

@@ -1,6 +1,9 @@
 //! `maxmemory-clients`: the largest clients are closed until all together cost less than the limit.
 //!
-//! What clients cost is kept by [`crate::clients::usage`]. Mirrors: evictClients() of networking.c.
+//! [`crate::clients::usage`] keeps the sizes that this file compares.
+//!
+//! Mirrors: evictClients() of networking.c.
+//! Differs: a client's memory is freed at once, its connection at the end of the turn of the loop.
 
 use super::transaction;
 use crate::clients::usage::eviction_limit;
@@ -9,15 +12,15 @@ use crate::resp::Output;
 use crate::resp::request::{Parser, Request};
 use crate::state::State;
 
-/// `maxmemory-clients` is another than before.
+/// Follows a change of `maxmemory-clients`.
 #[doc(alias = "applyClientMaxMemoryUsage")]
 pub fn maxmemory_clients_changed(state: &mut State) {
     let on = eviction_limit(&state.config).is_some();
     state.clients.weigh(on);
 }
 
-/// Closes clients, the largest first, until all together cost less than `maxmemory-clients`. What they hold is
-/// freed at once, their connections end with the turn of the loop. Whether there were any.
+/// Closes clients, the largest first, until all together cost less than `maxmemory-clients`. Their memory is freed at
+/// once, their connections end with the turn of the loop. Returns whether any client was closed.
 #[doc(alias = "evictClients")]
 #[inline]
 pub fn evict_clients(state: &mut State) -> bool {

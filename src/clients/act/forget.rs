@@ -1,9 +1,12 @@
-//! Undoes what a client left behind in the subsystems that know it.
+//! Removes a client from every subsystem that knows it.
+//!
+//! Mirrors: unlinkClient() and freeClient() of networking.c.
+//! Differs: replicas and the primary have more to undo, which `leave.rs` does first.
 
 use crate::clients::ClientKey;
 use crate::state::State;
 
-/// Undoes all that a client left behind, and the client itself; it was neither a replica nor a primary.
+/// Removes a client everywhere, and then the client itself. The client must be neither a replica nor the primary.
 pub fn forget(state: &mut State, key: ClientKey) {
     state.monitors.retain(|k| *k != key);
     state.pubsub.forget(&mut state.clients, key);

@@ -3,6 +3,7 @@
 //! Stands above replication, because a client that leaves may be a replica or the primary.
 //!
 //! Mirrors: unlinkClient() and clearClientConnectionState() of networking.c.
+//! Differs: split in two, so that subsystems below replication can forget a client as well (`forget.rs`).
 
 use super::forget;
 use super::transaction;
@@ -11,7 +12,7 @@ use crate::keyspace::DbId;
 use crate::state::State;
 use crate::{acl, replication};
 
-/// Undoes all that a client left behind, a replica or a primary included, and the client itself.
+/// Removes a client everywhere, replication included, and then the client itself.
 pub fn forget_client(state: &mut State, key: ClientKey) {
     replication::act::primary::forget_replica(state, key);
     replication::act::link::primary_lost(state, key);

@@ -1,6 +1,7 @@
 //! CLIENT PAUSE, and pauses that the server itself asks for: clients are held back and let go.
 //!
 //! Mirrors: pauseActions() and updatePausedActions() of networking.c.
+//! Differs: in nothing that a client sees.
 
 use crate::clients::{ClientFlags, PauseMode, PausePurpose};
 use crate::keyspace::Ms;
@@ -25,8 +26,8 @@ pub fn update_pauses(state: &mut State) {
     }
 }
 
-/// While writes are held back, keys that are over are hidden but stay: their deletion is a write. So they are on a
-/// replica, whose primary deletes them.
+/// While writes are held back, expired keys are hidden but stay in the keyspace, because their deletion is a write. A
+/// replica does the same at all times, because its primary deletes them.
 pub(crate) fn hide_or_expire(state: &State) {
     let paused = state.pauses.mode() != PauseMode::None;
     state

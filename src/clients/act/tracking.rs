@@ -1,8 +1,10 @@
 //! The table of client-side caching stays within `tracking-table-max-keys`.
+//!
+//! Mirrors: trackingLimitUsedSlots() of tracking.c. Differs: see [`crate::clients::tracking`].
 
 use crate::state::State;
 
-/// Keeps the table of who caches what within its bound.
+/// Keeps the table of cached keys within its bound: keys beyond it are invalidated.
 #[doc(alias = "trackingLimitUsedSlots")]
 pub fn limit_tracking(state: &mut State) {
     if state.tracking.clients() > 0 {

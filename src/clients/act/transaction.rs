@@ -1,4 +1,6 @@
-//! The end of a client's transaction.
+//! The end of a client's transaction: EXEC, DISCARD, RESET, or the client's eviction.
+//!
+//! Mirrors: discardTransaction() of multi.c. Differs: in nothing that a client sees.
 
 use crate::clients::{ClientFlags, ClientKey};
 use crate::state::State;

@@ -1,8 +1,11 @@
-//! Ends the wait of blocked clients: by timeout, by CLIENT UNBLOCK, or because the server's role changed.
+//! Unblocks clients without running their commands: by timeout, by CLIENT UNBLOCK, or because the server's role
+//! changed.
 //!
-//! To run a blocked command again when its key has changed is the work of `dispatch/unblock.rs`.
+//! Running a blocked command again when its key has changed is the work of `dispatch/unblock.rs`.
 //!
-//! Mirrors: unblockClientOnTimeout() of blocked.c, handleBlockedClientsTimeout() of timeout.c.
+//! Mirrors: unblockClientOnTimeout(), replyToBlockedClientTimedOut() of blocked.c, handleBlockedClientsTimeout() of
+//! timeout.c.
+//! Differs: deadlines are an ordered map in `clients/blocked.rs`, where Redis has a radix tree.
 
 use crate::clients::{ClientFlags, ClientKey, WaitKind};
 use crate::resp::argv::Argv;
@@ -11,8 +14,8 @@ use crate::shutdown::SHUTDOWN_FAILED;
 use crate::state::State;
 use crate::{observe, replication};
 
-/// Ends a client's wait: as if its time were over, or with an error (CLIENT UNBLOCK). False when it does not
-/// wait.
+/// Unblocks a client: as if its timeout were over, or with an error (CLIENT UNBLOCK). Returns false if it is not
+/// blocked.
 #[doc(alias = "unblockClientOnTimeout")]
 #[doc(alias = "unblockClientOnError")]
 pub fn end_wait(state: &mut State, client: ClientKey, with_error: bool) -> bool {
@@ -59,7 +62,7 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'stati
     true
 }
 
-/// Ends the waits whose time is over.
+/// Unblocks the clients whose timeout is over.
 #[doc(alias = "handleBlockedClientsTimeout")]
 pub(crate) fn end_overdue_waits(state: &mut State) {
     if state.blocked.next_deadline().is_none() {
@@ -73,8 +76,8 @@ pub(crate) fn end_overdue_waits(state: &mut State) {
     state.blocked.touch_again(&state.clients, now);
 }
 
-/// Ends everybody's wait with an error and closes their connections: what they wait for will not come here
-/// (the server became a replica).
+/// Unblocks all clients with an error and closes their connections: the keys they are blocked on will not change here
+/// any more (the server became a replica).
 #[doc(alias = "disconnectAllBlockedClients")]
 pub fn end_all_waits(state: &mut State) {
     let waiting: Vec<ClientKey> = state
@@ -119,16 +122,16 @@ pub fn answer(
     }
 }
 
-/// What somebody is told whose time is over.
+/// The reply to a client whose timeout is over.
 #[doc(alias = "replyToBlockedClientTimedOut")]
 fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
     match kind {
         WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
-        // It waits for what comes for certain, and CLIENT UNBLOCK leaves it alone.
+        // A search always ends by itself, and CLIENT UNBLOCK does not touch it.
         WaitKind::Search(_) => reply.null_array(),
-        // It waits without limit; this is CLIENT UNBLOCK.
+        // SHUTDOWN blocks without a timeout, so only CLIENT UNBLOCK comes here.
         WaitKind::Shutdown => reply.error_text(SHUTDOWN_FAILED),
-        // Enough or not, the answer is what there is.
+        // WAIT and WAITAOF reply with the acknowledgements there are, whether they suffice or not.
         WaitKind::Acks(wanted) => replication::act::acks::reply_acks(state, wanted, reply),
     }
 }

@@ -1,6 +1,7 @@
 //! This node's address for clients, and the file that remembers the node.
 //!
 //! Mirrors: clusterLoadConfig() and clusterSaveConfig() of cluster_legacy.c.
+//! Differs: a failure to write is returned; clusterSaveConfigOrDie() of Redis ends the process.
 
 use std::io::ErrorKind;
 
@@ -43,8 +44,8 @@ pub fn cluster_endpoint(state: &State) -> (&str, u32, u32) {
     (ip, port, bus_port)
 }
 
-/// Becomes the node that `cluster-config-file` describes, or writes the file if there is none; false, and a line
-/// in the log, when that fails. Nothing to do outside of a cluster.
+/// Becomes the node that `cluster-config-file` describes, or writes the file if there is none. Returns false, with a
+/// line in the log, when that fails. Outside of a cluster it does nothing.
 #[doc(alias = "clusterLoadConfig")]
 pub fn load_cluster_file(state: &mut State) -> bool {
     if !state.config.cluster_enabled {

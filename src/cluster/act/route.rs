@@ -1,6 +1,6 @@
-//! May this node serve the request? If not, the client is told where to go.
+//! The routing of a request by its slot: served here, or refused.
 //!
-//! Mirrors: getNodeByQuery() of cluster.c.
+//! Mirrors: getNodeByQuery() of cluster.c. Differs: a node knows only its own slots, so no request is redirected.
 
 use crate::clients::ClientKey;
 use crate::cluster::route::Refusal;
@@ -55,7 +55,7 @@ pub(crate) fn route_call(
     Ok(slot)
 }
 
-/// Checks a command's keys against the slot found so far; whether they are all shard channels.
+/// Checks the keys of a command against the slot found so far. Returns whether they are all shard channels.
 fn join_slots(
     state: &State,
     id: CommandId,

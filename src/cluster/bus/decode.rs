@@ -1,4 +1,4 @@
-//! From bytes to messages.
+//! Decoding of the bus: from bytes to messages.
 //!
 //! The order of the checks is Redis's, so that a faulty message leaves the same line in the log: signature and length,
 //! version, the length that the kind implies, extensions one by one, and names last.
@@ -82,7 +82,7 @@ pub fn peek(bytes: &[u8]) -> Result<u16, Refused> {
 /// Reads one whole message.
 ///
 /// # Errors
-/// Whatever is wrong with it, in the order of the module's text.
+/// The first fault of the message, in the order that the module's text gives.
 pub fn decode(bytes: &[u8]) -> Result<Message<'_>, Refused> {
     let number = peek(bytes)?;
     let (head, rest) = bytes.split_at(HEADER_LEN);

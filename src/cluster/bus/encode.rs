@@ -1,9 +1,10 @@
-//! From messages to bytes.
+//! Encoding of the bus: from messages to bytes.
 //!
 //! A message is encoded once and its bytes are shared by every link it goes to. Bytes without a meaning are zero, and
 //! so are flags that this version does not know: what a peer sent is never echoed.
 //!
 //! Mirrors: `clusterBuildMessageHdr`, `clusterSetGossipEntry`, `clusterCreatePublishMsgBlock` (cluster_legacy.c).
+//! Differs: fields are written one by one, in the order of the wire; Redis fills a struct and sends its memory.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Extensions: what PING, PONG and MEET say of their sender beyond the header.
+//! Extensions of PING, PONG and MEET: facts about their sender beyond the header.
 //!
 //! ```text
 //!   u32 length   u16 number   u16 zero   data, padded with zeros      the length counts all of it, a multiple of 8

@@ -66,7 +66,7 @@ pub enum Kind {
     AuthRequest,
     /// The vote.
     AuthAck,
-    /// Slots belong to somebody else since a later epoch.
+    /// Slots belong to another node since a later epoch.
     Update,
     /// A replica asks its primary to pause for a manual failover.
     MfStart,
@@ -116,7 +116,7 @@ impl Kind {
     }
 }
 
-/// What every message says of its sender.
+/// The header of a message: facts about its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
     /// The highest epoch the sender heard of.
@@ -147,7 +147,7 @@ pub struct Header<'a> {
     pub mflags: u8,
 }
 
-/// What a node tells of another.
+/// One record of gossip: facts about another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gossip {
     /// The other's name.
@@ -164,22 +164,22 @@ pub struct Gossip {
     pub other_port: u16,
     /// Bus port.
     pub bus_port: u16,
-    /// What the teller thinks of it; see [`super::node::Flags`].
+    /// The flags of that node as the sender sees it; see [`super::node::Flags`].
     pub flags: u16,
 }
 
-/// What a message is about.
+/// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
     /// PING, PONG or MEET.
     News {
         /// Which of the three.
         kind: Kind,
-        /// What is told of others.
+        /// Facts about other nodes.
         gossip: Vec<Gossip>,
         /// Names in the gossip that are none. With one, none of the gossip is believed and `gossip` is empty.
         bad_ids: usize,
-        /// What is told of the sender beyond the header.
+        /// Facts about the sender beyond the header.
         extensions: Vec<Extension<'a>>,
     },
     /// A node is down.
@@ -242,9 +242,9 @@ impl Body<'_> {
 /// One message of the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// Who speaks.
+    /// Its sender.
     pub header: Header<'a>,
-    /// What is said.
+    /// Its content.
     pub body: Body<'a>,
 }
 

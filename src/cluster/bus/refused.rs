@@ -1,9 +1,10 @@
-//! Why a message of the bus was not taken, in Redis's words.
+//! The refusal of a message of the bus, in Redis's words.
 //!
 //! A refusal either closes the link ([`Refused::closes`]): the stream can no longer be cut into messages. Or it costs
 //! the peer that one message.
 //!
 //! Mirrors: the warnings of `clusterProcessPacket` and `clusterReadHandler` (cluster_legacy.c).
+//! Differs: a refusal is a value, which the caller logs; Redis logs where it finds the fault.
 
 use std::fmt;
 
@@ -36,7 +37,7 @@ pub enum Refused {
         /// Bytes the message has.
         got: usize,
     },
-    /// An extension goes on behind the end.
+    /// An extension reaches beyond the end of the message.
     ExtensionTooLong {
         /// The kind.
         kind: Kind,

@@ -1,4 +1,4 @@
-//! Bytes of the bus: what stands where, what comes back, what is refused.
+//! Bytes of the bus: the place of each field, round trips, and refusals.
 
 use super::*;
 use crate::cluster::slots::SlotSet;

@@ -1,10 +1,11 @@
 //! Orders of an operator: the subcommands of CLUSTER that change something.
 //!
-//! An order is carried out or refused as a whole. Facts that only the keyspace knows (keys in a slot, an empty data set)
-//! come with the order.
+//! An order is carried out or refused as a whole. Facts that only the keyspace knows (keys in a slot, an empty data
+//! set) come with the order.
 //!
 //! Mirrors: `clusterCommandSpecial` (cluster_legacy.c), whose words of refusal are kept.
-//! Differs: slots that an operator assigns are on disk before anybody hears of them; Redis syncs the file for epochs only.
+//! Differs: slots that an operator assigns are on disk before another node hears of them; Redis syncs the file for
+//! epochs only.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -17,7 +18,7 @@ use crate::cluster::node::NodeKey;
 use crate::cluster::slots::SlotSet;
 use crate::util::crc16::SLOTS;
 
-/// How a replica is to take over.
+/// The way in which a replica takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailoverKind {
     /// With the primary's help: nothing is lost.
@@ -28,7 +29,7 @@ pub enum FailoverKind {
     Takeover,
 }
 
-/// What becomes of a slot.
+/// A change of a slot (CLUSTER SETSLOT).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotOrder<'a> {
     /// MIGRATING: its keys go to a node.
@@ -75,7 +76,7 @@ pub enum Command<'a> {
     SetSlot {
         /// The slot.
         slot: u16,
-        /// What becomes of it.
+        /// The change.
         order: SlotOrder<'a>,
         /// Keys of the slot here.
         keys: usize,
@@ -95,13 +96,13 @@ pub enum Command<'a> {
     Failover(FailoverKind),
     /// CLUSTER COUNT-FAILURE-REPORTS.
     CountFailureReports(&'a [u8]),
-    /// CLUSTER SAVECONFIG. Its answer waits for [`Machine::barrier`].
+    /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::barrier`].
     SaveConfig,
-    /// Keys were found at the start: slots that nobody has are this node's, those of others are open here.
+    /// Keys were found at the start: slots without an owner become this node's, slots of other nodes are opened here.
     KeysFound(&'a SlotSet),
 }
 
-/// What an order is answered.
+/// The reply to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// OK.

@@ -1,13 +1,13 @@
-//! Epochs, and who gets a slot that two nodes claim.
+//! Epochs, and the rule by which two nodes that claim one slot agree on its owner.
 //!
 //! ```text
 //!   sender claims 0-99 with epoch 7     owner here: B with epoch 5     ──▶ the sender gets them
 //!   sender claims 0-99 with epoch 4     owner here: B with epoch 5     ──▶ the sender gets an UPDATE about B
-//!   two primaries with epoch 7                                         ──▶ the one of the smaller name takes a new epoch
+//!   two primaries with epoch 7                                         ──▶ that of the smaller name takes a new epoch
 //! ```
 //!
-//! Mirrors: `clusterUpdateSlotsConfigWith`, `clusterHandleConfigEpochCollision`, `clusterBumpConfigEpochWithoutConsensus`
-//! (cluster_legacy.c).
+//! Mirrors: `clusterUpdateSlotsConfigWith`, `clusterHandleConfigEpochCollision`,
+//! `clusterBumpConfigEpochWithoutConsensus` (cluster_legacy.c).
 //! Differs: a slot that its owner claims again is noted as claimed although nothing else changed; one UPDATE is sent
 //! for each owner of claimed slots, not for the first only.
 
@@ -77,7 +77,7 @@ impl Machine {
         self.log(Level::Verbose, text);
     }
 
-    /// What a sender claims for itself or for its primary.
+    /// Weighs the claims that a sender makes for itself or for its primary.
     pub(super) fn weigh_claims(&mut self, sender: NodeKey, header: &Header<'_>) {
         let node = &self.nodes[sender];
         let speaks_for = match node.is_primary() {
@@ -96,7 +96,7 @@ impl Machine {
         }
     }
 
-    /// Tells a sender who has the slots it claims, if their owners have later epochs.
+    /// Sends an UPDATE for each owner of the claimed slots that has a later epoch.
     fn correct(&mut self, sender: NodeKey, header: &Header<'_>) {
         let mut later: Vec<NodeKey> = Vec::new();
         for slot in slots::iter(header.slots) {
@@ -128,7 +128,7 @@ impl Machine {
             return;
         };
         let node = &self.nodes[about];
-        // Slots that their owner no longer claims are nobody's news.
+        // A slot that its owner no longer claims is left out.
         let mut claimed = node.slots.clone();
         for slot in self.owners.unclaimed.iter() {
             claimed.remove(slot);
@@ -142,7 +142,7 @@ impl Machine {
         self.send(link, Kind::Update, bytes);
     }
 
-    /// Somebody knows of later claims of a node.
+    /// Takes in an UPDATE: another node knows later claims of a third one.
     pub(super) fn updated(&mut self, about: NodeKey, epoch: u64, slots: &Bitmap) {
         if self.nodes[about].epoch >= epoch {
             return;
@@ -161,7 +161,8 @@ impl Machine {
         self.claim(about, epoch, slots);
     }
 
-    /// Gives a claimer what it claims under an epoch, where the owner has a lower one or none.
+    /// Gives a claimer the slots that it claims under an epoch, where the owner has a lower epoch or there is no
+    /// owner.
     #[doc(alias = "clusterUpdateSlotsConfigWith")]
     fn claim(&mut self, claimer: NodeKey, epoch: u64, bitmap: &Bitmap) {
         if claimer == self.me {

@@ -1,4 +1,4 @@
-//! What is done ten times a second.
+//! The periodic work of a node, ten times a second.
 //!
 //! ```text
 //!   1  per node: give up handshakes, open missing connections
@@ -9,6 +9,7 @@
 //! ```
 //!
 //! Mirrors: `clusterCron` (cluster_legacy.c).
+//! Differs: a tick takes the time from its input, so tests can skip hours.
 
 use super::out::Keep;
 use super::{CRON_MS, Level, Machine};
@@ -64,7 +65,7 @@ impl Machine {
                 self.dial(key);
             }
         }
-        // A peer that did not say who it is in this time, or whom nobody knows, may try again.
+        // A peer that did not name itself in this time, or whose name is unknown, may connect again.
         let strangers = self.links.iter().filter(|(id, link)| {
             matches!(id, LinkId::In(_))
                 && link.node.is_none()
@@ -116,8 +117,8 @@ impl Machine {
             let pong_ms = self.since(node.pong_received_ms);
             let link = node.link.and_then(|id| Some((id, self.links.get(&id)?)));
             if let Some((id, link)) = link {
-                // Maybe the connection is dead and not the node: the next tick opens another. A node that is heard of on
-                // its own connection gets more time for its answer on this one.
+                // Maybe the connection is dead and not the node: the next tick opens another. A node that is heard of
+                // on its own connection gets more time for its answer on this one.
                 let old = self.since(link.since_ms) > timeout;
                 let patience = match silent_ms > timeout / 2 {
                     true => timeout / 2,

@@ -1,6 +1,6 @@
-//! What is shown of a cluster: the texts and tables of CLUSTER NODES, SLOTS, SHARDS, LINKS and INFO.
+//! The cluster as texts and tables: CLUSTER NODES, SLOTS, SHARDS, LINKS and INFO.
 //!
-//! Nothing here changes anything; which of a node's names a client is given (`cluster-preferred-endpoint-type`) and how
+//! This file changes no state. Which of a node's names a client is given (`cluster-preferred-endpoint-type`) and how
 //! a table is written on the wire is the command's affair.
 //!
 //! Mirrors: `clusterGenNodesDescription`, `clusterCommandSlots`, `clusterCommandShards`, `genClusterInfoString`.
@@ -19,7 +19,7 @@ use crate::cluster::node::{Flags, LinkId, Node, NodeKey};
 use crate::cluster::slots::SlotSet;
 use crate::util::crc16::SLOTS;
 
-/// Where clients find a node.
+/// The addresses at which clients find a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its name.
@@ -80,11 +80,11 @@ pub struct ShardNode {
 /// A connection of the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkView {
-    /// The connection; who carries it knows its queues.
+    /// The connection; its owner outside of the machine knows its queues.
     pub link: LinkId,
     /// The other end.
     pub node: NodeId,
-    /// Since when, in milliseconds since 1970.
+    /// The time since which it exists, in milliseconds since 1970.
     pub since_ms: u64,
 }
 

@@ -1,8 +1,9 @@
-//! From "I cannot reach it" to "it is down", and back.
+//! Failure detection: from "I cannot reach it" to "it is down", and back.
 //!
 //! ```text
+//! ```text
 //!   ok ──silent for a timeout──▶ fail? ──a quorum of primaries says so──▶ fail ──reachable again──▶ ok
-//!                                  │                                       (a primary whose slots nobody took:
+//!                                  │                                       (a primary whose slots no node took:
 //!                                  └──────────any PONG──────────▶ ok        after two timeouts)
 //! ```
 //!
@@ -50,7 +51,7 @@ impl Machine {
         reports.filter(move |report| report.at_ms >= oldest)
     }
 
-    /// How many nodes report a node as failing: CLUSTER COUNT-FAILURE-REPORTS.
+    /// The number of nodes that report a node as failing: CLUSTER COUNT-FAILURE-REPORTS.
     #[doc(alias = "clusterNodeFailureReportsCount")]
     pub fn failure_reports(&self, about: NodeKey) -> usize {
         self.fresh_reports(about).count()
@@ -135,7 +136,7 @@ impl Machine {
         self.keep(Keep::Soon);
     }
 
-    /// Tells those who decide that a node is suspected, at most ten times in a timeout.
+    /// Tells the voting primaries that a node is suspected, at most ten times in a timeout.
     pub(super) fn tell_voters(&mut self) {
         if self.since(self.told_fail_ms) < self.timeout() / 10 {
             return;

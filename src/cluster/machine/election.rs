@@ -1,20 +1,21 @@
-//! A primary is down; one of its replicas asks the other primaries for their votes.
+//! Elections: a primary is down, and one of its replicas asks the other primaries for their votes.
 //!
 //! ```text
-//!   scheduled ──delay──▶ asked: epoch + 1, saved, AUTH_REQUEST to all ──votes of a majority──▶ won: slots taken, saved,
-//!       ▲                  │  request repeated to who was silent                               PONG to all
+//!   scheduled ──delay──▶ asked: epoch + 1, saved, AUTH_REQUEST to all ──votes of a majority──▶ won: slots taken, kept,
+//!       ▲                  │  request repeated to silent primaries                              PONG to all
 //!       └──── again ◀──────┴─ epoch overtaken, or time is up
 //! ```
 //!
-//! An election is one value. It is made when it is scheduled and dropped when it is won, lost, overtaken, or the primary
-//! changes; a vote counts once, and for its own epoch only. In Redis votes outlived their election, so that a second
-//! manual failover could win with the votes of the first (redis 8753, the upstream test `failover-stale-votes`).
+//! An election is one value. It is made when it is scheduled and dropped when it is won, lost, overtaken, or the
+//! primary changes; a vote counts once, and for its own epoch only. In Redis votes outlived their election, so that a
+//! second manual failover could win with the votes of the first (redis 8753, the upstream test
+//! `failover-stale-votes`).
 //!
-//! **When to ask.** Redis waits 500 ms, a random half of a second more, and a second for each replica of the same primary
-//! with more data. Here a replica asks its siblings for their offsets when the primary is down, and when every living one
-//! has answered and none has more data, it starts at once: the offsets of a dead primary's replicas stand still. If
-//! several primaries died, their replicas start one after another, for two elections in one epoch split the votes
-//! (redis 5857, valkey 1018).
+//! **When to ask.** Redis waits 500 ms, a random half of a second more, and a second for each replica of the same
+//! primary with more data. Here a replica asks its siblings for their offsets when the primary is down, and when every
+//! living one has answered and none has more data, it starts at once: the offsets of a dead primary's replicas stand
+//! still. If several primaries died, their replicas start one after another, for two elections in one epoch split the
+//! votes (redis 5857, valkey 1018).
 //!
 //! Mirrors: `clusterHandleSlaveFailover`, `clusterSendFailoverAuthIfNeeded`, `clusterGetSlaveRank`,
 //! `clusterLogCantFailover`, `clusterFailoverReplaceYourMaster` (cluster_legacy.c).
@@ -41,7 +42,7 @@ const OVERTAKEN_MS: u64 = 200;
 const APART_MS: u64 = 100;
 const SPREAD_MS: u64 = 2000;
 
-/// The log hears of the same hindrance so rarely.
+/// Interval at which the log repeats the same hindrance.
 const RELOG_MS: u64 = 10_000;
 
 /// An election of this node.
@@ -66,7 +67,7 @@ pub(super) struct Asked {
     pub(super) voters: Vec<NodeKey>,
 }
 
-/// Why a replica does not take over.
+/// The reason why a replica does not take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Excuse {
     DataAge,
@@ -76,7 +77,7 @@ pub(super) enum Excuse {
 }
 
 impl Election {
-    /// When it wants to be looked at.
+    /// The time at which the election wants to be looked at again.
     pub(super) fn wake_ms(&self) -> Option<u64> {
         Some(match &self.asked {
             None => self.starts_ms,
@@ -188,7 +189,7 @@ impl Machine {
         rivals.map(|(key, _)| key).collect()
     }
 
-    /// How many replicas of the same primary have more data.
+    /// The rank of this replica: the number of replicas of the same primary with more data.
     #[doc(alias = "clusterGetSlaveRank")]
     fn rank(&self, primary: NodeKey) -> usize {
         let own = self.facts.offset;
@@ -199,8 +200,8 @@ impl Machine {
         better.count()
     }
 
-    /// Looks again at when the election may start: sooner if this replica is known to be the best, later if a better one
-    /// turned up.
+    /// Looks again at when the election may start: sooner if this replica is known to be the best, later if a better
+    /// one turned up.
     fn reconsider_start(&mut self) -> u64 {
         let Some(election) = &self.election else {
             return u64::MAX;
@@ -238,7 +239,7 @@ impl Machine {
         self.election.as_ref().map_or(u64::MAX, |e| e.starts_ms)
     }
 
-    /// How long replicas of this failed primary wait for those of others.
+    /// The time for which replicas of this failed primary wait for replicas of other failed primaries.
     fn turn_ms(&self, primary: NodeKey) -> u64 {
         let id = self.nodes[primary].id;
         let nodes = self.nodes.iter();
@@ -300,7 +301,8 @@ impl Machine {
             return;
         }
         if overtaken_by > epoch && age > OVERTAKEN_MS {
-            // Who voted in the later epoch will not vote in this one: ask in a fresh one.
+            // Primaries that voted in the later epoch will not vote in this one, so the replica asks in a fresh
+            // epoch.
             self.log(
                 Level::Notice,
                 format!(
@@ -327,7 +329,8 @@ impl Machine {
         self.excuse(Excuse::Votes, Some(got));
     }
 
-    /// Who has not heard that the primary is down says nothing: asks them again in the same epoch.
+    /// Repeats the request for votes, in the same epoch: a primary that has not heard that the replica's primary is
+    /// down does not answer.
     fn ask_again(&mut self, voters: &[NodeKey], manual: bool) {
         let silent = self.nodes.iter().filter(|(key, node)| {
             *key != self.me && node.votes() && !node.ailing() && !voters.contains(key)
@@ -433,7 +436,7 @@ impl Machine {
         }
     }
 
-    /// Why a replica does not get the vote, or the primary it may replace.
+    /// The primary that a replica may replace, or the reason why it does not get the vote.
     fn refusal(&self, sender: NodeKey, header: &Header<'_>) -> Result<NodeKey, String> {
         let (asked, current) = (header.current_epoch, self.current_epoch);
         if asked < current {
@@ -446,8 +449,8 @@ impl Machine {
         if node.is_primary() {
             return Err("it is a master node".to_owned());
         }
-        // What the request says counts, not what this node heard before: the replica may have moved to another primary
-        // meanwhile, which is well.
+        // The primary named in the request counts, not the one this node heard of before: the replica may have moved
+        // to another primary in the meantime, which is no fault.
         let said = header.primary.as_ref().and_then(|id| self.nodes.find(id));
         let Some(primary) = node.primary.filter(|_| said.is_some()).and(said) else {
             return Err("I don't know its master".to_owned());

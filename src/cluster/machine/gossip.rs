@@ -1,11 +1,11 @@
-//! What is told of whom, to whom, and what is believed.
+//! Gossip: which nodes a message tells of, to which nodes it goes, and which of its records are believed.
 //!
-//! A PING, PONG or MEET tells of a tenth of the nodes, at least three, drawn at random; and of every node that seems down
-//! from here, so that a quorum meets while reports are fresh (redis 2285).
+//! A PING, PONG or MEET tells of a tenth of the nodes, at least three, drawn at random; and of every node that seems
+//! down from here, so that a quorum meets while reports are fresh (redis 2285).
 //!
 //! Mirrors: `clusterSendPing`, `clusterBroadcastPong`, `clusterProcessGossipSection`, `clusterProcessPingExtensions`,
 //! `clusterBuildMessageHdr` (cluster_legacy.c).
-//! Differs: a broadcast is encoded once for all who get it. A node without address is repaired by gossip.
+//! Differs: a broadcast is encoded once for all receivers. A node without address is repaired by gossip.
 
 use std::sync::Arc;
 
@@ -159,7 +159,7 @@ impl Machine {
         links.collect()
     }
 
-    /// Sends news to these nodes, encoded once for those who understand extensions and once for the others.
+    /// Sends news to these nodes, encoded once for nodes that understand extensions and once for the others.
     pub(super) fn spread(&mut self, kind: Kind, to: &[NodeKey]) {
         let mut encoded: [Option<Arc<[u8]>>; 2] = [None, None];
         for key in to {
@@ -180,7 +180,7 @@ impl Machine {
         }
     }
 
-    /// Tells everybody what this node is and has.
+    /// Broadcasts the role, epoch and slots of this node.
     #[doc(alias = "clusterBroadcastPong")]
     pub(super) fn broadcast_pong(&mut self) {
         self.spread(Kind::Pong, &self.nodes.keys());
@@ -266,7 +266,8 @@ impl Machine {
         }
         let node = &self.nodes[key];
         if !ailing && node.ping_sent_ms == 0 && node.reports.is_empty() {
-            // Others hear it answer: it need not be asked so often. Seconds of the wall clock, at most half of one ahead.
+            // Others hear it answer: it need not be asked so often. Seconds of the wall clock, at most half of one
+            // ahead.
             let wall = u64::from(told.pong_received) * 1000;
             let ahead = self.facts.wall_ms + 500;
             let at_ms = self

@@ -1,4 +1,4 @@
-//! Whether the cluster answers, as this node sees it.
+//! The state of the cluster (`cluster_state` in CLUSTER INFO), as this node sees it.
 //!
 //! ```text
 //!   up   needs   every slot served by a node that is not down (cluster-require-full-coverage)
@@ -8,7 +8,8 @@
 //!
 //! The two delays give a primary that comes back the time to learn that it was replaced, before it takes a write.
 //!
-//! Mirrors: `clusterUpdateState` (cluster_legacy.c). Differs: the log says why the cluster is down.
+//! Mirrors: `clusterUpdateState` (cluster_legacy.c).
+//! Differs: the log says why the cluster is down.
 
 use super::{Act, Level, Machine};
 use crate::cluster::node::Flags;
@@ -21,19 +22,19 @@ const WRITABLE_MS: u64 = 2000;
 /// Bounds of the time a primary waits after it was cut off.
 const REJOIN_MS: (u64, u64) = (500, 5000);
 
-/// What a node thinks of the cluster.
+/// The state of the cluster, as this node sees it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     pub(super) up: bool,
-    /// When it was looked at first.
+    /// The time at which the state was first computed.
     first_ms: u64,
-    /// When this node last saw a minority only.
+    /// The time at which this node last reached only a minority of the primaries.
     minority_ms: Option<u64>,
-    /// What the log was told last.
+    /// The reason in the log's last line about it.
     reason: Option<Ill>,
 }
 
-/// Why a cluster does not answer.
+/// The reason why the cluster is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ill {
     Unassigned(usize),

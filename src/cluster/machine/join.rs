@@ -21,7 +21,7 @@ use crate::cluster::bus::{Header, Kind};
 use crate::cluster::id::NodeId;
 use crate::cluster::node::{Flags, LinkId, Node, NodeKey};
 
-/// Handshakes at once, and connections of peers nobody knows.
+/// Handshakes at once, and connections of unknown peers.
 const STRANGERS: usize = 512;
 
 /// Seconds for which a forgotten node stays away.
@@ -325,7 +325,7 @@ impl Machine {
         (left > 0).then_some(left.div_ceil(1000))
     }
 
-    /// CLUSTER RESET: forgets the cluster; `hard` also who this node was.
+    /// CLUSTER RESET: forgets the cluster; with `hard` also the node's own name and epoch.
     #[doc(alias = "clusterReset")]
     pub(super) fn reset(&mut self, hard: bool) {
         if self.myself().is_replica() {
@@ -358,7 +358,7 @@ impl Machine {
             self.nodes[self.me].shard = NodeId::random(&mut self.rng);
             self.nodes.rename(self.me, id);
             self.log(Level::Notice, format!("Node hard reset, now I'm {id}"));
-            // Peers that still call are calling somebody else.
+            // Peers that still connect look for the node that this one was.
             let links: Vec<LinkId> = self.links.keys().copied().collect();
             for link in links {
                 self.close(link);

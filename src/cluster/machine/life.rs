@@ -3,7 +3,9 @@
 //! Invariant: [`Machine::bind`] and [`Machine::unbind`] alone write the owners' table and the nodes' sets of slots;
 //! [`Machine::bury`] alone removes nodes, and clears every reference to them.
 //!
-//! Mirrors: `clusterInit`, `clusterLoadConfig`, `clusterAddSlot`, `clusterDelSlot`, `clusterDelNode` (cluster_legacy.c).
+//! Mirrors: `clusterInit`, `clusterLoadConfig`, `clusterAddSlot`, `clusterDelSlot`, `clusterDelNode`
+//! (cluster_legacy.c).
+//! Differs: a node is removed at the end of a step, never while a message of it is read.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +20,7 @@ use crate::cluster::slots::SlotSet;
 use crate::util::rng::Rng;
 
 impl Machine {
-    /// A node that nobody ever heard of. Its first step asks for a save.
+    /// A new node, unknown to every other one. Its first step asks for a save.
     pub fn new(options: Options, seed: u64, facts: &Facts) -> Machine {
         let mut rng = Rng::new(seed);
         let (id, shard) = (NodeId::random(&mut rng), NodeId::random(&mut rng));
@@ -70,7 +72,7 @@ impl Machine {
         machine.current_epoch = file.current_epoch;
         machine.last_vote_epoch = file.last_vote_epoch;
         machine.todo.state = true;
-        // Nothing is said of a file that a power cut could still take back.
+        // No message leaves with facts of the file that a power cut could still take back.
         machine.keep(Keep::Claimed);
         Ok(machine)
     }
@@ -282,7 +284,7 @@ impl Machine {
         }
     }
 
-    /// Takes a slot from who has it.
+    /// Takes a slot from its owner.
     #[doc(alias = "clusterDelSlot")]
     pub(super) fn unbind(&mut self, slot: u16) {
         let Some(owner) = self.owners.of(slot) else {

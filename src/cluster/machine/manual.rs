@@ -1,4 +1,4 @@
-//! A failover that an operator orders, with a primary that is well.
+//! Manual failover: an operator orders it, and the primary is well.
 //!
 //! ```text
 //!   replica                                   primary
@@ -17,11 +17,11 @@ use super::{Act, Level, Machine};
 use crate::cluster::bus::{Body, Kind};
 use crate::cluster::node::{LinkId, NodeKey};
 
-/// How long a manual failover may take.
+/// The time that a manual failover may take.
 #[doc(alias = "CLUSTER_MF_TIMEOUT")]
 pub(super) const MANUAL_MS: u64 = 5000;
 
-/// How long the primary pauses its clients at most.
+/// The longest pause of the primary's clients.
 const PAUSE_MS: u64 = 2 * MANUAL_MS;
 
 /// A manual failover under way.
@@ -35,9 +35,9 @@ pub(super) struct Manual {
 enum Side {
     /// This primary pauses for one of its replicas.
     Primary { replica: NodeKey },
-    /// This replica waits for the primary's last byte.
+    /// This replica has yet to process the primary's last byte.
     Replica {
-        /// Where the primary paused.
+        /// The offset at which the primary paused.
         offset: Option<u64>,
         may_start: bool,
     },
@@ -176,7 +176,7 @@ impl Machine {
         }
     }
 
-    /// A node is forgotten: nobody waits for it.
+    /// Drops a manual failover with a node that is forgotten.
     pub(super) fn manual_forgets(&mut self, gone: NodeKey) {
         if self.pauses_for(gone) {
             self.end_manual();

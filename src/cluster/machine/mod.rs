@@ -1,4 +1,4 @@
-//! A node of a cluster as a machine: what it is told goes in, what it wants done comes out.
+//! A node of a cluster as a machine: inputs go in, acts come out.
 //!
 //! ```text
 //!            Input                                             Act
@@ -10,10 +10,10 @@
 //! the same inputs do the same, byte for byte; so hundreds of them run in one test on one seed (`tests/sim/`), and the
 //! same code runs behind real sockets.
 //!
-//! **No promise leaves before it is on disk.** A node that forgets a vote in a crash can give it twice; one that forgets
-//! an epoch or a claim of slots can hand out what it gave away. A step that makes a promise ends with [`Act::Save`], and
-//! the messages that hold the promise wait until [`Input::Saved`] comes with the save's token (see `out.rs`). What waits
-//! is the bus, never a client.
+//! **No promise leaves before it is on disk.** A node that forgets a vote in a crash can give it twice; a node that
+//! forgets an epoch or a claim of slots can give the same slots away again. A step that makes a promise ends with
+//! [`Act::Save`], and the messages that hold the promise wait until [`Input::Saved`] comes with the save's token (see
+//! `out.rs`). Only messages of the bus wait, never a client.
 //!
 //! Invariants:
 //! - `current_epoch` and `last_vote_epoch` never fall, except by CLUSTER RESET HARD.
@@ -60,10 +60,10 @@ use health::Health;
 use manual::Manual;
 use out::Out;
 
-/// How often the machine wants to be ticked, in milliseconds.
+/// Interval of ticks, in milliseconds.
 pub const CRON_MS: u64 = 100;
 
-/// What the options of the server say, as far as the machine asks.
+/// The options of the server that the machine asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `cluster-node-timeout`, in milliseconds.
@@ -126,10 +126,10 @@ impl Default for Options {
     }
 }
 
-/// How the replication link to the primary is.
+/// The state of the replication link to the primary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sync {
-    /// This node follows nobody.
+    /// This node is a primary.
     #[default]
     Nobody,
     /// The link stands; how long ago the last byte came.
@@ -144,7 +144,7 @@ pub enum Sync {
     },
 }
 
-/// What the machine cannot know by itself, true at the moment of a step.
+/// Facts that the machine cannot know by itself, true at the moment of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     /// A clock that never goes back, in milliseconds; all decisions are made by it. Must be above 0.
@@ -157,16 +157,16 @@ pub struct Facts {
     pub sync: Sync,
 }
 
-/// What happens to a node.
+/// An event that a node learns of.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// Time has passed: at [`Machine::wake_ms`] at the latest.
     Tick,
-    /// Somebody connected to the bus. Links are numbered by who accepts them.
+    /// A peer connected to the bus. The caller numbers the link.
     Accepted {
         /// The connection.
         link: LinkId,
-        /// Where it comes from.
+        /// The address that it comes from.
         peer: IpAddr,
         /// The address of this node it came to.
         local: IpAddr,
@@ -190,7 +190,7 @@ pub enum Input<'a> {
     },
     /// A save is on disk.
     Saved {
-        /// Which.
+        /// The token of the save.
         token: u64,
     },
     /// Options have changed.
@@ -206,7 +206,7 @@ pub enum Input<'a> {
     },
     /// A module sends a message.
     Module {
-        /// To whom; everybody if to nobody in particular.
+        /// The receiver; all nodes if none is named.
         to: Option<NodeId>,
         /// The module's number.
         module: [u8; 8],
@@ -217,29 +217,29 @@ pub enum Input<'a> {
     },
 }
 
-/// How much the log wants to hear.
+/// The level of a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For who debugs the bus.
+    /// For debugging the bus.
     Debug,
     /// More than most want.
     Verbose,
-    /// What an operator wants.
+    /// Events that an operator wants to see.
     Notice,
-    /// What an operator must see.
+    /// Events that an operator must see.
     Warning,
 }
 
-/// What a node wants done, in this order.
+/// An act that a node wants done. Acts are done in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Connect to a bus port and say [`Input::Connected`] or [`Input::Closed`].
     Dial {
         /// The number of the new connection.
         link: LinkId,
-        /// Where to.
+        /// The address to connect to.
         ip: IpAddr,
-        /// Where to.
+        /// The port to connect to.
         port: u16,
     },
     /// Send a message. On a connection that does not stand yet it waits; on one that is gone it is lost.
@@ -249,9 +249,9 @@ pub enum Act {
         /// The message, shared by all links it goes to.
         bytes: Arc<[u8]>,
     },
-    /// Close a connection. Nothing is said of it any more.
+    /// Close a connection. No input about it may follow.
     Close {
-        /// Which.
+        /// The connection.
         link: LinkId,
     },
     /// Write the cluster's file and say [`Input::Saved`].
@@ -272,11 +272,11 @@ pub enum Act {
         /// Its port for TLS clients, 0 if none.
         tls_port: u16,
     },
-    /// Replicate nobody: this node is a primary now.
+    /// Replicate no node: this one is a primary now.
     FollowNobody,
     /// Drop the whole data set (CLUSTER RESET of a replica).
     Empty,
-    /// Delete what is in slots that now belong to others. Propagated as DEL to replicas.
+    /// Delete the keys of slots that now belong to other nodes. Propagated as DEL to replicas.
     DeleteKeys(SlotSet),
     /// Slots have left: unsubscribe their shard channels, forget their statistics.
     SlotsLeft(SlotSet),
@@ -289,7 +289,7 @@ pub enum Act {
     Unpause,
     /// The cluster answers, or no longer does.
     StateChanged {
-        /// Which of the two.
+        /// Whether it is up now.
         up: bool,
     },
     /// Give a message to the subscribers here.
@@ -303,9 +303,9 @@ pub enum Act {
     },
     /// Give a message to the modules here.
     Module {
-        /// Who sent it.
+        /// The sender.
         from: NodeId,
-        /// Which module.
+        /// The module's number.
         module: [u8; 8],
         /// The module's own kind of message.
         kind: u8,
@@ -314,7 +314,7 @@ pub enum Act {
     },
     /// Write a line into the log.
     Log {
-        /// How important.
+        /// Its level.
         level: Level,
         /// The line.
         text: String,
@@ -326,12 +326,12 @@ pub enum Act {
 struct Link {
     /// The other end, once it is known.
     node: Option<NodeKey>,
-    /// Where an incoming one comes from.
+    /// The address that an incoming link comes from.
     peer: Option<IpAddr>,
     /// The address of this node that it came to.
     local: Option<IpAddr>,
     since_ms: u64,
-    /// When the last message came on it.
+    /// The time of the last message on it.
     heard_ms: u64,
     up: bool,
 }
@@ -347,7 +347,7 @@ pub struct Counts {
     pub refused: u64,
 }
 
-/// What is to be done before the step ends.
+/// Work that is due before the step ends.
 #[derive(Clone, Copy, Debug, Default)]
 struct Todo {
     manual: bool,
@@ -398,7 +398,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Goes one step: tells the machine what happened, and returns what it wants done, in order.
+    /// Goes one step: takes an event, and returns the acts that follow from it, in order.
     pub fn step(&mut self, facts: &Facts, input: Input<'_>) -> Vec<Act> {
         self.facts = *facts;
         match input {
@@ -424,7 +424,7 @@ impl Machine {
         self.finish()
     }
 
-    /// Carries out an order of CLUSTER. The answer, and what is to be done for it.
+    /// Carries out an order of CLUSTER. Returns the reply, and the acts that follow.
     ///
     /// # Errors
     /// The words of the refusal, without `ERR`.
@@ -438,7 +438,7 @@ impl Machine {
         (answer, self.finish())
     }
 
-    /// When the machine wants its next [`Input::Tick`] at the latest.
+    /// The time at which the machine wants its next [`Input::Tick`] at the latest.
     pub fn wake_ms(&self) -> u64 {
         let election = self.election.as_ref().and_then(Election::wake_ms);
         election.map_or(self.next_cron_ms, |at| at.min(self.next_cron_ms))
@@ -464,7 +464,7 @@ impl Machine {
         &self.nodes
     }
 
-    /// Who has which slot.
+    /// The owner of each slot.
     pub fn owners(&self) -> &Owners {
         &self.owners
     }
@@ -494,7 +494,7 @@ impl Machine {
         &self.counts
     }
 
-    /// The epoch this node now asks votes for, and who voted.
+    /// The epoch for which this node asks votes now, and the nodes that voted for it.
     pub fn election(&self) -> Option<(u64, Vec<NodeId>)> {
         let election = self.election.as_ref()?;
         let asked = election.asked.as_ref()?;

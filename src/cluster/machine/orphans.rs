@@ -1,6 +1,13 @@
-//! A replica moves to a primary that has none left.
+//! Replica migration: a replica moves to a primary that has none left (`cluster-migration-barrier`).
+//!
+//! ```text
+//!   A ── a1 a2      B ── b1      C (its replica died 5 s ago)   barrier 1: A keeps at least one
+//!   a1 moves, since A has the most replicas and a1 has the smallest name:
+//!   A ── a2         B ── b1      C ── a1
+//! ```
 //!
 //! Mirrors: `clusterHandleSlaveMigration` and the statistics of `clusterCron` (cluster_legacy.c).
+//! Differs: the move comes out as an act; the caller changes the replication.
 
 use super::{Level, Machine};
 use crate::cluster::node::{Flags, NodeKey};

@@ -1,18 +1,20 @@
-//! What leaves a machine: acts in order, and what waits for the disk.
+//! Acts of a step in their order, and messages that wait for the disk.
 //!
 //! ```text
 //!   vote given    ── Save 7 ─────────────▶ (disk) ──── Saved 7 ──▶ AUTH_ACK
-//!   slots claimed ── Save 8 ─────────────▶ (disk) ──── Saved 8 ──▶ PONG with the claim, and all that was said after it
+//!   slots claimed ── Save 8 ─────────────▶ (disk) ──── Saved 8 ──▶ PONG with the claim, and all messages after it
 //!   news of others── Save 9 ─────────────▶ (disk)                  nothing waits
 //! ```
 //!
-//! A vote and a request for votes wait alone. An own claim (slots, epoch, name) stands in every header, so every message
-//! waits. Learning what others claim is no promise: a node with a slow disk goes on answering, and is not taken for dead.
+//! A vote and a request for votes wait alone. An own claim (slots, epoch, name) stands in every header, so every
+//! message waits. Learning the claims of other nodes is no promise: a node with a slow disk goes on answering, and is
+//! not taken for dead.
 //!
 //! Invariant: a message that holds a promise is an [`Act::Send`] after [`Input::Saved`] of a save that holds it, too.
 //!
-//! Mirrors: `clusterDoBeforeSleep`, `clusterBeforeSleep`, `clusterSendMessage` (cluster_legacy.c), where the one thread
-//! saves before it writes to any socket. Differs: a slow disk holds back these messages alone, not the node.
+//! Mirrors: `clusterDoBeforeSleep`, `clusterBeforeSleep`, `clusterSendMessage` (cluster_legacy.c), where the one
+//! thread saves before it writes to any socket.
+//! Differs: a slow disk holds back these messages alone, not the node.
 //!
 //! [`Input::Saved`]: super::Input::Saved
 
@@ -29,23 +31,23 @@ use crate::cluster::slots::SlotSet;
 pub struct Held {
     /// The save.
     pub token: u64,
-    /// Where the message goes.
+    /// The link that it goes to.
     pub link: LinkId,
     bytes: Arc<[u8]>,
 }
 
-/// How a change is to be kept.
+/// The urgency with which a change is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Keep {
     /// In the file, soon.
     Soon,
     /// On disk, at once.
     Synced,
-    /// On disk, before anything more is said: an own claim.
+    /// On disk, before any further message leaves: an own claim.
     Claimed,
 }
 
-/// Acts of this step, and what waits for the disk.
+/// Acts of this step, and messages that wait for the disk.
 #[derive(Debug, Default)]
 pub(super) struct Out {
     pub(super) acts: Vec<Act>,
@@ -99,7 +101,7 @@ impl Machine {
         self.out.held.iter()
     }
 
-    /// The save that a client's answer should wait for, if what it was told is not on disk yet.
+    /// The save that a client's reply should wait for, if the change that it reports is not on disk yet.
     pub fn barrier(&self) -> Option<u64> {
         match (self.out.dirty, self.out.saving) {
             (Some(Keep::Claimed), _) => Some(self.out.last_token + 1),
@@ -127,7 +129,7 @@ impl Machine {
         }
     }
 
-    /// Starts the save that is wanted, unless one is under way. One that is not urgent waits for the next tick.
+    /// Starts the wanted save, unless one is under way. A save that is not urgent waits for the next tick.
     pub(super) fn start_save(&mut self, at_tick: bool) {
         let urgent = self.out.dirty > Some(Keep::Soon);
         if self.out.saving.is_some() || !(urgent || at_tick) {
@@ -144,7 +146,8 @@ impl Machine {
         self.out.acts.push(Act::Save { token, text, sync });
     }
 
-    /// What has to be done before a step ends: in the order of `clusterBeforeSleep`.
+    /// Does the work that is due before a step ends, in the order of `clusterBeforeSleep`, and returns the acts of
+    /// the step.
     pub(super) fn finish(&mut self) -> Vec<Act> {
         if std::mem::take(&mut self.todo.manual) {
             self.tend_manual();

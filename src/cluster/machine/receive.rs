@@ -1,7 +1,7 @@
-//! A message comes in.
+//! The effect of a message that comes in.
 //!
-//! Every message of a known node is a sign of life and may raise epochs; what else it does depends on its kind. Nodes are
-//! looked up once, and none is removed before the step ends.
+//! Every message of a known node is a sign of life and may raise epochs; what else it does depends on its kind. Nodes
+//! are looked up once, and none is removed before the step ends.
 //!
 //! Mirrors: `clusterProcessPacket` (cluster_legacy.c).
 //! Differs: the first PONG of a handshake is read like any other, slots and gossip included, so a cluster forms one
@@ -92,7 +92,8 @@ impl Machine {
         self.claim_inbound(link, sender);
         let late = self.hear_header(sender, header);
         if matches!(message.body, Body::AuthRequest | Body::MfStart) && !late {
-            // Who asks for votes or for a pause says whose replica it is: the last PING may be older than that.
+            // A node that asks for votes or for a pause names its primary in the same message: its last PING may be
+            // older.
             self.learn_role(sender, header);
         }
         match &message.body {
@@ -190,7 +191,7 @@ impl Machine {
         Some(target)
     }
 
-    /// Strangers are answered, and taken in if they ask for it. Nothing else they say is heard.
+    /// Answers a stranger, and starts a handshake if it asks for one. All other messages of a stranger are ignored.
     fn take_of_stranger(&mut self, link: LinkId, message: &Message<'_>) {
         match &message.body {
             Body::News { kind, .. } if *kind != Kind::Pong => {
@@ -213,7 +214,7 @@ impl Machine {
         }
     }
 
-    /// What every header of a known node tells. Whether it is older than what this node heard of it before.
+    /// Learns the facts in the header of a known node. Returns whether the message is older than facts known already.
     fn hear_header(&mut self, sender: NodeKey, header: &Header<'_>) -> bool {
         let now = self.now();
         let node = &mut self.nodes[sender];

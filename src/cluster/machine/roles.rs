@@ -1,12 +1,13 @@
-//! Who is a primary, who replicates whom, and which shard they are.
+//! Roles: primaries, the replicas of each, and the shard they form.
 //!
 //! Invariant: a replica's shard is its primary's, as soon as the primary is known; a primary replicates nobody. This
 //! node as a replica has no slots and no open slots.
 //!
 //! Mirrors: `clusterSetNodeAsMaster`, `clusterSetMaster`, `clusterNodeAddSlave`, `clusterNodeRemoveSlave`,
 //! `updateShardId` and the role part of `clusterProcessPacket` (cluster_legacy.c).
-//! Differs: a late message of a node does not turn its role back. A node's messages come over two connections, so an old
-//! one can arrive after a new one; Redis then saw replicas of replicas and cycles (redis 8753, valkey 1015, 1777, 2441).
+//! Differs: a late message of a node does not turn its role back. A node's messages come over two connections, so an
+//! old one can arrive after a new one; Redis then saw replicas of replicas and cycles (redis 8753, valkey 1015, 1777,
+//! 2441).
 
 use super::out::Keep;
 use super::{Level, Machine};
@@ -82,7 +83,7 @@ impl Machine {
         let stay = self.nodes[primary].slots.clone();
         self.only_these_stay(&stay);
         self.follow(primary);
-        // The new primary has to know its replica before it hears an order of it.
+        // The new primary has to know its replica before it gets an order of it.
         self.todo.announce = true;
         self.keep(Keep::Synced);
         self.todo.state = true;
@@ -160,8 +161,8 @@ impl Machine {
         }
     }
 
-    /// A primary says it is a replica now: its slots go to its new primary, or are nobody's. False if the message is
-    /// older than what is known.
+    /// A primary announces that it is a replica now: its slots go to its new primary, or lose their owner. Returns
+    /// false if the message is older than facts known already.
     fn was_demoted(
         &mut self,
         sender: NodeKey,
@@ -171,7 +172,7 @@ impl Machine {
         let node = &self.nodes[sender];
         let (called, shard) = (node.called(), node.shard);
         if primary == Some(self.me) && self.myself().is_replica() {
-            // Nobody makes this node a primary but its own election or its operator.
+            // Only its own election or its operator makes this node a primary.
             return false;
         }
         if node.epoch > header.config_epoch && !node.slots.is_empty() {

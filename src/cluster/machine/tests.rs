@@ -203,7 +203,7 @@ fn three_nodes_form_a_cluster() {
     assert!(info.starts_with("cluster_state:ok\r\ncluster_slots_assigned:16384\r\n"));
     assert!(info.contains("cluster_known_nodes:3\r\ncluster_size:3\r\n"));
     assert!(info.contains("cluster_stats_messages_ping_sent:"));
-    // What a node writes about the cluster, it reads.
+    // A node reads the file that it wrote about the cluster.
     let file = net.machines[1].file();
     let text = file.write();
     let again = crate::cluster::file::File::read(text.as_bytes(), false).expect("its own file");

@@ -1,6 +1,7 @@
-//! A command has run: its calls, its time, its place in the slow log; and the samples of INFO's rates.
+//! Figures of a command that has run: its calls, its time, its entry in the slow log; and the samples of INFO's rates.
 //!
 //! Mirrors: the end of call() and trackInstantaneousMetric() of server.c.
+//! Differs: one function for calls of every origin; the caller passes the facts as [`crate::observe::Ran`].
 
 use crate::observe::{Ran, SlowlogLimits, metrics};
 use crate::state::State;

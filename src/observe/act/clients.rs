@@ -1,6 +1,7 @@
 //! A client in one line, for CLIENT LIST, CLIENT INFO and the log.
 //!
 //! Mirrors: catClientInfoString() of networking.c.
+//! Names and order of the fields are Redis's, because tools parse them.
 
 use std::fmt::Write;
 
@@ -32,7 +33,7 @@ pub fn describe_client(state: &State, client: &Client, running: Option<Running<'
     }
     let now = state.clock.unix_ms();
     let (mut query, mut query_free) = client.query_bytes();
-    // What is parsed is told as arguments.
+    // The parsed part of the query buffer is counted as arguments (`argv-mem`), not as `qbuf`.
     query -= client.parser.position().min(client.query.len());
     if client.shared_query > 0 {
         query += client.shared_query;

@@ -1,6 +1,13 @@
-//! MONITOR: every command that ran, to those who asked to see them.
+//! MONITOR: every command that runs is sent to the clients that asked for it.
 //!
-//! Mirrors: `replicationFeedMonitors` of replication.c.
+//! ```text
+//!   +1700000000.000000 [0 127.0.0.1:51234] "SET" "a" "1"
+//!                       │ └ the client      └ the words, quoted; secrets as "(redacted)"
+//!                       └ the database
+//! ```
+//!
+//! Mirrors: replicationFeedMonitors() of replication.c.
+//! Differs: arguments that may hold secrets are hidden also where the command fails.
 
 use crate::clients::{ClientFlags, ClientKey};
 use crate::command::Redacted;
@@ -10,8 +17,8 @@ use crate::resp::argv::Argv;
 use crate::state::State;
 use crate::util::args;
 
-/// Shows a command to the monitors. Those that run others (EXEC, EVAL) are fed by their handlers, so
-/// that what they run is shown on the right side of them.
+/// Shows a command to the monitors. EXEC and EVAL, which run other commands, are fed by their handlers, so that
+/// MONITOR shows the commands they run on the right side of them.
 #[inline]
 pub fn feed(state: &mut State, client: ClientKey, db: DbId, argv: Argv<'_>, redacted: Redacted) {
     if !state.monitors.is_empty() {

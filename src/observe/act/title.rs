@@ -1,6 +1,7 @@
 //! Shows the title of the process again when something that it names has changed.
 //!
 //! Mirrors: redisSetProcTitle() of server.c.
+//! Differs: in nothing that `ps` shows.
 
 use crate::config::expand_title;
 use crate::observe::title::ProcessTitle;

@@ -1,6 +1,7 @@
 //! Winds the watchdog, which reports a server that is stuck.
 //!
 //! Mirrors: applyWatchdogPeriod() of debug.c.
+//! Differs: the report comes from a thread of its own (`stack_reporter`), not from a signal handler.
 
 use crate::state::State;
 use crate::sys::crash;

@@ -1,6 +1,16 @@
 //! Effects are written to the append-only file, and the file is forced to disk as `appendfsync` says.
 //!
+//! ```text
+//!   SET a 1 with EX 10, appendfsync always           in the file, as RESP words
+//!     call()            the unit of effects          SELECT 0 | SET a 1 PXAT 1700000010000
+//!     append()          onto the buffer              deadlines are absolute, so that replay keeps them
+//!     before the sleep  one write(2), one fsync
+//!     only then         +OK leaves for the client
+//! ```
+//!
 //! Mirrors: feedAppendOnlyFile() and flushAppendOnlyFile() of aof.c.
+//! Differs: after a failed fsync the file is not trusted again: once the disk is well, a rewrite writes everything
+//! anew. In Redis the next fsync that succeeds counts.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -62,10 +72,11 @@ pub(crate) fn feed(state: &mut State, unit: &[Said]) {
     aof.fed += (aof.buf.len() - before) as u64;
 }
 
-/// Writes the buffer, before anybody is told what is in it. With `force` no fsync under way is waited for.
+/// Writes the buffer, before any reply about its commands leaves. With `force` the write does not wait for an fsync
+/// under way.
 #[doc(alias = "flushAppendOnlyFile")]
 pub fn flush(state: &mut State, force: bool) {
-    // Once the server gave up, nobody was told of what is in the buffer, and nobody will be.
+    // Once the server gave up, no reply about the commands in the buffer was sent, and none will be.
     if state.persistence.aof.mode == Mode::Off || state.persistence.failed {
         return;
     }
@@ -140,8 +151,8 @@ fn write_succeeded(state: &mut State) {
     }
 }
 
-/// Writes what is left over for the increment before. Whether it is complete, so that the present one can be written
-/// to.
+/// Writes the bytes that the increment before still lacks. Returns whether it is complete, so that the present one
+/// can be written to.
 fn finish_older(state: &mut State) -> bool {
     let aof = &mut state.persistence.aof;
     let Some(mut older) = aof.unfinished.take() else {
@@ -215,7 +226,7 @@ fn sync_aof(state: &mut State, file: &Arc<File>) {
     }
 }
 
-/// Something is left unwritten.
+/// Some bytes of the buffer could not be written: logs the reason, and gives up under `appendfsync always`.
 fn write_failed(state: &mut State, failure: Unwritten) {
     let reason = disk::reason(&failure.error);
     if state.persistence.backup.has_own_stream() {
@@ -252,8 +263,8 @@ fn write_failed(state: &mut State, failure: Unwritten) {
     aof.write_error = Some(reason);
 }
 
-/// Looks what became of fsyncs on the thread. A failed one is tried again every second, but the system may have
-/// forgotten by then what it could not write. So once the disk is well, everything is written anew.
+/// Looks at the results of fsyncs on the thread. A failed fsync is tried again every second, but the kernel may have
+/// dropped the bytes that it could not write. So once the disk is well, a rewrite writes everything anew.
 pub(in crate::persistence) fn look_at_fsyncs(state: &mut State) {
     let aof = &mut state.persistence.aof;
     match (aof.syncer.error(), aof.sync_failed) {
@@ -262,7 +273,7 @@ pub(in crate::persistence) fn look_at_fsyncs(state: &mut State) {
         }
         (Some(reason), false) => {
             aof.sync_failed = true;
-            // The file will not be asked again: another is written to.
+            // No further fsync is asked of that file, since commands go to another one by now.
             aof.rewrite_scheduled |= aof.mode == Mode::On && aof.syncer.has_lost();
             state
                 .log
@@ -279,7 +290,8 @@ pub(in crate::persistence) fn look_at_fsyncs(state: &mut State) {
     }
 }
 
-/// Nobody may be told what could not be made safe: the server ends before a single reply is sent.
+/// Ends the server before it sends a single reply: `appendfsync always` promised that the replies' commands are on
+/// disk, and they are not.
 fn give_up(state: &mut State) {
     state.persistence.failed = true;
     state.requests.push(ServerRequest::Exit(1));
@@ -317,7 +329,7 @@ mod tests {
             }
             look_at_fsyncs(state);
         };
-        // It takes every write, and cannot be forced to disk.
+        // This file takes every write, and cannot be forced to disk.
         let bottomless = std::fs::File::options().write(true).open("/dev/null");
         let aof = &mut state.persistence.aof;
         aof.mode = Mode::On;

@@ -1,4 +1,8 @@
-//! BACKUP carried out: the files of a moment are pinned, sealed, let go. [`crate::persistence::backup`] explains them.
+//! BACKUP carried out: the files of a moment are pinned, sealed, let go. [`crate::persistence::backup`] explains
+//! them.
+//!
+//! Mirrors: backup.c (of Redis 8.10; by its documentation and tests).
+//! Differs: see [`crate::persistence::backup`].
 
 use std::path::PathBuf;
 
@@ -53,14 +57,14 @@ pub fn start_backup(state: &mut State) -> Result<(), Error> {
     }
 }
 
-/// Goes from pending to snapshotting, if that is possible now.
+/// Moves a backup from pending to snapshotting, if that is possible now.
 fn advance_backup(state: &mut State) {
     if state.persistence.backup.phase != Phase::Pending {
         return;
     }
     let purpose = state.persistence.running.as_ref().map(|job| job.purpose);
     let began = match (state.persistence.aof.mode, purpose) {
-        // It has an increment of its own, from its beginning on: as good as one of ours.
+        // The running rewrite has an increment from its beginning on, so it serves as well as one of our own.
         (Mode::On | Mode::AwaitsRewrite, Some(Purpose::Rewrite)) => true,
         (_, Some(_)) => return,
         (Mode::On | Mode::AwaitsRewrite, None) => rewrite::rewrite_aof(state),
@@ -78,7 +82,7 @@ fn advance_backup(state: &mut State) {
     }
 }
 
-/// The rewrite that runs has ended.
+/// Follows the end of a rewrite: its base is pinned, or the backup fails.
 pub(in crate::persistence) fn backup_rewritten(state: &mut State, ok: bool) {
     if state.persistence.backup.phase != Phase::Snapshotting {
         return;
@@ -131,7 +135,7 @@ pub fn seal_backup(state: &mut State) -> Result<(), Error> {
 fn try_seal(state: &mut State) -> Result<(), String> {
     rewrite::settle_aof(state)?;
     let sealed = state.persistence.aof.manifest.without_history();
-    // From here on nobody writes to what is being sealed.
+    // From here on no command is appended to the files being sealed.
     if !state.persistence.backup.own_stream {
         rewrite::open_next_increment(state, "on backup")?;
     }
@@ -185,7 +189,7 @@ pub(in crate::persistence) fn fail_backup(state: &mut State, why: &str) {
 }
 
 fn unpin(state: &mut State) {
-    // The manifest goes first: it never names what is not there.
+    // The manifest goes first, so that it never names a file that is gone.
     let files = std::mem::take(&mut state.persistence.backup.files);
     remove_in_order(state, files.into_iter().rev());
 }
@@ -193,26 +197,26 @@ fn unpin(state: &mut State) {
 /// Removes files, the first, which names the others, for good before them.
 fn remove_in_order(state: &mut State, files: impl Iterator<Item = PathBuf>) {
     for (at, file) in files.enumerate() {
-        // Who copied it may have removed it, too.
+        // A user who has copied the backup may have removed this file already.
         let removed = state.closer.remove_file(&file).is_ok();
         if at == 0
             && removed
             && let Some(directory) = file.parent()
         {
-            // Nobody counts on the files that are left behind should it fail.
+            // The manifest is gone, so no reader counts on the remaining files even if this fsync fails.
             let _ = state.disk.sync_dir(directory);
         }
     }
 }
 
-/// The append-only file that ran for the backup alone stops, and leaves nothing where nothing was before.
+/// Stops the append-only file that ran for the backup alone, and removes the files that it made.
 fn end_own_stream(state: &mut State) {
     let backup = &mut state.persistence.backup;
     let own_directory = std::mem::take(&mut backup.own_directory);
     if !std::mem::take(&mut backup.own_stream) {
         return;
     }
-    // Somebody asked for it while the backup stood in the way.
+    // A client may have asked for a rewrite while the backup stood in the way: that request stays.
     let scheduled = state.persistence.aof.rewrite_scheduled;
     rewrite::abandon_aof(state);
     state.persistence.aof.rewrite_scheduled = scheduled;
@@ -229,19 +233,20 @@ fn end_own_stream(state: &mut State) {
         .closer
         .remove_file(&names.path(&names.temporary_increment()));
     if own_directory {
-        // It stays if somebody else put something into it.
+        // The directory stays if it holds files of others.
         let _ = state.disk.remove_dir(&names.directory);
     }
 }
 
-/// What a backup does at every turn of the cron.
+/// The part of the cron for BACKUP: moves a pending backup on, and lets a sealed one go when its time to live is
+/// over.
 pub(in crate::persistence) fn cron(state: &mut State) {
     advance_backup(state);
     let (ttl, backup) = (state.config.backup_sealed_ttl, &state.persistence.backup);
     let age = state.clock.unix_seconds() - backup.sealed_s;
     if backup.phase == Phase::Sealed && ttl > 0 && age >= ttl.cast_signed() {
         state.log.notice("Backup: the sealed files are let go");
-        // Only one under way could not be.
+        // Only a backup under way cannot be cleaned up, and this one is sealed.
         let _ = clean_up_backup(state);
     }
 }

@@ -1,4 +1,7 @@
-//! The section about persistence in INFO.
+//! The section `persistence` of INFO.
+//!
+//! Mirrors: the section "persistence" of genRedisInfoString() in server.c.
+//! Differs: figures of copy-on-write count bytes copied for a snapshot, since no child has pages of its own.
 
 use crate::persistence::aof::Mode;
 use crate::persistence::saving::Running;

@@ -228,7 +228,7 @@ fn begin_parts(state: &mut State, parts: VecDeque<Part>, aof: bool, flags: Flags
     Opened::Yes
 }
 
-/// From here on the server is loading.
+/// Puts the server into the state of loading.
 #[doc(alias = "startLoading")]
 fn new_loading(state: &mut State, parts: VecDeque<Part>, aof: bool, flags: Flags) -> Box<Loading> {
     let now = Instant::now();
@@ -284,7 +284,7 @@ pub(in crate::persistence) fn begin_loading_stream(
     state.persistence.loading = Some(loading);
 }
 
-/// The manifest is read at every start, so that files go on being numbered where they stopped.
+/// Reads the manifest at every start, so that the numbers of new files follow those of the old ones.
 #[doc(alias = "aofLoadManifestFromDisk")]
 fn load_manifest(state: &mut State) -> Result<(), Fatal> {
     let path = state.config.aof_names().manifest();
@@ -435,7 +435,7 @@ pub fn load_slice(state: &mut State) -> Slice {
     }
 }
 
-/// One key or command. Whether there may be more.
+/// Loads one key or command. Returns whether there may be more.
 fn load_step(
     state: &mut State,
     loading: &mut Loading,
@@ -520,7 +520,7 @@ fn part_done(state: &mut State, loading: &Loading, part: &Part) {
     ));
 }
 
-/// One command. Whether there may be more.
+/// Runs one command of a file. Returns whether there may be more.
 fn load_command(
     state: &mut State,
     loading: &mut Loading,
@@ -596,7 +596,7 @@ fn load_command(
     }
 }
 
-/// Undoes what a load changed in its surroundings.
+/// Ends the state of loading: the server's readers, clock and counters are as before.
 #[doc(alias = "stopLoading")]
 pub(in crate::persistence) fn end_loading(state: &mut State, loading: &Loading) {
     if let Some(replayer) = &loading.replayer {
@@ -608,7 +608,8 @@ pub(in crate::persistence) fn end_loading(state: &mut State, loading: &Loading) 
     // The server's role may have changed meanwhile.
     replication::act::stream::listen_for_replicas(state);
     rewrite::listen_for_aof(state);
-    // What comes through a connection is in no file yet.
+    // A data set received through a connection is in no file yet, so its changes keep counting towards the next save
+    // point.
     if !loading.flags.received {
         state.dirty = 0;
     }
@@ -662,7 +663,8 @@ pub fn reload_aof(state: &mut State) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Loads all there is, for the client whose command this is; others are served now and then. Whether it worked.
+/// Loads a whole data set for the client whose command this is; other clients are served now and then. Returns
+/// whether it worked.
 pub fn load_all(state: &mut State) -> bool {
     let caller = state.current_client;
     let mark = |state: &mut State, busy: bool| {
@@ -686,7 +688,7 @@ pub fn load_all(state: &mut State) -> bool {
     loaded
 }
 
-/// The server is to end: what is loaded so far does not matter.
+/// Gives a load up because the server ends: the part loaded so far does not matter.
 fn abort_loading(state: &mut State) {
     if let Some(loading) = state.persistence.loading.take() {
         end_loading(state, &loading);
@@ -724,7 +726,7 @@ fn rdb_done(state: &State, loading: &Loading) {
     ));
 }
 
-/// One item. Whether there are more.
+/// Loads one item of an RDB. Returns whether there are more.
 fn load_item(
     state: &mut State,
     loading: &mut Loading,
@@ -903,7 +905,7 @@ fn log_aux(state: &State, name: &[u8], value: &[u8]) {
     }
 }
 
-/// Says in the log why a file is not loaded; `loader` knows what it was reading.
+/// Logs why a file is not loaded; `loader` knows where it stopped.
 #[doc(alias = "rdbReportError")]
 pub(in crate::persistence) fn explain(
     state: &State,
@@ -951,7 +953,7 @@ pub(in crate::persistence) fn explain(
     }
 }
 
-/// Puts a key where it belongs. Whether it is new.
+/// Stores a key in its database. Returns whether the key is new.
 fn store(keyspace: &mut Keyspace, key: Key<'_>) -> bool {
     let env = keyspace.env();
     let clock = match (key.frequency, key.idle_s) {

@@ -1,4 +1,8 @@
-//! A data set that comes through a connection is fed to the loader. [`crate::persistence::receiving`] explains the forms.
+//! A data set that comes through a connection is fed to the loader. [`crate::persistence::receiving`] explains the
+//! forms.
+//!
+//! Mirrors: the diskless half of readSyncBulkPayload() in replication.c.
+//! Differs: bytes are pushed into the loader as they come; Redis's loader pulls them and blocks.
 
 use super::loading;
 use crate::keyspace;
@@ -9,7 +13,8 @@ use crate::persistence::rdb::{Decoder, Error, Reason};
 use crate::persistence::receiving::Beside;
 use crate::state::State;
 
-/// Begins to load what will be fed, `total` bytes if that was said; with `beside` into a data set of its own.
+/// Begins to load a data set that will be fed, of `total` bytes if that is known; with `beside` into databases of its
+/// own.
 pub fn begin_receiving(state: &mut State, total: Option<u64>, flags: Flags, beside: bool) {
     let checksum = state.config.rdbchecksum && !state.persistence.skip_checksum;
     let loader = Loader::fed(Decoder::fed(checksum), loading::reading(state, None));
@@ -30,7 +35,7 @@ pub fn load_is_hungry(state: &State) -> bool {
     loading.is_some_and(|loading| loading.hold == Hold::Bytes)
 }
 
-/// More bytes came.
+/// Feeds the load with further bytes.
 pub fn feed_load(state: &mut State, bytes: &[u8]) {
     feed(state, Some(bytes));
 }
@@ -50,7 +55,7 @@ fn feed(state: &mut State, bytes: Option<&[u8]>) {
     }
 }
 
-/// The load waits until what was left to the thread that frees is freed. Who asks is told that it is loading.
+/// Makes the load wait until the helper thread has freed the old data set. Clients read -LOADING meanwhile.
 #[doc(alias = "replicationEmptyDbCallback")]
 pub fn load_when_freed(state: &mut State, gone: Vec<RemovedTable>) {
     if let Some(loading) = &mut state.persistence.loading {
@@ -86,7 +91,7 @@ pub fn abandon_receiving(state: &mut State) {
     drop_received(state, loading.beside.take());
 }
 
-/// A data set could not be loaded, or half of it: nobody is to see it.
+/// Drops a data set that could not be loaded as a whole, before any client sees a part of it.
 pub fn drop_received(state: &mut State, beside: Option<Beside>) {
     match beside {
         Some(mut beside) => {
@@ -103,7 +108,7 @@ pub fn drop_received(state: &mut State, beside: Option<Beside>) {
     }
 }
 
-/// What was loaded takes the place of the old data set.
+/// Puts the loaded data set (`beside`) in the place of the old one.
 pub fn take_over(state: &mut State, beside: Beside) {
     state
         .log

@@ -1,6 +1,7 @@
 //! Runs the commands of a file for a client without a socket.
 //!
 //! Mirrors: the running half of loadSingleAppendOnlyFile() of aof.c.
+//! Differs: commands run in slices, between turns of the loop; see `loading.rs`.
 
 use crate::clients;
 use crate::clients::ClientFlags;
@@ -10,7 +11,7 @@ use crate::resp::argv::OwnedArgv;
 use crate::resp::{Protocol, Reply};
 use crate::state::State;
 
-/// No such command: the file is of another server, or broken. Its name.
+/// The name of a command that does not exist here: the file comes from another server, or is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown(pub String);
 
@@ -24,7 +25,7 @@ impl Replayer {
         Replayer { client }
     }
 
-    /// Runs a command. Its reply, even an error, is nobody's.
+    /// Runs a command. Its reply is dropped, even an error.
     pub fn run(&self, state: &mut State, argv: &OwnedArgv) -> Result<(), Unknown> {
         let argv = argv.as_argv();
         let Ok(id) = gate::identify(state, argv) else {

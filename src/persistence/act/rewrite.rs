@@ -6,12 +6,16 @@
 //!   end     temp file renamed to the next base, older files become history, manifest written, history deleted
 //! ```
 //!
-//! The steps that change which files there are, and their order, are in `aof/order.rs`. Invariant: whatever fails and whenever
-//! the power goes, the manifest that is in force names files that together are the data set up to some moment, and
-//! commands are appended to a file that it names, or that the next one will.
+//! The steps that change which files there are, and their order, are in `aof/order.rs`.
+//! Invariant: whatever fails and whenever the power goes, the manifest that is in force names files that together are
+//! the data set up to some moment, and commands are appended to a file that it names, or that the next one will.
+//!
+//! `aof/manifest.rs` shows the manifest at each of these steps.
 //!
 //! Mirrors: rewriteAppendOnlyFileBackground(), backgroundRewriteDoneHandler(), startAppendOnly(), stopAppendOnly() of
 //! aof.c.
+//! Differs: a thread writes the base from a snapshot, and no file is deleted before the manifest without it is safe
+//! on disk.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +43,7 @@ const LIMIT_FROM: u64 = 3;
 
 const LIMIT_MAX_MINUTES: i64 = 60;
 
-/// What a base is written from, and how.
+/// The parameters of writing a base: where it goes, its format, and the options of the format.
 struct BasePlan {
     disk: Disk,
     temporary: PathBuf,
@@ -161,7 +165,7 @@ pub fn rewrite_aof(state: &mut State) -> bool {
     }
 }
 
-/// Everything so far goes to the increment there is; the next one is opened.
+/// Ends the present increment with all commands so far, and opens the next one.
 #[doc(alias = "openNewIncrAofForAppend")]
 fn prepare_rewrite(state: &mut State) -> Result<(), String> {
     let names = state.config.aof_names();
@@ -186,11 +190,11 @@ fn order<'a>(state: &'a State, names: &'a Names) -> Order<'a> {
     }
 }
 
-/// Commands wait for their base in a file that no manifest names.
+/// Opens the temporary increment: commands gather there until their base is written, and no manifest names it.
 fn open_temporary_increment(state: &mut State, names: &Names) -> Result<(), String> {
     let name = names.temporary_increment();
     let path = names.path(&name);
-    // One that was left is of another time.
+    // A temporary increment that is still there belongs to an earlier attempt.
     let _ = state.closer.remove_file(&path);
     let file = state.disk.append_new(&path);
     let file = file.map_err(|error| order::cannot_open(&name, &error))?;
@@ -203,7 +207,8 @@ fn open_temporary_increment(state: &mut State, names: &Names) -> Result<(), Stri
     Ok(())
 }
 
-/// What follows goes to a new increment. The error is the line for the log; commands then go where they went.
+/// Opens a new increment, to which commands are appended from now on. On error they go on being appended to the old
+/// one; the error is the line for the log.
 pub(in crate::persistence) fn open_next_increment(
     state: &mut State,
     occasion: &str,
@@ -223,7 +228,7 @@ pub(in crate::persistence) fn open_next_increment(
             return Err(line);
         }
         Err(NotInForce::Maybe(line)) => {
-            // It stays, empty, until a manifest is in force that does not name it.
+            // The empty file stays until a manifest is in force that does not name it.
             manifest.retire_last_increment();
             state.persistence.aof.manifest = manifest;
             leave_unsettled(state);
@@ -248,7 +253,7 @@ fn rewrite_done(
     result: Result<(), SaveError>,
 ) {
     let Some(running) = saving::leave_job(state, id) else {
-        // Forgotten while it ran: its base is of no use.
+        // The rewrite was given up while it ran, so its base is of no use.
         let _ = state.disk.remove_file(temporary);
         return;
     };
@@ -295,7 +300,7 @@ fn rewrite_done(
     }
 }
 
-/// What was appended since the rewrite began has no base.
+/// Deletes the temporary increment: commands in it belong behind a base that was never finished.
 #[doc(alias = "aofDelTempIncrAofFile")]
 fn drop_temporary_increment(state: &mut State) {
     let names = state.config.aof_names();
@@ -352,8 +357,8 @@ fn leave_unsettled(state: &mut State) {
     state.persistence.aof.unsettled = Some(state.clock.unix_ms());
 }
 
-/// The manifest is in force, so what it does not name is not needed any more: neither bytes that are left over for an
-/// increment that a base replaced, nor the files of history.
+/// The manifest is in force, so files and bytes outside of it are not needed any more: bytes left over for an
+/// increment that a base replaced, and the files of history.
 fn settled(state: &mut State) {
     let aof = &mut state.persistence.aof;
     if aof.unsettled.take().is_none() {
@@ -378,12 +383,13 @@ fn settle(state: &mut State) {
     let now = state.clock.unix_ms();
     let due = |tried: i64| now - tried >= SETTLE_EVERY_MS;
     if state.persistence.aof.unsettled.is_some_and(due) {
-        // It is tried again, and the log said before that it failed.
+        // A failure is in the log already, and the cron tries again.
         let _ = require_settled(state);
     }
 }
 
-/// No step is built on another that a power cut may undo.
+/// Makes sure that the manifest is in force before the next step begins, so that no step builds on one that a power
+/// cut may undo.
 fn require_settled(state: &mut State) -> Result<(), String> {
     if state.persistence.aof.unsettled.is_none() {
         return Ok(());
@@ -426,7 +432,7 @@ pub fn delete_history(state: &mut State) {
 }
 
 fn remove_file(state: &mut State, path: PathBuf) {
-    // It may be gone already.
+    // The file may be gone already.
     let _ = state.closer.remove_file(&path);
 }
 
@@ -443,7 +449,8 @@ pub fn cancel_rewrite(state: &mut State) {
     }
 }
 
-/// What the append-only file does at every turn of the cron.
+/// The part of the cron for the append-only file: fsyncs that failed, a manifest that may not be in force, automatic
+/// rewrites.
 pub(crate) fn cron(state: &mut State) {
     settle(state);
     if state.persistence.aof.sync_failed || !state.persistence.aof.is_well() {
@@ -479,7 +486,7 @@ pub(crate) fn cron(state: &mut State) {
     }
 }
 
-/// After failures in a row, attempts of our own wait: one minute, two, four, up to an hour.
+/// After several failures in a row, automatic rewrites wait: one minute, two, four, up to an hour.
 #[doc(alias = "aofRewriteLimited")]
 fn is_rewrite_limited(state: &mut State) -> bool {
     let now = state.clock.unix_seconds();
@@ -505,7 +512,7 @@ fn is_rewrite_limited(state: &mut State) -> bool {
     true
 }
 
-/// `appendonly` was set. Whether the server could follow.
+/// Follows a change of the option `appendonly`. Returns whether the server could.
 #[doc(alias = "applyAppendOnlyConfig")]
 pub fn follow_appendonly(state: &mut State) -> bool {
     match (state.config.appendonly, state.persistence.aof.mode) {
@@ -523,7 +530,7 @@ pub fn follow_appendonly(state: &mut State) -> bool {
     true
 }
 
-/// Writes what was fed and forces it to disk, now.
+/// Writes the buffer and forces the file to disk, now.
 pub(in crate::persistence) fn settle_aof(state: &mut State) -> Result<(), String> {
     append::flush(state, true);
     let aof = &state.persistence.aof;
@@ -535,7 +542,7 @@ pub(in crate::persistence) fn settle_aof(state: &mut State) -> Result<(), String
     file.sync_all().map_err(|error| disk::reason(&error))
 }
 
-/// Stops appending; what was not written yet nobody needs.
+/// Stops appending, and drops commands that are not written yet.
 pub(in crate::persistence) fn abandon_aof(state: &mut State) {
     state.persistence.aof.let_go();
     stop_aof(state);
@@ -626,7 +633,7 @@ pub(in crate::persistence) fn in_transaction(state: &State) -> bool {
     state.effects.depth() > 1
 }
 
-/// The stream of effects learns whether the file wants to hear it.
+/// Tells the stream of effects whether the append-only file wants effects.
 pub(crate) fn listen_for_aof(state: &mut State) {
     let listening = state.effects.listening;
     state.effects.listening = match state.persistence.aof.mode {
@@ -742,12 +749,12 @@ fn base_at_start(
     state.log.notice(format_args!(
         "Creating AOF base file {base} on server start"
     ));
-    // What was there before is of another data set.
+    // The increments so far belong to another data set.
     manifest.retire_increments(0);
     Ok(base)
 }
 
-/// The last word before the process ends: what was fed is on disk.
+/// Writes the buffer and forces it to disk, as the last thing before the process ends.
 pub fn close_aof(state: &mut State) {
     append::flush(state, true);
     if state.persistence.aof.mode == Mode::On

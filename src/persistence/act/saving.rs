@@ -1,6 +1,9 @@
 //! SAVE, BGSAVE and save points carried out: a snapshot is taken, a thread writes it, its end is noted.
 //!
 //! Mirrors: rdbSaveBackground() and backgroundSaveDoneHandler() of rdb.c.
+//! Differs: the thread reads a snapshot; cancelling sets a flag that it looks at, where Redis kills a child.
+//! Cost: microseconds for the snapshot, whatever the number of keys; afterwards a copy of each page that a write
+//! touches.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -22,7 +25,7 @@ use crate::state::State;
 #[doc(alias = "CONFIG_BGSAVE_RETRY_DELAY")]
 const RETRY_AFTER_S: i64 = 5;
 
-/// What a file of the whole data set is to say besides the keys.
+/// The options of an RDB file of the whole data set: version, AUX fields, function libraries, access clocks.
 #[doc(alias = "rdbSaveInfoAuxFields")]
 pub fn save_options(state: &State, aof_base: bool) -> Options {
     let config = &state.config;
@@ -79,7 +82,7 @@ fn place(state: &State, job: Option<u64>) -> Place {
         },
         name: state.config.dbfilename.clone(),
         incremental_sync: state.config.rdb_save_incremental_fsync,
-        // Who waits for a save means to copy the file, or to start from it again.
+        // SAVE blocks its client, who probably copies the file next or restarts from it: it stays in the page cache.
         keeps_cache: job.is_none(),
     }
 }
@@ -93,7 +96,7 @@ fn take_snapshot(state: &mut State) -> Snapshot {
     snapshot
 }
 
-/// Enters a job as the one that runs.
+/// Notes a job as the one that runs.
 pub(crate) fn enter_job(state: &mut State, purpose: Purpose) -> (Running, Snapshot) {
     let keys_total = state.keyspace.keys() as u64;
     let snapshot = take_snapshot(state);
@@ -113,7 +116,7 @@ pub(crate) fn enter_job(state: &mut State, purpose: Purpose) -> (Running, Snapsh
     (running, snapshot)
 }
 
-/// Saves now; nobody is served meanwhile. Whether it worked; the log has the reason if not.
+/// Saves now, while no client is served. Returns whether it worked; the log has the reason if not.
 #[doc(alias = "rdbSave")]
 pub fn save_now(state: &mut State) -> bool {
     state.persistence.stats.saves += 1;
@@ -141,13 +144,13 @@ pub fn save_now(state: &mut State) -> bool {
     }
 }
 
-/// Starts a save in the background. Whether it started.
+/// Starts a save in the background. Returns whether it started.
 #[doc(alias = "rdbSaveBackground")]
 pub fn save_in_background(state: &mut State) -> bool {
     run_save(state, Purpose::Save)
 }
 
-/// As [`save_in_background`], for whoever wants it.
+/// As [`save_in_background`], for any purpose.
 pub(crate) fn run_save(state: &mut State, purpose: Purpose) -> bool {
     if state.persistence.running.is_some() {
         return false;
@@ -208,7 +211,8 @@ fn save_done(state: &mut State, id: u64, result: Result<u64, SaveError>) {
                 .log
                 .notice("Background saving terminated with success");
         }
-        // Whoever cancelled it did so on purpose: no reason to refuse writes.
+        // A cancelled save was cancelled on purpose, so it gives no reason to refuse writes
+        // (`stop-writes-on-bgsave-error`).
         Err(error) if error.cancelled => {
             state
                 .log
@@ -248,7 +252,7 @@ fn look_at_copies(state: &mut State) {
     }
 }
 
-/// Ends the save in the background, if there is one; its file never appears. Whether there was one.
+/// Cancels the save in the background, if there is one; its file never appears. Returns whether there was one.
 #[doc(alias = "killRDBChild")]
 pub fn cancel_save(state: &mut State) -> bool {
     let Some(running) = state
@@ -258,7 +262,7 @@ pub fn cancel_save(state: &mut State) -> bool {
     else {
         return false;
     };
-    // Its thread ends by itself, and its answer finds nobody.
+    // Its thread ends by itself, and its answer finds no job of that number.
     running.job.cancel();
     let stats = &mut state.persistence.stats;
     stats.last_cow_bytes = std::mem::take(&mut stats.cow_bytes);
@@ -271,7 +275,8 @@ pub fn cancel_save(state: &mut State) -> bool {
     true
 }
 
-/// All keys were deleted: what is being saved is of no use, and what is on disk must not come back.
+/// All keys were deleted (FLUSHALL). The running save is cancelled, because it holds deleted keys; with save points,
+/// the empty data set is saved over the old file, so that they do not come back.
 #[doc(alias = "flushAllDataAndResetRDB")]
 pub fn reset_rdb(state: &mut State) {
     cancel_save(state);
@@ -281,7 +286,7 @@ pub fn reset_rdb(state: &mut State) {
     }
 }
 
-/// What persistence does at every turn of the cron.
+/// The part of the cron for persistence: the running job, BACKUP, the append-only file, save points.
 pub fn cron(state: &mut State) {
     if let Some(running) = &state.persistence.running {
         running.job.set_delay(state.config.rdb_key_save_delay);
@@ -317,18 +322,18 @@ pub fn cron(state: &mut State) {
     }
 }
 
-/// A running job learns of a new `rdb-key-save-delay`.
+/// Tells the running job of a new `rdb-key-save-delay`.
 pub fn save_delay_changed(state: &State) {
     if let Some(running) = &state.persistence.running {
         running.job.set_delay(state.config.rdb_key_save_delay);
     }
 }
 
-/// Somebody asks the server to end: with save points, or if asked for, the data set is saved first. False: it
-/// could not be, and the server goes on.
+/// Saves the data set before the server ends: with save points, or if SHUTDOWN SAVE asks for it. Returns false if the
+/// save failed, and the server goes on.
 #[doc(alias = "finishShutdown")]
 pub fn save_before_end(state: &mut State, how: ShutdownFlags) -> bool {
-    // The file that is to hold everything from now on is not written yet.
+    // The first rewrite runs: until its base is written, the append-only file holds no data set.
     let persistence = &state.persistence;
     if persistence.aof.mode == Mode::AwaitsRewrite
         && persistence.running.is_some()
@@ -341,7 +346,7 @@ pub fn save_before_end(state: &mut State, how: ShutdownFlags) -> bool {
         state.log.warning("Writing initial AOF. Exit anyway.");
     }
     let wanted = how.save || !state.config.save.is_empty() && !how.nosave;
-    // Half of a data set is not saved over the whole one.
+    // A data set that is only half loaded must not be saved over the whole one.
     if !wanted || state.persistence.is_loading() {
         return true;
     }
@@ -358,11 +363,11 @@ pub fn save_before_end(state: &mut State, how: ShutdownFlags) -> bool {
     false
 }
 
-/// The process ends: jobs stop, their half files go, the append-only file is complete.
+/// Ends persistence with the process: jobs stop, their temporary files go, the append-only file is completed.
 pub fn end_persistence(state: &mut State) {
     if let Some(running) = state.persistence.running.take() {
         running.job.cancel();
-        // Its thread may not come to it any more.
+        // The thread of the job may not get to remove it any more.
         let _ = state.disk.remove_file(&running.temporary);
     }
     backup::fail_backup(state, "the server ends");

@@ -1,6 +1,7 @@
-//! Whether writes may go on when the data set could not be saved; asked before each of them.
+//! Whether writes may go on when the data set could not be saved. The gate asks before each write.
 //!
 //! Mirrors: writeCommandsDeniedByDiskError() of server.c.
+//! Differs: in nothing; the words are Redis's.
 
 use crate::resp::Error;
 use crate::state::State;
@@ -20,7 +21,7 @@ pub fn save_failed(state: &State) -> bool {
         && !state.config.save.is_empty()
 }
 
-/// What a writing client is told then.
+/// The error for a client that writes while the data set cannot be saved.
 pub fn persist_error(state: &State) -> Error {
     match state.persistence.aof.error() {
         Some(reason) if !save_failed(state) => {
@@ -30,7 +31,7 @@ pub fn persist_error(state: &State) -> Error {
     }
 }
 
-/// What the caller of a script that may write is told then.
+/// The error for a script that may write while the data set cannot be saved.
 pub fn persist_error_of_script(state: &State) -> Error {
     let (how, reason) = match state.persistence.aof.error() {
         Some(reason) if !save_failed(state) => {

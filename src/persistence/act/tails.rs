@@ -1,4 +1,8 @@
-//! What is done with the end of an append-only file that cannot be read: cut off, or refused.
+//! A broken tail of an append-only file is cut off or refused. `persistence/tails.rs` says which, with
+//! examples.
+//!
+//! Mirrors: the end of loadSingleAppendOnlyFile() in aof.c.
+//! Differs: see `persistence/tails.rs`.
 
 use std::io;
 use std::io::{Read, Seek, SeekFrom};
@@ -10,14 +14,14 @@ use crate::persistence::aof::reader::{CommandReader, Line, Trouble};
 use crate::persistence::loading::{Fatal, Loading, Part, What};
 use crate::state::State;
 
-/// Bytes of the longest line that says how long the increment before was.
+/// Bytes of the longest annotation that names the length of the increment before.
 const LONGEST_FOLLOWS: u64 = 40;
 
 /// Bytes that are looked at behind the last good command, at most: more than any command may have.
 const LONGEST_TORN: u64 = 1 << 30;
 
-/// The file ends in the middle of a command or a transaction: its tail is cut off, if that is allowed. `is_last`: what
-/// is in the files after it never happened.
+/// Cuts off the tail of a file that ends in the middle of a command or a transaction, if that is allowed. With
+/// `is_last`, files after this one are treated as if they had never been written.
 pub(in crate::persistence) fn cut_off(
     state: &mut State,
     part: &Part,
@@ -61,15 +65,16 @@ pub(in crate::persistence) fn cut_off(
     Err(Fatal)
 }
 
-/// Ends a file at `len` bytes, for good: what is appended next must not come behind what was cut off.
+/// Ends a file at `len` bytes and forces that to disk: commands appended next must not come behind the bytes that
+/// were cut off.
 fn cut(state: &State, path: &Path, len: u64) -> io::Result<()> {
     let file = state.disk.change(path)?;
     file.set_len(len)?;
     file.sync_all()
 }
 
-/// How long the increment before the next one was, if that says so. A next one of which not even the first line is on
-/// disk has no whole command: it may follow as much as one likes.
+/// The length that the next increment names for the one before it, if it names any. A next increment without even a
+/// first line on disk has no whole command, so any length is possible.
 pub(in crate::persistence) fn follower(state: &State, loading: &Loading) -> Option<u64> {
     let next = loading.parts.iter().find(|part| part.size > 0)?;
     let mut start = Vec::new();
@@ -83,7 +88,8 @@ pub(in crate::persistence) fn follower(state: &State, loading: &Loading) -> Opti
     begins_follows(&start).then_some(u64::MAX)
 }
 
-/// Whether the next increment was begun when this one had more bytes: the power went before all were on disk.
+/// Whether the next increment was begun when this one had more bytes: then a power cut took bytes that were not on
+/// disk yet.
 pub(in crate::persistence) fn is_cut_by_power(
     state: &State,
     part: &Part,
@@ -97,7 +103,7 @@ pub(in crate::persistence) fn is_cut_by_power(
     had.is_some_and(|had| had > part.size || is_torn(state, part, valid))
 }
 
-/// The increment before `part` is shorter than it was: neither this one nor what comes after it can be replayed.
+/// Drops `part` and the increments after it, because the increment before `part` lost bytes: neither can be replayed.
 pub(in crate::persistence) fn drop_from(
     state: &mut State,
     part: &Part,

@@ -1,6 +1,7 @@
 //! The append-only file of a Redis before version 7, a single file, becomes a base in a directory with a manifest.
 //!
 //! Mirrors: aofUpgradePrepare() of aof.c.
+//! Differs: the old file is linked under its new name before the old name goes, so that a power cut loses neither.
 
 use std::io;
 use std::path::Path;
@@ -11,8 +12,8 @@ use crate::persistence::aof::order::{NotInForce, Order};
 use crate::persistence::loading::Fatal;
 use crate::state::State;
 
-/// A single file of a Redis before version 7 moves into the directory and becomes the base. May be interrupted
-/// anywhere, and is then done again.
+/// Moves the single file of a Redis before version 7 into the directory, as the base. An interruption at any step is
+/// harmless: the next start does it again.
 #[doc(alias = "aofUpgradePrepare")]
 pub(in crate::persistence) fn upgrade_old_aof(state: &mut State) -> Result<(), Fatal> {
     let names = state.config.aof_names();

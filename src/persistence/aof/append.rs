@@ -1,8 +1,8 @@
-//! The buffer, the write, the fsync.
+//! The buffer of the append-only file, its write and its fsync.
 //!
-//! A byte belongs to one increment. Files are appended to (`O_APPEND`), so what is written after a cut leaves no hole. If
-//! a rewrite begins while the disk takes nothing, the bytes that are left over stay with the increment they were meant for
-//! (`Unfinished`):
+//! A byte belongs to one increment. Files are appended to (`O_APPEND`), so what is written after a cut leaves no hole.
+//! If a rewrite begins while the disk takes nothing, the bytes that are left over stay with the increment they were
+//! meant for (`Unfinished`):
 //!
 //! ```text
 //!   disk full      incr.1  … INCR n          left over: INCR n       buffer: –
@@ -40,8 +40,9 @@ pub(in crate::persistence) struct Unwritten {
     pub(in crate::persistence) stays: Option<io::Error>,
 }
 
-/// Appends all of `bytes` to a file of `size` bytes, or nothing, so that the file ends with a command. What can neither be
-/// written whole nor be cut off again stays, and is taken off `bytes`: the rest belongs behind it.
+/// Appends all of `bytes` to a file of `size` bytes, or nothing, so that the file ends with a command. If a part was
+/// written and cannot be cut off again, that part stays in the file and is taken off `bytes`: the rest belongs behind
+/// it.
 pub(in crate::persistence) fn append(
     file: &File,
     size: &mut u64,
@@ -85,8 +86,8 @@ fn write_all(mut file: &File, bytes: &[u8]) -> (usize, Option<io::Error>) {
 }
 
 impl Aof {
-    /// Takes another file to write to, of `size` bytes. The old one is forced to disk on the thread and closed there, once
-    /// what is in the buffer is written to it.
+    /// Takes another file to write to, of `size` bytes. The old one is forced to disk on the thread and closed there,
+    /// once what is in the buffer is written to it.
     pub(in crate::persistence) fn switch_to<S: 'static>(
         &mut self,
         file: File,
@@ -117,8 +118,8 @@ impl Aof {
         self.selected = None;
     }
 
-    /// Everything up to here belongs before the snapshot that is about to be taken, and no other file is needed: nothing
-    /// was written to this one yet, since the one before it is not complete.
+    /// Everything up to here belongs before the snapshot that is about to be taken, and no other file is needed:
+    /// nothing was written to this one yet, since the one before it is not complete.
     pub(in crate::persistence) fn keep_increment(&mut self) {
         if let Some(older) = &mut self.unfinished {
             older.rest.append(&mut self.buf);
@@ -138,7 +139,7 @@ impl Aof {
         Ok(())
     }
 
-    /// Nothing is written any more, and nothing that was not is wanted.
+    /// Closes the files and drops the buffer: bytes that are not written yet are not wanted any more.
     pub(in crate::persistence) fn let_go(&mut self) {
         self.buf = Vec::new();
         self.file = None;

@@ -68,17 +68,17 @@ pub fn run(arguments: &[Vec<u8>], input: &mut dyn BufRead, out: &mut dyn Write) 
         lines: 1,
     };
     let sound = checker.check(&path).is_ok();
-    // A report that cannot be written has nobody who could be told so.
+    // If the report cannot be written, the exit code is all that is left to tell.
     i32::from(checker.out.flush().is_err() || !sound)
 }
 
-/// The check is over, and was told why: the exit code is 1.
+/// The check is over and its reason printed: the exit code is 1.
 #[derive(Debug)]
 struct Stop;
 
 type Result<T> = std::result::Result<T, Stop>;
 
-/// What became of a file.
+/// The result of the check of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Finding {
     Sound,
@@ -92,7 +92,7 @@ struct Checker<'a> {
     /// Where the answer to "Continue?" comes from.
     input: &'a mut dyn BufRead,
     fix: bool,
-    /// Unix seconds: what was written later is cut off.
+    /// Unix seconds: commands written later are cut off.
     until: Option<i64>,
     /// See [`Scan::lines`].
     lines: u64,
@@ -333,7 +333,8 @@ impl Checker<'_> {
         Ok(Scanned::UpTo(good))
     }
 
-    /// What was written after the time wanted begins at `at`.
+    /// Whether the file may be cut at `at`, where the commands after the wanted timestamp begin. The error has been
+    /// printed.
     fn may_cut(&mut self, path: &Path, at: u64, is_last: bool) -> Result<()> {
         let (path, until) = (path.display(), self.until.unwrap_or(0));
         if at == 0 {
@@ -359,7 +360,7 @@ impl Checker<'_> {
 enum Scanned {
     /// Everything up to here is whole; that may be the end of the file.
     UpTo(u64),
-    /// Here begins what was written after the time wanted.
+    /// The commands behind this position were written after the wanted timestamp.
     Later(u64),
 }
 
@@ -370,7 +371,7 @@ struct Scan {
     at: u64,
     /// The number of the line being read, from 1, in all files of a manifest; annotations do not count.
     lines: u64,
-    /// Where the piece being read began, and what is wrong with it.
+    /// The position at which the current piece began, and the fault in it.
     piece: u64,
     error: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! A data set as commands: the base of an append-only file without an RDB in it.
 //!
 //! Mirrors: rewriteAppendOnlyFileRio() of aof.c.
+//! Differs: a value that no command can bring back to the bit (a vector set) is written as RESTORE.
 
 use std::io;
 use std::io::Write as _;

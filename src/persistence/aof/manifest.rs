@@ -1,4 +1,4 @@
-//! The manifest: which files make up the append-only file, and in which order.
+//! The manifest of the append-only file: the names of its files, in the order in which they are loaded.
 //!
 //! ```text
 //!   file appendonly.aof.2.base.rdb seq 2 type b      what the last rewrite wrote
@@ -6,8 +6,30 @@
 //!   file appendonly.aof.4.incr.aof seq 4 type i      commands since, in this order; the last is written to
 //! ```
 //!
-//! A number is used once: neither what is history nor what merely lies in the directory gets its name again, since a
-//! manifest that a power cut brings back may still name it.
+//! A rewrite changes it three times. `appendonly.aof` is shortened to `a` here:
+//!
+//! ```text
+//!   before             file a.1.base.rdb seq 1 type b      keys as of the last rewrite
+//!                      file a.1.incr.aof seq 1 type i      SET x 1, INCR n, …
+//!
+//!   BGREWRITEAOF       file a.1.base.rdb seq 1 type b
+//!   begins:            file a.1.incr.aof seq 1 type i      complete: everything before the snapshot
+//!   snapshot taken     file a.2.incr.aof seq 2 type i      commands from now on
+//!
+//!   the new base       file a.2.base.rdb seq 2 type b      = a.1.base.rdb + a.1.incr.aof
+//!   is on disk         file a.1.incr.aof seq 1 type h
+//!                      file a.1.base.rdb seq 1 type h
+//!                      file a.2.incr.aof seq 2 type i
+//!
+//!   the old files      file a.2.base.rdb seq 2 type b
+//!   are deleted        file a.2.incr.aof seq 2 type i
+//! ```
+//!
+//! Each of the four loads to the same data set, whichever of them a crash leaves. If the rewrite fails, the second
+//! stays, with two increments, and the next rewrite opens a.3.incr.aof.
+//!
+//! A number is used once: neither a file of history nor a file that merely lies in the directory gives its name to a
+//! new one, since a manifest that a power cut brings back may still name it.
 //!
 //! Mirrors: aofManifest of server.h, aofLoadManifestFromFile() and its neighbours in aof.c.
 //! Differs: Redis starts again at number 1 where its manifest has no increment, whatever is history.
@@ -23,14 +45,14 @@ const MAX_LINE: usize = 1024;
 /// Largest manifest read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// One file.
+/// One file of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileInfo {
     pub name: String,
     pub sequence: i64,
 }
 
-/// All of them.
+/// The manifest: base, history and increments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {
     pub base: Option<FileInfo>,
@@ -40,15 +62,15 @@ pub struct Manifest {
     increment_sequence: i64,
 }
 
-/// Why a manifest is none.
+/// The fault of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadManifest {
     pub reason: &'static str,
-    /// Its number from 1, and its text.
+    /// The number of the line at fault, from 1, and its text.
     pub line: Option<(usize, String)>,
 }
 
-/// Where the files are and what they are called.
+/// The directory and the names of the files.
 #[derive(Debug, Clone)]
 pub struct Names {
     pub directory: PathBuf,
@@ -184,7 +206,7 @@ impl Manifest {
         base.chain(history).chain(increments).collect()
     }
 
-    /// What is history has used its number.
+    /// Notes that the number of a history file is taken.
     fn count_history(&mut self, file: &FileInfo) {
         let is_base = file.name.ends_with(".base.rdb") || file.name.ends_with(".base.aof");
         if !file.name.ends_with(".incr.aof") {
@@ -205,7 +227,7 @@ impl Manifest {
         self.base.iter().chain(&self.increments)
     }
 
-    /// What it takes to load the data set, and nothing else.
+    /// The same manifest without history: the files that a load of the data set reads.
     pub fn without_history(&self) -> Manifest {
         Manifest {
             history: Vec::new(),
@@ -278,7 +300,7 @@ impl Manifest {
         history
     }
 
-    /// What a rewrite has replaced becomes history: all increments but the `kept` last ones.
+    /// Turns the increments that a rewrite has replaced into history: all but the `kept` last ones.
     #[doc(alias = "markRewrittenIncrAofAsHistory")]
     pub fn retire_increments(&mut self, kept: usize) {
         let old = self.increments.len().saturating_sub(kept);

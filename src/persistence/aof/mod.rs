@@ -58,17 +58,17 @@ pub struct Aof {
     pub manifest: Manifest,
     /// The increment written to.
     pub(super) file: Option<Arc<File>>,
-    /// Not written yet.
+    /// Commands that are not written yet.
     pub(super) buf: Vec<u8>,
-    /// The increment before, if something is left over for it: until it is complete nothing is written to this one.
+    /// The increment before, if it lacks bytes: until it is complete, no byte is written to this one.
     pub(super) unfinished: Option<Unfinished>,
     /// Increments before that the thread forces to disk.
     pub(super) older: Vec<Weak<File>>,
     /// Bytes of the increment before, to be noted at the beginning of this one.
     pub(super) follows: Option<u64>,
-    /// The manifest on disk may not survive a power cut, and is to be written again; when that was tried last.
+    /// When the manifest was written last, if the one on disk may not survive a power cut and is to be written again.
     pub(super) unsettled: Option<Ms>,
-    /// How far the stream was when the last rewrite began.
+    /// The number of bytes fed when the last rewrite began.
     pub(super) rewritten_upto: u64,
     /// The database of the last command in the file.
     pub(super) selected: Option<DbId>,
@@ -109,11 +109,11 @@ pub(super) struct Unfinished {
     pub(super) file: Arc<File>,
     /// Bytes in it.
     pub(super) size: u64,
-    /// What it lacks.
+    /// The bytes that it lacks.
     pub(super) rest: Vec<u8>,
 }
 
-/// Failed rewrites wait longer and longer.
+/// The delay after failed rewrites, which grows with each of them.
 #[derive(Debug, Default)]
 pub(super) struct Limit {
     pub(super) delay_minutes: i64,
@@ -131,7 +131,7 @@ impl Aof {
         self.syncer = syncer;
     }
 
-    /// How far the stream is safe on disk.
+    /// The number of bytes fed that are safe on disk.
     pub fn safe_offset(&self) -> u64 {
         self.syncer.safe()
     }
@@ -157,7 +157,7 @@ impl Aof {
         self.syncer.pending()
     }
 
-    /// Why writes must be refused, if they must.
+    /// The reason to refuse writes, if there is one.
     pub fn error(&self) -> Option<String> {
         match self.mode {
             Mode::Off => None,
@@ -165,14 +165,14 @@ impl Aof {
         }
     }
 
-    /// Whether there is nothing wrong. The cheap form of [`Aof::error`].
+    /// Whether writes are accepted. The cheap form of [`Aof::error`].
     pub fn is_well(&self) -> bool {
         self.mode == Mode::Off || self.write_error.is_none() && !self.syncer.has_failed()
     }
 }
 
 impl crate::config::Config {
-    /// Where the append-only files are.
+    /// The names and the directory of the append-only files.
     pub fn aof_names(&self) -> Names {
         Names {
             directory: self.dir.join(&self.appenddirname),

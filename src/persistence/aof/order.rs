@@ -13,8 +13,8 @@
 //! 2. A name is used once, so a file that some manifest names is never emptied or replaced.
 //! 3. A file is deleted when a manifest that does not name it is certainly in force: its directory was forced to disk.
 //!    Where that failed, both the old and the new manifest must do, and nothing is deleted ([`NotInForce::Maybe`]).
-//! 4. A byte belongs to one increment. The next one begins when the one before is complete, and says how long that one is
-//!    ([`follows`]), so that a power cut that took the end of the one takes the other with it.
+//! 4. A byte belongs to one increment. The next one begins when the one before is complete, and says how long that one
+//!    is ([`follows`]), so that a power cut that took the end of the one takes the other with it.
 //!
 //! Mirrors: persistAofManifest(), openNewIncrAofForAppend(), backgroundRewriteDoneHandler() of aof.c.
 //! Differs: Redis forces the directory to disk once, after the rename; deletes the base when that fails; and begins the
@@ -113,8 +113,8 @@ impl Order<'_> {
         })
     }
 
-    /// A new increment at the end of `manifest`, in a file that nothing was called before. The manifest on disk does not
-    /// name it yet. The error is the line for the log.
+    /// A new increment at the end of `manifest`, in a file that nothing was called before. The manifest on disk does
+    /// not name it yet. The error is the line for the log.
     #[doc(alias = "openNewIncrAofForAppend")]
     pub(in crate::persistence) fn new_increment(
         &self,
@@ -128,9 +128,9 @@ impl Order<'_> {
         }
     }
 
-    /// A finished file becomes the base of `manifest`; with `increment`, commands that were appended to a temporary file
-    /// become its next increment. The manifest on disk does not name them yet. Their names, or the line for the log: then
-    /// both are gone.
+    /// A finished file becomes the base of `manifest`; with `increment`, commands that were appended to a temporary
+    /// file become its next increment. The manifest on disk does not name them yet. Their names, or the line for the
+    /// log: then both are gone.
     pub(in crate::persistence) fn new_base(
         &self,
         manifest: &mut Manifest,

@@ -1,6 +1,8 @@
-//! A file of commands, one by one. Believes nothing: no length makes it allocate far ahead of the bytes that come.
+//! A reader of append-only files, command by command. It believes no length: nothing is allocated far ahead of the
+//! bytes that really come.
 //!
 //! Mirrors: the reading half of loadSingleAppendOnlyFile() in aof.c.
+//! Differs: a line or word without its line break is an error of the format, unless the file ends there.
 
 use std::io::{self, Read};
 
@@ -20,14 +22,14 @@ const TRUSTED: usize = 1024 * 1024;
 /// Why there is no further command.
 #[derive(Debug)]
 pub enum Trouble {
-    /// It ends in the middle of one.
+    /// The file ends in the middle of a command.
     Truncated,
-    /// What stands there is no command.
+    /// The bytes at this place are not a command.
     Format,
     Io(io::Error),
 }
 
-/// What a file says next.
+/// One item of a file.
 #[derive(Debug)]
 pub enum Line {
     Command(OwnedArgv),
@@ -198,8 +200,8 @@ impl CommandReader {
         self.end_of_word()
     }
 
-    /// The line break behind a word, which is in the buffer. Where it is not, the word is not what was written: its last
-    /// bytes may be zeros that a power cut left.
+    /// The line break behind a word, which is in the buffer. Where it is not, the word is not what was written: its
+    /// last bytes may be zeros that a power cut left.
     fn end_of_word(&mut self) -> Result<(), Trouble> {
         if !self.buf[self.at..].starts_with(b"\r\n") {
             return Err(Trouble::Format);

@@ -1,6 +1,7 @@
-//! Commands back to a data set: each runs for a client without a socket, as if a primary had sent it.
+//! Replay: the commands of a file run for a client without a socket, as if a primary had sent them.
 //!
 //! Mirrors: createAOFClient() and the running half of loadSingleAppendOnlyFile() in aof.c.
+//! Differs: the client stays for the whole load; slices of it run between turns of the loop.
 
 use crate::clients::ClientKey;
 

@@ -4,7 +4,8 @@
 //!   count  0 | 1 last  (index kind value)…     lengths as everywhere; integers and floats as eight bytes
 //! ```
 //!
-//! Mirrors: rdbSaveArrayObject() and its counterpart in rdb.c. Differs: fractions are written as the text they came as.
+//! Mirrors: rdbSaveArrayObject() and its counterpart in rdb.c.
+//! Differs: fractions are written as the text they came as.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +15,7 @@ use crate::collections::listpack::LpEntry;
 use crate::types::array::{Array, INDEX_MAX};
 use crate::util::num::{IntBuf, format_f64};
 
-/// What an element of an array says it is.
+/// The tag of an array's element: how its value is written.
 #[doc(alias = "AR_RDB_TAG_SDS")]
 mod tag {
     pub const TEXT: u64 = 0;

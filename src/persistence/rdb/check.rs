@@ -1,4 +1,4 @@
-//! `oxidis-check-rdb`: reads a file as a server would, keeps nothing, and says what is wrong with it and where.
+//! `oxidis-check-rdb`: reads a file as a server would, keeps nothing, and reports its first fault and the place of it.
 //!
 //! ```text
 //!   [offset 0] Checking RDB file dump.rdb
@@ -45,7 +45,7 @@ pub fn run(arguments: &[Vec<u8>], out: &mut dyn Write) -> i32 {
             Err(_) => 1,
         };
     }
-    // A report that cannot be written has nobody who could be told so.
+    // If the report cannot be written, the exit code is all that is left to tell.
     let sound = check_file(file, out).unwrap_or(false);
     i32::from(!sound || out.flush().is_err())
 }
@@ -178,7 +178,7 @@ fn step(
     Ok(Ok(true))
 }
 
-/// What was counted.
+/// The counters of the report.
 #[derive(Debug, Default)]
 struct Seen {
     keys: u64,
@@ -232,7 +232,7 @@ fn detected(
     Ok(())
 }
 
-/// What was being read when an error turned up, in lines for who has to mend the file.
+/// The circumstances of an error, as lines for an operator who has to mend the file.
 pub fn circumstances(doing: Doing, key: Option<&[u8]>, ty: Option<u8>) -> Vec<String> {
     let mut lines = vec![format!("While doing: {}", doing.name())];
     if let Some(key) = key {

@@ -1,4 +1,15 @@
-//! Where layouts meet our types: the one file that knows which constructor takes which bytes.
+//! The link between layouts and our types: the one file that knows which constructor takes which bytes.
+//!
+//! ```text
+//!   reading   Type::ZsetListpack + its bytes ──► Zset     (with the limits of this server: it may become a table)
+//!   writing   Zset, version 12 ──► type_of() ──► Type::ZsetListpack ──► its bytes
+//! ```
+//!
+//! The layout follows the encoding in memory and the version asked for. Of the layouts for streams it is the oldest
+//! that holds all of the stream, so that an older Redis can read most files.
+//!
+//! Mirrors: rdbSaveObjectType(), rdbSaveObject(), rdbLoadObject() of rdb.c, where layouts and types are one switch.
+//! Differs: the layouts themselves are in `read_value`, `write_value` and `stream`, which know no type.
 
 use std::collections::HashMap;
 
@@ -219,7 +230,7 @@ fn read_hash(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Hash,
         Type::HashListpack => layout::tuples(dec, 2, reading.deep, BAD)?,
         Type::HashListpackExPreGa => layout::tuples(dec, 3, reading.deep, BAD)?,
         Type::HashListpackEx => {
-            // The earliest deadline, for who does not look inside.
+            // The earliest deadline of a field stands first, for readers that skip the fields.
             dec.millis()?;
             layout::tuples(dec, 3, reading.deep, BAD)?
         }
@@ -431,7 +442,7 @@ fn read_zset(dec: &mut Decoder<'_>, ty: Type, reading: &Reading) -> Result<Zset,
 pub(super) fn type_of(value: &Value, version: u32) -> Result<Type, Unwritten> {
     match value.typed() {
         Typed::Array(_) if version < WITH_FIELD_DEADLINES => Err(Unwritten::NotInVersion("arrays")),
-        // Its type alone tells who cannot read it; the rest of a file stays readable for older ones.
+        // The type alone makes an older server refuse the value; the rest of the file stays readable for it.
         Typed::Array(_) => Ok(Type::Array),
         Typed::Hash(hash) => match hash.as_listpack() {
             Some((_, false)) => Ok(Type::HashListpack),
@@ -500,7 +511,8 @@ fn write_stream(enc: &mut Encoder<'_>, ty: Type, stream: &Stream) -> std::io::Re
         enc.string(name);
         enc.id_numbers(group.last_id.into());
         enc.length(group.entries_read as u64);
-        // What nobody owns can only be said in the newest layout; in others it would be corrupt.
+        // An entry without an owner (XNACK) exists only in the newest layout. Older layouts would be corrupt with it,
+        // so it is left out.
         let told = group.pel().iter();
         let told = told.filter(|p| ty == Type::StreamListpacks5 || p.value.owner().is_some());
         enc.length(told.clone().count() as u64);

@@ -1,7 +1,18 @@
-//! RDB in: lengths, strings, checksum. Believes nothing: no length makes it allocate more than a megabyte ahead of the
+//! RDB in: lengths, strings, checksum. The decoder believes no length: it allocates at most a megabyte ahead of the
 //! bytes that really come.
 //!
+//! ```text
+//!   05                     a length of 5                   00LLLLLL
+//!   42 BC                  a length of 700                 01LLLLLL LLLLLLLL
+//!   80 00 01 11 70         a length of 70,000              10000000 and four bytes, the highest first
+//!   05 "hello"             a string
+//!   C0 7B                  the string "123", as an integer of one byte
+//!   C3 08 14 01 61 …       a string compressed from 20 bytes to 8
+//! ```
+//!
 //! Mirrors: rdbLoadLen(), rdbGenericLoadStringObject() of rdb.c, rio.c.
+//! Differs: it can also be fed. Where bytes are missing it says so ([`Reason::Starved`]) and the reader comes back
+//! later.
 
 use std::io::{self, Read};
 
@@ -19,12 +30,12 @@ const LONGEST: u64 = 4 << 30;
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Reads RDB, from a source that it reads itself ([`Decoder::new`]), or from what it is given as it comes
-/// ([`Decoder::fed`]). In the second case whoever reads may find that something is not all there yet
-/// ([`Reason::Starved`]), goes back to where it began, and tries again when there is more.
+/// Reads RDB, from a source that it reads itself ([`Decoder::new`]), or from bytes that are fed as they come
+/// ([`Decoder::fed`]). In the second case a reader may find that bytes are missing ([`Reason::Starved`]): it goes
+/// back to where it began, and tries again when there are more.
 pub struct Decoder<'a> {
     input: Box<dyn Read + 'a>,
-    /// Bytes come through [`Decoder::feed`]; whether all came.
+    /// Whether all bytes have come, if they come through [`Decoder::feed`].
     fed: Option<bool>,
     buf: Vec<u8>,
     at: usize,
@@ -92,12 +103,12 @@ impl<'a> Decoder<'a> {
         Decoder::new(bytes, Some(bytes.len() as u64), false)
     }
 
-    /// What was read from the source and is not used up.
+    /// The bytes that were read from the source and are not used up yet.
     pub fn ahead(&self) -> &[u8] {
         &self.buf[self.at..self.end]
     }
 
-    /// For bytes that are fed. How many there will be is not asked: who sends them could say anything.
+    /// A decoder for bytes that are fed. It takes no total, because the sender could claim any.
     pub fn fed(checksum: bool) -> Decoder<'a> {
         Decoder {
             fed: Some(false),
@@ -105,7 +116,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Takes further bytes. What was used up is forgotten.
+    /// Takes further bytes, and forgets those that are used up.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.sum();
         self.buf.truncate(self.end);
@@ -126,7 +137,7 @@ impl<'a> Decoder<'a> {
         self.fed = Some(true);
     }
 
-    /// Whether it lives on what it is given.
+    /// Whether its bytes are fed.
     pub fn is_fed(&self) -> bool {
         self.fed.is_some()
     }
@@ -175,7 +186,7 @@ impl<'a> Decoder<'a> {
         self.remark.get_or_insert(what);
     }
 
-    /// What was remarked since the last time somebody asked.
+    /// Takes the remark of [`Decoder::remark`], if there is one since the last call.
     pub fn take_remark(&mut self) -> Option<&'static str> {
         self.remark.take()
     }
@@ -432,7 +443,8 @@ impl<'a> Decoder<'a> {
         self.at == self.end && self.fill(1).is_err()
     }
 
-    /// Gives back what was read ahead, and the source: an AOF begins with an RDB and goes on with commands.
+    /// Gives back the bytes that were read ahead, and the source: an AOF begins with an RDB and goes on with
+    /// commands.
     pub fn into_rest(self) -> (Vec<u8>, Box<dyn Read + 'a>) {
         (self.buf[self.at..self.end].to_vec(), self.input)
     }

@@ -1,6 +1,8 @@
 //! The payload of DUMP and RESTORE: one value, the version, a checksum.
 //!
 //! Mirrors: createDumpPayload() and verifyDumpPayload() of cluster.c.
+//! Differs: every entry of a listpack in a payload is walked before the value is used; see
+//! [`read_value`](super::read_value).
 
 use super::read_value::{self, Reading};
 use super::template::Templates;
@@ -11,8 +13,8 @@ use crate::util::crc64::crc64;
 
 const FOOTER: usize = 10;
 
-/// The first version of which a checksum of 0 says that there is none: with it, Redis 8.10 sends its replicas hashes that
-/// HIMPORT made.
+/// The first version of which a checksum of 0 says that there is none: with it, Redis 8.10 sends its replicas hashes
+/// that HIMPORT made.
 const WITHOUT_CHECKSUM: u32 = 15;
 
 /// The payload of a value.
@@ -44,8 +46,8 @@ pub fn is_intact(payload: &[u8], skip_checksum: bool) -> bool {
     skip_checksum || absent || crc64(0, &payload[..payload.len() - 8]) == stored
 }
 
-/// The value of an intact payload, and what is wrong with it if it is taken all the same. What lies behind the value is
-/// ignored, as Redis does.
+/// The value of an intact payload, and a remark if it is broken but taken all the same. Bytes behind the value are
+/// ignored, as in Redis.
 pub fn restore<'t>(
     payload: &[u8],
     reading: &Reading,
@@ -65,7 +67,7 @@ fn read<'t>(
     let byte = dec.byte()?;
     let ty = Type::from_byte(byte).ok_or_else(|| dec.corrupt("Bad data format"))?;
     match read_value::read(dec, ty, reading, &Templates::default(), scratch) {
-        // Outside of files nobody skips it.
+        // A key without elements is skipped in a file; a payload of one is corrupt.
         Err(Error {
             reason: Reason::EmptyKey,
             offset,

@@ -1,9 +1,10 @@
 //! RDB out: lengths, strings, checksum, and a buffer that goes to a sink when it is full.
 //!
-//! Without a sink everything stays in the buffer: that is how DUMP makes its payload. With one, whoever writes a long
-//! value calls [`Encoder::spill`] between its elements, so that the buffer stays small whatever the value.
+//! Without a sink everything stays in the buffer: that is how DUMP makes its payload. With a sink, the writer of a
+//! long value calls [`Encoder::spill`] between its elements, so that the buffer stays small whatever the value.
 //!
 //! Mirrors: rdbSaveLen(), rdbSaveRawString() of rdb.c, rio.c.
+//! Differs: a sink is a trait with one method; Redis's rio is a table of functions for each kind of target.
 
 use std::io;
 
@@ -118,7 +119,7 @@ impl<'a> Encoder<'a> {
         self.checksum.unwrap_or(0)
     }
 
-    /// What was written to memory.
+    /// Ends the encoder; the bytes written to memory.
     pub fn into_bytes(self) -> Vec<u8> {
         self.buf
     }

@@ -1,6 +1,7 @@
-//! An RDB, item by item: whoever loads pulls the next one, stores it, and does other things in between.
+//! An RDB, item by item: the caller pulls the next item, stores it, and does other things in between.
 //!
-//! Mirrors: rdbLoadRioWithLoadingCtx() of rdb.c. There the loader calls back to serve clients; here it returns.
+//! Mirrors: rdbLoadRioWithLoadingCtx() of rdb.c.
+//! Differs: Redis's loader calls back to serve clients; this one returns to its caller.
 
 use super::decoder::Place;
 use super::read_value::{self, Reading};
@@ -8,7 +9,7 @@ use super::template::Templates;
 use super::{Decoder, Error, NEWEST_READ, Reason, Type, module_name, opcode, vset};
 use crate::keyspace::{DbId, Ms, NewValue};
 
-/// What a file says next.
+/// One item of a file.
 #[derive(Debug)]
 pub enum Item<'t> {
     /// A remark about the file.
@@ -29,13 +30,13 @@ pub enum Item<'t> {
     End(Sum),
 }
 
-/// What came of the checksum.
+/// The result of comparing the checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sum {
     Right,
     /// The file was written without.
     Absent,
-    /// It was not looked at, or the format is too old to have one.
+    /// The checksum was not compared, or the format is too old to have one.
     Unread,
 }
 
@@ -50,11 +51,11 @@ pub struct Key<'t> {
     /// Seconds since it was last used.
     pub idle_s: Option<u64>,
     pub frequency: Option<u8>,
-    /// What is wrong with the value, which is taken as far as it can be read.
+    /// The fault of the value, if it is broken but taken as far as it can be read.
     pub remark: Option<&'static str>,
 }
 
-/// What was being read when an error turned up; the check tool says so.
+/// The activity during which an error turned up; the check tool prints it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
     Start,
@@ -137,7 +138,7 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Takes bytes, or learns that all came (`None`). Whether it is worth asking for the next item.
+    /// Takes bytes, or learns that all came (`None`). Returns whether there is enough to ask for the next item.
     pub fn feed(&mut self, bytes: Option<&[u8]>) -> bool {
         match bytes {
             Some(bytes) => self.dec.feed(bytes),
@@ -167,18 +168,18 @@ impl<'a> Loader<'a> {
         self.dec
     }
 
-    /// What the last error happened in: a key's name, if it was read, and the byte that stands for its type.
+    /// The key of the last error: its name, if that was read, and the byte that stands for its type.
     pub fn last_key(&self) -> (Option<&[u8]>, Option<u8>) {
         let named = self.doing == Doing::Value;
         (named.then_some(&*self.key), self.type_byte)
     }
 
-    /// What the last error happened while doing.
+    /// The activity during which the last error turned up.
     pub fn doing(&self) -> Doing {
         self.doing
     }
 
-    /// The name of the key that comes next, where a glance at what was read ahead tells it: a hint for the cache.
+    /// The name of the next key, if the bytes read ahead show it: a hint for the processor's cache.
     pub fn upcoming_key(&self) -> Option<&[u8]> {
         let mut ahead = self.dec.ahead();
         if *ahead.first()? == opcode::EXPIRETIME_MS {
@@ -245,7 +246,8 @@ impl<'a> Loader<'a> {
                         return Err(dec.corrupt("Hash template where a key was announced"));
                     }
                     self.templates.define(dec)?;
-                    // It stays, so what is read again if the rest is not all there yet begins behind it.
+                    // This part of the item is done. If bytes are missing for the rest, reading begins again behind
+                    // it.
                     self.item = dec.place();
                 }
                 opcode::KEY_META => {
@@ -326,7 +328,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Of what is fed, the end is told; nothing may come between it and this one.
+    /// Checks that a fed RDB ends here: no byte may lie between its end and the end of the input.
     fn expect_end(&self) -> Result<(), Error> {
         let (dec, fed) = (&self.dec, self.dec.is_fed());
         if fed && !dec.ahead().is_empty() {
@@ -340,7 +342,7 @@ impl<'a> Loader<'a> {
 }
 
 impl Doing {
-    /// What is read behind this byte.
+    /// The activity that begins with this byte.
     fn of(byte: u8) -> Doing {
         match byte {
             opcode::EXPIRETIME | opcode::EXPIRETIME_MS => Doing::Expire,

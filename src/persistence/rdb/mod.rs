@@ -21,6 +21,8 @@
 //! | [`check`] | `oxidis-check-rdb` |
 //!
 //! Mirrors: rdb.c, rdb.h.
+//! Differs: version 12 is written although some types are newer. Older servers then refuse such a value, not the
+//! whole file.
 
 mod array;
 pub mod check;
@@ -42,7 +44,7 @@ use std::io;
 pub use self::decoder::Decoder;
 pub use self::encoder::Encoder;
 
-/// The version we write unless told otherwise: Redis 7.4's. What is newer says so by its type.
+/// The version we write unless told otherwise: Redis 7.4's. A value that needs a newer version is told by its type.
 #[doc(alias = "RDB_VERSION")]
 pub const VERSION: u32 = 12;
 
@@ -145,7 +147,7 @@ impl Type {
         Type::ALL.get(usize::from(at)).copied()
     }
 
-    /// What the check tool calls it.
+    /// The name of the type in the report of the check tool.
     #[doc(alias = "rdb_type_string")]
     pub fn name(self) -> &'static str {
         match self {
@@ -185,7 +187,7 @@ impl Type {
     }
 }
 
-/// What may stand where a type could.
+/// Opcodes: bytes that may stand where a type could.
 pub mod opcode {
     pub const HASH_TEMPLATE: u8 = 242;
     pub const KEY_META: u8 = 243;
@@ -214,19 +216,19 @@ pub struct Error {
 /// See [`Error`].
 #[derive(Debug)]
 pub enum Reason {
-    /// It ends too early.
+    /// The input ends too early.
     ShortRead,
-    /// It goes on with bytes that did not come yet.
+    /// The bytes that follow have not come yet ([`Decoder::fed`]).
     Starved,
-    /// It cannot be read.
+    /// The source cannot be read.
     Io(io::Error),
     /// The reader of this file gave up (a shutdown, a cancelled save).
     Cancelled,
-    /// It does not begin like one.
+    /// The input does not begin like an RDB.
     Signature,
-    /// It is of a version that does not exist yet.
+    /// The file is of a version that does not exist yet.
     Version(i64),
-    /// The checksum at the end is another one: the file's, and the bytes'.
+    /// The checksum at the end (`stored`) differs from that of the bytes (`computed`).
     Checksum { stored: u64, computed: u64 },
     /// A value without elements; Redis had bugs that left such keys, so a file may hold them.
     EmptyKey,
@@ -236,9 +238,9 @@ pub enum Reason {
     TooManyDatabases,
     /// A module's data, and no such module.
     Module(String),
-    /// Anything else that cannot be true.
+    /// Any other contradiction in the bytes.
     Corrupt(&'static str),
-    /// It holds something that the version asked for cannot.
+    /// The value needs a newer version than the one asked for.
     NotInVersion(&'static str, u32),
 }
 

@@ -1,12 +1,12 @@
 //! Values in: every layout Redis ever wrote, turned into what we keep today.
 //!
-//! The lower half reads layouts and knows no type of ours: it hands elements, one by one, to whoever builds. The upper
+//! The lower half reads layouts and knows no type of ours: it hands elements, one by one, to a builder. The upper
 //! half builds.
 //!
 //! Mirrors: rdbLoadObject() of rdb.c.
-//! Differs: the entries of every listpack are walked, and what cannot be walked is an error, or, where
-//! `sanitize-dump-payload` says that nothing need be checked, is left out with a remark. So no command meets a broken
-//! one; Redis takes it, and dies of it when it is read.
+//! Differs: the entries of every listpack are walked. An entry that cannot be walked is an error; where
+//! `sanitize-dump-payload` asks for no check, it is left out with a remark. So no command meets a broken listpack;
+//! Redis takes it, and crashes when it is read.
 
 use super::connect;
 pub use super::connect::Limits;
@@ -29,8 +29,8 @@ pub struct Reading {
     pub limits: Limits,
 }
 
-/// Reads a value. `templates` are those that hashes of the same file may refer to; `scratch` is where a short string lives
-/// until it is stored.
+/// Reads a value. `templates` are those that hashes of the same file may refer to; `scratch` is where a short string
+/// lives until it is stored.
 #[doc(alias = "rdbLoadObject")]
 pub fn read<'t>(
     dec: &mut Decoder<'_>,

@@ -1,6 +1,7 @@
 //! A whole keyspace as one RDB.
 //!
 //! Mirrors: rdbSaveRio(), rdbSaveDb(), rdbSaveKeyValuePair() of rdb.c.
+//! Differs: keys come from a snapshot, which is let go piece by piece as they are written.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +11,7 @@ use super::{Encoder, Error, Reason, opcode};
 use crate::background::Job;
 use crate::keyspace::{DbId, Entry, Ms, Snapshot};
 
-/// What goes into the file besides the keys, and how.
+/// The contents of a file besides the keys, and its format.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// See [`super::VERSION`].
@@ -28,13 +29,13 @@ pub struct Options {
     /// The code of function libraries.
     pub functions: Vec<Vec<u8>>,
     pub cluster: bool,
-    /// Nothing but functions is wanted.
+    /// The file holds functions only.
     pub without_keys: bool,
     /// Whether and how the access clock is worth keeping.
     pub clock: Clock,
 }
 
-/// What an access clock is saved as.
+/// The form in which access clocks are saved.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum Clock {
     #[default]
@@ -45,7 +46,8 @@ pub enum Clock {
     Frequency,
 }
 
-/// Writes a snapshot, and lets go of it piece by piece. Returns how many bytes that were. The sink's errors, and values that the version cannot hold.
+/// Writes a snapshot, and lets go of it piece by piece. Returns how many bytes that were. The sink's errors, and
+/// values that the version cannot hold.
 #[doc(alias = "rdbSaveRio")]
 pub fn save(
     mut snapshot: Snapshot,

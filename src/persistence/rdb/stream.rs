@@ -1,4 +1,4 @@
-//! The layout of streams: nodes, counters, groups, what is pending, consumers.
+//! The layout of streams: nodes, counters, groups, pending entries, consumers.
 //!
 //! ```text
 //!   nodes  n × (16-byte ID, listpack)       length, last ID
@@ -10,9 +10,10 @@
 //!        messages ever added, ever sent again
 //! ```
 //!
-//! What is read is a [`StreamParts`]: checked as far as its own parts tell, and not yet a stream.
+//! Reading yields [`StreamParts`]: checked as far as its own parts tell, and not yet a stream.
 //!
 //! Mirrors: rdbSaveStreamPEL(), rdbSaveStreamConsumers() and the streams' arm of rdbLoadObject() in rdb.c.
+//! Differs: reading and building are apart; Redis builds the stream while it reads.
 
 use std::collections::{HashMap, HashSet};
 
@@ -30,14 +31,14 @@ pub struct StreamParts {
     pub nodes: Vec<(Id, Listpack)>,
     pub length: u64,
     pub last_id: Id,
-    /// What version 1 does not tell.
+    /// Counters that version 1 lacks.
     pub counters: Option<Counters>,
     pub groups: Vec<GroupParts>,
-    /// What version 4 is the first to tell.
+    /// Messages of producers, new in version 4.
     pub idmp: Option<IdmpParts>,
 }
 
-/// What producers sent.
+/// The messages of all producers.
 #[derive(Debug, Default)]
 pub struct IdmpParts {
     pub duration_s: u64,
@@ -47,14 +48,14 @@ pub struct IdmpParts {
     pub duplicates: u64,
 }
 
-/// What one producer sent, oldest first.
+/// The messages of one producer, oldest first.
 #[derive(Debug, Default)]
 pub struct ProducerParts {
     pub name: Vec<u8>,
     pub messages: Vec<(Vec<u8>, Id)>,
 }
 
-/// What versions 2 and 3 tell.
+/// The counters that version 2 added.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counters {
     pub first_id: Id,
@@ -71,7 +72,7 @@ pub struct GroupParts {
     pub entries_read: Option<u64>,
     pub pending: Vec<PendingParts>,
     pub consumers: Vec<ConsumerParts>,
-    /// Those of the pending that nobody owns.
+    /// Pending entries without an owner.
     pub unowned: Vec<Id>,
 }
 

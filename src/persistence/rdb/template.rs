@@ -1,4 +1,4 @@
-//! Hash templates: the names of fields that many hashes share, told once. New in version 15, Redis 8.10's.
+//! Hash templates: names of fields that many hashes share, written once. New in version 15, Redis 8.10's.
 //!
 //! ```text
 //!   in a file     HASH_TEMPLATE            id count field…       before the keys that refer to it

@@ -1,4 +1,5 @@
-//! What goes out comes back in; what Redis wrote is read; no bytes do harm.
+//! Round trips, files of real Redis, and hostile bytes: values that are written are read back, files that Redis wrote
+//! are read, and no bytes do harm.
 
 use super::load::{Item, Loader};
 use super::read_value::{self, Limits, Reading};
@@ -215,7 +216,7 @@ fn the_end_of_what_comes_in_pieces_is_seen() {
     *broken.last_mut().expect("not empty") ^= 1;
     let error = load_pieces(broken.chunks(16), true).expect_err("another checksum");
     assert!(matches!(error.reason, Reason::Checksum { .. }), "{error}");
-    // Whatever comes behind the end is no RDB, and not kept until it ends.
+    // Bytes behind the end are no part of the RDB: they are refused at once, not kept until the connection ends.
     let longer = [&bytes[..], &b"more".repeat(100)].concat();
     for ends in [false, true] {
         let error = load_pieces(longer.chunks(16), ends).expect_err("too long");
@@ -302,7 +303,7 @@ fn payloads_round_trip_and_are_verified() {
     db.set(b"n", NewValue::Int(-5), None);
     let entry = db.peek_raw(b"n").expect("set above");
     let payload = dump::dump(entry.value(), VERSION, true).expect("a string");
-    // What Redis 7 says of -5, but for its version.
+    // The bytes that Redis 7 writes for -5, apart from the version.
     assert_eq!(payload[..2], [0, 0xC0]);
     assert!(dump::is_intact(&payload, false));
     let mut scratch = Vec::new();
@@ -375,7 +376,7 @@ fn template(enc: &mut Encoder<'_>, id: u64, fields: &[&str]) {
     names(enc, fields);
 }
 
-/// What is a number becomes one, as in every listpack.
+/// An entry that spells a number becomes one, as in every listpack.
 fn packed(enc: &mut Encoder<'_>, entries: &[&str]) {
     let listpack = Listpack::from_entries(entries.iter().map(|entry| entry.as_bytes()));
     enc.string(listpack.as_bytes());
@@ -407,7 +408,7 @@ fn templated() -> Vec<u8> {
         array_key(enc, "array", u64::MAX - 1, &["1", "two"]);
         array_key(enc, "array, long", 7, &["1", &long, "3"]);
         packed_key(enc, "of a large number", &["-2", "5", ""]);
-        // Nothing says that they all come first.
+        // The format does not say that all templates come first.
         template(enc, 0, &["f"]);
         packed_key(enc, "later", &["0", "0"]);
     })
@@ -618,7 +619,7 @@ fn what_payloads_with_templates_cannot_be_is_told() {
             names(enc, &["a"]);
             packed(enc, &["one", "x"]);
         }),
-        // Those of files have nothing to refer to.
+        // The types of files refer to templates, and a payload has none.
         (Type::HashTemplateListpackRef, "unknown template", |enc| {
             packed(enc, &["1", "x"]);
         }),

@@ -16,6 +16,7 @@
 //! walk over it. We write format 1, and read 0 as well.
 //!
 //! Mirrors: VectorSetRdbSave and VectorSetRdbLoad of vset.c, `hnsw_serialize_node` of hnsw.c.
+//! Differs: the type is built in, so no module is needed to read it.
 
 use std::io;
 
@@ -29,7 +30,7 @@ use crate::types::vset::{
 /// The module's number: `vectorset` in six bits a letter, then its version, 0.
 pub(super) const MODULE: u64 = 0xBDE7_2DA2_BB1E_B400;
 
-/// What a field is.
+/// The kind of a field: the byte in front of it.
 mod field {
     pub const END: u64 = 0;
     pub const NUMBER: u64 = 2;
@@ -38,7 +39,7 @@ mod field {
 
 const WITH_PROJECTION: u64 = 1;
 const WITH_ATTRIBUTES: u64 = 2;
-/// The newest format of a node: the farthest neighbour of each level is told.
+/// The newest format of a node, which also names the farthest neighbour of each level.
 const FORMAT: u64 = 1;
 
 fn number(dec: &mut Decoder<'_>) -> Result<u64, Error> {

@@ -1,6 +1,7 @@
-//! Values out, in the encoding they have in memory.
+//! Values out: written in the encoding they have in memory.
 //!
 //! Mirrors: rdbSaveObjectType() and rdbSaveObject() of rdb.c.
+//! Differs: only the layouts are here; `connect` decides which value takes which.
 
 use std::io;
 

@@ -1,6 +1,10 @@
-//! How many replicas have acknowledged a position of the stream, in memory or on disk.
+//! Acknowledgements: how many replicas have a position of the stream, in memory or on disk.
 //!
-//! Mirrors: replicationCountAcksByOffset() and its like of replication.c.
+//! WAIT and WAITAOF (`waiting.rs`) compare these counts with what a client asked for.
+//!
+//! Mirrors: replicationCountAcksByOffset(), replicationCountAOFAcksByOffset() of replication.c.
+//! Differs: one function counts both kinds of acknowledgement.
+//! Cost: O(replicas).
 
 use crate::clients::Acks;
 use crate::persistence::aof::Mode;
@@ -21,7 +25,8 @@ pub fn count_acks(state: &State, position: u64, on_disk: bool) -> i64 {
     acked.count() as i64
 }
 
-/// What there is of what a client waits for: on our disk, on how many replicas.
+/// The state of the acknowledgements that a client waits for: whether its write is on our own disk, and the number of
+/// replicas that have it.
 pub fn acks(state: &State, wanted: Acks) -> (bool, i64) {
     let replicas = count_acks(state, wanted.position, wanted.on_disk.is_some());
     let safe = aof_safe_position(state);
@@ -49,7 +54,7 @@ pub fn aof_safe_position(state: &State) -> Option<u64> {
     match state.persistence.aof.mode {
         _ if !state.config.appendonly => None,
         Mode::On => Some(state.replication.safe_positions.safe),
-        // What was safe is in a file that will be replaced.
+        // No position counts as safe: the next rewrite replaces the file in which it was.
         Mode::Off | Mode::AwaitsRewrite => Some(0),
     }
 }

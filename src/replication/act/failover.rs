@@ -1,7 +1,8 @@
-//! FAILOVER carried out: writes are paused, the replica catches up, roles change. [`crate::replication::failover`] has the
-//! stages.
+//! FAILOVER carried out: writes are paused, the replica catches up, roles change. [`crate::replication::failover`]
+//! has the stages.
 //!
-//! Mirrors: failoverCommand() and checkFailover…() of replication.c.
+//! Mirrors: failoverCommand(), updateFailoverStatus(), abortFailover() of replication.c.
+//! Differs: in nothing that an operator sees.
 
 use super::{link, stream};
 use crate::clients;

@@ -1,7 +1,9 @@
-//! Full synchronisation carried out, the primary's half: saves for replicas are started, written to files or sockets, and
-//! sent. [`crate::replication::full_sync`] has the writer that feeds sockets.
+//! Full synchronisation carried out, the primary's half: a save for replicas is started, written to a file or to
+//! sockets, and sent. [`crate::replication::full_sync`] has the writer that feeds sockets.
 //!
 //! Mirrors: startBgsaveForReplication() and updateSlavesWaitingBgsave() of replication.c.
+//! Differs: the save is a thread that reads a snapshot, so its result comes as a message, not as the exit status of a
+//! child.
 
 use std::io;
 use std::io::Read;
@@ -28,7 +30,7 @@ const AHEAD: usize = 2;
 /// Bytes of a piece.
 const PIPE_PIECE: usize = 64 * 1024;
 
-/// Where the thread puts what it writes.
+/// The sink of a save to sockets: it puts pieces into the bounded channel.
 struct PipeSink {
     pieces: SyncSender<Vec<u8>>,
     mailbox: crate::state::Mailbox,
@@ -49,7 +51,7 @@ impl Sink for PipeSink {
     }
 }
 
-/// A replica waits for a data set: it joins the save that is under way, or one begins now or later.
+/// Finds a data set for a replica: it joins the save that is under way, or a new save begins now or later.
 pub(in crate::replication) fn arrange_full_sync(state: &mut State, client: ClientKey) {
     let announced = stream::announced(state, client);
     let others_wait = state
@@ -103,7 +105,7 @@ pub(crate) fn start_due_full_sync(state: &mut State) {
             continue;
         };
         let announced = stream::announced(state, replica.client);
-        // One save serves those who want the same.
+        // One save serves all replicas that want the same contents.
         if *wants.get_or_insert(Wants::of(&announced)) != Wants::of(&announced) {
             continue;
         }
@@ -125,7 +127,7 @@ pub(crate) fn start_due_full_sync(state: &mut State) {
     }
 }
 
-/// Begins a save for all replicas that wait for one like it.
+/// Begins a save for all waiting replicas that want the same contents.
 #[doc(alias = "startBgsaveForReplication")]
 fn start_full_sync(state: &mut State, wants: Wants) {
     let waiting: Vec<ClientKey> = state
@@ -158,7 +160,8 @@ fn start_full_sync(state: &mut State, wants: Wants) {
             .filter(|_| started)
             .map(|running| (running.id, None))
     };
-    // Whoever reads the stream from here on must be told the database first.
+    // Replicas that read the stream from here on start without a selected database, so the next effect is preceded by
+    // a SELECT.
     state.replication.stream_db = None;
     let Some((job, pipe)) = started else {
         state.log.warning("BGSAVE for replication failed");
@@ -189,7 +192,7 @@ fn start_full_sync(state: &mut State, wants: Wants) {
     }
 }
 
-/// A replica is told at which position of the stream its data set is taken, and waits for it.
+/// Sends +FULLRESYNC with the position of the snapshot to a replica, which then waits for the data set.
 #[doc(alias = "replicationSetupSlaveForFullResync")]
 fn begin_writing(state: &mut State, client: ClientKey, offset: u64) {
     let id = &state.replication.id;
@@ -255,7 +258,7 @@ fn save_to_sockets(state: &mut State, wants: Wants) -> Option<(u64, Option<Pipe>
     Some((id, Some(pipe)))
 }
 
-/// The thread that writes to sockets has ended; what it wrote may still be on its way.
+/// The thread that writes to sockets has ended; its last pieces may still be on their way.
 fn sockets_written(state: &mut State, id: u64, result: Result<(), SaveError>) {
     let save = state.replication.save.as_mut();
     let pipe = save
@@ -268,7 +271,7 @@ fn sockets_written(state: &mut State, id: u64, result: Result<(), SaveError>) {
     }
 }
 
-/// Passes the next pieces of the data set to all replicas that wait for it, once each of them took the last one.
+/// Passes the next pieces of the data set to the replicas of the running save, once each of them took the last piece.
 #[doc(alias = "rdbPipeReadHandler")]
 pub(in crate::replication) fn pass_on_save(state: &mut State) {
     loop {
@@ -489,8 +492,8 @@ pub(in crate::replication) fn send_files(state: &mut State) {
     }
 }
 
-/// One of those who waited for a save is gone. When it was the last, the save is of no use, unless its file is
-/// one that would have been saved anyway.
+/// A replica left during a save. If it was the last one, the save is cancelled, unless its file is one that save
+/// points would have made anyway.
 #[doc(alias = "checkChildrenDone")]
 pub(in crate::replication) fn sync_save_lost_one(state: &mut State) {
     let Some(save) = &state.replication.save else {
@@ -509,7 +512,7 @@ pub(in crate::replication) fn sync_save_lost_one(state: &mut State) {
     }
 }
 
-/// The save was cancelled: nobody will be sent anything of it.
+/// The save was cancelled: its replicas are disconnected, and ask again.
 pub(crate) fn sync_save_cancelled(state: &mut State) {
     state.replication.save = None;
     for client in writing_replicas(state) {

@@ -1,6 +1,7 @@
-//! Replication in INFO.
+//! The section `replication` of INFO: role, link, replicas, backlog.
 //!
-//! Mirrors: the section "replication" of genRedisInfoString() in server.c.
+//! Mirrors: the section "replication" of genRedisInfoString() in server.c. Names and order of the lines are Redis's,
+//! because tools parse them.
 
 use std::fmt::Write;
 

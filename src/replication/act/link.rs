@@ -1,6 +1,8 @@
-//! The replica's half carried out: connect, handshake, PSYNC, apply, acknowledge. [`crate::replication::link`] has the steps.
+//! The replica's half carried out: connect, handshake, PSYNC, apply, acknowledge. [`crate::replication::link`] has
+//! the steps.
 //!
 //! Mirrors: syncWithMaster() and replicationCron() of replication.c.
+//! Differs: no step blocks on a reply; each line of the primary moves the link one step further when it arrives.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -56,7 +58,8 @@ pub fn follow_nobody(state: &mut State) {
     drop_primary_client(state);
     abandon_handshake(state);
     shift_id(state);
-    // They must learn the stream's new name; going on costs them nothing.
+    // Replicas must learn the stream's new name. They reconnect and continue, which costs them no full
+    // synchronisation.
     primary::disconnect_replicas(state);
     let now = state.clock.unix_ms();
     let replication = &mut state.replication;
@@ -85,7 +88,8 @@ fn shift_id(state: &mut State) {
     ));
 }
 
-/// What depends on whether we are a replica follows.
+/// Adjusts all that depends on the role of this server: the role in the log, whether effects are recorded for
+/// replicas, whether expired keys are hidden or deleted, the OOM score.
 fn role_changed(state: &mut State) {
     state.log.set_role(match state.config.is_replica() {
         true => Role::Replica,
@@ -118,7 +122,8 @@ pub fn resume_stream(state: &mut State, id: &str, offset: u64, db: DbId) {
     stream::create_backlog(state);
 }
 
-/// A key of a file that is loaded has expired since it was written: who goes on from the stream must delete it.
+/// A key of a file that is loaded has expired since the file was written. Replicas that continue from the file's
+/// position have that key, so a deletion is propagated to them.
 pub(crate) fn say_expired_in_file(state: &mut State, db: DbId, key: &[u8]) {
     if state.replication.backlog.is_some() {
         let word = keyspace::act::expire::expire_word(state);
@@ -318,7 +323,8 @@ pub fn link_received(state: &mut State, mut bytes: &[u8]) -> Then {
                 let (used, then) = transfer::transfer_received(state, bytes);
                 bytes = &bytes[used..];
                 if then == Then::Wait {
-                    // What is behind a data set of known length is the stream.
+                    // The bytes behind a data set of known length belong to the stream; they are kept until the data
+                    // set is loaded.
                     state.replication.link.rest.extend_from_slice(bytes);
                     return Then::Wait;
                 }
@@ -333,7 +339,7 @@ pub fn link_received(state: &mut State, mut bytes: &[u8]) -> Then {
                 };
                 handshake_line(state, step, &line);
             }
-            // Given up: what is left of it is of no interest.
+            // The link was given up: its remaining bytes are dropped.
             _ => break,
         }
     }
@@ -417,7 +423,7 @@ fn not_understood(state: &State, refused: bool, what: &str, line: &str) {
     }
 }
 
-/// Says who we are: password, port, address, abilities.
+/// Sends the handshake: password, port, address, abilities.
 fn introduce(state: &mut State) {
     let config = &state.config;
     let secret = config.masterauth.clone();
@@ -540,7 +546,7 @@ fn go_on(state: &mut State, db: DbId, id: &str) {
         let replication = &mut state.replication;
         replication.second_offset = Some(replication.offset + 1);
         replication.id2 = std::mem::replace(&mut replication.id, id.to_owned());
-        // They must learn of the new name.
+        // Replicas must learn the stream's new name.
         primary::disconnect_replicas(state);
     }
     primary_is_client(state, db);
@@ -653,8 +659,8 @@ pub fn send_ack(state: &mut State) {
     state.clients.send(client, |reply| reply.raw(&bytes));
 }
 
-/// Once a second: a link that is silent for too long is given up, one that is down is made again, one that is
-/// up is told how far we are.
+/// The care for the link, once a second: a silent link is given up, a link that is down is opened again, and over a
+/// link that is up the primary gets an acknowledgement.
 #[doc(alias = "replicationCron")]
 pub(in crate::replication) fn care_for_link(state: &mut State) {
     let now = state.clock.unix_ms();
@@ -710,7 +716,7 @@ pub(crate) fn care_for_link_while_loading(state: &mut State) {
         return;
     }
     if transfer::link_waits(state) {
-        // It may speak; it is we who do not listen.
+        // This side does not read during a load, so the primary's silence does not count.
         state.replication.link.last_io_ms = state.clock.unix_ms();
     }
     care_for_link(state);

@@ -1,6 +1,8 @@
 //! The acting half of [`crate::replication`]: both ends of the stream.
 //!
 //! Each function takes the whole [`State`](crate::state::State) as its first argument and is called by its path.
+//!
+//! Mirrors: replication.c. Differs: decisions that need no state stand in the parent, [`crate::replication`].
 
 pub mod acks;
 pub mod failover;

@@ -1,6 +1,29 @@
 //! The primary's half carried out: replicas register, continue or start anew, acknowledge, leave.
 //!
+//! A replica continues (partial resynchronisation) if the stream it names is ours and the first byte it lacks is
+//! still in the backlog. The offset in PSYNC is the number of that byte, counted from 1; positions in this room are
+//! the number of bytes before it, so one less:
+//!
+//! ```text
+//!   primary   id 8371b4…, offset 1040, backlog holds the bytes 513 … 1040 (positions 512 ..= 1040)
+//!
+//!   replica   applied 1000 bytes, lost its connection, comes back:
+//!     ─► PSYNC 8371b4… 1001        position 1000: inside 512 ..= 1040
+//!     ◄─ +CONTINUE 8371b4…         then the bytes 1001 … 1040, and whatever follows
+//!
+//!   replica   was away for longer, applied 300 bytes:
+//!     ─► PSYNC 8371b4… 301         position 300: byte 301 has been trimmed
+//!     ◄─ +FULLRESYNC 8371b4… 1040  then a snapshot taken at 1040, then the bytes from 1041 on
+//!
+//!   after a failover the primary has a new id (c0ffee…) and remembers id2 = 8371b4…, valid up to offset 1041:
+//!     ─► PSYNC 8371b4… 1041        everything up to 1040 is common history
+//!     ◄─ +CONTINUE c0ffee…         the replica takes over the new id
+//!     ─► PSYNC 8371b4… 1050        this replica applied bytes of the old primary that we never saw
+//!     ◄─ +FULLRESYNC c0ffee… 1040
+//! ```
+//!
 //! Mirrors: syncCommand(), masterTryPartialResynchronization() and replconfCommand() of replication.c.
+//! Differs: a replica that continues becomes a position in the backlog; Redis gives it a reference to a block.
 
 use super::{failover, full_sync, stream, waiting};
 use crate::clients::{ClientFlags, ClientKey};
@@ -14,7 +37,7 @@ use crate::state::State;
 /// Goes at the backlog in one turn of the cron.
 const TRIMS: usize = 10;
 
-/// The stream gets another name, and nobody can go on from the old one.
+/// Gives the stream a new name: no replica can continue from the old one.
 pub fn change_stream(state: &mut State) {
     state
         .log
@@ -23,7 +46,7 @@ pub fn change_stream(state: &mut State) {
     state.replication.clear_id2();
 }
 
-/// Hands replicas what they have room for.
+/// Hands each replica the next part of the stream, as far as it has room for it.
 #[doc(alias = "writeToReplica")]
 pub(crate) fn serve_replicas(state: &mut State) {
     if state.replication.replicas.is_empty() {
@@ -279,8 +302,9 @@ pub fn replica_is_alive(state: &mut State, client: ClientKey) {
     }
 }
 
-/// Once a second: a PING now and then tells replicas that the link lives, an empty line tells those that wait
-/// for their data set; those that said nothing for too long are given up.
+/// The care for replicas, once a second. A PING every `repl-ping-replica-period` shows online replicas that the link
+/// lives; an empty line does so for replicas that wait for their data set; a replica that was silent for
+/// `repl-timeout` is disconnected.
 #[doc(alias = "replicationCron")]
 pub(in crate::replication) fn care_for_replicas(state: &mut State) {
     let now = state.clock.unix_ms();
@@ -341,7 +365,7 @@ pub(in crate::replication) fn care_for_replicas(state: &mut State) {
     full_sync::start_due_full_sync(state);
 }
 
-/// A backlog that nobody came back for is freed.
+/// Frees the backlog if no replica came back for `repl-backlog-ttl` seconds.
 fn expire_backlog(state: &mut State, now: Ms) {
     let ttl_s = state.config.repl_backlog_ttl;
     let idle_s = (now - state.replication.no_replicas_since_ms).max(0) as u64 / 1000;
@@ -353,7 +377,8 @@ fn expire_backlog(state: &mut State, now: Ms) {
     {
         return;
     }
-    // What happens from here on is not in the backlog: no two streams may have one name.
+    // The stream goes on without a backlog to record it. The id changes as well, because two different streams must
+    // never share one id.
     state.replication.change_id(&mut state.entropy);
     state.replication.clear_id2();
     state.replication.backlog = None;
@@ -371,7 +396,7 @@ pub fn disconnect_replicas(state: &mut State) {
     }
 }
 
-/// A client is gone; if it was a replica, nobody writes or keeps anything for it any more.
+/// Forgets a client that leaves, if it was a replica: its save may stop, and its part of the backlog may go.
 pub fn forget_replica(state: &mut State, client: ClientKey) {
     let replicas = &mut state.replication.replicas;
     let Some(index) = replicas.iter().position(|replica| replica.client == client) else {
@@ -391,7 +416,7 @@ pub fn forget_replica(state: &mut State, client: ClientKey) {
     trim_backlog(state);
 }
 
-/// Frees what nobody needs of the backlog.
+/// Frees the part of the backlog that no replica needs and that exceeds `repl-backlog-size`.
 fn trim_backlog(state: &mut State) {
     let needed = crate::replication::needed(&state.replication.replicas);
     let size = state.config.repl_backlog_size;

@@ -1,6 +1,8 @@
-//! Whether reads and writes are possible with the replication as it stands; asked before commands.
+//! Whether reads and writes are possible in the present state of replication. The gate asks before each command.
 //!
-//! Mirrors: checks of processCommand() of server.c: `min-replicas-to-write`, `replica-serve-stale-data`, read-only replicas.
+//! Mirrors: checks of processCommand() of server.c: `min-replicas-to-write`, `replica-serve-stale-data`, read-only
+//! replicas.
+//! Differs: with `min-replicas-to-write` good replicas are counted at each write; Redis counts them once per second.
 
 use crate::clients::ClientFlags;
 use crate::keyspace::Ms;
@@ -9,7 +11,7 @@ use crate::replication::link::Step;
 use crate::resp::Error;
 use crate::state::State;
 
-/// Whether what we have may be old, and nobody is to see it then.
+/// Whether the data set may be old (the link is down) and `replica-serve-stale-data no` forbids serving it.
 pub fn is_stale(state: &State) -> bool {
     state.replication.link.step != Step::Connected && !state.config.replica_serve_stale_data
 }

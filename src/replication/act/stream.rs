@@ -1,6 +1,8 @@
 //! The stream that replicas read: effects are encoded once and kept in the backlog.
 //!
 //! Mirrors: replicationFeedSlaves() of replication.c.
+//! Differs: a unit of effects goes to the backlog and nowhere else; each replica is handed pieces from its own
+//! position as fast as its socket takes them.
 
 use crate::clients::{Announced, ClientKey};
 use crate::command::Said;
@@ -9,22 +11,23 @@ use crate::replication::backlog::Backlog;
 use crate::replication::{Phase, Replica};
 use crate::state::State;
 
-/// The database the stream has selected, when it comes or can go on.
+/// The database selected in the stream of our primary, while the link is up or can continue.
 pub(in crate::replication) fn link_db(state: &State) -> Option<DbId> {
     let link = &state.replication.link;
     let client = link.client.and_then(|client| state.clients.get(client));
     client.map(|client| client.db).or(link.cached)
 }
 
-/// Tells a unit of effects to the replicas. Encoded once, whatever their number. A replica's own stream is its
-/// primary's, so what it changes by itself is told to nobody.
+/// Propagates a unit of effects to the replicas: encoded once, whatever their number. The stream of a replica is its
+/// primary's, so a replica propagates no change of its own.
 #[doc(alias = "replicationFeedSlaves")]
 pub(crate) fn feed_replicas(state: &mut State, unit: &[Said]) {
     if state.config.is_replica() {
         return;
     }
     if state.replication.backlog.is_none() {
-        // Nobody reads, but WAITAOF tells one write from the next.
+        // No replica reads the stream. The offset still grows by one, so that WAITAOF can tell one write from the
+        // next.
         state.replication.offset += 1;
         return;
     }
@@ -65,7 +68,7 @@ pub(in crate::replication) fn append_to_stream(state: &mut State, bytes: &[u8]) 
     }
 }
 
-/// Tells the replicas a command that nobody ran.
+/// Propagates a command to the replicas without running it here (DEBUG REPLICATE).
 pub fn say_to_replicas(state: &mut State, words: &[&[u8]]) {
     feed_replicas(
         state,
@@ -88,7 +91,7 @@ pub fn replica_listens(state: &State, client: ClientKey) -> (String, u16) {
     (ip.to_owned(), announced.map_or(0, |a| a.port))
 }
 
-/// What a replica is called in the log.
+/// The name of a replica in the log: its address and the port that it listens on.
 #[doc(alias = "replicationGetSlaveName")]
 pub(in crate::replication) fn replica_name(state: &State, client: ClientKey) -> String {
     match replica_listens(state, client) {
@@ -97,7 +100,7 @@ pub(in crate::replication) fn replica_name(state: &State, client: ClientKey) -> 
     }
 }
 
-/// What a client said of itself.
+/// The facts that a client announced about itself with REPLCONF.
 pub(in crate::replication) fn announced(state: &State, client: ClientKey) -> Announced {
     let client = state.clients.get(client);
     let announced = client.and_then(|client| client.announced.as_deref());
@@ -122,7 +125,7 @@ pub(crate) fn listen_for_replicas(state: &mut State) {
     };
 }
 
-/// Where the stream stands, for who writes the data set to a file: the database selected, the name, the position.
+/// The state of the stream, for a file of the data set: the database selected, the name, the position.
 #[doc(alias = "rdbPopulateSaveInfo")]
 pub fn stream_position(state: &State) -> Option<(i64, String, u64)> {
     let replication = &state.replication;

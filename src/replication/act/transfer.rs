@@ -1,6 +1,7 @@
 //! The replica's half of a full synchronisation carried out: a file or the connection is loaded, the link goes on.
 //!
 //! Mirrors: readSyncBulkPayload() of replication.c.
+//! Differs: the file is forced to disk on a helper thread, and loaded in slices between turns of the loop.
 
 use std::io::Write;
 use std::path::Path;
@@ -230,7 +231,7 @@ fn secure_transfer(state: &mut State, has_mark: bool) {
     }
 }
 
-/// Begins to load a data set that is on disk, or the one that comes into memory. Nothing may be running.
+/// Begins to load a data set that is on disk, or the one that comes into memory. No save and no load may be running.
 pub fn tend_transfer(state: &mut State) {
     tend_receiving(state);
     let link = &mut state.replication.link;
@@ -322,12 +323,12 @@ fn tend_receiving(state: &mut State) {
         persistence::act::receiving::begin_receiving(state, total, flags, false);
         free_old_data(state, gone);
     }
-    // What came together with the announcement.
+    // The announcement of the data set can arrive together with its first bytes.
     let rest = std::mem::take(&mut state.replication.link.rest);
     link::link_received(state, &rest);
 }
 
-/// What is written to files is of the data set that goes.
+/// Stops the append-only file and the running save: both are of the data set that is about to be replaced.
 fn make_way(state: &mut State) {
     if state.persistence.aof.mode != Mode::Off {
         persistence::act::rewrite::stop_aof(state);
@@ -342,8 +343,8 @@ fn flush_old_data(state: &mut State) -> Vec<RemovedTable> {
     persistence::act::receiving::forget_data(state)
 }
 
-/// Frees it on the thread that does so. The load, which was begun, waits for it unless it may take the memory of
-/// both.
+/// Frees the old data set on the thread for that. The load, which has begun, waits for it unless the memory of both
+/// may be used at once.
 fn free_old_data(state: &mut State, gone: Vec<RemovedTable>) {
     let keys: usize = gone.iter().map(|table| table.len()).sum();
     if state.config.replica_lazy_flush {
@@ -355,7 +356,7 @@ fn free_old_data(state: &mut State, gone: Vec<RemovedTable>) {
     }
 }
 
-/// Our history ends: those who follow it must begin anew.
+/// The history of this server ends: its own replicas must begin anew with a full synchronisation.
 #[doc(alias = "replicationAttachToNewMaster")]
 fn attach_to_new_primary(state: &mut State) {
     primary::disconnect_replicas(state);
@@ -414,14 +415,14 @@ pub fn primary_loaded(state: &mut State, loaded: Loaded) {
         persistence::act::receiving::take_over(state, beside);
     }
     if received {
-        // It is in no file of ours: a save point is to see a change.
+        // The data set is in no file of ours, so it counts as a change for the save points.
         state.dirty += 1;
     }
     let stream_db = loaded.stream_db;
     let known = stream_db.filter(|db| (db.0 as usize) < state.keyspace.len_dbs());
     let (id, offset) = match state.replication.link.announced.take() {
         Some(announced) => announced,
-        // Without a name nobody, we included, can go on from here.
+        // The primary named no stream (SYNC), so neither this server nor its replicas can continue from here.
         None => (state.entropy.name_text(), 0),
     };
     let replication = &mut state.replication;

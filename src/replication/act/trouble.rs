@@ -1,9 +1,10 @@
-//! What must not happen between a primary and its replicas, and is said in the log when it does.
+//! Faults between a primary and its replicas that must never happen, and the log lines that report them.
 //!
-//! A command that a primary sends ran there, so an error here means that the two differ. A replica sends nothing that
-//! is answered, so an answer would be taken for the stream.
+//! A command that a primary propagates succeeded there, so an error on the replica means that the two data sets
+//! differ. A replica sends commands that have no reply, so any reply to it would be read as part of the stream.
 //!
-//! Mirrors: afterErrorReply() and logInvalidUseAndFreeClientAsync() of networking.c.
+//! Mirrors: afterErrorReply() and logInvalidUseAndFreeClientAsync() of networking.c. The lines are Redis's, because
+//! operators search the log for them.
 
 use crate::clients::{ClientFlags, ClientKey};
 use crate::config::PropagationErrorBehavior;

@@ -1,6 +1,7 @@
 //! WAIT and WAITAOF: replicas are asked for acknowledgements, clients are answered when there are enough.
 //!
 //! Mirrors: processClientsWaitingReplicas() of replication.c.
+//! Differs: acknowledgements are counted anew for each blocked client; Redis reuses the last count where it can.
 
 use super::{acks, stream};
 use crate::clients;
@@ -33,7 +34,7 @@ pub(crate) fn ask_for_acks(state: &mut State) {
     }
 }
 
-/// Answers those who waited long enough. The append-only file was just written.
+/// Unblocks the clients whose acknowledgements are there. Called when the append-only file was just written.
 #[doc(alias = "processClientsWaitingReplicas")]
 pub(crate) fn serve_ack_waits(state: &mut State) {
     note_aof_position(state);
@@ -57,7 +58,7 @@ pub(crate) fn serve_ack_waits(state: &mut State) {
     }
 }
 
-/// An append-only file is begun.
+/// A new append-only file begins: notes the positions of stream and file.
 pub(crate) fn note_aof_start(state: &mut State) {
     state.replication.safe_positions = SafePositions {
         begun: Some(state.replication.offset),
@@ -66,7 +67,7 @@ pub(crate) fn note_aof_start(state: &mut State) {
     };
 }
 
-/// Notes how far the stream is beside how far the file is.
+/// Notes the position of the stream together with the position of the file.
 fn note_aof_position(state: &mut State) {
     let aof = &state.persistence.aof;
     let positions = &mut state.replication.safe_positions;
@@ -91,7 +92,7 @@ fn note_aof_position(state: &mut State) {
         positions.notes.pop_front();
     }
     if fed <= safe {
-        // All is safe, whatever was said since that concerns no file.
+        // Every byte of the file is safe. Effects of the stream since then concern no file, so they are safe as well.
         positions.safe = state.replication.offset;
         return;
     }

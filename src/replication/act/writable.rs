@@ -1,6 +1,7 @@
 //! Keys that a writable replica made with a deadline of its own are expired by itself.
 //!
 //! Mirrors: rememberSlaveKeyWithExpire() and expireSlaveKeys() of expire.c.
+//! Differs: the cron goes round the keys in order, so many per turn; Redis samples them at random.
 
 use crate::clients::{ClientFlags, ClientKey};
 use crate::command::table::CommandId;

@@ -1,4 +1,7 @@
-//! A debugging session apart, gathered and settled. `scripting/debugger/apart.rs` says what it carries.
+//! A debugging session apart: its data is gathered here, and settled on its own thread. `scripting/debugger/apart.rs`
+//! says what it carries.
+//!
+//! Mirrors: ldbStartSession() and ldbEndSession() of eval.c. Differs: a snapshot on a thread, where Redis forks.
 
 use crate::acl;
 use crate::clients::{ClientFlags, ClientKey};
@@ -11,8 +14,8 @@ use crate::state::State;
 use crate::util::args;
 
 impl Apart {
-    /// Makes a new state the session's: data, renamed commands, users, the client, which has no socket of its own.
-    /// Returns the client's key; none when its user cannot be had, without whom it would have the rights of everybody.
+    /// Turns a new state into the session's: data, renamed commands, users, and a client without a socket of its own.
+    /// Returns the client's key; none if its user cannot be found, since a client without a user may do everything.
     pub fn settle(&self, state: &mut State) -> Option<ClientKey> {
         state.refresh_clock();
         state.keyspace.adopt(&self.snapshot);

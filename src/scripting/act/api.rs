@@ -1,6 +1,7 @@
 //! The `redis` table of scripts.
 //!
 //! Mirrors: the `luaRedis*Command` functions of script_lua.c, and `scriptCall` of script.c.
+//! Differs: a reply becomes Lua values as a tree; Redis parses RESP text that it has just written.
 
 use std::rc::Rc;
 
@@ -395,7 +396,7 @@ fn redis_call(
     answered
 }
 
-/// Runs a command and returns its reply, and whether that is RESP3. Who debugs sees both.
+/// Runs a command and returns its reply, and whether that is RESP3. The debugger shows both to its user.
 pub(super) fn call_words(
     state: &mut State,
     argv: Argv<'_>,

@@ -1,4 +1,8 @@
-//! The client as which scripts run commands, and the end of scripts that nobody uses.
+//! The client without a socket that runs the commands of scripts, and the disposal of interpreters that are not used
+//! any more.
+//!
+//! Mirrors: `lua_client` of eval.c and the client of each engine of functions.c. Differs: an interpreter that FLUSH
+//! left behind is collected in small steps.
 
 use crate::clients::{ClientFlags, ClientKey};
 use crate::state::State;

@@ -1,9 +1,10 @@
-//! The debugger at work: where a script stops, and what it is told while it stands.
+//! The debugger at work: it stops a script at a line, reads the user's orders, and obeys them.
 //!
 //! Lua calls the hook before each line. The state is lent to it as to every callback, but only for a
 //! moment at a time: an `eval` order runs Lua code, and that code may call `redis.call`.
 //!
 //! Mirrors: `luaLdbLineHook` and `ldbRepl` of eval.c.
+//! Differs: see `scripting/debugger/mod.rs`.
 
 use std::rc::Rc;
 
@@ -62,7 +63,7 @@ const HELP: &[&str] = &[
     "redis.breakpoint()   Stops before the next line.",
 ];
 
-/// What the hook needs of its interpreter.
+/// The parts of the interpreter that the hook needs.
 #[derive(Debug)]
 pub(in crate::scripting) struct Console {
     pub(in crate::scripting) loan: Rc<Loan<State>>,
@@ -80,7 +81,7 @@ enum Reason {
     Timeout,
 }
 
-/// What an order leads to.
+/// The state of the session after an order.
 enum Then {
     /// The next order.
     Wait,
@@ -179,7 +180,7 @@ impl Console {
         Ok(Then::Wait)
     }
 
-    /// Compiles the code as an expression, or else as a statement, and shows what it returns.
+    /// Compiles the code as an expression, or else as a statement, and shows its result.
     #[doc(alias = "ldbEval")]
     fn eval(&self, lua: &Lua, code: &[u8]) {
         let compile = |code: &[u8]| {
@@ -205,7 +206,7 @@ impl Console {
     fn redis(&self, words: &[Vec<u8>]) {
         self.session(|session| session.step = true);
         let argv = crate::resp::argv::OwnedArgv::from_words(words);
-        // What came of it has been shown.
+        // The result has been shown already.
         let _ = self.with(|state| crate::scripting::act::api::call_words(state, argv.as_argv()));
         self.session(|session| session.step = false);
     }
@@ -307,7 +308,7 @@ fn debug_stop(state: &mut State, line: usize, between: bool) -> Option<Reason> {
     Some(reason)
 }
 
-/// Shows where the script stands; whether somebody looks.
+/// Shows where the script stands. Returns whether the user's connection is there.
 fn debug_show(state: &mut State, reason: &Reason) -> bool {
     if let Some(session) = &mut state.scripts.debugger.session {
         let reason = match reason {
@@ -323,7 +324,7 @@ fn debug_show(state: &mut State, reason: &Reason) -> bool {
     debug_send(state)
 }
 
-/// Sends what the session has to say; whether somebody hears it.
+/// Sends the lines of the session. Returns whether the user's connection took them.
 fn debug_send(state: &mut State) -> bool {
     let Some(session) = &mut state.scripts.debugger.session else {
         return false;
@@ -340,7 +341,7 @@ fn debug_send(state: &mut State) -> bool {
     sent
 }
 
-/// Nobody debugs any more: the script runs to its end.
+/// The connection of the user is gone: the script runs to its end without stops.
 fn debug_desert(state: &mut State) {
     if let Some(session) = &mut state.scripts.debugger.session {
         session.deserted = true;

@@ -1,6 +1,7 @@
 //! The flags by which a request to run a script is judged before it runs.
 //!
 //! Mirrors: evalGetCommandFlags() and fcallGetCommandFlags().
+//! Differs: in nothing that a client sees.
 
 use crate::command::table::{CommandId, Flags};
 use crate::resp::argv::Argv;

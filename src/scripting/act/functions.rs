@@ -1,6 +1,7 @@
 //! Libraries of functions are loaded and restored.
 //!
 //! Mirrors: functionsCreateWithLibraryCtx() of functions.c.
+//! Differs: a library is built aside and takes its place in one step, so a failure needs no undoing.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use crate::util::args;
 /// How long a library may take to register its functions.
 const LOAD_MAX_NS: u64 = 500 * 1_000_000;
 
-/// What a library's first line says.
+/// The first line of a library: `#!lua name=mylib`.
 struct Metadata<'a> {
     name: String,
     engine: Vec<u8>,
@@ -51,7 +52,7 @@ pub fn load_library(
     added.map(|()| name)
 }
 
-/// Runs a library's code and collects what it registers.
+/// Runs the code of a library and collects the functions that it registers.
 #[doc(alias = "luaEngineCreate")]
 fn build_library(state: &mut State, code: &[u8], limited: bool) -> Result<Library, String> {
     let metadata = metadata(code)?;

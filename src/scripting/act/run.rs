@@ -1,7 +1,8 @@
-//! Running a script or function: may it run, run it, answer, clean up.
+//! A run of a script or function: checks, the run itself, the reply, the cleaning up.
 //!
 //! Mirrors: `scriptPrepareForRun`, `scriptResetRun` and the `scriptVerify*` checks of script.c;
 //! `evalGenericCommand` of eval.c; `fcallCommandGeneric` of functions.c.
+//! Differs: the state is lent to the interpreter for the run; Redis's callbacks reach a global.
 
 use super::clients;
 use crate::acl::Context;
@@ -19,7 +20,7 @@ use crate::state::State;
 use crate::sys::lua::{Chunk, Ended, Words};
 use crate::{acl, cluster, persistence, replication};
 
-/// What a request asks to be run.
+/// The request to run a script or function.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation<'a> {
     /// The whole request.
@@ -34,7 +35,8 @@ pub struct Invocation<'a> {
 
 type Result<T = ()> = std::result::Result<T, Error>;
 
-/// EVALSHA of what is not cached. Words that are no SHA-1 are told so before anything else is looked at.
+/// The error of EVALSHA for a script that is not in the cache. A word that is no SHA-1 gets it before anything else
+/// is checked.
 pub const NO_SCRIPT: Error = Error::Coded(std::borrow::Cow::Borrowed(
     "NOSCRIPT No matching script. Please use EVAL.",
 ));
@@ -324,7 +326,7 @@ fn prepare(
     Ok(())
 }
 
-/// Runs it, answers with what it returned, and ends the run.
+/// Runs the script, replies with its result, and ends the run.
 fn run(ctx: &mut Ctx<'_>, core: &Core, chunk: &Chunk, what: Invocation<'_>) -> Result {
     let as_globals = ctx.state.scripts.run.as_ref().is_some_and(|r| r.is_eval);
     let argv = what.argv.skip(what.first);
@@ -367,7 +369,7 @@ fn run(ctx: &mut Ctx<'_>, core: &Core, chunk: &Chunk, what: Invocation<'_>) -> R
             if ran.request.memory() <= SPARE_MAX {
                 ctx.state.scripts.spare_run = (ran.name, ran.request);
             }
-            // Who returns an error has failed.
+            // A script that returns an error reply has failed.
             return match ctx.reply.errors() == errors {
                 true => Ok(()),
                 false => Err(Error::AlreadySaid),
@@ -399,11 +401,11 @@ fn end(ctx: &mut Ctx<'_>) -> Result<Run> {
     client.flags.clear(ClientFlags::MULTI);
     client.fieldsets = None;
     if run.timed_out {
-        // What it sent while the script ran waits in its buffer or its socket.
+        // Requests that its client sent while the script ran wait in its query buffer or its socket.
         ctx.client().flags.clear(ClientFlags::BUSY);
         ctx.state.clients.resume(run.caller);
     }
-    // What a script changes is said by the commands it calls.
+    // The script itself is not propagated: each command that it calls propagates its own effect.
     ctx.suppress();
     Ok(run)
 }

@@ -1,15 +1,16 @@
-//! A session whose changes are dropped: what it needs of the server, gathered when it begins.
+//! A debugging session whose changes are dropped: the data it needs of the server, gathered when it begins.
 //!
 //! ```text
-//!   SCRIPT DEBUG YES, EVAL …  ──►  Apart: snapshot, configuration, users, the words ──►  a thread with a State of its own
-//!   the server goes on                                                                    runs the session, talks to the
-//!   without this client                                                                   client, drops everything
+//!   SCRIPT DEBUG YES, EVAL …  ──►  Apart: snapshot, configuration, users, the words ──►  a thread with its own State
+//!   the server goes on                                                                    runs the session, talks to
+//!   without this client                                                                   the client, drops everything
 //! ```
 //!
-//! The snapshot and the data set share their nodes; each side copies what it changes. So the session begins at once, the
-//! server serves everybody meanwhile, and what the script wrote goes with the session's copy.
+//! The snapshot and the data set share their nodes; each side copies what it changes. So the session begins at once,
+//! the server serves everybody meanwhile, and what the script wrote goes with the session's copy.
 //!
-//! Mirrors: ldbStartSession() of eval.c. Differs: there, `fork()` makes the copy.
+//! Mirrors: ldbStartSession() of eval.c.
+//! Differs: there, `fork()` makes the copy.
 
 use crate::clients::ClientKey;
 use crate::config::Config;

@@ -11,12 +11,13 @@
 //! The session's state is here: breakpoints, the lines waiting to be sent, how values and replies look
 //! when they are shown. [`console`](crate::scripting::act::console) stops the script and obeys.
 //!
-//! Of SCRIPT DEBUG SYNC the session is the server's own: what the script changes stays, and nobody else is served
-//! meanwhile, of which `redis-cli` warns. Of SCRIPT DEBUG YES it is a session apart (`apart.rs`): on a copy of the data
-//! set, on a thread of its own, and its changes are dropped.
+//! With SCRIPT DEBUG SYNC the session is the server's own: changes of the script stay, and no other client is served
+//! meanwhile, of which `redis-cli` warns. With SCRIPT DEBUG YES it is a session apart (`apart.rs`): on a copy of the
+//! data set, on a thread of its own, and its changes are dropped.
 //!
-//! Mirrors: the ldb part of eval.c. Differs: the session apart has a snapshot in the place of a forked process; EVALSHA
-//! shows the script, not its SHA-1; an `abort` cannot be caught by the script.
+//! Mirrors: the ldb part of eval.c.
+//! Differs: the session apart has a snapshot in the place of a forked process; EVALSHA shows the script, not its
+//! SHA-1; an `abort` cannot be caught by the script.
 
 pub(in crate::scripting) mod apart;
 
@@ -46,14 +47,14 @@ const DUMP_MAX: usize = 1 << 20;
 /// Words of a command that are shown.
 const WORDS_SHOWN: usize = 10;
 
-/// Who debugs, and the session if one is open.
+/// The clients that debug, and the session if one is open.
 #[derive(Debug, Default)]
 pub struct Debugger {
     /// Clients that said SCRIPT DEBUG SYNC; few.
     armed: Vec<ClientKey>,
     /// Clients that said SCRIPT DEBUG YES; few.
     apart: Vec<ClientKey>,
-    /// What is debugged here changes a copy of the data set.
+    /// This server is the copy of a session apart: its changes are dropped.
     pub(super) on_a_copy: bool,
     pub(super) session: Option<Box<Session>>,
 }
@@ -79,9 +80,9 @@ pub(super) struct Session {
     pub(super) request: Request,
     /// Bytes of a value that are shown; 0 for all.
     pub(super) shown: usize,
-    /// The user was told, or showed to know, that values are cut.
+    /// The user was told, or has shown to know, that long values are cut.
     hinted: bool,
-    /// Nobody is there any more: the script runs to its end.
+    /// The connection of the user is gone: the script runs to its end.
     pub(super) deserted: bool,
 }
 
@@ -151,13 +152,13 @@ impl Debugger {
         self.session.as_deref_mut().filter(|session| session.step)
     }
 
-    /// `redis.breakpoint()`: stops here when somebody debugs; whether somebody does.
+    /// `redis.breakpoint()`: stops here if there is a session. Returns whether there is one.
     pub(super) fn break_here(&mut self) -> bool {
         let session = self.session.as_mut();
         session.map(|session| session.break_now = true).is_some()
     }
 
-    /// `redis.debug(…)`: shows values to whoever debugs.
+    /// `redis.debug(…)`: shows values in the session, if there is one.
     pub(super) fn say(&mut self, values: &MultiValue) {
         if let Some(session) = &mut self.session {
             let mut line = format!("<debug> line {}: ", session.line).into_bytes();
@@ -311,7 +312,7 @@ impl Session {
         }
     }
 
-    /// Takes what is to be sent, as one reply. Each line is a status reply, so it must be one line.
+    /// Takes the lines to be sent, as one reply. Each is a status reply, so it must be one line.
     #[doc(alias = "ldbSendLogs")]
     pub(super) fn take_output(&mut self) -> Vec<u8> {
         let mut out = format!("*{}\r\n", self.log.len()).into_bytes();
