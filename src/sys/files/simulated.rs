@@ -1,7 +1,7 @@
 //! A disk in memory that fails when it is told to and forgets what was not forced to it.
 //!
-//! Each file and each directory is there twice: as everybody sees it, and as it is safe on the disk. What happened in
-//! between is kept, because a power cut may leave any part of it.
+//! Each file and each directory is there twice: as every caller sees it, and as it is safe on the disk. The changes in
+//! between are kept one by one, because a power cut may leave any part of them.
 //!
 //! ```text
 //!   file       seen  "SET a 1 SET b 2"      safe "SET a 1"     since then: wrote " SET b 2" at 7
@@ -158,7 +158,7 @@ fn write_at(content: &mut Vec<u8>, at: usize, bytes: &[u8]) {
 struct Directory {
     seen: BTreeMap<OsString, Node>,
     safe: BTreeMap<OsString, Node>,
-    /// What each name came to lead to since the last fsync.
+    /// Changes of names since the last fsync: the name, and the file or directory it came to lead to.
     since: Vec<(OsString, Option<Node>)>,
 }
 
@@ -168,7 +168,7 @@ enum Node {
     Directory(usize),
 }
 
-/// What a call is to do, if it does not fail.
+/// The fate that the fault set by a test gives to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Whole,
@@ -261,7 +261,7 @@ impl Inner {
     }
 }
 
-/// What a call says that did its work.
+/// The result of a call that did its work. Under [`Way::Last`] even such a call reports an error.
 fn done<T>(way: Way, value: T) -> io::Result<T> {
     match way {
         Way::Last => Err(system(libc::EIO)),
@@ -288,7 +288,7 @@ impl SimulatedDisk {
         inner.strikes = 0;
     }
 
-    /// Nothing fails any more.
+    /// Ends the fault: calls succeed again.
     pub fn heal(&self) {
         self.inner().fault = None;
     }
@@ -639,7 +639,7 @@ impl SimulatedFile {
     }
 }
 
-/// What chance decides: by a seed, or every way there is.
+/// A source of choices: drawn from a seed, or going through every combination there is.
 #[derive(Debug)]
 pub struct Choices(Source);
 

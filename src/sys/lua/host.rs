@@ -1,4 +1,4 @@
-//! What Lua's functions ask of the server: whether the script must end, whether there is stack left.
+//! The questions Lua's functions ask of the server: whether the script must end, whether there is stack left.
 
 use std::cell::{Cell, RefCell};
 use std::os::raw::c_int;
@@ -20,7 +20,7 @@ pub(super) const STRING_MAX: usize = 1 << 30;
 /// The address of this in a metatable says that its table cannot be changed.
 static PROTECTED: u8 = 0;
 
-/// What an interpreter's functions share.
+/// State that all functions of one interpreter share.
 pub struct Host {
     /// Where C's stack was when the interpreter was entered; 0 while it is not.
     base: Cell<usize>,
@@ -149,7 +149,7 @@ impl Host {
 
     /// Pushes the error of a script that was killed, and notes it where those who catch errors look.
     ///
-    /// SAFETY, for those who call it: there is room on the stack. Nothing is raised.
+    /// SAFETY, for callers: there must be room on the stack. This function raises no error itself.
     pub(super) unsafe fn push_kill(&self, state: State, text: &str) {
         // SAFETY: `push_reason` is called protected, with the address of what is held here meanwhile.
         unsafe {

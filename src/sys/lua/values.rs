@@ -31,10 +31,10 @@ pub struct View<'a> {
     pub(super) life: PhantomData<&'a ()>,
 }
 
-/// What a value is.
+/// A Lua value as it was found on the stack, by type.
 #[derive(Debug)]
 pub enum Seen<'a> {
-    /// Nothing, or no value at all.
+    /// `nil`, or no value at all.
     Nil,
     /// Yes or no.
     Boolean(bool),
@@ -310,7 +310,7 @@ impl Pusher<'_> {
 
     /// Puts the value on top into the table, under the key that was pushed before it.
     pub fn set_pair(&mut self) {
-        // SAFETY: a table was pushed before the two. What is no key raises.
+        // SAFETY: a table was pushed before the two. A value that cannot be a key (nil, NaN) makes Lua raise an error.
         unsafe { ffi::lua_rawset(self.state, -3) };
     }
 

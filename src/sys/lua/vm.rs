@@ -48,7 +48,7 @@ impl Drop for Kept {
     }
 }
 
-/// What a function of Lua's is called with.
+/// The keys and arguments with which a function of Lua's is called.
 #[derive(Clone, Copy)]
 pub struct Words<'a> {
     /// How many there are.
@@ -128,7 +128,7 @@ impl Vm {
         &self.lua
     }
 
-    /// What its functions ask of the server.
+    /// The host that the interpreter's functions ask about the server.
     pub fn host(&self) -> &Rc<Host> {
         &self.host
     }
