@@ -15,7 +15,7 @@ pub fn directory(path: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// What the operating system says of an error, without Rust's error number behind it.
+/// The operating system's words for an error, without Rust's error number behind them.
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error ") {

@@ -271,7 +271,7 @@ impl Kind<ClientMemory> for BytesOrPercent {
     }
 }
 
-/// What a text must look like.
+/// A check of a text value; the error is the sentence the client reads.
 pub type Check = fn(&str) -> Result<(), Reason>;
 
 /// Any text of one line will do: names, addresses and paths end up in lines of files, of INFO and of CLUSTER NODES, and
@@ -560,7 +560,7 @@ impl Kind<OutputLimits> for OutputLimitsPerClass {
             Line::new(name, shown, limit != preset)
         };
         let mut lines: Vec<Line> = both.map(line).collect();
-        // What must be said comes first, so that it takes the old lines and not what may be left out.
+        // Classes with a forced line come first, so that they take the places of old lines before optional ones do.
         lines.sort_by_key(|line| !line.force);
         lines
     }

@@ -9,9 +9,8 @@
 //!     4  port 7000                               the options, one line each
 //! ```
 //!
-//! Later lines win, so that options override the file. The first bad line ends it all, with the
-//! block operators know. What is worth a word but no reason to stop is kept as a [`Remark`], for
-//! the log does not exist yet.
+//! Later lines win, so that options override the file. The first bad line ends the loading, with the block operators
+//! know. A warning that is no reason to stop is kept as a [`Remark`], for the log does not exist yet.
 //!
 //! Invariant: any bytes whatever give a `Config` or a [`Fatal`], never a panic; files, their size
 //! and the number and depth of includes are bounded.
@@ -41,7 +40,7 @@ const FORGOTTEN: [&str; 3] = [
     "lua-replicate-commands",
 ];
 
-/// What the arguments of the process say about the configuration.
+/// The configuration that the arguments of the process give.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// The first argument when it begins with no dash.
@@ -161,7 +160,7 @@ impl fmt::Display for Fatal {
 
 impl std::error::Error for Fatal {}
 
-/// What the rest of the server says of lines that are no options.
+/// The judgement of the rest of the server on lines that are no options.
 ///
 /// `()` takes them all; the lines are kept in [`Config::directives`] in any case.
 pub trait Referee {
@@ -385,7 +384,7 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// What only the whole of the lines can tell.
+    /// Checks that need all of the lines: combinations of options, Valkey's directives.
     fn finish(mut self) -> Result<(Config, Vec<Remark>), Fatal> {
         if !self.of_valkey.is_empty() {
             return Err(Fatal::Whole(valkey::explain(&self.of_valkey).into()));
@@ -415,7 +414,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// What the log should say of an option that was just set.
+/// The remark for the log about an option that was just set, if it deserves one.
 pub(super) fn remarks_on(option: &ConfigOption, config: &Config) -> Option<Remark> {
     if let Some(reason) = option.no_effect() {
         return Some(Remark {

@@ -1,4 +1,4 @@
-//! What lookups read and count, shared by all databases: the time, the access clock, hits and misses.
+//! The state that lookups read and count, shared by all databases: the time, the access clock, hits and misses.
 //!
 //! Everything here is a [`Cell`], because looking a key up changes it: a hit is counted, a key found dead is noted.
 //! One thread owns the keyspace, so cells are all it takes.
@@ -23,7 +23,7 @@ use crate::util::rng::splitmix64;
 
 const CLOCK_MASK: u32 = (1 << 24) - 1;
 
-/// What a new key's LFU counter starts at, so that it is not the first to go.
+/// The LFU counter of a new key, so that it is not the first to be evicted.
 #[doc(alias = "LFU_INIT_VAL")]
 pub const LFU_INIT: u8 = 5;
 
@@ -183,7 +183,7 @@ impl Env {
         self.held.set(self.held.get().saturating_add(bytes));
     }
 
-    /// What [`Env::hold_for_snapshots`] was told since the first of the snapshots out was taken.
+    /// The bytes that [`Env::hold_for_snapshots`] was told of since the first of the present snapshots was taken.
     pub(super) fn held(&self) -> u64 {
         self.held.get()
     }

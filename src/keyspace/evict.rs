@@ -13,8 +13,8 @@
 //! or have been used since. A ghost is skipped. A used one is evicted all the same, as Redis does.
 //!
 //! Mirrors: `evictionPoolPopulate()` and the choosing half of `performEvictions()` in evict.c; the other half is
-//! `state/evict.rs`.
-//! Differs: the pool belongs to a server, not to the process. No second lookup finds the value of a volatile key:
+//! Mirrors: `evictionPoolPopulate()` and the choosing half of `performEvictions()` in evict.c; the other half is
+//! `keyspace/act/evict.rs`.
 //! the deadline lies in the entry.
 
 use super::{Db, DbId, Env, Keyspace};
@@ -35,7 +35,7 @@ struct Candidate {
     key: Vec<u8>,
 }
 
-/// What is remembered between two evictions.
+/// The memory of the choice between two evictions: pool, and the next database for a random policy.
 #[derive(Debug, Default)]
 pub struct Chooser {
     /// Ascending by score.

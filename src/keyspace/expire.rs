@@ -1,9 +1,9 @@
 //! Active expiry: how much of it, and when.
 //!
-//! Keys past their deadline are found in two ways: by whoever looks them up, and by a cycle that walks the
-//! databases. The cycle has two paces. The slow one comes with the cron and may take a quarter of the time; the
-//! fast one comes before every sleep of the loop, takes a millisecond at most, and only while the slow one cannot
-//! keep up. [`ExpireCycle`] holds the rules; `state/expire.rs` does the work.
+//! Keys past their deadline are found in two ways: by a lookup, and by a cycle that walks the databases. The cycle has
+//! two paces. The slow one comes with the cron and may take a quarter of the time; the fast one comes before every
+//! sleep of the loop, takes a millisecond at most, and only while the slow one cannot keep up. [`ExpireCycle`] holds
+//! the rules; `keyspace/act/expire.rs` does the work.
 //!
 //! ```text
 //!   share of dead keys among those looked at
@@ -38,7 +38,7 @@ const ENOUGH: usize = 10_000;
 #[doc(alias = "CRON_DBS_PER_CALL")]
 const DATABASES: usize = 16;
 
-/// What one call of the cycle may spend.
+/// The limits of one call of the cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     pub time_us: u64,
@@ -55,7 +55,7 @@ impl Budget {
     }
 }
 
-/// What the cycle remembers between its calls.
+/// The state of the cycle between its calls.
 #[derive(Debug, Default)]
 pub struct ExpireCycle {
     /// The database to visit next.
@@ -67,8 +67,8 @@ pub struct ExpireCycle {
 }
 
 impl ExpireCycle {
-    /// What a call at this pace may spend now; `None` if it should not run. `effort` is `active-expire-effort`, 1 to
-    /// 10; `now_us` any clock that only grows.
+    /// The budget of a call at this pace; `None` if it should not run now. `effort` is `active-expire-effort`, 1 to 10;
+    /// `now_us` any clock that only grows.
     pub fn begin(&mut self, pace: Pace, effort: u32, now_us: u64) -> Option<Budget> {
         let effort = u64::from(effort.clamp(1, 10) - 1);
         let acceptable_percent = ACCEPTABLE_PERCENT - effort;
@@ -96,7 +96,7 @@ impl ExpireCycle {
         })
     }
 
-    /// What the call did: keys looked at, dead ones among them, and whether its time was up before its work.
+    /// Ends a call: keys looked at, dead ones among them, and whether its time was up before its work.
     pub fn end(&mut self, examined: usize, expired: usize, ran_out: bool) {
         self.ran_out = ran_out;
         let percent = match examined {

@@ -135,7 +135,7 @@ impl Keyspace {
         }
     }
 
-    /// Makes the databases those of a snapshot, which may be another server's, and keeps the surroundings. Nothing is
+    /// Makes the databases those of a snapshot, which may be another server's, and keeps the environment. No key is
     /// copied: each side copies the nodes that it changes and the other holds. O(databases).
     pub fn adopt(&mut self, snapshot: &Snapshot) {
         for (db, tables) in self.dbs.iter_mut().zip(snapshot.tables_of_all()) {
@@ -181,8 +181,8 @@ impl Keyspace {
         self.env.held() + copied_bytes().saturating_sub(self.env.copied_before.get())
     }
 
-    /// What snapshots have cost so far: bytes copied because they shared them, inside of values as well, and bytes
-    /// they alone still hold. Take the difference around a snapshot.
+    /// Bytes that snapshots have cost so far: copied because a snapshot shared them, inside of values as well, and held
+    /// by a snapshot alone. Take the difference around a snapshot.
     pub fn snapshot_cost(&self) -> u64 {
         copied_bytes() + self.env.held()
     }

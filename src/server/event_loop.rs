@@ -60,8 +60,8 @@ pub(super) struct Sockets {
     pub(super) wires: WireSockets,
     /// Clients whose socket may hold more than the last read took.
     pub(super) more: Vec<ClientKey>,
-    /// What this turn has yet to do. A script beyond its time does it in the turn's place: the kernel
-    /// tells each event once.
+    /// Work left in this turn. While a script runs beyond its time, the busy loop takes over this list, for the kernel
+    /// tells of each event once.
     due: VecDeque<Due>,
     pub(super) read_buffer: Vec<u8>,
     pub(super) batch: Vec<Request>,
@@ -74,7 +74,7 @@ pub(super) struct Sockets {
     exit: Option<i32>,
     /// Lines for the log once the data set is loaded.
     pub(super) announcements: Vec<String>,
-    /// Who waits for the word that clients are served.
+    /// The supervisor to tell that clients are served.
     pub(super) supervisor: Option<Supervisor>,
     /// This server is the process: it answers to signals.
     pub(super) owns_process: bool,
@@ -269,7 +269,7 @@ impl Turn<'_> {
                 }
             }
         }
-        // Those with more to read had their share in an earlier turn; they queue with the others.
+        // Clients and listeners with more to read had their share in an earlier turn; they queue with the others.
         due.extend(self.sockets.accepting.drain(..).map(Due::Accept));
         due.extend(self.sockets.more.drain(..).map(Due::More));
         while let Some(next) = self.sockets.due.pop_front() {
@@ -436,7 +436,7 @@ impl Turn<'_> {
         persistence::act::append::flush(self.state, false);
         replication::act::waiting::serve_ack_waits(self.state);
         if self.state.persistence.failed {
-            // What would be acknowledged is not safe: not a byte goes out.
+            // The write to the AOF failed under `appendfsync always`, so no reply that would acknowledge it is sent.
             self.sockets.exit = Some(1);
             return;
         }

@@ -9,10 +9,10 @@
 //! many there are. A stranger costs less: a connection ends [`PATIENCE`] after it began, whatever it sends meanwhile,
 //! and when there are [`CONNECTIONS_MAX`] the one that has dawdled longest makes room for the next.
 //!
-//! Whoever could run INFO without a password may fetch the figures. If the default user has one (`requirepass`), the
-//! request brings the name and password of a user that may run INFO, in HTTP's own words:
-//! `Authorization: Basic base64(name:password)`, where no name is the default user. In protected mode nobody from
-//! another machine is served, as on the port of Redis.
+//! As long as INFO needs no password, the figures need none either. If the default user has one (`requirepass`), the
+//! request brings the name and password of a user that may run INFO, in HTTP's own words: `Authorization: Basic
+//! base64(name:password)`, where no name is the default user. In protected mode no client from another machine is
+//! served, as on the port of Redis.
 //!
 //! Mirrors: nothing in Redis.
 
@@ -119,7 +119,7 @@ enum Verdict {
     Refused,
 }
 
-/// What the data thread says: of each connection whether it is served, and INFO if one is.
+/// The data thread's answer: for each connection whether it is served, and the text of INFO if any of them is.
 struct Answer {
     verdicts: Vec<(usize, Verdict)>,
     info: Option<String>,

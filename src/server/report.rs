@@ -1,4 +1,4 @@
-//! What a server says of itself when it crashes.
+//! The part of a crash report that only the server can write: INFO, the current client, the configuration.
 //!
 //! Mirrors: logServerInfo(), logCurrentClient(), logConfigDebugInfo() of debug.c.
 

@@ -5,10 +5,10 @@
 //!   write  buf ─► session: records ─► socket                    what the socket does not take stays here
 //! ```
 //!
-//! The poll is edge-triggered, and the loop takes a short read for a drained socket. So one read here goes on until
-//! the socket is really empty: records that were read but not decrypted would never be told of again. What has to be
-//! sent to go on (the handshake, an alert) is sent from inside a read; the loop asks [`TlsStream::unsent`] whether the
-//! socket took all of it, and waits for room if not.
+//! The poll is edge-triggered, and the loop takes a short read for a drained socket. So one read here goes on until the
+//! socket is really empty: records that were read but not decrypted would never be told of again. Bytes that must be
+//! sent to go on (the handshake, an alert) are sent from inside a read; the loop asks [`TlsStream::unsent`] whether the
+//! socket took all of them, and waits for room if not.
 //!
 //! The settings belong to the connection: CONFIG SET makes new ones for those who come later.
 //!
@@ -151,7 +151,7 @@ impl TlsStream {
             return Ok(());
         };
         self.ended = true;
-        // Whoever does not speak TLS would not understand the alert either.
+        // A peer that does not speak TLS would not understand the alert either.
         let no_tls = self.session.is_handshaking() && matches!(error, Error::InvalidMessage(_));
         if !no_tls {
             let _ = self.send();

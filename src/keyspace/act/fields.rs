@@ -198,7 +198,7 @@ fn say_fields_expired(state: &mut State, db: DbId, key: &[u8], names: &[&[u8]]) 
             state
                 .effects
                 .say(db, argv.as_argv(), crate::command::Targets::ALL);
-            // Nobody asked for them together, so they are no transaction.
+            // No client asked for these deletions together, so each is a unit of its own and no transaction.
             if state.effects.depth() == 0 {
                 command::act::after_unit(state);
             }
