@@ -70,7 +70,7 @@ pub fn version_line() -> String {
     )
 }
 
-/// What the log begins with.
+/// The line the log begins with: our version, and the version of Redis we follow.
 pub fn version() -> String {
     let (own, bits) = (env!("CARGO_PKG_VERSION"), usize::BITS);
     format!("Oxidis version={own}, Redis version={REDIS_VERSION}, bits={bits}")

@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn same_bytes_as_redis() {
-        // What Redis 7.0.15 dumped for SADD 5 -3 100, then 70000, then -5000000000.
+        // The bytes Redis 7.0.15 dumped for SADD 5 -3 100, then 70000, then -5000000000.
         let mut set = Intset::new();
         for value in [5, -3, 100] {
             set.insert(value);

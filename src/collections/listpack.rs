@@ -16,10 +16,10 @@
 //! A count of 65,535 means "that many or more, walk to know". Strings that are the decimal form of an i64 are
 //! stored as that integer and read back as the same text. Integers are little-endian, except the 13-bit one.
 //!
-//! Invariant: the block's length equals its header's total and its last byte is 0xFF ([`Check::Shallow`]); all
-//! else about bytes that came from outside is doubted at every step. A walk that meets an impossible entry
-//! stops there, as if the listpack ended; [`Listpack::is_sound`] tells whether that can happen. Nothing here
-//! reads or writes outside the block, and nothing panics on its content.
+//! Invariant: the block's length equals its header's total and its last byte is 0xFF ([`Check::Shallow`]); all else
+//! about bytes that came from outside is doubted at every step. A walk that meets an impossible entry stops there, as
+//! if the listpack ended; [`Listpack::is_sound`] tells whether that can happen. No function here reads or writes
+//! outside the block, or panics on its content.
 //!
 //! Mirrors: listpack.c, byte for byte. Differs: the bytes live in a counted [`Blob`], so `clone()` is O(1) and
 //! the first write after it copies; where C hands out pointers we hand out offsets ([`LpPos`]); a broken
@@ -163,7 +163,7 @@ impl PartialEq<[u8]> for LpEntry<'_> {
     }
 }
 
-/// What is looked for: a text and, worked out once, the number it may be stored as.
+/// The text searched for and, worked out once, the number it may be stored as.
 #[derive(Debug, Clone, Copy)]
 struct Needle<'a> {
     text: &'a [u8],
@@ -652,7 +652,7 @@ pub struct Positions<'a> {
 }
 
 impl Positions<'_> {
-    /// Nothing more to come; the same answer from then on, whether the end or nonsense was met.
+    /// Ends the walk for good, whether it met the end or nonsense.
     fn stop<T>(&mut self) -> Option<T> {
         self.front = self.back;
         None
@@ -966,7 +966,7 @@ mod tests {
 
     #[test]
     fn same_bytes_as_redis() {
-        // What Redis 7.0.15 dumped for a hash of these fields and values.
+        // The bytes Redis 7.0.15 dumped for a hash of these fields and values.
         let texts = "0|127|128|-1|-4096|4095|4096|-4097|32767|-32768|32768|-32769|8388607|-8388608|8388608|\
                      -8388609|2147483647|-2147483648|2147483648|-2147483649|9223372036854775807|\
                      -9223372036854775808|9223372036854775808||a|-0|007|+5|hello world|end";

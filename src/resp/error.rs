@@ -83,8 +83,8 @@ impl Error {
         Error::Coded(text.into())
     }
 
-    /// A line, code first, with words of the client in it. Those may be any bytes and are given back as they came,
-    /// up to a zero byte, where a C string ends.
+    /// A line, code first, with words of the client in it. The client's words may be any bytes and are given back as
+    /// they came, up to a zero byte, where a C string ends.
     pub fn quoting(before: &str, words: &[u8], after: &str) -> Self {
         Error::Quoting([before.as_bytes(), up_to_zero(words), after.as_bytes()].concat())
     }
@@ -157,7 +157,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What a C program would print of these bytes.
+/// The bytes up to the first zero, as a C program would print them.
 pub fn up_to_zero(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or(bytes)
 }

@@ -77,7 +77,7 @@ pub(super) struct Tree {
 /// A reply of more bytes than this becomes an error: its length may be what a caller asked for (`SRANDMEMBER key
 /// -9000000000`), and nothing else bounds it.
 const SIZE_MAX: usize = 2 << 30;
-/// What a value counts for besides its bytes.
+/// Bytes that a value counts for besides its own.
 const VALUE_SIZE: usize = 32;
 
 #[derive(Debug)]

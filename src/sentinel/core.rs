@@ -1,4 +1,4 @@
-//! What a sentinel is apart from its groups: its name and epoch, the clock, what is to be done, and what waits for the disk.
+//! The state of a sentinel apart from its groups: name and epoch, clock, outputs, messages that wait for the disk.
 //!
 //! ```text
 //!   change of an epoch or a vote ──► dirty ──► end of the step: Save { generation: 5 }

@@ -398,7 +398,7 @@ impl Core {
     fn detect_end(&mut self, group: &mut Group) {
         let promoted = group.failover.promoted.clone().unwrap_or_default();
         let healthy = |one: &Instance| one.s_down_since.is_none();
-        // Nothing is over while the new primary itself cannot be reached.
+        // The failover does not end while the new primary itself cannot be reached.
         if !group.replicas.get(&promoted).is_some_and(healthy) {
             return;
         }

@@ -1,4 +1,4 @@
-//! What follows from a server's INFO: new replicas, restarts, promotions, and servers that follow the wrong one.
+//! Reactions to a server's INFO: new replicas, restarts, promotions, and servers that follow the wrong one.
 //!
 //! ```text
 //!   a replica calls itself a primary, and

@@ -1,4 +1,4 @@
-//! What is known of a watched server or another sentinel, and the group it belongs to.
+//! A watched server or another sentinel as we know it, and the group it belongs to.
 //!
 //! Mirrors: `sentinelRedisInstance`, `sentinelAddr` of sentinel.c.
 //! Differs: a group is a type of its own that holds its primary, so that fields of the group (quorum, epochs, the
@@ -43,7 +43,7 @@ impl Address {
             .map_or_else(|| self.host.clone(), |ip| ip.to_string())
     }
 
-    /// What is told to others: the name if names are announced, else the IP address.
+    /// The address told to others: the name if names are announced, else the IP address.
     pub fn announced(&self, core: &Core) -> String {
         match core.settings.announce_hostnames {
             true => self.host.clone(),
@@ -71,7 +71,7 @@ pub enum Who {
     Peer(String),
 }
 
-/// What kind of instance it is.
+/// The kind of an instance: primary, replica or sentinel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Primary,

@@ -19,7 +19,7 @@ use super::{Channel, Core, Group, Ms, Output, Sentinel, Who, WireId, hello};
 #[doc(alias = "SENTINEL_MAX_PENDING_COMMANDS")]
 const MOST_PENDING: usize = 100;
 
-/// What a reply answers.
+/// The request a reply answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
     /// A command whose effect is seen elsewhere, in INFO.

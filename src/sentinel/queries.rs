@@ -1,4 +1,4 @@
-//! What clients are told of instances: the fields of SENTINEL MASTER, REPLICAS and SENTINELS, quorum, addresses.
+//! Replies about instances: the fields of SENTINEL MASTER, REPLICAS and SENTINELS, quorum, addresses.
 //!
 //! All values are text, numbers included, and their order is fixed: clients and tests read some by position.
 //!

@@ -1,4 +1,4 @@
-//! What a sentinel is told by its operator, and the periods that tests may change.
+//! The options an operator sets for a sentinel, and the periods that tests may change.
 //!
 //! Mirrors: the globals and `struct sentinelState` of sentinel.c that are configuration.
 

@@ -1,8 +1,8 @@
-//! What TLS connections are made with: certificates, keys, ciphers, whom to trust.
+//! The settings of TLS connections: certificates, keys, ciphers, whom to trust.
 //!
 //! ```text
 //!   tls-* options, PEM files ─► settings ─► ServerConfig   for who connects to us    (server/tls.rs)
-//!                                      └──► ClientConfig   for whom we connect to    (server/link.rs, sys/peer.rs)
+//!                                      └──► ClientConfig   for whom we connect to    (server/wires.rs, sys/peer.rs)
 //! ```
 //!
 //! Invariant: settings are never changed. CONFIG SET makes new ones, for connections to come.

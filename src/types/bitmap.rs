@@ -18,7 +18,7 @@
 
 use crate::util::num::parse_i64;
 
-/// What start and end of a range count.
+/// The unit of a range's start and end (BITCOUNT, BITPOS).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Byte,
@@ -280,7 +280,7 @@ fn zip(block: &mut [u8], part: &[u8], apply: impl Fn(&mut u8, u8)) {
     }
 }
 
-/// What BITFIELD does with a number that does not fit.
+/// The treatment of a number that does not fit its field (BITFIELD … OVERFLOW).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
     /// Keep the low bits.
@@ -363,7 +363,7 @@ impl Field {
         bytes[at..at + touched].copy_from_slice(&window.to_be_bytes()[..touched]);
     }
 
-    /// What SET stores for `value`; `None` if it must not.
+    /// The number SET stores for `value`; `None` under OVERFLOW FAIL if it does not fit.
     pub fn fit(self, value: i64, overflow: Overflow) -> Option<i64> {
         // To an unsigned field a negative number is a large one.
         let value = if self.signed {
@@ -374,7 +374,7 @@ impl Field {
         self.fit_wide(value, overflow)
     }
 
-    /// What INCRBY stores; `None` if it must not.
+    /// The sum INCRBY stores; `None` under OVERFLOW FAIL if it does not fit.
     #[doc(alias = "checkSignedBitfieldOverflow")]
     #[doc(alias = "checkUnsignedBitfieldOverflow")]
     pub fn add(self, old: i64, increment: i64, overflow: Overflow) -> Option<i64> {

@@ -698,7 +698,7 @@ impl Hash {
     }
 }
 
-/// What [`Hash::get`] finds.
+/// A field found by [`Hash::get`].
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
     /// The field's value.

@@ -542,8 +542,8 @@ fn join_neighbours(hll: &mut Vec<u8>, mut at: usize) {
     }
 }
 
-/// What PFSELFTEST does: random registers are read back, then ten million elements are counted within
-/// bounds, alike in both encodings while there are two. About a second; the error says what went wrong.
+/// The work of PFSELFTEST: random registers are read back, then ten million elements are counted within bounds, alike
+/// in both encodings while there are two. About a second; the error says what went wrong.
 #[doc(alias = "pfselftestCommand")]
 pub fn self_test(seed: u64, sparse_max_bytes: usize) -> Result<(), String> {
     let mut rng = Rng::new(seed);
@@ -761,7 +761,8 @@ mod tests {
     #[test]
     fn corruption_is_found() {
         let header = &create()[..HEADER];
-        // Nothing, too few, too many by zeros and by values, cut in half, and values beyond the end.
+        // Six broken bodies: empty, too few registers, too many by zeros and by values, cut in half, values beyond the
+        // end.
         let bodies: [&[u8]; 6] = [
             b"",
             b"\x7f\xfe",

@@ -43,8 +43,8 @@ impl Compressor {
         }
     }
 
-    /// Compresses `input` into `out`; the compressed length, or `None` if it does not fit, in which case
-    /// `out` holds rubbish. Who wants to save space gives an `out` shorter than `input`. O(input).
+    /// Compresses `input` into `out`; the compressed length, or `None` if it does not fit, in which case `out` holds
+    /// rubbish. To get a result only where it saves space, give an `out` shorter than `input`. O(input).
     #[doc(alias = "lzf_compress")]
     pub fn compress(&mut self, input: &[u8], out: &mut [u8]) -> Option<usize> {
         if input.is_empty() || out.is_empty() {

@@ -14,7 +14,7 @@ use super::{Backward, Cursor, Forward, Item, Tree};
 pub struct Pair<K, V> {
     /// Where it stands.
     pub key: K,
-    /// What it holds.
+    /// The value under that key.
     pub value: V,
 }
 

@@ -63,9 +63,9 @@ use node::{Change, Node};
 use seek::{Place, Seek};
 use slots::partition;
 
-/// What a tree holds.
+/// An item of a tree.
 pub trait Item: Clone {
-    /// What an inner node remembers of the first item of a subtree. `()` in a tree without order.
+    /// The part of a subtree's first item that an inner node remembers. `()` in a tree without order.
     type Key: Clone;
 
     /// The key of this item; in an ordered tree, ascending and unique.

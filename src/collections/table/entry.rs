@@ -884,7 +884,7 @@ impl<V: Payload> Removed<V> {
         self.raw.count().is_one()
     }
 
-    /// What the entry pointed to: a long string or an object; nothing for a value that lay inline.
+    /// The payload the entry pointed to: a long string or an object; `None` for a value that lay inline.
     pub fn into_payload(self) -> Option<Moved<V>> {
         self.into_raw().into_parts()
     }

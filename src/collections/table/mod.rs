@@ -62,7 +62,7 @@ pub use self::entry::{Entry, Handle, INLINE_MAX, Moved, NewValue, Removed, StrRe
 pub use self::hash::hash;
 pub use self::walk::{Iter, SegmentStats};
 
-/// What an entry may hold besides a string. Cloning one must be cheap: it happens when a snapshot shares the entry.
+/// A value other than a string. Cloning one must be cheap: it happens when a snapshot shares the entry.
 pub trait Payload: Clone + Send + Sync {}
 
 impl<T: Clone + Send + Sync> Payload for T {}
@@ -98,7 +98,7 @@ unsafe impl<V: Payload> Send for Table<V> {}
 // SAFETY: as above; &Table only reads, the access clock excepted, which is atomic.
 unsafe impl<V: Payload> Sync for Table<V> {}
 
-/// What [`Table::set`] found.
+/// The result of [`Table::set`].
 #[derive(Debug)]
 pub enum Inserted<V: Payload> {
     New,
@@ -107,14 +107,14 @@ pub enum Inserted<V: Payload> {
     Replaced(Removed<V>),
 }
 
-/// What becomes of an entry's deadline when its value is set.
+/// The fate of an entry's deadline when its value is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
     Keep,
     Set(Option<i64>),
 }
 
-/// What a lookup reads, in order; each address is known only from what the one before brought.
+/// A step of a lookup, in order; each address is known only from the memory that the step before brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrefetchStage {
     Block,

@@ -286,7 +286,7 @@ impl Segment {
         self.write_due(Due::of(ms.clamp(walked - 1, walked + Due::HORIZON_MS)));
     }
 
-    /// Books one more deadline, already counted. What is booked of a segment without deadlines is meaningless.
+    /// Books one more deadline, already counted. The bookings of a segment without deadlines are meaningless.
     pub(super) fn add_due(self, ms: i64, walked: i64) {
         if self.volatile() <= 1 || ms < self.due().at(walked) {
             self.set_due(ms, walked);

@@ -26,7 +26,7 @@ pub struct SegmentStats {
     pub depths: Vec<u32>,
 }
 
-/// What one step of the active expiry did.
+/// The result of one step of the active expiry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExpireStep {
     /// Entries whose deadline was read.

@@ -30,7 +30,7 @@ use crate::collections::shared::{BigStr, Blob, Shared};
 use quick::Quicklist;
 pub use quick::{Node, QuickStats};
 
-/// What configuration says about the shape of lists.
+/// The configured limits of a list's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListLimits {
     /// `list-max-listpack-size`: elements in a block, or for -1 to -5 a size of 4 to 64 KiB.
@@ -44,7 +44,7 @@ pub struct ListLimits {
 
 /// Blocks limited by a number of elements are limited by this size as well.
 const SAFETY_SIZE: usize = 8192;
-/// What an element is assumed to add to a block besides its bytes.
+/// Bytes that an element is assumed to add to a block besides its own.
 const ENTRY_OVERHEAD: usize = 8;
 
 impl ListLimits {

@@ -200,7 +200,7 @@ impl Node {
     }
 }
 
-/// What DEBUG OBJECT tells of a quicklist.
+/// The figures DEBUG OBJECT tells of a quicklist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuickStats {
     pub nodes: u64,
@@ -438,7 +438,7 @@ impl Quicklist {
     #[doc(alias = "quicklistDelRange")]
     pub fn remove_range(&mut self, start: u64, end: u64) {
         let mut left = end.min(self.len()).saturating_sub(start);
-        // What is to go of the block in which the range begins, unless it begins with it.
+        // A range that begins inside a block first cuts the end of that block.
         if let Some((node, at)) = self.seq.get(start)
             && at > 0
         {

@@ -30,7 +30,7 @@ use crate::util::rng::Rng;
 /// A member, as it is stored.
 pub type Member<'a> = LpEntry<'a>;
 
-/// What configuration says about the shape of sets.
+/// The configured limits of a set's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SetLimits {
     /// `set-max-intset-entries`.

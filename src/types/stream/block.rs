@@ -28,7 +28,7 @@ pub(super) const DELETED: i64 = 1;
 #[doc(alias = "STREAM_ITEM_FLAG_SAMEFIELDS")]
 const SAME_FIELDS: i64 = 2;
 
-/// What the master entry says.
+/// The content of a block's master entry.
 pub(super) struct Master<'a> {
     pub(super) live: i64,
     pub(super) deleted: i64,
@@ -148,7 +148,7 @@ pub(super) struct Walk<'a> {
     block: &'a Listpack,
     base: StreamId,
     back: bool,
-    /// What has not been walked over yet: from the front, or, going back, from the back.
+    /// The elements not walked over yet: from the front, or, going back, from the back.
     rest: Positions<'a>,
     master: Positions<'a>,
     master_fields: usize,
@@ -160,7 +160,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// None if it is no block.
+    /// Begins a walk; `None` if the listpack is no block of a stream.
     pub(super) fn new(block: &'a Listpack, base: StreamId, back: bool) -> Option<Walk<'a>> {
         let Master { walk, fields, .. } = master(block)?;
         let mut rest = walk.clone();

@@ -72,7 +72,7 @@ pub struct Pending {
     pub delivered_ms: i64,
     /// How often it was delivered, and [`UNOWNED`].
     count: u64,
-    /// Who it was delivered to last.
+    /// The consumer it was delivered to last.
     consumer: Name,
 }
 
@@ -82,7 +82,7 @@ impl Pending {
         self.count & !UNOWNED
     }
 
-    /// Who has it; nobody after XNACK.
+    /// The consumer that has it; `None` after XNACK.
     pub fn owner(&self) -> Option<&Name> {
         (self.count & UNOWNED == 0).then_some(&self.consumer)
     }
@@ -99,7 +99,7 @@ type ByAge = OrderedMap<(i64, StreamId), (), 37>;
 /// Consumers are few, mostly.
 type Consumers = OrderedMap<Name, Consumer, 8, 16>;
 
-/// Who reads for a group.
+/// A consumer of a group.
 #[derive(Debug, Clone)]
 pub struct Consumer {
     /// Unix time in milliseconds of its last attempt.
@@ -110,7 +110,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// What it has and did not acknowledge.
+    /// The IDs of entries delivered to it and not yet acknowledged.
     pub fn pel(&self) -> &OwnPel {
         &self.pel
     }

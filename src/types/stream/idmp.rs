@@ -47,7 +47,7 @@ pub struct Idmp {
     pub duplicates: u64,
 }
 
-/// What one producer sent.
+/// The messages of one producer that are still remembered.
 #[derive(Debug, Clone, Default)]
 pub struct Producer {
     by_iid: OrderedMap<Name, u64>,
@@ -78,7 +78,7 @@ impl Producer {
 }
 
 impl Idmp {
-    /// Nothing yet.
+    /// No message yet.
     pub fn new(limits: IdmpLimits) -> Idmp {
         Idmp {
             limits,

@@ -1,8 +1,8 @@
 //! Sets made of what a file says.
 //!
 //! A file lists nodes with the numbers of their neighbours, which may be nodes that follow. So nodes are taken as they
-//! come, and linked at the end. Nothing is believed: whatever would break an invariant of the graph is an error, and no
-//! more memory is taken than a small multiple of what was read.
+//! come, and linked at the end. The file is not trusted: a link that would break an invariant of the graph is an error,
+//! and no more memory is taken than a small multiple of what was read.
 //!
 //! Mirrors: `hnsw_insert_serialized` and `hnsw_deserialize_index` of hnsw.c. Differs: that links are mutual is found by
 //! sorting them, not by a hash; the farthest neighbour is measured, not believed.

@@ -43,7 +43,7 @@ const LINKS_CHUNK: usize = 2 << 10;
 const VECTORS_CHUNK: usize = 8 << 10;
 const HEADS_CHUNK: usize = 512;
 
-/// What all nodes have in common.
+/// Properties that all nodes have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     pub quant: Quant,

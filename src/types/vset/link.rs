@@ -165,8 +165,8 @@ impl Graph {
         }
     }
 
-    /// Takes a node out of all its levels; its neighbours are linked among themselves. What it returns helps to find
-    /// another entry.
+    /// Takes a node out of all its levels; its neighbours are linked among themselves. The slot it returns, a former
+    /// neighbour, helps to find another entry.
     #[doc(alias = "hnsw_unlink_node")]
     fn detach(&mut self, slot: u32) -> Option<u32> {
         let mut hint = None;

@@ -72,7 +72,7 @@ pub struct Vset {
     inner: Shared<Inner>,
 }
 
-/// What tells a vector set from other values.
+/// The tag that tells a vector set from other values.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 enum Tag {
@@ -94,7 +94,7 @@ struct Inner {
     uid: u64,
 }
 
-/// What a search is to find.
+/// The terms of a search.
 #[derive(Debug, Clone)]
 pub struct Query {
     row: Vec<u8>,
@@ -102,7 +102,7 @@ pub struct Query {
     pub count: usize,
     /// Candidates to keep on the way.
     pub ef: usize,
-    /// What the attributes of a member must say.
+    /// Condition on the attributes of a member (VSIM … FILTER).
     pub filter: Option<Filter>,
     /// Members to ask the filter about at most.
     pub filter_ef: u64,

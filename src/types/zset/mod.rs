@@ -6,9 +6,9 @@
 //!             tree:  (score, member), with ranks                    finding it by place
 //! ```
 //!
-//! Whatever is asked of a sorted set comes down to ranks, from 0 for the lowest: a range of scores or of members is
-//! a range of ranks ([`Zset::score_range`], [`Zset::lex_range`]), and a range of ranks can be counted, walked either
-//! way ([`Zset::range`]) or removed ([`Zset::remove_range`]).
+//! Every question to a sorted set comes down to ranks, from 0 for the lowest: a range of scores or of members is a
+//! range of ranks ([`Zset::score_range`], [`Zset::lex_range`]), and a range of ranks can be counted, walked either way
+//! ([`Zset::range`]) or removed ([`Zset::remove_range`]).
 //!
 //! A sorted set grows from packed to ordered by [`Limits`] and never shrinks back, except where a command builds a
 //! new one ([`Zset::settle`]). Order is by score, then by the bytes of the member; scores are never NaN.
@@ -48,7 +48,7 @@ pub struct Limits {
     pub seed: u64,
 }
 
-/// What ZADD was told to be particular about.
+/// The conditions of a ZADD: NX, XX, GT, LT, INCR.
 #[doc(alias = "ZADD_IN_NX")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Conditions {
@@ -64,7 +64,7 @@ pub struct Conditions {
     pub increment: bool,
 }
 
-/// What [`Zset::add`] did.
+/// The result of [`Zset::add`].
 #[doc(alias = "ZADD_OUT_ADDED")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Added {
@@ -480,7 +480,7 @@ impl Collector {
     }
 }
 
-/// What becomes of a member that has a score: the answer, and the new score if it changes.
+/// Judges a ZADD of a member that has a score: the answer, and the new score if it changes.
 fn judge(old: f64, score: f64, conditions: Conditions) -> Result<(Added, Option<f64>), NotANumber> {
     if conditions.only_new {
         return Ok((Added::Refused, None));
