@@ -13,6 +13,13 @@
 //!   110xxxxx N           13-bit integer               1111 0001 … 0100     16, 24, 32, 64-bit integer
 //! ```
 //!
+//! The listpack of "hi", 100 and 1024, sixteen bytes:
+//!
+//! ```text
+//!   10 00 00 00   03 00    82 68 69  03    64  01    c4 00  02    ff
+//!   16 bytes      3        "hi"       3    100  1    1024    2    end      each entry ends with its length so far
+//! ```
+//!
 //! A count of 65,535 means "that many or more, walk to know". Strings that are the decimal form of an i64 are
 //! stored as that integer and read back as the same text. Integers are little-endian, except the 13-bit one.
 //!

@@ -19,6 +19,20 @@
 //! (3) A [`Blob`] of `len` bytes always lives in an allocation of `good_size(header + len)` bytes: its capacity
 //! follows from its length and is not stored.
 //!
+//! A write under a snapshot copies one path. Here it changes leaf 3 of a tree with four leaves:
+//!
+//! ```text
+//!   before   live and snapshot ─► root ┬► A ┬► 1          after   snapshot ─► root ┬► A ┬► 1
+//!                                      │    └► 2                                   │    └► 2
+//!                                      └► B ┬► 3                                   └► B ┬► 3
+//!                                           └► 4                                        └► 4
+//!                                                                 live ─► root' ┬► A
+//!                                                                               └► B' ┬► 3'
+//!                                                                                     └► 4
+//! ```
+//!
+//! Three nodes were copied; A with all below it and leaf 4 have two owners now.
+//!
 //! Mirrors: `incrRefCount()` / `decrRefCount()` (object.c) and the sds header (sds.h); for snapshots, the
 //! kernel's copy-on-write pages under `rdbSaveBackground()` (rdb.c).
 //! Differs: `std::sync::Arc` would do for `Shared`, but carries a weak count (8 more bytes per node) whose

@@ -1,4 +1,6 @@
 //! All that the configuration asks of the file system, in a few small functions.
+//!
+//! Mirrors: the calls of fopen(), rename() and glob() that are spread over config.c.
 
 use std::borrow::Cow;
 use std::io::{self, Write};

@@ -11,6 +11,15 @@
 //!   LFU   [ 16 bits: unix time in minutes ][ 8 bits: logarithmic counter ]
 //! ```
 //!
+//! For example, at Unix time 1,700,000,000, `lfu-log-factor` 10 and `lfu-decay-time` 1:
+//!
+//! ```text
+//!   LRU   new key    53f100                the seconds
+//!   LFU   new key    5515 05               minute 0x5515, counter 5
+//!         a read     5515 06               from 5 for certain, from 6 with 1/11, from 7 with 1/21, …
+//!         3 minutes later, read by OBJECT FREQ: 6 - 3 = 3
+//! ```
+//!
 //! Mirrors: `lookupKey()` (db.c) for the bookkeeping; LRU and LFU clocks of evict.c.
 
 use std::cell::{Cell, RefCell};

@@ -3,6 +3,15 @@
 //! A [`Reply`] writes bytes into a client's [`Output`], or builds a [`Value`] for callers inside
 //! the process (scripts, embedding), or drops everything (CLIENT REPLY OFF, AOF loading).
 //!
+//! ```text
+//!   method of Reply      RESP2                                 RESP3
+//!   integer(5)           :5\r\n                                the same
+//!   bulk(b"hi")          $2\r\nhi\r\n                          the same
+//!   null                 $-1\r\n                               _\r\n
+//!   a map of f to v      *2\r\n $1\r\nf\r\n $1\r\nv\r\n        %1\r\n $1\r\nf\r\n $1\r\nv\r\n
+//!   a double 1.5         $3\r\n1.5\r\n                         ,1.5\r\n
+//! ```
+//!
 //! Mirrors: the `addReply*` family of networking.c.
 
 use super::Error;

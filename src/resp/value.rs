@@ -1,4 +1,7 @@
 //! A reply as a tree: what in-process callers and scripts get instead of bytes.
+//!
+//! Mirrors: call_reply.c, and resp_parser.c as scripts use it. Differs: the tree is built while the command replies,
+//! not parsed out of its bytes afterwards.
 
 /// One reply of any RESP3 type.
 #[derive(Clone, Debug, PartialEq)]

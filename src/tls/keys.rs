@@ -1,4 +1,7 @@
 //! Certificates and private keys in PEM files, and the name in a certificate.
+//!
+//! Mirrors: the loading of files in `createSSLContext()` and the names of certificates in tls.c; OpenSSL does the rest
+//! there.
 
 use std::path::Path;
 

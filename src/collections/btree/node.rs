@@ -2,6 +2,8 @@
 //!
 //! Each operation goes down one path. Three facts come back up to the level above: by how much the weight changed,
 //! whether the first key did, and, after an insert, the right half of a node that had to be cut.
+//!
+//! Mirrors: `zslInsert()` and `zslDelete()` of t_zset.c, which keep spans where an edge here keeps a weight.
 
 use std::hint::black_box;
 

@@ -19,6 +19,18 @@
 //! A key's *position* is its hash read from the most significant bit, and never changes. Segments are ranges of
 //! positions. A scan walks positions, so it can stop anywhere and go on later, whatever has split in between.
 //!
+//! For example, these are the first bits of six hashes (seed 0). The segment that serves "1…" is full, so it splits by
+//! the next bit; its block, whose words were all used, first doubles from two words to four. (A real segment takes 107
+//! keys before it splits.)
+//!
+//! ```text
+//!   cherry a415… = 1010…   date a83a… = 1010…   user:1 a4f1… = 1010…
+//!   user:3 b056… = 1011…   user:2 c131… = 1100…   user:4 d714… = 1101…
+//!
+//!   before   [0] -> "0…"         [1] -> "1…"  cherry date user:1 user:2 user:3 user:4
+//!   after    [00] [01] -> "0…"   [10] -> "10…"  cherry date user:1 user:3     [11] -> "11…"  user:2 user:4
+//! ```
+//!
 //! Blocks, segments and entries are counted (`collections/shared.rs`). Cloning a table copies the top and raises the
 //! counts of the blocks; from then on the side that writes copies block, segment and entry on its way down, each when
 //! it is shared and only then. Invariants:

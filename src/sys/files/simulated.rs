@@ -17,6 +17,8 @@
 //! `ordered` mode of ext4; XFS and btrfs by their design). Without that no log could be read again that has no checksum.
 //!
 //! Choices are made by [`Choices`]: by a seed, or all there are, one after the other.
+//!
+//! Mirrors: no file of Redis, whose tests kill a process but cannot cut the power.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

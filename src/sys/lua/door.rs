@@ -1,4 +1,8 @@
 //! Calls out of a script: Lua functions that run a Rust closure.
+//!
+//! Mirrors: the C functions that scriptingInit() (eval.c) and `luaRegisterRedisAPI()` (script_lua.c) register.
+//! Differs: such a function is a Rust closure that returns a value or a fault; raising Lua's error is left to one
+//! place.
 
 use std::borrow::Cow;
 use std::cell::RefCell;

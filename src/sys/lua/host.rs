@@ -1,4 +1,7 @@
 //! The questions Lua's functions ask of the server: whether the script must end, whether there is stack left.
+//!
+//! Mirrors: `luaMaskCountHook()` of script_lua.c. Differs: functions of the library ask as well, so that a pattern
+//! that backtracks for hours can be killed.
 
 use std::cell::{Cell, RefCell};
 use std::os::raw::c_int;

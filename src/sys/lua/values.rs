@@ -1,4 +1,7 @@
 //! Lua's values where they lie: looked at on Lua's stack, and written to it.
+//!
+//! Mirrors: no file of Redis, which calls `lua_to…` and `lua_push…` wherever it needs them (script_lua.c).
+//! Differs: a value is viewed on Lua's stack and copied only where its bytes must outlive the call.
 
 use std::marker::PhantomData;
 use std::os::raw::c_int;

@@ -1,4 +1,7 @@
 //! Scripts that Lua keeps, calls into them, calls out of them.
+//!
+//! Mirrors: the interpreter half of script_lua.c and eval.c (`luaCallFunction()`, `luaCreateFunction()`).
+//! Differs: a chunk is kept under a number in Lua's registry, not under the name `f_<sha1>`.
 
 use std::cell::RefCell;
 use std::fmt;

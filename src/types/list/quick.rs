@@ -4,6 +4,9 @@
 //! that border, else into a new block; a full block is cut where the element belongs, and what became small is
 //! merged with its neighbour. With `list-compress-depth` n, all blocks but n at each end are compressed with LZF,
 //! as far as that saves anything; a block that is written to is opened for it and closed again.
+//!
+//! Mirrors: quicklist.c. Differs: the blocks hang in a counted tree, not in a linked list, so that an index is found
+//! in O(log n) and a snapshot shares the blocks.
 
 use std::ops::ControlFlow;
 
