@@ -260,7 +260,7 @@ impl Listpack {
         self.0.len()
     }
 
-    /// Whether `add` bytes more keep the listpack below the 1 GB nobody may exceed. Callers ask before growing
+    /// Whether `add` bytes more keep the listpack below the limit of 1 GB. Callers ask before growing
     /// one by something a client sent; a header overflown is the end of the process.
     #[doc(alias = "lpSafeToAdd")]
     pub fn would_fit(&self, add: usize) -> bool {

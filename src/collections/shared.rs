@@ -1,4 +1,4 @@
-//! Counted nodes: cloned by raising a count, written in place while nobody else holds them.
+//! Counted nodes: cloned by raising a count, written in place while they have one owner.
 //!
 //! Everything large in the house is a tree of these. A snapshot clones the few at the top; from then on a
 //! writer walks down with `make_mut`, which hands out the node itself while it has one owner and a private copy
@@ -87,7 +87,7 @@ thread_local! {
     static COPIED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Bytes this thread has copied so far because it wrote to a node that somebody else held too: take the difference.
+/// Bytes this thread has copied so far because it wrote to a node that had another owner too: take the difference.
 ///
 /// Per thread, as the bytes in use are (`sys/alloc.rs`): the places that copy are deep inside values, far from whoever
 /// asks, and a thread that owns data is the only one that writes to it.

@@ -90,7 +90,7 @@ pub fn glob(pattern: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Puts `content` in the place of the file at `path`: whoever reads it sees the old or the new one, and after a power cut,
+/// Puts `content` in the place of the file at `path`: a reader sees the old or the new one, and after a power cut,
 /// too. An error means that the old one is there, or, if only the directory could not be forced to disk, that it may be
 /// there again after a power cut.
 pub fn replace(disk: &Disk, path: &Path, content: &[u8]) -> io::Result<()> {

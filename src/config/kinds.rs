@@ -56,7 +56,7 @@ pub trait Kind<T> {
     /// The value as CONFIG GET prints it.
     fn show(&self, value: &T) -> Vec<u8>;
 
-    /// The lines a configuration file needs to say it; none at all removes every old one.
+    /// The lines a configuration file needs for the value; no line at all removes every old one.
     fn lines(&self, name: &str, value: &T, default: &T) -> Vec<Line>;
 }
 
@@ -275,7 +275,7 @@ impl Kind<ClientMemory> for BytesOrPercent {
 pub type Check = fn(&str) -> Result<(), Reason>;
 
 /// Any text of one line will do: names, addresses and paths end up in lines of files, of INFO and of CLUSTER NODES, and
-/// nobody is to add a line of his own there.
+/// a value must not add a line of its own there.
 pub fn one_line(text: &str) -> Result<(), Reason> {
     match text.contains(char::is_control) {
         true => Err("argument must not contain control characters".into()),

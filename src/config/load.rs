@@ -112,7 +112,7 @@ impl CommandLine {
     }
 }
 
-/// Something the log should say once it exists.
+/// A line for the log once it exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remark {
     pub level: LogLevel,
@@ -391,7 +391,7 @@ impl<'a> Loader<'a> {
         }
         let config = &mut self.config;
         if !config.logfile.is_empty() {
-            // Later nobody could be told.
+            // Later there would be no way to report a log that cannot be opened.
             let path = config.dir.join(&config.logfile);
             disk::can_append(&path).map_err(|e| {
                 Fatal::Whole(format!("Can't open the log file: {}", disk::reason(&e)).into())

@@ -12,7 +12,7 @@
 //! ([`kinds`](super::kinds)), the flags say when it may be set ([`Flag`]).
 //!
 //! Mirrors: static_configs in config.c, in groups that follow redis.conf.
-//! Differs: options that mean nothing here are taken and say so ([`Flag::NoEffect`]).
+//! Differs: options without meaning here are accepted, and flagged with the reason ([`Flag::NoEffect`]).
 
 use std::path::PathBuf;
 

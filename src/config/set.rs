@@ -95,7 +95,7 @@ fn lossy(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Sets `pairs` of names and values on `server`, all or none.
 ///
-/// Returns what the log should say of it.
+/// Returns the remarks for the log.
 ///
 /// # Errors
 /// The first pair that is wrong, or the first the server could not follow; nothing has changed.

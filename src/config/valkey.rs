@@ -1,4 +1,4 @@
-//! Directives that only Valkey has, for whoever starts this server with a `valkey.conf`.
+//! Directives that only Valkey has, for an operator who starts this server with a `valkey.conf`.
 //!
 //! A server that stopped at the first of them with "Bad directive" would have its operator find them one by one, without
 //! a hint of what they are. So all of a file are named together, each with what takes its place here.

@@ -544,7 +544,7 @@ impl fmt::Debug for Db {
 /// Bytes of the table per key: a word, at a load of three quarters.
 const TABLE_BYTES_PER_KEY: usize = 11;
 
-/// A key somebody reads.
+/// A key for reading.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a>(pub(super) table::Entry<'a, Value>);
 
@@ -636,7 +636,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A key somebody changes.
+/// A key for changing.
 #[derive(Debug)]
 pub struct EntryMut<'a> {
     inner: table::EntryMut<'a, Value>,
@@ -753,7 +753,7 @@ impl<'a> EntryMut<'a> {
     }
 }
 
-/// A key that holds a string, for somebody who changes it.
+/// A key that holds a string, for changing it.
 #[derive(Debug)]
 pub struct StringMut<'a>(EntryMut<'a>);
 

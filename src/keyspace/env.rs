@@ -53,7 +53,7 @@ pub struct Env {
     hits: Cell<u64>,
     misses: Cell<u64>,
     random: Cell<u64>,
-    /// Keys that a lookup found dead, to be deleted (and the deletion told) when the command is over.
+    /// Keys that a lookup found dead, to be deleted (and the deletion propagated) when the command is over.
     expired: RefCell<Vec<(DbId, Box<[u8]>)>>,
     /// Bytes of removed entries that only snapshots hold; an estimate.
     held: Cell<u64>,
@@ -173,7 +173,7 @@ impl Env {
     }
 
     /// The keys that lookups found dead since the last call. A key may come more than once, and may have been
-    /// overwritten since: whoever deletes looks again.
+    /// overwritten since: the deletion checks again.
     pub fn take_expired(&self) -> Vec<(DbId, Box<[u8]>)> {
         self.expired.take()
     }
@@ -192,7 +192,7 @@ impl Env {
         self.held.set(self.held.get().saturating_add(bytes));
     }
 
-    /// The bytes that [`Env::hold_for_snapshots`] was told of since the first of the present snapshots was taken.
+    /// Bytes given to [`Env::hold_for_snapshots`] since the first of the present snapshots was taken.
     pub(super) fn held(&self) -> u64 {
         self.held.get()
     }
@@ -226,7 +226,7 @@ impl Env {
         self.may_touch() && !self.lrm.get()
     }
 
-    /// Lookups may write access clocks: nobody asked not to, and no snapshot shares the entries' memory.
+    /// Lookups may write access clocks: CLIENT NO-TOUCH is off, and no snapshot shares the entries' memory.
     #[inline]
     pub(super) fn may_touch(&self) -> bool {
         !self.no_touch.get() && self.snapshots.load(Ordering::Relaxed) == 0
@@ -271,7 +271,8 @@ impl Env {
         counter.saturating_sub(periods.min(255) as u8)
     }
 
-    /// The counter grows the less likely the higher it is: 255 stands for a million hits at factor 10.
+    /// The counter, perhaps one higher: the higher it is, the less likely it grows. At factor 10 it takes 11 accesses
+    /// on average from 6 to 7, 105 from 5 to 10, and 311,500 from 5 to 255.
     #[doc(alias = "LFULogIncr")]
     fn bumped(&self, counter: u8) -> u8 {
         if counter == u8::MAX {

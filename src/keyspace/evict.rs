@@ -1,4 +1,4 @@
-//! Which key dies of memory: the eviction pool, and a random choice for the policies without one.
+//! The choice of the key to evict: the eviction pool, and a random choice for the policies without one.
 //!
 //! No order of all keys by use is kept. A few keys are sampled, and the best candidates seen so far are remembered
 //! from one eviction to the next in a small pool; the best of the pool goes.

@@ -1,4 +1,4 @@
-//! Death by memory: how much is too much, and evicting until it is not.
+//! Eviction: how much memory counts as too much, and evicting keys until it no longer does.
 //!
 //! Memory is checked before every command while `maxmemory` is set. While it is over the limit, keys are evicted one by
 //! one, each deletion a unit of its own for the AOF and the replicas, until enough is freed or time is up

@@ -8,7 +8,7 @@
 //! The active expiry asks this index what is due, instead of looking at hashes. An entry's time is a lower bound: it may
 //! be early (then the hash is asked, and entered again with a better one), never late. Entries follow their keys: where
 //! a value enters a database or leaves it (set, put, removed, renamed, moved, loaded), [`Db`] enters or strikes it here;
-//! where a command changes deadlines inside, it says so by [`Db::track_fields`].
+//! where a command changes deadlines inside, it calls [`Db::track_fields`].
 //!
 //! Mirrors: `db->subexpires` (db.c) and `hashTypeDbActiveExpire()` (t_hash.c).
 //! Differs: a table with deadlines, the structure keys have, instead of ebuckets.c.

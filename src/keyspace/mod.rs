@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Commands find keys here and nothing else: they see no words, segments or counts. Deleting what has expired is not
-//! done by lookups, which only hide and note it ([`Env::take_expired`]), because a deletion has to be told to the
-//! AOF, the replicas and whoever watches, and that is not this room's business.
+//! done by lookups, which only hide and note it ([`Env::take_expired`]), because a deletion has to be propagated to the
+//! AOF, the replicas and clients that watch the key, and this room knows none of them.
 //!
 //! Mirrors: redisDb (server.h), db.c, and kvstore.c for the slots.
 //! Differs: no expires table, no rehashing cron; a snapshot instead of `fork()`.

@@ -52,7 +52,7 @@ pub(super) struct SlotTables {
 #[derive(Debug, Clone)]
 struct Page([Option<Shared<Entries>>; PAGE]);
 
-/// Sums over all slots, kept by whoever changes one.
+/// Sums over all slots, kept by each function that changes a slot.
 #[derive(Debug, Clone)]
 pub(super) struct Totals {
     len: usize,

@@ -66,9 +66,9 @@ pub enum Error {
     CrossSlot,
     /// A sentence that starts with its own code, such as `NOSCRIPT No matching script.`
     Coded(Cow<'static, str>),
-    /// A sentence only one command says; `ERR` is put before it. Said twice, it earns a variant.
+    /// A sentence of one command alone; `ERR` is put before it. Used twice, it earns a variant.
     Once(Cow<'static, str>),
-    /// Several lines of errors were already written by the handler: count it, say no more.
+    /// Several lines of errors were already written by the handler: this one is counted and not written.
     AlreadySaid,
 }
 

@@ -43,7 +43,7 @@ pub struct Limits {
     pub max_bulk: u64,
     /// Whether authentication is still owed, which narrows all limits.
     pub unauthenticated: bool,
-    /// Requests must lie whole in the buffer: somebody wants their bytes.
+    /// Requests must lie whole in the buffer, because their bytes are propagated as they came.
     pub in_place: bool,
 }
 

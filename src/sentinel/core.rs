@@ -145,7 +145,7 @@ impl Core {
         self.out.push(Output::Log { level, line });
     }
 
-    /// An event with its own text. One of level warning is told to the notification script of `group`.
+    /// An event with its own text. An event of level warning runs the notification script of `group`.
     #[doc(alias = "sentinelEvent")]
     pub(super) fn event(
         &mut self,

@@ -419,7 +419,7 @@ impl Core {
         if !late {
             return;
         }
-        // The others are told once more, without waiting for what comes of it.
+        // The other replicas are reconfigured once more, without waiting for the result.
         let address = group.current_address().clone();
         for (key, one) in &group.replicas {
             let untold = *key != promoted && one.reconf == Reconf::No;

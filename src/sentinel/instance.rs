@@ -294,7 +294,7 @@ impl Group {
         renamed.map_or(name, String::as_str).as_bytes().to_vec()
     }
 
-    /// The address that is told to clients and sentinels: from the promotion on that of the promoted replica.
+    /// The address given to clients and sentinels: from the promotion on that of the promoted replica.
     #[doc(alias = "sentinelGetCurrentMasterAddress")]
     pub fn current_address(&self) -> &Address {
         let promoted = self.failover.promoted.as_ref();

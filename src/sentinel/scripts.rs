@@ -1,4 +1,4 @@
-//! Scripts of the operator: told of events, and of a primary's new address so that clients can be reconfigured.
+//! Scripts of the operator: one is run at events, one at a primary's new address, to reconfigure clients.
 //!
 //! ```text
 //!   queue, 256 at most ─► running, 16 at a time ─► exit 0: done

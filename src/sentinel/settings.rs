@@ -21,7 +21,7 @@ pub struct Settings {
     pub deny_scripts_reconfig: bool,
     /// Host names may stand in the place of addresses.
     pub resolve_hostnames: bool,
-    /// Host names are told in the place of addresses.
+    /// Host names are announced in the place of addresses.
     pub announce_hostnames: bool,
 }
 

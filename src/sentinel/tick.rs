@@ -260,7 +260,7 @@ impl Core {
             },
         );
         if sent && let Some(one) = group.get_mut(who) {
-            // The answer sets it again; until then the next tick must not say it once more.
+            // The reply sets it again; until then the next tick must not send it once more.
             one.last_hello_sent = now;
         }
     }

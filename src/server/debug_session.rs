@@ -26,7 +26,7 @@ use crate::state::Host;
 use crate::state::Mailbox;
 use crate::sys::crash::SpareStack;
 
-/// Sessions at a time. Each holds on to a snapshot for as long as somebody thinks.
+/// Sessions at a time. Each keeps a snapshot for as long as its user thinks.
 const SESSIONS_MAX: usize = 16;
 /// How long the thread waits for a client that does not read.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);

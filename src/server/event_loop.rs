@@ -153,7 +153,7 @@ impl Server {
         self.sockets.owns_process = true;
     }
 
-    /// Takes up what the configuration says about TLS. The error is the line for the log.
+    /// Follows the TLS options of the configuration. The error is the line for the log.
     pub fn follow_tls(&mut self) -> Result<(), String> {
         let mut listeners = self.sockets.listeners.list.borrow_mut();
         listeners.follow_tls(&self.state.config)
@@ -225,7 +225,7 @@ impl Turn<'_> {
             ));
             // Before a SHUTDOWN ABORT that was sent later is read.
             self.note_signal();
-            // First what takes its share of every turn: whoever is served after it is answered right away.
+            // Work that takes its share of every turn comes first: clients served after it are answered right away.
             keyspace::act::evict::go_on_evicting(self.state);
             self.load();
             self.serve(&events);
@@ -460,8 +460,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether the server is about to end. If so nobody can connect any more: whoever asked for the end
-    /// learns of it by their closed connection, and may count on that.
+    /// Whether the server is about to end. If so its listeners are closed: the client that asked for the end
+    /// learns of it by its closed connection, and may count on that.
     fn stop_listening(&mut self) -> bool {
         let leaves = |request: &ServerRequest| matches!(request, ServerRequest::Exit(_));
         let leaving = self.state.requests.iter().any(leaves);
@@ -519,12 +519,12 @@ impl Turn<'_> {
         } = peer;
         let config = &self.state.config;
         if self.state.clients.connected() >= config.maxclients as usize {
-            // As much as fits into the socket's buffer; nobody waits for the rest.
+            // As much as fits into the socket's buffer; the server does not wait to send the rest.
             stream.refuse(b"-ERR max number of clients reached\r\n");
             self.state.stats.connections_rejected += 1;
             return;
         }
-        // Under TLS this can only be said once the handshake is over.
+        // Under TLS the refusal can be sent only after the handshake.
         if acl::act::protects_itself(self.state) && !is_local && !stream.is_tls() {
             stream.refuse(DENIED);
             self.state.stats.connections_rejected += 1;

@@ -4,9 +4,9 @@
 //! and run from it in place, and only an unfinished rest is copied to the client. One `write` per
 //! client and turn, from the reply where it lies.
 //!
-//! Edge-triggered polling: a read that came back short has drained the socket, so nobody asks the
+//! Edge-triggered polling: a read that came back short has drained the socket, so the loop does not ask the
 //! kernel a second time for `EAGAIN`; one that filled the buffer leaves the client in line for the
-//! next turn, behind everybody else who is ready.
+//! next turn, behind all others that are ready.
 //!
 //! Pipelined requests are parsed a batch ahead so that the keys they name are on their way from
 //! memory before the first of them runs.
@@ -440,7 +440,7 @@ impl Turn<'_> {
         stopped
     }
 
-    /// A primary's request ran, or a replica said something.
+    /// A primary's request ran, or a replica sent one.
     fn heard_from_peer(&mut self, key: ClientKey, request: &Request, bytes: &[u8]) {
         let empty = request.argv(bytes).is_empty();
         if self.state.clients[key].flags.has(ClientFlags::REPLICA) {

@@ -150,9 +150,9 @@ impl Listener {
     }
 }
 
-/// A Unix socket with a file, which does not listen yet: whoever connects is refused. The file has no right that is not
-/// in `mode`, where one is asked for. On Linux the file takes its mode from the socket, less the umask; the umask
-/// itself belongs to the whole process, with all its servers, and is left alone.
+/// A Unix socket with a file, which does not listen yet: a client that connects is refused. The file has no right that
+/// is not in `mode`, where one is asked for. On Linux the file takes its mode from the socket, less the umask; the
+/// umask itself belongs to the whole process, with all its servers, and is left alone.
 fn bound(path: &Path, mode: u32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixStream;
 
-    /// CVE-2023-45145: between `bind` and `chmod` the socket was open to all whom the umask lets in.
+    /// CVE-2023-45145: between `bind` and `chmod` the socket was open to every user that the umask lets in.
     #[test]
     fn a_unix_socket_is_never_open_wider_than_asked_for() {
         let dir = std::env::temp_dir().join(format!("oxidis-socket-{}", std::process::id()));

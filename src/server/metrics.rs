@@ -452,7 +452,7 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Whether somebody may see the figures.
+/// Whether the sender of a request may see the figures.
 fn judge(state: &mut State, local: bool, login: Option<Login>) -> Verdict {
     if acl::act::protects_itself(state) && !local {
         return Verdict::Refused;

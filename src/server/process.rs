@@ -290,7 +290,7 @@ fn has_modules(config: &Config, log: &Logger) -> bool {
     true
 }
 
-/// Binds the process to the processors of `server-cpulist`; a list that cannot be followed is told to the log.
+/// Binds the process to the processors of `server-cpulist`; a list that cannot be followed is reported in the log.
 #[doc(alias = "redisSetCpuAffinity")]
 fn use_processors(config: &Config, log: &Logger) {
     if let Some(list) = &config.server_cpulist

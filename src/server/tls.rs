@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The poll is edge-triggered, and the loop takes a short read for a drained socket. So one read here goes on until the
-//! socket is really empty: records that were read but not decrypted would never be told of again. Bytes that must be
+//! socket is really empty: records that were read but not decrypted would never be reported again. Bytes that must be
 //! sent to go on (the handshake, an alert) are sent from inside a read; the loop asks [`TlsStream::unsent`] whether the
 //! socket took all of them, and waits for room if not.
 //!
@@ -29,7 +29,7 @@ pub(super) struct TlsStream {
     session: Connection,
     /// The other end will send no more, or nothing more that can be understood.
     ended: bool,
-    /// Somebody was told that the handshake is over.
+    /// The loop has seen that the handshake is over.
     told: bool,
     /// The socket waits for bytes.
     waiting: bool,
@@ -111,11 +111,11 @@ impl TlsStream {
             return; // An alert has said it, or it is nobody who would understand.
         }
         self.session.send_close_notify();
-        // As much as the socket takes; nobody waits for the rest.
+        // As much as the socket takes; the server does not wait to send the rest.
         let _ = self.send();
     }
 
-    /// Gives the socket what the session has to say; `WouldBlock` when it does not take all.
+    /// Gives the socket the session's bytes; `WouldBlock` when it does not take all.
     fn send(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.socket) {
@@ -165,7 +165,7 @@ impl Read for TlsStream {
         let mut filled = 0;
         while filled < buf.len() {
             match self.session.reader().read(&mut buf[filled..]) {
-                // The other end said that it has ended.
+                // The other end announced that it has ended (close_notify).
                 Ok(0) => self.ended = true,
                 Ok(n) => {
                     filled += n;

@@ -77,7 +77,7 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     if every(if urgent { 100 } else { 1000 }, runs, hz) {
         replication::act::link::cron(state);
     }
-    // Before each command as well; here for a bound that CONFIG SET lowered while nobody asks anything.
+    // Before each command as well; here for a bound that CONFIG SET lowered while no client sends a command.
     clients::act::tracking::limit_tracking(state);
     persistence::act::saving::cron(state);
     scripting::act::clients::free_scripts(state);

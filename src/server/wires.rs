@@ -95,7 +95,7 @@ impl WireSockets {
 /// Whether the owner of a wire takes bytes now.
 fn takes_bytes(state: &State, owner: Owner) -> bool {
     match owner {
-        // The data set of a primary, or its stream, may end a script's world under its feet; and once the stream
+        // The data set of a primary, or its stream, may replace the data under a running script; and once the stream
         // comes, it is for the client to read.
         Owner::Primary => {
             let streams = state.replication.link.step == Step::Connected;

@@ -27,7 +27,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::util::time::Civil;
 
-/// How much is said; ordered, `Nothing` being the quietest.
+/// The level of a line or of the log; ordered, `Nothing` being the quietest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Level {

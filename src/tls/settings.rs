@@ -175,7 +175,7 @@ fn protocols(config: &Config) -> Result<Vec<&'static SupportedProtocolVersion>> 
         match word.to_ascii_lowercase().as_str() {
             "tlsv1.3" => versions.push(&TLS13),
             "tlsv1.2" => versions.push(&TLS12),
-            // Known, but nobody should speak them any more.
+            // Known versions that are not safe any more.
             "tlsv1" | "tlsv1.1" => {}
             _ => {
                 return Err(
@@ -364,7 +364,7 @@ impl StoresServerSessions for Sessions {
     }
 }
 
-/// Trusts a server that somebody we trust vouches for; its name counts only where names are expected
+/// Trusts a server whose certificate a trusted authority signed; its name counts only where names are expected
 /// (`tls-expected-peer-name`), for nodes are known by their addresses.
 #[derive(Debug)]
 struct PeerVerifier {

@@ -301,7 +301,7 @@ impl<I: Item, const L: usize, const M: usize> Node<I, L, M> {
     }
 }
 
-/// The node itself, copied only if somebody else holds it too.
+/// The node itself, copied first if it has another owner.
 fn owned<T: Clone>(node: Shared<T>) -> T {
     Shared::try_unwrap(node).unwrap_or_else(|shared| {
         count_copied(Shared::<T>::node_bytes());

@@ -38,7 +38,7 @@
 //!    naming it), and is written only while that count is the only one.
 //! 2. Clones of a table share a *family* token. While it has one owner, all blocks and segments have one owner too, and
 //!    the walk down need not look at counts: that is what a write costs when no snapshot is out.
-//! 3. An entry is looked at all the same: besides the table, whoever was given a [`Handle`] owns it, to find the same
+//! 3. An entry is looked at all the same: besides the table, the holder of a [`Handle`] owns it, to find the same
 //!    key in an order of its own without a second copy.
 //!
 //! Mirrors: dict.c, kvstore.c, and the expires table of db.c.
@@ -788,7 +788,7 @@ impl<V: Payload> fmt::Debug for Table<V> {
 
 // ---------------------------------------------------------------------------------------------- EntryMut
 
-/// An entry somebody changes. The way to it belongs to this table alone; the entry itself is unshared on demand.
+/// An entry for changing. The way to it belongs to this table alone; the entry itself is unshared on demand.
 pub struct EntryMut<'a, V: Payload> {
     table: &'a mut Table<V>,
     hash: u64,

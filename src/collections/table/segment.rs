@@ -11,7 +11,7 @@
 //! Keys whose hashes agree in many bits cannot be told apart by splitting. A segment of such keys grows past sixteen
 //! lines instead ([`grown`]), and past 31 lines it is *wide*: its counters are too large for the head, so they have
 //! the rest of line 0 to themselves. Lookups in it are slow, O(keys with that hash); nothing else changes. No random
-//! keys make a wide segment; somebody who knows the seed could.
+//! keys make a wide segment; an attacker who knows the seed could.
 //!
 //! A key's *home* is a line, computed from its word's tag alone; when that line is full the key lives in the first
 //! later line (cyclically) with room. Invariant: every line between a key's home and its place is full. So a

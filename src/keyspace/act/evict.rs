@@ -125,7 +125,7 @@ fn evict_bytes(state: &mut State, bytes: usize, start_ns: u64, limit_us: u64) ->
     true
 }
 
-/// Evicts a key, and the world learns of it; returns the bytes that are or will be freed.
+/// Evicts a key and propagates the deletion; returns the bytes that are or will be freed.
 #[doc(alias = "deleteEvictedKeyAndPropagate")]
 fn evict(state: &mut State, db: DbId, key: &[u8]) -> usize {
     let watched = state.config.latency_monitor_threshold != 0;

@@ -11,9 +11,9 @@
 //! ```
 //!
 //! A process that crashed is not to be trusted with much. The report is begun with what is known without looking at
-//! the data; whoever [`attend`]s is asked last; a fault in the middle of it, or half a minute, has `plain.rs` write what
-//! can be written without a heap, and ends the process. How stacks are had is told in `stacks.rs`, what a signal knows
-//! of the machine in `machine.rs`, how memory is tested in `memtest.rs`. A call of `exit()` that is not the server's own
+//! the data; the server that [`attend`]s is asked last. A fault in the middle of it, or half a minute, makes `plain.rs`
+//! write the short report, which needs no heap, and end the process. See `stacks.rs` for the stacks, `machine.rs` for
+//! the facts a signal brings, `memtest.rs` for the test of memory. A call of `exit()` that is not the server's own
 //! leaves a line, too.
 //!
 //! Invariant: what is attended is read by the report only on the thread that lent it, which never runs on.

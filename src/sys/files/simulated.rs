@@ -1,4 +1,4 @@
-//! A disk in memory that fails when it is told to and forgets what was not forced to it.
+//! A disk in memory that fails when a test wants it to, and forgets bytes that were not forced to it.
 //!
 //! Each file and each directory is there twice: as every caller sees it, and as it is safe on the disk. The changes in
 //! between are kept one by one, because a power cut may leave any part of them.
@@ -282,7 +282,7 @@ impl SimulatedDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on calls fail as told, in the place of what was told before.
+    /// Sets the fault by which calls fail from now on, in the place of the one before.
     pub fn set_fault(&self, fault: Fault) {
         let mut inner = self.inner();
         inner.fault = Some(fault);

@@ -33,7 +33,7 @@ pub struct Host {
     killed: Cell<c_int>,
     /// Where the registry has [`push_reason`].
     reason: Cell<c_int>,
-    /// The words of the script's end, between a loop that was told and the error it raises.
+    /// The words of the script's end, between the loop that learns of it and the error it raises.
     end: RefCell<Option<String>>,
     /// Room for a string that is being made.
     spare: RefCell<Vec<u8>>,

@@ -80,7 +80,7 @@ unsafe fn stop(state: State, host: &Host, text: String) -> c_int {
     }
 }
 
-/// Ends a script that was told to end.
+/// Ends a script that was killed.
 unsafe fn poll(state: State) {
     // SAFETY: nothing is owned when an error is raised.
     unsafe {

@@ -50,7 +50,7 @@ extern "C-unwind" fn luaopen_ffi(_: State) -> c_int {
     0
 }
 
-/// Runs Rust code that Lua called. A panic must not pass through Lua; it has said what it has to say.
+/// Runs Rust code that Lua called. A panic must not pass through Lua; its message was printed already.
 fn without_panic<R>(f: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| std::process::abort())
 }

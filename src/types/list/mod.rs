@@ -11,7 +11,7 @@
 //! listpack again when a single block is left that is at most half of that, so that a list at the border does
 //! not flap. `OBJECT ENCODING` calls the two `listpack` and `quicklist`.
 //!
-//! Invariant: nobody keeps an empty list; a block of the quicklist is never empty.
+//! Invariant: the keyspace holds no empty list; a block of the quicklist is never empty.
 //!
 //! Mirrors: the upper half of t_list.c, quicklist.c. Differs: blocks hang in a tree, not on a chain: element n
 //! costs O(log n), and a snapshot shares all blocks. The answers are Redis's, the borders between blocks need

@@ -61,11 +61,11 @@ impl std::fmt::Debug for Name {
     }
 }
 
-/// Set in the count of deliveries of what nobody owns; no count gets as far.
+/// Set in the count of deliveries of an entry without owner (XNACK); no count gets as far.
 const UNOWNED: u64 = 1 << 63;
 const MOST: u64 = UNOWNED - 1;
 
-/// A delivery that nobody acknowledged.
+/// A delivery that was not acknowledged yet.
 #[derive(Debug, Clone)]
 pub struct Pending {
     /// Unix time in milliseconds of the last delivery.
@@ -230,7 +230,7 @@ impl Group {
         self.age(id, None, Some(delivered_ms));
     }
 
-    /// Leaves an entry pending without an owner, for whoever claims first. O(log n).
+    /// Leaves an entry pending without an owner, for the first consumer that claims it. O(log n).
     #[doc(alias = "xnackCommand")]
     pub fn release(&mut self, id: StreamId, deliveries: u64) {
         let old = self.pel.get(&id).cloned();

@@ -18,7 +18,7 @@
 //!
 //! Mirrors: `HNSW` and `hnswNode` of hnsw.h; Malkov and Yashunin, "Efficient and robust approximate nearest neighbor
 //! search using Hierarchical Navigable Small World graphs", 2016. Differs: nodes are numbers, not pointers, and marks
-//! of visited nodes belong to a search, not to the node, so that many may search while nobody writes.
+//! of visited nodes belong to a search, not to the node, so that many threads may search while none writes.
 
 use super::quant::{Measure, Quant, Stored};
 use crate::collections::btree::OrderedMap;

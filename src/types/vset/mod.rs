@@ -82,7 +82,7 @@ enum Tag {
 #[derive(Debug, Clone)]
 struct Inner {
     graph: Graph,
-    /// Goes before the table: whoever then sees the table's entries with one owner may write them.
+    /// Dropped before the table, so that an entry of the table with one owner may be written.
     order: RankTree<Handle<NoObject>>,
     names: Table<NoObject>,
     projection: Option<Projection>,

@@ -77,7 +77,7 @@ impl Visited {
 pub(super) struct Limits<'a> {
     /// Nodes to be given to the filter at most.
     pub filtered: Option<u64>,
-    /// Set when nobody waits for the result any more.
+    /// Set when no client waits for the result any more.
     pub cancelled: Option<&'a AtomicBool>,
 }
 

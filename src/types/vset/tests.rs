@@ -28,7 +28,7 @@ fn assert_equal(set: &Vset, model: &Model) {
     }
 }
 
-/// The same set, by way of what a file would say.
+/// The same set, written to the form of a file and read back.
 fn rebuilt(set: &Vset, seed: u64) -> Result<Vset, &'static str> {
     let mut builder = Builder::new(set.shape(), set.projection().cloned(), seed);
     for node in set.nodes() {

@@ -14,7 +14,7 @@
 //! new one ([`Zset::settle`]). Order is by score, then by the bytes of the member; scores are never NaN.
 //!
 //! Mirrors: the upper half of t_zset.c. Differs: what the C code does once per encoding and kind of range is done
-//! once here, on ranks. A listpack that came damaged from outside shows fewer members and stops nobody.
+//! once here, on ranks. A listpack that came damaged from outside shows fewer members and fails no command.
 //! Cost: packed O(bytes) per operation; ordered O(1) by name, O(log n) by rank, score or lex, and for every change.
 
 mod ordered;
