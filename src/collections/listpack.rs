@@ -82,7 +82,7 @@ pub struct LpPos(u32);
 
 const HEADER: usize = 6;
 const EOF: u8 = 0xFF;
-/// In the header's count: too many to say.
+/// In the header's count: more entries than it can hold.
 const UNKNOWN: usize = u16::MAX as usize;
 /// No listpack is let grow beyond this, to stay far from the limits of the header.
 const SAFETY_LIMIT: usize = 1 << 30;

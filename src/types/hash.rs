@@ -415,8 +415,8 @@ impl Hash {
     }
 
     /// Fills a small hash that is empty with fields and values, to be called after [`Hash::prepare`]: one pass and one
-    /// allocation, where setting them one by one would search and grow the listpack for each. A field told twice has the
-    /// last value in the first place. Returns how many there are now; nothing, and does nothing, in another state.
+    /// allocation, where setting them one by one would search and grow the listpack for each. A field given twice has
+    /// the last value in the first place. Returns how many there are now; nothing, and does nothing, in another state.
     #[doc(alias = "hashTypeBuildFreshListpack")]
     pub fn fill<'a>(
         &mut self,

@@ -16,7 +16,7 @@
 //! becomes dense when it outgrows `hll-sparse-max-bytes` or when a register exceeds 32.
 //!
 //! Invariant: a sparse body's runs cover 16,384 registers, no more and no less. A client can SET any bytes,
-//! so every reader checks it and says [`Corrupted`] where it does not hold.
+//! so every reader checks it and returns [`Corrupted`] where it does not hold.
 //!
 //! Mirrors: hyperloglog.c, byte for byte: the same insertions give the same string. The estimator is
 //! Ertl's ("New cardinality estimation algorithms for HyperLogLog sketches", 2017).

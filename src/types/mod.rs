@@ -34,7 +34,7 @@ pub use self::value::{Held, Typed, Value};
 pub use self::vset::Vset;
 pub use self::zset::Zset;
 
-/// The types a client can be told of.
+/// The types as clients know them (TYPE, SCAN … TYPE).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     String,

@@ -28,7 +28,7 @@ pub struct Ziplist<'a> {
 
 const HEADER: usize = 10;
 const END: u8 = 0xFF;
-/// In the header's count: too many to say.
+/// In the header's count: more entries than it can hold.
 const UNKNOWN: usize = u16::MAX as usize;
 
 impl<'a> Ziplist<'a> {

@@ -8,7 +8,7 @@
 //!   line 1   [ word ][word] ...
 //! ```
 //!
-//! Keys whose hashes agree in many bits cannot be told apart by splitting. A segment of such keys grows past sixteen
+//! Keys whose hashes agree in many bits cannot be separated by splitting. A segment of such keys grows past sixteen
 //! lines instead ([`grown`]), and past 31 lines it is *wide*: its counters are too large for the head, so they have
 //! the rest of line 0 to themselves. Lookups in it are slow, O(keys with that hash); nothing else changes. No random
 //! keys make a wide segment; an attacker who knows the seed could.

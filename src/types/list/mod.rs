@@ -484,7 +484,7 @@ impl List {
     }
 }
 
-/// Whether a listpack has no elements, or says so.
+/// Whether a listpack has no elements, or its header counts none.
 fn holds_nothing(pack: &Listpack) -> bool {
     let count = pack.len();
     pack.is_empty() || count == 0

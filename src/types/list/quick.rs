@@ -423,7 +423,7 @@ impl Quicklist {
                     pack.delete(pos);
                     *len -= 1;
                 }
-                // The last one, or a block that says it has more than it has.
+                // The last element, or a block whose header counts more than it has.
                 _ => node.spend(),
             }
             shown

@@ -125,7 +125,7 @@ impl Set {
             let Some(member) = self.random(rng) else {
                 return;
             };
-            // Members are told apart by what they are, or by where they lie.
+            // Members are distinguished by their value, or by their place.
             let id = match member {
                 Member::Int(number) => (0, number as u64),
                 Member::Str(text) => (text.len(), text.as_ptr() as u64),

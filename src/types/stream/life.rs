@@ -36,7 +36,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// How many entries lie between a group and the end, if that can be told.
+    /// Number of entries between a group and the end, if that is known.
     #[doc(alias = "streamReplyWithCGLag")]
     pub fn lag(&self, last_id: StreamId, entries_read: i64) -> Option<i64> {
         let Counters {

@@ -4,7 +4,7 @@
 //!   Stream   length, last ID, first ID, greatest deleted ID, entries ever added
 //!            blocks   { ID: listpack }     a hundred entries each, by default       blocks.rs, block.rs
 //!            groups   { name: group }      consumers and what is pending            group.rs
-//!            idmp                          which producers said what already        idmp.rs
+//!            idmp                          messages of producers, to drop repeats    idmp.rs
 //! ```
 //!
 //! An entry is appended to the last block until that is full. Deleting flags it; the block goes with its last live
@@ -106,7 +106,7 @@ impl Stream {
         Stream::default()
     }
 
-    /// A stream of blocks, as they are in an RDB; in ascending order. The counters are as the caller says.
+    /// A stream of blocks, as they are in an RDB; in ascending order. The counters are the caller's.
     pub fn of_blocks(
         blocks: impl IntoIterator<Item = (StreamId, Listpack)>,
         length: u64,
@@ -362,7 +362,7 @@ impl Stream {
         }
     }
 
-    /// How many entries lie between a group and the end of the stream, if that can be told.
+    /// Number of entries between a group and the end of the stream, if that is known.
     pub fn lag(&self, group: &Group) -> Option<i64> {
         self.life().lag(group.last_id, group.entries_read)
     }

@@ -1,4 +1,4 @@
-//! Sets made of what a file says.
+//! Vector sets built from the nodes of a file.
 //!
 //! A file lists nodes with the numbers of their neighbours, which may be nodes that follow. So nodes are taken as they
 //! come, and linked at the end. The file is not trusted: a link that would break an invariant of the graph is an error,
@@ -50,7 +50,7 @@ impl Builder {
         }
     }
 
-    /// Takes a node, or says what is wrong with it.
+    /// Takes a node; an error names its fault.
     pub fn node(&mut self, told: Told<'_>) -> Result<(), &'static str> {
         let shape = self.set.shape();
         if told.levels.is_empty() || told.levels.len() > usize::from(MAX_LEVEL) + 1 {

@@ -19,7 +19,7 @@
 //! | [`search`] | the walk to the nearest |
 //! | `link` | insertion and deletion |
 //! | [`filter`] | the language of FILTER |
-//! | [`build`] | sets made of what a file says, which is believed in nothing |
+//! | [`build`] | sets built from the nodes of a file, which are not trusted |
 //!
 //! Mirrors: modules/vector-sets of Redis: `struct vsetObject` of vset.c, hnsw.c, expr.c. Differs: snapshots instead of
 //! locks between searches and writes; names in a table and a tree instead of a radix tree, so a random member is any
@@ -484,7 +484,7 @@ impl<'a> Node<'a> {
         links.map(|slot| graph.head(*slot).id)
     }
 
-    /// How many neighbours a file should say there is room for.
+    /// The number of neighbours for which a file declares room.
     pub fn capacity(&self, level: u8) -> usize {
         let graph = &self.set.inner.graph;
         let capacity = graph.shape.capacity(level);

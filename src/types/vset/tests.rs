@@ -162,7 +162,7 @@ fn a_search_finds_what_a_scan_finds() {
 /// Number, name, and the numbers of the neighbours on each level.
 type Said<'a> = (u64, &'a str, &'a [&'a [u64]]);
 
-/// redis 15385, 15386, 15400: what a payload may not say.
+/// redis 15385, 15386, 15400: payloads that must be refused.
 #[test]
 fn links_that_break_the_graph_are_refused() {
     let shape = Shape {

@@ -131,7 +131,7 @@ impl Zset {
     }
 
     /// Takes a listpack from outside (RDB, RESTORE, a peer). `Deep` looks at every entry and for members that come
-    /// twice; `Shallow` leaves it to the reader to see fewer members than there are said to be.
+    /// twice; `Shallow` leaves it to the reader to see fewer members than the header counts.
     #[doc(alias = "lpValidateIntegrityAndDups")]
     pub fn from_listpack(blob: Blob, check: Check) -> Result<Zset, Corrupt> {
         let listpack = Listpack::from_blob(blob, check)?;
@@ -149,7 +149,7 @@ impl Zset {
         }
     }
 
-    /// Number of members. (Of a listpack, what its header says.)
+    /// Number of members. (Of a listpack, the count in its header.)
     #[doc(alias = "zsetLength")]
     #[inline]
     pub fn len(&self) -> usize {
