@@ -210,7 +210,7 @@ impl<T> Shared<T> {
         self.node().count.is_one()
     }
 
-    /// Two pointers to one node.
+    /// Whether two pointers share one node.
     pub fn ptr_eq(a: &Shared<T>, b: &Shared<T>) -> bool {
         a.node == b.node
     }

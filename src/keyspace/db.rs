@@ -516,7 +516,7 @@ impl Db {
         self.used
     }
 
-    /// O(tables).
+    /// Memory figures of the database. O(tables).
     pub fn mem(&self) -> MemStats {
         let mut mem = MemStats {
             keys: self.len(),
@@ -646,7 +646,7 @@ pub struct EntryMut<'a> {
 }
 
 impl<'a> EntryMut<'a> {
-    /// To read it.
+    /// The same entry, for reading.
     pub fn entry(&self) -> Entry<'_> {
         Entry(self.inner.entry())
     }

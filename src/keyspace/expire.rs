@@ -17,7 +17,7 @@
 //! hold a due deadline at all and skips the others unread, so a small database is cleaned exactly, and a large one
 //! costs nothing while nothing in it is due.
 
-/// Which cycle.
+/// The two kinds of expire cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// From the cron, so many times a second.

@@ -21,7 +21,7 @@ use crate::util::rng::Rng;
 /// Milliseconds until a file that could not be saved is tried again.
 const SAVE_AGAIN: Ms = 1000;
 
-/// See the top of this file.
+/// The parts of a sentinel that all its groups share.
 #[derive(Debug)]
 pub struct Core {
     /// Our run id.

@@ -67,7 +67,7 @@ pub enum Who {
     Primary,
     /// By its key in [`Group::replicas`].
     Replica(String),
-    /// By its run id.
+    /// Another sentinel, by its run id.
     Peer(String),
 }
 
@@ -95,7 +95,7 @@ impl Kind {
 pub enum Reconf {
     #[default]
     No,
-    /// It was told.
+    /// The replica was sent SLAVEOF.
     Sent,
     /// It follows, its link is not up yet.
     InProgress,

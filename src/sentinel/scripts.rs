@@ -30,9 +30,9 @@ pub struct Script {
     pub(super) id: u64,
     pub path: String,
     pub argv: Vec<String>,
-    /// Since when it runs.
+    /// The time since which it runs.
     pub running_since: Option<Ms>,
-    /// Not to be run before.
+    /// The earliest time for its next run.
     pub not_before: Ms,
     /// Runs that were begun before this one.
     pub tries: u32,

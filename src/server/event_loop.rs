@@ -309,7 +309,7 @@ impl Turn<'_> {
         match persistence::act::loading::load_slice(self.state) {
             Slice::More => {}
             Slice::Done => self.announce(),
-            // The primary may send another.
+            // A data set from the primary failed to load; the primary may send another.
             Slice::Failed if from_primary => {}
             Slice::Failed => self.sockets.exit = Some(1),
         }

@@ -74,7 +74,7 @@ struct MetricsPort {
     waker: Arc<Waker>,
     mailbox: Mailbox,
     listeners: Vec<TcpListener>,
-    /// By number, so the oldest first.
+    /// Connections by number, so that the oldest comes first.
     connections: BTreeMap<usize, Connection>,
     next: usize,
     /// Some listener had no descriptor left for a connection.
@@ -87,14 +87,14 @@ struct MetricsPort {
 
 struct Connection {
     stream: TcpStream,
-    /// From this machine.
+    /// The peer is on this machine.
     local: bool,
     began: Instant,
     phase: Phase,
 }
 
 enum Phase {
-    /// Its request comes.
+    /// The request is being read.
     Reads(Vec<u8>),
     /// It waits for the next question to the data thread.
     Waits(Option<Login>),
@@ -113,7 +113,7 @@ struct Login {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Served,
-    /// It is to log in.
+    /// The request lacks a valid login.
     Unknown,
     /// It may not see the figures.
     Refused,

@@ -257,7 +257,7 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     }
     let code = server.run();
     if let Some(supervisor) = &server.sockets.supervisor {
-        // It learns of the end anyway.
+        // An error is ignored: the supervisor notices the end of the process anyway.
         let _ = supervisor.say("STOPPING=1\n");
     }
     if code == 0 {

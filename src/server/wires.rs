@@ -52,7 +52,7 @@ pub(super) struct WireSocket {
     up: bool,
     /// Put it under TLS when it is made.
     tls: bool,
-    /// It may hold more than was read.
+    /// The socket may hold more than was read.
     readable: bool,
     /// The last write was cut short: the poll will tell of room.
     awaits_room: bool,

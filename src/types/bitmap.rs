@@ -159,7 +159,7 @@ pub enum Operation {
     And,
     Or,
     Xor,
-    /// Of one source only.
+    /// Every bit of the only source, inverted.
     Not,
     /// In the first source, but in none of the others.
     Diff,
@@ -167,12 +167,12 @@ pub enum Operation {
     Diff1,
     /// In the first, and in one of the others at least.
     AndOr,
-    /// In one source exactly.
+    /// Bits set in exactly one source.
     One,
 }
 
 impl Operation {
-    /// By its name in any case.
+    /// The operation with this name, in any letter case.
     pub fn parse(name: &[u8]) -> Option<Self> {
         let known: [(&[u8], Operation); 8] = [
             (b"and", Operation::And),

@@ -12,7 +12,7 @@ use crate::util::num::{FloatBuf, IntBuf};
 /// Whether the order in which elements are handed out belongs to the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// It does: a list, a stream.
+    /// The order belongs to the value: a list, a stream.
     Counts,
     /// It depends on the encoding and on chance.
     IsChance,

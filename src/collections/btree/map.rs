@@ -12,7 +12,7 @@ use super::{Backward, Cursor, Forward, Item, Tree};
 /// An entry of an [`OrderedMap`].
 #[derive(Debug, Clone)]
 pub struct Pair<K, V> {
-    /// Where it stands.
+    /// The key by which the pair is found.
     pub key: K,
     /// The value under that key.
     pub value: V,

@@ -83,7 +83,7 @@ pub trait Item: Clone {
 /// The tree itself, knowing neither order nor purpose; its users give it those. `L` items to a leaf, `M` edges to
 /// an inner node: choose both so that the two kinds of node are equally large.
 pub struct Tree<I: Item, const L: usize, const M: usize> {
-    /// No node at all while empty.
+    /// The topmost node; an empty tree has none.
     root: Option<Shared<Node<I, L, M>>>,
     weight: u64,
     len: u64,

@@ -128,7 +128,7 @@ impl<I: Item> Place<I> for Boundary {
     }
 }
 
-/// Behind all others.
+/// The place behind all other items.
 pub(crate) struct Back;
 
 impl<I: Item> Place<I> for Back {
@@ -145,7 +145,7 @@ impl<I: Item> Place<I> for Back {
     }
 }
 
-/// Before all others.
+/// The place before all other items.
 pub(crate) struct Front;
 
 impl<I: Item> Place<I> for Front {

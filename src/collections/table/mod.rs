@@ -303,7 +303,7 @@ impl<V: Payload> Table<V> {
         })
     }
 
-    /// Each block once.
+    /// All blocks, each once.
     fn blocks(&self) -> impl Iterator<Item = Block> {
         let mut top = 0;
         std::iter::from_fn(move || {
@@ -810,7 +810,7 @@ impl<'a, V: Payload> EntryMut<'a, V> {
         unsafe { Raw::of(self.path.segment.get(self.slot)) }
     }
 
-    /// To read it.
+    /// The same entry, for reading.
     pub fn entry(&self) -> Entry<'_, V> {
         // SAFETY: the borrow of self keeps the table as it is.
         unsafe { Entry::new(self.raw()) }

@@ -112,7 +112,7 @@ fn evict_bytes(state: &mut State, bytes: usize, start_ns: u64, limit_us: u64) ->
         state.eviction.chooser.reuse(key);
         evicted += 1;
         if evicted % BATCH == 0 {
-            // Other threads free, too.
+            // Other threads free memory, too, so the limit is checked again.
             if bytes_over_maxmemory(state) == 0 {
                 break;
             }

@@ -24,7 +24,7 @@ use crate::collections::listpack::{Listpack, LpEntry, LpPos, Positions};
 /// The entry is deleted.
 #[doc(alias = "STREAM_ITEM_FLAG_DELETED")]
 pub(super) const DELETED: i64 = 1;
-/// Its fields are the master's.
+/// Flag of an entry whose field names are those of the master entry.
 #[doc(alias = "STREAM_ITEM_FLAG_SAMEFIELDS")]
 const SAME_FIELDS: i64 = 2;
 
@@ -51,7 +51,7 @@ pub(super) fn master(block: &Listpack) -> Option<Master<'_>> {
     })
 }
 
-/// Live entries, as the block tells.
+/// Live entries of a block, by its master entry.
 pub(super) fn live(block: &Listpack) -> u64 {
     let first = block.positions().next();
     let live = first.and_then(|(_, live)| live.as_int());

@@ -116,7 +116,7 @@ impl Consumer {
     }
 }
 
-/// See the module.
+/// A consumer group: its position in the stream, its consumers, and the entries pending for them.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// The last entry delivered.
@@ -145,7 +145,7 @@ impl Group {
         }
     }
 
-    /// All that is pending.
+    /// Pending entries of all consumers (PEL).
     pub fn pel(&self) -> &Pel {
         &self.pel
     }

@@ -16,7 +16,7 @@ use super::{Name, StreamId};
 use crate::collections::btree::OrderedMap;
 use crate::collections::shared::Shared;
 
-/// How much is remembered.
+/// Limits of the memory for producers' messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdmpLimits {
     /// For how many seconds.
@@ -34,7 +34,7 @@ impl Default for IdmpLimits {
     }
 }
 
-/// See the module.
+/// The messages that a stream remembers, by producer.
 #[derive(Debug, Clone)]
 pub struct Idmp {
     limits: IdmpLimits,
@@ -89,7 +89,7 @@ impl Idmp {
         }
     }
 
-    /// How much is remembered.
+    /// The limits in force.
     pub fn limits(&self) -> IdmpLimits {
         self.limits
     }

@@ -175,7 +175,7 @@ impl Stream {
         Entries::new(&self.log.blocks, from, to, back)
     }
 
-    /// There is such an entry.
+    /// Whether the stream has an entry with this ID.
     #[doc(alias = "streamEntryExists")]
     pub fn contains(&self, id: StreamId) -> bool {
         self.entries(id, id, false).next().is_some()

@@ -32,7 +32,7 @@ pub struct Builder {
 pub struct Told<'a> {
     pub id: u64,
     pub name: &'a [u8],
-    /// Empty: none.
+    /// The attribute in JSON; empty if the element has none.
     pub attribute: &'a [u8],
     pub stored: Stored<'a>,
     /// Neighbours and room for them, level by level from 0 on.

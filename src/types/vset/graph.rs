@@ -33,7 +33,7 @@ pub const MAX_LEVEL: u8 = 16;
 /// Links that a record holds at most; a node with more has them in the overflow. So M may be as large as Redis allows
 /// without every node paying for it.
 const INLINE: usize = 128;
-/// No slot, no record.
+/// The number that stands for "no slot" and "no record".
 pub(super) const NONE: u32 = u32::MAX;
 /// Levels from here on have few enough nodes to keep them in an ordered map, where a new entry is found at once.
 const RARE_LEVEL: u8 = 3;
@@ -76,7 +76,7 @@ pub(super) struct Head {
     /// The record of level 1, or of a free slot the next free one.
     pub upper: u32,
     pub level: u8,
-    /// There while the slot is taken.
+    /// The element's name; present while the slot is taken.
     pub name: Option<Handle<NoObject>>,
     pub attribute: Option<Blob>,
 }
@@ -406,7 +406,7 @@ impl Graph {
         &record[2..2 + meta.count()]
     }
 
-    /// How many they are.
+    /// The number of a node's links on a level.
     #[inline]
     pub(super) fn degree(&self, slot: u32, level: u8) -> usize {
         Meta(self.record(slot, level)[0]).count()

@@ -452,7 +452,7 @@ pub struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Its number.
+    /// The node's number in the graph.
     pub fn id(&self) -> u64 {
         self.set.inner.graph.head(self.slot).id
     }

@@ -31,7 +31,7 @@ pub struct Near {
 }
 
 impl Near {
-    /// As an integer of the same order.
+    /// Packs distance and slot into an integer that orders as they do.
     #[inline]
     fn pack(self) -> u64 {
         let bits = self.distance.to_bits();

@@ -87,7 +87,7 @@ pub struct NotANumber;
 pub struct Scored<'a> {
     /// The member.
     pub member: LpEntry<'a>,
-    /// Never NaN.
+    /// The score, never NaN.
     pub score: f64,
 }
 

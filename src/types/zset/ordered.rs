@@ -40,7 +40,7 @@ struct Stored {
 
 enum Form {
     Int(i32),
-    /// So many of the bytes.
+    /// A text that takes so many of the bytes.
     Bytes(usize),
 }
 

@@ -68,7 +68,7 @@ fn score_of(entry: LpEntry<'_>) -> f64 {
     }
 }
 
-/// How a member stands to some bytes.
+/// Compares a member with some bytes.
 #[doc(alias = "zzlCompareElements")]
 #[inline]
 pub(super) fn compare(member: LpEntry<'_>, bytes: &[u8]) -> Ordering {
