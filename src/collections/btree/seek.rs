@@ -1,4 +1,6 @@
 //! Ways down a tree: by key, by position, along an edge.
+//!
+//! Mirrors: the walks of `zslGetRank()` and `zslGetElementByRank()` (t_zset.c), of quicklistIndex() and of raxSeek().
 
 use std::cmp::Ordering;
 

@@ -21,7 +21,8 @@
 //! the home line. Nibble = the four position bits that the next splits look at, so that three splits of four need
 //! not look at the entries.
 //!
-//! Differs from dict.c: no chains and no pointers between entries, so a lookup is one line of DRAM and the entry.
+//! Mirrors: a bucket of dict.c. Differs: no chains and no pointers between entries, so a lookup is one line of DRAM and
+//! the entry.
 #![allow(unsafe_code)]
 
 use std::alloc::{self, Layout, handle_alloc_error};

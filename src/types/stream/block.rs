@@ -6,6 +6,15 @@
 //!   entry    flags | ms - block's | seq - block's | n | field | value … | elements of the entry  others
 //! ```
 //!
+//! For example, after XADD 5-1 name x n 1, XADD 5-2 name y n 2, XADD 6-0 other z and XDEL 5-2, under the ID 5-1:
+//!
+//! ```text
+//!   master    2  1  2  name  n  0                two live, one deleted, two fields
+//!   5-1       2  0  0  x  1            5         flags 2: the master's fields
+//!   5-2       3  0  1  y  2            5         flags 3: these fields, and deleted
+//!   6-0       0  1 -1  1  other  z     6         one ms later, one seq lower; a field of its own
+//! ```
+//!
 //! The block's ID is the key it stands under, and that of its first entry. The number at the end of an entry lets a
 //! walk go backwards; the master's 0 stops it. A deleted entry stays, with a flag; when the last live one goes, the
 //! block goes.
