@@ -97,7 +97,7 @@ spell! {
 }
 
 choices! {
-    /// Which key dies when `maxmemory` is reached.
+    /// The choice of the key to evict when `maxmemory` is reached.
     #[doc(alias = "maxmemory_policy_enum")]
     MaxmemoryPolicy {
         VolatileLru = "volatile-lru",

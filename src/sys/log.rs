@@ -203,7 +203,7 @@ impl Logger {
         }
     }
 
-    /// Is a line of this level written? For callers whose message is dear to make.
+    /// Is a line of this level written? For callers whose message is expensive to make.
     #[inline]
     pub fn enabled(&self, level: Level) -> bool {
         level >= self.level() && level != Level::Nothing

@@ -498,7 +498,7 @@ mod tests {
         }
     }
 
-    /// As told by a real server.
+    /// Replies of a real server.
     #[test]
     fn positions() {
         assert_eq!(
@@ -648,7 +648,7 @@ mod tests {
         }
     }
 
-    /// As told by a real server.
+    /// Replies of a real server.
     #[test]
     fn overflows() {
         let add = |ty: &str, old, increment| {

@@ -13,6 +13,9 @@
 //!   └────┴────┴────┘
 //! ```
 //!
+//! For example, Palermo (13.361389, 38.115556) has the score 3479099956230698 and Catania (15.087269, 37.502669) has
+//! 3479447370796909: both lie in Sicily, so their scores begin with the same bits.
+//!
 //! Invariant: a `Cell` of step n has 2n bits; step is 1 to 26.
 //!
 //! Mirrors: geohash.c, geohash_helper.c and the pure parts of geo.c: the same cells in the same order and
@@ -440,7 +443,7 @@ mod tests {
         Point::new(longitude, latitude).expect("on the map")
     }
 
-    /// The example of Redis's documentation, as told by a real server.
+    /// The example of Redis's documentation, with the replies of a real server.
     #[test]
     fn sicily() {
         let (palermo, catania) = (point(13.361389, 38.115556), point(15.087269, 37.502669));

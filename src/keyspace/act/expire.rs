@@ -70,7 +70,7 @@ pub(crate) fn expire_own_key(state: &mut State, db: DbId, key: &[u8]) {
     }
 }
 
-/// Counts, publishes and propagates the death of a key that is gone already.
+/// Counts, publishes and propagates the expiry of a key that is already deleted.
 pub(crate) fn say_expired(state: &mut State, db: DbId, key: &[u8]) {
     state.stats.expired_keys += 1;
     notify::notify(state, Event::EXPIRED, db, key);

@@ -10,8 +10,8 @@
 //! A [`Disk`] is cheap to clone and may be used from any thread, so a helper thread takes its own. A `State` owns one and
 //! hands it down; there is no global one.
 //!
-//! Mirrors: no file of Redis. Differs: Redis calls `open`, `write` and `rename` where it needs them: a test can put a
-//! disk in that fails the n-th call, or cuts the power between two of them.
+//! Mirrors: no file of Redis, which calls `open`, `write` and `rename` where it needs them.
+//! Differs: a test can put a disk in that fails the n-th call, or cuts the power between two of them.
 
 mod simulated;
 
