@@ -15,7 +15,7 @@
 //!
 //! A save keeps a processor busy, and on a machine with few, or with a host that shares them out, that alone delays
 //! whoever else wants one. So there is a third time: nobody saves, and a stranger of low priority counts for as long
-//! as the save took. What the save does to a GET beyond that is the server's doing.
+//! as the save took. Only a delay of GETs beyond the stranger's is the server's doing.
 
 #[path = "../tests/it/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
