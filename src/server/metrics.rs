@@ -10,9 +10,9 @@
 //! and when there are [`CONNECTIONS_MAX`] the one that has dawdled longest makes room for the next.
 //!
 //! As long as INFO needs no password, the figures need none either. If the default user has one (`requirepass`), the
-//! request brings the name and password of a user that may run INFO, in HTTP's own words: `Authorization: Basic
-//! base64(name:password)`, where no name is the default user. In protected mode no client from another machine is
-//! served, as on the port of Redis.
+//! request brings the name and password of a user that may run INFO, in HTTP's own words:
+//! `Authorization: Basic base64(name:password)`, where no name is the default user. In protected mode no client from
+//! another machine is served, as on the port of Redis.
 //!
 //! Mirrors: nothing in Redis.
 
