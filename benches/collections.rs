@@ -1,10 +1,10 @@
 //! The slowest single write to a large value: `cargo bench --bench collections -- [thousands of elements] [shape]`.
 //!
 //! Each shape is filled, then written to at random places (inserts, changes, deletions), alone and under a held
-//! snapshot. The same writes are done three times over on equal values, and of each write the fastest time counts:
-//! what is slow in each of them is the structure's doing, the rest is the machine's: a page fault, an interrupt. What
-//! the slowest of all was, before that choice, stands behind it. Thread CPU time, the clock's own share included. The
-//! bar is 1 ms for a write to a million elements under a snapshot.
+//! snapshot. The same writes are done three times over on equal values, and of each write the fastest time counts: a
+//! write that is slow all three times is slow by its structure; a single slow one may be the machine's (a page fault,
+//! an interrupt). The slowest of all times, before that choice, stands behind it. Thread CPU time, the clock's own
+//! share included. The bar is 1 ms for a write to a million elements under a snapshot.
 
 use std::hint::black_box;
 
@@ -18,7 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SEED: u64 = 0x5EED;
 const ROUNDS: usize = 3;
-/// What a snapshot may make of one write, at most.
+/// Microseconds that one write may take under a snapshot, at most.
 const BAR_US: f64 = 1000.0;
 
 struct Rng(u64);
@@ -42,7 +42,7 @@ fn cpu_ns() -> u64 {
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 
-/// What is measured: a value, how it is filled, how it is written to.
+/// The subject of a measurement: a value, how it is filled, how it is written to.
 trait Shape: Clone {
     const NAME: &'static str;
     /// Of `n` elements, numbered from 0.

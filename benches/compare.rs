@@ -7,10 +7,10 @@
 //!   core 1   this program, 50 connections      so that neighbours' noise meets both alike
 //! ```
 //!
-//! What counts is **CPU time of the server process per request**: it repeats well on a busy machine and is what
-//! an operator pays; requests per second also show what the kernel and this client can do. Both are medians over
-//! the rounds. The memory part gives each server a million keys in a fresh process, per shape. A process's figures
-//! come from /proc, so this is for Linux.
+//! The measure is **CPU time of the server process per request**: it repeats well on a busy machine and is what an
+//! operator pays; requests per second also show what the kernel and this client can do. Both are medians over the
+//! rounds. The memory part gives each server a million keys in a fresh process, per shape. A process's figures come
+//! from /proc, so this is for Linux.
 //!
 //! Further workloads are one line each in [`WORKLOADS`] and [`SHAPES`].
 
@@ -33,9 +33,9 @@ use mio::{Events, Interest, Poll, Token};
 use support::random::Random;
 use support::{Client, Server};
 
-/// What is measured at each depth. In a request, `{key}` is a random key of 16 bytes out of `--keys`, `{number}` a
-/// random number of 12 digits below that, `{value}` as many bytes as `value_len` says; quotes as in `redis-cli`.
-/// A request of several commands, separated by ` ; `, is one request. `prepare` is sent for every key (in which case
+/// The requests measured at each depth. In a request, `{key}` is a random key of 16 bytes out of `--keys`, `{number}` a
+/// random number of 12 digits below that, `{value}` as many bytes as `value_len` says; quotes as in `redis-cli`. A
+/// request of several commands, separated by ` ; `, is one request. `prepare` is sent for every key (in which case
 /// `{key}` and `{number}` count up), or once if it names neither.
 struct Workload {
     name: &'static str,
@@ -233,7 +233,7 @@ const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// What is stored `--memory-keys` times into an empty server.
+/// The keys stored, `--memory-keys` of them, in an empty server.
 struct Shape {
     name: &'static str,
     request: &'static str,
@@ -344,7 +344,7 @@ struct Plan {
     /// How many files this process may open.
     files: u64,
     only: Vec<String>,
-    /// For the servers, for the load. None: there is one core only, or it could not be had.
+    /// The server's core and the load's. `None` if there is one core only, or none could be had.
     cores: Option<(usize, usize)>,
 }
 
@@ -560,7 +560,7 @@ fn version(program: &PathBuf) -> String {
 
 // --- Speed ---
 
-/// What one round showed.
+/// The figures of one round.
 struct Round {
     requests_per_second: f64,
     cpu_nanos_per_request: f64,
@@ -802,7 +802,7 @@ enum Counting {
 /// A request as bytes, with the places where keys and numbers go.
 struct Template {
     bytes: Vec<u8>,
-    /// Where 12 digits stand. Those of one request share the number when they count up.
+    /// Offsets of 12 digits each. The places of one request share the number when they count up.
     digits_at: Vec<usize>,
     commands: usize,
     counting: Counting,

@@ -1,4 +1,4 @@
-//! What a key costs: `cargo bench --bench keyspace -- [millions of keys]`.
+//! The cost of a key: `cargo bench --bench keyspace -- [millions of keys]`.
 //!
 //! Bytes per key as the allocator hands them out, nanoseconds per operation, the worst insert while growing from
 //! nothing (thread CPU time, so that what else the machine does stays out), and what a snapshot costs at its start

@@ -1,4 +1,4 @@
-//! What the packed encodings and the B+tree cost, in nanoseconds per operation: `cargo bench --bench packed`.
+//! The cost of the packed encodings and the B+tree, in nanoseconds per operation: `cargo bench --bench packed`.
 //! Figures quoted in module headers come from here. Numbers vary with the machine; read them as ratios.
 
 use std::hint::black_box;

@@ -15,7 +15,7 @@
 //!
 //! A save keeps a processor busy, and on a machine with few, or with a host that shares them out, that alone delays
 //! whoever else wants one. So there is a third time: nobody saves, and a stranger of low priority counts for as long
-//! as the save took. What the save does to a GET beyond that is the server's doing.
+//! as the save took. Only a delay of GETs beyond the stranger's is the server's doing.
 
 #[path = "../tests/it/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -48,7 +48,7 @@ struct Plan {
     rounds: u64,
 }
 
-/// What a client noticed in a time.
+/// A client's observations in a stretch of time.
 #[derive(Clone, Default)]
 struct Noticed {
     gets: usize,
@@ -59,7 +59,7 @@ struct Noticed {
     writes: u64,
 }
 
-/// What a client noticed in each time of a round.
+/// A client's observations in each stretch of a round.
 struct Round {
     idle: Noticed,
     saving: Noticed,
@@ -215,7 +215,7 @@ fn fill(client: &mut Client, plan: &Plan) {
     }
 }
 
-/// What a client notices while `goes_on` says so; it has a connection of its own to ask with.
+/// Observes while `goes_on` says so, as a client with a connection of its own.
 fn notice(
     server: &Server,
     plan: &Plan,
@@ -317,7 +317,7 @@ fn resident_kb(pid: u32) -> u64 {
     pages.unwrap_or(0u64) * 4
 }
 
-/// What the log says of the last load.
+/// The seconds that the log gives for the last load.
 fn load_seconds(log: &str) -> f64 {
     let said = log.lines().rev().find_map(|line| {
         let (_, rest) = line.split_once("DB loaded from disk: ")?;

@@ -7,23 +7,26 @@
 //! | room | what it is |
 //! |---|---|
 //! | [`server`] | the loop: the only room that polls or holds a socket |
-//! | [`commands`] | one file per group, each handler under its declaration |
-//! | [`dispatch`] | how a command runs: its context, the gate before it, the call, those who wait for it |
-//! | `act` in each room | what acts on a whole state: free functions, called by their path |
-//! | [`state`] | everything a server is, but its sockets: data |
-//! | [`clients`], [`observe`], [`background`] | who is connected; what an operator sees; helper threads |
+//! | [`commands`] | one file per group of commands, each handler under its declaration |
+//! | [`dispatch`] | how a command runs: its context, the gate before it, the call, the blocked clients it serves |
+//! | `act` in each room | functions that act on a whole state, called by their path |
+//! | [`state`] | all data of a server, except its sockets |
+//! | [`clients`], [`observe`], [`background`] | connected clients; figures for operators; helper threads |
+//! | [`wires`] | connections to other servers, without their sockets |
 //! | [`pubsub`] | channels, patterns, shard channels |
-//! | [`acl`] | users and what they may do |
-//! | [`persistence`], [`replication`], [`cluster`], [`scripting`], [`shutdown`] | what their names say |
-//! | [`command`] | what a command is: declaration, table, arguments, keys, effects |
-//! | [`resp`] | the wire |
-//! | [`keyspace`] | databases: find, add, replace, delete, expire |
-//! | [`types`] | what a key can hold |
-//! | [`collections`] | data structures; have never heard of Redis |
-//! | [`config`], [`tls`] | each option declared once; what TLS connections are made with |
-//! | [`sys`], [`util`] | the door out of the process; pure helpers |
+//! | [`acl`] | users, their rules and passwords, the ACL log |
+//! | [`persistence`], [`replication`] | RDB, AOF and backups; primaries and replicas |
+//! | [`cluster`], [`sentinel`] | a node of a cluster and the bus between nodes; Sentinel |
+//! | [`scripting`], [`shutdown`] | Lua scripts, functions and their debugger; the end of a server |
+//! | [`command`] | a command's declaration, the table of all, arguments, keys, effects |
+//! | [`resp`] | the protocol: requests, replies, errors, the output buffer |
+//! | [`keyspace`] | databases: find, add, replace, delete, expire and evict keys |
+//! | [`types`] | the values a key can hold, with their encodings |
+//! | [`collections`] | data structures that know nothing of Redis |
+//! | [`config`], [`tls`] | each option declared once; certificates, keys and ciphers |
+//! | [`sys`], [`util`] | the door to the operating system, and Lua; pure helpers |
 //!
-//! Which room stands above which is said, and watched, by `tests/it/architecture.rs`.
+//! `tests/it/architecture.rs` lists the order of the rooms and fails when a room uses one above it.
 //!
 //! To embed a server, start at [`Server::builder`].
 #![deny(unsafe_code)]
@@ -70,7 +73,7 @@ pub fn version_line() -> String {
     )
 }
 
-/// What the log begins with.
+/// The line the log begins with: our version, and the version of Redis we follow.
 pub fn version() -> String {
     let (own, bits) = (env!("CARGO_PKG_VERSION"), usize::BITS);
     format!("Oxidis version={own}, Redis version={REDIS_VERSION}, bits={bits}")

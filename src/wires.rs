@@ -113,7 +113,7 @@ impl Wires {
         key
     }
 
-    /// Gives a wire up. What it had to say and was not sent is lost; nothing is told of it any more.
+    /// Gives a wire up. Bytes that were not sent are lost, and no more of its events are reported.
     pub fn close(&mut self, key: WireKey) {
         if self.forget(key) {
             self.orders.push(Order::Close(key));

@@ -1,5 +1,5 @@
-//! Vector sets of any bytes: the value of a payload behind its module's number, and, if the first byte is odd, a filter over
-//! any attributes. What is taken stands being searched, changed and taken apart.
+//! Vector sets of any bytes: the value of a payload behind its module's number, and, if the first byte is odd, a filter
+//! over any attributes. An accepted set survives being searched, changed and taken apart.
 #![no_main]
 
 use std::cell::RefCell;

@@ -8,6 +8,13 @@
 //!
 //! Inserting an integer that needs more width rewrites the set at that width, once; widths never go back.
 //!
+//! For example, SADD of 5, -3, 100, and then of 70000, which needs four bytes:
+//!
+//! ```text
+//!   02 00 00 00  03 00 00 00   fd ff         05 00         64 00                          width 2, count 3: -3 5 100
+//!   04 00 00 00  04 00 00 00   fd ff ff ff   05 00 00 00   64 00 00 00   70 11 01 00      width 4, count 4: … 70000
+//! ```
+//!
 //! Invariant: the block is exactly as long as width and count say ([`Check::Shallow`]). Order is checked only
 //! by [`Check::Deep`]; without it a search may miss, but nothing reads outside the block.
 //!
@@ -287,7 +294,7 @@ mod tests {
 
     #[test]
     fn same_bytes_as_redis() {
-        // What Redis 7.0.15 dumped for SADD 5 -3 100, then 70000, then -5000000000.
+        // The bytes Redis 7.0.15 dumped for SADD 5 -3 100, then 70000, then -5000000000.
         let mut set = Intset::new();
         for value in [5, -3, 100] {
             set.insert(value);

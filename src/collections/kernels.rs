@@ -146,7 +146,7 @@ pub fn prefetch<T>(items: &[T]) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        /// What the processor does not fetch by itself, once a row is read from its start.
+        /// Lines that the processor's own prefetcher misses before it has seen the row being read.
         const LINES: usize = 4;
         let start = items.as_ptr().cast::<i8>();
         for line in 0..LINES.min(size_of_val(items).div_ceil(64)) {

@@ -13,13 +13,20 @@
 //!   110xxxxx N           13-bit integer               1111 0001 … 0100     16, 24, 32, 64-bit integer
 //! ```
 //!
+//! The listpack of "hi", 100 and 1024, sixteen bytes:
+//!
+//! ```text
+//!   10 00 00 00   03 00    82 68 69  03    64  01    c4 00  02    ff
+//!   16 bytes      3        "hi"       3    100  1    1024    2    end      each entry ends with its length so far
+//! ```
+//!
 //! A count of 65,535 means "that many or more, walk to know". Strings that are the decimal form of an i64 are
 //! stored as that integer and read back as the same text. Integers are little-endian, except the 13-bit one.
 //!
-//! Invariant: the block's length equals its header's total and its last byte is 0xFF ([`Check::Shallow`]); all
-//! else about bytes that came from outside is doubted at every step. A walk that meets an impossible entry
-//! stops there, as if the listpack ended; [`Listpack::is_sound`] tells whether that can happen. Nothing here
-//! reads or writes outside the block, and nothing panics on its content.
+//! Invariant: the block's length equals its header's total and its last byte is 0xFF ([`Check::Shallow`]); all else
+//! about bytes that came from outside is doubted at every step. A walk that meets an impossible entry stops there, as
+//! if the listpack ended; [`Listpack::is_sound`] tells whether that can happen. No function here reads or writes
+//! outside the block, or panics on its content.
 //!
 //! Mirrors: listpack.c, byte for byte. Differs: the bytes live in a counted [`Blob`], so `clone()` is O(1) and
 //! the first write after it copies; where C hands out pointers we hand out offsets ([`LpPos`]); a broken
@@ -75,7 +82,7 @@ pub struct LpPos(u32);
 
 const HEADER: usize = 6;
 const EOF: u8 = 0xFF;
-/// In the header's count: too many to say.
+/// In the header's count: more entries than it can hold.
 const UNKNOWN: usize = u16::MAX as usize;
 /// No listpack is let grow beyond this, to stay far from the limits of the header.
 const SAFETY_LIMIT: usize = 1 << 30;
@@ -163,7 +170,7 @@ impl PartialEq<[u8]> for LpEntry<'_> {
     }
 }
 
-/// What is looked for: a text and, worked out once, the number it may be stored as.
+/// The text searched for and, worked out once, the number it may be stored as.
 #[derive(Debug, Clone, Copy)]
 struct Needle<'a> {
     text: &'a [u8],
@@ -253,7 +260,7 @@ impl Listpack {
         self.0.len()
     }
 
-    /// Whether `add` bytes more keep the listpack below the 1 GB nobody may exceed. Callers ask before growing
+    /// Whether `add` bytes more keep the listpack below the limit of 1 GB. Callers ask before growing
     /// one by something a client sent; a header overflown is the end of the process.
     #[doc(alias = "lpSafeToAdd")]
     pub fn would_fit(&self, add: usize) -> bool {
@@ -652,7 +659,7 @@ pub struct Positions<'a> {
 }
 
 impl Positions<'_> {
-    /// Nothing more to come; the same answer from then on, whether the end or nonsense was met.
+    /// Ends the walk for good, whether it met the end or nonsense.
     fn stop<T>(&mut self) -> Option<T> {
         self.front = self.back;
         None
@@ -966,7 +973,7 @@ mod tests {
 
     #[test]
     fn same_bytes_as_redis() {
-        // What Redis 7.0.15 dumped for a hash of these fields and values.
+        // The bytes Redis 7.0.15 dumped for a hash of these fields and values.
         let texts = "0|127|128|-1|-4096|4095|4096|-4097|32767|-32768|32768|-32769|8388607|-8388608|8388608|\
                      -8388609|2147483647|-2147483648|2147483648|-2147483649|9223372036854775807|\
                      -9223372036854775808|9223372036854775808||a|-0|007|+5|hello world|end";

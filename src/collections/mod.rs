@@ -1,4 +1,6 @@
 //! Data structures. They have never heard of Redis: no keys, commands or replies, only bytes, nodes and order.
+//!
+//! Mirrors: dict.c, listpack.c, intset.c, quicklist.c, rax.c and the skiplist of t_zset.c, each named in its file.
 
 pub mod btree;
 pub mod byte_map;

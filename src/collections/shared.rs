@@ -1,4 +1,4 @@
-//! Counted nodes: cloned by raising a count, written in place while nobody else holds them.
+//! Counted nodes: cloned by raising a count, written in place while they have one owner.
 //!
 //! Everything large in the house is a tree of these. A snapshot clones the few at the top; from then on a
 //! writer walks down with `make_mut`, which hands out the node itself while it has one owner and a private copy
@@ -18,6 +18,20 @@
 //! (2) There are no weak pointers, so a count of 1 seen by its owner stays 1 until that owner clones.
 //! (3) A [`Blob`] of `len` bytes always lives in an allocation of `good_size(header + len)` bytes: its capacity
 //! follows from its length and is not stored.
+//!
+//! A write under a snapshot copies one path. Here it changes leaf 3 of a tree with four leaves:
+//!
+//! ```text
+//!   before   live and snapshot ─► root ┬► A ┬► 1          after   snapshot ─► root ┬► A ┬► 1
+//!                                      │    └► 2                                   │    └► 2
+//!                                      └► B ┬► 3                                   └► B ┬► 3
+//!                                           └► 4                                        └► 4
+//!                                                                 live ─► root' ┬► A
+//!                                                                               └► B' ┬► 3'
+//!                                                                                     └► 4
+//! ```
+//!
+//! Three nodes were copied; A with all below it and leaf 4 have two owners now.
 //!
 //! Mirrors: `incrRefCount()` / `decrRefCount()` (object.c) and the sds header (sds.h); for snapshots, the
 //! kernel's copy-on-write pages under `rdbSaveBackground()` (rdb.c).
@@ -73,7 +87,7 @@ thread_local! {
     static COPIED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Bytes this thread has copied so far because it wrote to a node that somebody else held too: take the difference.
+/// Bytes this thread has copied so far because it wrote to a node that had another owner too: take the difference.
 ///
 /// Per thread, as the bytes in use are (`sys/alloc.rs`): the places that copy are deep inside values, far from whoever
 /// asks, and a thread that owns data is the only one that writes to it.
@@ -196,7 +210,7 @@ impl<T> Shared<T> {
         self.node().count.is_one()
     }
 
-    /// Two pointers to one node.
+    /// Whether two pointers share one node.
     pub fn ptr_eq(a: &Shared<T>, b: &Shared<T>) -> bool {
         a.node == b.node
     }

@@ -1,4 +1,6 @@
 //! Options whose change reaches into the process.
+//!
+//! Mirrors: `setOOMScoreAdj()` of server.c.
 
 use crate::config::{ApplyError, OomScoreAdj, disk};
 use crate::state::State;

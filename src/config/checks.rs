@@ -1,4 +1,4 @@
-//! What some text options must look like, and the sentences that say so.
+//! The form that some text options must have, and the error sentences for values that lack it.
 //!
 //! Mirrors: the isValid…() functions of config.c.
 
@@ -103,7 +103,7 @@ pub fn peer_names(names: &str) -> Result<(), Reason> {
     require(usable, "tls-expected-peer-name contains no usable name")
 }
 
-/// What a title template may name.
+/// The variables that a title template may name.
 pub const TITLE_VARIABLES: [&str; 7] = [
     "title",
     "listen-addr",

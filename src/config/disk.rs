@@ -1,4 +1,6 @@
 //! All that the configuration asks of the file system, in a few small functions.
+//!
+//! Mirrors: the calls of fopen(), rename() and glob() that are spread over config.c.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -15,7 +17,7 @@ pub fn directory(path: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// What the operating system says of an error, without Rust's error number behind it.
+/// The operating system's words for an error, without Rust's error number behind them.
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error ") {
@@ -88,7 +90,7 @@ pub fn glob(pattern: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Puts `content` in the place of the file at `path`: whoever reads it sees the old or the new one, and after a power cut,
+/// Puts `content` in the place of the file at `path`: a reader sees the old or the new one, and after a power cut,
 /// too. An error means that the old one is there, or, if only the directory could not be forced to disk, that it may be
 /// there again after a power cut.
 pub fn replace(disk: &Disk, path: &Path, content: &[u8]) -> io::Result<()> {

@@ -56,7 +56,7 @@ pub trait Kind<T> {
     /// The value as CONFIG GET prints it.
     fn show(&self, value: &T) -> Vec<u8>;
 
-    /// The lines a configuration file needs to say it; none at all removes every old one.
+    /// The lines a configuration file needs for the value; no line at all removes every old one.
     fn lines(&self, name: &str, value: &T, default: &T) -> Vec<Line>;
 }
 
@@ -271,11 +271,11 @@ impl Kind<ClientMemory> for BytesOrPercent {
     }
 }
 
-/// What a text must look like.
+/// A check of a text value; the error is the sentence the client reads.
 pub type Check = fn(&str) -> Result<(), Reason>;
 
 /// Any text of one line will do: names, addresses and paths end up in lines of files, of INFO and of CLUSTER NODES, and
-/// nobody is to add a line of his own there.
+/// a value must not add a line of its own there.
 pub fn one_line(text: &str) -> Result<(), Reason> {
     match text.contains(char::is_control) {
         true => Err("argument must not contain control characters".into()),
@@ -560,7 +560,7 @@ impl Kind<OutputLimits> for OutputLimitsPerClass {
             Line::new(name, shown, limit != preset)
         };
         let mut lines: Vec<Line> = both.map(line).collect();
-        // What must be said comes first, so that it takes the old lines and not what may be left out.
+        // Classes with a forced line come first, so that they take the places of old lines before optional ones do.
         lines.sort_by_key(|line| !line.force);
         lines
     }

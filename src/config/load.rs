@@ -9,9 +9,8 @@
 //!     4  port 7000                               the options, one line each
 //! ```
 //!
-//! Later lines win, so that options override the file. The first bad line ends it all, with the
-//! block operators know. What is worth a word but no reason to stop is kept as a [`Remark`], for
-//! the log does not exist yet.
+//! Later lines win, so that options override the file. The first bad line ends the loading, with the block operators
+//! know. A warning that is no reason to stop is kept as a [`Remark`], for the log does not exist yet.
 //!
 //! Invariant: any bytes whatever give a `Config` or a [`Fatal`], never a panic; files, their size
 //! and the number and depth of includes are bounded.
@@ -42,7 +41,7 @@ const FORGOTTEN: [&str; 4] = [
     "lua-replicate-commands",
 ];
 
-/// What the arguments of the process say about the configuration.
+/// The configuration that the arguments of the process give.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// The first argument when it begins with no dash.
@@ -114,7 +113,7 @@ impl CommandLine {
     }
 }
 
-/// Something the log should say once it exists.
+/// A line for the log once it exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remark {
     pub level: LogLevel,
@@ -162,7 +161,7 @@ impl fmt::Display for Fatal {
 
 impl std::error::Error for Fatal {}
 
-/// What the rest of the server says of lines that are no options.
+/// The judgement of the rest of the server on lines that are no options.
 ///
 /// `()` takes them all; the lines are kept in [`Config::directives`] in any case.
 pub trait Referee {
@@ -386,14 +385,14 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// What only the whole of the lines can tell.
+    /// Checks that need all of the lines: combinations of options, Valkey's directives.
     fn finish(mut self) -> Result<(Config, Vec<Remark>), Fatal> {
         if !self.of_valkey.is_empty() {
             return Err(Fatal::Whole(valkey::explain(&self.of_valkey).into()));
         }
         let config = &mut self.config;
         if !config.logfile.is_empty() {
-            // Later nobody could be told.
+            // Later there would be no way to report a log that cannot be opened.
             let path = config.dir.join(&config.logfile);
             disk::can_append(&path).map_err(|e| {
                 Fatal::Whole(format!("Can't open the log file: {}", disk::reason(&e)).into())
@@ -416,7 +415,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// What the log should say of an option that was just set.
+/// The remark for the log about an option that was just set, if it deserves one.
 pub(super) fn remarks_on(option: &ConfigOption, config: &Config) -> Option<Remark> {
     if let Some(reason) = option.no_effect() {
         return Some(Remark {

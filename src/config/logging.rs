@@ -1,4 +1,6 @@
 //! The log as the configuration wants it.
+//!
+//! Mirrors: the log options of config.c and `serverLogRaw()` (server.c), which reads them at every line.
 
 use super::Config;
 use crate::sys::log::{Logger, Role, Target};

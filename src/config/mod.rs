@@ -85,7 +85,7 @@ impl ConfigOption {
         self.flags.contains(&flag)
     }
 
-    /// What it does, in one line.
+    /// The purpose of the option, in one line.
     pub fn summary(&self) -> &'static str {
         self.summary.trim_start()
     }
@@ -144,8 +144,8 @@ pub struct Directives {
 }
 
 impl Config {
-    /// What CONFIG GET answers: the names that match with their values, each name once, in the
-    /// order of the table. A name without wildcards is answered as it was spelled, hidden or not.
+    /// The answer to CONFIG GET: the names that match with their values, each name once, in the order of the table. A
+    /// name without wildcards is answered as it was spelled, hidden or not.
     #[doc(alias = "configGetCommand")]
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
@@ -181,7 +181,7 @@ impl Config {
         self.replicaof.is_some()
     }
 
-    /// What the server is: `standalone`, `cluster` or `sentinel`.
+    /// The server's mode: `standalone`, `cluster` or `sentinel`.
     pub fn mode(&self) -> &'static str {
         if self.cluster_enabled {
             "cluster"

@@ -12,7 +12,7 @@
 //! ([`kinds`](super::kinds)), the flags say when it may be set ([`Flag`]).
 //!
 //! Mirrors: static_configs in config.c, in groups that follow redis.conf.
-//! Differs: options that mean nothing here are taken and say so ([`Flag::NoEffect`]).
+//! Differs: options without meaning here are accepted, and flagged with the reason ([`Flag::NoEffect`]).
 
 use std::path::PathBuf;
 
@@ -60,7 +60,7 @@ macro_rules! options {
         }
 
         impl Default for Config {
-            /// What an empty configuration file gives; `dir` is the directory of the process.
+            /// The configuration that an empty file gives; `dir` is the directory of the process.
             fn default() -> Self {
                 Config {
                     $( $field: $default, )*
@@ -206,15 +206,15 @@ options! {
     always_show_logo("always-show-logo"): bool = false, YesNo, [Immutable];
     /// Change the title of the process.
     set_proc_title("set-proc-title"): bool = true, YesNo, [Immutable];
-    /// What the title of the process says.
+    /// Template of the title of the process.
     proc_title_template("proc-title-template"): String = "{title} {listen-addr} {server-mode}".into(), Text(title_template);
     /// Locale strings are compared in; empty for that of the environment.
     locale_collate("locale-collate"): String = String::new(), Text(one_line), [NoEffect("SORT compares bytes, as in the locale C")];
-    /// Who may change options that reach outside the server.
+    /// Clients that may change options that reach outside the server.
     enable_protected_configs("enable-protected-configs"): ProtectedAction = ProtectedAction::No, OneOf, [Immutable];
-    /// Who may use DEBUG.
+    /// Clients that may use DEBUG.
     enable_debug_command("enable-debug-command"): ProtectedAction = ProtectedAction::No, OneOf, [Immutable];
-    /// Who may use MODULE.
+    /// Clients that may use MODULE.
     enable_module_command("enable-module-command"): ProtectedAction = ProtectedAction::No, OneOf, [Immutable];
     /// Directory of the data files; relative paths start here.
     dir("dir"): PathBuf = disk::current_dir(), Directory, [Protected, DenyLoading];
@@ -343,7 +343,7 @@ options! {
     min_replicas_to_write("min-replicas-to-write", "min-slaves-to-write"): u32 = 0, Int(0, INT);
     /// Seconds of lag up to which a replica is in good state.
     min_replicas_max_lag("min-replicas-max-lag", "min-slaves-max-lag"): u32 = 10, Int(0, INT);
-    /// What to do when a replicated or logged command fails.
+    /// Reaction to a failure of a command from the primary or the AOF.
     propagation_error_behavior("propagation-error-behavior"): PropagationErrorBehavior = PropagationErrorBehavior::Ignore, OneOf;
 
     // Security.
@@ -363,7 +363,7 @@ options! {
     maxclients("maxclients"): u32 = 10000, Int(1, u32::MAX as i64);
     /// Memory of all clients together: bytes, or percent of maxmemory; 0 for no bound.
     maxmemory_clients("maxmemory-clients"): ClientMemory = ClientMemory::Bytes(0), BytesOrPercent;
-    /// What may wait in the output buffer of a class of clients.
+    /// Bytes that may wait in the output buffer of a class of clients.
     client_output_buffer_limit("client-output-buffer-limit"): OutputLimits = OutputLimits::default(), OutputLimitsPerClass, [MultiArg];
     /// Bytes a client may send without a complete request.
     client_query_buffer_limit("client-query-buffer-limit"): usize = GB as usize, Bytes(MB, LONG as u64), [Debug];
@@ -476,11 +476,11 @@ options! {
     cluster_announce_hostname("cluster-announce-hostname"): Option<String> = None, OptionalText(host_name);
     /// Name of the node for people.
     cluster_announce_human_nodename("cluster-announce-human-nodename"): Option<String> = None, OptionalText(node_name), [NO_BUS];
-    /// What clients are told to connect to.
+    /// The kind of address that clients are told to connect to.
     cluster_preferred_endpoint_type("cluster-preferred-endpoint-type"): ClusterPreferredEndpointType = ClusterPreferredEndpointType::Ip, OneOf;
     /// Percent of commands checked for use in a cluster.
     cluster_compatibility_sample_ratio("cluster-compatibility-sample-ratio"): u32 = 0, Int(0, 100), [NO_FEATURE];
-    /// What is counted per slot.
+    /// The figures counted per slot.
     cluster_slot_stats_enabled("cluster-slot-stats-enabled"): SlotStats = SlotStats::default(), AnyOf, [MultiArg, NO_FEATURE];
     /// Bytes of lag below which a migrating slot is handed over.
     cluster_slot_migration_handoff_max_lag_bytes("cluster-slot-migration-handoff-max-lag-bytes"): u64 = MB, Bytes(0, LONG as u64), [NO_FEATURE];

@@ -17,7 +17,7 @@ use std::fmt;
 use super::load::remarks_on;
 use super::{Config, ConfigOption, Flag, Reason, Remark, checks, find};
 
-/// What has to follow when the configuration changes: sockets, limits, threads.
+/// The consequences of a changed configuration: sockets, limits, threads.
 pub trait Apply {
     /// The configuration the server works from.
     fn config(&mut self) -> &mut Config;
@@ -50,7 +50,7 @@ impl ApplyError {
     }
 }
 
-/// What the one who asks, and the moment, allow.
+/// The kinds of options that the client, and the state of the server, allow to be set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
     /// Options marked [`Flag::Protected`].
@@ -95,7 +95,7 @@ fn lossy(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Sets `pairs` of names and values on `server`, all or none.
 ///
-/// Returns what the log should say of it.
+/// Returns the remarks for the log.
 ///
 /// # Errors
 /// The first pair that is wrong, or the first the server could not follow; nothing has changed.
@@ -116,7 +116,7 @@ pub fn set(
     if let Err(error) = server.apply(&changed) {
         server.could_not_follow(error.option);
         *server.config() = old;
-        // What was followed a moment ago can be followed again; if not, the log has it.
+        // The server followed the old configuration a moment ago, so it can follow it again; if not, the log has it.
         let _ = server.apply(&changed);
         return Err(SetError::Failed {
             option: error.option.into(),
@@ -193,7 +193,7 @@ fn failed(option: &[u8], reason: impl Into<Reason>) -> SetError {
 /// single spaces.
 fn arguments<'a>(option: &ConfigOption, value: &'a [u8]) -> Vec<&'a [u8]> {
     match option.has(Flag::MultiArg) {
-        // Nothing at all is no word, not an empty one.
+        // An empty value is a list without words, not a list with one empty word.
         true if value.is_empty() => Vec::new(),
         true => value.split(|b| *b == b' ').collect(),
         false => vec![value],

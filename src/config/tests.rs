@@ -26,7 +26,7 @@ fn get(config: &Config, name: &str) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
 
-/// What one CONFIG SET makes of a configuration, or the words of its error.
+/// The configuration after one CONFIG SET, or the words of its error.
 fn set_on(config: &Config, pairs: &[(&str, &str)]) -> Result<Config, String> {
     let pairs: Vec<(&[u8], &[u8])> = pairs
         .iter()

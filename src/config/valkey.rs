@@ -1,4 +1,4 @@
-//! Directives that only Valkey has, for whoever starts this server with a `valkey.conf`.
+//! Directives that only Valkey has, for an operator who starts this server with a `valkey.conf`.
 //!
 //! A server that stopped at the first of them with "Bad directive" would have its operator find them one by one, without
 //! a hint of what they are. So all of a file are named together, each with what takes its place here.
@@ -7,11 +7,11 @@
 
 use std::fmt::Write;
 
-/// What takes the place of a directive.
+/// The advice given for a directive.
 enum Instead {
     /// Another name with the same meaning and values.
     Use(&'static str),
-    /// Nothing: the feature is not in Redis.
+    /// No replacement: Redis lacks the feature.
     Nothing,
 }
 use Instead::{Nothing, Use};
@@ -78,7 +78,7 @@ pub(super) fn knows(name: &[u8]) -> bool {
     find(name).is_some()
 }
 
-/// What to do about lines with such directives: a line of text for each, under a sentence.
+/// Advice on a file's Valkey directives: one sentence, then a line of text for each of them.
 pub(super) fn explain(lines: &[(usize, String)]) -> String {
     let mut text = String::from(
         "Directives of Valkey that Redis and this server do not have. Change these lines, the rest of a valkey.conf may \

@@ -1,4 +1,4 @@
-//! What an option's value can be: the named choices, the flag sets, the small structures.
+//! The values an option can have: the named choices, the flag sets, the small structures.
 //!
 //! A choice knows its spellings, so that reading, showing and the error that lists what is
 //! allowed come from one table ([`Choice::NAMES`]). A spelling that appears twice for one value
@@ -97,7 +97,7 @@ spell! {
 }
 
 choices! {
-    /// Which key dies when `maxmemory` is reached.
+    /// The choice of the key to evict when `maxmemory` is reached.
     #[doc(alias = "maxmemory_policy_enum")]
     MaxmemoryPolicy {
         VolatileLru = "volatile-lru",
@@ -141,17 +141,17 @@ choices! {
     /// Whose payloads are checked all the way through before they are loaded.
     SanitizeDumpPayload { No = "no", Yes = "yes", Clients = "clients" }
 
-    /// Who may do a dangerous thing: nobody, everybody, or connections from this machine.
+    /// Permission for a dangerous action: refused, granted, or granted to connections from this machine.
     ProtectedAction { No = "no", Yes = "yes", Local = "local" }
 
-    /// What CLUSTER SLOTS and redirections call a node.
+    /// The kind of address that CLUSTER SLOTS and redirections give for a node.
     ClusterPreferredEndpointType {
         Ip = "ip",
         Hostname = "hostname",
         UnknownEndpoint = "unknown-endpoint",
     }
 
-    /// What to do when a replicated command, or one from the AOF, fails.
+    /// Reaction to a replicated command, or one from the AOF, that fails.
     PropagationErrorBehavior {
         Ignore = "ignore",
         Panic = "panic",
@@ -240,7 +240,7 @@ impl FlagSet for ShutdownFlags {
     }
 }
 
-/// What CLUSTER SLOT-STATS collects per slot.
+/// The figures that CLUSTER SLOT-STATS collects per slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlotStats {
     pub cpu: bool,
@@ -380,7 +380,7 @@ impl NotifyFlags {
     pub const SUBKEYSPACE_EVENT: Self = Self(Class::SubkeyspaceEvent as u32);
     pub const ARRAY: Self = Self(Class::Array as u32);
 
-    /// What the letter `A` stands for.
+    /// The classes that the letter `A` stands for.
     pub const ALL: Self = Self(
         Self::GENERIC.0
             | Self::STRING.0

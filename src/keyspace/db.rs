@@ -1,9 +1,9 @@
 //! Keys, values and deadlines of one database.
 //!
-//! Three ways to look: `get` is what a reading command does (it counts a hit or a miss and moves the access clock),
-//! `peek` looks without leaving a trace, `get_mut` is for writers. None of them shows a key whose deadline has
-//! passed; such a key is noted in [`Env`] and stays until somebody calls [`Db::remove`] and tells the world.
-//! Everything named `raw`, `remove`, `set` and the walks see what is physically there.
+//! A key is looked up in three ways: `get` for reading commands (it counts a hit or a miss and moves the access clock),
+//! `peek` without leaving a trace, `get_mut` for writers. They all hide a key whose deadline has passed; such a
+//! key is noted in [`Env`] and stays until [`Db::remove`] deletes it and the deletion is propagated. Everything named
+//! `raw`, `remove`, `set` and the walks see what is physically there.
 //!
 //! Mirrors: db.c.
 //! Differs: `lookupKey()` deletes what has expired on the spot; here the caller does, once the command is over.
@@ -33,7 +33,7 @@ pub struct Db {
     used: bool,
 }
 
-/// What a call of [`Db::expire_cycle`] did.
+/// The result of a call of [`Db::expire_cycle`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExpireStats {
     /// Keys whose deadline was read.
@@ -198,7 +198,7 @@ impl Db {
         Some(entry)
     }
 
-    /// What is there, expired or not.
+    /// The entry of a key, expired or not.
     pub fn peek_raw(&self, key: &[u8]) -> Option<Entry<'_>> {
         self.find(key)
     }
@@ -516,7 +516,7 @@ impl Db {
         self.used
     }
 
-    /// O(tables).
+    /// Memory figures of the database. O(tables).
     pub fn mem(&self) -> MemStats {
         let mut mem = MemStats {
             keys: self.len(),
@@ -544,12 +544,12 @@ impl fmt::Debug for Db {
 /// Bytes of the table per key: a word, at a load of three quarters.
 const TABLE_BYTES_PER_KEY: usize = 11;
 
-/// A key somebody reads.
+/// A key for reading.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a>(pub(super) table::Entry<'a, Value>);
 
 impl<'a> Entry<'a> {
-    /// What was taken out of its database.
+    /// The entry of a key that was taken out of its database.
     pub fn of(removed: &'a Removed) -> Entry<'a> {
         Entry(removed.entry())
     }
@@ -626,7 +626,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// What MEMORY USAGE answers: entry, share of the table, value. `samples` elements are looked at (0: all).
+    /// Bytes for MEMORY USAGE: entry, share of the table, value. `samples` elements are looked at (0: all).
     pub fn mem_bytes(&self, samples: usize) -> usize {
         let value = match self.value() {
             ValueRef::String(string) => string.big().map_or(0, |s| s.allocated_bytes()),
@@ -636,7 +636,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A key somebody changes.
+/// A key for changing.
 #[derive(Debug)]
 pub struct EntryMut<'a> {
     inner: table::EntryMut<'a, Value>,
@@ -646,7 +646,7 @@ pub struct EntryMut<'a> {
 }
 
 impl<'a> EntryMut<'a> {
-    /// To read it.
+    /// The same entry, for reading.
     pub fn entry(&self) -> Entry<'_> {
         Entry(self.inner.entry())
     }
@@ -753,7 +753,7 @@ impl<'a> EntryMut<'a> {
     }
 }
 
-/// A key that holds a string, for somebody who changes it.
+/// A key that holds a string, for changing it.
 #[derive(Debug)]
 pub struct StringMut<'a>(EntryMut<'a>);
 
@@ -789,7 +789,7 @@ impl<'a> StringMut<'a> {
         Ok(self.0.append(tail)?.expect(IS_STRING))
     }
 
-    /// What else can be done with a key.
+    /// The same key for operations beside its value: deadline, access clock, …
     pub fn entry_mut(self) -> EntryMut<'a> {
         self.0
     }

@@ -1,4 +1,4 @@
-//! What lookups read and count, shared by all databases: the time, the access clock, hits and misses.
+//! The state that lookups read and count, shared by all databases: the time, the access clock, hits and misses.
 //!
 //! Everything here is a [`Cell`], because looking a key up changes it: a hit is counted, a key found dead is noted.
 //! One thread owns the keyspace, so cells are all it takes.
@@ -9,6 +9,15 @@
 //!   LRU   [ unix time in seconds, lowest 24 bits ]
 //!   LRM   the same, moved by changes alone
 //!   LFU   [ 16 bits: unix time in minutes ][ 8 bits: logarithmic counter ]
+//! ```
+//!
+//! For example, at Unix time 1,700,000,000, `lfu-log-factor` 10 and `lfu-decay-time` 1:
+//!
+//! ```text
+//!   LRU   new key    53f100                the seconds
+//!   LFU   new key    5515 05               minute 0x5515, counter 5
+//!         a read     5515 06               from 5 for certain, from 6 with 1/11, from 7 with 1/21, …
+//!         3 minutes later, read by OBJECT FREQ: 6 - 3 = 3
 //! ```
 //!
 //! Mirrors: `lookupKey()` (db.c) for the bookkeeping; LRU and LFU clocks of evict.c.
@@ -23,7 +32,7 @@ use crate::util::rng::splitmix64;
 
 const CLOCK_MASK: u32 = (1 << 24) - 1;
 
-/// What a new key's LFU counter starts at, so that it is not the first to go.
+/// The LFU counter of a new key, so that it is not the first to be evicted.
 #[doc(alias = "LFU_INIT_VAL")]
 pub const LFU_INIT: u8 = 5;
 
@@ -44,7 +53,7 @@ pub struct Env {
     hits: Cell<u64>,
     misses: Cell<u64>,
     random: Cell<u64>,
-    /// Keys that a lookup found dead, to be deleted (and the deletion told) when the command is over.
+    /// Keys that a lookup found dead, to be deleted (and the deletion propagated) when the command is over.
     expired: RefCell<Vec<(DbId, Box<[u8]>)>>,
     /// Bytes of removed entries that only snapshots hold; an estimate.
     held: Cell<u64>,
@@ -164,7 +173,7 @@ impl Env {
     }
 
     /// The keys that lookups found dead since the last call. A key may come more than once, and may have been
-    /// overwritten since: whoever deletes looks again.
+    /// overwritten since: the deletion checks again.
     pub fn take_expired(&self) -> Vec<(DbId, Box<[u8]>)> {
         self.expired.take()
     }
@@ -183,7 +192,7 @@ impl Env {
         self.held.set(self.held.get().saturating_add(bytes));
     }
 
-    /// What [`Env::hold_for_snapshots`] was told since the first of the snapshots out was taken.
+    /// Bytes given to [`Env::hold_for_snapshots`] since the first of the present snapshots was taken.
     pub(super) fn held(&self) -> u64 {
         self.held.get()
     }
@@ -217,7 +226,7 @@ impl Env {
         self.may_touch() && !self.lrm.get()
     }
 
-    /// Lookups may write access clocks: nobody asked not to, and no snapshot shares the entries' memory.
+    /// Lookups may write access clocks: CLIENT NO-TOUCH is off, and no snapshot shares the entries' memory.
     #[inline]
     pub(super) fn may_touch(&self) -> bool {
         !self.no_touch.get() && self.snapshots.load(Ordering::Relaxed) == 0
@@ -262,7 +271,8 @@ impl Env {
         counter.saturating_sub(periods.min(255) as u8)
     }
 
-    /// The counter grows the less likely the higher it is: 255 stands for a million hits at factor 10.
+    /// The counter, perhaps one higher: the higher it is, the less likely it grows. At factor 10 it takes 11 accesses
+    /// on average from 6 to 7, 105 from 5 to 10, and 311,500 from 5 to 255.
     #[doc(alias = "LFULogIncr")]
     fn bumped(&self, counter: u8) -> u8 {
         if counter == u8::MAX {

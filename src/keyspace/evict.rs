@@ -1,4 +1,4 @@
-//! Which key dies of memory: the eviction pool, and a random choice for the policies without one.
+//! The choice of the key to evict: the eviction pool, and a random choice for the policies without one.
 //!
 //! No order of all keys by use is kept. A few keys are sampled, and the best candidates seen so far are remembered
 //! from one eviction to the next in a small pool; the best of the pool goes.
@@ -13,8 +13,8 @@
 //! or have been used since. A ghost is skipped. A used one is evicted all the same, as Redis does.
 //!
 //! Mirrors: `evictionPoolPopulate()` and the choosing half of `performEvictions()` in evict.c; the other half is
-//! `state/evict.rs`.
-//! Differs: the pool belongs to a server, not to the process. No second lookup finds the value of a volatile key:
+//! Mirrors: `evictionPoolPopulate()` and the choosing half of `performEvictions()` in evict.c; the other half is
+//! `keyspace/act/evict.rs`.
 //! the deadline lies in the entry.
 
 use super::{Db, DbId, Env, Keyspace};
@@ -35,7 +35,7 @@ struct Candidate {
     key: Vec<u8>,
 }
 
-/// What is remembered between two evictions.
+/// The memory of the choice between two evictions: pool, and the next database for a random policy.
 #[derive(Debug, Default)]
 pub struct Chooser {
     /// Ascending by score.

@@ -1,7 +1,7 @@
-//! Death by memory: how much is too much, and evicting until it is not.
+//! Eviction: how much memory counts as too much, and evicting keys until it no longer does.
 //!
-//! Asked before every command while `maxmemory` is set. What is over the limit is evicted key by key, each deletion
-//! a unit of its own for the AOF and the replicas, until enough is freed or time is up
+//! Memory is checked before every command while `maxmemory` is set. While it is over the limit, keys are evicted one by
+//! one, each deletion a unit of its own for the AOF and the replicas, until enough is freed or time is up
 //! (`maxmemory-eviction-tenacity`); then the loop goes on with it in its next turns, between requests.
 //!
 //! ```text
@@ -31,7 +31,7 @@ pub enum Memory {
     Exhausted,
 }
 
-/// What eviction remembers.
+/// The state of eviction between calls.
 #[derive(Debug, Default)]
 pub struct Eviction {
     pub(super) chooser: Chooser,

@@ -8,7 +8,7 @@
 //! The active expiry asks this index what is due, instead of looking at hashes. An entry's time is a lower bound: it may
 //! be early (then the hash is asked, and entered again with a better one), never late. Entries follow their keys: where
 //! a value enters a database or leaves it (set, put, removed, renamed, moved, loaded), [`Db`] enters or strikes it here;
-//! where a command changes deadlines inside, it says so by [`Db::track_fields`].
+//! where a command changes deadlines inside, it calls [`Db::track_fields`].
 //!
 //! Mirrors: `db->subexpires` (db.c) and `hashTypeDbActiveExpire()` (t_hash.c).
 //! Differs: a table with deadlines, the structure keys have, instead of ebuckets.c.
@@ -61,9 +61,9 @@ impl Db {
         }
     }
 
-    /// Strikes the hashes that may have fields over at `now` off the index and returns their keys, the earliest deadline
-    /// first. Whoever gets them expires their fields, and enters again by [`Db::track_fields`] what still has some. Ends
-    /// a block of the index after `at_most`. O(1) when nothing is due.
+    /// Strikes the hashes that may have expired fields at `now` off the index and returns their keys, the earliest
+    /// deadline first. The caller expires their fields, and enters a hash again by [`Db::track_fields`] if fields with
+    /// deadlines remain. Ends a block of the index after `at_most`. O(1) when nothing is due.
     pub fn take_hashes_due(&mut self, now: Ms, at_most: usize) -> Vec<Box<[u8]>> {
         let index = &mut self.fields.0;
         if index.earliest_deadline().is_none_or(|ms| ms >= now) {
@@ -83,12 +83,12 @@ impl Db {
         due.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// What keys this database's hash functions, for tables inside of values too. Secret.
+    /// The secret seed of this database's hash functions, for tables inside of values too.
     pub fn seed(&self) -> u64 {
         self.fields.0.seed()
     }
 
-    /// A hash whose fields are to be expired: the access clock stays. Nothing when the key itself is over.
+    /// A hash whose fields are to be expired: the access clock stays. `None` when the key itself has expired.
     pub fn hash_untouched(&mut self, key: &[u8]) -> Option<&mut Hash> {
         self.peek(key)?;
         let h = self.tables.hash(key);

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Commands find keys here and nothing else: they see no words, segments or counts. Deleting what has expired is not
-//! done by lookups, which only hide and note it ([`Env::take_expired`]), because a deletion has to be told to the
-//! AOF, the replicas and whoever watches, and that is not this room's business.
+//! done by lookups, which only hide and note it ([`Env::take_expired`]), because a deletion has to be propagated to the
+//! AOF, the replicas and clients that watch the key, and this room knows none of them.
 //!
 //! Mirrors: redisDb (server.h), db.c, and kvstore.c for the slots.
 //! Differs: no expires table, no rehashing cron; a snapshot instead of `fork()`.
@@ -135,7 +135,7 @@ impl Keyspace {
         }
     }
 
-    /// Makes the databases those of a snapshot, which may be another server's, and keeps the surroundings. Nothing is
+    /// Makes the databases those of a snapshot, which may be another server's, and keeps the environment. No key is
     /// copied: each side copies the nodes that it changes and the other holds. O(databases).
     pub fn adopt(&mut self, snapshot: &Snapshot) {
         for (db, tables) in self.dbs.iter_mut().zip(snapshot.tables_of_all()) {
@@ -181,8 +181,8 @@ impl Keyspace {
         self.env.held() + copied_bytes().saturating_sub(self.env.copied_before.get())
     }
 
-    /// What snapshots have cost so far: bytes copied because they shared them, inside of values as well, and bytes
-    /// they alone still hold. Take the difference around a snapshot.
+    /// Bytes that snapshots have cost so far: copied because a snapshot shared them, inside of values as well, and held
+    /// by a snapshot alone. Take the difference around a snapshot.
     pub fn snapshot_cost(&self) -> u64 {
         copied_bytes() + self.env.held()
     }

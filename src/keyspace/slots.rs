@@ -52,7 +52,7 @@ pub(super) struct SlotTables {
 #[derive(Debug, Clone)]
 struct Page([Option<Shared<Entries>>; PAGE]);
 
-/// Sums over all slots, kept by whoever changes one.
+/// Sums over all slots, kept by each function that changes a slot.
 #[derive(Debug, Clone)]
 pub(super) struct Totals {
     len: usize,
@@ -113,7 +113,7 @@ impl Tables {
         }))
     }
 
-    /// As new, with the same seed.
+    /// Empty tables with the same seed.
     pub(super) fn emptied(&self) -> Tables {
         match self {
             Tables::Single(table) => Tables::new(false, table.seed()),
@@ -405,7 +405,7 @@ impl RemovedTable {
         self.len == 0
     }
 
-    /// To tell others which keys went.
+    /// Entries that were removed, so that clients which track them can be notified.
     pub fn iter(&self) -> impl Iterator<Item = super::Entry<'_>> {
         self.tables
             .iter()

@@ -320,7 +320,7 @@ fn a_copy_on_another_thread_and_its_origin_change_apart() {
     const KEYS: usize = 300;
     const STEPS: usize = 3_000;
     let name = |i: usize| format!("key:{i}").into_bytes();
-    // What one side does, against a model.
+    // Random changes by one side, against a model.
     fn change(ks: &mut Keyspace, mut model: BTreeMap<Vec<u8>, Vec<u8>>, seed: u64) {
         let mut rng = Rng::new(seed);
         for step in 0..STEPS {

@@ -44,7 +44,7 @@ impl Span {
         self.len == BIG
     }
 
-    /// Its length in the buffer.
+    /// The argument's length in the buffer.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(self) -> usize {
         self.len as usize

@@ -66,9 +66,9 @@ pub enum Error {
     CrossSlot,
     /// A sentence that starts with its own code, such as `NOSCRIPT No matching script.`
     Coded(Cow<'static, str>),
-    /// A sentence only one command says; `ERR` is put before it. Said twice, it earns a variant.
+    /// A sentence of one command alone; `ERR` is put before it. Used twice, it earns a variant.
     Once(Cow<'static, str>),
-    /// Several lines of errors were already written by the handler: count it, say no more.
+    /// Several lines of errors were already written by the handler: this one is counted and not written.
     AlreadySaid,
 }
 
@@ -83,8 +83,8 @@ impl Error {
         Error::Coded(text.into())
     }
 
-    /// A line, code first, with words of the client in it. Those may be any bytes and are given back as they came,
-    /// up to a zero byte, where a C string ends.
+    /// A line, code first, with words of the client in it. The client's words may be any bytes and are given back as
+    /// they came, up to a zero byte, where a C string ends.
     pub fn quoting(before: &str, words: &[u8], after: &str) -> Self {
         Error::Quoting([before.as_bytes(), up_to_zero(words), after.as_bytes()].concat())
     }
@@ -157,7 +157,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What a C program would print of these bytes.
+/// The bytes up to the first zero, as a C program would print them.
 pub fn up_to_zero(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or(bytes)
 }

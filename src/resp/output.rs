@@ -1,4 +1,4 @@
-//! What a client still has to be sent.
+//! The bytes a client still has to be sent: its output buffer.
 //!
 //! Small replies are appended to one growing tail; a large string is queued by reference and
 //! sent from where it lies, so that a GET of a megabyte copies none of it.
@@ -7,7 +7,7 @@
 //!   sent ->|  [ bytes ][ shared string ][ bytes ]   tail: bytes being appended
 //! ```
 //!
-//! A queue may have a limit. What goes beyond it is dropped, all of it: its client will be closed, and a
+//! A queue may have a limit. Once a reply goes beyond it the whole queue is dropped: its client will be closed, and a
 //! command that builds an endless reply should not find memory for it ([`Output::overflowed`]).
 //!
 //! Mirrors: the reply buffer and reply list of networking.c (`_addReplyToBufferOrList`).
@@ -83,7 +83,7 @@ pub(super) struct Position {
 }
 
 impl Output {
-    /// Nothing queued.
+    /// An empty queue.
     pub fn new() -> Self {
         Output::default()
     }
@@ -146,8 +146,8 @@ impl Output {
         &mut self.tail
     }
 
-    /// Gives the tail another capacity; its bytes stay (reply buffer resizing). What the tail grows beyond it is
-    /// given back when everything is sent: one long reply must not cost its room for ever.
+    /// Gives the tail another capacity; its bytes stay (reply buffer resizing). Room the tail takes beyond it is given
+    /// back when everything is sent: one long reply must not cost its room for ever.
     pub fn resize_tail(&mut self, capacity: usize) {
         self.kept = capacity;
         if capacity < self.tail.capacity() {
@@ -163,7 +163,7 @@ impl Output {
         let tail = self.tail();
         let len = tail.len() + bytes.len();
         if len > tail.capacity() && len > SEGMENT && !tail.is_empty() {
-            // What does not fit begins a segment of its own rather than doubling what is there.
+            // Bytes that do not fit begin a segment of their own rather than doubling the tail.
             self.close_tail(bytes.len().max(SEGMENT));
         }
         self.tail.extend_from_slice(bytes);

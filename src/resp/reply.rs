@@ -1,7 +1,16 @@
-//! How a command answers: one method per reply type, RESP2 and RESP3 told apart here only.
+//! How a command replies: one method per reply type; RESP2 and RESP3 differ here alone.
 //!
 //! A [`Reply`] writes bytes into a client's [`Output`], or builds a [`Value`] for callers inside
 //! the process (scripts, embedding), or drops everything (CLIENT REPLY OFF, AOF loading).
+//!
+//! ```text
+//!   method of Reply      RESP2                                 RESP3
+//!   integer(5)           :5\r\n                                the same
+//!   bulk(b"hi")          $2\r\nhi\r\n                          the same
+//!   null                 $-1\r\n                               _\r\n
+//!   a map of f to v      *2\r\n $1\r\nf\r\n $1\r\nv\r\n        %1\r\n $1\r\nf\r\n $1\r\nv\r\n
+//!   a double 1.5         $3\r\n1.5\r\n                         ,1.5\r\n
+//! ```
 //!
 //! Mirrors: the `addReply*` family of networking.c.
 
@@ -119,9 +128,9 @@ impl Reply {
         self.len() == 0
     }
 
-    /// Whether what is written from now on is lost: more was written than the client may have queued, so that it will
-    /// be closed; or than a caller inside the process can hold, who gets an error; or nobody reads at all. A command
-    /// with much to say should ask now and then, and stop.
+    /// Whether further output is lost: more was written than the client may have queued, so that it will
+    /// be closed; or than a caller inside the process can hold, which gets an error; or the reply is discarded. A
+    /// command with a long reply should check this now and then, and stop.
     pub fn overflowed(&self) -> bool {
         match &self.sink {
             Sink::Wire(output) => output.overflowed(),
@@ -584,7 +593,7 @@ impl Reply {
         }
     }
 
-    /// Begins a collection whose length is told at its end by one of the `close_*` calls.
+    /// Begins a collection whose length is given at its end by one of the `close_*` calls.
     pub fn open(&mut self) -> Mark {
         let mark = self.mark();
         if let Sink::Tree(tree) = &mut self.sink {

@@ -36,14 +36,14 @@ const INLINE_MAX: usize = 64 * 1024;
 const UNAUTHENTICATED_MULTIBULK: i64 = 10;
 const UNAUTHENTICATED_BULK: i64 = 16 * 1024;
 
-/// What a peer may send.
+/// The limits on a peer's requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// `proto-max-bulk-len`, in bytes.
     pub max_bulk: u64,
     /// Whether authentication is still owed, which narrows all limits.
     pub unauthenticated: bool,
-    /// Requests must lie whole in the buffer: somebody wants their bytes.
+    /// Requests must lie whole in the buffer, because their bytes are propagated as they came.
     pub in_place: bool,
 }
 
@@ -68,7 +68,7 @@ pub enum ProtocolError {
     UnauthenticatedBulk,
     /// Inline quotes that do not close.
     UnbalancedQuotes,
-    /// Something else in the place of a `\r\n`. Whoever reads on at a place the peer did not mean may take a value
+    /// Other bytes in the place of a `\r\n`. A parser that reads on at a place the peer did not mean may take a value
     /// for a request.
     InvalidLineBreak,
 }
@@ -152,7 +152,7 @@ struct Arriving {
     len: usize,
 }
 
-/// What became of the bytes.
+/// The result of parsing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// The request is whole.

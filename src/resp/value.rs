@@ -1,4 +1,7 @@
 //! A reply as a tree: what in-process callers and scripts get instead of bytes.
+//!
+//! Mirrors: call_reply.c, and resp_parser.c as scripts use it. Differs: the tree is built while the command replies,
+//! not parsed out of its bytes afterwards.
 
 /// One reply of any RESP3 type.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +80,7 @@ pub(super) struct Tree {
 /// A reply of more bytes than this becomes an error: its length may be what a caller asked for (`SRANDMEMBER key
 /// -9000000000`), and nothing else bounds it.
 const SIZE_MAX: usize = 2 << 30;
-/// What a value counts for besides its bytes.
+/// Bytes that a value counts for besides its own.
 const VALUE_SIZE: usize = 32;
 
 #[derive(Debug)]

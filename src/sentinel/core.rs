@@ -1,4 +1,4 @@
-//! What a sentinel is apart from its groups: its name and epoch, the clock, what is to be done, and what waits for the disk.
+//! The state of a sentinel apart from its groups: name and epoch, clock, outputs, messages that wait for the disk.
 //!
 //! ```text
 //!   change of an epoch or a vote ──► dirty ──► end of the step: Save { generation: 5 }
@@ -21,7 +21,7 @@ use crate::util::rng::Rng;
 /// Milliseconds until a file that could not be saved is tried again.
 const SAVE_AGAIN: Ms = 1000;
 
-/// See the top of this file.
+/// The parts of a sentinel that all its groups share.
 #[derive(Debug)]
 pub struct Core {
     /// Our run id.
@@ -145,7 +145,7 @@ impl Core {
         self.out.push(Output::Log { level, line });
     }
 
-    /// An event with its own text. One of level warning is told to the notification script of `group`.
+    /// An event with its own text. An event of level warning runs the notification script of `group`.
     #[doc(alias = "sentinelEvent")]
     pub(super) fn event(
         &mut self,

@@ -173,7 +173,7 @@ impl Sentinel {
                     .then_some(())
                     .ok_or_else(|| "Duplicate hostname and port for replica.".into());
             }
-            // Without a run id it cannot be told from others.
+            // Without a run id it cannot be distinguished from others.
             ("known-sentinel", [_, _]) => return Ok(()),
             ("known-sentinel", [host, port, id]) => {
                 let port = port.parse().map_err(|_| "Invalid port number.")?;

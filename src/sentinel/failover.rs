@@ -398,7 +398,7 @@ impl Core {
     fn detect_end(&mut self, group: &mut Group) {
         let promoted = group.failover.promoted.clone().unwrap_or_default();
         let healthy = |one: &Instance| one.s_down_since.is_none();
-        // Nothing is over while the new primary itself cannot be reached.
+        // The failover does not end while the new primary itself cannot be reached.
         if !group.replicas.get(&promoted).is_some_and(healthy) {
             return;
         }
@@ -419,7 +419,7 @@ impl Core {
         if !late {
             return;
         }
-        // The others are told once more, without waiting for what comes of it.
+        // The other replicas are reconfigured once more, without waiting for the result.
         let address = group.current_address().clone();
         for (key, one) in &group.replicas {
             let untold = *key != promoted && one.reconf == Reconf::No;

@@ -1,4 +1,4 @@
-//! What follows from a server's INFO: new replicas, restarts, promotions, and servers that follow the wrong one.
+//! Reactions to a server's INFO: new replicas, restarts, promotions, and servers that follow the wrong one.
 //!
 //! ```text
 //!   a replica calls itself a primary, and
@@ -17,7 +17,7 @@ use super::{Address, Core, Group, Instance, Level, Ms, Stage, Who};
 const MOST_REPLICAS: usize = 4096;
 
 impl Core {
-    /// Takes in what an instance says of itself, and acts on it.
+    /// Takes in an instance's report about itself, and acts on it.
     #[doc(alias = "sentinelRefreshInstanceInfo")]
     pub(super) fn take_report(&mut self, group: &mut Group, who: &Who, report: Report) {
         let now = self.now.ms;
@@ -164,7 +164,7 @@ impl Core {
         }
     }
 
-    /// Whether the primary is one beyond doubt, so that others may be told to follow it.
+    /// Whether the primary is one beyond doubt, so that others may be made to follow it.
     #[doc(alias = "sentinelMasterLooksSane")]
     fn looks_sane(&self, group: &Group) -> bool {
         let primary = &group.primary;
@@ -197,7 +197,7 @@ impl Core {
     }
 }
 
-/// Takes in what a replica says of its link to its primary.
+/// Takes in a replica's report about the link to its primary.
 fn take_link(one: &mut Instance, report: &Report, now: Ms) {
     let moved = report.primary_host.is_some() && report.primary_host != one.primary_host
         || report

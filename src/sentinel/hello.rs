@@ -17,7 +17,7 @@ use std::fmt;
 
 /// The channel.
 pub const CHANNEL: &str = "__sentinel__:hello";
-/// Longer messages are nobody's.
+/// Bytes of a hello at most; a longer message is ignored.
 const LONGEST: usize = 1024;
 /// Hexadecimal digits of a run id.
 pub const RUN_ID_LEN: usize = 40;

@@ -1,4 +1,4 @@
-//! What is known of a watched server or another sentinel, and the group it belongs to.
+//! A watched server or another sentinel as we know it, and the group it belongs to.
 //!
 //! Mirrors: `sentinelRedisInstance`, `sentinelAddr` of sentinel.c.
 //! Differs: a group is a type of its own that holds its primary, so that fields of the group (quorum, epochs, the
@@ -43,7 +43,7 @@ impl Address {
             .map_or_else(|| self.host.clone(), |ip| ip.to_string())
     }
 
-    /// What is told to others: the name if names are announced, else the IP address.
+    /// The address told to others: the name if names are announced, else the IP address.
     pub fn announced(&self, core: &Core) -> String {
         match core.settings.announce_hostnames {
             true => self.host.clone(),
@@ -67,11 +67,11 @@ pub enum Who {
     Primary,
     /// By its key in [`Group::replicas`].
     Replica(String),
-    /// By its run id.
+    /// Another sentinel, by its run id.
     Peer(String),
 }
 
-/// What kind of instance it is.
+/// The kind of an instance: primary, replica or sentinel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Primary,
@@ -95,7 +95,7 @@ impl Kind {
 pub enum Reconf {
     #[default]
     No,
-    /// It was told.
+    /// The replica was sent SLAVEOF.
     Sent,
     /// It follows, its link is not up yet.
     InProgress,
@@ -294,7 +294,7 @@ impl Group {
         renamed.map_or(name, String::as_str).as_bytes().to_vec()
     }
 
-    /// The address that is told to clients and sentinels: from the promotion on that of the promoted replica.
+    /// The address given to clients and sentinels: from the promotion on that of the promoted replica.
     #[doc(alias = "sentinelGetCurrentMasterAddress")]
     pub fn current_address(&self) -> &Address {
         let promoted = self.failover.promoted.as_ref();

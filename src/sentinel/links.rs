@@ -19,7 +19,7 @@ use super::{Channel, Core, Group, Ms, Output, Sentinel, Who, WireId, hello};
 #[doc(alias = "SENTINEL_MAX_PENDING_COMMANDS")]
 const MOST_PENDING: usize = 100;
 
-/// What a reply answers.
+/// The request a reply answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
     /// A command whose effect is seen elsewhere, in INFO.
@@ -48,7 +48,7 @@ pub(super) struct Wire {
     pub since: Ms,
 }
 
-/// See the top of this file.
+/// A connection to an instance, with the commands whose replies are on their way.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     pub users: usize,
@@ -301,7 +301,7 @@ impl Sentinel {
                     let news = one.address.ip.is_none();
                     one.address.ip = Some(ip);
                     if news {
-                        // The connection waited for this.
+                        // The link waited for this address, so it may dial at once.
                         self.core.links[one.link].tried_at = None;
                     }
                 }

@@ -1,4 +1,4 @@
-//! What clients are told of instances: the fields of SENTINEL MASTER, REPLICAS and SENTINELS, quorum, addresses.
+//! Replies about instances: the fields of SENTINEL MASTER, REPLICAS and SENTINELS, quorum, addresses.
 //!
 //! All values are text, numbers included, and their order is fixed: clients and tests read some by position.
 //!
@@ -140,7 +140,7 @@ impl Core {
     }
 }
 
-/// Whether a group's sentinels can do what they are for (SENTINEL CKQUORUM).
+/// Whether a group has enough sentinels to agree on a failover and to authorise it (SENTINEL CKQUORUM).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quorum {
     /// Sentinels that can be reached, ourselves included.

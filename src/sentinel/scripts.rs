@@ -1,4 +1,4 @@
-//! Scripts of the operator: told of events, and of a primary's new address so that clients can be reconfigured.
+//! Scripts of the operator: one is run at events, one at a primary's new address, to reconfigure clients.
 //!
 //! ```text
 //!   queue, 256 at most ─► running, 16 at a time ─► exit 0: done
@@ -30,9 +30,9 @@ pub struct Script {
     pub(super) id: u64,
     pub path: String,
     pub argv: Vec<String>,
-    /// Since when it runs.
+    /// The time since which it runs.
     pub running_since: Option<Ms>,
-    /// Not to be run before.
+    /// The earliest time for its next run.
     pub not_before: Ms,
     /// Runs that were begun before this one.
     pub tries: u32,

@@ -1,4 +1,4 @@
-//! What a sentinel is told by its operator, and the periods that tests may change.
+//! The options an operator sets for a sentinel, and the periods that tests may change.
 //!
 //! Mirrors: the globals and `struct sentinelState` of sentinel.c that are configuration.
 
@@ -21,7 +21,7 @@ pub struct Settings {
     pub deny_scripts_reconfig: bool,
     /// Host names may stand in the place of addresses.
     pub resolve_hostnames: bool,
-    /// Host names are told in the place of addresses.
+    /// Host names are announced in the place of addresses.
     pub announce_hostnames: bool,
 }
 

@@ -40,7 +40,7 @@ impl Sentinel {
         self.core.tend_scripts();
     }
 
-    /// The file was written, or not. What had to wait for it is said now.
+    /// The file was written, or not. Messages that had to wait for it are sent now.
     pub(super) fn saved(&mut self, generation: u64, result: Result<(), &str>) {
         let ok = result.is_ok();
         self.core.saved(generation, result);
@@ -152,8 +152,8 @@ fn hello_of(reply: &Value) -> Option<&[u8]> {
 }
 
 impl Core {
-    /// TILT: a tick that comes much too late tells that this process, or the machine, stood still. What it believes of
-    /// others is then not to be trusted for a while.
+    /// TILT: a tick that comes much too late tells that this process, or the machine, stood still. Its beliefs about
+    /// others are then not to be trusted for a while.
     #[doc(alias = "sentinelCheckTiltCondition")]
     fn check_tilt(&mut self) {
         let now = self.now.ms;
@@ -212,7 +212,8 @@ impl Core {
         );
     }
 
-    /// Tells an instance who we are and where the primary is, every publish period. What a hello says must be on disk.
+    /// Tells an instance who we are and where the primary is, every publish period. The facts in a hello must be on
+    /// disk.
     pub(super) fn say_hello_if_due(&mut self, group: &mut Group, who: &Who) {
         let (now, period) = (self.now.ms, self.periods.publish);
         let due = |one: &&mut super::Instance| now - one.last_hello_sent > period;
@@ -259,7 +260,7 @@ impl Core {
             },
         );
         if sent && let Some(one) = group.get_mut(who) {
-            // The answer sets it again; until then the next tick must not say it once more.
+            // The reply sets it again; until then the next tick must not send it once more.
             one.last_hello_sent = now;
         }
     }

@@ -30,7 +30,7 @@ impl Core {
             self.changed();
             let more = format!("{asker} {}", group.leader_epoch);
             self.event_of_group(Level::Warning, "+vote-for-leader", group, &more);
-            // Whoever voted for another leaves it time before trying itself.
+            // A sentinel that voted for another gives it time before it tries a failover itself.
             if asker != self.my_id {
                 group.failover.started_at = Some(self.now.ms + self.rng.below(1000) as i64);
             }
@@ -41,7 +41,7 @@ impl Core {
             .map(|leader| (leader, group.leader_epoch))
     }
 
-    /// Who has won the election of an epoch, as far as we know. Casts our own vote if it is not cast yet.
+    /// The winner of an epoch's election, as far as we know. Casts our own vote if it is not cast yet.
     #[doc(alias = "sentinelGetLeader")]
     pub(super) fn winner(&mut self, group: &mut Group, epoch: u64) -> Option<String> {
         let mut counts: BTreeMap<String, u32> = BTreeMap::new();
@@ -70,7 +70,7 @@ impl Core {
     }
 }
 
-/// Who has the most votes; of several, the first by run id.
+/// The candidate with the most votes; of several, the first by run id.
 fn front_runner(counts: &BTreeMap<String, u32>) -> Option<(&str, u32)> {
     let mut best: Option<(&str, u32)> = None;
     for (leader, votes) in counts {

@@ -1,4 +1,6 @@
 //! A server inside a program: built, started on a thread of its own, spoken to, stopped.
+//!
+//! Mirrors: no file of Redis, which is a process and not a library.
 
 use std::fmt;
 use std::net::SocketAddr;

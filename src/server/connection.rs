@@ -26,11 +26,11 @@ pub(super) enum Stream {
 pub(super) struct Connection {
     pub(super) key: ClientKey,
     pub(super) stream: Stream,
-    /// The poll told of readability and the socket was not drained since: edge-triggered polling
+    /// The poll reported readability and the socket was not drained since: edge-triggered polling
     /// will not tell again.
     pub(super) readable: bool,
-    /// The poll told that the peer sends no more. What it sent before is still read; without this mark a
-    /// short read would be taken for a drained socket, and the end behind it never be seen.
+    /// The poll reported that the peer sends no more. Bytes sent before that are still read; without this mark a short
+    /// read would be taken for a drained socket, and the end behind it never be seen.
     pub(super) peer_closed: bool,
     /// The last write was cut short, and the poll is asked to tell when there is room.
     pub(super) awaits_room: bool,
@@ -107,7 +107,8 @@ impl Stream {
         }
     }
 
-    /// The same socket once more, to be kept when this one is closed. None under TLS, whose state is not the socket's.
+    /// The same socket once more, to be kept when this one is closed. `None` under TLS, whose state is not the
+    /// socket's.
     pub(super) fn twin(&self) -> Option<Socket> {
         match self {
             Stream::Tcp(stream) => SockRef::from(stream).try_clone().ok(),

@@ -12,7 +12,7 @@ const CLIENTS_PER_RUN: usize = 200;
 const MAX_HZ: u32 = 500;
 
 impl Turn<'_> {
-    /// One turn.
+    /// One turn of the cron.
     pub(super) fn cron(&mut self) {
         let hz = self.hz();
         self.sockets.next_cron = Instant::now() + Duration::from_micros(1_000_000 / u64::from(hz));

@@ -26,7 +26,7 @@ use crate::state::Host;
 use crate::state::Mailbox;
 use crate::sys::crash::SpareStack;
 
-/// Sessions at a time. Each holds on to a snapshot for as long as somebody thinks.
+/// Sessions at a time. Each keeps a snapshot for as long as its user thinks.
 const SESSIONS_MAX: usize = 16;
 /// How long the thread waits for a client that does not read.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,7 +56,7 @@ pub(super) fn start(session: Apart, socket: Socket, count: &Count) -> Result<(),
     let run = move || {
         let _counted = counted;
         let _spare = SpareStack::new();
-        // Whoever is not told because the socket broke has left.
+        // An error means that the socket broke: the client has left and needs no answer.
         let _ = run(session, socket);
     };
     let started = thread.spawn(run);
@@ -87,7 +87,7 @@ fn run(session: Apart, socket: Socket) -> std::io::Result<()> {
 fn holds(mailbox: &Mailbox, client: ClientKey) -> bool {
     let (tell, told) = channel();
     mailbox.send(move |state| {
-        // Whoever asked waits below.
+        // The channel cannot be closed: its receiver waits below.
         let _ = tell.send(state.clients.get(client).is_some());
     });
     told.recv().unwrap_or(false)

@@ -60,8 +60,8 @@ pub(super) struct Sockets {
     pub(super) wires: WireSockets,
     /// Clients whose socket may hold more than the last read took.
     pub(super) more: Vec<ClientKey>,
-    /// What this turn has yet to do. A script beyond its time does it in the turn's place: the kernel
-    /// tells each event once.
+    /// Work left in this turn. While a script runs beyond its time, the busy loop takes over this list, for the kernel
+    /// tells of each event once.
     due: VecDeque<Due>,
     pub(super) read_buffer: Vec<u8>,
     pub(super) batch: Vec<Request>,
@@ -74,7 +74,7 @@ pub(super) struct Sockets {
     exit: Option<i32>,
     /// Lines for the log once the data set is loaded.
     pub(super) announcements: Vec<String>,
-    /// Who waits for the word that clients are served.
+    /// The supervisor to tell that clients are served.
     pub(super) supervisor: Option<Supervisor>,
     /// This server is the process: it answers to signals.
     pub(super) owns_process: bool,
@@ -153,7 +153,7 @@ impl Server {
         self.sockets.owns_process = true;
     }
 
-    /// Takes up what the configuration says about TLS. The error is the line for the log.
+    /// Follows the TLS options of the configuration. The error is the line for the log.
     pub fn follow_tls(&mut self) -> Result<(), String> {
         let mut listeners = self.sockets.listeners.list.borrow_mut();
         listeners.follow_tls(&self.state.config)
@@ -225,7 +225,7 @@ impl Turn<'_> {
             ));
             // Before a SHUTDOWN ABORT that was sent later is read.
             self.note_signal();
-            // First what takes its share of every turn: whoever is served after it is answered right away.
+            // Work that takes its share of every turn comes first: clients served after it are answered right away.
             keyspace::act::evict::go_on_evicting(self.state);
             self.load();
             self.serve(&events);
@@ -269,7 +269,7 @@ impl Turn<'_> {
                 }
             }
         }
-        // Those with more to read had their share in an earlier turn; they queue with the others.
+        // Clients and listeners with more to read had their share in an earlier turn; they queue with the others.
         due.extend(self.sockets.accepting.drain(..).map(Due::Accept));
         due.extend(self.sockets.more.drain(..).map(Due::More));
         while let Some(next) = self.sockets.due.pop_front() {
@@ -309,7 +309,7 @@ impl Turn<'_> {
         match persistence::act::loading::load_slice(self.state) {
             Slice::More => {}
             Slice::Done => self.announce(),
-            // The primary may send another.
+            // A data set from the primary failed to load; the primary may send another.
             Slice::Failed if from_primary => {}
             Slice::Failed => self.sockets.exit = Some(1),
         }
@@ -436,7 +436,7 @@ impl Turn<'_> {
         persistence::act::append::flush(self.state, false);
         replication::act::waiting::serve_ack_waits(self.state);
         if self.state.persistence.failed {
-            // What would be acknowledged is not safe: not a byte goes out.
+            // The write to the AOF failed under `appendfsync always`, so no reply that would acknowledge it is sent.
             self.sockets.exit = Some(1);
             return;
         }
@@ -460,8 +460,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether the server is about to end. If so nobody can connect any more: whoever asked for the end
-    /// learns of it by their closed connection, and may count on that.
+    /// Whether the server is about to end. If so its listeners are closed: the client that asked for the end
+    /// learns of it by its closed connection, and may count on that.
     fn stop_listening(&mut self) -> bool {
         let leaves = |request: &ServerRequest| matches!(request, ServerRequest::Exit(_));
         let leaving = self.state.requests.iter().any(leaves);
@@ -519,12 +519,12 @@ impl Turn<'_> {
         } = peer;
         let config = &self.state.config;
         if self.state.clients.connected() >= config.maxclients as usize {
-            // As much as fits into the socket's buffer; nobody waits for the rest.
+            // As much as fits into the socket's buffer; the server does not wait to send the rest.
             stream.refuse(b"-ERR max number of clients reached\r\n");
             self.state.stats.connections_rejected += 1;
             return;
         }
-        // Under TLS this can only be said once the handshake is over.
+        // Under TLS the refusal can be sent only after the handshake.
         if acl::act::protects_itself(self.state) && !is_local && !stream.is_tls() {
             stream.refuse(DENIED);
             self.state.stats.connections_rejected += 1;

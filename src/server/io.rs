@@ -4,9 +4,9 @@
 //! and run from it in place, and only an unfinished rest is copied to the client. One `write` per
 //! client and turn, from the reply where it lies.
 //!
-//! Edge-triggered polling: a read that came back short has drained the socket, so nobody asks the
+//! Edge-triggered polling: a read that came back short has drained the socket, so the loop does not ask the
 //! kernel a second time for `EAGAIN`; one that filled the buffer leaves the client in line for the
-//! next turn, behind everybody else who is ready.
+//! next turn, behind all others that are ready.
 //!
 //! Pipelined requests are parsed a batch ahead so that the keys they name are on their way from
 //! memory before the first of them runs.
@@ -34,7 +34,7 @@ use crate::resp::{Output, Reply};
 use crate::sys::log::Level;
 use crate::util::args;
 
-/// What a client with an unfinished request reads at a time.
+/// Bytes that a client with an unfinished request reads at a time.
 const PRIVATE_READ: usize = 16 * 1024;
 /// Keys that the cache holds anyway, so that prefetching them would only cost.
 const IN_CACHE: usize = 4096;
@@ -60,11 +60,11 @@ impl Turn<'_> {
         };
         connection.readable = true;
         if client.flags.has(ClientFlags::PRIMARY) && self.state.scripts.is_busy() {
-            // What it sends cannot be refused, so it waits.
+            // A command from the primary cannot be refused with BUSY, so it stays unread until the script ends.
             return self.sockets.more.push(key);
         }
         if !client.runnable() {
-            // Nobody is left to read what a waiting client would be answered.
+            // The peer of a blocked or paused client has gone: no one is left to read the reply.
             let waits = ClientFlags::BLOCKED | ClientFlags::PAUSED;
             if connection.peer_closed && client.flags.any(waits) {
                 self.state.clients.close_asap(key);
@@ -154,7 +154,7 @@ impl Turn<'_> {
         self.state.clients.changed(key);
     }
 
-    /// What a read under TLS brought besides requests: the end of the handshake, something to send.
+    /// Handles results of a read under TLS other than requests: the end of the handshake, bytes to send.
     #[doc(alias = "tlsHandleEvent")]
     fn tls_progress(&mut self, key: ClientKey) {
         let Some(Some(connection)) = self.sockets.connections.get_mut(key.slot as usize) else {
@@ -180,7 +180,7 @@ impl Turn<'_> {
                     client.flags.set(ClientFlags::CLOSE_AFTER_REPLY);
                 }
             }
-            // What was written before could not be sent.
+            // Replies queued during the handshake could not be sent until now.
             self.state.clients.wants_write(key);
         }
         if connection.stream.unsent()
@@ -262,7 +262,7 @@ impl Turn<'_> {
             let Some(client) = self.state.clients.get_mut(key) else {
                 return used;
             };
-            // What a primary sends was accepted there, and is passed on as it came.
+            // Requests from a primary were accepted there, and are propagated unchanged.
             let verbatim = client.flags.has(ClientFlags::PRIMARY);
             let limits = Limits {
                 max_bulk: match verbatim {
@@ -303,7 +303,7 @@ impl Turn<'_> {
                     return used;
                 };
                 if stopped {
-                    // What was parsed beyond is parsed again when the client may go on.
+                    // Requests parsed beyond this one are parsed again when the client may go on.
                     client.parser = Parser::default();
                     client.request = Request::default();
                     return used;
@@ -415,7 +415,7 @@ impl Turn<'_> {
             let client = &mut self.state.clients[key];
             client.out = out;
             let ends = client.flags.has(ClientFlags::CLOSE_AFTER_REPLY);
-            // What the client is may have changed, and so its limit.
+            // The client's class may have changed during the command, and its limit with it.
             let kind = client.kind();
             let limit = match kind {
                 _ if acl::act::owes_auth(self.state, &self.state.clients[key]) => {
@@ -440,7 +440,7 @@ impl Turn<'_> {
         stopped
     }
 
-    /// A primary's request ran, or a replica said something.
+    /// A primary's request ran, or a replica sent one.
     fn heard_from_peer(&mut self, key: ClientKey, request: &Request, bytes: &[u8]) {
         let empty = request.argv(bytes).is_empty();
         if self.state.clients[key].flags.has(ClientFlags::REPLICA) {
@@ -548,8 +548,7 @@ impl Turn<'_> {
         ));
     }
 
-    /// Sends what a client has waiting. Whatever the socket does not take now is sent when it has
-    /// room again.
+    /// Sends a client's queued replies. Bytes that the socket does not take now are sent when it has room again.
     pub(super) fn write_client(&mut self, key: ClientKey) {
         let Some(client) = self.state.clients.get_mut(key) else {
             return;

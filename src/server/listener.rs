@@ -25,7 +25,7 @@ pub(super) enum Listener {
     Unix(UnixListener),
 }
 
-/// Who is at the other end.
+/// A connection that was just accepted, with the address at its other end.
 pub(super) struct Peer {
     pub(super) stream: Stream,
     pub(super) address: String,
@@ -66,15 +66,15 @@ impl Listener {
         let _ = mark;
     }
 
-    /// The Unix socket; a stale one of the same name is replaced. Nobody can connect before the file has the mode that
-    /// is asked for (CVE-2023-45145): it is bound with no more rights than that, and listens last.
+    /// Listens on a Unix socket; a stale one of the same name is replaced. No client can connect before the file has
+    /// the mode that is asked for (CVE-2023-45145): it is bound with no more rights than that, and listens last.
     pub(super) fn unix(path: &Path, mode: u32, backlog: u32) -> io::Result<Listener> {
         if path.symlink_metadata().is_ok() {
             std::fs::remove_file(path)?;
         }
         let socket = bound(path, mode)?;
         if mode != 0 {
-            // What the umask took.
+            // The umask may have removed permissions at bind, so they are set again.
             std::fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
         socket.listen(backlog.min(i32::MAX as u32) as i32)?;
@@ -150,9 +150,9 @@ impl Listener {
     }
 }
 
-/// A Unix socket with a file, which does not listen yet: whoever connects is refused. The file has no right that is not
-/// in `mode`, where one is asked for. On Linux the file takes its mode from the socket, less the umask; the umask
-/// itself belongs to the whole process, with all its servers, and is left alone.
+/// A Unix socket with a file, which does not listen yet: a client that connects is refused. The file has no right that
+/// is not in `mode`, where one is asked for. On Linux the file takes its mode from the socket, less the umask; the
+/// umask itself belongs to the whole process, with all its servers, and is left alone.
 fn bound(path: &Path, mode: u32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -169,7 +169,7 @@ fn bound(path: &Path, mode: u32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// What a `bind` word means: addresses, and whether it may fail to be there (a leading `-`).
+/// The addresses a `bind` word means, and whether they may be missing on this machine (a leading `-`).
 pub(super) fn resolve(word: &str, port: u16) -> io::Result<(Vec<SocketAddr>, bool)> {
     let (name, optional) = match word.strip_prefix('-') {
         Some(rest) => (rest, true),
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixStream;
 
-    /// CVE-2023-45145: between `bind` and `chmod` the socket was open to all whom the umask lets in.
+    /// CVE-2023-45145: between `bind` and `chmod` the socket was open to every user that the umask lets in.
     #[test]
     fn a_unix_socket_is_never_open_wider_than_asked_for() {
         let dir = std::env::temp_dir().join(format!("oxidis-socket-{}", std::process::id()));
@@ -230,7 +230,7 @@ mod tests {
             if cfg!(target_os = "linux") {
                 assert_eq!(mode() & !wanted, 0, "{:o} for {wanted:o}", mode());
             }
-            // Nobody gets in before it listens.
+            // A connection is refused as long as the socket does not listen.
             assert!(UnixStream::connect(&path).is_err());
             drop(socket);
 

@@ -40,7 +40,7 @@ pub(super) struct Listeners {
     list: Vec<Listener>,
     port: u16,
     tls_port: u16,
-    /// What connections under TLS are made with; those that are made keep theirs.
+    /// The settings of new connections under TLS; existing connections keep theirs.
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 

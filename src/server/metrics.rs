@@ -9,9 +9,9 @@
 //! many there are. A stranger costs less: a connection ends [`PATIENCE`] after it began, whatever it sends meanwhile,
 //! and when there are [`CONNECTIONS_MAX`] the one that has dawdled longest makes room for the next.
 //!
-//! Whoever could run INFO without a password may fetch the figures. If the default user has one (`requirepass`), the
+//! As long as INFO needs no password, the figures need none either. If the default user has one (`requirepass`), the
 //! request brings the name and password of a user that may run INFO, in HTTP's own words:
-//! `Authorization: Basic base64(name:password)`, where no name is the default user. In protected mode nobody from
+//! `Authorization: Basic base64(name:password)`, where no name is the default user. In protected mode no client from
 //! another machine is served, as on the port of Redis.
 //!
 //! Mirrors: nothing in Redis.
@@ -74,7 +74,7 @@ struct MetricsPort {
     waker: Arc<Waker>,
     mailbox: Mailbox,
     listeners: Vec<TcpListener>,
-    /// By number, so the oldest first.
+    /// Connections by number, so that the oldest comes first.
     connections: BTreeMap<usize, Connection>,
     next: usize,
     /// Some listener had no descriptor left for a connection.
@@ -87,14 +87,14 @@ struct MetricsPort {
 
 struct Connection {
     stream: TcpStream,
-    /// From this machine.
+    /// The peer is on this machine.
     local: bool,
     began: Instant,
     phase: Phase,
 }
 
 enum Phase {
-    /// Its request comes.
+    /// The request is being read.
     Reads(Vec<u8>),
     /// It waits for the next question to the data thread.
     Waits(Option<Login>),
@@ -113,13 +113,13 @@ struct Login {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Served,
-    /// It is to log in.
+    /// The request lacks a valid login.
     Unknown,
     /// It may not see the figures.
     Refused,
 }
 
-/// What the data thread says: of each connection whether it is served, and INFO if one is.
+/// The data thread's answer: for each connection whether it is served, and the text of INFO if any of them is.
 struct Answer {
     verdicts: Vec<(usize, Verdict)>,
     info: Option<String>,
@@ -452,7 +452,7 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Whether somebody may see the figures.
+/// Whether the sender of a request may see the figures.
 fn judge(state: &mut State, local: bool, login: Option<Login>) -> Verdict {
     if acl::act::protects_itself(state) && !local {
         return Verdict::Refused;

@@ -52,9 +52,9 @@ Examples:
        oxidis-server /etc/redis.conf --loglevel verbose -
 ";
 
-/// Runs the server these arguments describe, the program's name being the first, until it ends; returns
-/// the code to exit with. What went wrong before there is a log is on standard error. Under the name of one of the
-/// tools that check files (`redis-check-rdb`, `oxidis-check-aof`, …) it is that tool.
+/// Runs the server these arguments describe, the program's name being the first, until it ends; returns the code to
+/// exit with. Errors before there is a log go to standard error. Under the name of one of the tools that check files
+/// (`redis-check-rdb`, `oxidis-check-aof`, …) it is that tool.
 #[doc(alias = "main")]
 pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
     if let Some(name) = arguments.first() {
@@ -257,7 +257,7 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     }
     let code = server.run();
     if let Some(supervisor) = &server.sockets.supervisor {
-        // It learns of the end anyway.
+        // An error is ignored: the supervisor notices the end of the process anyway.
         let _ = supervisor.say("STOPPING=1\n");
     }
     if code == 0 {
@@ -290,7 +290,7 @@ fn has_modules(config: &Config, log: &Logger) -> bool {
     true
 }
 
-/// Binds the process to the processors of `server-cpulist`; a list that cannot be followed is told to the log.
+/// Binds the process to the processors of `server-cpulist`; a list that cannot be followed is reported in the log.
 #[doc(alias = "redisSetCpuAffinity")]
 fn use_processors(config: &Config, log: &Logger) {
     if let Some(list) = &config.server_cpulist
@@ -300,7 +300,7 @@ fn use_processors(config: &Config, log: &Logger) {
     }
 }
 
-/// Who waits for the word that the server is ready.
+/// The supervisor to tell that the server is ready, by `supervised` and the environment.
 #[doc(alias = "redisIsSupervised")]
 fn supervisor(config: &Config, log: &Logger) -> Option<Supervisor> {
     let missing = |who: &str, variable: &str| {

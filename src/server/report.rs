@@ -1,4 +1,4 @@
-//! What a server says of itself when it crashes.
+//! The part of a crash report that only the server can write: INFO, the current client, the configuration.
 //!
 //! Mirrors: logServerInfo(), logCurrentClient(), logConfigDebugInfo() of debug.c.
 
@@ -39,7 +39,7 @@ pub(super) fn tell(server: &Server, out: &mut String) {
 fn line(state: &State, client: &crate::clients::Client) -> String {
     let line = observe::act::clients::describe_client(state, client, None);
     let line = match state.config.hide_user_data_from_log {
-        // Names and libraries are what users said.
+        // Names and libraries come from users.
         true => line
             .split_once(" name=")
             .map_or(line.as_str(), |(before, _)| before)

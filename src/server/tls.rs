@@ -5,10 +5,10 @@
 //!   write  buf ─► session: records ─► socket                    what the socket does not take stays here
 //! ```
 //!
-//! The poll is edge-triggered, and the loop takes a short read for a drained socket. So one read here goes on until
-//! the socket is really empty: records that were read but not decrypted would never be told of again. What has to be
-//! sent to go on (the handshake, an alert) is sent from inside a read; the loop asks [`TlsStream::unsent`] whether the
-//! socket took all of it, and waits for room if not.
+//! The poll is edge-triggered, and the loop takes a short read for a drained socket. So one read here goes on until the
+//! socket is really empty: records that were read but not decrypted would never be reported again. Bytes that must be
+//! sent to go on (the handshake, an alert) are sent from inside a read; the loop asks [`TlsStream::unsent`] whether the
+//! socket took all of them, and waits for room if not.
 //!
 //! The settings belong to the connection: CONFIG SET makes new ones for those who come later.
 //!
@@ -29,7 +29,7 @@ pub(super) struct TlsStream {
     session: Connection,
     /// The other end will send no more, or nothing more that can be understood.
     ended: bool,
-    /// Somebody was told that the handshake is over.
+    /// The loop has seen that the handshake is over.
     told: bool,
     /// The socket waits for bytes.
     waiting: bool,
@@ -111,11 +111,11 @@ impl TlsStream {
             return; // An alert has said it, or it is nobody who would understand.
         }
         self.session.send_close_notify();
-        // As much as the socket takes; nobody waits for the rest.
+        // As much as the socket takes; the server does not wait to send the rest.
         let _ = self.send();
     }
 
-    /// Gives the socket what the session has to say; `WouldBlock` when it does not take all.
+    /// Gives the socket the session's bytes; `WouldBlock` when it does not take all.
     fn send(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.socket) {
@@ -151,7 +151,7 @@ impl TlsStream {
             return Ok(());
         };
         self.ended = true;
-        // Whoever does not speak TLS would not understand the alert either.
+        // A peer that does not speak TLS would not understand the alert either.
         let no_tls = self.session.is_handshaking() && matches!(error, Error::InvalidMessage(_));
         if !no_tls {
             let _ = self.send();
@@ -165,7 +165,7 @@ impl Read for TlsStream {
         let mut filled = 0;
         while filled < buf.len() {
             match self.session.reader().read(&mut buf[filled..]) {
-                // The other end said that it has ended.
+                // The other end announced that it has ended (close_notify).
                 Ok(0) => self.ended = true,
                 Ok(n) => {
                     filled += n;

@@ -1,7 +1,7 @@
 //! The list of who does what when: before the loop sleeps, and in each turn of the cron.
 //!
-//! Each line calls the acting half of one room by its path, in Redis's order. What needs the sockets (reading, writing,
-//! closing, TLS) stands around these calls in `event_loop.rs` and `cron.rs`.
+//! Each line calls the acting half of one room by its path, in Redis's order. Steps that need the sockets (reading,
+//! writing, closing, TLS) stand around these calls in `event_loop.rs` and `cron.rs`.
 //!
 //! Mirrors: beforeSleep() and serverCron() of server.c.
 
@@ -24,7 +24,7 @@ pub fn use_disk(state: &mut State, disk: Disk, helpers: Helpers) {
     state.helpers = helpers;
 }
 
-/// What must be done between the commands of one turn of the loop and its sleep, in Redis's order.
+/// Work between the commands of one turn of the loop and its sleep, in Redis's order.
 pub fn before_sleep(state: &mut State) {
     clients::act::waits::end_overdue_waits(state);
     if state.pauses.mode() != PauseMode::None {
@@ -77,7 +77,7 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     if every(if urgent { 100 } else { 1000 }, runs, hz) {
         replication::act::link::cron(state);
     }
-    // Before each command as well; here for a bound that CONFIG SET lowered while nobody asks anything.
+    // Before each command as well; here for a bound that CONFIG SET lowered while no client sends a command.
     clients::act::tracking::limit_tracking(state);
     persistence::act::saving::cron(state);
     scripting::act::clients::free_scripts(state);

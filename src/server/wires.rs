@@ -52,7 +52,7 @@ pub(super) struct WireSocket {
     up: bool,
     /// Put it under TLS when it is made.
     tls: bool,
-    /// It may hold more than was read.
+    /// The socket may hold more than was read.
     readable: bool,
     /// The last write was cut short: the poll will tell of room.
     awaits_room: bool,
@@ -95,7 +95,7 @@ impl WireSockets {
 /// Whether the owner of a wire takes bytes now.
 fn takes_bytes(state: &State, owner: Owner) -> bool {
     match owner {
-        // The data set of a primary, or its stream, may end a script's world under its feet; and once the stream
+        // The data set of a primary, or its stream, may replace the data under a running script; and once the stream
         // comes, it is for the client to read.
         Owner::Primary => {
             let streams = state.replication.link.step == Step::Connected;

@@ -1,4 +1,4 @@
-//! What the system grants the process: open files, and its place in line when memory runs out.
+//! The limits the system sets the process: the number of open files, and its place in line when memory runs out.
 //!
 //! Mirrors: adjustOpenFilesLimit() and setOOMScoreAdj() of server.c.
 #![allow(unsafe_code)] // getrlimit and setrlimit are system calls.

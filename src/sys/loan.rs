@@ -14,6 +14,8 @@
 //!
 //! Unsafe: the pointer is turned back into a reference; no safe type of the standard library lends
 //! across a callback that must be `'static`.
+//!
+//! Mirrors: no file of Redis, whose callbacks reach the server through the global `server`.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;

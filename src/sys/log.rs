@@ -7,8 +7,8 @@
 //!                                   level: . debug  - verbose  * notice  # warning
 //! ```
 //!
-//! A [`Logger`] is a handle to be cloned and handed to threads; a server has its own, so that several
-//! servers in one process keep several logs. Nothing is formatted for a line nobody reads.
+//! A [`Logger`] is a handle to be cloned and handed to threads; a server has its own, so that several servers in one
+//! process keep several logs. A line below the log's level costs no formatting.
 //!
 //! Invariant: logging never fails, never blocks on syslog, and a line is written in one piece.
 //!
@@ -27,7 +27,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::util::time::Civil;
 
-/// How much is said; ordered, `Nothing` being the quietest.
+/// The level of a line or of the log; ordered, `Nothing` being the quietest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Level {
@@ -71,7 +71,7 @@ pub enum Format {
     Json,
 }
 
-/// What the server is while it says something.
+/// The role of the server, shown as one letter in each line: `M` primary, `S` replica, `C` child, `X` sentinel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Role {
@@ -103,7 +103,7 @@ pub enum Target {
     Stdout,
     /// A file, opened to append for each line.
     File(PathBuf),
-    /// Whatever an embedder or a test likes.
+    /// Any writer that an embedder or a test provides.
     Writer(Box<dyn Write + Send>),
 }
 
@@ -171,7 +171,7 @@ impl Logger {
         self.log.format.store(format as u8, Relaxed);
     }
 
-    /// What the server is from now on.
+    /// Sets the role that lines show from now on.
     pub fn set_role(&self, role: Role) {
         self.log.role.store(role as u8, Relaxed);
     }
@@ -203,7 +203,7 @@ impl Logger {
         }
     }
 
-    /// Is a line of this level written? For callers whose message is dear to make.
+    /// Is a line of this level written? For callers whose message is expensive to make.
     #[inline]
     pub fn enabled(&self, level: Level) -> bool {
         level >= self.level() && level != Level::Nothing

@@ -9,7 +9,7 @@
 use std::hint::black_box;
 use std::io::Write;
 
-/// Passes unless told otherwise.
+/// Passes by default.
 const PASSES: usize = 50;
 const WORDS_PER_MB: usize = (1 << 20) / size_of::<u64>();
 /// Megabytes that can be asked for, so that bytes fit a `usize`.

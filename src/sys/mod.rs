@@ -1,8 +1,9 @@
 //! The door out of the process: clock, files, random seeds, signals, the allocator, the log, limits, processes.
 //!
 //! Commands take the time from [`clock`] and chance from the seed of the state, so that a test that brings its own gets
-//! the same bytes. Not everything goes through this door: persistence, the configuration, ACL and cluster files use
-//! [`std::fs`], helper threads and the loop measure with [`std::time::Instant`], and `server/` owns the sockets.
+//! the same bytes. Files that hold data, users or the state of a cluster node are reached through a [`files::Disk`].
+//! Not everything goes through this door: `server/` owns the sockets, the loop and helper threads measure with
+//! [`std::time::Instant`], and the configuration, certificates and the tools that check files use [`std::fs`].
 //!
 //! Mirrors: monotonic.c, zmalloc.c, setproctitle.c and the signal handlers of server.c.
 

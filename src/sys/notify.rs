@@ -1,4 +1,4 @@
-//! What a supervisor wants to know: that the service is ready, that it stops.
+//! Messages to the supervisor of the process: the service is ready, or it stops.
 //!
 //! Systemd names a datagram socket in the environment and reads lines such as `READY=1` from it. Upstart waits until
 //! the process stops itself, and lets it go on.
@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 
-/// Who supervises the process.
+/// The supervisor that started the process.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Supervisor {
     /// Its socket; a name that begins with `@` is in the abstract namespace.

@@ -1,4 +1,4 @@
-//! What the system knows of the process and of itself: memory, processor time, names.
+//! Facts the system knows about the process and about itself: memory, processor time, names.
 //!
 //! Mirrors: zmalloc_get_rss(), zmalloc_get_memory_size() (zmalloc.c) and the getrusage() calls of
 //! INFO in server.c.

@@ -1,4 +1,6 @@
 //! Signals that end the server, for the process that owns them. Embedded servers install none.
+//!
+//! Mirrors: `setupSignalHandlers()` and `sigShutdownHandler()` of server.c.
 #![allow(unsafe_code)] // sigaction is a system call, and its handler may do almost nothing.
 
 use std::path::Path;

@@ -59,7 +59,7 @@ impl Title {
         let shown = &title.as_bytes()[..title.len().min(self.len - 1)];
         let start: *mut u8 = ptr::with_exposed_provenance_mut(self.start);
         // SAFETY: from `start` on there are `len` bytes of the process's first stack, writable for ever, which hold
-        // nothing but arguments. Those of `std::env` stay C strings: the last byte is 0.
+        // nothing but arguments. The arguments in `std::env` stay C strings: the last byte is 0.
         unsafe {
             ptr::write_bytes(start, 0, self.len);
             ptr::copy_nonoverlapping(shown.as_ptr(), start, shown.len());

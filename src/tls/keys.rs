@@ -1,4 +1,7 @@
 //! Certificates and private keys in PEM files, and the name in a certificate.
+//!
+//! Mirrors: the loading of files in `createSSLContext()` and the names of certificates in tls.c; OpenSSL does the rest
+//! there.
 
 use std::path::Path;
 
@@ -61,8 +64,8 @@ fn decrypted(pem: &str, password: &str) -> Result<PrivateKeyDer<'static>, String
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }
 
-/// The common name of a certificate's subject; none where there are several. Who of them signs in would be a matter of
-/// the order in which the authority wrote them, and a requester may have chosen one of them.
+/// The common name of a certificate's subject; `None` where there are several. Which of them signs in would be a matter
+/// of the order in which the authority wrote them, and a requester may have chosen one of them.
 pub fn common_name(certificate: &[u8]) -> Option<Vec<u8>> {
     // Certificate ─ TBSCertificate ─ [0] version, serial, algorithm, issuer, validity, subject, …
     let (_, certificate, _) = element(certificate)?;

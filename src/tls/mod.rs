@@ -1,8 +1,8 @@
-//! What TLS connections are made with: certificates, keys, ciphers, whom to trust.
+//! The settings of TLS connections: certificates, keys, ciphers, trusted authorities.
 //!
 //! ```text
-//!   tls-* options, PEM files ─► settings ─► ServerConfig   for who connects to us    (server/tls.rs)
-//!                                      └──► ClientConfig   for whom we connect to    (server/link.rs, sys/peer.rs)
+//!   tls-* options, PEM files ─► settings ─► ServerConfig   for connections to us     (server/tls.rs)
+//!                                      └──► ClientConfig   for connections we open   (server/wires.rs, sys/peer.rs)
 //! ```
 //!
 //! Invariant: settings are never changed. CONFIG SET makes new ones, for connections to come.

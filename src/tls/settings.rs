@@ -24,7 +24,7 @@ use rustls::{
 use super::keys;
 use crate::config::{Config, TlsAuthClients};
 
-/// What went wrong, in a line for the log.
+/// Errors are a line for the log.
 type Result<T> = std::result::Result<T, String>;
 
 /// The settings of those who connect to us.
@@ -175,7 +175,7 @@ fn protocols(config: &Config) -> Result<Vec<&'static SupportedProtocolVersion>> 
         match word.to_ascii_lowercase().as_str() {
             "tlsv1.3" => versions.push(&TLS13),
             "tlsv1.2" => versions.push(&TLS12),
-            // Known, but nobody should speak them any more.
+            // Known versions that are not safe any more.
             "tlsv1" | "tlsv1.1" => {}
             _ => {
                 return Err(
@@ -228,7 +228,7 @@ fn chosen_suites(list: &str, known: &[SupportedCipherSuite]) -> Result<Vec<Suppo
 }
 
 /// Ciphers up to TLS 1.2, from a list as OpenSSL reads it: names and properties, `-` and `!` take out, `+` puts last.
-/// Those that do not exist here are passed over, as OpenSSL does.
+/// Names that do not exist here are passed over, as OpenSSL does.
 #[doc(alias = "SSL_CTX_set_cipher_list")]
 fn chosen_ciphers(list: &str, known: &[SupportedCipherSuite]) -> Result<Vec<SupportedCipherSuite>> {
     let mut chosen: Vec<SupportedCipherSuite> = Vec::new();
@@ -281,7 +281,7 @@ fn is_named(suite: CipherSuite, word: &str) -> bool {
     word.split('+').all(has)
 }
 
-/// What OpenSSL calls a suite.
+/// OpenSSL's name of a suite.
 fn openssl_name(suite: CipherSuite) -> &'static str {
     match suite {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
@@ -364,7 +364,7 @@ impl StoresServerSessions for Sessions {
     }
 }
 
-/// Trusts a server that somebody we trust vouches for; its name counts only where names are expected
+/// Trusts a server whose certificate a trusted authority signed; its name counts only where names are expected
 /// (`tls-expected-peer-name`), for nodes are known by their addresses.
 #[derive(Debug)]
 struct PeerVerifier {

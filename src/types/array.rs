@@ -12,8 +12,8 @@
 //! values outgrow `PACK_MAX` keeps each in an allocation of its own. Besides, an array remembers where the last
 //! insertion went: appending and the ring go on from there.
 //!
-//! Invariant: no block is empty; `count` is the number of bits set in all of them. Whoever holds an array keeps no
-//! empty one.
+//! Invariant: no block is empty; `count` is the number of bits set in all of them. The keyspace holds no empty array: a
+//! command that removes the last value removes the key.
 //!
 //! Mirrors: sparsearray.c. Differs: Redis has slices of 4096 slots, eight bytes a slot, short values inside it, long
 //! ones behind it, and lists of offsets where a slice holds few. Here a million consecutive numbers of five digits
@@ -33,7 +33,7 @@ pub const INDEX_MAX: u64 = u64::MAX - 1;
 const BLOCK: u64 = 64;
 /// Values of a block together; beyond, each has its own allocation.
 const PACK_MAX: usize = 4096;
-/// What a value adds to a listpack besides its bytes, at most.
+/// Bytes that a value adds to a listpack besides its own, at most.
 const ENTRY_OVERHEAD: usize = 11;
 
 type Blocks = OrderedMap<u64, Block, 30>;
@@ -46,7 +46,7 @@ pub struct Array {
     inner: Shared<Inner>,
 }
 
-/// What tells an array from other values.
+/// The tag that tells an array from other values.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 enum Tag {
@@ -72,7 +72,7 @@ enum Values {
     Apart(Shared<Vec<BigStr>>),
 }
 
-/// What ARINFO tells of the blocks.
+/// The figures of the blocks for ARINFO.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shape {
     pub blocks: u64,
@@ -267,7 +267,7 @@ impl Array {
         self.inner.count
     }
 
-    /// None does.
+    /// Whether no index holds a value.
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
@@ -411,8 +411,8 @@ impl Array {
     }
 
     /// Makes the array a ring of `size` places, if it is not: a smaller ring keeps the latest values, a larger one lays
-    /// those of a ring that had wrapped around in order, so that there is room behind them. What lies beyond a hole,
-    /// going back from the latest, is let go. O(1), or O(size · log n) when it must be laid out anew.
+    /// the values of a ring that had wrapped around in order, so that there is room behind them. Values beyond a hole,
+    /// going back from the latest, are dropped. O(1), or O(size · log n) when it must be laid out anew.
     #[doc(alias = "arRingRework")]
     pub fn fit_ring(&mut self, size: u64) {
         let len = self.len();
@@ -442,7 +442,7 @@ impl Array {
         *self = ring;
     }
 
-    /// What its blocks look like. O(blocks) if `full`, else only how many there are.
+    /// The shape of its blocks. O(blocks) if `full`, else only how many there are.
     pub fn shape(&self, full: bool) -> Shape {
         let blocks = &self.inner.blocks;
         let mut shape = Shape {

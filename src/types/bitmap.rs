@@ -18,7 +18,7 @@
 
 use crate::util::num::parse_i64;
 
-/// What start and end of a range count.
+/// The unit of a range's start and end (BITCOUNT, BITPOS).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Byte,
@@ -159,7 +159,7 @@ pub enum Operation {
     And,
     Or,
     Xor,
-    /// Of one source only.
+    /// Every bit of the only source, inverted.
     Not,
     /// In the first source, but in none of the others.
     Diff,
@@ -167,12 +167,12 @@ pub enum Operation {
     Diff1,
     /// In the first, and in one of the others at least.
     AndOr,
-    /// In one source exactly.
+    /// Bits set in exactly one source.
     One,
 }
 
 impl Operation {
-    /// By its name in any case.
+    /// The operation with this name, in any letter case.
     pub fn parse(name: &[u8]) -> Option<Self> {
         let known: [(&[u8], Operation); 8] = [
             (b"and", Operation::And),
@@ -280,7 +280,7 @@ fn zip(block: &mut [u8], part: &[u8], apply: impl Fn(&mut u8, u8)) {
     }
 }
 
-/// What BITFIELD does with a number that does not fit.
+/// The treatment of a number that does not fit its field (BITFIELD … OVERFLOW).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
     /// Keep the low bits.
@@ -363,7 +363,7 @@ impl Field {
         bytes[at..at + touched].copy_from_slice(&window.to_be_bytes()[..touched]);
     }
 
-    /// What SET stores for `value`; `None` if it must not.
+    /// The number SET stores for `value`; `None` under OVERFLOW FAIL if it does not fit.
     pub fn fit(self, value: i64, overflow: Overflow) -> Option<i64> {
         // To an unsigned field a negative number is a large one.
         let value = if self.signed {
@@ -374,7 +374,7 @@ impl Field {
         self.fit_wide(value, overflow)
     }
 
-    /// What INCRBY stores; `None` if it must not.
+    /// The sum INCRBY stores; `None` under OVERFLOW FAIL if it does not fit.
     #[doc(alias = "checkSignedBitfieldOverflow")]
     #[doc(alias = "checkUnsignedBitfieldOverflow")]
     pub fn add(self, old: i64, increment: i64, overflow: Overflow) -> Option<i64> {
@@ -498,7 +498,7 @@ mod tests {
         }
     }
 
-    /// As told by a real server.
+    /// Replies of a real server.
     #[test]
     fn positions() {
         assert_eq!(
@@ -648,7 +648,7 @@ mod tests {
         }
     }
 
-    /// As told by a real server.
+    /// Replies of a real server.
     #[test]
     fn overflows() {
         let add = |ty: &str, old, increment| {

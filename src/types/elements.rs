@@ -1,6 +1,6 @@
 //! The elements of a value, whatever its encoding: what DEBUG DIGEST compares.
 //!
-//! To add a type: say whether the order of its elements counts, and tell each, as the parts it consists of.
+//! To add a type: declare whether the order of its elements counts, and hand out each element, as its parts.
 //! Two values that a client cannot tell apart must tell the same.
 //!
 //! Mirrors: `xorObjectDigest` of debug.c.
@@ -9,10 +9,10 @@ use super::stream::StreamId;
 use super::{Kind, Typed, Value};
 use crate::util::num::{FloatBuf, IntBuf};
 
-/// Whether the order in which elements are told belongs to the value.
+/// Whether the order in which elements are handed out belongs to the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// It does: a list, a stream.
+    /// The order belongs to the value: a list, a stream.
     Counts,
     /// It depends on the encoding and on chance.
     IsChance,

@@ -13,6 +13,9 @@
 //!   └────┴────┴────┘
 //! ```
 //!
+//! For example, Palermo (13.361389, 38.115556) has the score 3479099956230698 and Catania (15.087269, 37.502669) has
+//! 3479447370796909: both lie in Sicily, so their scores begin with the same bits.
+//!
 //! Invariant: a `Cell` of step n has 2n bits; step is 1 to 26.
 //!
 //! Mirrors: geohash.c, geohash_helper.c and the pure parts of geo.c: the same cells in the same order and
@@ -205,7 +208,7 @@ struct Cell {
     step: u32,
 }
 
-/// What a cell covers.
+/// The area a cell covers.
 #[doc(alias = "GeoHashArea")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Area {
@@ -267,7 +270,7 @@ impl Cell {
     }
 }
 
-/// What GEOSEARCH looks for around a centre. `unit` is the metres in one of the lengths given, 1000 for `km`:
+/// The shape GEOSEARCH looks for around a centre. `unit` is the metres in one of the lengths given, 1000 for `km`:
 /// Redis multiplies late, and so do we, for the same last digits.
 #[doc(alias = "GeoShape")]
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -347,8 +350,8 @@ impl Shape {
         }
     }
 
-    /// The ranges of scores to read, nine at most, in the order Redis reads them: an unsorted GEOSEARCH shows
-    /// it. What they hold must still be [measured](Shape::measure).
+    /// The ranges of scores to read, nine at most, in the order Redis reads them: an unsorted GEOSEARCH shows it.
+    /// Members in these ranges must still be [measured](Shape::measure).
     #[doc(alias = "geohashCalculateAreasByShapeWGS84")]
     #[doc(alias = "membersOfAllNeighbors")]
     pub fn score_ranges(self, center: Point) -> Vec<Range<f64>> {
@@ -440,7 +443,7 @@ mod tests {
         Point::new(longitude, latitude).expect("on the map")
     }
 
-    /// The example of Redis's documentation, as told by a real server.
+    /// The example of Redis's documentation, with the replies of a real server.
     #[test]
     fn sicily() {
         let (palermo, catania) = (point(13.361389, 38.115556), point(15.087269, 37.502669));
@@ -560,8 +563,8 @@ mod tests {
         assert_eq!(edge.neighbour(-1, 0).area().longitude.max, 180.0);
     }
 
-    /// What a search finds by ranges is what it finds by looking at everything, away from the map's edges
-    /// (where Redis, too, does not look around the corner).
+    /// A search by ranges finds the same members as a look at all of them, away from the map's edges (where Redis, too,
+    /// does not look around the corner).
     #[test]
     fn searches_miss_nothing() {
         let mut rng = Rng::new(3);

@@ -1,4 +1,4 @@
-//! Hashes: fields with values, each with a deadline of its own if somebody gave it one.
+//! Hashes: fields with values, each with a deadline of its own if HEXPIRE gave it one.
 //!
 //! ```text
 //!   Packed   [field value][field value] ...                 "listpack"     few short fields, in order of arrival
@@ -16,7 +16,7 @@
 //! Mirrors: the upper half of t_hash.c and entry.c.
 //! Differs: Redis keeps the deadlines of a big hash in a structure beside it (ebuckets.c); here they lie in the table's
 //! entries and the table knows per segment which is first, as for keys. A listpack that came damaged from outside
-//! shows fewer fields and stops nobody.
+//! shows fewer fields and fails no command.
 //! Cost: packed and timed O(bytes) per operation, table O(1). A small hash is its listpack and 24 bytes in the key's
 //! entry; in a big one a field of 8 bytes with a value of 8 takes a 32-byte block and 11 bytes of table.
 
@@ -415,8 +415,8 @@ impl Hash {
     }
 
     /// Fills a small hash that is empty with fields and values, to be called after [`Hash::prepare`]: one pass and one
-    /// allocation, where setting them one by one would search and grow the listpack for each. A field told twice has the
-    /// last value in the first place. Returns how many there are now; nothing, and does nothing, in another state.
+    /// allocation, where setting them one by one would search and grow the listpack for each. A field given twice has
+    /// the last value in the first place. Returns how many there are now; nothing, and does nothing, in another state.
     #[doc(alias = "hashTypeBuildFreshListpack")]
     pub fn fill<'a>(
         &mut self,
@@ -698,7 +698,7 @@ impl Hash {
     }
 }
 
-/// What [`Hash::get`] finds.
+/// A field found by [`Hash::get`].
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
     /// The field's value.

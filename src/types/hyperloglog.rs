@@ -16,7 +16,7 @@
 //! becomes dense when it outgrows `hll-sparse-max-bytes` or when a register exceeds 32.
 //!
 //! Invariant: a sparse body's runs cover 16,384 registers, no more and no less. A client can SET any bytes,
-//! so every reader checks it and says [`Corrupted`] where it does not hold.
+//! so every reader checks it and returns [`Corrupted`] where it does not hold.
 //!
 //! Mirrors: hyperloglog.c, byte for byte: the same insertions give the same string. The estimator is
 //! Ertl's ("New cardinality estimation algorithms for HyperLogLog sketches", 2017).
@@ -542,8 +542,8 @@ fn join_neighbours(hll: &mut Vec<u8>, mut at: usize) {
     }
 }
 
-/// What PFSELFTEST does: random registers are read back, then ten million elements are counted within
-/// bounds, alike in both encodings while there are two. About a second; the error says what went wrong.
+/// The work of PFSELFTEST: random registers are read back, then ten million elements are counted within bounds, alike
+/// in both encodings while there are two. About a second; the error says what went wrong.
 #[doc(alias = "pfselftestCommand")]
 pub fn self_test(seed: u64, sparse_max_bytes: usize) -> Result<(), String> {
     let mut rng = Rng::new(seed);
@@ -761,7 +761,8 @@ mod tests {
     #[test]
     fn corruption_is_found() {
         let header = &create()[..HEADER];
-        // Nothing, too few, too many by zeros and by values, cut in half, and values beyond the end.
+        // Six broken bodies: empty, too few registers, too many by zeros and by values, cut in half, values beyond the
+        // end.
         let bodies: [&[u8]; 6] = [
             b"",
             b"\x7f\xfe",

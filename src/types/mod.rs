@@ -1,13 +1,13 @@
-//! What a key can hold.
+//! The values a key can hold: strings, lists, sets, hashes and the other types, with their encodings.
 //!
 //! A string is not a [`Value`]: the table's entry holds it itself (`collections/table/entry.rs`), inline while it is
 //! short. Everything else is a `Value`, stored in the entry as it is, so a command gets a plain `&mut Value`.
 //!
 //! To add a type or an encoding: give the type an enum with one variant per encoding, each a single pointer
 //! (`Blob`, `Shared<T>` or a newtype of one) under a tag of its own (`value.rs`), and answer a value's questions below.
-//! What must hold is that `clone()` is cheap and shares (raise a count, copy nothing), because the keyspace clones a
-//! value when a snapshot shares its entry, and that every change goes through `make_mut`.
-//! An encoding that changes writes the new variant over the old: `self.0 = Body::Table(...)`.
+//! Two rules hold for each: `clone()` is cheap and shares (raises a count, copies nothing), because the keyspace clones
+//! a value when a snapshot shares its entry, and every change goes through `make_mut`. An encoding that changes writes
+//! the new variant over the old: `self.0 = Body::Table(...)`.
 //!
 //! Mirrors: robj's type and encoding (server.h, object.c).
 
@@ -34,7 +34,7 @@ pub use self::value::{Held, Typed, Value};
 pub use self::vset::Vset;
 pub use self::zset::Zset;
 
-/// The types a client can be told of.
+/// The types as clients know them (TYPE, SCAN … TYPE).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     String,

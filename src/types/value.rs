@@ -10,7 +10,7 @@
 //! bytes that is the difference between the allocator's 48- and 64-byte class. So every type is an enum whose
 //! discriminants are its own numbers and no other type's, and a [`Value`] is the union of them.
 //!
-//! Invariant: the first byte of each type is one of its own tags, whoever writes it. The compiler sees to it: the types
+//! Invariant: the first byte of each type is one of its own tags, in every write. The compiler sees to it: the types
 //! are `repr(u8)` (or `repr(C)` with such an enum in front), which puts the discriminant there, and a `&mut T` into a
 //! value can only write another `T`. So the upper half of the first byte always says which member of the union lives.
 //!
@@ -83,7 +83,7 @@ macro_rules! types {
             #[inline]
             fn drop(&mut self) {
                 match self.tag() {
-                    // SAFETY: the tag tells which member it is, and nobody sees it after this.
+                    // SAFETY: the tag tells which member it is, and the member is not used after this.
                     $(tag::$tag => unsafe { ManuallyDrop::drop(&mut self.0.$member) },)*
                     _ => unreachable!("a tag of no type"),
                 }

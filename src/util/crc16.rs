@@ -24,7 +24,8 @@ pub fn key_hash_slot(key: &[u8]) -> u16 {
     crc16(hash_tag(key).unwrap_or(key)) % SLOTS
 }
 
-/// What stands between the first `{` and the first `}` behind it, unless that is nothing.
+/// The bytes between the first `{` and the first `}` behind it; `None` if there are none. `user:{42}:cart` and `{42}`
+/// share the tag `42`; `{}x` has none, and is hashed as a whole.
 pub fn hash_tag(key: &[u8]) -> Option<&[u8]> {
     let open = key.iter().position(|&byte| byte == b'{')?;
     let inner = &key[open + 1..];

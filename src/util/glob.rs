@@ -6,6 +6,12 @@
 //!                                        [^a]   one of the others
 //! ```
 //!
+//! ```text
+//!   h[ae]llo   hello, hallo, not hillo       news.*     news. and news.art, not news
+//!   h[^a]llo   hello, hillo, not hallo       user:??    user:42, not user:7
+//!   h[a-c]llo  hallo, hbllo, not hello       a\*        a* alone
+//! ```
+//!
 //! Everything but `*` eats exactly one byte. So of all the ways to split a text among the stars only the
 //! last star's need ever be tried again: if the rest fails after it wherever it begins, giving an earlier
 //! star more only leaves less. One saved position replaces the recursion, and the time is bounded by

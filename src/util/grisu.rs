@@ -13,7 +13,7 @@
 //!
 //! The scaling is inexact, so the room is kept a little smaller than it is. The result always reads back as
 //! the value; in about one case of a thousand it has a digit more than needed, or is the second nearest. We
-//! follow Redis in this on purpose: a score reads the same whoever answers.
+//! follow Redis in this on purpose: a score reads the same on both servers.
 //!
 //! Mirrors: deps/fpconv (`grisu2`). The layout of the digits is in [`super::num::FloatBuf`].
 

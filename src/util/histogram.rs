@@ -17,7 +17,7 @@
 //! what Redis asks of it is here.
 
 const MIN_NS: u64 = 1;
-/// What takes longer is counted as this.
+/// Longer times are counted as this.
 const MAX_NS: u64 = 1_000_000_000;
 
 const CELLS_BITS: u32 = 7;

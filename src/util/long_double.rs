@@ -699,7 +699,7 @@ mod tests {
         a.checked_add(b).expect("no NaN").format()
     }
 
-    /// What C's `%.17Lg` prints on x86-64.
+    /// The texts C's `%.17Lg` prints on x86-64.
     #[test]
     fn general_text_is_that_of_c() {
         let known = [
@@ -756,7 +756,7 @@ mod tests {
         }
     }
 
-    /// What C prints for the same sums in `long double` on x86-64.
+    /// The texts C prints for the same sums in `long double` on x86-64.
     #[test]
     fn sums_are_those_of_the_hardware() {
         let known = [

@@ -6,6 +6,8 @@
 //!   111ooooo  LLLLLLLL  oooooooo     L+9 bytes once more, from o+1 bytes back, at most 8192
 //! ```
 //!
+//! For example, 02 61 62 63 e0 00 02 is "abcabcabcabc": three literals, then nine bytes from three bytes back.
+//!
 //! The compressor remembers, by a hash of three bytes, where it saw them last, and looks only there.
 //! The table of 65,536 places is the whole cost of starting, so a [`Compressor`] is kept and reused: places
 //! are stored as a running count over all inputs, and what an earlier input left is too low to be believed.
@@ -43,8 +45,8 @@ impl Compressor {
         }
     }
 
-    /// Compresses `input` into `out`; the compressed length, or `None` if it does not fit, in which case
-    /// `out` holds rubbish. Who wants to save space gives an `out` shorter than `input`. O(input).
+    /// Compresses `input` into `out`; the compressed length, or `None` if it does not fit, in which case `out` holds
+    /// rubbish. To get a result only where it saves space, give an `out` shorter than `input`. O(input).
     #[doc(alias = "lzf_compress")]
     pub fn compress(&mut self, input: &[u8], out: &mut [u8]) -> Option<usize> {
         if input.is_empty() || out.is_empty() {

@@ -1,6 +1,8 @@
 //! Pure helpers: bytes in, bytes out; no clock, no I/O, no state of their own.
 //!
 //! Everything above may use this room; this room uses nothing of ours.
+//!
+//! Mirrors: util.c, the checksums (crc16.c, crc64.c, sha1.c, sha256.c) and lzf_c.c, each named in its file.
 
 pub mod args;
 pub mod crc16;

@@ -5,9 +5,9 @@
 //!   bytes ──parse_f64──▶ f64 ──FloatBuf─▶ bytes    few digits that read back as the same f64
 //! ```
 //!
-//! Invariant: what [`parse_i64`] accepts, [`IntBuf`] writes back byte for byte. This is why a string value
-//! may be kept as an integer (encoding `int`) and nobody can tell. What [`FloatBuf`] writes, [`parse_f64`]
-//! reads back to the same bits.
+//! Invariant: what [`parse_i64`] accepts, [`IntBuf`] writes back byte for byte. This is why a string value may be kept
+//! as an integer (encoding `int`) without any visible difference. The text [`FloatBuf`] writes, [`parse_f64`] reads
+//! back to the same bits.
 //!
 //! Mirrors: util.c (`string2ll`, `string2ull`, `ll2string`, `string2d`, `d2string`, `fixedpoint_d2string`,
 //! `memtoull`). The 80-bit `long double` of INCRBYFLOAT is in [`super::long_double`].
@@ -767,7 +767,7 @@ mod tests {
         }
     }
 
-    /// What Redis 7.2 and later tell as the score.
+    /// The texts Redis 7.2 and later give for scores.
     #[test]
     fn floats_print_as_scores_do() {
         let known = [

@@ -42,7 +42,7 @@ pub enum Invalid {
 }
 
 impl Invalid {
-    /// What a client reads.
+    /// The words a client reads.
     #[doc(alias = "tre_regerror")]
     pub fn text(self) -> &'static str {
         match self {
@@ -111,7 +111,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// What must hold between two bytes.
+/// A condition on the place between two bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Start,
@@ -227,7 +227,7 @@ impl Parser<'_> {
         Err(Invalid::TooLarge)
     }
 
-    /// What stands between braces, of which the first is taken already.
+    /// The bounds between braces, `{2}` or `{2,5}` or `{2,}`; the first brace is taken already.
     fn bounds(&mut self) -> Result<(u32, Option<u32>)> {
         let least = self.number()?;
         let most = if self.take(b',') {

@@ -1,4 +1,4 @@
-//! A small random generator, seeded by whoever owns it: same seed in, same numbers out.
+//! A small random generator, seeded by its owner: same seed in, same numbers out.
 //!
 //! xoshiro256** (Blackman and Vigna, 2018), its 256 bits of state filled from 64 by splitmix64. Fast, even,
 //! and no secret: a few numbers tell the state, and with it all numbers before and after. So hash seeds, names of servers

@@ -21,7 +21,7 @@ const FLOORS: &[&str] = &[
     "types",
     "keyspace",
     "resp",
-    // What a command is.
+    // The declaration of commands.
     "command",
     "acl",
     "clients",
@@ -47,7 +47,7 @@ const FLOORS: &[&str] = &[
     "replication/act/writable clients/act/forget",
     // How a command runs.
     "dispatch",
-    // What runs commands by itself: scripts, files, a primary's stream.
+    // Acting code that runs commands by itself: scripts, files, a primary's stream.
     "scripting/act",
     "persistence/act/loading persistence/act/receiving persistence/act/replay",
     "replication/act",

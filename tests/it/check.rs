@@ -13,7 +13,7 @@ use crate::support::{Client, Reply, Server};
 const CHECK_RDB: &str = env!("CARGO_BIN_EXE_oxidis-check-rdb");
 const CHECK_AOF: &str = env!("CARGO_BIN_EXE_oxidis-check-aof");
 
-/// What a tool printed, and the code it ended with. `y` to every question.
+/// The output and exit code of a tool; every question of the tool is answered with `y`.
 fn run(tool: &Path, directory: &Path, arguments: &[&str]) -> (String, Option<i32>) {
     let mut child = Command::new(tool)
         .args(arguments)
@@ -24,7 +24,7 @@ fn run(tool: &Path, directory: &Path, arguments: &[&str]) -> (String, Option<i32
         .spawn()
         .expect("it was just built");
     let mut answers = child.stdin.take().expect("piped");
-    // Who asks nothing does not read it.
+    // A tool that asks nothing does not read the answers.
     let _ = answers.write_all(b"y\n");
     drop(answers);
     let Output { stdout, status, .. } = child.wait_with_output().expect("it ends");

@@ -36,7 +36,7 @@ fn listed(client: &mut Client, name: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// What CLIENT LIST says of the output that waits for a client.
+/// The bytes of output that wait for a client, from CLIENT LIST.
 fn waiting_output(client: &mut Client, name: &str) -> usize {
     let lines = listed(client, name);
     let words = lines.first().expect("it is connected").split(' ');
@@ -74,7 +74,7 @@ fn who_never_reads_is_ended_at_the_hard_limit() {
         log.contains("overcoming of output buffer limits"),
         "nothing in the log:\n{log}"
     );
-    // What was on its way arrives, but not all.
+    // The reply is cut: its first part was on the way already and arrives.
     let mut whole = 0;
     while let Ok(reply) = deaf.read() {
         assert_eq!(reply.bytes().len(), ANSWER);
@@ -161,7 +161,7 @@ fn requests_one_byte_at_a_time() {
     slow.read().expect("a reply").status("PONG");
     drip(&mut slow, b"NG\r\n");
     slow.read().expect("a reply").status("PONG");
-    // What is wrong is said once the line is whole.
+    // An error in a request is reported once its line is complete.
     drip(&mut slow, b"*1\r\n!\r\n");
     slow.read()
         .expect("a reply")
@@ -196,7 +196,7 @@ fn who_is_silent_is_closed_and_who_sends_slowly_is_not() {
     let rest = [b"x".repeat(100_000 - sent), b"\r\n".to_vec()].concat();
     slow.send(&rest).expect("sent");
     assert_eq!(slow.read().expect("a reply").bytes(), b"x".repeat(100_000));
-    // Who waits for something is not silent.
+    // A blocked client does not count as idle.
     other.cmd("RPUSH list v").is(1);
     blocked.read().expect("a reply").is(["list", "v"]);
     other.cmd("PUBLISH news v").is(1);
@@ -211,7 +211,7 @@ fn too_many_clients_are_told_so() {
         .config(&format!("maxclients {MOST}\n"))
         .start();
     let mut first = server.client();
-    // Whoever asked whether the server is up has gone.
+    // The client that asked whether the server is up has disconnected.
     await_info(&mut first, "connected_clients", |n| n == 1);
     let mut burst: Vec<Client> = (0..BURST).map(|_| server.client()).collect();
     let mut refused = burst.split_off(MOST - 1);

@@ -70,7 +70,7 @@ fn a_save_keeps_what_was_there_when_it_began() {
     crash(Policy::SavesOnly);
 }
 
-/// What the threads of a round share.
+/// State shared by the threads of a round.
 struct Round {
     /// The last transaction that was acknowledged, of each writer.
     acknowledged: [AtomicU64; WRITERS],
@@ -125,7 +125,7 @@ fn crash(policy: Policy) {
     }
 }
 
-/// What a backup that was sealed holds, if there is one; afterwards there is none.
+/// Checks the content of a sealed backup, if there is one, and removes it.
 fn check_backup(server: &Server, promised: &[(u64, u64); WRITERS], about: &str) {
     let directory = server.dir().join("backupdir");
     let manifest = directory.join("appendonly.aof.manifest");
@@ -286,7 +286,7 @@ fn write(port: u16, round: &Round, writer: usize, from: u64) -> u64 {
     }
 }
 
-/// Rewrites and saves while there is somebody to do them. What was acknowledged when the last save that ended began.
+/// Rewrites and saves as long as the server answers. Returns the writes acknowledged when the last finished save began.
 fn keep_busy(port: u16, policy: Policy, round: &Round) -> Option<[u64; WRITERS]> {
     let mut client = Client::tcp(port).ok()?;
     let mut saved = None;
@@ -350,7 +350,8 @@ fn check(client: &mut Client, writer: usize, sent: u64, about: &str) -> u64 {
     last
 }
 
-/// What cannot be repeated was done once by each of the first `last` transactions, in its database.
+/// Each of the first `last` transactions took effect exactly once, in its own database: its commands cannot be
+/// repeated.
 fn check_once(client: &mut Client, writer: usize, last: u64, about: &str) {
     let (counted, one, other) = databases(writer);
     let log: usize = (1..=last).map(|n| n.to_string().len() + 1).sum();

@@ -146,8 +146,8 @@ fn an_increment_of_a_rewrite_has_no_hole_after_a_write_that_failed() {
     client.cmd("DBSIZE").is(written as i64 + 1);
 }
 
-/// What could not be written was written to the increment of a rewrite that began meanwhile, behind a base that had it
-/// already: INCR counted twice, and a SET of database 5 came back in database 0.
+/// The unwritten part of the AOF was written to the increment of a rewrite that began meanwhile, behind a base that had
+/// it already: INCR counted twice, and a SET of database 5 came back in database 0.
 #[test]
 fn what_a_full_disk_left_over_is_applied_once_and_where_it_belongs() {
     let mut server = Server::oxidis()

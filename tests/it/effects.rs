@@ -325,7 +325,7 @@ impl Run {
     }
 }
 
-/// What each key holds, by database and name; database 99 has the libraries.
+/// Each key's content, by database and name; database 99 has the libraries.
 type Told = BTreeMap<(usize, Vec<u8>), Vec<String>>;
 
 fn told(client: &mut Client) -> Told {
@@ -371,7 +371,7 @@ fn told(client: &mut Client) -> Told {
     all
 }
 
-/// What is told of a stream but for what is not propagated, and for how its blocks lie.
+/// A stream's description without facts that are not propagated, and without the layout of its blocks.
 fn without(reply: &Reply) -> Reply {
     const LEFT_OUT: [&[u8]; 5] = [
         b"seen-time",

@@ -44,7 +44,7 @@ fn a_snapshot_does_not_make_eviction_empty_the_database() {
     let keys = integer(&c.cmd("DBSIZE"));
     assert!((4500..5600).contains(&keys), "{keys} keys are left");
     assert!(figure(&mut c, "memory", "mem_not_counted_for_evict") > 200_000);
-    // What is deleted counts no more, either: there is room to write.
+    // Deleted memory no longer counts, either: there is room to write.
     c.cmd("CONFIG SET maxmemory-policy noeviction").ok();
     for i in 0..200 {
         c.cmd(&format!("DEL old{i} new{i}"));

@@ -213,7 +213,7 @@ pub fn fill(client: &mut Client) {
     }
 }
 
-/// What stands in the file behind the data set.
+/// Commands that the file has behind the data set.
 fn change(client: &mut Client) {
     for line in [
         "SET str:short another",

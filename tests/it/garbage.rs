@@ -139,7 +139,7 @@ fn block(random: &mut Random) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// What is wrong with bytes that should be replies and nothing else.
+/// The fault in bytes that should be replies and nothing else.
 fn not_replies(bytes: &[u8]) -> Option<String> {
     let mut rest = BufReader::new(bytes);
     loop {

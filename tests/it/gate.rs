@@ -1,5 +1,5 @@
-//! Who is let in, and how far: what strangers may cost, what users may learn and do. Each test names the report of its
-//! kind of hole; `docs/SECURITY.md` lists them.
+//! Access: what strangers may cost, and what users may learn and do. Each test names the report of its kind of hole;
+//! `docs/SECURITY.md` lists them.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -69,7 +69,7 @@ fn output_before_auth_is_limited() {
     let noted = until(PATIENCE, || (ended(&mut admin) == "1").then_some(()));
     assert!(noted.is_some(), "{}", server.log());
 
-    // Whoever logs in has the limits of everybody again, from the next reply on.
+    // A client that logs in has the usual limits again, from the next reply on.
     let mut c = server.client();
     let big = "v".repeat(300_000);
     c.cmd("GET x").error("NOAUTH");

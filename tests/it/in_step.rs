@@ -1,6 +1,6 @@
-//! Whatever is asked, one request has one reply: every command, in the shapes that COMMAND DOCS tells, with keys of every
-//! type at every place and numbers that are none; alone, in EXEC and in a script, in RESP2 and RESP3. After each, a PING
-//! with an echo of its own must be the very next thing that comes.
+//! Every request has exactly one reply: every command, in the shapes that COMMAND DOCS tells, with keys of every type
+//! at every place and numbers that are none; alone, in EXEC and in a script, in RESP2 and RESP3. After each, a PING
+//! with an echo of its own must be the very next reply.
 //!
 //! The report behind it: `SET s1 x`, `XDELEX s1 IDS 3 1-1 1-2 1-3` sent `*3` and then one error, and the connection read
 //! every later reply as the answer to another request.

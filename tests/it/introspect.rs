@@ -1,4 +1,4 @@
-//! What the server tells of itself and of its data, for those who compare servers.
+//! Introspection: the server's description of itself and of its data, for programs that compare servers.
 
 use crate::support::{Client, Server};
 

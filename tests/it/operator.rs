@@ -1,4 +1,4 @@
-//! What an operator is told: when the server does not start, what it is, what it is asked to do and does not.
+//! The server towards its operator: failed starts, its version, options and requests that it does not follow.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -367,7 +367,7 @@ fn files_of_redis_start_as_they_are() {
 
 fn starts_with(file: &Path) {
     let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    // What names places of the machine, which a test may not write to.
+    // Options that name places of the machine, which a test may not write to.
     let of_machine = [
         "bind",
         "port",
@@ -483,7 +483,7 @@ fn a_session_on_a_copy_begins_where_it_can_and_says_where_it_cannot() {
     c.cmd("SCRIPT DEBUG NO").ok();
     c.cmd("EVAL \"return redis.call('set','k','v')\" 0").ok();
     c.cmd("DEL k").is(1);
-    // Whoever leaves in the middle of it changes nothing, either.
+    // A client that leaves in the middle of a session changes nothing, either.
     let sha = c
         .cmd("SCRIPT LOAD \"redis.call('set','k','v') return 1\"")
         .text();
@@ -642,7 +642,7 @@ exporter_last_scrape_error gauge
 cluster_enabled gauge
 ";
 
-/// Those that only a replica has, and its primary.
+/// Figures that only a replica has, or its primary.
 const OF_REPLICAS: &str = "\
 master_link_up gauge
 master_last_io_seconds_ago gauge
@@ -757,8 +757,8 @@ fn the_figures_that_people_alert_on_have_the_names_of_the_exporter() {
     Watched::start(&["--cluster-enabled", "yes"]).has(OF_CLUSTERS);
 }
 
-/// CVE-2025-46817 as it was met: C code wrote past its memory, and the process went without a word in its log. Whatever
-/// thread a fatal signal meets, the thread that reports included, there is a report.
+/// CVE-2025-46817 as it was met: C code wrote past its memory, and the process went without a word in its log. There is
+/// a report for a fatal signal on any thread, the thread that reports included.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_fatal_signal_to_any_thread_leaves_a_report() {

@@ -1,4 +1,4 @@
-//! Who uses whom: every path of a crate's sources, resolved to the file that defines what it names.
+//! The arrows between files: every path of a crate's sources, resolved to the file that defines what it names.
 //!
 //! ```text
 //!   use crate::clients::Client;        clients/mod.rs says `pub use self::client::Client;`
@@ -7,7 +7,7 @@
 //!
 //! Four ways to use a file are seen: a `use` tree; a path in the code that begins with `crate`, `super`, `self`, an
 //! imported name or a child module; a re-export, followed to its end; and a call of a method that `impl State` gives
-//! to the state in a file other than its own. What only tests use is left out, item by item.
+//! to the state in a file other than its own. Items that only tests use are left out, one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
 

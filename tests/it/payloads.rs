@@ -10,7 +10,7 @@ use crate::files;
 use crate::support::random::Random;
 use crate::support::{Client, Reply, Server};
 
-/// What the changed value of each type is asked; `k` is the key.
+/// Commands sent to the changed value of each type; `k` is the key.
 const QUESTIONS: &[(&str, &[&str])] = &[
     (
         "string",
@@ -125,7 +125,7 @@ fn hashes_with_templates_come_as_ordinary_hashes() {
         restore(with_version(body, 14)).error("ERR DUMP payload version or checksum are wrong");
         check(&mut client, "k");
     }
-    // What refers to a template of a file says nothing alone.
+    // A hash that refers to a template of a file cannot be read without that file.
     for body in [
         &b"\x1e\x0e\x0e\0\0\0\x03\0\x07\x01\x81x\x02\x0c\x01\xff"[..],
         b"\x20\x07\x01x\xc0\x0c",

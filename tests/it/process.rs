@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::Server;
 use crate::support::server::until;
 
-/// What the log holds after a command that ends the server, and whether the exit said that it failed.
+/// The log after a command that ends the server, which must exit as failed.
 fn crash(command: &str, args: &[&str]) -> String {
     let mut server = Server::oxidis()
         .args(["--enable-debug-command", "yes"])
@@ -22,7 +22,7 @@ fn crash(command: &str, args: &[&str]) -> String {
     server.log()
 }
 
-/// What a reader of Redis looks for among the stacks: DEBUG on the server's thread, three helpers that wait.
+/// The stacks that a reader of Redis looks for: DEBUG on the server's thread, three helpers that wait.
 fn assert_stacks(log: &str) {
     assert_eq!(log.matches("STACK TRACE -").count(), 1, "{log}");
     if !cfg!(target_os = "linux") {

@@ -1,5 +1,5 @@
-//! What replicas and files are told, word by word, and what other servers and subscribers are; each test names the report
-//! it comes from. The whole kind is in `effects.rs`.
+//! Propagation, word by word: to replicas, files, other servers and subscribers; each test names the report it comes
+//! from. The whole kind is in `effects.rs`.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -41,7 +41,8 @@ fn said(server: &Server) -> Vec<String> {
     commands
 }
 
-/// What was added to the file since `before`, and told about the group; the same after the file was replayed.
+/// The commands added to the file since `before`, and XINFO's words about the group; the same after the file was
+/// replayed.
 fn replayed(server: &Server, c: &mut Client, ask: &str) {
     let before = c.cmd(ask).to_string();
     c.cmd("DEBUG LOADAOF").ok();
@@ -82,7 +83,7 @@ fn a_consumer_that_reads_nothing_is_propagated() {
     assert_eq!(before.len(), 8);
     c.cmd("DEBUG LOADAOF").ok();
     assert_eq!(names(&mut c), before);
-    // Who gets something is named by the XCLAIM.
+    // The propagated XCLAIM names a consumer that got an entry.
     c.cmd("XADD s 2-1 a 1").is("2-1");
     c.cmd("XREADGROUP GROUP g busy STREAMS s >");
     assert!(
@@ -136,7 +137,7 @@ fn a_group_that_a_trim_overtook_counts_on_behind_it() {
     assert_eq!(progress(true), pair(5, 0));
 }
 
-/// What is propagated is understood by replicas of Redis 7.0, as far as the type allows: a hash with deadlines of
+/// Propagated commands are understood by replicas of Redis 7.0, as far as the type allows: a hash with deadlines of
 /// fields they could not hold anyway.
 #[test]
 fn old_words_are_propagated_where_there_are_any() {

@@ -8,7 +8,7 @@ use crate::support::{Client, Server};
 /// How long servers may take to agree.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a primary of any make needs so that any replica understands it soon.
+/// Options of a primary, Redis or ours, so that any replica understands it soon.
 fn primary_of(builder: Builder, ours: bool) -> Server {
     let version = if ours { "rdb-version 10\n" } else { "" };
     let quick = "repl-diskless-sync-delay 0\nsave \"\"\n";
@@ -156,7 +156,7 @@ fn redis_under_ours() {
     }
 }
 
-/// What a replica of a replica reads is its primary's stream, byte for byte.
+/// A replica of a replica reads its primary's stream, byte for byte.
 #[test]
 fn a_chain_has_one_stream() {
     let servers = [0, 1, 2].map(|_| primary_of(Server::oxidis(), true));
@@ -222,7 +222,7 @@ struct Script {
 const MARK: &str = "0123456789abcdef0123456789abcdef01234567";
 
 impl Script {
-    /// What a server of ours holds after these commands, as an RDB.
+    /// The data set of one of our servers after these commands, as an RDB.
     fn data_set(lines: &[&str]) -> Vec<u8> {
         let server = Server::oxidis().start();
         let mut client = server.client();

@@ -36,7 +36,7 @@ const INNOCENT: &str = r#"
     }
 "#;
 
-/// What such a script says, without the addresses of tables.
+/// The result of such a script, without the addresses of tables.
 fn innocent(c: &mut Client) -> Vec<String> {
     let reply = c.call(&["EVAL", INNOCENT, "0"]);
     assert!(!reply.is_error(), "{}", reply.text());
@@ -95,7 +95,7 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("CVE-2025-49844", "return (select(2, load(function() error('in reader') end)))", "in reader"),
     ("CVE-2025-49844", "return (select(2, load(function() return {} end)))", "reader function must return a string"),
     ("CVE-2025-49844", "return (select(2, loadstring('x = = 1', '\\0')))", "unexpected symbol"),
-    // What is compiled already.
+    // Code that is compiled already.
     ("bytecode", "return (select(2, loadstring('\\27Lua' .. ('\\0'):rep(99))))", "attempt to load a binary chunk"),
     ("bytecode", "return (select(2, loadstring('\\27LJ\\2' .. ('\\0'):rep(99))))", "attempt to load a binary chunk"),
     ("bytecode", "local n = 0 return (select(2, load(function() n = n + 1 return ({'\\27', 'LJ\\2\\0'})[n] end)))", "attempt to load a binary chunk"),

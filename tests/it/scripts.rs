@@ -211,7 +211,7 @@ fn functions_survive_both_files() {
     c.cmd("DEBUG LOADAOF").ok();
     c.cmd("FCALL f 1 k 5").is(10);
 
-    // What Redis dumped.
+    // The payloads that Redis dumped.
     let Some(redis) = Server::redis() else { return };
     let redis = redis.start();
     let mut r = redis.client();
@@ -279,7 +279,7 @@ fn the_debugger_stops_shows_and_obeys() {
     assert!(c.read().is_err(), "the connection ends with the session");
     other.cmd("GET k").is("av");
 
-    // Who leaves a session lets the script run on; who aborts it ends it.
+    // A client that leaves a session lets the script run on; one that aborts it ends the script.
     let mut c = server.client();
     c.cmd("SCRIPT DEBUG SYNC").ok();
     eval(&mut c, "redis.call('set', 'k', 1)\nreturn 1");

@@ -1,4 +1,4 @@
-//! What a snapshot costs while it is out, as INFO tells it.
+//! The cost of a snapshot while it is out, as INFO tells it.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn copies_inside_of_large_values_are_counted() {
             c.call(&["EVAL", make, "1", &format!("k{key}")]);
         }
         c.cmd("BGSAVE").status("Background saving started");
-        // What the save has written is not shared any more: one key at most, so far.
+        // Keys that the save has written are not shared any more: one key at most, so far.
         for key in 0..KEYS {
             c.call(&["EVAL", change, "1", &format!("k{key}")]);
         }

@@ -27,7 +27,7 @@ fn deleting_by_reference() {
         .error("ERR Number of IDs must be a positive integer");
     c.cmd("XDELEX s KEEPREF ACKED IDS 1 1-0")
         .error("ERR syntax error");
-    // Nobody has read them.
+    // No consumer has read the entries.
     assert_eq!(
         c.cmd("XDELEX s ACKED IDS 2 1-0 9-9").to_string(),
         "[:2, :-1]"
@@ -62,7 +62,7 @@ fn given_back_and_claimed() {
     let pending = c.cmd("XPENDING s g - + 10").to_string();
     assert!(pending.contains("[\"1-0\", \"\", :-1, :1]"), "{pending}");
     assert!(pending.contains(&i64::MAX.to_string()), "{pending}");
-    // What was given back comes at once, whatever the idle time; what is new follows.
+    // Entries given back come at once, whatever the idle time; new ones follow.
     c.cmd("XADD s 4-0 n 4").is("4-0");
     let read = c
         .cmd("XREADGROUP GROUP g b COUNT 3 CLAIM 100000 STREAMS s >")

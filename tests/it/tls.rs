@@ -187,7 +187,7 @@ fn migrate_goes_under_tls_where_the_cluster_does() {
     let stats = here.cmd("INFO stats").text();
     assert!(stats.contains("migrate_cached_sockets:1\r\n"), "{stats}");
 
-    // Whoever speaks no TLS gets nothing, and nothing is lost.
+    // A client that speaks no TLS gets nothing, and no key is lost.
     here.cmd("SET k v").ok();
     let plain = target.port();
     here.cmd(&format!("MIGRATE 127.0.0.1 {plain} k 0 1000"))
@@ -235,7 +235,7 @@ fn a_handshake_has_a_deadline() {
         half_open.is_empty().then_some(())
     });
     assert!(gone.is_some(), "{} are left", half_open.len());
-    // Who came to the end of it stays.
+    // A client that completed the handshake stays.
     established.cmd("PING").status("PONG");
     c.cmd("PING").status("PONG");
 }

@@ -186,7 +186,7 @@ fn long_searches_run_beside_the_server() {
     assert!([0, 3000].contains(&reply.items().len()), "{reply}");
     c.read().expect("the next one");
 
-    // Those who ask go: by themselves, and because they are killed.
+    // The searching clients leave: by themselves, and because they are killed.
     fill(&mut other, "v", 3000, 4, "");
     for round in 0..20 {
         let mut gone = server.client();
@@ -207,8 +207,8 @@ fn long_searches_run_beside_the_server() {
     assert_eq!(other.cmd("VCARD v").to_string(), ":3000");
 }
 
-/// What is on disk is what was in memory: as an RDB file, as an AOF with and without one in it. An update counts as well:
-/// Redis forgets the new vector of an element that existed.
+/// The set on disk equals the set in memory: as an RDB file, as an AOF with and without one in it. An update counts as
+/// well: Redis forgets the new vector of an element that existed.
 #[test]
 fn sets_survive_a_restart() {
     for (appendonly, preamble) in [("no", "yes"), ("yes", "yes"), ("yes", "no")] {

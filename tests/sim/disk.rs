@@ -398,7 +398,7 @@ fn the_name_of_an_increment_is_used_once() {
     let files = machine.aof_files();
     let increments = files.iter().filter(|name| name.ends_with(".incr.aof"));
     assert_eq!(increments.count(), 2, "{files:?}");
-    // What is history may go now; what is written to may not.
+    // History files may be deleted now; files that are still written to may not.
     machine.cmd("CONFIG SET aof-disable-auto-gc no");
     turns(&mut machine, &["BGREWRITEAOF", "INCR n"]);
     machine.settle(&mut rng);

@@ -38,7 +38,7 @@ pub const DIR: &str = "/home/data";
 pub const CONFIG_FILE: &str = "/home/redis.conf";
 pub const ACL_FILE: &str = "/home/data/users.acl";
 
-/// What an operator would have written into the configuration.
+/// The options an operator would have written into the configuration.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub appendonly: bool,
@@ -362,7 +362,7 @@ impl Machine {
             return 0;
         }
         let safe = match killed {
-            // What the kernel has is not lost.
+            // Bytes that the kernel has are not lost.
             true => aof.fed - aof.buffered() as u64,
             false => aof.safe_offset(),
         };

@@ -95,7 +95,7 @@ struct World {
     cut: BTreeSet<(usize, usize)>,
     /// Which address each config epoch stands for, in the whole world.
     addresses: BTreeMap<u64, (String, u16)>,
-    /// Who promoted a replica in which epoch.
+    /// The sentinel that promoted a replica, by epoch.
     promotions: BTreeMap<u64, usize>,
     switches: usize,
     log: Vec<String>,
@@ -221,7 +221,7 @@ impl World {
             let delay = 1 + self.rng.below(5) as i64;
             self.later(delay, Happening::Breaks { to: from, wire });
             if let Some((to, ..)) = self.wires.get_mut(&(from, wire)) {
-                // Nothing arrives any more.
+                // Messages on this wire no longer arrive.
                 *to = usize::MAX;
             }
             for server in &mut self.servers {
@@ -329,7 +329,7 @@ impl World {
         }
     }
 
-    /// What must hold whenever a sentinel has done something.
+    /// Checks the conditions that must hold whenever a sentinel has acted.
     fn check(&mut self, n: usize) {
         let seed = self.seed;
         let Some(machine) = &self.nodes[n].machine else {

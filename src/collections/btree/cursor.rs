@@ -1,4 +1,7 @@
 //! Walking a tree: a place between two items, moved either way.
+//!
+//! Mirrors: raxIterator (rax.h) and quicklistIter (quicklist.h). Differs: a cursor that leaves a leaf goes down from
+//! the root again, for leaves are not linked.
 
 use std::iter::FusedIterator;
 

@@ -12,9 +12,9 @@ use super::{Backward, Cursor, Forward, Item, Tree};
 /// An entry of an [`OrderedMap`].
 #[derive(Debug, Clone)]
 pub struct Pair<K, V> {
-    /// Where it stands.
+    /// The key by which the pair is found.
     pub key: K,
-    /// What it holds.
+    /// The value under that key.
     pub value: V,
 }
 

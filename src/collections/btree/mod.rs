@@ -63,9 +63,9 @@ use node::{Change, Node};
 use seek::{Place, Seek};
 use slots::partition;
 
-/// What a tree holds.
+/// An item of a tree.
 pub trait Item: Clone {
-    /// What an inner node remembers of the first item of a subtree. `()` in a tree without order.
+    /// The part of a subtree's first item that an inner node remembers. `()` in a tree without order.
     type Key: Clone;
 
     /// The key of this item; in an ordered tree, ascending and unique.
@@ -83,7 +83,7 @@ pub trait Item: Clone {
 /// The tree itself, knowing neither order nor purpose; its users give it those. `L` items to a leaf, `M` edges to
 /// an inner node: choose both so that the two kinds of node are equally large.
 pub struct Tree<I: Item, const L: usize, const M: usize> {
-    /// No node at all while empty.
+    /// The topmost node; an empty tree has none.
     root: Option<Shared<Node<I, L, M>>>,
     weight: u64,
     len: u64,

@@ -1,7 +1,9 @@
 //! The nodes of the tree and what happens to them on the way down and up again.
 //!
-//! Each operation goes down one path. What the level above has to know comes back up: by how much the weight
-//! changed, whether the first key did, and, after an insert, the right half of a node that had to be cut.
+//! Each operation goes down one path. Three facts come back up to the level above: by how much the weight changed,
+//! whether the first key did, and, after an insert, the right half of a node that had to be cut.
+//!
+//! Mirrors: `zslInsert()` and `zslDelete()` of t_zset.c, which keep spans where an edge here keeps a weight.
 
 use std::hint::black_box;
 
@@ -24,7 +26,7 @@ pub(crate) struct Edge<I: Item, const L: usize, const M: usize> {
     pub(super) first: I::Key,
 }
 
-/// What happened below, for the level above.
+/// The change below a node, for the level above.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Change {
     /// Difference in weight, modulo 2^64.
@@ -299,7 +301,7 @@ impl<I: Item, const L: usize, const M: usize> Node<I, L, M> {
     }
 }
 
-/// The node itself, copied only if somebody else holds it too.
+/// The node itself, copied first if it has another owner.
 fn owned<T: Clone>(node: Shared<T>) -> T {
     Shared::try_unwrap(node).unwrap_or_else(|shared| {
         count_copied(Shared::<T>::node_bytes());

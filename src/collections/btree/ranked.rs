@@ -6,7 +6,7 @@
 //! skiplist walks.
 //!
 //! The tree does not own the members: it holds whatever cheap handle the set's table holds too. Where a member is
-//! by name is the table's business; the tree must be told the score to find it.
+//! by name is the table's business; the tree needs the score to find it.
 //!
 //! Mirrors: the `zsl…()` functions of t_zset.c.
 

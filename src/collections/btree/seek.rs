@@ -1,4 +1,6 @@
 //! Ways down a tree: by key, by position, along an edge.
+//!
+//! Mirrors: the walks of `zslGetRank()` and `zslGetElementByRank()` (t_zset.c), of quicklistIndex() and of raxSeek().
 
 use std::cmp::Ordering;
 
@@ -128,7 +130,7 @@ impl<I: Item> Place<I> for Boundary {
     }
 }
 
-/// Behind all others.
+/// The place behind all other items.
 pub(crate) struct Back;
 
 impl<I: Item> Place<I> for Back {
@@ -145,7 +147,7 @@ impl<I: Item> Place<I> for Back {
     }
 }
 
-/// Before all others.
+/// The place before all other items.
 pub(crate) struct Front;
 
 impl<I: Item> Place<I> for Front {

@@ -2,6 +2,8 @@
 //!
 //! Safe where a row of `MaybeUninit` would not be: what a node holds begins with a pointer that is never null, so
 //! the `Option` around it takes no room, and the test it costs hides behind the cache misses of a tree.
+//!
+//! Mirrors: no file of Redis: a node of a skiplist or of a rax holds one element.
 
 use std::ops::{Deref, DerefMut};
 

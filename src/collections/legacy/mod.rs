@@ -8,6 +8,8 @@
 //!
 //! Both readers check the whole block before they hand out anything: what passes is walked without surprises,
 //! what does not is [`Corrupt`](super::listpack::Corrupt). They borrow; nothing is allocated.
+//!
+//! Mirrors: ziplist.c and zipmap.c, of which Redis, too, keeps what loading old files needs.
 
 mod ziplist;
 mod zipmap;

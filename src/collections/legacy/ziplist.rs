@@ -28,7 +28,7 @@ pub struct Ziplist<'a> {
 
 const HEADER: usize = 10;
 const END: u8 = 0xFF;
-/// In the header's count: too many to say.
+/// In the header's count: more entries than it can hold.
 const UNKNOWN: usize = u16::MAX as usize;
 
 impl<'a> Ziplist<'a> {
@@ -233,7 +233,7 @@ mod tests {
         for at in 0..good.len() - 1 {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            // What a string says is its own business, and so is the value of an integer.
+            // A changed bit in a string's bytes, or in an integer's value, leaves a valid ziplist.
             let harmless = Ziplist::new(&bad).is_ok();
             let content = [11, 14, 15, 16].contains(&at) || at >= good.len() - 3;
             assert_eq!(harmless, content, "byte {at}");

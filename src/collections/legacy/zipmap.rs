@@ -54,7 +54,7 @@ impl<'a> Zipmap<'a> {
         self.len == 0
     }
 
-    /// All fields with their values. Nothing promises that the fields are different.
+    /// All fields with their values. A field may come twice: the format does not forbid it.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone + use<'a> {
         let mut rest = self.pairs;
         std::iter::from_fn(move || take_pair(&mut rest))

@@ -9,6 +9,8 @@
 //! Depth and width are kept in the tag of the words that point here, so that a lookup need not read the head.
 //!
 //! `earliest` is a lower bound of the deadlines below: the active expiry skips the block until then.
+//!
+//! Mirrors: no file of Redis; `ht_table` of dict.c is one array for all keys.
 #![allow(unsafe_code)]
 
 use std::alloc::{self, Layout, handle_alloc_error};

@@ -190,7 +190,7 @@ const LONG_KEY_MARK: u8 = u8::MAX;
 
 pub(super) const CLOCK_MAX: u32 = (1 << 24) - 1;
 
-/// An entry by address, alive by promise of whoever made this from a word (invariant 3). No count of its own.
+/// An entry by address, alive by promise of the code that made this from a word (invariant 3). No count of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Raw(NonNull<u8>);
 
@@ -696,7 +696,7 @@ impl<'a, V> Stored<'a, V> {
 
 // ---------------------------------------------------------------------------------------------- safe handles
 
-/// An entry somebody reads: key, value, deadline, access clock.
+/// An entry for reading: key, value, deadline, access clock.
 pub struct Entry<'a, V> {
     raw: Raw,
     table: PhantomData<&'a V>,
@@ -879,12 +879,12 @@ impl<V: Payload> Removed<V> {
         self.raw.deadline()
     }
 
-    /// Whether nobody else, such as a clone of the table, holds the entry: dropping this frees it.
+    /// Whether this is the only owner (a clone of the table may be another): dropping it frees the entry.
     pub fn is_unique(&self) -> bool {
         self.raw.count().is_one()
     }
 
-    /// What the entry pointed to: a long string or an object; nothing for a value that lay inline.
+    /// The payload the entry pointed to: a long string or an object; `None` for a value that lay inline.
     pub fn into_payload(self) -> Option<Moved<V>> {
         self.into_raw().into_parts()
     }

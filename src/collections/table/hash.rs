@@ -1,8 +1,11 @@
 //! The hash of a key: 64 good bits, a random seed, one function.
 //!
 //! Folded multiplication (64 × 64 → 128, halves xored), the construction of wyhash, rapidhash and foldhash: one
-//! multiplication per 16 bytes. Keyed, because position in the table follows from the hash, and somebody who could
+//! multiplication per 16 bytes. Keyed, because position in the table follows from the hash, and an attacker who could
 //! predict it could fill one place on purpose. Not for anything that must stay the same between two runs.
+//!
+//! Mirrors: siphash.c. Differs: another function, faster and weaker; `docs/decisions/keys-with-one-hash.md` says what
+//! happens if an attacker finds keys with one hash all the same.
 
 const K0: u64 = 0x2d35_8dcc_aa6c_78a5;
 pub(super) const K1: u64 = 0x8bb8_4b93_962e_acc9;

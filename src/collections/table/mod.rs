@@ -19,6 +19,18 @@
 //! A key's *position* is its hash read from the most significant bit, and never changes. Segments are ranges of
 //! positions. A scan walks positions, so it can stop anywhere and go on later, whatever has split in between.
 //!
+//! For example, these are the first bits of six hashes (seed 0). The segment that serves "1…" is full, so it splits by
+//! the next bit; its block, whose words were all used, first doubles from two words to four. (A real segment takes 107
+//! keys before it splits.)
+//!
+//! ```text
+//!   cherry a415… = 1010…   date a83a… = 1010…   user:1 a4f1… = 1010…
+//!   user:3 b056… = 1011…   user:2 c131… = 1100…   user:4 d714… = 1101…
+//!
+//!   before   [0] -> "0…"         [1] -> "1…"  cherry date user:1 user:2 user:3 user:4
+//!   after    [00] [01] -> "0…"   [10] -> "10…"  cherry date user:1 user:3     [11] -> "11…"  user:2 user:4
+//! ```
+//!
 //! Blocks, segments and entries are counted (`collections/shared.rs`). Cloning a table copies the top and raises the
 //! counts of the blocks; from then on the side that writes copies block, segment and entry on its way down, each when
 //! it is shared and only then. Invariants:
@@ -26,7 +38,7 @@
 //!    naming it), and is written only while that count is the only one.
 //! 2. Clones of a table share a *family* token. While it has one owner, all blocks and segments have one owner too, and
 //!    the walk down need not look at counts: that is what a write costs when no snapshot is out.
-//! 3. An entry is looked at all the same: besides the table, whoever was given a [`Handle`] owns it, to find the same
+//! 3. An entry is looked at all the same: besides the table, the holder of a [`Handle`] owns it, to find the same
 //!    key in an order of its own without a second copy.
 //!
 //! Mirrors: dict.c, kvstore.c, and the expires table of db.c.
@@ -62,7 +74,7 @@ pub use self::entry::{Entry, Handle, INLINE_MAX, Moved, NewValue, Removed, StrRe
 pub use self::hash::hash;
 pub use self::walk::{Iter, SegmentStats};
 
-/// What an entry may hold besides a string. Cloning one must be cheap: it happens when a snapshot shares the entry.
+/// A value other than a string. Cloning one must be cheap: it happens when a snapshot shares the entry.
 pub trait Payload: Clone + Send + Sync {}
 
 impl<T: Clone + Send + Sync> Payload for T {}
@@ -98,7 +110,7 @@ unsafe impl<V: Payload> Send for Table<V> {}
 // SAFETY: as above; &Table only reads, the access clock excepted, which is atomic.
 unsafe impl<V: Payload> Sync for Table<V> {}
 
-/// What [`Table::set`] found.
+/// The result of [`Table::set`].
 #[derive(Debug)]
 pub enum Inserted<V: Payload> {
     New,
@@ -107,14 +119,14 @@ pub enum Inserted<V: Payload> {
     Replaced(Removed<V>),
 }
 
-/// What becomes of an entry's deadline when its value is set.
+/// The fate of an entry's deadline when its value is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
     Keep,
     Set(Option<i64>),
 }
 
-/// What a lookup reads, in order; each address is known only from what the one before brought.
+/// A step of a lookup, in order; each address is known only from the memory that the step before brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrefetchStage {
     Block,
@@ -291,7 +303,7 @@ impl<V: Payload> Table<V> {
         })
     }
 
-    /// Each block once.
+    /// All blocks, each once.
     fn blocks(&self) -> impl Iterator<Item = Block> {
         let mut top = 0;
         std::iter::from_fn(move || {
@@ -776,7 +788,7 @@ impl<V: Payload> fmt::Debug for Table<V> {
 
 // ---------------------------------------------------------------------------------------------- EntryMut
 
-/// An entry somebody changes. The way to it belongs to this table alone; the entry itself is unshared on demand.
+/// An entry for changing. The way to it belongs to this table alone; the entry itself is unshared on demand.
 pub struct EntryMut<'a, V: Payload> {
     table: &'a mut Table<V>,
     hash: u64,
@@ -798,7 +810,7 @@ impl<'a, V: Payload> EntryMut<'a, V> {
         unsafe { Raw::of(self.path.segment.get(self.slot)) }
     }
 
-    /// To read it.
+    /// The same entry, for reading.
     pub fn entry(&self) -> Entry<'_, V> {
         // SAFETY: the borrow of self keeps the table as it is.
         unsafe { Entry::new(self.raw()) }

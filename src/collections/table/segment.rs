@@ -8,10 +8,10 @@
 //!   line 1   [ word ][word] ...
 //! ```
 //!
-//! Keys whose hashes agree in many bits cannot be told apart by splitting. A segment of such keys grows past sixteen
+//! Keys whose hashes agree in many bits cannot be separated by splitting. A segment of such keys grows past sixteen
 //! lines instead ([`grown`]), and past 31 lines it is *wide*: its counters are too large for the head, so they have
 //! the rest of line 0 to themselves. Lookups in it are slow, O(keys with that hash); nothing else changes. No random
-//! keys make a wide segment; somebody who knows the seed could.
+//! keys make a wide segment; an attacker who knows the seed could.
 //!
 //! A key's *home* is a line, computed from its word's tag alone; when that line is full the key lives in the first
 //! later line (cyclically) with room. Invariant: every line between a key's home and its place is full. So a
@@ -21,7 +21,8 @@
 //! the home line. Nibble = the four position bits that the next splits look at, so that three splits of four need
 //! not look at the entries.
 //!
-//! Differs from dict.c: no chains and no pointers between entries, so a lookup is one line of DRAM and the entry.
+//! Mirrors: a bucket of dict.c. Differs: no chains and no pointers between entries, so a lookup is one line of DRAM and
+//! the entry.
 #![allow(unsafe_code)]
 
 use std::alloc::{self, Layout, handle_alloc_error};
@@ -286,7 +287,7 @@ impl Segment {
         self.write_due(Due::of(ms.clamp(walked - 1, walked + Due::HORIZON_MS)));
     }
 
-    /// Books one more deadline, already counted. What is booked of a segment without deadlines is meaningless.
+    /// Books one more deadline, already counted. The bookings of a segment without deadlines are meaningless.
     pub(super) fn add_due(self, ms: i64, walked: i64) {
         if self.volatile() <= 1 || ms < self.due().at(walked) {
             self.set_due(ms, walked);

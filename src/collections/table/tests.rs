@@ -35,7 +35,7 @@ fn contents(table: &Table<Object>) -> Model {
     all
 }
 
-/// What the table says of its nodes follows from them.
+/// The figures the table gives about its nodes follow from them.
 fn check_nodes<V: Payload>(table: &Table<V>) {
     let (mut depths, mut bytes) = (vec![0u32; 64], 0);
     for block in table.blocks() {
@@ -65,7 +65,7 @@ fn check_nodes<V: Payload>(table: &Table<V>) {
     assert_eq!(depths[..table.depths.len()], table.depths[..]);
 }
 
-/// What the table says of itself follows from what is in it.
+/// The figures the table gives about itself follow from its content.
 fn check(table: &Table<Object>, model: &Model) {
     assert_eq!(table.len(), model.len());
     assert_eq!(
@@ -331,7 +331,8 @@ fn deleting_gives_nodes_back() {
     }
 }
 
-/// What a snapshot has been read of is not copied any more, and what it reads is what was there when it was taken.
+/// Segments that a consumed snapshot has passed are not copied any more, and it reads the keys that were there when it
+/// was taken.
 #[test]
 fn a_consumed_snapshot_lets_go_as_it_goes() {
     let n = if cfg!(miri) { 300 } else { 60_000 };

@@ -2,6 +2,21 @@
 //!
 //! Everything here goes segment by segment in the order of positions, and asks the cache for a segment's entries
 //! before it looks at the first.
+//!
+//! A scan's cursor is a position, the first bits of a hash. With 48 bits, seed 0 and the keys of the example in
+//! `mod.rs`:
+//!
+//! ```text
+//!   cherry a4154a646513   user:1 a4f105960e8b   date a83aa37534a3   user:3 b0563d35de72   user:2 c1…   user:4 d7…
+//!
+//!   SCAN 0 COUNT 3                 cherry, user:1, date, and the cursor 193884440616562 = 0xb0563d35de72
+//!   … the segment "1…" splits …    no key changes its position
+//!   SCAN 193884440616562 COUNT 3   user:3, user:2, user:4, and the cursor 0
+//! ```
+//!
+//! Mirrors: `dictScan()` and `dictGetFairRandomKey()` of dict.c, and the walk of `activeExpireCycle()` (expire.c).
+//! Differs: dictScan() counts buckets with their bits reversed and may return a key twice when the table grows or
+//! shrinks; a position never changes, so each key comes once.
 #![allow(unsafe_code)]
 
 use std::fmt;
@@ -26,7 +41,7 @@ pub struct SegmentStats {
     pub depths: Vec<u32>,
 }
 
-/// What one step of the active expiry did.
+/// The result of one step of the active expiry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExpireStep {
     /// Entries whose deadline was read.

@@ -3,6 +3,9 @@
 //! User-space addresses have 48 bits on the machines we run on; the constructor checks each one. The sixteen bits
 //! above let a lookup reject a wrong entry, or index the next node, without touching it. Words keep the pointer's
 //! provenance, so that Miri can follow them.
+//!
+//! Mirrors: the low bits of a `dictEntry` pointer that tell its kind (dict.c). Differs: the high bits, and more of
+//! them.
 #![allow(unsafe_code)]
 
 use std::ptr::{self, NonNull};

@@ -1,7 +1,7 @@
 //! Eviction carried out: keys are deleted until memory is below `maxmemory` or time is up.
 //!
-//! Which key goes is chosen by [`crate::keyspace::evict`]; each deletion is a unit of its own for the append-only file and
-//! the replicas. What is remembered between turns is in [`crate::keyspace::eviction`], which explains the accounts.
+//! Which key goes is chosen by [`crate::keyspace::evict`]; each deletion is a unit of its own for the append-only file
+//! and the replicas. The memory between turns is in [`crate::keyspace::eviction`], which explains the accounts.
 //!
 //! Mirrors: performEvictions() of evict.c.
 
@@ -79,7 +79,8 @@ pub fn evict_keys(state: &mut State) -> Memory {
 fn shrink(state: &mut State, over: usize) -> Memory {
     let start_ns = state.clock.monotonic_ns();
     let limit_us = time_limit_us(state.config.maxmemory_eviction_tenacity);
-    // Whoever's request made it necessary did not change these keys.
+    // Invalidations of evicted keys go to every tracking client, even to the one whose request made the eviction
+    // necessary.
     let client = state.current_client.take();
     let enough = evict_bytes(state, over, start_ns, limit_us);
     state.current_client = client;
@@ -111,7 +112,7 @@ fn evict_bytes(state: &mut State, bytes: usize, start_ns: u64, limit_us: u64) ->
         state.eviction.chooser.reuse(key);
         evicted += 1;
         if evicted % BATCH == 0 {
-            // Other threads free, too.
+            // Other threads free memory, too, so the limit is checked again.
             if bytes_over_maxmemory(state) == 0 {
                 break;
             }
@@ -124,7 +125,7 @@ fn evict_bytes(state: &mut State, bytes: usize, start_ns: u64, limit_us: u64) ->
     true
 }
 
-/// Evicts a key, and the world learns of it; returns the bytes that are or will be freed.
+/// Evicts a key and propagates the deletion; returns the bytes that are or will be freed.
 #[doc(alias = "deleteEvictedKeyAndPropagate")]
 fn evict(state: &mut State, db: DbId, key: &[u8]) -> usize {
     let watched = state.config.latency_monitor_threshold != 0;

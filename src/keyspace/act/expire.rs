@@ -1,8 +1,8 @@
-//! Death by time, made known: counted, published, told to the AOF and the replicas.
+//! Expired keys: deleted, counted, published as events, propagated to the AOF and the replicas.
 //!
 //! A lookup only hides a key whose deadline has passed and notes it in the keyspace's `Env`; [`reap_expired`]
-//! does the deleting, once the lookup's borrow is over and before the command's own effect is said.
-//! [`expire_some`] deletes keys that nobody looks up.
+//! does the deleting, once the lookup's borrow is over and before the command's own effect is propagated.
+//! [`expire_some`] deletes keys that no client looks up.
 //!
 //! Mirrors: `expireIfNeeded()` and `deleteExpiredKeyAndPropagate()` of db.c, the working half of
 //! `activeExpireCycle()` in expire.c.
@@ -23,7 +23,7 @@ pub fn may_expire(state: &State) -> bool {
     !state.keyspace.env().is_hide_only()
 }
 
-/// Deletes the keys that lookups found past their deadline, and says so.
+/// Deletes the keys that lookups found past their deadline, and propagates the deletions.
 #[inline]
 pub fn reap_expired(state: &mut State) {
     if state.keyspace.env().has_expired() {
@@ -50,7 +50,7 @@ fn reap(state: &mut State) {
     }
 }
 
-/// A key was taken out of its database because its time has come: the world learns of it, as a unit of its own
+/// A key was taken out of its database because it has expired: the deletion is propagated as a unit of its own
 /// unless a command is running.
 #[doc(alias = "deleteExpiredKeyAndPropagate")]
 fn bury(state: &mut State, db: DbId, removed: Removed) {
@@ -70,7 +70,7 @@ pub(crate) fn expire_own_key(state: &mut State, db: DbId, key: &[u8]) {
     }
 }
 
-/// Counts, publishes and propagates the death of a key that is gone already.
+/// Counts, publishes and propagates the expiry of a key that is already deleted.
 pub(crate) fn say_expired(state: &mut State, db: DbId, key: &[u8]) {
     state.stats.expired_keys += 1;
     notify::notify(state, Event::EXPIRED, db, key);

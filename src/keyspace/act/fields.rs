@@ -1,10 +1,10 @@
-//! Fields of hashes that die of time, made known: deleted, counted, published, told to the AOF and the replicas.
+//! Expired fields of hashes: deleted, counted, published as events, propagated to the AOF and the replicas.
 //!
 //! A command that comes upon a field past its deadline answers as if it were not there and then has it deleted
-//! ([`bury_fields`]); [`expire_due_fields`] deletes fields nobody asks for. Each is told as an HDEL.
+//! ([`bury_fields`]); [`expire_due_fields`] deletes fields that no client asks for. Each is propagated as an HDEL.
 //! On a replica, and while writes are paused, fields are only hidden.
 //!
-//! Here, too, is said which fields an event is about ([`notify_fields`]).
+//! [`notify_fields`] publishes which fields an event is about.
 //!
 //! Mirrors: the deleting half of `hashTypeGetValue()`, `hashTypeExpire()` and `hashTypeActiveExpire()` of t_hash.c,
 //! `activeSubexpiresCycle()` of expire.c.
@@ -84,7 +84,7 @@ pub fn notify_fields<'f>(
         let prefix = format!("__subkeyevent@{db}__:");
         publish(&[prefix.as_bytes(), name], &[&known, b"|", &list]);
     }
-    // A key with a line end in it could not be told from its field.
+    // A key with a line end in it could not be distinguished from its field.
     if wants(Class::SubkeyspaceItem) && !key.contains(&b'\n') {
         let prefix = format!("__subkeyspaceitem@{db}__:");
         for field in fields {
@@ -185,7 +185,7 @@ fn change_untouched(state: &mut State, db: DbId, key: &[u8], change: impl FnOnce
     }
 }
 
-/// Fields are gone because their time has come: the world learns of it. A key left empty goes, too.
+/// Fields have expired: the deletion is counted, published and propagated. A key left empty is deleted, too.
 #[doc(alias = "propagateHashFieldDeletion")]
 fn say_fields_expired(state: &mut State, db: DbId, key: &[u8], names: &[&[u8]]) {
     if names.is_empty() {
@@ -198,7 +198,7 @@ fn say_fields_expired(state: &mut State, db: DbId, key: &[u8], names: &[&[u8]]) 
             state
                 .effects
                 .say(db, argv.as_argv(), crate::command::Targets::ALL);
-            // Nobody asked for them together, so they are no transaction.
+            // No client asked for these deletions together, so each is a unit of its own and no transaction.
             if state.effects.depth() == 0 {
                 command::act::after_unit(state);
             }

@@ -57,7 +57,7 @@ pub fn store_as_is(
     }
 }
 
-/// Has the access clocks of keys count as the configuration says.
+/// Makes the access clocks of keys follow the configuration: LRU, LRM or LFU.
 pub fn tune_access_clock(state: &State) {
     state.keyspace.env().tune(&state.config);
 }

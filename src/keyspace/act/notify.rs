@@ -8,7 +8,7 @@ use crate::keyspace::events::{Class, Event};
 use crate::pubsub::Kind;
 use crate::state::State;
 
-/// A key was changed: whoever watches, tracks, waits for or listens to it learns of it.
+/// A key was changed: clients that watch it, track it, are blocked on it or listen to its events learn of it.
 #[inline]
 pub fn modified(state: &mut State, db: DbId, key: &[u8], event: Event) {
     expire::reap_expired(state);

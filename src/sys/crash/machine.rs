@@ -1,4 +1,4 @@
-//! What the kernel hands a signal's handler: where the thread was, and what was in its registers.
+//! The context that the kernel hands to a signal handler: where the thread was, and the content of its registers.
 //!
 //! Mirrors: getAndSetMcontextEIP(), logRegisters() and logStackContent() of debug.c.
 //!
@@ -72,7 +72,7 @@ pub(super) fn stack_content(from: usize) -> String {
     text
 }
 
-/// What was in the registers.
+/// The content of the registers, a line each.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(super) fn registers(context: *mut libc::c_void) -> String {
     // SAFETY: the kernel hands a context with SA_SIGINFO, or none.

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! A page is filled three times, flushed out of the caches each time and read back, so that it is the memory that
-//! answers. It is given back as it was: a core dump is not spoilt. What is not in memory is left alone, as testing it
-//! would make the process grow; so are files, the stack and the variables this test runs on, and, when [`BUDGET`] is
-//! used up, the rest.
+//! answers. Its old content is put back, so that a core dump is not spoilt. Pages that are not in memory are left
+//! alone, as testing them would make the process grow; so are files, the stack and the variables this test runs on,
+//! and, when [`BUDGET`] is used up, the rest.
 //!
 //! Invariant: while a page is away nothing else runs. The other threads are stopped for good, signals wait, and in
 //! between this thread uses its registers, its own stack and [`KEPT`] only.
@@ -47,13 +47,13 @@ const PATTERNS: [u64; 3] = [0, u64::MAX, 0x5555_5555_5555_5555];
 #[repr(align(4096))]
 struct Kept([AtomicU64; WORDS]);
 
-/// What was in the page that is being tested.
+/// The old content of the page that is being tested.
 static KEPT: Kept = Kept([const { AtomicU64::new(0) }; WORDS]);
 
 /// Tests the memory and writes what came of it. The other threads never go on afterwards.
 #[doc(alias = "doFastMemoryTest")]
 pub(super) fn run(log: &Logger) {
-    // A stopped thread may hold any lock. What allocates or locks comes before.
+    // A stopped thread may hold any lock, so everything that allocates or locks is done before threads are stopped.
     let (Some(out), Ok(maps)) = (Output::of(log), File::open("/proc/self/maps")) else {
         return;
     };
@@ -129,7 +129,7 @@ impl Output {
     }
 }
 
-/// None but the alarm that ends the process anyway.
+/// Blocks every signal except SIGALRM, which ends the process when the report takes too long.
 fn hold_signals() {
     // SAFETY: a set of its own, filled before it is used.
     unsafe {

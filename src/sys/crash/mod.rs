@@ -11,9 +11,9 @@
 //! ```
 //!
 //! A process that crashed is not to be trusted with much. The report is begun with what is known without looking at
-//! the data; whoever [`attend`]s is asked last; a fault in the middle of it, or half a minute, has `plain.rs` write what
-//! can be written without a heap, and ends the process. How stacks are had is told in `stacks.rs`, what a signal knows
-//! of the machine in `machine.rs`, how memory is tested in `memtest.rs`. A call of `exit()` that is not the server's own
+//! the data; the server that [`attend`]s is asked last. A fault in the middle of it, or half a minute, makes `plain.rs`
+//! write the short report, which needs no heap, and end the process. See `stacks.rs` for the stacks, `machine.rs` for
+//! the facts a signal brings, `memtest.rs` for the test of memory. A call of `exit()` that is not the server's own
 //! leaves a line, too.
 //!
 //! Invariant: what is attended is read by the report only on the thread that lent it, which never runs on.
@@ -65,7 +65,7 @@ const PATIENCE: u32 = 30;
 const END: &str = "\n=== REDIS BUG REPORT END. Make sure to include from START to END. ===\n\n       \
                    Please report the crash by opening an issue at the repository of Oxidis.\n\n";
 
-/// Who can tell what the server was doing.
+/// A server that can tell a crash report what it was doing.
 struct Witness {
     thread: ThreadId,
     subject: *const (),
@@ -419,7 +419,7 @@ pub struct SpareStack {
 const GUARD: usize = 64 * 1024;
 
 impl SpareStack {
-    /// None is needed, and none made, where crashes are not reported. O(1).
+    /// Maps the stack. Where crashes are not reported the value is empty, for no handler will need it. O(1).
     pub fn new() -> SpareStack {
         #[cfg(unix)]
         let mapping = LOG.get().and_then(|_| map_stack());
@@ -495,7 +495,7 @@ fn handle(signal: libc::c_int) {
 
 #[cfg(unix)]
 fn handle_with(signal: libc::c_int, handler: Handler) {
-    // SAFETY: the structure is zeroed, which is a valid empty one. What the handlers may do is said there.
+    // SAFETY: the structure is zeroed, which is a valid empty one. Each handler says itself what it may do.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as usize;
@@ -526,7 +526,7 @@ extern "C" fn crashed(signal: libc::c_int, info: *mut libc::siginfo_t, context: 
     let info = unsafe { info.as_ref() };
     let code = info.map_or(0, |info| info.si_code);
     let place = machine::place(context);
-    // What the short report would need, before anything that may fault.
+    // The facts of the short report are noted first, before anything that may fault.
     // SAFETY: the field of a signal without an address holds something else, which nobody reads then.
     let address = info.map_or(0, |info| unsafe { info.si_addr() } as usize);
     plain::note_signal(signal, code, address, place.map_or(0, |p| p.instruction));
@@ -579,7 +579,7 @@ extern "C" fn alarmed(_: libc::c_int, info: *mut libc::siginfo_t, context: *mut 
     keeping_errno(|| stacks::ask(cause, context));
 }
 
-/// What a handler does must not change the error that the interrupted code is about to look at.
+/// Runs `f` and restores `errno` afterwards: the interrupted code may be about to look at its own error.
 #[cfg(unix)]
 fn keeping_errno<T>(f: impl FnOnce() -> T) -> T {
     #[cfg(target_os = "linux")]

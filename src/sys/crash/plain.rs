@@ -56,7 +56,7 @@ pub(super) fn remember_target(file: Option<&std::path::Path>) {
     }
 }
 
-/// Remembers what a signal said, before anything that may fault.
+/// Remembers the facts of a signal, before anything that may fault.
 pub(super) fn note_signal(signal: i32, code: i32, address: usize, instruction: usize) {
     SIGNAL.store(signal, SeqCst);
     CODE.store(code, SeqCst);

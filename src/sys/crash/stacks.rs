@@ -7,11 +7,12 @@
 //!        └─ its own frames ──► [ SLOTS ] ───────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Who asks is a signal handler: the watchdog's, on a thread that goes on afterwards and may have been interrupted in
-//! the middle of an allocation, or a crash's, on a thread whose heap may be broken and whose spare stack is small. A
-//! handler therefore writes nothing but addresses into memory that is there already. Names are found by a thread that
-//! does nothing else: it was not interrupted, so it may allocate and lock, and it has a heap and a stack of its own.
-//! The alternative, dladdr() within the handler, knows only exported symbols: no Rust name, no line, nothing inlined.
+//! The stacks are asked for by a signal handler: the watchdog's, on a thread that goes on afterwards and may have been
+//! interrupted in the middle of an allocation, or a crash's, on a thread whose heap may be broken and whose spare stack
+//! is small. A handler therefore writes nothing but addresses, into memory that is there already. Names are found by a
+//! thread that does nothing else: it was not interrupted, so it may allocate and lock, and it has a heap and a stack of
+//! its own. The alternative, dladdr() within the handler, knows only exported symbols: no Rust name, no line, nothing
+//! inlined.
 //!
 //! Invariant: a slot is written by the one thread that took it from `ASKED` (`FIRST`: from `FREE`) to `FILLING`, and
 //! read when it is `FULL`. A slot still `FILLING` when patience ended is left alone until it is `FULL`.
@@ -142,7 +143,7 @@ pub(super) fn start(log: &Logger) -> io::Result<()> {
         })?;
     #[cfg(target_os = "linux")]
     super::handle(libc::SIGUSR2);
-    // What is asked before the reporter has arrived waits in the pipe.
+    // A request that arrives before the reporter runs waits in the pipe.
     DOOR.store(writer.into_raw_fd(), SeqCst);
     Ok(())
 }
@@ -216,7 +217,7 @@ pub(super) extern "C" fn asked(
         let mine = SLOTS
             .iter()
             .find(|slot| slot.thread.load(Relaxed) == me && slot.step(ASKED, FILLING));
-        // None: somebody else sent it, or patience ended.
+        // No slot is found if somebody else sent the signal, or if the reporter no longer waits for this thread.
         if let Some(slot) = mine {
             slot.fill(machine::place(context).map(|place| place.instruction));
         }
@@ -278,7 +279,7 @@ fn report(mut door: PipeReader, log: &Logger) {
         }
         write(log);
         FIRST.state.store(FREE, SeqCst);
-        // What was read for the names is not to stay in the memory of a server that goes on.
+        // The symbols read for the names would stay in the memory of a server that goes on.
         backtrace::clear_symbol_cache();
     }
 }

@@ -10,8 +10,8 @@
 //! A [`Disk`] is cheap to clone and may be used from any thread, so a helper thread takes its own. A `State` owns one and
 //! hands it down; there is no global one.
 //!
-//! Differs from Redis, which calls `open`, `write` and `rename` where it needs them: a test can put a disk in that
-//! fails the n-th call, or cuts the power between two of them.
+//! Mirrors: no file of Redis, which calls `open`, `write` and `rename` where it needs them.
+//! Differs: a test can put a disk in that fails the n-th call, or cuts the power between two of them.
 
 mod simulated;
 
@@ -37,7 +37,7 @@ enum Kind {
     Simulated(SimulatedDisk),
 }
 
-/// What a name leads to.
+/// Size, kind and last change of the file or directory that a name leads to.
 #[derive(Debug, Clone, Copy)]
 pub struct Metadata {
     /// Bytes.
@@ -186,13 +186,14 @@ impl Disk {
         }
     }
 
-    /// Makes a directory that survives a power cut: its entry is forced to disk, too. Nothing to do if it is there.
+    /// Makes a directory that survives a power cut: its entry is forced to disk, too. Does not fail if the directory
+    /// exists.
     pub fn make_dir(&self, path: &Path) -> io::Result<()> {
         match &self.0 {
             Kind::Machine => fs::create_dir_all(path)?,
             Kind::Simulated(disk) => disk.create_dir_all(path)?,
         }
-        // Whoever made it may have been interrupted before its entry was safe.
+        // An existing directory is synced as well: its maker may have been interrupted before the entry was safe.
         match path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
@@ -216,7 +217,7 @@ impl Disk {
         }
     }
 
-    /// What is behind a name; symbolic links are followed.
+    /// Metadata of the file or directory behind a name; symbolic links are followed.
     pub fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         match &self.0 {
             Kind::Machine => fs::metadata(path).map(Metadata::from),
@@ -224,7 +225,7 @@ impl Disk {
         }
     }
 
-    /// What is behind a name; of a symbolic link the link.
+    /// Metadata of the file behind a name; a symbolic link is not followed but described itself.
     pub fn link_metadata(&self, path: &Path) -> io::Result<Metadata> {
         match &self.0 {
             Kind::Machine => fs::symlink_metadata(path).map(Metadata::from),

@@ -1,7 +1,7 @@
-//! A disk in memory that fails when it is told to and forgets what was not forced to it.
+//! A disk in memory that fails when a test wants it to, and forgets bytes that were not forced to it.
 //!
-//! Each file and each directory is there twice: as everybody sees it, and as it is safe on the disk. What happened in
-//! between is kept, because a power cut may leave any part of it.
+//! Each file and each directory is there twice: as every caller sees it, and as it is safe on the disk. The changes in
+//! between are kept one by one, because a power cut may leave any part of them.
 //!
 //! ```text
 //!   file       seen  "SET a 1 SET b 2"      safe "SET a 1"     since then: wrote " SET b 2" at 7
@@ -17,6 +17,8 @@
 //! `ordered` mode of ext4; XFS and btrfs by their design). Without that no log could be read again that has no checksum.
 //!
 //! Choices are made by [`Choices`]: by a seed, or all there are, one after the other.
+//!
+//! Mirrors: no file of Redis, whose tests kill a process but cannot cut the power.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -158,7 +160,7 @@ fn write_at(content: &mut Vec<u8>, at: usize, bytes: &[u8]) {
 struct Directory {
     seen: BTreeMap<OsString, Node>,
     safe: BTreeMap<OsString, Node>,
-    /// What each name came to lead to since the last fsync.
+    /// Changes of names since the last fsync: the name, and the file or directory it came to lead to.
     since: Vec<(OsString, Option<Node>)>,
 }
 
@@ -168,7 +170,7 @@ enum Node {
     Directory(usize),
 }
 
-/// What a call is to do, if it does not fail.
+/// The fate that the fault set by a test gives to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Whole,
@@ -261,7 +263,7 @@ impl Inner {
     }
 }
 
-/// What a call says that did its work.
+/// The result of a call that did its work. Under [`Way::Last`] even such a call reports an error.
 fn done<T>(way: Way, value: T) -> io::Result<T> {
     match way {
         Way::Last => Err(system(libc::EIO)),
@@ -280,7 +282,7 @@ impl SimulatedDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on calls fail as told, in the place of what was told before.
+    /// Sets the fault by which calls fail from now on, in the place of the one before.
     pub fn set_fault(&self, fault: Fault) {
         let mut inner = self.inner();
         inner.fault = Some(fault);
@@ -288,7 +290,7 @@ impl SimulatedDisk {
         inner.strikes = 0;
     }
 
-    /// Nothing fails any more.
+    /// Ends the fault: calls succeed again.
     pub fn heal(&self) {
         self.inner().fault = None;
     }
@@ -639,7 +641,7 @@ impl SimulatedFile {
     }
 }
 
-/// What chance decides: by a seed, or every way there is.
+/// A source of choices: drawn from a seed, or going through every combination there is.
 #[derive(Debug)]
 pub struct Choices(Source);
 

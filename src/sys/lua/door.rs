@@ -1,4 +1,8 @@
 //! Calls out of a script: Lua functions that run a Rust closure.
+//!
+//! Mirrors: the C functions that scriptingInit() (eval.c) and `luaRegisterRedisAPI()` (script_lua.c) register.
+//! Differs: such a function is a Rust closure that returns a value or a fault; raising Lua's error is left to one
+//! place.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -12,7 +16,7 @@ use super::values::{Push, Pusher, Seen, View};
 use super::{Host, State, without_panic};
 use crate::util::num;
 
-/// What a function of ours is called with.
+/// The arguments of a call from Lua to one of our functions.
 #[derive(Debug)]
 pub struct Args<'a> {
     state: State,
@@ -88,7 +92,7 @@ impl Args<'_> {
     }
 }
 
-/// What stands in a complaint for the name by which the script called the function.
+/// The name shown in a complaint until the name by which the script called the function is known.
 const CALLED: &str = "'?'";
 
 /// Lua's complaint about an argument, counted from 0. The name of the function is put in when it is raised.

@@ -1,4 +1,7 @@
-//! What Lua's functions ask of the server: whether the script must end, whether there is stack left.
+//! The questions Lua's functions ask of the server: whether the script must end, whether there is stack left.
+//!
+//! Mirrors: `luaMaskCountHook()` of script_lua.c. Differs: functions of the library ask as well, so that a pattern
+//! that backtracks for hours can be killed.
 
 use std::cell::{Cell, RefCell};
 use std::os::raw::c_int;
@@ -20,7 +23,7 @@ pub(super) const STRING_MAX: usize = 1 << 30;
 /// The address of this in a metatable says that its table cannot be changed.
 static PROTECTED: u8 = 0;
 
-/// What an interpreter's functions share.
+/// State that all functions of one interpreter share.
 pub struct Host {
     /// Where C's stack was when the interpreter was entered; 0 while it is not.
     base: Cell<usize>,
@@ -30,7 +33,7 @@ pub struct Host {
     killed: Cell<c_int>,
     /// Where the registry has [`push_reason`].
     reason: Cell<c_int>,
-    /// The words of the script's end, between a loop that was told and the error it raises.
+    /// The words of the script's end, between the loop that learns of it and the error it raises.
     end: RefCell<Option<String>>,
     /// Room for a string that is being made.
     spare: RefCell<Vec<u8>>,
@@ -149,7 +152,7 @@ impl Host {
 
     /// Pushes the error of a script that was killed, and notes it where those who catch errors look.
     ///
-    /// SAFETY, for those who call it: there is room on the stack. Nothing is raised.
+    /// SAFETY, for callers: there must be room on the stack. This function raises no error itself.
     pub(super) unsafe fn push_kill(&self, state: State, text: &str) {
         // SAFETY: `push_reason` is called protected, with the address of what is held here meanwhile.
         unsafe {

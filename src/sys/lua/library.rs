@@ -8,8 +8,8 @@
 //! | `tohex` | no more than eight digits, as in Redis |
 //! | `loadstring` | text only: the loader of compiled chunks trusts what it reads |
 //!
-//! Each is a C function whose upvalues are the address of the [`Host`] and the body of `gsub`. None of them owns anything when
-//! Lua may raise an error; `gsub` calls back inside `lua_pcall`.
+//! Each is a C function whose upvalues are the address of the [`Host`] and the body of `gsub`. A function owns nothing
+//! at a moment when Lua may raise an error; `gsub` calls back inside `lua_pcall`.
 //!
 //! Mirrors: lstrlib.c, ltablib.c and lbaselib.c of Lua 5.1, as the reference manual describes them.
 
@@ -80,7 +80,7 @@ unsafe fn stop(state: State, host: &Host, text: String) -> c_int {
     }
 }
 
-/// Ends a script that was told to end.
+/// Ends a script that was killed.
 unsafe fn poll(state: State) {
     // SAFETY: nothing is owned when an error is raised.
     unsafe {
@@ -546,11 +546,11 @@ unsafe extern "C-unwind" fn gmatch_next(state: State) -> c_int {
     0
 }
 
-/// What `gsub` puts in the place of a match.
+/// The replacement that `gsub` puts in the place of a match.
 #[derive(Clone, Copy)]
 enum Instead<'a> {
     Text(&'a [u8]),
-    /// What is on the stack at 2 of the function that replaces: a table or a function.
+    /// The table or function at stack index 2 of the replacing function is asked for each match.
     Asked,
 }
 

@@ -1,4 +1,4 @@
-//! What mlua's safe interface does not offer, or not as fast as a server needs it.
+//! The parts of Lua's interface that mlua's safe one lacks, or does not offer as fast as a server needs them.
 //!
 //! ```text
 //!   EVALSHA --> Vm::call ---------> Lua, the script
@@ -43,14 +43,14 @@ use mlua::{Lua, MultiValue, Table, Value, ffi};
 
 type State = *mut ffi::lua_State;
 
-/// mlua names this function, which the interpreter is built without. Nobody calls it.
+/// mlua names this function, which the interpreter is built without. It is never called.
 // SAFETY: no other library that is linked has a function of this name.
 #[unsafe(no_mangle)]
 extern "C-unwind" fn luaopen_ffi(_: State) -> c_int {
     0
 }
 
-/// Runs Rust code that Lua called. A panic must not pass through Lua; it has said what it has to say.
+/// Runs Rust code that Lua called. A panic must not pass through Lua; its message was printed already.
 fn without_panic<R>(f: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| std::process::abort())
 }
@@ -81,7 +81,7 @@ impl Rooted {
 /// none when there is no such function.
 #[doc(alias = "lua_getlocal")]
 pub fn locals(lua: &Lua, level: usize) -> Option<Vec<(Vec<u8>, Value)>> {
-    // What mlua protects runs one call further down.
+    // A function that mlua protects runs one call further down, so levels count from there.
     let level = c_int::try_from(level).ok()?.checked_add(1)?;
     let read = |state| {
         // SAFETY: `state` is the interpreter's, and mlua catches what Lua raises here. The frame is filled

@@ -1,8 +1,8 @@
 //! Lua's patterns: `%a+`, `(%w*)=(.-)`, `%b()`, `%f[%w]`.
 //!
-//! The matcher backtracks: `*`, `+`, `-` and `?` try one way and then the next, so a pattern may take time
-//! that is exponential in its length. Each step is counted, and now and then the host is asked whether to go
-//! on. Nothing here allocates or knows Lua, so that the caller may leave by `longjmp` between two calls.
+//! The matcher backtracks: `*`, `+`, `-` and `?` try one way and then the next, so a pattern may take time that is
+//! exponential in its length. Each step is counted, and now and then the host is asked whether to go on. The matcher
+//! neither allocates nor knows Lua, so that the caller may leave by `longjmp` between two calls.
 //!
 //! ```text
 //!   pattern  (%a+)=(%d-);     text  size=12;

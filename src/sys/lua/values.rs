@@ -1,4 +1,7 @@
 //! Lua's values where they lie: looked at on Lua's stack, and written to it.
+//!
+//! Mirrors: no file of Redis, which calls `lua_to…` and `lua_push…` wherever it needs them (script_lua.c).
+//! Differs: a value is viewed on Lua's stack and copied only where its bytes must outlive the call.
 
 use std::marker::PhantomData;
 use std::os::raw::c_int;
@@ -31,10 +34,10 @@ pub struct View<'a> {
     pub(super) life: PhantomData<&'a ()>,
 }
 
-/// What a value is.
+/// A Lua value as it was found on the stack, by type.
 #[derive(Debug)]
 pub enum Seen<'a> {
-    /// Nothing, or no value at all.
+    /// `nil`, or no value at all.
     Nil,
     /// Yes or no.
     Boolean(bool),
@@ -310,7 +313,7 @@ impl Pusher<'_> {
 
     /// Puts the value on top into the table, under the key that was pushed before it.
     pub fn set_pair(&mut self) {
-        // SAFETY: a table was pushed before the two. What is no key raises.
+        // SAFETY: a table was pushed before the two. A value that cannot be a key (nil, NaN) makes Lua raise an error.
         unsafe { ffi::lua_rawset(self.state, -3) };
     }
 

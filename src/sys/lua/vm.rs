@@ -1,4 +1,7 @@
 //! Scripts that Lua keeps, calls into them, calls out of them.
+//!
+//! Mirrors: the interpreter half of script_lua.c and eval.c (`luaCallFunction()`, `luaCreateFunction()`).
+//! Differs: a chunk is kept under a number in Lua's registry, not under the name `f_<sha1>`.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -48,7 +51,7 @@ impl Drop for Kept {
     }
 }
 
-/// What a function of Lua's is called with.
+/// The keys and arguments with which a function of Lua's is called.
 #[derive(Clone, Copy)]
 pub struct Words<'a> {
     /// How many there are.
@@ -128,7 +131,7 @@ impl Vm {
         &self.lua
     }
 
-    /// What its functions ask of the server.
+    /// The host that the interpreter's functions ask about the server.
     pub fn host(&self) -> &Rc<Host> {
         &self.host
     }

@@ -11,7 +11,7 @@
 //! listpack again when a single block is left that is at most half of that, so that a list at the border does
 //! not flap. `OBJECT ENCODING` calls the two `listpack` and `quicklist`.
 //!
-//! Invariant: nobody keeps an empty list; a block of the quicklist is never empty.
+//! Invariant: the keyspace holds no empty list; a block of the quicklist is never empty.
 //!
 //! Mirrors: the upper half of t_list.c, quicklist.c. Differs: blocks hang in a tree, not on a chain: element n
 //! costs O(log n), and a snapshot shares all blocks. The answers are Redis's, the borders between blocks need
@@ -30,7 +30,7 @@ use crate::collections::shared::{BigStr, Blob, Shared};
 use quick::Quicklist;
 pub use quick::{Node, QuickStats};
 
-/// What configuration says about the shape of lists.
+/// The configured limits of a list's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListLimits {
     /// `list-max-listpack-size`: elements in a block, or for -1 to -5 a size of 4 to 64 KiB.
@@ -44,7 +44,7 @@ pub struct ListLimits {
 
 /// Blocks limited by a number of elements are limited by this size as well.
 const SAFETY_SIZE: usize = 8192;
-/// What an element is assumed to add to a block besides its bytes.
+/// Bytes that an element is assumed to add to a block besides its own.
 const ENTRY_OVERHEAD: usize = 8;
 
 impl ListLimits {
@@ -484,7 +484,7 @@ impl List {
     }
 }
 
-/// Whether a listpack has no elements, or says so.
+/// Whether a listpack has no elements, or its header counts none.
 fn holds_nothing(pack: &Listpack) -> bool {
     let count = pack.len();
     pack.is_empty() || count == 0

@@ -4,6 +4,9 @@
 //! that border, else into a new block; a full block is cut where the element belongs, and what became small is
 //! merged with its neighbour. With `list-compress-depth` n, all blocks but n at each end are compressed with LZF,
 //! as far as that saves anything; a block that is written to is opened for it and closed again.
+//!
+//! Mirrors: quicklist.c. Differs: the blocks hang in a counted tree, not in a linked list, so that an index is found
+//! in O(log n) and a snapshot shares the blocks.
 
 use std::ops::ControlFlow;
 
@@ -200,7 +203,7 @@ impl Node {
     }
 }
 
-/// What DEBUG OBJECT tells of a quicklist.
+/// The figures DEBUG OBJECT tells of a quicklist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuickStats {
     pub nodes: u64,
@@ -420,7 +423,7 @@ impl Quicklist {
                     pack.delete(pos);
                     *len -= 1;
                 }
-                // The last one, or a block that says it has more than it has.
+                // The last element, or a block whose header counts more than it has.
                 _ => node.spend(),
             }
             shown
@@ -438,7 +441,7 @@ impl Quicklist {
     #[doc(alias = "quicklistDelRange")]
     pub fn remove_range(&mut self, start: u64, end: u64) {
         let mut left = end.min(self.len()).saturating_sub(start);
-        // What is to go of the block in which the range begins, unless it begins with it.
+        // A range that begins inside a block first cuts the end of that block.
         if let Some((node, at)) = self.seq.get(start)
             && at > 0
         {

@@ -9,7 +9,7 @@
 //! A set only moves down this table, intset to listpack to hashtable; what the store commands build starts anew.
 //! All hash tables of a server share one seed, so that a member is hashed once, however many sets it is looked up in.
 //!
-//! Invariant: nobody keeps an empty set.
+//! Invariant: the keyspace holds no empty set.
 //!
 //! Mirrors: the upper half of t_set.c; [`ops`] the algorithms of its lower half.
 
@@ -30,7 +30,7 @@ use crate::util::rng::Rng;
 /// A member, as it is stored.
 pub type Member<'a> = LpEntry<'a>;
 
-/// What configuration says about the shape of sets.
+/// The configured limits of a set's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SetLimits {
     /// `set-max-intset-entries`.

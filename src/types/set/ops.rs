@@ -1,4 +1,4 @@
-//! What is done with whole sets: union, intersection, difference, random members.
+//! Operations on whole sets: union, intersection, difference, random members.
 //!
 //! Mirrors: the algorithms of `sinterGenericCommand`, `sunionDiffGenericCommand`, `srandmemberWithCountCommand` and
 //! `spopWithCountCommand`. Differs: results are handed on as they are found. A union needs a table of what it has
@@ -11,7 +11,7 @@ use super::{Body, Member, Probe, Set, SetLimits, choose};
 use crate::util::num::IntBuf;
 use crate::util::rng::Rng;
 
-/// What becomes of a member found.
+/// The receiver of each member found; it may end the operation.
 pub type Found<'a> = dyn FnMut(Member<'_>) -> ControlFlow<()> + 'a;
 
 /// Up to so many sets a member of the union is known to be new by looking into those before.
@@ -125,7 +125,7 @@ impl Set {
             let Some(member) = self.random(rng) else {
                 return;
             };
-            // Members are told apart by what they are, or by where they lie.
+            // Members are distinguished by their value, or by their place.
             let id = match member {
                 Member::Int(number) => (0, number as u64),
                 Member::Str(text) => (text.len(), text.as_ptr() as u64),

@@ -6,6 +6,15 @@
 //!   entry    flags | ms - block's | seq - block's | n | field | value … | elements of the entry  others
 //! ```
 //!
+//! For example, after XADD 5-1 name x n 1, XADD 5-2 name y n 2, XADD 6-0 other z and XDEL 5-2, under the ID 5-1:
+//!
+//! ```text
+//!   master    2  1  2  name  n  0                two live, one deleted, two fields
+//!   5-1       2  0  0  x  1            5         flags 2: the master's fields
+//!   5-2       3  0  1  y  2            5         flags 3: these fields, and deleted
+//!   6-0       0  1 -1  1  other  z     6         one ms later, one seq lower; a field of its own
+//! ```
+//!
 //! The block's ID is the key it stands under, and that of its first entry. The number at the end of an entry lets a
 //! walk go backwards; the master's 0 stops it. A deleted entry stays, with a flag; when the last live one goes, the
 //! block goes.
@@ -24,11 +33,11 @@ use crate::collections::listpack::{Listpack, LpEntry, LpPos, Positions};
 /// The entry is deleted.
 #[doc(alias = "STREAM_ITEM_FLAG_DELETED")]
 pub(super) const DELETED: i64 = 1;
-/// Its fields are the master's.
+/// Flag of an entry whose field names are those of the master entry.
 #[doc(alias = "STREAM_ITEM_FLAG_SAMEFIELDS")]
 const SAME_FIELDS: i64 = 2;
 
-/// What the master entry says.
+/// The content of a block's master entry.
 pub(super) struct Master<'a> {
     pub(super) live: i64,
     pub(super) deleted: i64,
@@ -51,7 +60,7 @@ pub(super) fn master(block: &Listpack) -> Option<Master<'_>> {
     })
 }
 
-/// Live entries, as the block tells.
+/// Live entries of a block, by its master entry.
 pub(super) fn live(block: &Listpack) -> u64 {
     let first = block.positions().next();
     let live = first.and_then(|(_, live)| live.as_int());
@@ -148,7 +157,7 @@ pub(super) struct Walk<'a> {
     block: &'a Listpack,
     base: StreamId,
     back: bool,
-    /// What has not been walked over yet: from the front, or, going back, from the back.
+    /// The elements not walked over yet: from the front, or, going back, from the back.
     rest: Positions<'a>,
     master: Positions<'a>,
     master_fields: usize,
@@ -160,7 +169,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// None if it is no block.
+    /// Begins a walk; `None` if the listpack is no block of a stream.
     pub(super) fn new(block: &'a Listpack, base: StreamId, back: bool) -> Option<Walk<'a>> {
         let Master { walk, fields, .. } = master(block)?;
         let mut rest = walk.clone();

@@ -19,7 +19,7 @@ use crate::collections::listpack::Listpack;
 /// A leaf of the tree comes to about 1 KB.
 const LEAF: usize = 40;
 
-/// See the module.
+/// The blocks of a stream, each under the ID of its first entry.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Blocks {
     tree: OrderedMap<StreamId, Listpack, LEAF>,

@@ -61,18 +61,18 @@ impl std::fmt::Debug for Name {
     }
 }
 
-/// Set in the count of deliveries of what nobody owns; no count gets as far.
+/// Set in the count of deliveries of an entry without owner (XNACK); no count gets as far.
 const UNOWNED: u64 = 1 << 63;
 const MOST: u64 = UNOWNED - 1;
 
-/// A delivery that nobody acknowledged.
+/// A delivery that was not acknowledged yet.
 #[derive(Debug, Clone)]
 pub struct Pending {
     /// Unix time in milliseconds of the last delivery.
     pub delivered_ms: i64,
     /// How often it was delivered, and [`UNOWNED`].
     count: u64,
-    /// Who it was delivered to last.
+    /// The consumer it was delivered to last.
     consumer: Name,
 }
 
@@ -82,7 +82,7 @@ impl Pending {
         self.count & !UNOWNED
     }
 
-    /// Who has it; nobody after XNACK.
+    /// The consumer that has it; `None` after XNACK.
     pub fn owner(&self) -> Option<&Name> {
         (self.count & UNOWNED == 0).then_some(&self.consumer)
     }
@@ -99,7 +99,7 @@ type ByAge = OrderedMap<(i64, StreamId), (), 37>;
 /// Consumers are few, mostly.
 type Consumers = OrderedMap<Name, Consumer, 8, 16>;
 
-/// Who reads for a group.
+/// A consumer of a group.
 #[derive(Debug, Clone)]
 pub struct Consumer {
     /// Unix time in milliseconds of its last attempt.
@@ -110,13 +110,13 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// What it has and did not acknowledge.
+    /// The IDs of entries delivered to it and not yet acknowledged.
     pub fn pel(&self) -> &OwnPel {
         &self.pel
     }
 }
 
-/// See the module.
+/// A consumer group: its position in the stream, its consumers, and the entries pending for them.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// The last entry delivered.
@@ -145,7 +145,7 @@ impl Group {
         }
     }
 
-    /// All that is pending.
+    /// Pending entries of all consumers (PEL).
     pub fn pel(&self) -> &Pel {
         &self.pel
     }
@@ -230,7 +230,7 @@ impl Group {
         self.age(id, None, Some(delivered_ms));
     }
 
-    /// Leaves an entry pending without an owner, for whoever claims first. O(log n).
+    /// Leaves an entry pending without an owner, for the first consumer that claims it. O(log n).
     #[doc(alias = "xnackCommand")]
     pub fn release(&mut self, id: StreamId, deliveries: u64) {
         let old = self.pel.get(&id).cloned();

@@ -105,7 +105,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     parse_u64(digits.trim_ascii_start())
 }
 
-/// To C the text ends at a zero byte.
+/// The text as C reads it: up to the first zero byte.
 fn up_to_zero(text: &[u8]) -> &[u8] {
     text.split(|byte| *byte == 0).next().unwrap_or(text)
 }

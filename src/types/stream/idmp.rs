@@ -16,7 +16,7 @@ use super::{Name, StreamId};
 use crate::collections::btree::OrderedMap;
 use crate::collections::shared::Shared;
 
-/// How much is remembered.
+/// Limits of the memory for producers' messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdmpLimits {
     /// For how many seconds.
@@ -34,7 +34,7 @@ impl Default for IdmpLimits {
     }
 }
 
-/// See the module.
+/// The messages that a stream remembers, by producer.
 #[derive(Debug, Clone)]
 pub struct Idmp {
     limits: IdmpLimits,
@@ -47,7 +47,7 @@ pub struct Idmp {
     pub duplicates: u64,
 }
 
-/// What one producer sent.
+/// The messages of one producer that are still remembered.
 #[derive(Debug, Clone, Default)]
 pub struct Producer {
     by_iid: OrderedMap<Name, u64>,
@@ -78,7 +78,7 @@ impl Producer {
 }
 
 impl Idmp {
-    /// Nothing yet.
+    /// No message yet.
     pub fn new(limits: IdmpLimits) -> Idmp {
         Idmp {
             limits,
@@ -89,7 +89,7 @@ impl Idmp {
         }
     }
 
-    /// How much is remembered.
+    /// The limits in force.
     pub fn limits(&self) -> IdmpLimits {
         self.limits
     }

@@ -1,4 +1,4 @@
-//! What a stream remembers of its life, and how far a group is in it.
+//! The counters a stream keeps over its life, and the lag of a group that follows from them.
 //!
 //! A group counts the entries it was given. Where it loses count (XGROUP SETID, entries deleted ahead of it), the count
 //! can still be told for an ID at either end of the stream, as long as nothing is missing on the way:
@@ -13,7 +13,7 @@
 
 use super::{Group, StreamId, UNKNOWN};
 
-/// What a stream remembers of its life.
+/// The counters a stream keeps over its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// The greatest ID it ever had.
@@ -31,12 +31,12 @@ pub struct Counters {
 pub struct Life {
     /// Number of entries.
     pub length: u64,
-    /// What it remembers.
+    /// The stream's counters.
     pub counters: Counters,
 }
 
 impl Life {
-    /// How many entries lie between a group and the end, if that can be told.
+    /// Number of entries between a group and the end, if that is known.
     #[doc(alias = "streamReplyWithCGLag")]
     pub fn lag(&self, last_id: StreamId, entries_read: i64) -> Option<i64> {
         let Counters {
@@ -49,7 +49,7 @@ impl Life {
             return Some(0);
         }
         if last_id < first_id && max_deleted_id < first_id {
-            // Nothing was read, and nothing is missing.
+            // The group has read no entry, and none is missing.
             return Some(self.length as i64);
         }
         let read = match entries_read {

@@ -4,7 +4,7 @@
 //!   Stream   length, last ID, first ID, greatest deleted ID, entries ever added
 //!            blocks   { ID: listpack }     a hundred entries each, by default       blocks.rs, block.rs
 //!            groups   { name: group }      consumers and what is pending            group.rs
-//!            idmp                          which producers said what already        idmp.rs
+//!            idmp                          messages of producers, to drop repeats    idmp.rs
 //! ```
 //!
 //! An entry is appended to the last block until that is full. Deleting flags it; the block goes with its last live
@@ -42,7 +42,7 @@ use crate::collections::btree::OrderedMap;
 use crate::collections::listpack::{Listpack, LpPos};
 use crate::collections::shared::Shared;
 
-/// What configuration says about the shape of streams.
+/// The configured limits of a stream's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
     /// `stream-node-max-bytes`; 0 is no bound.
@@ -72,7 +72,7 @@ pub struct Stream {
     log: Shared<Log>,
 }
 
-/// What tells a stream from other values.
+/// The tag that tells a stream from other values.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(u8)]
 enum Tag {
@@ -106,7 +106,7 @@ impl Stream {
         Stream::default()
     }
 
-    /// A stream of blocks, as they are in an RDB; in ascending order. The counters are as the caller says.
+    /// A stream of blocks, as they are in an RDB; in ascending order. The counters are the caller's.
     pub fn of_blocks(
         blocks: impl IntoIterator<Item = (StreamId, Listpack)>,
         length: u64,
@@ -142,7 +142,7 @@ impl Stream {
         self.len() == 0
     }
 
-    /// What it remembers of its life.
+    /// The counters it keeps over its life.
     pub fn counters(&self) -> Counters {
         self.log.counters
     }
@@ -175,7 +175,7 @@ impl Stream {
         Entries::new(&self.log.blocks, from, to, back)
     }
 
-    /// There is such an entry.
+    /// Whether the stream has an entry with this ID.
     #[doc(alias = "streamEntryExists")]
     pub fn contains(&self, id: StreamId) -> bool {
         self.entries(id, id, false).next().is_some()
@@ -188,7 +188,7 @@ impl Stream {
         Some(last?.id)
     }
 
-    /// The ID a new entry gets: of this millisecond, or the one behind the last. None if that was the greatest.
+    /// The ID a new entry gets: of this millisecond, or the one behind the last. `None` if that was the greatest.
     #[doc(alias = "streamNextID")]
     pub fn next_id(&self, now_ms: u64) -> Option<StreamId> {
         let last = self.last_id();
@@ -354,7 +354,7 @@ impl Stream {
         }
     }
 
-    /// What a group's count of entries read follows from.
+    /// Length and counters, from which a group's count of entries read follows.
     pub fn life(&self) -> Life {
         Life {
             length: self.len(),
@@ -362,7 +362,7 @@ impl Stream {
         }
     }
 
-    /// How many entries lie between a group and the end of the stream, if that can be told.
+    /// Number of entries between a group and the end of the stream, if that is known.
     pub fn lag(&self, group: &Group) -> Option<i64> {
         self.life().lag(group.last_id, group.entries_read)
     }
@@ -374,7 +374,7 @@ impl Stream {
 
     // ---- Producers -----------------------------------------------------------------------------------
 
-    /// What producers said, if any did, or its limits were set.
+    /// Producers and their limits; `None` if no producer named itself and no limit was set.
     pub fn idmp(&self) -> Option<&Idmp> {
         self.log.idmp.as_deref()
     }

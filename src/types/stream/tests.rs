@@ -8,7 +8,7 @@ use crate::util::rng::Rng;
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What a stream should hold.
+/// The content a stream should have.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Model {
     entries: Vec<(StreamId, Fields)>,
@@ -368,7 +368,7 @@ fn nonsense_never_panics() {
 
 #[test]
 fn same_bytes_as_redis() {
-    // What Redis 7.0.15 keeps after XADD 5-1 name x n 1, XADD 5-2 name y n 2, XADD 6-0 other z, XDEL 5-2.
+    // The bytes Redis 7.0.15 keeps after XADD 5-1 name x n 1, XADD 5-2 name y n 2, XADD 6-0 other z, XDEL 5-2.
     let mut stream = Stream::new();
     let limits = StreamLimits::default();
     let entries: [(StreamId, &[&[u8]]); 3] = [
@@ -395,9 +395,9 @@ fn same_bytes_as_redis() {
 
 const REDIS_BLOCK: &str = "470000001900020101010201846e616d6505816e020001020100010001817802010105010301000101018179020201050100010101dfff020101856f7468657206817a020601ff";
 
-/// What XINFO tells of a group's progress is true or not told: `entries-read` is the number of entries ever added up to
-/// the group's ID, `lag` that of the entries behind it that are there. Trims (redis 13957), deletions and groups that are
-/// set anywhere make it unknown, never wrong.
+/// XINFO's figures of a group's progress are true or not given: `entries-read` is the number of entries ever added up
+/// to the group's ID, `lag` that of the entries behind it that are there. Trims (redis 13957), deletions and groups
+/// that are set anywhere make it unknown, never wrong.
 #[test]
 fn progress_of_groups_is_true_or_unknown() {
     for seed in 0..300 {

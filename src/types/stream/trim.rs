@@ -19,7 +19,7 @@ pub enum TrimTo {
     MinId(StreamId),
 }
 
-/// What becomes of the groups' references to an entry that is to be deleted.
+/// The fate of the groups' references to an entry that is to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum References {
     /// They stay.
@@ -40,11 +40,11 @@ pub struct Trim {
     pub approximate: bool,
     /// Entries that may be deleted at most; 0 is all.
     pub limit: u64,
-    /// What becomes of references.
+    /// The fate of references to deleted entries.
     pub references: References,
 }
 
-/// What a trimming came to.
+/// The result of a trimming.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Trimmed {
     /// How many entries went.
@@ -119,7 +119,7 @@ impl Log {
                 self.blocks.remove(index);
                 continue;
             }
-            // What had to stay may be made up for further on.
+            // Entries that groups still need stay, so later blocks may have to make up for them.
             if trim.references != References::Respect {
                 break;
             }

@@ -83,7 +83,7 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// The next field of the entry, and its value. A damaged entry may have fewer than it says.
+    /// The next field of the entry, and its value. A damaged entry may have fewer than it counts.
     #[inline]
     pub fn field(&mut self) -> Option<(LpEntry<'a>, LpEntry<'a>)> {
         self.walk.as_mut()?.field()

@@ -14,7 +14,7 @@ pub fn range(start: i64, end: i64, len: usize) -> Option<Range<usize>> {
     if start < 0 && end < 0 && start > end {
         return None;
     }
-    // What lies before the first byte is the first byte, at either end.
+    // An index before the first byte means the first byte, whether it is the start or the end.
     let from_end = |at: i64| {
         if at < 0 {
             at.saturating_add(len).max(0)

@@ -1,8 +1,8 @@
-//! Sets made of what a file says.
+//! Vector sets built from the nodes of a file.
 //!
 //! A file lists nodes with the numbers of their neighbours, which may be nodes that follow. So nodes are taken as they
-//! come, and linked at the end. Nothing is believed: whatever would break an invariant of the graph is an error, and no
-//! more memory is taken than a small multiple of what was read.
+//! come, and linked at the end. The file is not trusted: a link that would break an invariant of the graph is an error,
+//! and no more memory is taken than a small multiple of what was read.
 //!
 //! Mirrors: `hnsw_insert_serialized` and `hnsw_deserialize_index` of hnsw.c. Differs: that links are mutual is found by
 //! sorting them, not by a hash; the farthest neighbour is measured, not believed.
@@ -32,7 +32,7 @@ pub struct Builder {
 pub struct Told<'a> {
     pub id: u64,
     pub name: &'a [u8],
-    /// Empty: none.
+    /// The attribute in JSON; empty if the element has none.
     pub attribute: &'a [u8],
     pub stored: Stored<'a>,
     /// Neighbours and room for them, level by level from 0 on.
@@ -50,7 +50,7 @@ impl Builder {
         }
     }
 
-    /// Takes a node, or says what is wrong with it.
+    /// Takes a node; an error names its fault.
     pub fn node(&mut self, told: Told<'_>) -> Result<(), &'static str> {
         let shape = self.set.shape();
         if told.levels.is_empty() || told.levels.len() > usize::from(MAX_LEVEL) + 1 {

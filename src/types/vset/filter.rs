@@ -258,7 +258,7 @@ impl Parser {
 
     fn emit(&mut self, op: Op) -> Option<()> {
         self.items = (self.items + 1).checked_sub(op.operands())?;
-        // What was there before must have been operands.
+        // The items that were there before must have been operands.
         (self.items > 0).then(|| self.program.push(Token::Op(op)))
     }
 
@@ -273,7 +273,8 @@ impl Parser {
                 }
             },
             _ => {
-                // What binds at least as tightly comes first; those that begin at the right wait for each other.
+                // An operator on the stack that binds at least as tightly is emitted first; operators that group from
+                // the right (`**`, `not`) wait for one another.
                 let waits = matches!(op, Op::Pow | Op::Not);
                 while let Some(&before) = self.operators.last() {
                     let (mine, other) = (op.precedence(), before.precedence());

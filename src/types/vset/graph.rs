@@ -18,7 +18,7 @@
 //!
 //! Mirrors: `HNSW` and `hnswNode` of hnsw.h; Malkov and Yashunin, "Efficient and robust approximate nearest neighbor
 //! search using Hierarchical Navigable Small World graphs", 2016. Differs: nodes are numbers, not pointers, and marks
-//! of visited nodes belong to a search, not to the node, so that many may search while nobody writes.
+//! of visited nodes belong to a search, not to the node, so that many threads may search while none writes.
 
 use super::quant::{Measure, Quant, Stored};
 use crate::collections::btree::OrderedMap;
@@ -33,7 +33,7 @@ pub const MAX_LEVEL: u8 = 16;
 /// Links that a record holds at most; a node with more has them in the overflow. So M may be as large as Redis allows
 /// without every node paying for it.
 const INLINE: usize = 128;
-/// No slot, no record.
+/// The number that stands for "no slot" and "no record".
 pub(super) const NONE: u32 = u32::MAX;
 /// Levels from here on have few enough nodes to keep them in an ordered map, where a new entry is found at once.
 const RARE_LEVEL: u8 = 3;
@@ -43,7 +43,7 @@ const LINKS_CHUNK: usize = 2 << 10;
 const VECTORS_CHUNK: usize = 8 << 10;
 const HEADS_CHUNK: usize = 512;
 
-/// What all nodes have in common.
+/// Properties that all nodes have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     pub quant: Quant,
@@ -76,7 +76,7 @@ pub(super) struct Head {
     /// The record of level 1, or of a free slot the next free one.
     pub upper: u32,
     pub level: u8,
-    /// There while the slot is taken.
+    /// The element's name; present while the slot is taken.
     pub name: Option<Handle<NoObject>>,
     pub attribute: Option<Blob>,
 }
@@ -406,7 +406,7 @@ impl Graph {
         &record[2..2 + meta.count()]
     }
 
-    /// How many they are.
+    /// The number of a node's links on a level.
     #[inline]
     pub(super) fn degree(&self, slot: u32, level: u8) -> usize {
         Meta(self.record(slot, level)[0]).count()

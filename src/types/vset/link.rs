@@ -33,7 +33,7 @@ const MAINLAND: usize = 512;
 /// The largest group of nodes that is recognised as cut off from the rest.
 const ISLAND: usize = 64;
 
-/// How much a node wants to be linked.
+/// The degree to which a node wants to be linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Insistence {
     First,
@@ -62,7 +62,7 @@ impl Graph {
     pub(super) fn update(&mut self, slot: u32, row: &[u8], level: u8, ef: usize) {
         let hint = self.detach(slot);
         self.displace(slot, hint);
-        // It must not find itself.
+        // The node is taken out of its slot first, so that the search cannot find it.
         let candidates = self.candidates(row, level, ef);
         self.come_back(slot, row, level, self.last_id + 1);
         self.connect(slot, &candidates);
@@ -165,8 +165,8 @@ impl Graph {
         }
     }
 
-    /// Takes a node out of all its levels; its neighbours are linked among themselves. What it returns helps to find
-    /// another entry.
+    /// Takes a node out of all its levels; its neighbours are linked among themselves. The slot it returns, a former
+    /// neighbour, helps to find another entry.
     #[doc(alias = "hnsw_unlink_node")]
     fn detach(&mut self, slot: u32) -> Option<u32> {
         let mut hint = None;

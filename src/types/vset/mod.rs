@@ -19,7 +19,7 @@
 //! | [`search`] | the walk to the nearest |
 //! | `link` | insertion and deletion |
 //! | [`filter`] | the language of FILTER |
-//! | [`build`] | sets made of what a file says, which is believed in nothing |
+//! | [`build`] | sets built from the nodes of a file, which are not trusted |
 //!
 //! Mirrors: modules/vector-sets of Redis: `struct vsetObject` of vset.c, hnsw.c, expr.c. Differs: snapshots instead of
 //! locks between searches and writes; names in a table and a tree instead of a radix tree, so a random member is any
@@ -72,7 +72,7 @@ pub struct Vset {
     inner: Shared<Inner>,
 }
 
-/// What tells a vector set from other values.
+/// The tag that tells a vector set from other values.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 enum Tag {
@@ -82,7 +82,7 @@ enum Tag {
 #[derive(Debug, Clone)]
 struct Inner {
     graph: Graph,
-    /// Goes before the table: whoever then sees the table's entries with one owner may write them.
+    /// Dropped before the table, so that an entry of the table with one owner may be written.
     order: RankTree<Handle<NoObject>>,
     names: Table<NoObject>,
     projection: Option<Projection>,
@@ -94,7 +94,7 @@ struct Inner {
     uid: u64,
 }
 
-/// What a search is to find.
+/// The terms of a search.
 #[derive(Debug, Clone)]
 pub struct Query {
     row: Vec<u8>,
@@ -102,7 +102,7 @@ pub struct Query {
     pub count: usize,
     /// Candidates to keep on the way.
     pub ef: usize,
-    /// What the attributes of a member must say.
+    /// Condition on the attributes of a member (VSIM … FILTER).
     pub filter: Option<Filter>,
     /// Members to ask the filter about at most.
     pub filter_ef: u64,
@@ -452,7 +452,7 @@ pub struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Its number.
+    /// The node's number in the graph.
     pub fn id(&self) -> u64 {
         self.set.inner.graph.head(self.slot).id
     }
@@ -484,7 +484,7 @@ impl<'a> Node<'a> {
         links.map(|slot| graph.head(*slot).id)
     }
 
-    /// How many neighbours a file should say there is room for.
+    /// The number of neighbours for which a file declares room.
     pub fn capacity(&self, level: u8) -> usize {
         let graph = &self.set.inner.graph;
         let capacity = graph.shape.capacity(level);

@@ -10,7 +10,7 @@
 //! Distances and slots are packed into one integer that orders by distance, then by slot, so that equal distances
 //! come in an order that does not depend on chance.
 //!
-//! Nothing is written to the graph: who has a clone of it can search on another thread.
+//! The graph is not written to: a thread that has a clone of it can search it.
 //!
 //! Mirrors: `search_layer_with_filter` and `hnsw_search` of hnsw.c. Differs: the queue of candidates has no limit of
 //! 256; vectors of a node's neighbours are fetched into the cache together before the first is measured.
@@ -31,7 +31,7 @@ pub struct Near {
 }
 
 impl Near {
-    /// As an integer of the same order.
+    /// Packs distance and slot into an integer that orders as they do.
     #[inline]
     fn pack(self) -> u64 {
         let bits = self.distance.to_bits();
@@ -72,12 +72,12 @@ impl Visited {
     }
 }
 
-/// What a search may not go beyond.
+/// The bounds of a search.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Limits<'a> {
     /// Nodes to be given to the filter at most.
     pub filtered: Option<u64>,
-    /// Set when nobody waits for the result any more.
+    /// Set when no client waits for the result any more.
     pub cancelled: Option<&'a AtomicBool>,
 }
 
@@ -286,7 +286,7 @@ impl<'a> Walk<'a> {
         if accept.as_mut().is_none_or(|accept| accept(start.slot)) {
             found.push(start.pack());
         }
-        // Nothing at or above it can enter a full result.
+        // A candidate at or above the bound cannot enter a full result.
         let mut bound = match found.len() >= ef {
             true => start.pack(),
             false => u64::MAX,

@@ -28,7 +28,7 @@ fn assert_equal(set: &Vset, model: &Model) {
     }
 }
 
-/// The same set, by way of what a file would say.
+/// The same set, written to the form of a file and read back.
 fn rebuilt(set: &Vset, seed: u64) -> Result<Vset, &'static str> {
     let mut builder = Builder::new(set.shape(), set.projection().cloned(), seed);
     for node in set.nodes() {
@@ -162,7 +162,7 @@ fn a_search_finds_what_a_scan_finds() {
 /// Number, name, and the numbers of the neighbours on each level.
 type Said<'a> = (u64, &'a str, &'a [&'a [u64]]);
 
-/// redis 15385, 15386, 15400: what a payload may not say.
+/// redis 15385, 15386, 15400: payloads that must be refused.
 #[test]
 fn links_that_break_the_graph_are_refused() {
     let shape = Shape {

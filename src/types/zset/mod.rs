@@ -6,15 +6,15 @@
 //!             tree:  (score, member), with ranks                    finding it by place
 //! ```
 //!
-//! Whatever is asked of a sorted set comes down to ranks, from 0 for the lowest: a range of scores or of members is
-//! a range of ranks ([`Zset::score_range`], [`Zset::lex_range`]), and a range of ranks can be counted, walked either
-//! way ([`Zset::range`]) or removed ([`Zset::remove_range`]).
+//! Every question to a sorted set comes down to ranks, from 0 for the lowest: a range of scores or of members is a
+//! range of ranks ([`Zset::score_range`], [`Zset::lex_range`]), and a range of ranks can be counted, walked either way
+//! ([`Zset::range`]) or removed ([`Zset::remove_range`]).
 //!
 //! A sorted set grows from packed to ordered by [`Limits`] and never shrinks back, except where a command builds a
 //! new one ([`Zset::settle`]). Order is by score, then by the bytes of the member; scores are never NaN.
 //!
 //! Mirrors: the upper half of t_zset.c. Differs: what the C code does once per encoding and kind of range is done
-//! once here, on ranks. A listpack that came damaged from outside shows fewer members and stops nobody.
+//! once here, on ranks. A listpack that came damaged from outside shows fewer members and fails no command.
 //! Cost: packed O(bytes) per operation; ordered O(1) by name, O(log n) by rank, score or lex, and for every change.
 
 mod ordered;
@@ -48,7 +48,7 @@ pub struct Limits {
     pub seed: u64,
 }
 
-/// What ZADD was told to be particular about.
+/// The conditions of a ZADD: NX, XX, GT, LT, INCR.
 #[doc(alias = "ZADD_IN_NX")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Conditions {
@@ -64,7 +64,7 @@ pub struct Conditions {
     pub increment: bool,
 }
 
-/// What [`Zset::add`] did.
+/// The result of [`Zset::add`].
 #[doc(alias = "ZADD_OUT_ADDED")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Added {
@@ -87,7 +87,7 @@ pub struct NotANumber;
 pub struct Scored<'a> {
     /// The member.
     pub member: LpEntry<'a>,
-    /// Never NaN.
+    /// The score, never NaN.
     pub score: f64,
 }
 
@@ -131,7 +131,7 @@ impl Zset {
     }
 
     /// Takes a listpack from outside (RDB, RESTORE, a peer). `Deep` looks at every entry and for members that come
-    /// twice; `Shallow` leaves it to the reader to see fewer members than there are said to be.
+    /// twice; `Shallow` leaves it to the reader to see fewer members than the header counts.
     #[doc(alias = "lpValidateIntegrityAndDups")]
     pub fn from_listpack(blob: Blob, check: Check) -> Result<Zset, Corrupt> {
         let listpack = Listpack::from_blob(blob, check)?;
@@ -149,7 +149,7 @@ impl Zset {
         }
     }
 
-    /// Number of members. (Of a listpack, what its header says.)
+    /// Number of members. (Of a listpack, the count in its header.)
     #[doc(alias = "zsetLength")]
     #[inline]
     pub fn len(&self) -> usize {
@@ -480,7 +480,7 @@ impl Collector {
     }
 }
 
-/// What becomes of a member that has a score: the answer, and the new score if it changes.
+/// Judges a ZADD of a member that has a score: the answer, and the new score if it changes.
 fn judge(old: f64, score: f64, conditions: Conditions) -> Result<(Added, Option<f64>), NotANumber> {
     if conditions.only_new {
         return Ok((Added::Refused, None));

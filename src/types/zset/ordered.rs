@@ -25,7 +25,7 @@ use crate::collections::table::{
 /// A member in its place.
 pub(super) type Ranked = btree::Ranked<Handle<NoObject>>;
 
-/// The tree goes first when both go: whoever then sees the table's entries with one owner may write them.
+/// Dropped before the table, so that an entry of the table with one owner may be written.
 #[derive(Debug, Clone)]
 pub(super) struct Ordered {
     tree: RankTree<Handle<NoObject>>,
@@ -40,7 +40,7 @@ struct Stored {
 
 enum Form {
     Int(i32),
-    /// So many of the bytes.
+    /// A text that takes so many of the bytes.
     Bytes(usize),
 }
 

@@ -58,7 +58,7 @@ impl DoubleEndedIterator for Pairs<'_> {
     }
 }
 
-/// The number an element stands for. What is none, in a damaged listpack, is 0.
+/// The score an element stands for. An element of a damaged listpack that is no number counts as 0.
 #[doc(alias = "zzlGetScore")]
 #[inline]
 fn score_of(entry: LpEntry<'_>) -> f64 {
@@ -68,7 +68,7 @@ fn score_of(entry: LpEntry<'_>) -> f64 {
     }
 }
 
-/// How a member stands to some bytes.
+/// Compares a member with some bytes.
 #[doc(alias = "zzlCompareElements")]
 #[inline]
 pub(super) fn compare(member: LpEntry<'_>, bytes: &[u8]) -> Ordering {

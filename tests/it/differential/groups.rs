@@ -133,7 +133,7 @@ pub const LIST: Group = Group {
         exact("LMOVE key key (LEFT|RIGHT) (LEFT|RIGHT)"),
         exact("LPOS key name [RANK integer] [COUNT count] [MAXLEN count]").weight(20),
         exact("LMPOP (1 key|2 key key|count key) (LEFT|RIGHT) [COUNT count]"),
-        // Who waits in vain waits for a millisecond; never with another timeout in its place.
+        // A pop that blocks without an element times out after a millisecond; no other timeout ever takes that place.
         exact("(BLPOP|BRPOP) key+ 0.001").always_whole().weight(1),
         exact("BLMOVE key key (LEFT|RIGHT) (LEFT|RIGHT) 0.001")
             .always_whole()
@@ -161,7 +161,7 @@ pub const SET: Group = Group {
         exact("(SINTERSTORE|SUNIONSTORE|SDIFFSTORE) key key+"),
         exact("SINTERCARD (1 key|2 key key|3 key key key|count key) [LIMIT count]"),
         alike("SRANDMEMBER key"),
-        // What is popped is chance, unless it is everything.
+        // SPOP chooses members at random, so only popping all of them can be compared.
         unordered("SPOP key 100000").always_whole().weight(2),
         scan("SSCAN key cursor [MATCH pattern] [COUNT count]"),
     ],

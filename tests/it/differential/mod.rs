@@ -132,7 +132,7 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
                 .windows(2)
                 .any(|two| two[0].eq_ignore_ascii_case(b"BY") && !two[1].contains(&b'*'));
             let any_order = has_word(command, b"ALPHA") || by_nothing;
-            // Up to 7.4 white space before a weight was skipped. What is stored from it would differ from then on.
+            // Up to 7.4 white space before a weight was skipped. A result stored from it would differ from then on.
             let blank_before_weight = refused(ours, "ERR One or more scores can't be converted")
                 && matches!(theirs, Reply::Array(_))
                 && !has_word(command, b"ALPHA");
@@ -167,13 +167,14 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
     }
 }
 
-/// What is not sent, because both take it and make different things of it: from then on the keys would differ.
+/// Commands that are not sent, because the servers accept them with different effects: from then on the keys would
+/// differ.
 fn parts_the_servers(command: &[Vec<u8>]) -> bool {
     let smallest = command.iter().any(|arg| arg == b"-9223372036854775808");
     match command[0].to_ascii_uppercase().as_slice() {
         // Redis 7.0 takes the number that cannot be negated, later ones refuse.
         b"LREM" => smallest,
-        // What weighs the same comes in any order, and would be stored so.
+        // Elements of equal weight come in any order, and would be stored in that order.
         b"SORT" => {
             let word = |word| has_word(command, word);
             word(b"ALPHA") && word(b"BY") && word(b"STORE")
@@ -224,7 +225,7 @@ fn sorted_numbers(reply: &Reply) -> Vec<String> {
     pairs
 }
 
-/// Since 7.2 small lists and small sets are listpacks. What is sorted becomes a skiplist in Redis.
+/// Since 7.2 small lists and small sets are listpacks. Redis makes a skiplist of a sorted set that SORT reads.
 fn same_encoding(group: &Group, theirs: &str, ours: &str) -> bool {
     theirs == ours
         || matches!((theirs, ours), ("quicklist" | "hashtable", "listpack"))
@@ -281,7 +282,7 @@ struct Stream {
     sent: usize,
     resp3: bool,
     last_comparison: usize,
-    /// What two errors differed in: neither changed anything, so the stream goes on.
+    /// Pairs of errors that differed: neither server changed anything, so the stream goes on.
     errors_differ: Vec<String>,
     /// The latest commands, for the report of a difference.
     history: Vec<Vec<Vec<u8>>>,
@@ -514,8 +515,8 @@ fn agree(check: Check, theirs: &Reply, ours: &Reply) -> bool {
     }
 }
 
-/// What is told of a stream without times, nodes of the tree, and what newer versions tell or count otherwise: how far
-/// a group is, and consumers that have nothing.
+/// The description of a stream without times, nodes of the tree, and facts that newer versions tell or count otherwise:
+/// how far a group is, and consumers that have no entry.
 fn untimed(reply: &Reply) -> Reply {
     const UNTOLD: [&[u8]; 9] = [
         b"idle",
@@ -640,7 +641,7 @@ fn follow_cursor(client: &mut Client, command: &[Vec<u8>]) -> Reply {
     }
 }
 
-/// What a key holds, as commands tell it.
+/// A key's content, as commands tell it.
 #[derive(Debug)]
 struct Contents {
     kind: String,

@@ -95,7 +95,7 @@ impl Row {
     }
 }
 
-/// What stands for an argument, and where its bytes come from.
+/// A placeholder for an argument, and the source of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     /// A key of the group at hand, now and then of another: that is how WRONGTYPE comes about.
@@ -186,8 +186,8 @@ const KINDS: &[(&str, Kind)] = &[
     ("idle", Kind::Idle),
 ];
 
-/// Numbers that parsers get wrong. None is valid as a size that a command would then allocate, or as a deadline
-/// that passes while a stream runs.
+/// Numbers that parsers get wrong. No number here is valid as a size that a command would then allocate, or as a
+/// deadline that passes while a stream runs.
 const NASTY: &[&str] = &[
     "",
     " ",
@@ -227,7 +227,7 @@ enum Item {
     Repeat(Box<Item>),
 }
 
-/// What a command is made with: the chance, and the keys it may name.
+/// The source of a command: the random numbers, and the keys it may name.
 #[derive(Debug)]
 pub struct Maker {
     pub random: Random,

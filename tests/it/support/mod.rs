@@ -1,4 +1,4 @@
-//! What the integration tests stand on: a server process and a client that shows every byte of a reply.
+//! The base of the integration tests: a server process and a client that shows every byte of a reply.
 //!
 //! ```text
 //!   let server = Server::oxidis().start();       a process, a free port, a directory of its own

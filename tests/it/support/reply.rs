@@ -122,7 +122,7 @@ impl Reply {
         matches!(self, Reply::Error(_) | Reply::BulkError(_))
     }
 
-    // What a line of a transcript says about its reply. Each gives the reply back, so that they chain.
+    // The checks that a line of a transcript makes on its reply. Each gives the reply back, so that they chain.
 
     /// An integer, a bulk string, or an array of such.
     #[track_caller]

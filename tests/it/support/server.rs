@@ -1,7 +1,7 @@
 //! A server in a process and a directory of its own, gone when dropped.
 //!
-//! Nobody can reserve a port for another process, so: ask the kernel for a free one, start, and see whether
-//! who answers there works in our directory; if not, somebody was quicker, try the next.
+//! A port cannot be reserved for another process, so: ask the kernel for a free one, start, and see whether the server
+//! that answers there works in our directory; if not, another process was quicker, so try the next.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! What must hold: after every event, and when a world has come to rest.
+//! The conditions that must hold after every event, and when a world has come to rest.
 //!
 //! 1. A vote, an epoch and a claim leave a node only when its disk has them.
 //! 2. One vote per node and epoch, for ever, over every crash.
@@ -18,7 +18,7 @@ use oxidis::cluster::node::{Flags, LinkId};
 use super::data::{Ack, KEYS};
 use super::world::{HostId, World};
 
-/// What a world remembers for the checks.
+/// The history of a world, as far as the checks need it.
 #[derive(Default)]
 pub struct Record {
     pub acks: Vec<Ack>,

@@ -23,7 +23,7 @@ enum Entry {
     Drop(u16),
 }
 
-/// What a host has.
+/// The data of a host.
 #[derive(Clone, Default)]
 pub struct Data {
     pub writes: BTreeMap<u32, u16>,

@@ -30,7 +30,7 @@ const WALL_MS: u64 = 1_700_000_000_000;
 
 pub type HostId = usize;
 
-/// What happens.
+/// An event.
 #[derive(Debug)]
 pub enum Event {
     Tick(HostId, u64),
@@ -80,7 +80,7 @@ pub struct Disk {
     pub file: Option<String>,
     saving: BTreeMap<u64, (String, bool)>,
     pub delay_ms: u64,
-    /// What is safe on it: the highest epoch, the last vote, and the node's own claim.
+    /// The facts that are safe on its disk: the highest epoch, the last vote, and the node's own claim.
     pub epoch: u64,
     pub vote: u64,
     pub claim: u64,
@@ -503,7 +503,7 @@ impl World {
         let to = matches!(link, LinkId::Out(_));
         let way = usize::from(to);
         if !conn.open[way] {
-            // Nobody is there to receive: a computer that was started anew says so, one that is off says nothing.
+            // The receiver is gone: a computer that was started anew says so, one that is off says nothing.
             let target = if to { conn.to } else { conn.from };
             if self.hosts[target].machine.is_some() {
                 self.after(1, Event::Reset(number, !to));
