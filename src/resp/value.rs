@@ -1,10 +1,12 @@
 //! A reply as a tree: what in-process callers and scripts get instead of bytes.
 
+use std::borrow::Cow;
+
 /// One reply of any RESP3 type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `+OK`
-    Simple(String),
+    Simple(Cow<'static, str>),
     /// `-ERR …`, without the dash.
     Error(String),
     /// `:1`
@@ -35,7 +37,8 @@ impl Value {
     /// The bytes of a string of any kind.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
-            Value::Simple(text) | Value::BigNumber(text) => Some(text.as_bytes()),
+            Value::Simple(text) => Some(text.as_bytes()),
+            Value::BigNumber(text) => Some(text.as_bytes()),
             Value::Bulk(bytes) | Value::Verbatim(_, bytes) => Some(bytes),
             _ => None,
         }
@@ -206,6 +209,15 @@ impl Tree {
             return vec![Value::Error("ERR reply is too large".into())];
         }
         std::mem::take(&mut self.done)
+    }
+
+    /// The first value. The others are dropped, and the room for them is kept.
+    pub(super) fn take_first(&mut self) -> Option<Value> {
+        self.open.clear();
+        if std::mem::take(&mut self.size) > SIZE_MAX {
+            return Some(Value::Error("ERR reply is too large".into()));
+        }
+        self.done.drain(..).next()
     }
 }
 
