@@ -1,7 +1,13 @@
 //! Scripts that attack the server: what was published of Redis's Lua and of LuaJIT, each with the words it must
 //! end in. After each the server answers, and a script that has nothing to do with it finds all as it was.
 
+use std::fs;
+use std::io::{BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
 use crate::support::client::{Client, encode};
+use crate::support::server::until;
 use crate::support::{Reply, Server};
 
 /// The words of a reply, or of the first element of its first element, and so on.
@@ -524,13 +530,14 @@ fn what_loops_inside_the_library_can_be_killed() {
     assert!(server.wait().success());
 }
 
-/// A script's memory has a bound, wherever it is taken.
+/// A script's memory has a bound, wherever it is taken; CVE-2022-24834: lengths that overflow in `cjson`.
 #[test]
 fn what_grows_inside_the_library_has_a_bound() {
     let server = Server::oxidis().config("busy-reply-threshold 0\n").start();
     let mut c = server.client();
     for script in [
         "local t = {('x'):rep(2^20)} for i = 1, 11 do t = {t, t} end return #cmsgpack.pack(t)",
+        "local t = {('\\1'):rep(2^20)} for i = 1, 9 do t = {t, t} end return #cjson.encode(t)",
         "local s = ('x'):rep(2^20) return #s:gsub('.', s)",
         "local t = {} for i = 1, 2^11 do t[i] = ('x'):rep(2^20) end return #table.concat(t)",
         "return #struct.pack(('s'):rep(2^12), unpack((function() local t = {} for i = 1, 2^12 do t[i] = ('x'):rep(2^20) end return t end)()))",
@@ -564,6 +571,90 @@ fn orders_to_the_debugger_are_read_with_care() {
         c.send(order.as_bytes()).expect("sent");
         let _ = c.finish();
         other.cmd("PING").status("PONG");
+        innocent(&mut other);
+    }
+}
+
+/// Answers a replica's handshake until it asks for the data set; what follows is the caller's to send.
+fn until_it_asks(listener: &TcpListener) -> TcpStream {
+    let (mut link, _) = listener.accept().expect("a replica");
+    let mut requests = BufReader::new(link.try_clone().expect("a handle"));
+    loop {
+        let request = Reply::read(&mut requests).expect("a request");
+        let answer = match request.items()[0].text().to_uppercase().as_str() {
+            "PING" => "+PONG\r\n",
+            "PSYNC" => return link,
+            _ => "+OK\r\n",
+        };
+        link.write_all(answer.as_bytes()).expect("sent");
+    }
+}
+
+/// CVE-2026-23631: a full synchronisation replaces the keyspace, scripts and functions, while a script of the
+/// replica's runs and lets others be served. It waits until the script has ended.
+#[test]
+fn a_full_synchronisation_waits_for_the_script_that_runs() {
+    let library = |name: &str, body: &str| {
+        format!(
+            "#!lua name={name}\nredis.register_function{{function_name = '{name}', flags = {{'no-writes'}}, \
+             callback = function() {body} end}}"
+        )
+    };
+    let primary = Server::oxidis().start();
+    let mut c = primary.client();
+    let theirs = library("theirs", "return 'theirs'");
+    c.call(&["FUNCTION", "LOAD", &theirs]).is("theirs");
+    c.cmd("SET key theirs").ok();
+    c.cmd("SAVE").ok();
+    let dump = fs::read(primary.dir().join("dump.rdb")).expect("saved");
+
+    for (request, kill) in [
+        (&["FCALL", "own", "0"][..], "FUNCTION KILL"),
+        (&["FCALL_RO", "own", "0"], "FUNCTION KILL"),
+        (
+            &["EVAL", "while true do redis.call('get', 'key') end", "0"],
+            "SCRIPT KILL",
+        ),
+        (
+            &["EVAL", "('a'):rep(300):find(('.-'):rep(20) .. 'b')", "0"],
+            "SCRIPT KILL",
+        ),
+    ] {
+        let replica = Server::oxidis().config("busy-reply-threshold 20\n").start();
+        let (mut c, mut other) = (replica.client(), replica.client());
+        let own = library("own", "while true do redis.call('get', 'key') end");
+        c.call(&["FUNCTION", "LOAD", &own]).is("own");
+        c.cmd("SET key own").ok();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        c.cmd(&format!("REPLICAOF 127.0.0.1 {port}")).ok();
+        let mut link = until_it_asks(&listener);
+
+        c.send(&encode(request)).expect("sent");
+        while !other.cmd("PING").is_error() {}
+        let head = format!("+FULLRESYNC {} 0\r\n${}\r\n", "a".repeat(40), dump.len());
+        link.write_all(&[head.as_bytes(), &dump].concat())
+            .expect("sent");
+        // Each is a turn of the server's in which the link could be read.
+        for _ in 0..100 {
+            other.cmd("PING").error("BUSY");
+        }
+        other.cmd(kill).ok();
+        let text = c.read().expect("an answer").text();
+        assert!(
+            text.contains("Script killed by user"),
+            "{request:?}: {text}"
+        );
+
+        let arrived = until(Duration::from_secs(20), || {
+            (other.cmd("GET key").text() == "theirs").then_some(())
+        });
+        assert!(
+            arrived.is_some(),
+            "{request:?}: the data set of the primary"
+        );
+        other.cmd("FCALL_RO theirs 0").is("theirs");
+        other.cmd("FCALL_RO own 0").error("ERR Function not found");
         innocent(&mut other);
     }
 }
