@@ -507,6 +507,20 @@ fn what_loops_inside_the_library_can_be_killed() {
         "local t = setmetatable({}, {__index = function(t, k) while true do end end}) return t.x",
         "local t = {} for i = 1, 40 do t = {t, t} end return t",
         "local t = {map = {}} for i = 1, 40 do t = {map = {a = t, b = t}} end return t",
+        // Each way by which instructions come again.
+        "::again:: goto again",
+        "repeat local x = 1 until x == 2",
+        "for i = 1, 1/0 do end",
+        "local t = {1} while next(t) do for _ in pairs(t) do end end",
+        "local function f() return f() end return f()",
+        "local f, g f = function() return g() end g = function() return f() end return f()",
+        "local function fib(n) if n < 2 then return n end return fib(n - 1) + fib(n - 2) end return fib(60)",
+        "local t t = setmetatable({}, {__index = function(_, n) if n == 0 then return 0 end return t[n - 1] + t[n - 1] end}) \
+         return t[60]",
+        "local mt = {} mt.__unm = function(v) if v.n == 0 then return v end local w = setmetatable({n = v.n - 1}, mt) \
+         local x = -w x = -w return v end return -setmetatable({n = 60}, mt)",
+        "local mt = {} mt.__call = function(v, n) if n == 0 then error('x') end pcall(v, n - 1) pcall(v, n - 1) error('x') end \
+         return setmetatable({}, mt)(60)",
     ] {
         c.send(&encode(&["EVAL", script, "0"])).expect("sent");
         while !other.cmd("PING").is_error() {}
@@ -657,4 +671,40 @@ fn a_full_synchronisation_waits_for_the_script_that_runs() {
         other.cmd("FCALL_RO own 0").error("ERR Function not found");
         innocent(&mut other);
     }
+}
+
+/// Numbers and strings are sorted by other code than the rest; all of it agrees with what a comparison says.
+#[test]
+fn tables_of_one_kind_are_sorted_like_others() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    let script = r#"
+        local function same(make, n)
+            local fast, slow = {}, {}
+            for i = 1, n do fast[i] = make(i) slow[i] = fast[i] end
+            table.sort(fast)
+            table.sort(slow, function(a, b) return a < b end)
+            for i = 1, n do assert(fast[i] == slow[i], i) end
+            assert(#fast == n)
+        end
+        for _, n in ipairs{0, 1, 2, 3, 10, 500} do
+            same(function() return math.random(1, 50) - 25.5 end, n)
+            same(function(i) return -i end, n)
+            same(function() return ('x'):rep(math.random(0, 3)) .. math.random(1, 30) end, n)
+            same(function(i) return '\0' .. string.char(255 - i % 256) end, n)
+        end
+        return {
+            tostring(pcall(table.sort, {1, 'a'})), tostring(pcall(table.sort, {'a', 1, 'b'})),
+            tostring(pcall(table.sort, {{}, {}})), tostring(pcall(table.sort, {0/0, 1, 0/0})),
+            tostring(pcall(table.sort, redis)),
+        }
+    "#;
+    let reply = c.call(&["EVAL", script, "0"]);
+    let said: Vec<String> = reply.items().iter().map(Reply::text).collect();
+    assert_eq!(
+        said,
+        ["false", "false", "false", "true", "false"],
+        "{}",
+        reply.text()
+    );
 }
