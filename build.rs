@@ -2,7 +2,7 @@
 //!
 //! `luajit-src` has the sources and knows how to build them, but not how to leave parts out. LuaJIT's makefile
 //! takes options from the environment, and a makefile that is read before it calls this program again to
-//! change one line of the parser, in the copy that is built. `docs/decisions/interpreter.md` says why.
+//! change some lines, in the copy that is built. `docs/decisions/interpreter.md` says why.
 
 use std::path::PathBuf;
 use std::{env, fs};
@@ -15,17 +15,39 @@ const OPTIONS: &str = "-O2 -fomit-frame-pointer -w -DLUAJIT_DISABLE_JIT -DLUAJIT
                        -DLUAJIT_DISABLE_BUFFER -DLUAJIT_DISABLE_PROFILE -DLUAJIT_NO_UNWIND \
                        -DLUAJIT_SECURITY_STRID=0";
 
-/// Where the parser decides whether `return f(x)` is a tail call.
-const DECISION: &str = "if (bc_op(*ip) == BC_VARG) goto notailcall;";
-const DECIDED: &str = "if (bc_op(*ip) == BC_VARG || keeps_frame(fs, e.u.s.info)) goto notailcall;";
-
-/// The function that contains it.
-const FUNCTION: &str = "static void parse_return(LexState *ls, int eflags)\n{";
-
 /// A call of a function of the library keeps the caller's frame, as it does in Lua 5.1: errors are placed by
 /// it. Such a function is a global, or a field of one: what scripts define is neither. The frame of the whole
 /// chunk is kept always.
-const KEEPS_FRAME: &str = "
+///
+/// A hook that counts is asked about each instruction, which costs as much as many an instruction does. Here it is
+/// asked about calls, returns and the turns of loops: a function that makes none ends soon. One that wants lines is
+/// asked about all; a bit of its own says so, as the table of instructions is made anew when the bits change.
+const CHANGES: [(&str, &str, &str); 5] = [
+    (
+        "lj_parse.c",
+        "if (bc_op(*ip) == BC_VARG) goto notailcall;",
+        "if (bc_op(*ip) == BC_VARG || keeps_frame(fs, e.u.s.info)) goto notailcall;",
+    ),
+    ("lj_parse.c", "/* Parse 'return' statement. */", KEEPS_FRAME),
+    (
+        "lj_dispatch.c",
+        "  mode |= (g->hookmask & LUA_MASKCALL) ? DISPMODE_CALL : 0;",
+        "  mode |= (g->hookmask & LUA_MASKLINE) ? 0x80 : 0;\n  \
+         mode |= (g->hookmask & LUA_MASKCALL) ? DISPMODE_CALL : 0;",
+    ),
+    (
+        "lj_dispatch.c",
+        "(DISPMODE_PROF|DISPMODE_REC|DISPMODE_INS)) {",
+        "(0x80|DISPMODE_PROF|DISPMODE_REC|DISPMODE_INS)) {",
+    ),
+    (
+        "lj_dispatch.c",
+        "\t  disp[i] = f;",
+        "\t  disp[i] = (mode & 0x80) || (i >= BC_CALLM && i < BC_JMP) ? f : disp[GG_LEN_DDISP+i];",
+    ),
+];
+
+const KEEPS_FRAME: &str = "/* Parse 'return' statement. */
 static int keeps_frame(FuncState *fs, BCPos pc)
 {
   BCReg callee = bc_a(fs->bcbase[pc].ins);
@@ -39,18 +61,17 @@ static int keeps_frame(FuncState *fs, BCPos pc)
   }
   return 0;
 }
-
 ";
 
 fn main() {
-    if let Some(parser) = env::args().nth(1) {
-        return change(&parser);
+    if env::args().nth(1).is_some() {
+        return change();
     }
     println!("cargo:rerun-if-changed=build.rs");
     let itself = env::current_exe().expect("the program that runs");
     let makefile = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo")).join("before.mk");
     let text = format!(
-        "ifneq (changed,$(shell '{}' lj_parse.c))\n$(error the parser of LuaJIT is not the one that build.rs knows)\nendif\n",
+        "ifneq (changed,$(shell '{}' change))\n$(error this LuaJIT is not the one that build.rs knows)\nendif\n",
         itself.display()
     );
     fs::write(&makefile, text).expect("the directory of the build can be written to");
@@ -70,18 +91,15 @@ fn main() {
     }
 }
 
-/// Changes the parser, once, and says so.
-fn change(parser: &str) {
-    let text = fs::read_to_string(parser).expect("make runs where the parser is");
-    if !text.contains(DECIDED) {
-        let counts = [
-            text.matches(DECISION).count(),
-            text.matches(FUNCTION).count(),
-        ];
-        assert_eq!(counts, [1, 1], "{parser}");
-        let text = text.replace(DECISION, DECIDED);
-        let text = text.replace(FUNCTION, &format!("{}{FUNCTION}", KEEPS_FRAME.trim_start()));
-        fs::write(parser, text).expect("a copy of the sources");
+/// Changes the sources in this directory, each place once, and says so.
+fn change() {
+    for (file, from, to) in CHANGES {
+        let text = fs::read_to_string(file).expect("make runs where the sources are");
+        if text.contains(to) {
+            continue;
+        }
+        assert_eq!(text.matches(from).count(), 1, "{file}: {from}");
+        fs::write(file, text.replace(from, to)).expect("a copy of the sources");
     }
     println!("changed");
 }

@@ -115,6 +115,14 @@ impl Reply {
         }
     }
 
+    /// The first value built since the last time it was asked for. This can be used again: its room is kept.
+    pub fn take_value(&mut self) -> Option<Value> {
+        match &mut self.sink {
+            Sink::Tree(tree) => tree.take_first(),
+            _ => None,
+        }
+    }
+
     /// Bytes queued, sent ones not counted; 0 when this writes none.
     pub fn len(&self) -> usize {
         match &self.sink {
@@ -187,7 +195,7 @@ impl Reply {
                 tail.extend_from_slice(text.as_bytes());
                 tail.extend_from_slice(b"\r\n");
             }
-            Sink::Tree(tree) => tree.value(Value::Simple(text.into())),
+            Sink::Tree(tree) => tree.value(Value::Simple(text.to_owned().into())),
             Sink::Nowhere => {}
         }
     }

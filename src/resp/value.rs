@@ -3,11 +3,13 @@
 //! Mirrors: call_reply.c, and resp_parser.c as scripts use it. Differs: the tree is built while the command replies,
 //! not parsed out of its bytes afterwards.
 
+use std::borrow::Cow;
+
 /// One reply of any RESP3 type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `+OK`
-    Simple(String),
+    Simple(Cow<'static, str>),
     /// `-ERR …`, without the dash.
     Error(String),
     /// `:1`
@@ -38,7 +40,8 @@ impl Value {
     /// The bytes of a string of any kind.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
-            Value::Simple(text) | Value::BigNumber(text) => Some(text.as_bytes()),
+            Value::Simple(text) => Some(text.as_bytes()),
+            Value::BigNumber(text) => Some(text.as_bytes()),
             Value::Bulk(bytes) | Value::Verbatim(_, bytes) => Some(bytes),
             _ => None,
         }
@@ -209,6 +212,15 @@ impl Tree {
             return vec![Value::Error("ERR reply is too large".into())];
         }
         std::mem::take(&mut self.done)
+    }
+
+    /// The first value. The others are dropped, and the room for them is kept.
+    pub(super) fn take_first(&mut self) -> Option<Value> {
+        self.open.clear();
+        if std::mem::take(&mut self.size) > SIZE_MAX {
+            return Some(Value::Error("ERR reply is too large".into()));
+        }
+        self.done.drain(..).next()
     }
 }
 

@@ -5,6 +5,7 @@
 //! Mirrors: lua_cmsgpack.c.
 //! Differs: input nested deeper than [`DEPTH_MAX`] is refused instead of using up the stack.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -223,7 +224,8 @@ fn is_array(table: TableView<'_>) -> bool {
 
 /// Bytes that become values.
 struct Unpacking {
-    bytes: Vec<u8>,
+    /// Unless they are the function's first argument as it is.
+    own: Option<Vec<u8>>,
     limit: i64,
     offset: usize,
     /// The whole input at once: no offset is returned before the values.
@@ -239,8 +241,12 @@ enum Bad {
 impl Unpacking {
     /// Reads the arguments of an `unpack` function: the bytes, the offset, and how many values are wanted.
     fn read(args: &Args<'_>, limit: i64, offset: i64) -> Result<Out, Fault<Out>> {
-        let bytes = args.bytes(0)?.into_owned();
+        let bytes = args.bytes(0)?;
         let len = bytes.len();
+        let own = match bytes {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(bytes) => Some(bytes),
+        };
         let Some(from) = usize::try_from(offset).ok().filter(|_| limit >= 0) else {
             let text =
                 format!("Invalid request to unpack with offset of {offset} and limit of {len}.");
@@ -252,7 +258,7 @@ impl Unpacking {
         }
         let all = limit == 0 && offset == 0;
         Ok(Out::Unpacked(Unpacking {
-            bytes,
+            own,
             limit: if all { i64::MAX } else { limit },
             offset: from,
             all,
@@ -260,7 +266,11 @@ impl Unpacking {
     }
 
     fn some(&self, to: &mut Pusher<'_>) -> Result<usize, String> {
-        let mut rest = &self.bytes[self.offset..];
+        let bytes = match &self.own {
+            Some(bytes) => bytes,
+            None => to.argument(0).unwrap_or_default(),
+        };
+        let mut rest = bytes.get(self.offset..).unwrap_or_default();
         if !self.all {
             // Where the next one begins is known once the values are; it is put in this place then.
             to.nil();
@@ -281,7 +291,7 @@ impl Unpacking {
         }
         let next = match rest.is_empty() {
             true => -1.0,
-            false => (self.bytes.len() - rest.len()) as f64,
+            false => (bytes.len() - rest.len()) as f64,
         };
         to.number(next);
         to.replace(count + 1);
@@ -353,8 +363,13 @@ fn string(to: &mut Pusher<'_>, rest: &mut &[u8], len: u64) -> Result<(), Bad> {
     Ok(())
 }
 
+/// Room for so many values, if there can be as many in what is left; a long one grows as its values come.
+fn hint(len: u64, rest: &[u8]) -> usize {
+    len.min(rest.len() as u64).min(64) as usize
+}
+
 fn array(to: &mut Pusher<'_>, rest: &mut &[u8], len: u64, depth: usize) -> Result<(), Bad> {
-    to.table(0, 0);
+    to.table(hint(len, rest), 0);
     for i in 1..=len {
         unpack(to, rest, depth + 1)?;
         to.set_nth(i as usize);
@@ -363,7 +378,7 @@ fn array(to: &mut Pusher<'_>, rest: &mut &[u8], len: u64, depth: usize) -> Resul
 }
 
 fn map(to: &mut Pusher<'_>, rest: &mut &[u8], len: u64, depth: usize) -> Result<(), Bad> {
-    to.table(0, 0);
+    to.table(0, hint(len, rest));
     for _ in 0..len {
         unpack(to, rest, depth + 1)?;
         unpack(to, rest, depth + 1)?;

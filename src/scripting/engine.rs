@@ -26,8 +26,8 @@ use crate::sys::lua::{Chunk, Fault, Host, Push, Pusher, Vm, door, library};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
-/// Instructions between two looks at the clock.
-const HOOK_PERIOD: u32 = 100_000;
+/// Calls, returns and turns of loops between two looks at the clock.
+const HOOK_PERIOD: u32 = 10_000;
 /// Scripts and functions run between two steps of the garbage collector, and its effort then in KiB.
 #[doc(alias = "LUA_GC_CYCLE_PERIOD")]
 const GC_PERIOD: u32 = 50;

@@ -38,7 +38,7 @@ use crate::clients::ClientKey;
 use crate::collections::byte_map::{ByteMap, Seed};
 use crate::command::Targets;
 use crate::resp::argv::OwnedArgv;
-use crate::resp::{Error, Protocol};
+use crate::resp::{Error, Protocol, Reply};
 use crate::sys::lua::Chunk;
 use crate::util::args;
 use crate::util::sha1::sha1_hex;
@@ -207,6 +207,8 @@ pub struct Scripts {
     pub debugger: Debugger,
     /// Room for the words of the next command that a script calls.
     spare: OwnedArgv,
+    /// Where its reply is built.
+    spare_reply: Option<Box<Reply>>,
     /// Room for the next run's name and request.
     spare_run: (String, OwnedArgv),
 }
@@ -228,6 +230,7 @@ impl Scripts {
             client: None,
             debugger: Debugger::default(),
             spare: crate::resp::argv::OwnedArgv::default(),
+            spare_reply: None,
             spare_run: Default::default(),
         }
     }

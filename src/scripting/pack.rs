@@ -3,6 +3,7 @@
 //! Mirrors: lua_struct.c (R. Ierusalimschy's struct 0.2 as patched in Redis).
 //! Differs: sizes and offsets are checked before bytes are read, so none of them can overflow.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use mlua::{Lua, Table};
@@ -141,7 +142,10 @@ impl<'a> Format<'a> {
 }
 
 fn is_integer(letter: u8) -> bool {
-    b"bBhHlLTiI".contains(&letter)
+    matches!(
+        letter,
+        b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I'
+    )
 }
 
 fn pack(args: &Args<'_>) -> Result<Vec<u8>, String> {
@@ -200,9 +204,8 @@ fn put(out: &mut Vec<u8>, little: &mut [u8], big: bool) {
 
 /// Bytes and what they are read as.
 struct Unpacking {
-    /// The format, and behind it the data.
-    bytes: Vec<u8>,
-    format_len: usize,
+    /// The format and the data, unless both are the function's arguments as they are.
+    own: Option<[Vec<u8>; 2]>,
     start: usize,
 }
 
@@ -216,16 +219,22 @@ impl Unpacking {
         if start < 1 {
             return Err(bad_argument(2, "offset must be 1 or greater"));
         }
+        let own = match (format, data) {
+            (Cow::Borrowed(_), Cow::Borrowed(_)) => None,
+            (format, data) => Some([format.into_owned(), data.into_owned()]),
+        };
         Ok(Unpacking {
-            bytes: [&format[..], &data[..]].concat(),
-            format_len: format.len(),
+            own,
             start: start as usize - 1,
         })
     }
 
     fn values(&self, to: &mut Pusher<'_>) -> Result<usize, String> {
         let short = || bad_argument(1, "data string too short");
-        let (format, data) = self.bytes.split_at(self.format_len);
+        let [format, data] = match &self.own {
+            Some(own) => own.each_ref().map(Vec::as_slice),
+            None => [0, 1].map(|i| to.argument(i).unwrap_or_default()),
+        };
         let mut format = Format::new(format);
         let mut at = self.start;
         let mut count = 0;
@@ -266,18 +275,15 @@ impl Unpacking {
                 b'x' => {}
                 _ if size == 0 && !is_integer(letter) => format.control(letter)?,
                 _ => {
-                    let mut little = [0; INTEGER_MAX];
-                    let little = &mut little[..size];
-                    little.copy_from_slice(bytes);
-                    if format.big {
-                        little.reverse();
-                    }
-                    let n = match *little {
-                        [a, b, c, d] if letter == b'f' => f32::from_le_bytes([a, b, c, d]).into(),
-                        [a, b, c, d, e, f, g, h] if letter == b'd' => {
-                            f64::from_le_bytes([a, b, c, d, e, f, g, h])
+                    let n = match letter {
+                        b'f' => f32::from_bits(integer(bytes, format.big) as u32).into(),
+                        b'd' => f64::from_bits(integer(bytes, format.big)),
+                        b'a'..=b'z' if size > 0 => {
+                            let shift = 64 - 8 * size.min(8) as u32;
+                            let n = integer(bytes, format.big) << shift;
+                            (n as i64 >> shift) as f64
                         }
-                        ref little => integer(little, letter.is_ascii_lowercase()),
+                        _ => integer(bytes, format.big) as f64,
                     };
                     to.number(n);
                     last = Some(n);
@@ -291,18 +297,13 @@ impl Unpacking {
     }
 }
 
-/// An integer of up to 8 significant bytes, lowest first.
-fn integer(little: &[u8], signed: bool) -> f64 {
-    let significant = &little[..little.len().min(8)];
-    let n = significant
-        .iter()
-        .rev()
-        .fold(0_u64, |n, b| n << 8 | u64::from(*b));
-    if !signed || significant.is_empty() {
-        return n as f64;
+/// The lowest 8 bytes of an integer.
+fn integer(bytes: &[u8], big: bool) -> u64 {
+    let join = |n, byte: &u8| n << 8 | u64::from(*byte);
+    match big {
+        true => bytes.iter().fold(0, join),
+        false => bytes.iter().rev().fold(0, join),
     }
-    let shift = 64 - 8 * significant.len() as u32;
-    ((n << shift) as i64 >> shift) as f64
 }
 
 fn size(format: &[u8]) -> Result<usize, String> {

@@ -85,8 +85,9 @@ fn push(to: &mut Pusher<'_>, value: &Value, resp3: bool) {
         Value::Null => to.boolean(false),
         Value::Simple(text) => {
             to.table(0, 1);
+            to.bytes(b"ok");
             to.bytes(text.as_bytes());
-            to.set(b"ok");
+            to.set_pair();
         }
         Value::Error(text) => push_error(to, text, true),
         Value::Array(values) | Value::Push(values) => {

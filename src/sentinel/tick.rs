@@ -89,7 +89,8 @@ impl Sentinel {
     fn ponged(&mut self, key: usize, reply: &Value) {
         let now = self.core.now.ms;
         let text = match reply {
-            Value::Simple(text) | Value::Error(text) => text.as_str(),
+            Value::Simple(text) => &text[..],
+            Value::Error(text) => text,
             _ => "",
         };
         let starts = |word: &&str| text.starts_with(*word);

@@ -1,7 +1,13 @@
 //! Scripts that attack the server: what was published of Redis's Lua and of LuaJIT, each with the words it must
 //! end in. After each the server answers, and a script that has nothing to do with it finds all as it was.
 
+use std::fs;
+use std::io::{BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
 use crate::support::client::{Client, encode};
+use crate::support::server::until;
 use crate::support::{Reply, Server};
 
 /// The words of a reply, or of the first element of its first element, and so on.
@@ -501,6 +507,20 @@ fn what_loops_inside_the_library_can_be_killed() {
         "local t = setmetatable({}, {__index = function(t, k) while true do end end}) return t.x",
         "local t = {} for i = 1, 40 do t = {t, t} end return t",
         "local t = {map = {}} for i = 1, 40 do t = {map = {a = t, b = t}} end return t",
+        // Each way by which instructions come again.
+        "::again:: goto again",
+        "repeat local x = 1 until x == 2",
+        "for i = 1, 1/0 do end",
+        "local t = {1} while next(t) do for _ in pairs(t) do end end",
+        "local function f() return f() end return f()",
+        "local f, g f = function() return g() end g = function() return f() end return f()",
+        "local function fib(n) if n < 2 then return n end return fib(n - 1) + fib(n - 2) end return fib(60)",
+        "local t t = setmetatable({}, {__index = function(_, n) if n == 0 then return 0 end return t[n - 1] + t[n - 1] end}) \
+         return t[60]",
+        "local mt = {} mt.__unm = function(v) if v.n == 0 then return v end local w = setmetatable({n = v.n - 1}, mt) \
+         local x = -w x = -w return v end return -setmetatable({n = 60}, mt)",
+        "local mt = {} mt.__call = function(v, n) if n == 0 then error('x') end pcall(v, n - 1) pcall(v, n - 1) error('x') end \
+         return setmetatable({}, mt)(60)",
     ] {
         c.send(&encode(&["EVAL", script, "0"])).expect("sent");
         while !other.cmd("PING").is_error() {}
@@ -524,13 +544,14 @@ fn what_loops_inside_the_library_can_be_killed() {
     assert!(server.wait().success());
 }
 
-/// A script's memory has a bound, wherever it is taken.
+/// A script's memory has a bound, wherever it is taken; CVE-2022-24834: lengths that overflow in `cjson`.
 #[test]
 fn what_grows_inside_the_library_has_a_bound() {
     let server = Server::oxidis().config("busy-reply-threshold 0\n").start();
     let mut c = server.client();
     for script in [
         "local t = {('x'):rep(2^20)} for i = 1, 11 do t = {t, t} end return #cmsgpack.pack(t)",
+        "local t = {('\\1'):rep(2^20)} for i = 1, 9 do t = {t, t} end return #cjson.encode(t)",
         "local s = ('x'):rep(2^20) return #s:gsub('.', s)",
         "local t = {} for i = 1, 2^11 do t[i] = ('x'):rep(2^20) end return #table.concat(t)",
     ] {
@@ -561,4 +582,124 @@ fn orders_to_the_debugger_are_read_with_care() {
         other.cmd("PING").status("PONG");
         innocent(&mut other);
     }
+}
+
+/// Answers a replica's handshake until it asks for the data set; what follows is the caller's to send.
+fn until_it_asks(listener: &TcpListener) -> TcpStream {
+    let (mut link, _) = listener.accept().expect("a replica");
+    let mut requests = BufReader::new(link.try_clone().expect("a handle"));
+    loop {
+        let request = Reply::read(&mut requests).expect("a request");
+        let answer = match request.items()[0].text().to_uppercase().as_str() {
+            "PING" => "+PONG\r\n",
+            "PSYNC" => return link,
+            _ => "+OK\r\n",
+        };
+        link.write_all(answer.as_bytes()).expect("sent");
+    }
+}
+
+/// CVE-2026-23631: a full synchronisation replaces the keyspace, scripts and functions, while a script of the
+/// replica's runs and lets others be served. It waits until the script has ended.
+#[test]
+fn a_full_synchronisation_waits_for_the_script_that_runs() {
+    let library = |name: &str, body: &str| {
+        format!(
+            "#!lua name={name}\nredis.register_function{{function_name = '{name}', flags = {{'no-writes'}}, \
+             callback = function() {body} end}}"
+        )
+    };
+    let primary = Server::oxidis().start();
+    let mut c = primary.client();
+    let theirs = library("theirs", "return 'theirs'");
+    c.call(&["FUNCTION", "LOAD", &theirs]).is("theirs");
+    c.cmd("SET key theirs").ok();
+    c.cmd("SAVE").ok();
+    let dump = fs::read(primary.dir().join("dump.rdb")).expect("saved");
+
+    for (request, kill) in [
+        (&["FCALL", "own", "0"][..], "FUNCTION KILL"),
+        (&["FCALL_RO", "own", "0"], "FUNCTION KILL"),
+        (
+            &["EVAL", "while true do redis.call('get', 'key') end", "0"],
+            "SCRIPT KILL",
+        ),
+        (
+            &["EVAL", "('a'):rep(300):find(('.-'):rep(20) .. 'b')", "0"],
+            "SCRIPT KILL",
+        ),
+    ] {
+        let replica = Server::oxidis().config("busy-reply-threshold 20\n").start();
+        let (mut c, mut other) = (replica.client(), replica.client());
+        let own = library("own", "while true do redis.call('get', 'key') end");
+        c.call(&["FUNCTION", "LOAD", &own]).is("own");
+        c.cmd("SET key own").ok();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        c.cmd(&format!("REPLICAOF 127.0.0.1 {port}")).ok();
+        let mut link = until_it_asks(&listener);
+
+        c.send(&encode(request)).expect("sent");
+        while !other.cmd("PING").is_error() {}
+        let head = format!("+FULLRESYNC {} 0\r\n${}\r\n", "a".repeat(40), dump.len());
+        link.write_all(&[head.as_bytes(), &dump].concat())
+            .expect("sent");
+        // Each is a turn of the server's in which the link could be read.
+        for _ in 0..100 {
+            other.cmd("PING").error("BUSY");
+        }
+        other.cmd(kill).ok();
+        let text = c.read().expect("an answer").text();
+        assert!(
+            text.contains("Script killed by user"),
+            "{request:?}: {text}"
+        );
+
+        let arrived = until(Duration::from_secs(20), || {
+            (other.cmd("GET key").text() == "theirs").then_some(())
+        });
+        assert!(
+            arrived.is_some(),
+            "{request:?}: the data set of the primary"
+        );
+        other.cmd("FCALL_RO theirs 0").is("theirs");
+        other.cmd("FCALL_RO own 0").error("ERR Function not found");
+        innocent(&mut other);
+    }
+}
+
+/// Numbers and strings are sorted by other code than the rest; all of it agrees with what a comparison says.
+#[test]
+fn tables_of_one_kind_are_sorted_like_others() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    let script = r#"
+        local function same(make, n)
+            local fast, slow = {}, {}
+            for i = 1, n do fast[i] = make(i) slow[i] = fast[i] end
+            table.sort(fast)
+            table.sort(slow, function(a, b) return a < b end)
+            for i = 1, n do assert(fast[i] == slow[i], i) end
+            assert(#fast == n)
+        end
+        for _, n in ipairs{0, 1, 2, 3, 10, 500} do
+            same(function() return math.random(1, 50) - 25.5 end, n)
+            same(function(i) return -i end, n)
+            same(function() return ('x'):rep(math.random(0, 3)) .. math.random(1, 30) end, n)
+            same(function(i) return '\0' .. string.char(255 - i % 256) end, n)
+        end
+        return {
+            tostring(pcall(table.sort, {1, 'a'})), tostring(pcall(table.sort, {'a', 1, 'b'})),
+            tostring(pcall(table.sort, {{}, {}})), tostring(pcall(table.sort, {0/0, 1, 0/0})),
+            tostring(pcall(table.sort, redis)),
+        }
+    "#;
+    let reply = c.call(&["EVAL", script, "0"]);
+    let said: Vec<String> = reply.items().iter().map(Reply::text).collect();
+    assert_eq!(
+        said,
+        ["false", "false", "false", "true", "false"],
+        "{}",
+        reply.text()
+    );
 }

@@ -455,11 +455,13 @@ fn script_call(
     run.wrote |= writes;
     let (protocol, targets) = (run.protocol, run.targets);
     state.clients[client].protocol = protocol;
-    let mut reply = Reply::to_value(protocol);
+    let mut reply = state.scripts.spare_reply.take();
+    let built = reply.get_or_insert_with(|| Box::new(Reply::to_value(protocol)));
+    built.set_protocol(protocol);
     let allowed = state.effects.allow_only(targets);
-    call(state, client, id, argv, &mut reply, CallOrigin::Script);
+    call(state, client, id, argv, built, CallOrigin::Script);
     state.effects.allow_only(allowed);
-    let value = reply.take_values().into_iter().next();
-    let value = value.unwrap_or(crate::resp::Value::Null);
+    let value = built.take_value().unwrap_or(crate::resp::Value::Null);
+    state.scripts.spare_reply = reply;
     Ok((value, protocol == Protocol::Resp3))
 }

@@ -181,8 +181,7 @@ unsafe extern "C-unwind" fn remove(state: State) -> c_int {
     1
 }
 
-/// `table.sort(t [, less])`: quicksort around the median of three. Not stable; O(n log n), and O(n²) for a table
-/// made to that end.
+/// `table.sort(t [, less])`. Not stable; O(n log n), and O(n²) for a table made to that end.
 unsafe extern "C-unwind" fn sort(state: State) -> c_int {
     // SAFETY: nothing is owned. The stack: the table, the order, then what `sort_range` pushes.
     unsafe {
@@ -194,13 +193,93 @@ unsafe extern "C-unwind" fn sort(state: State) -> c_int {
         }
         ffi::lua_settop(state, 2);
         ffi::luaL_checkstack(state, 200, c"array too big".as_ptr());
+        if ffi::lua_type(state, 2) == ffi::LUA_TNIL
+            && (2..=PERIOD).contains(&len)
+            && without_panic(|| sort_plain(state, len as c_int))
+        {
+            return 0;
+        }
         let mut steps = 0;
         sort_range(state, 1, len, &mut steps);
     }
     0
 }
 
-/// Sorts a range; pushes nothing that it leaves.
+/// Sorts a table of numbers alone or of strings alone by what they are; whether it is one. At most [`PERIOD`]
+/// elements, as nobody asks meanwhile whether to go on.
+unsafe fn sort_plain(state: State, len: c_int) -> bool {
+    // SAFETY: there is room for the values that are pushed. Nothing here raises an error: strings are looked at
+    // where they lie, and only places of the table that have a value get one. While the strings are moved each is
+    // in the table or on the stack.
+    unsafe {
+        ffi::lua_rawgeti(state, 1, 1);
+        let kind = ffi::lua_type(state, -1);
+        ffi::lua_settop(state, 2);
+        match kind {
+            ffi::LUA_TNUMBER => {
+                let mut numbers = Vec::with_capacity(len as usize);
+                for i in 1..=len {
+                    ffi::lua_rawgeti(state, 1, i.into());
+                    let is_number = ffi::lua_type(state, -1) == ffi::LUA_TNUMBER;
+                    let number = ffi::lua_tonumber(state, -1);
+                    ffi::lua_settop(state, 2);
+                    if !is_number || number.is_nan() {
+                        return false;
+                    }
+                    numbers.push(number);
+                }
+                numbers.sort_unstable_by(f64::total_cmp);
+                for (i, number) in (1..).zip(numbers) {
+                    ffi::lua_pushnumber(state, number);
+                    ffi::lua_rawseti(state, 1, i);
+                }
+            }
+            ffi::LUA_TSTRING => {
+                let mut order = Vec::with_capacity(len as usize);
+                for i in 1..=len {
+                    ffi::lua_rawgeti(state, 1, i.into());
+                    let bytes = bytes_at(state, -1);
+                    ffi::lua_settop(state, 2);
+                    let Some(bytes) = bytes else { return false };
+                    order.push((bytes, i));
+                }
+                order.sort_unstable();
+                let mut from: Vec<c_int> = order.into_iter().map(|(_, i)| i).collect();
+                for first in 1..=len {
+                    if from[first as usize - 1] != first {
+                        move_round(state, first, &mut from);
+                    }
+                }
+            }
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Gives the element at `first` the value it is to have, the place of that one its own, and so on round, until all
+/// of the round have theirs: `from` says where the value of each comes from, and then that it is there.
+///
+/// SAFETY, for those who call it: as in [`sort_plain`].
+unsafe fn move_round(state: State, first: c_int, from: &mut [c_int]) {
+    // SAFETY: two values are pushed and taken.
+    unsafe {
+        ffi::lua_rawgeti(state, 1, first.into());
+        let mut to = first;
+        loop {
+            let source = std::mem::replace(&mut from[to as usize - 1], to);
+            if source == first {
+                ffi::lua_rawseti(state, 1, to.into());
+                return;
+            }
+            ffi::lua_rawgeti(state, 1, source.into());
+            ffi::lua_rawseti(state, 1, to.into());
+            to = source;
+        }
+    }
+}
+
+/// Sorts a range by quicksort, around the median of three; pushes nothing that it leaves.
 unsafe fn sort_range(state: State, mut low: i64, mut high: i64, steps: &mut i64) {
     // SAFETY: nothing is owned. The recursion takes the smaller half, so that it is at most 31 deep with two
     // values each.
@@ -274,7 +353,15 @@ unsafe fn sort_pair(state: State, i: i64, j: i64, steps: &mut i64) {
     unsafe {
         ffi::lua_rawgeti(state, 1, i);
         ffi::lua_rawgeti(state, 1, j);
-        if less(state, -1, -2, steps) {
+        let swaps = match begin_compare(state, steps) {
+            false => ffi::lua_lessthan(state, -1, -2) != 0,
+            true => {
+                ffi::lua_pushvalue(state, -2);
+                ffi::lua_pushvalue(state, -4);
+                end_compare(state)
+            }
+        };
+        if swaps {
             ffi::lua_rawseti(state, 1, i);
             ffi::lua_rawseti(state, 1, j);
         } else {
@@ -285,32 +372,49 @@ unsafe fn sort_pair(state: State, i: i64, j: i64, steps: &mut i64) {
 
 /// Whether an element comes before the pivot, which is on top, or the pivot before it.
 unsafe fn beside_pivot(state: State, i: i64, pivot_first: bool, steps: &mut i64) -> bool {
-    // SAFETY: a value is pushed and taken.
+    // SAFETY: what is pushed is taken.
     unsafe {
+        if begin_compare(state, steps) {
+            if pivot_first {
+                ffi::lua_pushvalue(state, -2);
+                ffi::lua_rawgeti(state, 1, i);
+            } else {
+                ffi::lua_rawgeti(state, 1, i);
+                ffi::lua_pushvalue(state, -3);
+            }
+            return end_compare(state);
+        }
         ffi::lua_rawgeti(state, 1, i);
         let beside = match pivot_first {
-            true => less(state, -2, -1, steps),
-            false => less(state, -1, -2, steps),
+            true => ffi::lua_lessthan(state, -2, -1),
+            false => ffi::lua_lessthan(state, -1, -2),
         };
         ffi::lua_settop(state, -2);
-        beside
+        beside != 0
     }
 }
 
-/// Whether the value at `a` comes before the one at `b`; both are counted from the top.
-unsafe fn less(state: State, a: c_int, b: c_int, steps: &mut i64) -> bool {
-    // SAFETY: the three values that are pushed are taken by the call, its result by `settop`.
+/// Counts a comparison. Pushes the script's own order, if there is one; whether there is.
+unsafe fn begin_compare(state: State, steps: &mut i64) -> bool {
+    // SAFETY: a value is pushed.
     unsafe {
         *steps += 1;
         if *steps % PERIOD == 0 {
             poll(state);
         }
-        if ffi::lua_type(state, 2) == ffi::LUA_TNIL {
-            return ffi::lua_lessthan(state, a, b) != 0;
+        let own = ffi::lua_type(state, 2) != ffi::LUA_TNIL;
+        if own {
+            ffi::lua_pushvalue(state, 2);
         }
-        ffi::lua_pushvalue(state, 2);
-        ffi::lua_pushvalue(state, a - 1);
-        ffi::lua_pushvalue(state, b - 2);
+        own
+    }
+}
+
+/// Asks the script's own order, which was pushed before the two values on top, whether the first comes before the
+/// second, and takes all three.
+unsafe fn end_compare(state: State) -> bool {
+    // SAFETY: the call takes what was pushed for it, and its result is taken here.
+    unsafe {
         ffi::lua_call(state, 2, 1);
         let less = ffi::lua_toboolean(state, -1) != 0;
         ffi::lua_settop(state, -2);
@@ -461,7 +565,19 @@ unsafe fn search(state: State, finds: bool) -> c_int {
         let stop = || host.must_end();
         let anchored = pattern.first() == Some(&b'^');
         let mut matcher = Matcher::new(text, pattern, &stop);
-        for start in init..=len {
+        let first = if anchored {
+            None
+        } else {
+            matcher.first_byte(0)
+        };
+        let mut start = init;
+        while start <= len {
+            if let Some(byte) = first {
+                match position(&text[start..], &[byte]) {
+                    Some(at) => start += at,
+                    None => break,
+                }
+            }
             match matcher.at(start, anchored.into()) {
                 Err(fault) => return raise(state, host, fault),
                 Ok(Some(end)) => {
@@ -477,7 +593,7 @@ unsafe fn search(state: State, finds: bool) -> c_int {
                     };
                 }
                 Ok(None) if anchored => break,
-                Ok(None) => {}
+                Ok(None) => start += 1,
             }
         }
         ffi::lua_pushnil(state);
@@ -485,8 +601,19 @@ unsafe fn search(state: State, finds: bool) -> c_int {
     1
 }
 
+/// Texts up to this length are searched by comparing at each place, longer ones by `memmem`, which takes longer to
+/// begin.
+const SHORT_TEXT: usize = 64;
+
 /// Where bytes are in others. O(n) with any C library whose `memmem` is; those of glibc, musl and the BSDs are.
 fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    let Some(first) = wanted.first() else {
+        return Some(0);
+    };
+    if text.len() <= SHORT_TEXT {
+        let mut places = text.windows(wanted.len());
+        return places.position(|place| place[0] == *first && place == wanted);
+    }
     // SAFETY: both places and lengths are of slices; what is found is within the first.
     unsafe {
         let found = libc::memmem(

@@ -18,7 +18,7 @@ const CAPTURES_MAX: usize = 32;
 /// How deep choices may be nested. A level takes about 200 bytes of stack.
 #[doc(alias = "MAXCCALLS")]
 const DEPTH_MAX: u32 = 200;
-/// Steps between two questions to the host; a power of two.
+/// Steps between two questions to the host.
 const PERIOD: u32 = 1 << 16;
 
 /// Why a pattern could not be matched.
@@ -39,18 +39,19 @@ pub enum Captured {
     Position(usize),
 }
 
+/// How far a capture goes. Lua's strings are shorter than 2^31 bytes.
 #[derive(Clone, Copy)]
 enum Extent {
     Open,
     Position,
-    Closed(usize),
+    Closed(u32),
 }
 
 /// A text and a pattern.
 pub struct Matcher<'a> {
     text: &'a [u8],
     pattern: &'a [u8],
-    captures: [(usize, Extent); CAPTURES_MAX],
+    captures: [(u32, Extent); CAPTURES_MAX],
     level: usize,
     depth: u32,
     steps: u32,
@@ -61,11 +62,18 @@ type Result<T> = std::result::Result<T, Fault>;
 
 /// Whether a pattern has characters that stand for anything but themselves.
 pub fn is_special(pattern: &[u8]) -> bool {
-    pattern.iter().any(|byte| b"^$*+?.([%-".contains(byte))
+    pattern.iter().any(|byte| is_special_byte(*byte))
+}
+
+fn is_special_byte(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'^' | b'$' | b'*' | b'+' | b'?' | b'.' | b'(' | b'[' | b'%' | b'-'
+    )
 }
 
 impl<'a> Matcher<'a> {
-    /// `stop` is asked every 65,536 steps.
+    /// `stop` is asked every 65,536 steps or so.
     pub fn new(text: &'a [u8], pattern: &'a [u8], stop: &'a dyn Fn() -> bool) -> Matcher<'a> {
         Matcher {
             text,
@@ -97,17 +105,39 @@ impl<'a> Matcher<'a> {
             None if i == 0 => Ok(Captured::Text(start, end)),
             None => Err(Fault::Pattern(c"invalid capture index")),
             Some((_, Extent::Open)) => Err(Fault::Pattern(c"unfinished capture")),
-            Some((at, Extent::Position)) => Ok(Captured::Position(at + 1)),
-            Some((at, Extent::Closed(len))) => Ok(Captured::Text(*at, at + len)),
+            Some((at, Extent::Position)) => Ok(Captured::Position(*at as usize + 1)),
+            Some((at, Extent::Closed(len))) => {
+                Ok(Captured::Text(*at as usize, (at + len) as usize))
+            }
         }
     }
 
+    #[inline]
     fn step(&mut self) -> Result<()> {
-        self.steps = self.steps.wrapping_add(1);
-        if self.steps.is_multiple_of(PERIOD) && (self.stop)() {
-            return Err(Fault::Stopped);
+        self.steps(1)
+    }
+
+    #[inline]
+    fn steps(&mut self, n: usize) -> Result<()> {
+        self.steps += n as u32;
+        if self.steps < PERIOD {
+            return Ok(());
         }
-        Ok(())
+        self.steps = 0;
+        match (self.stop)() {
+            true => Err(Fault::Stopped),
+            false => Ok(()),
+        }
+    }
+
+    /// The byte that each match begins with, if the pattern says.
+    pub fn first_byte(&self, from: usize) -> Option<u8> {
+        match self.pattern[from..] {
+            [byte, ..] if is_special_byte(byte) => None,
+            [_, b'*' | b'?' | b'-', ..] => None,
+            [byte, ..] => Some(byte),
+            [] => None,
+        }
     }
 
     fn go(&mut self, at: usize, from: usize) -> Result<Option<usize>> {
@@ -188,10 +218,9 @@ impl<'a> Matcher<'a> {
     /// As many of an item as there are, then fewer and fewer, until the rest matches.
     #[doc(alias = "max_expand")]
     fn most(&mut self, least: usize, mut at: usize, p: usize, end: usize) -> Result<Option<usize>> {
-        while self.fits(at, p, end) {
-            self.step()?;
-            at += 1;
-        }
+        let run = self.run(at, p, end);
+        self.steps(run.min(PERIOD as usize))?;
+        at += run;
         loop {
             if let Some(found) = self.go(at, end + 1)? {
                 return Ok(Some(found));
@@ -200,6 +229,25 @@ impl<'a> Matcher<'a> {
                 return Ok(None);
             }
             at -= 1;
+        }
+    }
+
+    /// How many bytes from a place on the item from `p` to `end` fits.
+    fn run(&self, at: usize, p: usize, end: usize) -> usize {
+        let Some(text) = self.text.get(at..) else {
+            return 0;
+        };
+        let fits = |fits: &dyn Fn(u8) -> bool| text.iter().take_while(|byte| fits(**byte)).count();
+        match self.pattern[p] {
+            b'.' => text.len(),
+            b'%' => {
+                let class = self.pattern[p + 1];
+                text.iter()
+                    .take_while(|byte| in_class(**byte, class))
+                    .count()
+            }
+            b'[' => fits(&|byte| self.in_set(byte, p, end - 1)),
+            own => fits(&|byte| byte == own),
         }
     }
 
@@ -218,7 +266,7 @@ impl<'a> Matcher<'a> {
 
     fn open(&mut self, at: usize, p: usize, extent: Extent) -> Result<Option<usize>> {
         let slot = self.captures.get_mut(self.level);
-        *slot.ok_or(Fault::Pattern(c"too many captures"))? = (at, extent);
+        *slot.ok_or(Fault::Pattern(c"too many captures"))? = (at as u32, extent);
         self.level += 1;
         let found = self.go(at, p)?;
         if found.is_none() {
@@ -228,10 +276,10 @@ impl<'a> Matcher<'a> {
     }
 
     fn close(&mut self, at: usize, p: usize) -> Result<Option<usize>> {
-        let open = |(_, extent): &(usize, Extent)| matches!(extent, Extent::Open);
+        let open = |(_, extent): &(u32, Extent)| matches!(extent, Extent::Open);
         let last = self.captures[..self.level].iter().rposition(open);
         let i = last.ok_or(Fault::Pattern(c"invalid pattern capture"))?;
-        self.captures[i].1 = Extent::Closed(at - self.captures[i].0);
+        self.captures[i].1 = Extent::Closed(at as u32 - self.captures[i].0);
         let found = self.go(at, p)?;
         if found.is_none() {
             self.captures[i].1 = Extent::Open;
@@ -268,7 +316,7 @@ impl<'a> Matcher<'a> {
     fn repeated(&mut self, at: usize, digit: u8) -> Result<Option<usize>> {
         let i = usize::from(digit).wrapping_sub(usize::from(b'1'));
         let (start, len) = match self.captures[..self.level].get(i) {
-            Some((start, Extent::Closed(len))) => (*start, *len),
+            Some((start, Extent::Closed(len))) => (*start as usize, *len as usize),
             Some((_, Extent::Position)) => return Ok(None),
             _ => return Err(Fault::Pattern(c"invalid capture index")),
         };
@@ -350,23 +398,57 @@ impl<'a> Matcher<'a> {
     }
 }
 
+/// Each letter that names a class has a bit, which is set for the bytes that are of the class.
+const CLASSES: &[u8; 10] = b"acdlpsuwxz";
+
+/// Of each byte, the classes that it is of.
+static OF: [u16; 256] = {
+    let mut of = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let byte = i as u8;
+        let is = [
+            byte.is_ascii_alphabetic(),
+            byte.is_ascii_control(),
+            byte.is_ascii_digit(),
+            byte.is_ascii_lowercase(),
+            byte.is_ascii_punctuation(),
+            matches!(byte, b' ' | 9..=13),
+            byte.is_ascii_uppercase(),
+            byte.is_ascii_alphanumeric(),
+            byte.is_ascii_hexdigit(),
+            byte == 0,
+        ];
+        let mut bit = 0;
+        while bit < is.len() {
+            of[i] |= (is[bit] as u16) << bit;
+            bit += 1;
+        }
+        i += 1;
+    }
+    of
+};
+
+/// Of each letter, small or capital, the class that it names.
+static NAMED: [u16; 256] = {
+    let mut named = [0; 256];
+    let mut bit = 0;
+    while bit < CLASSES.len() {
+        named[CLASSES[bit] as usize] = 1 << bit;
+        named[CLASSES[bit].to_ascii_uppercase() as usize] = 1 << bit;
+        bit += 1;
+    }
+    named
+};
+
 /// Whether a byte is of the class that a letter after `%` names; capitals name what is not.
 #[doc(alias = "match_class")]
+#[inline]
 fn in_class(byte: u8, class: u8) -> bool {
-    let is = match class.to_ascii_lowercase() {
-        b'a' => byte.is_ascii_alphabetic(),
-        b'c' => byte.is_ascii_control(),
-        b'd' => byte.is_ascii_digit(),
-        b'l' => byte.is_ascii_lowercase(),
-        b'p' => byte.is_ascii_punctuation(),
-        b's' => matches!(byte, b' ' | 9..=13),
-        b'u' => byte.is_ascii_uppercase(),
-        b'w' => byte.is_ascii_alphanumeric(),
-        b'x' => byte.is_ascii_hexdigit(),
-        b'z' => byte == 0,
-        _ => return class == byte,
-    };
-    is != class.is_ascii_uppercase()
+    match NAMED[usize::from(class)] {
+        0 => class == byte,
+        named => (OF[usize::from(byte)] & named != 0) != class.is_ascii_uppercase(),
+    }
 }
 
 #[cfg(test)]

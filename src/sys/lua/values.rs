@@ -246,7 +246,14 @@ pub struct Pusher<'a> {
     pub(super) life: PhantomData<&'a mut ()>,
 }
 
-impl Pusher<'_> {
+impl<'a> Pusher<'a> {
+    /// The bytes of an argument of the function whose values these are, counted from 0, if it is a string.
+    pub fn argument(&self, i: usize) -> Option<&'a [u8]> {
+        let index = c_int::try_from(i + 1).ok()?;
+        // SAFETY: a function's arguments stay on the stack below all that is pushed.
+        unsafe { bytes_at(self.state, index) }
+    }
+
     /// Makes room for a value more; whether there is any.
     pub fn room(&mut self) -> bool {
         // SAFETY: asks for it, and one place is left for the name of a field.
