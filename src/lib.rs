@@ -1,27 +1,36 @@
 //! Oxidis: Redis to be read. A Redis-compatible server that never forks.
 //!
-//! This page is the table of contents of the crate. A request goes
+//! This page is the table of contents of the crate. A reader begins with the [`manual`]: twelve chapters of ten minutes, and
+//! an index of where things are. A request goes
 //! [`server`] → [`resp::request`] → [`dispatch`] → a handler in [`commands`] → [`keyspace`] →
 //! [`resp::Reply`] → the client's output buffer → [`server`]. A room uses only rooms below it:
 //!
 //! | room | what it is |
 //! |---|---|
+//! | [`manual`] | the guided tour: documentation alone |
 //! | [`server`] | the loop: the only room that polls or holds a socket |
 //! | [`commands`] | one file per group, each handler under its declaration |
-//! | [`dispatch`] | how a command runs: its context, the gate before it, the call, those who wait for it |
+//! | [`dispatch`] | how a command runs: its context, the gate before it, the call, blocked clients that are served |
 //! | `act` in each room | what acts on a whole state: free functions, called by their path |
 //! | [`state`] | everything a server is, but its sockets: data |
-//! | [`clients`], [`observe`], [`background`] | who is connected; what an operator sees; helper threads |
+//! | [`observe`], [`shutdown`] | what an operator sees; the end of the server |
+//! | [`replication`] | the stream of effects: primaries, replicas, the backlog |
+//! | [`persistence`] | snapshots and the append-only file |
+//! | [`scripting`] | Lua scripts and functions |
+//! | [`background`] | helper threads, and the mailbox through which they answer |
+//! | [`cluster`], [`sentinel`] | a cluster's node and its machine; the machine of a sentinel |
 //! | [`pubsub`] | channels, patterns, shard channels |
+//! | [`wires`] | connections that the server opens itself, without their sockets |
+//! | [`clients`] | who is connected, blocked, paused, in a transaction |
 //! | [`acl`] | users and what they may do |
-//! | [`persistence`], [`replication`], [`cluster`], [`scripting`], [`shutdown`] | what their names say |
 //! | [`command`] | what a command is: declaration, table, arguments, keys, effects |
 //! | [`resp`] | the wire |
 //! | [`keyspace`] | databases: find, add, replace, delete, expire |
 //! | [`types`] | what a key can hold |
-//! | [`collections`] | data structures; have never heard of Redis |
 //! | [`config`], [`tls`] | each option declared once; what TLS connections are made with |
-//! | [`sys`], [`util`] | the door out of the process; pure helpers |
+//! | [`sys`] | the door out of the process: files, time, threads, randomness |
+//! | [`collections`] | data structures; have never heard of Redis |
+//! | [`util`] | pure helpers |
 //!
 //! Which room stands above which is said, and watched, by `tests/it/architecture.rs`.
 //!
@@ -39,6 +48,7 @@ pub mod commands;
 pub mod config;
 pub mod dispatch;
 pub mod keyspace;
+pub mod manual;
 pub mod observe;
 pub mod persistence;
 pub mod pubsub;
