@@ -22,16 +22,17 @@
 //! 1. **Wait.** The loop is `run` in `server/event_loop.rs`: it polls, then works through everything that is due: new
 //!    connections, readable clients, clients that have more to read. This file and its neighbours in
 //!    [`server`](crate::server) are the only ones that hold a socket.
-//! 2. **Read.** `read_client` in `server/io.rs` reads once, at most 64 KiB, into one buffer that all clients share. A
-//!    client has a buffer of its own only while half a request is waiting for its other half.
+//! 2. **Read.** `read_client` in `server/io.rs` reads once, up to 64 KiB, into one buffer that all clients share. A
+//!    client has a buffer of its own only while something that it sent cannot run yet: half a request, or a request
+//!    behind one that blocked.
 //! 3. **Parse.** [`Parser::parse`](crate::resp::request::Parser::parse) turns bytes into a
 //!    [`Request`](crate::resp::request::Request): a list of ranges of the buffer. No argument is copied. Handlers see
 //!    it as [`Argv`](crate::resp::argv::Argv) and read it through [`Args`](crate::command::args::Args). The exception
 //!    is an argument of [`BIG`](crate::resp::request::BIG) bytes (32 KiB) or more that arrives in pieces: it is read
 //!    straight into the allocation that becomes the stored value.
-//! 4. **Look ahead.** `run_batches` in `server/io.rs` parses up to sixteen requests of a pipeline before it runs the
-//!    first, and asks the processor to fetch the memory that their keys lie in. So the cache misses of sixteen lookups
-//!    overlap.
+//! 4. **Look ahead.** `run_batches` in `server/io.rs` parses up to sixteen requests of a pipeline (option `lookahead`)
+//!    before it runs the first, and asks the processor to fetch the memory that their keys lie in. So the cache misses
+//!    of sixteen lookups overlap.
 //! 5. **Gate.** [`process`](crate::dispatch::process) finds the command ([`identify`](crate::dispatch::gate::identify))
 //!    and asks everything that can keep it from running (`admit` in `dispatch/gate.rs`), in Redis's order:
 //!    authentication, ACL, cluster slot, memory, a disk that fails, the role, loading, a busy script. Inside MULTI the
@@ -43,11 +44,12 @@
 //! 8. **Gather.** The reply writes the bytes of the protocol into the client's [`Output`](crate::resp::Output). A long
 //!    string is not copied there; the output holds a counted reference to it.
 //! 9. **Write.** `before_sleep` in `server/event_loop.rs` calls `write_client` in `server/io.rs` for each client with
-//!    something to send: one system call per client and turn, at most a megabyte before others get their turn.
+//!    something to send: usually one system call per client and turn, and about a megabyte at most before others get
+//!    their turn.
 //!
-//! An error is no special road: a handler returns [`Error`](crate::resp::Error), and `call` writes it as the reply.
-//! Bytes that are no request are answered with a [`ProtocolError`](crate::resp::request::ProtocolError), and the client
-//! is closed once it has read that.
+//! An error is no special road: a handler returns [`Error`](crate::resp::Error), and `call` writes it as the reply; a
+//! refusal of the gate is written by `reject` in `dispatch/gate.rs`. Bytes that are no request are answered with a
+//! [`ProtocolError`](crate::resp::request::ProtocolError), and the client is closed once that is sent.
 //!
 //! # What the difference buys
 //!

@@ -16,8 +16,9 @@
 //! before and after: if it rose, the command goes to `alsoPropagate()`. When the unit is over,
 //! `propagatePendingCommands()` hands all that gathered to `propagateNow()`, which calls `feedAppendOnlyFile()` (aof.c)
 //! and `replicationFeedSlaves()` (replication.c). Both only append to buffers in memory. `beforeSleep()` calls
-//! `flushAppendOnlyFile()` before it sends a reply, so a client that reads `+OK` knows that the write has been handed
-//! to the kernel (unless a slow fsync holds the write up, see below); with `appendfsync always` that it is on the disk.
+//! `flushAppendOnlyFile()` before it sends a reply, so a client that reads the reply knows that the write has been
+//! handed to the kernel (unless a slow fsync holds the write up, see below); with `appendfsync always` that it is on
+//! the disk.
 //!
 //! # What Oxidis does
 //!
@@ -58,8 +59,8 @@
 //! - [`feed_replicas`](crate::replication::act::stream::feed_replicas) encodes them once into the
 //!   [`Backlog`](crate::replication::backlog::Backlog), whatever the number of replicas. A replica is a position in it.
 //!
-//! **The order before the sleep** is in `before_sleep` in `server/event_loop.rs`, with
-//! [`server::turn`](crate::server::turn) for what needs no socket:
+//! **The order before the sleep** is set by `before_sleep` in `server/event_loop.rs`, and by
+//! [`turn::before_sleep`](crate::server::turn::before_sleep) for all that needs no socket:
 //!
 //! 1. [`serve_replicas`](crate::replication::act::primary::serve_replicas) moves bytes of the backlog into the output
 //!    of each replica that has room for them.
@@ -80,9 +81,10 @@
 //! # What the difference buys
 //!
 //! There is one stream with one format, fed at one place, so that the file and the replicas cannot disagree; a test
-//! compares the effects of random commands (`tests/it/effects.rs`). The CPU time per INCR as a ratio to Redis 7.0.15,
-//! from README, is 0.92 without pipelining, 0.59 with sixteen requests in a pipeline, 0.51 with 64. The order of the
-//! steps that make a file safe, and what a power cut leaves of each, is `docs/decisions/order-of-writes.md`.
+//! sends random commands and compares the data set with that of a replica and of the file replayed
+//! (`tests/it/effects.rs`). The CPU time per INCR as a ratio to Redis 7.0.15, from README, is 0.92 without pipelining,
+//! 0.59 with sixteen requests in a pipeline, 0.51 with 64. The order of the steps that make a file safe, and what a
+//! power cut leaves of each, is `docs/decisions/order-of-writes.md`.
 //!
 //! # Try it
 //!

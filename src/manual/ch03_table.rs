@@ -74,11 +74,13 @@
 //! OK
 //! 127.0.0.1:7777> DEBUG HTSTATS 0
 //! [Segmented table]
+//!  ...
 //!  number of elements: 1000000
+//!  elements with a deadline: 0
 //!  ...
 //! ```
 //!
-//! The lines that follow count blocks and segments, and how many segments there are of each depth: two or three depths
+//! The other lines count blocks and segments, and how many segments there are of each depth: two or three depths
 //! next to each other, because random hashes fill segments evenly.
 //!
 //! Now walk while the table grows. In one terminal, then at once in another:

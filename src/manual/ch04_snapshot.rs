@@ -12,9 +12,8 @@
 //!
 //! `rdbSaveBackground()` (rdb.c) calls `redisFork()` (server.c). The child has the memory of that moment, because the
 //! kernel shares all pages between the two and copies one when either writes to it. The child writes the file with
-//! `rdbSave()` and exits; `backgroundSaveDoneHandler()` notes the end. Three costs follow. `fork()` itself copies the
-//! page tables, and the parent stands still meanwhile. A write of three bytes copies a page of 4 KiB. And what the
-//! child does is out of the parent's hands: it can be killed, not asked.
+//! `rdbSave()` and exits; `backgroundSaveDoneHandler()` notes the end. Two costs follow. `fork()` itself copies the
+//! page tables, and the parent stands still meanwhile. And a write of three bytes copies a page of 4 KiB.
 //!
 //! # What Oxidis does
 //!
@@ -26,11 +25,11 @@
 //! clone of a table copies the words of its top and raises the counts of the blocks that they name; nothing below is
 //! touched. So it takes microseconds, with ten keys or with ten million.
 //!
-//! **Writing to it.** [`run_save`](crate::persistence::act::saving::run_save) takes the snapshot and hands it to a
+//! **Writing the file.** [`run_save`](crate::persistence::act::saving::run_save) takes the snapshot and hands it to a
 //! thread named `bgsave`. The thread calls [`write_rdb`](crate::persistence::files::write_rdb): a temporary file,
 //! fsync, rename, fsync of the directory. [`rdb::save::save`](crate::persistence::rdb::save::save) walks the snapshot
-//! with [`consume_db`](crate::keyspace::Snapshot::consume_db), which gives each block up as soon as it is written: from
-//! then on the live side need not copy that block any more.
+//! with [`consume_db`](crate::keyspace::Snapshot::consume_db), which gives each block of a database up as soon as it is
+//! written, if the database has changed since: from then on the live side need not copy that block any more.
 //!
 //! **Meanwhile.** The live table asks one question on its way down to a write: is its *family* token shared? While no
 //! snapshot is out, the answer is no, and it looks at no counts. While one is out, it copies the block (2 KiB at most),
@@ -49,7 +48,8 @@
 //! **Three writers, one snapshot.** BGSAVE, the rewrite of the append-only file
 //! ([`persistence::act::rewrite`](crate::persistence::act::rewrite)) and the full synchronisation of replicas
 //! ([`replication::act::full_sync`](crate::replication::act::full_sync), chapter [10](super::ch10_resync)) differ only
-//! in where the bytes go.
+//! in what is made of it: `dump.rdb`; a base for the append-only file, as RDB or as commands; bytes for a file or for
+//! sockets.
 //!
 //! # What the difference buys
 //!
@@ -84,9 +84,9 @@
 //! $ redis-cli -p 7777 INFO | egrep 'latest_fork_usec|current_cow_size:|rdb_bgsave_in_progress|rdb_last_bgsave_status'
 //! ```
 //!
-//! `latest_fork_usec` keeps Redis's name and tells how long taking the snapshot took: a figure of one or two digits.
-//! `current_cow_size` tells how many bytes were copied because of it: some kilobytes for one write. `ps` shows no
-//! second process.
+//! `latest_fork_usec` keeps Redis's name and tells how long taking the snapshot took: usually a figure of one or two
+//! digits. `current_cow_size` tells how many bytes were copied because of it, some kilobytes for one write; the cron
+//! measures it, and it is 0 again when the save is over. `ps` shows no second process.
 //!
 //! # Read on
 //!

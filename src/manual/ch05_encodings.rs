@@ -21,13 +21,13 @@
 //!
 //! | type | small | large | it converts when | where |
 //! |---|---|---|---|---|
-//! | string | `int`, `embstr` | `raw` | (names of lengths; see below) | `collections/table/entry.rs` |
+//! | string | `int`, `embstr` | `raw` | (only names; see below) | `collections/table/entry.rs` |
 //! | list | `listpack` | `quicklist` | the listpack would exceed `list-max-listpack-size` (-2: 8 KiB) | [`List::grow_for`](crate::types::List::grow_for) |
-//! | hash | `listpack` | `hashtable` | more than 512 fields, or 64 bytes of a field or value | [`Hash::set`](crate::types::Hash::set), [`become_table`](crate::types::Hash::become_table) |
+//! | hash | `listpack` | `hashtable` | more than 512 fields, or more than 64 bytes in a field or a value | [`Hash::set`](crate::types::Hash::set), [`become_table`](crate::types::Hash::become_table) |
 //! | hash with deadlines | `listpackex` | `hashtable` | as above | [`allow_deadlines`](crate::types::Hash::allow_deadlines) |
 //! | set of integers | `intset` | `listpack`, `hashtable` | another member than an integer, or more than 512 | [`Set::add`](crate::types::Set::add) |
-//! | set | `listpack` | `hashtable` | more than 128 members, or 64 bytes of one | [`Set::add`](crate::types::Set::add) |
-//! | sorted set | `listpack` | `skiplist` | more than 128 members, or 64 bytes of one | [`Zset::add`](crate::types::Zset::add), [`grow_for`](crate::types::Zset::grow_for) |
+//! | set | `listpack` | `hashtable` | more than 128 members, or more than 64 bytes in one | [`Set::add`](crate::types::Set::add) |
+//! | sorted set | `listpack` | `skiplist` | more than 128 members, or more than 64 bytes in one | [`Zset::add`](crate::types::Zset::add), [`grow_for`](crate::types::Zset::grow_for) |
 //!
 //! The bounds are options: `hash-max-listpack-entries`, `hash-max-listpack-value` and their kin.
 //!
@@ -93,5 +93,5 @@
 //! "listpack"
 //! ```
 //!
-//! `DEBUG LISTPACK h` shows the three entries of `h` as they lie in the block: the field, the value, and the deadline
-//! as an integer of ten bytes.
+//! EVAL answers nothing here because the script returns nothing. `DEBUG LISTPACK h` shows the three entries of `h` as
+//! they lie in the block: the field, the value, and the deadline as an integer of ten bytes.

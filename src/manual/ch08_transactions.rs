@@ -17,11 +17,11 @@
 //!
 //! **Queueing.** `run_or_queue` in `dispatch/gate.rs` looks at the client's flag `MULTI`. The gate judges a command
 //! when it is queued, so errors of name, arity and permission are told at once and spoil the transaction (`reject` in
-//! `dispatch/gate.rs` sets `DIRTY_EXEC`). Commands with the flag `InsideMulti` (EXEC, DISCARD, WATCH, MULTI and others)
-//! run at once. The queue lies in [`Transaction`](crate::clients::transaction::Transaction), with the flags of its
-//! commands summed up: EXEC itself is judged by them
-//! ([`effective_flags`](crate::clients::transaction::Transaction::effective_flags)). A transaction with one write is a
-//! write, so a read-only replica refuses the EXEC.
+//! `dispatch/gate.rs` sets `DIRTY_EXEC`). Commands with the flag `InsideMulti` (EXEC, DISCARD, MULTI, WATCH, QUIT,
+//! RESET) run at once; MULTI and WATCH answer with an error then. The queue lies in
+//! [`Transaction`](crate::clients::transaction::Transaction), with the flags of its commands summed up: EXEC itself is
+//! judged by them ([`effective_flags`](crate::clients::transaction::Transaction::effective_flags)). A transaction with
+//! one write is a write: if the server has become a read-only replica since, EXEC is refused.
 //!
 //! **EXEC** is a handler like others, `exec` in `commands/transaction.rs`:
 //!
@@ -44,8 +44,8 @@
 //! **WATCH.** [`Watches`](crate::clients::transaction::Watches) has for each watched key the clients that watch it.
 //! After each change of any key, [`touched`](crate::keyspace::act::notify::touched) asks whether anybody watches
 //! anything; if so [`Watches::touch`](crate::clients::transaction::Watches::touch) looks the key up and sets
-//! `DIRTY_CAS` on its watchers. A flagged client's watches are dropped at once: it has lost, and only the end of its
-//! transaction can change that.
+//! `DIRTY_CAS` on its watchers. A flagged client's watches are dropped at once: its next EXEC fails, unless UNWATCH or
+//! DISCARD comes before.
 //!
 //! There are no versions and no copies of values. SET of the same value is a change; a client's own write between
 //! WATCH and MULTI is a change, too.
@@ -59,7 +59,7 @@
 //!
 //! The lists are ordered by client, so that a client is found in one by halving: neither a client that watches many
 //! keys nor a key that many clients watch makes WATCH, UNWATCH, EXEC or a change cost their square. No figure of its
-//! own is measured for transactions; a queued command costs what the command costs (README).
+//! own is measured for transactions.
 //!
 //! # Try it
 //!

@@ -36,14 +36,15 @@
 //!    ([`covers`](crate::replication::backlog::Backlog::covers)); it keeps `repl-backlog-size` bytes, and more while a
 //!    replica still needs them.
 //!
-//! Then the replica is a position in the backlog and nothing else; `+CONTINUE` carries our name.
+//! Then the replica is a position in the backlog and nothing else; `+CONTINUE` carries our name, for replicas that
+//! understand it.
 //!
 //! **Full.** Otherwise `arrange_full_sync` in `replication/act/full_sync.rs` lets the replica join a save that is being
 //! written to a file for others, or begins one, or waits (`repl-diskless-sync-delay`) so that several share one. The
 //! position is read and the snapshot is taken in one turn by one thread, so between the two lies nothing: that is the
 //! invariant of [`replication`](crate::replication). `start_full_sync` in `replication/act/full_sync.rs` sends the
-//! bytes to sockets (from the thread through a channel of pieces, each replica at its own pace) or to a file first.
-//! What is written meanwhile gathers in the backlog, and is sent when the replica has loaded the data.
+//! bytes to sockets (from the thread through a channel of pieces, at the pace of the slowest replica) or to a file
+//! first. What is written meanwhile gathers in the backlog, and is sent when the replica has loaded the data.
 //!
 //! **Receiving.** [`Transfer`](crate::replication::transfer::Transfer) is the data set on its way: to a temporary file
 //! that a thread forces to disk, or straight into memory (`repl-diskless-load`). It is loaded slice by slice between
@@ -57,7 +58,8 @@
 //!
 //! **Promotion.** REPLICAOF NO ONE gives the stream a new name and keeps the old one with the position up to which both
 //! are the same (`shift_id` in `replication/act/link.rs`). So the former siblings of the new primary go on with a
-//! partial resynchronisation. A restart keeps name and position, too: they stand in the RDB file
+//! partial resynchronisation. A restart does not lose them: name and position stand in the RDB file; a replica goes on
+//! with them, and for a primary the name becomes the former one
 //! ([`resume_stream`](crate::replication::act::link::resume_stream)).
 //!
 //! # What the difference buys
@@ -74,7 +76,7 @@
 //! ```text
 //! $ redis-cli -p 7777 CONFIG SET repl-diskless-sync-delay 0
 //! OK
-//! $ cargo run --release -- --port 7778 --save '' --dir /tmp/replica --replicaof 127.0.0.1 7777
+//! $ mkdir -p /tmp/replica; cargo run --release -- --port 7778 --save '' --dir /tmp/replica --replicaof 127.0.0.1 7777
 //! ```
 //!
 //! Then break the connection, and see the replica come back:

@@ -24,22 +24,24 @@
 //!
 //! 1. [`Config::load`](crate::config::Config::load) reads the file and the arguments. An error ends the process before
 //!    there is a log.
-//! 2. The log is opened; `oO0OoO0OoO0Oo Redis is starting` is its first line, because tools wait for Redis's lines.
-//! 3. The process is made ready: title, limit of open files, pid file, signal handlers, helper threads
-//!    ([`start_helpers`](crate::server::turn::start_helpers)).
+//! 2. The log is opened; `oO0OoO0OoO0Oo Redis is starting` is among its first lines, because tools wait for Redis's
+//!    words.
+//! 3. The limit of open files is asked for, and the pid file written.
 //! 4. [`State::new`](crate::state::State::new) makes everything that a server is, apart from its sockets: data only.
 //!    Which commands there are is handed in ([`GROUPS`](crate::commands::GROUPS)).
-//! 5. ACL users are loaded, sockets are opened.
+//! 5. Signal handlers are installed, helper threads started ([`start_helpers`](crate::server::turn::start_helpers)),
+//!    ACL users loaded, sockets opened.
 //! 6. [`begin_loading`](crate::persistence::act::loading::begin_loading) opens the append-only file (with
 //!    `appendonly yes`) or `dump.rdb`, and returns.
 //! 7. The loop runs. Each turn [`load_slice`](crate::persistence::act::loading::load_slice) loads some of it
 //!    (`loading-process-events-interval-bytes`, 2 MiB by default, or 1,024 commands), then clients are served; the gate
 //!    tells `LOADING` to all whose command lacks the flag. Loading is a state of the server, not a function that calls
 //!    the loop.
-//! 8. With the last slice the log says `Ready to accept connections tcp`, and a supervisor is told.
+//! 8. With the last slice (at once, if there is no file) the log says `Ready to accept connections tcp`, and a
+//!    supervisor is told.
 //!
-//! An embedded server ([`Server::builder`](crate::Server::builder)) begins at step 4 on a thread of its own, and
-//! installs no signal handlers.
+//! An embedded server ([`Server::builder`](crate::Server::builder)) begins at step 4 on a thread of its own, loads the
+//! whole data set before it listens, and installs no signal handlers.
 //!
 //! ## SIGTERM
 //!

@@ -157,5 +157,9 @@
 //! 127.0.0.1:7777> COMMAND GETKEYS LMOVE a b LEFT RIGHT
 //! 1) "a"
 //! 2) "b"
-//! 127.0.0.1:7777> COMMAND COUNT
+//! 127.0.0.1:7777> COMMAND GETKEYS EVAL "return 1" 2 k1 k2 arg
+//! 1) "k1"
+//! 2) "k2"
+//! 127.0.0.1:7777> GET
+//! (error) ERR wrong number of arguments for 'get' command
 //! ```

@@ -35,7 +35,7 @@
 //! The examples need a server that may lose its data. DEBUG is refused unless the configuration allows it:
 //!
 //! ```text
-//! cargo run --release -- --port 7777 --save '' --enable-debug-command local
+//! cargo run --release -- --port 7777 --save '' --dir "$(mktemp -d)" --enable-debug-command local
 //! redis-cli -p 7777
 //! ```
 //!
