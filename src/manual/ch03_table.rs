@@ -1,9 +1,8 @@
 //! Chapter 3. The table: where keys live, how it grows, and why SCAN misses nothing.
 //!
 //! ```text
-//!   hash of a key, from its first bit:   0110 1101 | 00101101 | 1110...
-//!                                        chooses     chooses    finds the line
-//!                                        the block   the segment   in the segment
+//!   hash of a key, from its first bit    01101101   |   00101101    |   1110…
+//!                                      the block      the segment     the line in the segment
 //!
 //!   top [ . . . ] ─► block [ . . . ] ─► segment [ lines of words ] ─► entry [ key, deadline, value ]
 //! ```
@@ -26,10 +25,10 @@
 //! 127 words, one for each key, and more bits choose the place in it.
 //!
 //! **Growing.** [`Table::set`](crate::collections::table::Table::set) finds the segment of its key. If that is full,
-//! [`make_room`](crate::collections::table::Table::make_room) makes it larger, or splits it into two by one more bit of
-//! the hash. Now and then the block must double for that, or split, and the top must double. Each of these steps moves
-//! at most 127 words or copies a few kilobytes, so there is no rehash, and no insertion that pays for a million others.
-//! Deleting does the same backwards.
+//! [`make_room`](crate::collections::table::Table::make_room) makes it larger, up to sixteen cache lines, and then
+//! splits it into two by one more bit of the hash. Now and then the block must double for that, or split, and the top
+//! must double. Each of these steps moves at most 127 words or copies a few kilobytes, so there is no rehash, and no
+//! insertion that pays for a million others. Deleting does the same backwards.
 //!
 //! *Example.* A segment of depth 2 holds all keys whose hash begins with `01`. It is full; it becomes two segments of
 //! depth 3, for `010` and `011`. The segments for `00`, `10` and `11` do not notice.

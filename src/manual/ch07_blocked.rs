@@ -10,9 +10,9 @@
 //! # What Redis does
 //!
 //! A command that finds nothing calls `blockForKeys()` (blocked.c), which puts the client into a list under each of its
-//! keys in `db->blocking_keys`. Whatever creates or changes such a key calls `signalKeyAsReady()`. After each command,
-//! `handleClientsBlockedOnKeys()` goes through the ready keys and lets the clients of each, longest first, run their
-//! command again (`unblockClientOnKey()`). Timeouts are in a radix tree (timeout.c).
+//! keys in `db->blocking_keys`. A command that creates or changes such a key calls `signalKeyAsReady()`. After each
+//! command, `handleClientsBlockedOnKeys()` goes through the ready keys and lets the clients of each, longest first, run
+//! their command again (`unblockClientOnKey()`). Timeouts are in a radix tree (timeout.c).
 //!
 //! # What Oxidis does
 //!

@@ -9,8 +9,8 @@
 //!
 //! MULTI sets a flag; `processCommand()` (server.c) then queues commands with `queueMultiCommand()` (multi.c) instead
 //! of running them. `execCommand()` runs the queue. WATCH puts the client into a list under each key in
-//! `db->watched_keys`. Whatever changes a key calls `touchWatchedKey()`, which sets `CLIENT_DIRTY_CAS` on the clients
-//! of that list; EXEC of a client with the flag answers null. A command that is refused while it is queued sets
+//! `db->watched_keys`. A command that changes a key calls `touchWatchedKey()`, which sets `CLIENT_DIRTY_CAS` on the
+//! clients of that list; EXEC of a client with the flag answers null. A command that is refused while it is queued sets
 //! `CLIENT_DIRTY_EXEC`, and EXEC answers `EXECABORT`.
 //!
 //! # What Oxidis does

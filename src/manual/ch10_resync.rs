@@ -44,7 +44,7 @@
 //! position is read and the snapshot is taken in one turn by one thread, so between the two lies nothing: that is the
 //! invariant of [`replication`](crate::replication). `start_full_sync` in `replication/act/full_sync.rs` sends the
 //! bytes to sockets (from the thread through a channel of pieces, at the pace of the slowest replica) or to a file
-//! first. What is written meanwhile gathers in the backlog, and is sent when the replica has loaded the data.
+//! first. Writes that come meanwhile gather in the backlog, and are sent when the replica has loaded the data.
 //!
 //! **Receiving.** [`Transfer`](crate::replication::transfer::Transfer) is the data set on its way: to a temporary file
 //! that a thread forces to disk, or straight into memory (`repl-diskless-load`). It is loaded slice by slice between

@@ -147,11 +147,11 @@
 //! # What the difference buys
 //!
 //! No second file describes a command, so none can be forgotten or contradict it, and no build step stands between the
-//! two. The figure that goes with it is a zero: nothing is generated.
+//! two. No figure goes with it.
 //!
 //! # Try it
 //!
-//! What a declaration says can be asked for:
+//! COMMAND tells what a declaration says, and the gate acts on it:
 //!
 //! ```text
 //! 127.0.0.1:7777> COMMAND GETKEYS LMOVE a b LEFT RIGHT

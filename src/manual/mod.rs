@@ -1,9 +1,9 @@
 //! The manual: a guided tour of how Redis works, told with this server.
 //!
 //! Each chapter takes about ten minutes and has the same parts: what Redis does and in which file, what Oxidis does and
-//! where (the links lead to the code, and cannot rot: the documentation does not build with a dead one), what the
-//! difference buys, and something to try in `redis-cli`. Chapters 1 and 2 come first; the others can be read in any
-//! order.
+//! where (the links lead to the code, and cannot rot: the documentation does not build with a dead one; where an item
+//! is private its file is named, and a test looks for it there), what the difference buys, and something to try in
+//! `redis-cli`. Chapters 1 and 2 come first; the others can be read in any order.
 //!
 //! | | chapter | the question it answers |
 //! |---|---|---|
