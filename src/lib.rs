@@ -1,11 +1,13 @@
 //! Oxidis: Redis to be read. A Redis-compatible server that never forks.
 //!
-//! This page is the table of contents of the crate. A request goes
+//! This page is the table of contents of the crate. A reader begins with the [`manual`]: twelve chapters of ten minutes, and
+//! an index of where things are. A request goes
 //! [`server`] → [`resp::request`] → [`dispatch`] → a handler in [`commands`] → [`keyspace`] →
 //! [`resp::Reply`] → the client's output buffer → [`server`]. A room uses only rooms below it:
 //!
 //! | room | what it is |
 //! |---|---|
+//! | [`manual`] | the guided tour: documentation alone |
 //! | [`server`] | the loop: the only room that polls or holds a socket |
 //! | [`commands`] | one file per group of commands, each handler under its declaration |
 //! | [`dispatch`] | how a command runs: its context, the gate before it, the call, the blocked clients it serves |
@@ -42,6 +44,7 @@ pub mod commands;
 pub mod config;
 pub mod dispatch;
 pub mod keyspace;
+pub mod manual;
 pub mod observe;
 pub mod persistence;
 pub mod pubsub;

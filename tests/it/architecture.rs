@@ -54,6 +54,8 @@ const FLOORS: &[&str] = &[
     "clients/act/leave shutdown/act",
     "commands",
     "server",
+    // Documentation alone: it links to every room, and no room to it.
+    "manual",
 ];
 
 /// Arrows that turn back: from, to, and the reason. A name ending in `/*` stands for every file of a room.

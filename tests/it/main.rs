@@ -18,6 +18,7 @@ mod hotkeys;
 mod in_step;
 mod introspect;
 mod keys;
+mod manual;
 mod operator;
 mod options;
 mod paths;
