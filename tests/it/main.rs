@@ -25,6 +25,7 @@ mod paths;
 mod payloads;
 mod process;
 mod propagation;
+mod prose;
 mod replication;
 mod script_attacks;
 mod scripts;
