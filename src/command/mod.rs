@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   const GET: Command = Command { name, arity, flags, acl, keys, args, docs, run, ..Command::BASE }
-//!   COMMANDS (per file)  ->  dispatch::table (by name, per server)  ->  gate  ->  call  ->  run
+//!   COMMANDS (per file)  ->  command::table (by name, per server)  ->  gate  ->  call  ->  run
 //! ```
 //!
 //! Mirrors: `struct redisCommand` (server.h) and `commands.def`, which Redis generates from JSON files that stand

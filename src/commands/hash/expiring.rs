@@ -438,7 +438,7 @@ fn hgetdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let found = hash.as_deref().and_then(|hash| hash.get(name));
         found.is_some_and(|found| is_past(found.deadline, now))
     };
-    let over: Vec<&[u8]> = names.clone().filter(is_over).collect();
+    let over: Vec<&[u8]> = names.filter(is_over).collect();
     keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
     let (mut deleted, mut gone) = (0, Vec::new());
     // A field that is named twice exists only the first time, so each is deleted as soon as it is answered.

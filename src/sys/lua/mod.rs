@@ -10,9 +10,9 @@
 //!
 //! mlua hands each value over as a reference that it keeps in a table of its own; such a reference costs
 //! more than a small command does, and there can be 8,000 of them at most. So a script is kept in Lua
-//! ([`Chunk`]), runs by [`Vm::call`], calls commands through a [`door`](mod@door), and its values are looked at where
+//! ([`Chunk`]), runs by [`Vm::call`], calls commands through a `door`, and its values are looked at where
 //! they are ([`View`]). Functions of the library that could run for ever, or change what is protected, are
-//! ours ([`library`](mod@library)). All else about Lua is mlua's: the other libraries, hooks, errors, compiling. The
+//! ours (`library`). All else about Lua is mlua's: the other libraries, hooks, errors, compiling. The
 //! interpreter is LuaJIT's; `docs/decisions/interpreter.md` says why, and what is left out of it.
 //!
 //! Unsafe: the calls go to Lua's own C interface. The rules they keep: Lua leaves C by `longjmp` when it
