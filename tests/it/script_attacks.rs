@@ -176,6 +176,7 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("CVE-2021-32626", "return cjson.decode(('['):rep(1e5))", "too many nested"),
     ("CVE-2021-32626", "cjson.decode_max_depth(2^31 - 1) local ok, e = pcall(cjson.decode, ('['):rep(1e5)) cjson.decode_max_depth(1000) return e", "too many nested"),
     ("CVE-2021-32626", "local t = {} for i = 1, 1e4 do t = {t} end cjson.encode_max_depth(2^31 - 1) local ok, e = pcall(cjson.encode, t) cjson.encode_max_depth(1000) return e", "excessive nesting"),
+    ("CVE-2022-24834", "return #cjson.encode(('\\1'):rep(2^18))", "1572866"),
     ("CVE-2018-11218", "return cmsgpack.unpack(('\\145'):rep(1e5))", "Bad data format"),
     ("CVE-2018-11218", "return cmsgpack.unpack(('\\129\\1'):rep(1e5))", "Bad data format"),
     ("CVE-2018-11218", "return cmsgpack.unpack('\\221\\255\\255\\255\\255')", "Missing bytes"),
@@ -544,14 +545,13 @@ fn what_loops_inside_the_library_can_be_killed() {
     assert!(server.wait().success());
 }
 
-/// A script's memory has a bound, wherever it is taken; CVE-2022-24834: lengths that overflow in `cjson`.
+/// A script's memory has a bound, wherever it is taken; CVE-2022-24834: lengths that overflow.
 #[test]
 fn what_grows_inside_the_library_has_a_bound() {
     let server = Server::oxidis().config("busy-reply-threshold 0\n").start();
     let mut c = server.client();
     for script in [
         "local t = {('x'):rep(2^20)} for i = 1, 11 do t = {t, t} end return #cmsgpack.pack(t)",
-        "local t = {('\\1'):rep(2^20)} for i = 1, 9 do t = {t, t} end return #cjson.encode(t)",
         "local s = ('x'):rep(2^20) return #s:gsub('.', s)",
         "local t = {} for i = 1, 2^11 do t[i] = ('x'):rep(2^20) end return #table.concat(t)",
     ] {
