@@ -2,7 +2,7 @@
 //!
 //! Mirrors: createDumpPayload() and verifyDumpPayload() of cluster.c.
 //! Differs: every entry of a listpack in a payload is walked before the value is used; see
-//! [`read_value`](super::read_value).
+//! [`super::read_value`].
 
 use super::read_value::{self, Reading};
 use super::template::Templates;
