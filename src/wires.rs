@@ -94,6 +94,8 @@ struct Wire {
     owner: Owner,
     generation: u32,
     out: Vec<u8>,
+    /// The list of speaking wires has it.
+    speaks: bool,
 }
 
 impl Wires {
@@ -106,6 +108,7 @@ impl Wires {
             owner,
             generation,
             out,
+            speaks: false,
         };
         let slot = self.wires.insert(wire) as u32;
         let key = WireKey { slot, generation };
@@ -129,11 +132,15 @@ impl Wires {
 
     /// The bytes that wait to be sent, to be appended to; none once the wire is gone.
     pub fn out(&mut self, key: WireKey) -> Option<&mut Vec<u8>> {
-        self.get(key)?;
-        if !self.speaking.contains(&key) {
+        let wire = self.wires.get_mut(key.slot())?;
+        if wire.generation != key.generation {
+            return None;
+        }
+        if !wire.speaks {
+            wire.speaks = true;
             self.speaking.push(key);
         }
-        self.get_mut(key).map(|wire| &mut wire.out)
+        Some(&mut wire.out)
     }
 
     /// Bytes that wait to be sent.
@@ -160,7 +167,13 @@ impl Wires {
 
     /// The wires with something new to send since the last call. For the loop.
     pub fn take_speaking(&mut self) -> Vec<WireKey> {
-        std::mem::take(&mut self.speaking)
+        let speaking = std::mem::take(&mut self.speaking);
+        for key in &speaking {
+            if let Some(wire) = self.get_mut(*key) {
+                wire.speaks = false;
+            }
+        }
+        speaking
     }
 
     /// The bytes to send, of which the loop removes what it sent; none once the wire is gone.

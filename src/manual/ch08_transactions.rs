@@ -30,10 +30,10 @@
 //! 3. Otherwise each queued command is run by [`call`](fn@crate::dispatch::call), which is entered a second time, under
 //!    EXEC. Permissions are asked for again; the user may have lost them.
 //!
-//! Nothing is rolled back: a command that fails answers with its error, and the next one runs. This is Redis's promise:
+//! EXEC rolls back no command: a command that fails answers with its error, and the next one runs. This is Redis's promise:
 //! all commands run, with nothing between them.
 //!
-//! Nothing comes between them because there is one thread, and `call` returns only when all is done. Even blocked
+//! No other client comes between them because there is one thread, and `call` returns only when all is done. Even blocked
 //! clients that a queued LPUSH could serve wait for the end (chapter [7](super::ch07_blocked)), and the clock by which
 //! deadlines are judged stands still ([`Ctx::now_ms`](crate::dispatch::Ctx::now_ms)).
 //!

@@ -116,7 +116,10 @@ impl Core {
         {
             if group.failover.told_delay != Some(started) {
                 group.failover.told_delay = Some(started);
-                let at = self.now.unix_ms + (started + wait - now);
+                let at = self
+                    .now
+                    .unix_ms
+                    .saturating_add(wait.saturating_add(started - now));
                 let line = format!(
                     "Next failover delay: I will not start a failover before {}",
                     Civil::from_unix(at / 1000, 0).iso8601()
@@ -132,7 +135,8 @@ impl Core {
     #[doc(alias = "sentinelStartFailover")]
     fn start_failover(&mut self, group: &mut Group) {
         let now = self.now.ms;
-        self.epoch += 1;
+        // A hello may have brought the greatest epoch there is.
+        self.epoch = self.epoch.saturating_add(1);
         self.changed();
         let failover = &mut group.failover;
         failover.stage = Stage::WaitStart;
