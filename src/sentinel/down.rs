@@ -96,9 +96,9 @@ impl Core {
     }
 
     /// Asks the other sentinels whether they think that the primary is down, and for their votes while we want to fail
-    /// over. A new epoch is asked for once it is on disk. `force`: whenever they were last asked.
+    /// over. A new epoch is asked for once it is on disk, and then at once, whenever they were last asked.
     #[doc(alias = "sentinelAskMasterStateToOtherSentinels")]
-    pub(super) fn ask_others(&mut self, group: &mut Group, force: bool) {
+    pub(super) fn ask_others(&mut self, group: &mut Group) {
         let now = self.now.ms;
         let fresh = 5 * self.periods.ask;
         let electing = group.failover.is_running();
@@ -123,11 +123,12 @@ impl Core {
                 peer.says_down = false;
                 peer.leader = None;
             }
+            let asks_vote = electing && peer.asked_in < group.failover.epoch;
             let connected = self.links[peer.link].commands.is_some();
             let recently = peer
                 .last_asked
                 .is_some_and(|at| now - at < self.periods.ask);
-            if !s_down || !connected || !may_speak || (recently && !force) {
+            if !s_down || !connected || !may_speak || (recently && !asks_vote) {
                 continue;
             }
             let tag = Tag::Ask {
@@ -136,6 +137,9 @@ impl Core {
             };
             if self.send(peer.link, words.to_vec(), tag) {
                 peer.last_asked = Some(now);
+                if electing {
+                    peer.asked_in = group.failover.epoch;
+                }
             }
         }
     }
@@ -145,6 +149,11 @@ impl Sentinel {
     /// A sentinel's answer to our question.
     #[doc(alias = "sentinelReceiveIsMasterDownReply")]
     pub(super) fn answered(&mut self, group: &str, peer: &str, reply: &Value) {
+        self.take_answer(group, peer, reply);
+        self.judge_now(group);
+    }
+
+    fn take_answer(&mut self, group: &str, peer: &str, reply: &Value) {
         let now = self.core.now.ms;
         let Value::Array(parts) = reply else {
             return;
@@ -175,6 +184,15 @@ impl Sentinel {
         }
         one.leader = Some(leader);
         one.leader_epoch = epoch;
+    }
+
+    /// Goes on with a group right behind an answer, not at the next tick.
+    fn judge_now(&mut self, group: &str) {
+        if self.core.tilt_since.is_none()
+            && let Some(group) = self.groups.get_mut(group)
+        {
+            self.core.judge(group);
+        }
     }
 
     /// SENTINEL IS-MASTER-DOWN-BY-ADDR: is the primary at this address down, and whom do we vote for? `asker`: the run id

@@ -14,7 +14,8 @@
 //!
 //! Mirrors: sentinelStartFailoverIfNeeded(), sentinelFailoverStateMachine(), sentinelSelectSlave(),
 //! sentinelFailoverReconfNextSlave(), sentinelFailoverDetectEnd(), sentinelResetMasterAndChangeAddress() of sentinel.c.
-//! Differs: why each replica was not chosen is logged; INFO is asked for right behind a promotion and behind each SLAVEOF.
+//! Differs: why each replica was not chosen is logged; INFO is asked for right behind a promotion and behind each SLAVEOF;
+//! a stage that needs no answer is left at once, where Redis leaves one stage in each tick.
 
 use super::instance::{Kind, Reconf};
 use super::links::Tag;
@@ -103,12 +104,12 @@ impl WhyNot {
 }
 
 impl Core {
-    /// Begins a failover if the group needs one and none was tried lately; true if it did.
+    /// Begins a failover if the group needs one and none was tried lately.
     #[doc(alias = "sentinelStartFailoverIfNeeded")]
-    pub(super) fn start_failover_if_needed(&mut self, group: &mut Group) -> bool {
+    pub(super) fn start_failover_if_needed(&mut self, group: &mut Group) {
         let now = self.now.ms;
         if group.primary.o_down_since.is_none() || group.failover.is_running() {
-            return false;
+            return;
         }
         let wait = group.failover_timeout.saturating_mul(2);
         if let Some(started) = group.failover.started_at
@@ -126,10 +127,9 @@ impl Core {
                 );
                 self.log(Level::Notice, line);
             }
-            return false;
+            return;
         }
         self.start_failover(group);
-        true
     }
 
     #[doc(alias = "sentinelStartFailover")]
@@ -148,9 +148,20 @@ impl Core {
         self.event_of_group(Level::Warning, "+try-failover", group, "");
     }
 
-    /// Lets a failover that is under way go on.
+    /// Lets a failover that is under way go on, as far as it gets without waiting for anybody.
     #[doc(alias = "sentinelFailoverStateMachine")]
     pub(super) fn go_on(&mut self, group: &mut Group) {
+        loop {
+            let before = group.failover.stage;
+            self.go_one_stage_on(group);
+            let stage = group.failover.stage;
+            if stage <= before || stage > Stage::SendReplicaOfNoOne {
+                return;
+            }
+        }
+    }
+
+    fn go_one_stage_on(&mut self, group: &mut Group) {
         match group.failover.stage {
             Stage::None | Stage::UpdateConfig => {}
             Stage::WaitStart => self.await_election(group),

@@ -119,6 +119,8 @@ pub struct Instance {
     pub(super) last_verdict: Option<Ms>,
     /// When we last asked it.
     pub(super) last_asked: Option<Ms>,
+    /// The epoch of the last failover of ours that it was asked to vote in.
+    pub(super) asked_in: u64,
     /// A sentinel's fresh word that the primary is down.
     pub says_down: bool,
     pub s_down_since: Option<Ms>,
@@ -163,6 +165,7 @@ impl Instance {
             last_hello: now,
             last_verdict: None,
             last_asked: None,
+            asked_in: 0,
             says_down: false,
             s_down_since: None,
             went_down_at: None,

@@ -52,7 +52,7 @@ impl Sentinel {
                 self.core.say_hello_if_due(group, &who);
             }
             if self.core.tilt_since.is_none() {
-                self.core.ask_others(group, false);
+                self.core.ask_others(group);
             }
         }
     }
@@ -279,13 +279,11 @@ impl Core {
 
     /// Decides about a group: is its primary down for all, does a failover begin, how does it go on.
     #[doc(alias = "sentinelHandleRedisInstance")]
-    fn judge(&mut self, group: &mut Group) {
+    pub(super) fn judge(&mut self, group: &mut Group) {
         self.check_o_down(group);
-        if self.start_failover_if_needed(group) {
-            self.ask_others(group, true);
-        }
+        self.start_failover_if_needed(group);
         self.go_on(group);
-        self.ask_others(group, false);
+        self.ask_others(group);
     }
 }
 

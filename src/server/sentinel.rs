@@ -44,8 +44,9 @@ pub(super) fn from_file(config: &Config) -> Result<Sentinel, Fatal> {
     let mut lines: Vec<_> = config.directives.sentinel.iter().collect();
     lines.sort_by_key(|(_, words)| pass(words));
     let resolve = |host: &str| address_of(host).ok();
+    let runs = |path: &str| is_executable(&config.dir.join(path));
     for (number, words) in lines {
-        let applied = sentinel.apply(words, &is_executable, &resolve);
+        let applied = sentinel.apply(words, &runs, &resolve);
         applied.map_err(|reason| Fatal::Line {
             number: *number,
             line: line_of(words),

@@ -180,7 +180,9 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     let words = args.map(text).collect::<Result<Vec<&str>>>()?;
-    tell(ctx, |sentinel| sentinel.set(name, &words, &is_executable))?.map_err(refused)?;
+    let dir = ctx.state.config.dir.clone();
+    let runs = |path: &str| is_executable(&dir.join(path));
+    tell(ctx, |sentinel| sentinel.set(name, &words, &runs))?.map_err(refused)?;
     answer_when_saved(ctx, request)
 }
 
