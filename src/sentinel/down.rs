@@ -123,12 +123,14 @@ impl Core {
                 peer.says_down = false;
                 peer.leader = None;
             }
+            // The primary is well when an operator asks for a coordinated failover.
+            let asks = s_down || (electing && group.failover.coordinated);
             let asks_vote = electing && peer.asked_in < group.failover.epoch;
             let connected = self.links[peer.link].commands.is_some();
             let recently = peer
                 .last_asked
                 .is_some_and(|at| now - at < self.periods.ask);
-            if !s_down || !connected || !may_speak || (recently && !asks_vote) {
+            if !asks || !connected || !may_speak || (recently && !asks_vote) {
                 continue;
             }
             let tag = Tag::Ask {

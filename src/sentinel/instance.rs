@@ -138,6 +138,8 @@ pub struct Instance {
     pub link_up: bool,
     pub priority: u32,
     pub announced: bool,
+    /// It knows FAILOVER, so that it can hand its role over without losing a write.
+    pub knows_failover: bool,
     pub primary_host: Option<String>,
     pub primary_port: u16,
     pub offset: u64,
@@ -183,6 +185,7 @@ impl Instance {
             link_up: false,
             priority: 100,
             announced: true,
+            knows_failover: false,
             primary_host: None,
             primary_port: 0,
             offset: 0,

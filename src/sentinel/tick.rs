@@ -14,7 +14,7 @@ use super::hello::{self, Hello};
 use super::instance::Kind;
 use super::links::Tag;
 use super::report::{Report, Role};
-use super::{Core, Group, Level, Sentinel, Who, WireId};
+use super::{Core, Group, Level, Output, Sentinel, Who, WireId};
 use crate::resp::Value;
 
 /// Bytes of an INFO reply that are kept.
@@ -66,8 +66,14 @@ impl Sentinel {
         let link = &mut self.core.links[key];
         if link.pubsub.is_some_and(|pubsub| pubsub.id == wire) {
             link.heard_at = now;
-            if let Some(message) = hello_of(reply) {
+            if link.before_subscribed > 0 {
+                link.before_subscribed -= 1;
+            } else if let Some(message) = hello_of(reply) {
                 self.hear(message);
+            } else if let Value::Error(text) = reply {
+                // A subscription that was refused, for want of a password perhaps: without it the connection is none.
+                self.core.out.push(Output::Close(wire));
+                self.wire_down(wire, text);
             }
             return;
         }

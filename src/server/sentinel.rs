@@ -6,8 +6,9 @@
 //!
 //! Mirrors: loadSentinelConfigFromQueue(), sentinelIsRunning() of sentinel.c, and main() of server.c.
 
-use super::Server;
+
 use super::process::{listen, own_process, serve_clients};
+use super::{Server, metrics};
 use crate::acl;
 use crate::config::{Config, Fatal, disk};
 use crate::sentinel::act::{self, address_of, file};
@@ -79,7 +80,12 @@ pub(super) fn run(server: &mut Server, log: &Logger) -> i32 {
     if listen(server, log).is_none() {
         return 1;
     }
-    let lines = &server.state.config.directives.sentinel;
+    let config = &server.state.config;
+    if let Err(line) = metrics::serve(config, &server.state.mailbox) {
+        log.warning(line);
+        return 1;
+    }
+    let lines = &config.directives.sentinel;
     let has_id = lines.iter().any(|(_, words)| {
         let name = words.first();
         name.is_some_and(|name| name.eq_ignore_ascii_case(b"myid"))
@@ -95,5 +101,7 @@ pub(super) fn run(server: &mut Server, log: &Logger) -> i32 {
         sentinel.announce_groups();
     });
     server.announce();
-    serve_clients(server, log)
+    let code = serve_clients(server, log);
+    file::finish(&mut server.state);
+    code
 }

@@ -40,7 +40,7 @@ const FLOORS: &[&str] = &[
     "acl/act",
     "clients/act",
     "replication/act/stream",
-    "replication/act/waiting",
+    "replication/act/waiting sentinel/act",
     "persistence/act",
     "command/act",
     "keyspace/act",

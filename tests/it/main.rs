@@ -29,6 +29,7 @@ mod prose;
 mod replication;
 mod script_attacks;
 mod scripts;
+mod sentinel;
 mod smoke;
 mod snapshots;
 mod streams;

@@ -20,8 +20,15 @@ fn refused(Refusal(text): Refusal) -> Error {
 
 /// Answers OK once everything up to now is in the file.
 fn answer_when_saved(ctx: &mut Ctx<'_>, request: Args<'_>) -> Result {
-    let generation = tell(ctx, |sentinel| sentinel.core.flush())?;
-    sentinel::act::hold(ctx.state, asker(ctx, request), generation, Held::Ok);
+    let (generation, saved) = tell(ctx, |sentinel| {
+        let generation = sentinel.core.generation();
+        (generation, sentinel.core.is_saved(generation))
+    })?;
+    if saved {
+        ctx.reply.ok();
+    } else {
+        sentinel::act::hold(ctx.state, asker(ctx, request), generation, Held::Ok);
+    }
     Ok(())
 }
 
@@ -118,8 +125,8 @@ fn reset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 pub(super) const FAILOVER: Command = Command {
     name: "failover",
-    arity: Arity::Exactly(3),
-    args: &[NAME],
+    arity: Arity::AtLeast(3),
+    args: &[NAME, arg::word("coordinated", "COORDINATED").optional()],
     docs: Docs {
         summary: "Forces a Redis Sentinel failover.",
         ..DOCS
@@ -128,10 +135,15 @@ pub(super) const FAILOVER: Command = Command {
     ..BASE
 };
 
-/// Begins a failover without asking the other sentinels. OK means that it has begun, not that it is over.
+/// Begins a failover without asking the other sentinels. COORDINATED asks them for their votes, and then has the primary
+/// hand its role over without losing a write. OK means that it has begun, not that it is over.
 fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let name = text(args.bytes()?).map_err(|_| NO_SUCH_GROUP)?;
-    tell(ctx, |sentinel| sentinel.force_failover(name))?.map_err(Error::coded)?;
+    let coordinated = args.word("COORDINATED");
+    if !args.is_empty() {
+        return Err(Error::Syntax);
+    }
+    tell(ctx, |sentinel| sentinel.force_failover(name, coordinated))?.map_err(Error::coded)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -148,6 +160,7 @@ pub(super) const FLUSHCONFIG: Command = Command {
 };
 
 fn flushconfig(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    tell(ctx, |sentinel| sentinel.core.flush())?;
     answer_when_saved(ctx, args)
 }
 
@@ -268,6 +281,7 @@ fn config_set(ctx: &mut Ctx<'_>, request: Args<'_>, mut args: Args<'_>) -> Resul
         if name == "loglevel" {
             loglevel(&mut ctx.state.config, value);
             ctx.state.config.tune_log(&ctx.state.log);
+            tell(ctx, |sentinel| sentinel.core.flush())?;
         } else {
             tell(ctx, |sentinel| sentinel.set_config(name, value))?;
             drops |= matches!(name.as_str(), "sentinel-user" | "sentinel-pass");
