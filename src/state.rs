@@ -29,6 +29,7 @@ use crate::persistence::Persistence;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
 use crate::scripting::{Apart, Scripts};
+use crate::sentinel::Watch;
 use crate::shutdown::Shutdown;
 use crate::sys::clock::Clock;
 use crate::sys::entropy::Entropy;
@@ -231,6 +232,8 @@ pub struct State {
     pub peers: Peers,
     /// Connections to other servers that the loop carries.
     pub wires: Wires,
+    /// The sentinel, where this process is one.
+    pub sentinel: Option<Box<Watch>>,
     /// Keys the hash of all sets.
     pub member_seed: u64,
     /// List elements of so many bytes are kept apart (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: as configured.
@@ -314,6 +317,7 @@ impl State {
             searchers: Searchers::default(),
             peers: Peers::default(),
             wires: Wires::default(),
+            sentinel: None,
             member_seed,
             list_plain_from: 0,
         };

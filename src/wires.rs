@@ -31,6 +31,8 @@ use crate::clients::ClientKey;
 pub enum Owner {
     /// The link to our primary (`replication/link.rs`).
     Primary,
+    /// A connection of the sentinel (`sentinel/act`), by the name the sentinel gave it.
+    Sentinel(u64),
 }
 
 /// The name of a wire.

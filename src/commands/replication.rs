@@ -396,7 +396,7 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-const ROLE: Command = Command {
+pub(super) const ROLE: Command = Command {
     name: "role",
     arity: Arity::Exactly(1),
     flags: &[NoScript, Loading, Stale, Fast],

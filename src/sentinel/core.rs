@@ -15,7 +15,7 @@ use slab::Slab;
 
 use super::links::Link;
 use super::scripts::Scripts;
-use super::{Exit, Group, Instance, Level, Ms, Now, Output, Periods, Settings, WireId};
+use super::{Group, Instance, Level, Ms, Now, Output, Periods, Settings, WireId};
 use crate::util::rng::Rng;
 
 /// Milliseconds until a file that could not be saved is tried again.
@@ -200,7 +200,4 @@ impl Core {
         }
     }
 
-    pub(super) fn script_ended(&mut self, script: u64, exit: Exit) {
-        self.end_script(script, exit);
-    }
 }

@@ -123,6 +123,9 @@ impl Server {
             mailbox,
             crate::commands::GROUPS,
         );
+        if state.config.sentinel {
+            state.commands = crate::commands::sentinel::table();
+        }
         let listeners = SharedListeners::new(poll.registry().try_clone()?);
         state.host = Some(Box::new(listeners.clone()));
         let mut batch = Vec::new();

@@ -19,6 +19,7 @@
 //! Differs: both directions are registered once, edge-triggered, so that a full socket costs no system call.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 
 use mio::event::Source;
 use mio::net::TcpStream;
@@ -34,6 +35,7 @@ use crate::clients::ClientKey;
 use crate::config::disk;
 use crate::replication;
 use crate::replication::link::Step;
+use crate::sentinel;
 use crate::state::State;
 use crate::tls;
 use crate::wires::{Dial, Order, Owner, Then, WireKey};
@@ -101,30 +103,36 @@ fn takes_bytes(state: &State, owner: Owner) -> bool {
             let streams = state.replication.link.step == Step::Connected;
             !state.scripts.is_busy() && !streams && !replication::act::transfer::link_waits(state)
         }
+        Owner::Sentinel(_) => true,
     }
 }
 
 fn refused(state: &mut State, owner: Owner, reason: &str) {
     match owner {
         Owner::Primary => replication::act::link::link_refused(state, reason),
+        Owner::Sentinel(wire) => sentinel::act::wire_down(state, wire, reason),
     }
 }
 
-fn up(state: &mut State, owner: Owner) {
+/// `local` is our own address on the connection.
+fn up(state: &mut State, owner: Owner, local: Option<IpAddr>) {
     match owner {
         Owner::Primary => replication::act::link::link_connected(state),
+        Owner::Sentinel(wire) => sentinel::act::wire_up(state, wire, local),
     }
 }
 
 fn received(state: &mut State, owner: Owner, bytes: &[u8]) -> Then {
     match owner {
         Owner::Primary => replication::act::link::link_received(state, bytes),
+        Owner::Sentinel(wire) => sentinel::act::wire_received(state, wire, bytes),
     }
 }
 
 fn down(state: &mut State, owner: Owner, reason: &str) {
     match owner {
         Owner::Primary => replication::act::link::link_closed(state, reason),
+        Owner::Sentinel(wire) => sentinel::act::wire_down(state, wire, reason),
     }
 }
 
@@ -230,10 +238,14 @@ impl Turn<'_> {
                 Ok(true) => {}
                 Err(error) => return self.lose_wire(key, &disk::reason(&error)),
             }
+            let local = match &socket.stream {
+                Stream::Tcp(stream) => stream.local_addr().ok().map(|address| address.ip()),
+                _ => None,
+            };
             if let Err(reason) = self.prepare_wire(key) {
                 return self.lose_wire(key, &reason);
             }
-            up(self.state, owner);
+            up(self.state, owner, local);
         }
         let sockets = &mut self.sockets.wires;
         let Some(socket) = sockets.get_mut(key) else {
