@@ -31,6 +31,8 @@ use crate::clients::ClientKey;
 pub enum Owner {
     /// The link to our primary (`replication/link.rs`).
     Primary,
+    /// The second connection to our primary, for the data set (`replication/channel.rs`).
+    PrimaryData,
 }
 
 /// The name of a wire.

@@ -92,6 +92,7 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.state.debug.pause_cron = switch(&mut args)?;
             ctx.reply.ok();
         }
+        (b"repl-pause", 1) => repl_pause(ctx, args)?,
         (b"populate", 1..=3) => populate(ctx, args)?,
         (b"protocol", 1) => protocol(ctx, args)?,
         (b"quicklist-packed-threshold", 1) => {
@@ -235,6 +236,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "PROTOCOL <type>",
             "    A reply of a type: string, integer, double, bignum, null, array, set, map, attrib,",
             "    push, verbatim, true, false.",
+            "REPL-PAUSE <clear|after-fork|before-rdb-channel|on-streaming-repl-buf>",
+            "    Stop the process (SIGSTOP) at a moment of a full synchronisation.",
             "QUICKLIST <key> [<0|1>]",
             "    The blocks of a list, with 1 their elements too.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
@@ -455,6 +458,24 @@ fn client_eviction(ctx: &mut Ctx<'_>) -> Result {
         text += &format!("bucket {from:>10} {upto:<12}: tot-mem: {bytes:>10}, clients: {count}\n");
     }
     ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// DEBUG REPL-PAUSE: stops the process at a moment of every full synchronisation, or with `clear` no more.
+fn repl_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let pauses = &mut ctx.state.debug.replication_pauses;
+    if args.word("CLEAR") {
+        *pauses = Default::default();
+    } else if args.word("AFTER-FORK") {
+        pauses.after_fork = true;
+    } else if args.word("BEFORE-RDB-CHANNEL") {
+        pauses.before_rdb_channel = true;
+    } else if args.word("ON-STREAMING-REPL-BUF") {
+        pauses.on_streaming_buffer = true;
+    } else {
+        return Err(Error::Syntax);
+    }
+    ctx.reply.ok();
     Ok(())
 }
 

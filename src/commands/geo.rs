@@ -832,8 +832,8 @@ const GEORADIUS: Command = Command {
         arg::one_of(
             "store",
             &[
-                arg::key("storekey").spec(1).token("STORE"),
-                arg::key("storedistkey").spec(2).token("STOREDIST"),
+                arg::key("storekey").shown_as("key").spec(1).token("STORE"),
+                arg::key("storedistkey").shown_as("key").spec(2).token("STOREDIST"),
             ],
         )
         .optional(),
@@ -963,8 +963,8 @@ const GEORADIUSBYMEMBER: Command = Command {
         arg::one_of(
             "store",
             &[
-                arg::key("storekey").spec(1).token("STORE"),
-                arg::key("storedistkey").spec(2).token("STOREDIST"),
+                arg::key("storekey").shown_as("key").spec(1).token("STORE"),
+                arg::key("storedistkey").shown_as("key").spec(2).token("STOREDIST"),
             ],
         )
         .optional(),

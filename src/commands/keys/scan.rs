@@ -87,9 +87,11 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut ends = Vec::new();
     let db = &ctx.state.keyspace[ctx.db];
     let next = db.scan(cursor, count, &mut |entry| {
-        let wanted = only.is_none_or(|kind| Some(entry.kind()) == kind)
-            && pattern.is_none_or(|p| glob::matches(p, entry.key(), Case::Sensitive));
-        if wanted && !db.is_dead(&entry) {
+        // The pattern is looked at first and the type last: an expired key of another type is deleted all the same.
+        let wanted = pattern.is_none_or(|p| glob::matches(p, entry.key(), Case::Sensitive))
+            && !db.is_dead(&entry)
+            && only.is_none_or(|kind| Some(entry.kind()) == kind);
+        if wanted {
             names.extend_from_slice(entry.key());
             ends.push(names.len());
         }

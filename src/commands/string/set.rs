@@ -30,8 +30,8 @@ pub(super) const SET: Command = Command {
                 arg::word("xx", "XX"),
                 arg::string("ifeq-value").token("IFEQ").since("8.4.0"),
                 arg::string("ifne-value").token("IFNE").since("8.4.0"),
-                arg::string("ifdeq-digest").token("IFDEQ").since("8.4.0"),
-                arg::string("ifdne-digest").token("IFDNE").since("8.4.0"),
+                arg::integer("ifdeq-digest").token("IFDEQ").since("8.4.0"),
+                arg::integer("ifdne-digest").token("IFDNE").since("8.4.0"),
             ],
         )
         .optional()
