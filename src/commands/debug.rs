@@ -7,6 +7,7 @@ use super::prelude::*;
 use crate::keyspace;
 use crate::keyspace::{Db, DbId, Entry, NewValue, ValueRef};
 use crate::persistence;
+use crate::persistence::rdb::dump;
 use crate::replication;
 use crate::resp::Value;
 use crate::state::REPLY_BUFFER_PEAK_RESET;
@@ -52,6 +53,17 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (b"help", 0) => help(ctx),
         (b"config-rewrite-force-all", 0) => {
             super::config::rewrite_file(ctx.state, true)?;
+            ctx.reply.ok();
+        }
+        (b"set-allow-access-expired", 1) => {
+            let on = switch(&mut args)?;
+            ctx.state.keyspace.env().set_see_expired(on);
+            ctx.reply.ok();
+        }
+        (b"keysizes-hist-assert" | b"reply-copy-avoidance", 1) => {
+            // Nothing to switch: the histograms are counted where sizes change, and a large value is sent from where it
+            // lies in any case.
+            switch(&mut args)?;
             ctx.reply.ok();
         }
         (b"dict-resizing", 1) => {
@@ -205,6 +217,12 @@ fn help(ctx: &mut Ctx<'_>) {
             "    Accepted; tables here grow by a segment at a time.",
             "ASSERT",
             "    Crash by an assertion that fails.",
+            "KEYSIZES-HIST-ASSERT <0|1>",
+            "    Accepted; histograms of sizes are counted where sizes change.",
+            "REPLY-COPY-AVOIDANCE <0|1>",
+            "    Accepted; a large value is always sent from where it lies.",
+            "SET-ALLOW-ACCESS-EXPIRED <0|1>",
+            "    Find keys that are past their deadline as if they had none.",
             "CLIENT-EVICTION",
             "    How many clients there are of each size, while maxmemory-clients is set.",
             "DIGEST",
@@ -418,8 +436,12 @@ fn object(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let entry = ctx.state.keyspace[ctx.db]
         .peek_raw(args.key()?)
         .ok_or(Error::NoSuchKey)?;
+    // The payload of DUMP, without its type, version and checksum.
+    let options = persistence::act::saving::dump_options(ctx.state);
+    let serialized = dump::dump(entry.value(), options.0, options.1)
+        .map_or(0, |payload| payload.len().saturating_sub(11));
     let mut line = format!(
-        "Value at:{:#x} refcount:1 encoding:{} lru:{} lru_seconds_idle:{}",
+        "Value at:{:#x} refcount:1 encoding:{} serializedlength:{serialized} lru:{} lru_seconds_idle:{}",
         entry.address(),
         entry.encoding(),
         entry.clock(),

@@ -61,7 +61,7 @@ pub(super) const SCAN: Command = Command {
 /// deletion is propagated, unless [`spares_the_dead`].
 #[doc(alias = "scanCommand")]
 fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let cursor = num::parse_u64(args.bytes()?).ok_or_else(|| Error::once("invalid cursor"))?;
+    let cursor = args.cursor()?;
     let (mut pattern, mut count, mut only) = (None, DEFAULT_COUNT, None);
     while !args.is_empty() {
         if args.word_with("COUNT", 1) {
