@@ -33,6 +33,8 @@ pub enum Owner {
     Primary,
     /// A connection of the sentinel (`sentinel/act`), by the name the sentinel gave it.
     Sentinel(u64),
+    /// The second connection to our primary, for the data set (`replication/channel.rs`).
+    PrimaryData,
 }
 
 /// The name of a wire.

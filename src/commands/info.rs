@@ -461,7 +461,7 @@ fn memory(state: &State, out: &mut String) {
         "mem_not_counted_for_evict": keyspace::act::evict::not_counted_for_evict(state),
         "mem_replication_backlog": overview.backlog,
         "mem_total_replication_buffers": overview.replication_buffers,
-        "mem_replica_full_sync_buffer": 0,
+        "mem_replica_full_sync_buffer": state.replication.link.buffer.size(),
         "mem_clients_slaves": overview.clients_replicas,
         "mem_clients_normal": overview.clients_normal,
         "mem_cluster_slot_migration_output_buffer": 0,
@@ -589,6 +589,9 @@ fn stats(state: &State, out: &mut String) {
         "acl_access_denied_channel": denied_channel,
         "acl_access_denied_tls_cert": stats.acl_denied_tls_cert,
     );
+    if !state.config.cluster_enabled && state.config.cluster_compatibility_sample_ratio > 0 {
+        lines!(out, "cluster_incompatible_ops": stats.cluster_incompatible_ops);
+    }
 }
 
 fn replication(state: &State, out: &mut String) {

@@ -99,18 +99,26 @@ fn takes_bytes(state: &State, owner: Owner) -> bool {
     match owner {
         // The data set of a primary, or its stream, may replace the data under a running script; and once the stream
         // comes, it is for the client to read.
+        Owner::Primary if replication::act::channel::is_open(state) => {
+            replication::act::channel::keeps_stream(state)
+        }
         Owner::Primary => {
             let streams = state.replication.link.step == Step::Connected;
             !state.scripts.is_busy() && !streams && !replication::act::transfer::link_waits(state)
         }
         Owner::Sentinel(_) => true,
+        Owner::PrimaryData => {
+            !state.scripts.is_busy() && !replication::act::transfer::link_waits(state)
+        }
     }
 }
 
 fn refused(state: &mut State, owner: Owner, reason: &str) {
     match owner {
-        Owner::Primary => replication::act::link::link_refused(state, reason),
         Owner::Sentinel(wire) => sentinel::act::wire_down(state, wire, reason),
+        Owner::Primary | Owner::PrimaryData => {
+            replication::act::link::link_refused(state, reason);
+        }
     }
 }
 
@@ -119,6 +127,7 @@ fn up(state: &mut State, owner: Owner, local: Option<IpAddr>) {
     match owner {
         Owner::Primary => replication::act::link::link_connected(state),
         Owner::Sentinel(wire) => sentinel::act::wire_up(state, wire, local),
+        Owner::PrimaryData => replication::act::channel::channel_connected(state),
     }
 }
 
@@ -126,6 +135,7 @@ fn received(state: &mut State, owner: Owner, bytes: &[u8]) -> Then {
     match owner {
         Owner::Primary => replication::act::link::link_received(state, bytes),
         Owner::Sentinel(wire) => sentinel::act::wire_received(state, wire, bytes),
+        Owner::PrimaryData => replication::act::channel::channel_received(state, bytes),
     }
 }
 
@@ -133,6 +143,7 @@ fn down(state: &mut State, owner: Owner, reason: &str) {
     match owner {
         Owner::Primary => replication::act::link::link_closed(state, reason),
         Owner::Sentinel(wire) => sentinel::act::wire_down(state, wire, reason),
+        Owner::PrimaryData => replication::act::channel::channel_closed(state, reason),
     }
 }
 
@@ -140,6 +151,7 @@ impl Turn<'_> {
     /// Carries out what the owners of wires ordered, and sends what they have to say. Before each sleep.
     pub(super) fn tend_wires(&mut self) {
         replication::act::transfer::tend_transfer(self.state);
+        replication::act::channel::stream_buffer(self.state);
         replication::act::link::hand_over_link(self.state);
         // A dial that is refused at once may make its owner give further orders.
         while self.state.wires.has_orders() {
@@ -163,7 +175,9 @@ impl Turn<'_> {
             let owner = wires.owner(*key);
             owner.is_some_and(|owner| takes_bytes(self.state, owner))
         };
-        wires.has_orders() || self.sockets.wires.more.iter().any(takes)
+        wires.has_orders()
+            || replication::act::channel::can_stream(self.state)
+            || self.sockets.wires.more.iter().any(takes)
     }
 
     fn dial_wire(&mut self, key: WireKey, dial: &Dial) {

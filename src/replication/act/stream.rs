@@ -8,7 +8,7 @@ use crate::clients::{Announced, ClientKey};
 use crate::command::Said;
 use crate::keyspace::DbId;
 use crate::replication::backlog::Backlog;
-use crate::replication::{Phase, Replica};
+use crate::replication::Replica;
 use crate::state::State;
 
 /// The database selected in the stream of our primary, while the link is up or can continue.
@@ -60,8 +60,7 @@ pub(in crate::replication) fn append_to_stream(state: &mut State, bytes: &[u8]) 
     }
     let (limit, offset) = (limit.max(size), state.replication.offset);
     let behind = |replica: &&Replica| {
-        !matches!(replica.phase, Phase::Waits { .. } | Phase::Done)
-            && offset.saturating_sub(replica.next) > limit
+        replica.holds_stream() && offset.saturating_sub(replica.next) > limit
     };
     for replica in state.replication.replicas.iter().filter(behind) {
         state.clients.note_over_limit(replica.client);
@@ -98,6 +97,14 @@ pub(in crate::replication) fn replica_name(state: &State, client: ClientKey) -> 
         (ip, 0) => format!("{ip}:<unknown-replica-port>"),
         (ip, port) => format!("{ip}:{port}"),
     }
+}
+
+/// Whether a client is the second connection of a replica whose first one is there: both are one replica.
+#[doc(alias = "replicationCheckHasMainChannel")]
+pub(in crate::replication) fn has_main_channel(state: &State, client: ClientKey) -> bool {
+    let announced = announced(state, client);
+    let main = announced.main_channel.filter(|_| announced.rdb_channel);
+    main.is_some_and(|id| state.clients.by_id(id).is_some())
 }
 
 /// The facts that a client announced about itself with REPLCONF.

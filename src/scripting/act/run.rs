@@ -89,6 +89,9 @@ pub(in crate::scripting) fn script_may_call(
     if state.config.cluster_enabled && !obeyed {
         script_may_reach(state, id, argv)?;
     }
+    if state.scripts.request_slot.is_some() {
+        cluster::act::compatible::note_script_call(state, id, argv);
+    }
     let Some(run) = &state.scripts.run else {
         return Ok(());
     };
@@ -250,6 +253,7 @@ fn prepare(
                 "Can not run script on cluster, 'no-cluster' flag is set.",
             ));
         }
+        state.stats.cluster_incompatible_ops += u64::from(flags.has(ScriptFlags::NO_CLUSTER));
         if stale && !flags.has(ScriptFlags::ALLOW_STALE) {
             return Err(Error::coded(
                 "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' \
