@@ -265,6 +265,11 @@ impl Scripts {
     pub fn get(&self, sha: &[u8]) -> Option<&Script> {
         let mut sha = <[u8; 40]>::try_from(sha).ok()?;
         sha.make_ascii_lowercase();
+        self.get_folded(&sha)
+    }
+
+    /// The same for a SHA-1 in lower case.
+    fn get_folded(&self, sha: &[u8; 40]) -> Option<&Script> {
         self.cache.get(&sha[..])
     }
 
