@@ -85,7 +85,9 @@ impl<'a> Args<'a> {
     #[doc(alias = "parseScanCursorOrReply")]
     pub fn cursor(&mut self) -> Result<u64> {
         let word = self.bytes()?;
-        let skipped = word.iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == 0x0b);
+        let skipped = word
+            .iter()
+            .take_while(|byte| byte.is_ascii_whitespace() || **byte == 0x0b);
         let number = &word[skipped.count()..];
         let cursor = match number.strip_prefix(b"-") {
             Some(zeros) if !zeros.is_empty() && zeros.iter().all(|byte| *byte == b'0') => Some(0),

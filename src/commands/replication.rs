@@ -270,13 +270,13 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         if is("main-ch-client-id") {
             let id = parse_i64(value).ok_or(Error::NotInteger)?;
             let main = replication::act::primary::awaiting_channel(ctx.state, id);
-            let main = main.ok_or_else(|| {
-                Error::once(format!("Unrecognized RDB client id: {id}"))
-            })?;
+            let main =
+                main.ok_or_else(|| Error::once(format!("Unrecognized RDB client id: {id}")))?;
             ctx.client().announced.get_or_insert_default().main_channel = Some(main);
             continue;
         }
-        let takes_channel = ctx.state.config.repl_rdb_channel && ctx.state.config.repl_diskless_sync;
+        let takes_channel =
+            ctx.state.config.repl_rdb_channel && ctx.state.config.repl_diskless_sync;
         let announced = ctx.client().announced.get_or_insert_default();
         if is("listening-port") {
             let port = parse_i64(value).ok_or(Error::NotInteger)?;

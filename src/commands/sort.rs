@@ -40,11 +40,16 @@ pub const COMMANDS: &[&Command] = &[&SORT, &SORT_RO];
 
 const OPTIONS: [Arg; 6] = [
     arg::key("key"),
-    arg::pattern("by-pattern").shown_as("pattern").spec(1).token("BY").optional(),
+    arg::pattern("by-pattern")
+        .shown_as("pattern")
+        .spec(1)
+        .token("BY")
+        .optional(),
     arg::block("limit", &[arg::integer("offset"), arg::integer("count")])
         .token("LIMIT")
         .optional(),
-    arg::pattern("get-pattern").shown_as("pattern")
+    arg::pattern("get-pattern")
+        .shown_as("pattern")
         .spec(1)
         .token("GET")
         .optional()

@@ -35,8 +35,8 @@ use crate::command::Result;
 use crate::command::args::Args;
 use crate::dispatch::Ctx;
 use crate::keyspace::{DbId, Ms};
-use crate::resp::argv::OwnedArgv;
 use crate::resp::Error;
+use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::util::num;
 

@@ -188,7 +188,9 @@ mod tests {
         let mut rng = Rng::new(11);
         let (mut buffer, mut came, mut left) = (StreamBuffer::default(), Vec::new(), Vec::new());
         for _ in 0..300 {
-            let bytes: Vec<u8> = (0..rng.below(60_000)).map(|_| rng.below(256) as u8).collect();
+            let bytes: Vec<u8> = (0..rng.below(60_000))
+                .map(|_| rng.below(256) as u8)
+                .collect();
             buffer.push(&bytes);
             came.extend_from_slice(&bytes);
             let most = rng.below(50_000) as usize;

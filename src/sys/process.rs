@@ -119,7 +119,10 @@ pub enum Ended {
 /// Starts a program with these arguments, in our environment; nothing that we have open is open there but the standard
 /// streams. Errors are the system's: there is no such program, or it may not be run.
 pub fn start(path: &str, arguments: &[String]) -> io::Result<Child> {
-    Command::new(path).args(arguments).stdin(Stdio::null()).spawn()
+    Command::new(path)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .spawn()
 }
 
 /// How a process that [`start`] started ended; none while it runs. Does not block.

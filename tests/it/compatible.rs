@@ -34,7 +34,10 @@ fn requests_of_several_slots_are_counted() {
         ("EVAL \"return redis.call('get', 'y')\" 1 x", 0),
         ("EVAL \"return redis.call('mget', 'x', 'y')\" 0", 1),
         ("EVAL \"#!lua\\nreturn redis.call('get', 'y')\" 1 x", 1),
-        ("EVAL \"#!lua flags=allow-cross-slot-keys\\nreturn redis.call('get', 'y')\" 1 x", 0),
+        (
+            "EVAL \"#!lua flags=allow-cross-slot-keys\\nreturn redis.call('get', 'y')\" 1 x",
+            0,
+        ),
         ("EVAL \"#!lua flags=no-cluster\\nreturn 1\" 0", 1),
         ("MULTI", 0),
         ("GET x", 0),
@@ -45,18 +48,24 @@ fn requests_of_several_slots_are_counted() {
         c.cmd(line);
         assert_eq!(counted_apart(&server) - before, counts, "{line}");
     }
-    c.cmd("CONFIG SET cluster-compatibility-sample-ratio 0").ok();
+    c.cmd("CONFIG SET cluster-compatibility-sample-ratio 0")
+        .ok();
     let before = counted(&mut c);
     c.cmd("MGET x y");
-    c.cmd("CONFIG SET cluster-compatibility-sample-ratio 1").ok();
+    c.cmd("CONFIG SET cluster-compatibility-sample-ratio 1")
+        .ok();
     assert!(counted(&mut c) >= before);
-    c.cmd("CONFIG SET cluster-compatibility-sample-ratio 30").ok();
+    c.cmd("CONFIG SET cluster-compatibility-sample-ratio 30")
+        .ok();
     let before = counted(&mut c);
     for _ in 0..1000 {
         c.cmd("MGET x y");
     }
     let found = counted(&mut c) - before;
-    assert!((200..400).contains(&found), "{found} of 1000 were looked at");
+    assert!(
+        (200..400).contains(&found),
+        "{found} of 1000 were looked at"
+    );
 }
 
 /// As [`counted`], over a connection of its own, since the other one may be inside a transaction.

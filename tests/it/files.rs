@@ -332,20 +332,34 @@ fn increments_say_where_in_the_stream_they_are() {
     c.cmd("CONFIG SET appendonly no").ok();
     assert!(last_line().ends_with("seq 1 type i startoffset 0 endoffset 2"));
     c.cmd("CONFIG SET appendonly yes").ok();
-    let begun = until(PATIENCE, || last_line().contains("seq 2 type i").then_some(()));
+    let begun = until(PATIENCE, || {
+        last_line().contains("seq 2 type i").then_some(())
+    });
     assert!(begun.is_some());
     c.cmd("SET c 1").ok();
     // The reply of SHUTDOWN is the end of the connection: the note is there by then.
     let _ = c.send(b"SHUTDOWN\r\n").and_then(|()| c.finish());
-    assert!(last_line().ends_with("seq 2 type i startoffset 2 endoffset 3"), "{}", last_line());
+    assert!(
+        last_line().ends_with("seq 2 type i startoffset 2 endoffset 3"),
+        "{}",
+        last_line()
+    );
     server.wait();
     server.restart();
     let mut c = server.client();
-    assert!(last_line().ends_with("seq 2 type i startoffset 2"), "{}", last_line());
+    assert!(
+        last_line().ends_with("seq 2 type i startoffset 2"),
+        "{}",
+        last_line()
+    );
     let offset = |c: &mut Client| {
         let text = c.cmd("INFO replication").text();
-        let field = text.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
-        field.and_then(|n| n.trim().parse::<u64>().ok()).expect("a number")
+        let field = text
+            .lines()
+            .find_map(|line| line.strip_prefix("master_repl_offset:"));
+        field
+            .and_then(|n| n.trim().parse::<u64>().ok())
+            .expect("a number")
     };
     assert_eq!(offset(&mut c), 3);
     c.cmd("SET d 1").ok();

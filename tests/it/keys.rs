@@ -217,7 +217,9 @@ fn a_hash_that_gets_its_field_back_is_not_deleted() {
 /// SCAN TYPE of Redis 8.6 deletes expired keys of other types as well; SCAN MATCH leaves those that do not match.
 #[test]
 fn scan_deletes_expired_keys_whatever_their_type() {
-    let server = Server::oxidis().config("enable-debug-command yes\n").start();
+    let server = Server::oxidis()
+        .config("enable-debug-command yes\n")
+        .start();
     let mut c = server.client();
     c.cmd("DEBUG SET-ACTIVE-EXPIRE 0").ok();
     c.cmd("SET string v PX 1").ok();

@@ -96,7 +96,11 @@ fn ours_under_ours() {
         let replica = start(Server::oxidis(), &format!("repl-diskless-load {load}\n"));
         synchronised_under_writes(&primary, &replica, true);
         assert!(primary.log().contains("replicas sockets (rdb-channel)"));
-        assert!(replica.log().contains("Successfully streamed replication buffer"));
+        assert!(
+            replica
+                .log()
+                .contains("Successfully streamed replication buffer")
+        );
     }
 }
 
@@ -161,9 +165,14 @@ fn a_cut_connection_is_made_again() {
         fill(&mut p, 300, 100);
         p.cmd("CONFIG SET rdb-key-save-delay 10000").ok();
         follow(&mut r, &primary);
-        wait_for(&mut p, "slave0", |line| line.contains("send_bulk_and_stream"));
+        wait_for(&mut p, "slave0", |line| {
+            line.contains("send_bulk_and_stream")
+        });
         let lines = connections(&mut p);
-        assert!(lines.len() == 2 && lines[1].contains(" flags=SC "), "{lines:?}");
+        assert!(
+            lines.len() == 2 && lines[1].contains(" flags=SC "),
+            "{lines:?}"
+        );
         assert_eq!(info(&mut p, "connected_slaves"), "1");
         let id = id_of(&lines[cut]);
         p.cmd(&format!("CLIENT KILL ID {id}")).is(1);
@@ -182,7 +191,10 @@ fn a_cut_connection_is_made_again() {
 #[test]
 fn a_main_channel_lost_during_the_load_costs_a_partial_synchronisation() {
     let primary = start(Server::oxidis(), "");
-    let replica = start(Server::oxidis(), "repl-diskless-load disabled\nkey-load-delay 1000\n");
+    let replica = start(
+        Server::oxidis(),
+        "repl-diskless-load disabled\nkey-load-delay 1000\n",
+    );
     let (mut p, mut r) = (primary.client(), replica.client());
     fill(&mut p, 2000, 10);
     follow(&mut r, &primary);
@@ -191,7 +203,8 @@ fn a_main_channel_lost_during_the_load_costs_a_partial_synchronisation() {
     p.cmd("SET after 1").ok();
     let noted = until(PATIENCE, || {
         let log = replica.log();
-        log.contains("After loading RDB, replica will try psync").then_some(())
+        log.contains("After loading RDB, replica will try psync")
+            .then_some(())
     });
     assert!(noted.is_some(), "the replica did not notice");
     r.cmd("CONFIG SET key-load-delay 0").ok();
@@ -209,7 +222,9 @@ fn the_buffer_of_the_stream_is_bounded() {
     fill(&mut p, 300, 10);
     p.cmd("CONFIG SET rdb-key-save-delay 10000").ok();
     follow(&mut r, &primary);
-    wait_for(&mut p, "slave0", |line| line.contains("send_bulk_and_stream"));
+    wait_for(&mut p, "slave0", |line| {
+        line.contains("send_bulk_and_stream")
+    });
     fill(&mut p, 80, 100_000);
     let full = until(PATIENCE, || {
         let log = replica.log();
@@ -217,7 +232,9 @@ fn the_buffer_of_the_stream_is_bounded() {
             .then_some(())
     });
     assert!(full.is_some(), "8 MB were kept");
-    let bytes: u64 = info(&mut r, "replica_full_sync_buffer_size").parse().expect("a number");
+    let bytes: u64 = info(&mut r, "replica_full_sync_buffer_size")
+        .parse()
+        .expect("a number");
     assert!((1 << 20..4 << 20).contains(&bytes), "{bytes}");
     p.cmd("CONFIG SET rdb-key-save-delay 0").ok();
     assert_same(&mut p, &mut r);

@@ -74,7 +74,8 @@ fn take_len(bytes: &mut &[u8]) -> Option<usize> {
     match take_array(bytes)? {
         [END] => None,
         // Redis finds the next length by its value, so a wide one that could have been narrow leads it astray.
-        [BIG] => Some(u32::from_le_bytes(take_array(bytes)?) as usize).filter(|len| *len >= usize::from(BIG)),
+        [BIG] => Some(u32::from_le_bytes(take_array(bytes)?) as usize)
+            .filter(|len| *len >= usize::from(BIG)),
         [len] => Some(usize::from(len)),
     }
 }

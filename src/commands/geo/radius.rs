@@ -22,7 +22,10 @@ const STORE: Arg = arg::one_of(
     "store",
     &[
         arg::key("storekey").shown_as("key").spec(1).token("STORE"),
-        arg::key("storedistkey").shown_as("key").spec(2).token("STOREDIST"),
+        arg::key("storedistkey")
+            .shown_as("key")
+            .spec(2)
+            .token("STOREDIST"),
     ],
 )
 .optional();

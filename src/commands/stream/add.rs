@@ -291,10 +291,7 @@ pub(super) const XADD: Command = Command {
             &[
                 arg::block(
                     "idmpauto-with-pid",
-                    &[
-                        arg::word("idmpauto-token", "IDMPAUTO"),
-                        arg::string("pid"),
-                    ],
+                    &[arg::word("idmpauto-token", "IDMPAUTO"), arg::string("pid")],
                 ),
                 arg::block(
                     "idmp-with-pid-iid",

@@ -364,8 +364,14 @@ mod tests {
     fn what_is_written_is_read() {
         let mut manifest = Manifest::default();
         assert_eq!(manifest.next_base("a.aof", true, free), "a.aof.1.base.rdb");
-        assert_eq!(manifest.next_increment("a.aof", 5, free), "a.aof.1.incr.aof");
-        assert_eq!(manifest.next_increment("a.aof", 5, free), "a.aof.2.incr.aof");
+        assert_eq!(
+            manifest.next_increment("a.aof", 5, free),
+            "a.aof.1.incr.aof"
+        );
+        assert_eq!(
+            manifest.next_increment("a.aof", 5, free),
+            "a.aof.2.incr.aof"
+        );
         assert_eq!(manifest.next_base("a.aof", false, free), "a.aof.2.base.aof");
         manifest.retire_increments(1);
         assert_eq!(
@@ -417,7 +423,10 @@ mod tests {
         assert_eq!(reason(&grows), "Invalid AOF manifest file format");
         let of_redis = "file x seq 1 type i startoffset 100 endoffset 200\n";
         let read = Manifest::parse(of_redis.as_bytes()).expect("a line of Redis 8");
-        assert_eq!((read.increments[0].start, read.increments[0].end), (Some(100), Some(200)));
+        assert_eq!(
+            (read.increments[0].start, read.increments[0].end),
+            (Some(100), Some(200))
+        );
         assert_eq!(read.text(), of_redis);
         let odd = b"file x seq 1 type i startoffset -1 endoffset 99999999999999999999\n";
         let read = Manifest::parse(odd).expect("a line");

@@ -86,9 +86,9 @@ pub fn channel_closed(state: &mut State, reason: &str) {
         }
         ChannelStep::Streaming { .. } => {}
         ChannelStep::Auth | ChannelStep::Replconf | ChannelStep::Psync => {
-            state.log.warning(format_args!(
-                "rdb channel sync failed with error: {reason}"
-            ));
+            state
+                .log
+                .warning(format_args!("rdb channel sync failed with error: {reason}"));
             link::handshake_failed(state);
         }
     }
@@ -344,9 +344,9 @@ pub(super) fn streaming_ended(state: &mut State) {
     let link = &mut state.replication.link;
     if link.channel.take().is_some() {
         link.buffer.clear();
-        state.log.warning(
-            "Master client was freed while streaming accumulated replication data to db.",
-        );
+        state
+            .log
+            .warning("Master client was freed while streaming accumulated replication data to db.");
     }
 }
 

@@ -216,13 +216,7 @@ fn enter_replica(state: &mut State, replica: Replica) {
 
 /// The position from which a replica can go on that knows a stream up to before byte `wanted`.
 #[doc(alias = "masterTryPartialResync")]
-fn can_continue(
-    state: &State,
-    name: &str,
-    id: &str,
-    wanted: i64,
-    is_channel: bool,
-) -> Option<u64> {
+fn can_continue(state: &State, name: &str, id: &str, wanted: i64, is_channel: bool) -> Option<u64> {
     let replication = &state.replication;
     let same = id.eq_ignore_ascii_case(&replication.id);
     let known_before = id.eq_ignore_ascii_case(&replication.id2)

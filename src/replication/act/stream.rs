@@ -7,8 +7,8 @@
 use crate::clients::{Announced, ClientKey};
 use crate::command::Said;
 use crate::keyspace::DbId;
-use crate::replication::backlog::Backlog;
 use crate::replication::Replica;
+use crate::replication::backlog::Backlog;
 use crate::state::State;
 
 /// The database selected in the stream of our primary, while the link is up or can continue.
@@ -59,9 +59,8 @@ pub(in crate::replication) fn append_to_stream(state: &mut State, bytes: &[u8]) 
         return;
     }
     let (limit, offset) = (limit.max(size), state.replication.offset);
-    let behind = |replica: &&Replica| {
-        replica.holds_stream() && offset.saturating_sub(replica.next) > limit
-    };
+    let behind =
+        |replica: &&Replica| replica.holds_stream() && offset.saturating_sub(replica.next) > limit;
     for replica in state.replication.replicas.iter().filter(behind) {
         state.clients.note_over_limit(replica.client);
     }
