@@ -50,6 +50,8 @@ pub enum WaitKind {
     Acks(Acks),
     /// The search of this number, which a thread is at.
     Search(u64),
+    /// The save of the cluster's file of this number.
+    Saved(u64),
 }
 
 impl WaitKind {

@@ -202,9 +202,6 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     if !acl::act::load_users(&mut server.state) {
         return 1;
     }
-    if !cluster::act::node::load_cluster_file(&mut server.state) {
-        return 1;
-    }
     // A score that cannot be set was logged; Redis goes on, too.
     let _ = config::act::set_oom_score(&mut server.state, "oom-score-adj");
     show_banner(&server.state.config, log);
@@ -231,6 +228,14 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         log.warning("Configured to not listen anywhere, exiting.");
         return 1;
     }
+    if let Err(line) = server.listen_bus(false) {
+        log.warning(line);
+        return 1;
+    }
+    if !cluster::act::start::start(&mut server.state) {
+        return 1;
+    }
+    let config = &server.state.config;
     log.set_role(match config.replicaof {
         Some(_) => Role::Replica,
         None => Role::Primary,
