@@ -62,7 +62,7 @@ fn assert_same(primary: &mut Client, replica: &mut Client) {
 fn synchronised_under_writes(primary: &Server, replica: &Server, channel: bool) {
     let (mut p, mut r) = (primary.client(), replica.client());
     fill(&mut p, 500, 1000);
-    p.cmd("CONFIG SET rdb-key-save-delay 1000").ok();
+    p.cmd("CONFIG SET rdb-key-save-delay 5000").ok();
     follow(&mut r, primary);
     let phase = match channel {
         true => "send_bulk_and_stream",
@@ -182,7 +182,7 @@ fn a_cut_connection_is_made_again() {
 #[test]
 fn a_main_channel_lost_during_the_load_costs_a_partial_synchronisation() {
     let primary = start(Server::oxidis(), "");
-    let replica = start(Server::oxidis(), "repl-diskless-load disabled\nkey-load-delay 1000\n");
+    let replica = start(Server::oxidis(), "repl-diskless-load disabled\nkey-load-delay 1000\nloading-process-events-interval-bytes 1024\n");
     let (mut p, mut r) = (primary.client(), replica.client());
     fill(&mut p, 2000, 10);
     follow(&mut r, &primary);
