@@ -291,7 +291,7 @@ fn prepare(
 
 /// Whether the server's state and the script's own flags let it run: a replica, a stale one, a disk that failed, memory
 /// over the limit, the cluster.
-fn may_run(state: &State, client: ClientKey, read_only: bool, flags: ScriptFlags) -> Result {
+fn may_run(state: &mut State, client: ClientKey, read_only: bool, flags: ScriptFlags) -> Result {
     let compat = flags.has(ScriptFlags::COMPAT);
     let standing = state.clients[client].flags;
     let obeyed = standing.has(ClientFlags::MUST_OBEY);
