@@ -284,11 +284,17 @@ fn client_totals(state: &State) -> ClientTotals {
     totals
 }
 
+/// Connections of the cluster's bus: two for each other node.
+fn cluster_connections(state: &State) -> usize {
+    let machine = state.cluster.machine();
+    machine.map_or(0, |machine| 2 * (machine.nodes().len() - 1))
+}
+
 fn clients(state: &State, out: &mut String) {
     let totals = client_totals(state);
     lines!(out,
         "connected_clients": state.clients.connected() - totals.replicas,
-        "cluster_connections": 0,
+        "cluster_connections": cluster_connections(state),
         "maxclients": state.config.maxclients,
         "client_recent_max_input_buffer": totals.max_input,
         "client_recent_max_output_buffer": totals.max_output,
@@ -461,13 +467,13 @@ fn memory(state: &State, out: &mut String) {
         "mem_not_counted_for_evict": keyspace::act::evict::not_counted_for_evict(state),
         "mem_replication_backlog": overview.backlog,
         "mem_total_replication_buffers": overview.replication_buffers,
-        "mem_replica_full_sync_buffer": 0,
+        "mem_replica_full_sync_buffer": state.replication.link.buffer.size(),
         "mem_clients_slaves": overview.clients_replicas,
         "mem_clients_normal": overview.clients_normal,
         "mem_cluster_slot_migration_output_buffer": 0,
         "mem_cluster_slot_migration_input_buffer": 0,
         "mem_cluster_slot_migration_input_buffer_peak": 0,
-        "mem_cluster_links": 0,
+        "mem_cluster_links": crate::cluster::act::links::memory(state),
         "mem_aof_buffer": overview.aof_buffer,
         "mem_allocator": crate::sys::alloc::name(),
         "mem_overhead_db_hashtable_rehashing": 0,
@@ -589,6 +595,9 @@ fn stats(state: &State, out: &mut String) {
         "acl_access_denied_channel": denied_channel,
         "acl_access_denied_tls_cert": stats.acl_denied_tls_cert,
     );
+    if !state.config.cluster_enabled && state.config.cluster_compatibility_sample_ratio > 0 {
+        lines!(out, "cluster_incompatible_ops": stats.cluster_incompatible_ops);
+    }
 }
 
 fn replication(state: &State, out: &mut String) {

@@ -35,8 +35,8 @@ use crate::command::Result;
 use crate::command::args::Args;
 use crate::dispatch::Ctx;
 use crate::keyspace::{DbId, Ms};
-use crate::resp::argv::OwnedArgv;
 use crate::resp::Error;
+use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::util::num;
 
@@ -182,7 +182,10 @@ fn run_again(state: &mut State, client: ClientKey) {
         who.flags.clear(ClientFlags::REEXECUTING);
         match &mut who.waiting {
             Some(again) => again.silent = waiting.silent,
-            None => state.clients.resume(client),
+            None => {
+                who.flags.clear(ClientFlags::ASKING);
+                state.clients.resume(client);
+            }
         }
     }
 }

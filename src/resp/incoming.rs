@@ -264,7 +264,10 @@ mod tests {
             bulk(b"a\r\nb"),
         ];
         assert_eq!(whole[..4], expected);
-        assert_eq!(whole[4..7], [Value::Null, Value::Null, Value::Array(vec![])]);
+        assert_eq!(
+            whole[4..7],
+            [Value::Null, Value::Null, Value::Array(vec![])]
+        );
         assert_eq!(whole[7], Value::Array(vec![nested, map]));
         assert_eq!(whole[8], Value::Push(vec![Value::Double(1.5)]));
         assert_eq!(whole[9], Value::Boolean(true));

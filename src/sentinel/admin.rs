@@ -39,7 +39,12 @@ pub const OPTIONS: [&str; 7] = [
 
 impl Sentinel {
     /// SENTINEL MONITOR: begins to watch a group, and says so.
-    pub fn monitor_now(&mut self, name: &str, address: Address, quorum: u32) -> Result<(), Refusal> {
+    pub fn monitor_now(
+        &mut self,
+        name: &str,
+        address: Address,
+        quorum: u32,
+    ) -> Result<(), Refusal> {
         self.monitor(name, address, quorum)?;
         self.announce_group(name);
         Ok(())
@@ -131,7 +136,9 @@ impl Sentinel {
     pub fn option_takes(name: &str, value: &str) -> bool {
         match name {
             "resolve-hostnames" | "announce-hostnames" => yes_no(value).is_some(),
-            "announce-port" => parse_i64(value.as_bytes()).is_some_and(|n| u16::try_from(n).is_ok()),
+            "announce-port" => {
+                parse_i64(value.as_bytes()).is_some_and(|n| u16::try_from(n).is_ok())
+            }
             "announce-ip" => value.is_empty() || is_plain(value),
             _ => true,
         }
@@ -168,7 +175,10 @@ impl Sentinel {
         core.crash_after_election = after_election;
         core.crash_after_promotion = after_promotion;
         let stages = [
-            (after_election, "being successfully elected as failover leader"),
+            (
+                after_election,
+                "being successfully elected as failover leader",
+            ),
             (after_promotion, "promoting the selected replica to master"),
         ];
         for (_, stage) in stages.iter().filter(|(on, _)| *on) {
@@ -189,7 +199,8 @@ impl Sentinel {
             )));
         };
         let ms = parse_i64(value.as_bytes()).filter(|ms| *ms > 0);
-        **period = ms.ok_or_else(|| format!("Invalid argument '{value}' for SENTINEL DEBUG '{name}'"))?;
+        **period =
+            ms.ok_or_else(|| format!("Invalid argument '{value}' for SENTINEL DEBUG '{name}'"))?;
         Ok(())
     }
 }
@@ -336,7 +347,10 @@ mod tests {
         let group = &it.groups["m"];
         assert_eq!((group.quorum, group.auth_pass.as_deref()), (3, None));
         let unknown = "Unknown option or number of arguments for SENTINEL SET 'rename-command'";
-        assert_eq!(set(&mut it, &["rename-command", "ping"]), Err(unknown.into()));
+        assert_eq!(
+            set(&mut it, &["rename-command", "ping"]),
+            Err(unknown.into())
+        );
         assert!(set(&mut it, &["notification-script", "/bin/true"]).is_err());
         it.core.settings.deny_scripts_reconfig = false;
         assert_eq!(set(&mut it, &["notification-script", "/bin/true"]), Ok(()));
@@ -361,7 +375,10 @@ mod tests {
         let evil = "x\nsentinel monitor other 1.1.1.1 1 1";
         assert!(it.monitor(evil, Address::new("10.0.0.1", 1), 1).is_err());
         assert!(set(&mut it, &["rename-command", "ping", evil]).is_err());
-        assert_eq!(set(&mut it, &["auth-pass", evil, "auth-user", "a b"]), Ok(()));
+        assert_eq!(
+            set(&mut it, &["auth-pass", evil, "auth-user", "a b"]),
+            Ok(())
+        );
         assert!(!Sentinel::option_takes("announce-ip", evil));
         it.set_config("sentinel-pass", evil);
         for (_, line) in it.lines() {

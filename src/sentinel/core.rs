@@ -199,5 +199,4 @@ impl Core {
             self.event(Level::Warning, "+new-epoch", group, epoch.to_string());
         }
     }
-
 }

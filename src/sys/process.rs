@@ -92,6 +92,12 @@ fn system_figure(name: libc::c_int) -> usize {
     usize::try_from(figure).unwrap_or(0)
 }
 
+/// Stops this process until it gets SIGCONT.
+pub fn stop_until_continued() {
+    // SAFETY: no preconditions.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}
+
 /// Whether there is a process of this number, of whomever.
 pub fn is_alive(pid: u32) -> bool {
     let Ok(pid) = libc::pid_t::try_from(pid) else {

@@ -352,7 +352,10 @@ fn pending_scripts(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         reply.bulk(b"argv");
         reply.array(1 + script.argv.len());
         reply.bulk(script.path.as_bytes());
-        script.argv.iter().for_each(|word| reply.bulk(word.as_bytes()));
+        script
+            .argv
+            .iter()
+            .for_each(|word| reply.bulk(word.as_bytes()));
         let (flags, time, ms) = match running {
             Some(since) => ("running", "run-time", now - since),
             None => ("scheduled", "run-delay", (script.not_before - now).max(0)),

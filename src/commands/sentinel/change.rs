@@ -169,11 +169,7 @@ pub(super) const SET: Command = Command {
     arity: Arity::AtLeast(5),
     args: &[
         NAME,
-        arg::block(
-            "data",
-            &[arg::string("option"), arg::string("value")],
-        )
-        .multiple(),
+        arg::block("data", &[arg::string("option"), arg::string("value")]).multiple(),
     ],
     docs: Docs {
         summary: "Changes the configuration of a monitored Redis master.",
@@ -324,12 +320,11 @@ fn config_get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 pub(super) const DEBUG: Command = Command {
     name: "debug",
     arity: Arity::AtLeast(2),
-    args: &[arg::block(
-        "data",
-        &[arg::string("parameter"), arg::string("value")],
-    )
-    .optional()
-    .multiple()],
+    args: &[
+        arg::block("data", &[arg::string("parameter"), arg::string("value")])
+            .optional()
+            .multiple(),
+    ],
     docs: Docs {
         since: "7.0.0",
         complexity: "O(N) where N is the number of configurable parameters",
@@ -406,7 +401,9 @@ fn simulate_failure(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Err(Error::once("Unknown failure simulation specified"));
         }
     }
-    tell(ctx, |sentinel| sentinel.simulate_failure(election, promotion))?;
+    tell(ctx, |sentinel| {
+        sentinel.simulate_failure(election, promotion)
+    })?;
     ctx.reply.ok();
     Ok(())
 }

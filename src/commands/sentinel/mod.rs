@@ -49,7 +49,9 @@ const LACKED: &[&str] = &["client|no-touch"];
 /// The commands of a sentinel.
 pub fn table() -> CommandTable {
     let all = GROUPS.iter().copied().flatten().copied();
-    let shared: Vec<&Command> = all.filter(|command| SHARED.contains(&command.name)).collect();
+    let shared: Vec<&Command> = all
+        .filter(|command| SHARED.contains(&command.name))
+        .collect();
     CommandTable::without(&[&shared, COMMANDS], LACKED)
 }
 
@@ -160,7 +162,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     Ok(())
 }
 
-const NO_SUCH_GROUP: Error = Error::Once(std::borrow::Cow::Borrowed("No such master with that name"));
+const NO_SUCH_GROUP: Error =
+    Error::Once(std::borrow::Cow::Borrowed("No such master with that name"));
 
 /// Asks the sentinel, or has it change something. A sentinel's table is that of a process that has one.
 fn tell<T>(ctx: &mut Ctx<'_>, ask: impl FnOnce(&mut Sentinel) -> T) -> Result<T> {
@@ -214,7 +217,9 @@ fn role(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.reply.array(2);
     ctx.reply.bulk(b"sentinel");
     ctx.reply.array(names.len());
-    names.iter().for_each(|name| ctx.reply.bulk(name.as_bytes()));
+    names
+        .iter()
+        .for_each(|name| ctx.reply.bulk(name.as_bytes()));
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod scripts;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use crate::clients;
 use crate::clients::{ClientKey, WaitKind, Waiting};
 use crate::command::table::CommandId;
 use crate::config::disk;
@@ -23,7 +24,6 @@ use crate::sentinel::{Address, Held, Input, Level, Now, Output, Refusal, Sentine
 use crate::state::{ServerRequest, State};
 use crate::sys::log;
 use crate::wires::{Dial, Owner, Then};
-use crate::clients;
 
 /// Names looked up at the same time.
 const MOST_LOOKUPS: usize = 64;
@@ -116,7 +116,9 @@ fn dial(state: &mut State, wire: WireId, to: SocketAddr) {
     let Some(watch) = &mut state.sentinel else {
         return;
     };
-    let key = state.wires.dial(Owner::Sentinel(wire), Dial { to, from, tls });
+    let key = state
+        .wires
+        .dial(Owner::Sentinel(wire), Dial { to, from, tls });
     watch.wires.insert(wire, Wire::new(key));
 }
 
@@ -129,7 +131,9 @@ fn close(state: &mut State, wire: WireId) {
 
 fn send(state: &mut State, wire: WireId, argv: Vec<Vec<u8>>) {
     let wires = state.sentinel.as_ref().map(|watch| &watch.wires);
-    let key = wires.and_then(|wires| wires.get(&wire)).map(|wire| wire.key);
+    let key = wires
+        .and_then(|wires| wires.get(&wire))
+        .map(|wire| wire.key);
     if let Some(out) = key.and_then(|key| state.wires.out(key)) {
         OwnedArgv::from_words(argv).as_argv().encode(out);
     }
@@ -161,7 +165,13 @@ pub fn wire_received(state: &mut State, wire: WireId, bytes: &[u8]) -> Then {
             at.replies.feed(bytes);
         }
         match at.replies.reply() {
-            Ok(Some(reply)) => step(state, Input::Reply { wire, reply: &reply }),
+            Ok(Some(reply)) => step(
+                state,
+                Input::Reply {
+                    wire,
+                    reply: &reply,
+                },
+            ),
             Ok(None) => return Then::Read,
             Err(malformed) => {
                 close(state, wire);
@@ -210,9 +220,9 @@ fn look_up(
     };
     if let Err(error) = state.helpers.begin("resolve", work) {
         let reason = disk::reason(&error);
-        state
-            .log
-            .warning(format_args!("Can't start a thread to resolve names: {reason}"));
+        state.log.warning(format_args!(
+            "Can't start a thread to resolve names: {reason}"
+        ));
     }
 }
 
@@ -257,7 +267,13 @@ fn answer(state: &mut State, client: ClientKey, ticket: u64, write: impl FnOnce(
 }
 
 /// SENTINEL MONITOR with a host name: looked up first, then watched, then saved, then answered.
-pub fn monitor_by_name(state: &mut State, asker: Asker<'_>, name: String, to: Address, quorum: u32) {
+pub fn monitor_by_name(
+    state: &mut State,
+    asker: Asker<'_>,
+    name: String,
+    to: Address,
+    quorum: u32,
+) {
     let Some(ticket) = block(state, asker) else {
         return;
     };
