@@ -27,14 +27,15 @@ fn deleting_by_reference() {
         .error("ERR Number of IDs must be a positive integer");
     c.cmd("XDELEX s KEEPREF ACKED IDS 1 1-0")
         .error("ERR syntax error");
-    // No consumer has read the entries.
+    // No consumer has read the entries, nor reached the ID of the one that does not exist.
     assert_eq!(
-        c.cmd("XDELEX s ACKED IDS 2 1-0 9-9").to_string(),
-        "[:2, :-1]"
+        c.cmd("XDELEX s ACKED IDS 3 1-0 9-9 0-5").to_string(),
+        "[:2, :2, :2]"
     );
     for group in ["g", "h"] {
         c.cmd(&format!("XREADGROUP GROUP {group} c STREAMS s >"));
     }
+    assert_eq!(c.cmd("XDELEX s ACKED IDS 2 0-5 9-9").to_string(), "[:-1, :2]");
     assert_eq!(
         c.cmd("XACKDEL s g ACKED IDS 2 1-0 7-0").to_string(),
         "[:2, :-1]"

@@ -14,7 +14,6 @@
 //! Differs: a consumer that is created and gets nothing is propagated as XGROUP CREATECONSUMER.
 
 use super::super::prelude::*;
-use super::pending::{Claimed, say_all};
 use super::{
     Claim, consumer_created, lower_bound, no_group, reply_entries, reply_fields, reply_id,
     reply_one, say_claim, say_consumer, say_group_id, see_consumer, strict_id, upper_bound,
@@ -723,34 +722,30 @@ fn serve_new(
         return Ok(false);
     };
     let last_id = group.last_id;
-    let (mut old, mut gone) = (Vec::new(), Vec::new());
+    let mut old = Vec::new();
     if let Some(idle) = asked.claim {
         let most = match asked.room(served) {
             0 if asked.max_count.is_none() => usize::MAX,
             room => room,
         };
+        // Entries that were deleted stay pending and are passed over; XCLAIM and XAUTOCLAIM remove them.
+        let mut looked_at = most;
         loop {
             let group = stream.group_mut(group_name);
-            old = group.map_or(Vec::new(), |group| {
-                group.oldest(now_ms.saturating_sub(idle), most)
+            let oldest = group.map_or(Vec::new(), |group| {
+                group.oldest(now_ms.saturating_sub(idle), looked_at)
             });
-            let missing = |id: &StreamId| !stream.contains(*id);
-            let missing: Vec<StreamId> = old.iter().copied().filter(missing).collect();
-            if missing.is_empty() {
+            let all = oldest.len() < looked_at;
+            let there = oldest.into_iter().filter(|id| stream.contains(*id));
+            old = there.take(most).collect();
+            if all || old.len() == most {
                 break;
             }
-            // Entries that were deleted are no longer pending.
-            for id in missing {
-                if let Some(group) = stream.group_mut(group_name) {
-                    gone.extend(group.pel().get(&id).map(|pending| Claimed::of(id, pending)));
-                    group.ack(id);
-                }
-            }
+            looked_at = looked_at.saturating_mul(2);
         }
     }
     let new = stream.last_valid_id().is_some_and(|last| last > last_id);
     if asked.is_full(ctx.reply, served) || old.is_empty() && !new {
-        say_all(ctx, key, group_name, last_id, &gone);
         return Ok(false);
     }
     served.begin(ctx.reply, key);
@@ -809,7 +804,6 @@ fn serve_new(
         consumer.active_ms = now_ms;
     }
     let (last_after, read) = (group.last_id, group.entries_read);
-    say_all(ctx, key, group_name, last_id, &gone);
     if !claims.is_empty() || !ids.is_empty() {
         ctx.state.dirty += 1;
     }
