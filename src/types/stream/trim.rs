@@ -120,10 +120,10 @@ impl Log {
                 self.blocks.remove(index);
                 continue;
             }
-            // Entries that groups still need stay, so later blocks may have to make up for them.
-            if trim.references != References::Respect {
+            if !whole {
                 break;
             }
+            // Entries that groups still need stayed, so the next block has to make up for them.
             index += 1;
         }
         if self.length == 0 {
