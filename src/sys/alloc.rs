@@ -130,7 +130,10 @@ mod mapped {
 
     #[cold]
     pub(super) fn alloc(size: usize) -> *mut u8 {
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let (access, kind) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
         // SAFETY: asks for new pages wherever there is room for them.
         or_null(unsafe { libc::mmap(ptr::null_mut(), size, access, kind, -1, 0) })
     }
@@ -246,7 +249,16 @@ mod tests {
     /// APPEND of 1 KiB to a string of 50 MiB took twice Redis's time, most of it for copies of the string.
     #[test]
     fn a_block_keeps_its_bytes_when_it_grows_into_a_mapping_and_shrinks_back() {
-        let sizes = [1 << 20, MAPPED - 1, MAPPED, MAPPED + 4097, 9 << 20, 5 << 20, MAPPED - 4096, 100];
+        let sizes = [
+            1 << 20,
+            MAPPED - 1,
+            MAPPED,
+            MAPPED + 4097,
+            9 << 20,
+            5 << 20,
+            MAPPED - 4096,
+            100,
+        ];
         for align in [1, 8, 64, 4096, 8192] {
             let mut layout = Layout::from_size_align(512, align).expect("a power of two");
             // SAFETY: each layout is that of the block it is used for, and bytes are read as far as they were written.
@@ -266,7 +278,11 @@ mod tests {
                 Counting.dealloc(block, layout);
                 let zeros = Layout::from_size_align(MAPPED, align).expect("a power of two");
                 let block = Counting.alloc_zeroed(zeros);
-                assert!(std::slice::from_raw_parts(block, MAPPED).iter().all(|byte| *byte == 0));
+                assert!(
+                    std::slice::from_raw_parts(block, MAPPED)
+                        .iter()
+                        .all(|byte| *byte == 0)
+                );
                 Counting.dealloc(block, zeros);
             }
         }

@@ -35,7 +35,10 @@ fn deleting_by_reference() {
     for group in ["g", "h"] {
         c.cmd(&format!("XREADGROUP GROUP {group} c STREAMS s >"));
     }
-    assert_eq!(c.cmd("XDELEX s ACKED IDS 2 0-5 9-9").to_string(), "[:-1, :2]");
+    assert_eq!(
+        c.cmd("XDELEX s ACKED IDS 2 0-5 9-9").to_string(),
+        "[:-1, :2]"
+    );
     assert_eq!(
         c.cmd("XACKDEL s g ACKED IDS 2 1-0 7-0").to_string(),
         "[:2, :-1]"

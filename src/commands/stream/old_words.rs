@@ -121,7 +121,10 @@ fn with_ids<'a>(words: &[&[u8]], ids: impl Iterator<Item = &'a StreamId>) -> Own
 
 fn say_max_deleted(ctx: &mut Ctx<'_>, key: &[u8], counters: Counters) {
     let (mut last, mut max) = (IdBuf::new(), IdBuf::new());
-    let (last, max) = (last.format(counters.last_id), max.format(counters.max_deleted_id));
+    let (last, max) = (
+        last.format(counters.last_id),
+        max.format(counters.max_deleted_id),
+    );
     let option: &[u8] = b"MAXDELETEDID";
     ctx.also([b"XSETID", key, last, option, max, option, max]);
 }

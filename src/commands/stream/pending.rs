@@ -11,9 +11,9 @@ use std::ops::Bound;
 use super::super::prelude::*;
 use super::remove::{Fate, delete};
 use super::{
-    old_words, Claim, consumer_created, counted_ids, ids, lower_bound, no_such_group, references_and_ids,
-    reply_id, reply_one, say_claim, say_consumer, say_group_id, see_consumer, strict_id,
-    upper_bound,
+    Claim, consumer_created, counted_ids, ids, lower_bound, no_such_group, old_words,
+    references_and_ids, reply_id, reply_one, say_claim, say_consumer, say_group_id, see_consumer,
+    strict_id, upper_bound,
 };
 use crate::keyspace;
 use crate::types::Stream;
@@ -546,13 +546,7 @@ impl Claimed {
 
 /// Propagates claims. An entry that was deleted is propagated as an XCLAIM too: it finds no entry and removes the ID
 /// from the list of pending entries. Without a consumer to name it is propagated as XACK.
-fn say_all(
-    ctx: &mut Ctx<'_>,
-    key: &[u8],
-    name: &[u8],
-    last_id: StreamId,
-    claimed: &[Claimed],
-) {
+fn say_all(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8], last_id: StreamId, claimed: &[Claimed]) {
     ctx.state.dirty += claimed.len() as u64;
     for claimed in claimed {
         let Some(consumer) = &claimed.consumer else {

@@ -147,7 +147,8 @@ pub(super) fn delete(
     }
     if references == References::Drop {
         let groups = stream.drop_references(id);
-        gone.dropped.extend(groups.into_iter().map(|group| (group, id)));
+        gone.dropped
+            .extend(groups.into_iter().map(|group| (group, id)));
     }
     if !stream.delete(id) {
         return Fate::Missing;

@@ -160,7 +160,9 @@ impl Log {
         if trim.references == References::Drop {
             for id in &trimmed.ids[before..] {
                 let groups = self.drop_references(*id);
-                trimmed.dropped.extend(groups.into_iter().map(|group| (group, *id)));
+                trimmed
+                    .dropped
+                    .extend(groups.into_iter().map(|group| (group, *id)));
             }
         }
         if going.is_empty() {
