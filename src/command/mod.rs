@@ -405,6 +405,8 @@ pub enum ArgKind {
 pub struct Arg {
     /// Its name.
     pub name: &'static str,
+    /// The name that a client shows to people, where it is another.
+    pub shown_as: Option<&'static str>,
     /// Its type.
     pub kind: ArgKind,
     /// The word before it.
@@ -429,6 +431,7 @@ impl Arg {
     const fn new(name: &'static str, kind: ArgKind) -> Self {
         Arg {
             name,
+            shown_as: None,
             kind,
             token: None,
             key_spec: None,
@@ -439,6 +442,12 @@ impl Arg {
             multiple_token: false,
             args: &[],
         }
+    }
+
+    /// Shown to people by another name (`display_text`).
+    pub const fn shown_as(mut self, name: &'static str) -> Self {
+        self.shown_as = Some(name);
+        self
     }
 
     /// Preceded by a word.
@@ -637,6 +646,8 @@ pub struct Command {
     pub docs: Docs,
     /// Subcommands; empty for a plain command.
     pub subcommands: &'static [&'static Command],
+    /// In a cluster, served in a slot that migrates whatever keys are here: MIGRATE.
+    pub serves_open_slots: bool,
     /// The handler.
     pub run: Handler,
 }
@@ -655,6 +666,7 @@ impl Command {
         tips: &[],
         docs: Docs::BASE,
         subcommands: &[],
+        serves_open_slots: false,
         run: container,
     };
 

@@ -123,13 +123,22 @@ const NAME_MAX: usize = 64;
 impl CommandTable {
     /// Derives a table from declarations.
     pub fn new(groups: &[&[&'static Command]]) -> Self {
+        Self::without(groups, &[])
+    }
+
+    /// As [`CommandTable::new`], without these subcommands (`client|no-touch`).
+    pub fn without(groups: &[&[&'static Command]], lacked: &[&str]) -> Self {
         let mut table = CommandTable {
             entries: Vec::new(),
             index: Vec::new(),
         };
         for decl in groups.iter().copied().flatten() {
             let parent = table.add(decl, None);
-            for sub in decl.subcommands {
+            let lacks = |sub: &Command| {
+                let mut lacked = lacked.iter().filter_map(|name| name.split_once('|'));
+                lacked.any(|name| name == (decl.name, sub.name))
+            };
+            for sub in decl.subcommands.iter().filter(|sub| !lacks(sub)) {
                 let id = table.add(sub, Some(parent));
                 table.entries[parent.0 as usize].subcommands.push(id);
             }

@@ -226,6 +226,9 @@ pub struct Scripts {
     pub registering: Option<Registering>,
     /// The script that runs now.
     pub run: Option<Run>,
+    /// The slot of the request that may run a script, while it is looked at for use in a cluster
+    /// ([`compatible`](crate::cluster::act::compatible)).
+    pub request_slot: Option<Option<u16>>,
     /// Interpreters that were flushed.
     leaving: Vec<Leaving>,
     /// The client without a socket that runs scripts' commands.
@@ -251,6 +254,7 @@ impl Scripts {
             uses: 0,
             text_bytes: 0,
             libraries: Libraries::new(deprecated),
+            request_slot: None,
             registering: None,
             run: None,
             leaving: Vec::new(),
