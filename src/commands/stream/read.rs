@@ -722,7 +722,7 @@ fn serve_new(
         return Ok(false);
     };
     let last_id = group.last_id;
-let old = match (asked.claim, asked.room(served)) {
+    let old = match (asked.claim, asked.room(served)) {
         (None, _) => Vec::new(),
         (Some(idle), 0) if asked.max_count.is_none() => {
             find_idle(stream, group_name, now_ms.saturating_sub(idle), usize::MAX)
@@ -784,12 +784,7 @@ let old = match (asked.claim, asked.room(served)) {
 
 /// Finds up to `most` pending entries that were last delivered at `until_ms` or before, the longest idle first. Entries
 /// that were deleted from the stream stay pending and are passed over; XCLAIM and XAUTOCLAIM remove them.
-fn find_idle(
-    stream: &mut Stream,
-    group_name: &[u8],
-    until_ms: i64,
-    most: usize,
-) -> Vec<StreamId> {
+fn find_idle(stream: &mut Stream, group_name: &[u8], until_ms: i64, most: usize) -> Vec<StreamId> {
     let mut looked_at = most;
     loop {
         let group = stream.group_mut(group_name);
