@@ -29,7 +29,7 @@ pub const NEWER_HASH: Group = Group {
         exact("HPERSIST key FIELDS 2 name name").weight(20),
         exact("HPERSIST key FIELDS count name+"),
         exact("HSETEX key [FNX|FXX] [EX seconds|PX milliseconds|EXAT unix-seconds|PXAT unix-milliseconds|KEEPTTL] FIELDS 1 name value").weight(30),
-        exact("HSETEX key [FNX|FXX] [EX seconds|KEEPTTL] FIELDS 2 n1 value n2 value").weight(20),
+        exact("HSETEX key [FNX|FXX] [EX seconds|KEEPTTL] FIELDS 2 N1 value N2 value").weight(20),
         exact("HGETEX key [EX seconds|PX milliseconds|EXAT unix-seconds|PXAT unix-milliseconds|PERSIST] FIELDS 2 name name").weight(20),
         exact("HGETEX key [EX seconds|PERSIST] FIELDS count name+"),
         exact("HGETDEL key FIELDS 2 name name").weight(10),
@@ -42,9 +42,9 @@ pub const NEWER_STREAM: Group = Group {
     letter: 't',
     rows: &[
         exact("XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [MAXLEN [=|~] count] new-id (name value)+").weight(40),
-        exact("XADD key IDMP p1 name new-id 1 value").weight(20),
-        exact("XADD key IDMPAUTO (p1|p2) new-id 1 value").weight(20),
-        exact("XADD key [IDMP p2 name] [MAXLEN count] new-id name value").weight(10),
+        exact("XADD key IDMP P1 name new-id 1 value").weight(20),
+        exact("XADD key IDMPAUTO (P1|P2) new-id 1 value").weight(20),
+        exact("XADD key [IDMP P2 name] [MAXLEN count] new-id name value").weight(10),
         exact("XTRIM key MAXLEN count [KEEPREF|DELREF|ACKED]").weight(6),
         exact("XTRIM key MINID id [LIMIT count] [KEEPREF|DELREF|ACKED]").weight(6),
         exact("XDELEX key [KEEPREF|DELREF|ACKED] IDS 2 id id").weight(20),
@@ -64,7 +64,7 @@ pub const NEWER_MIXED: Group = Group {
     letter: 'z',
     rows: &[
         exact("(ZRANK|ZREVRANK) key name [WITHSCORE]").weight(20),
-        exact("(CLIENT|CONFIG|DEBUG|OBJECT|SCRIPT|FUNCTION|MEMORY|LATENCY|XINFO|XGROUP|PUBSUB|ACL) nosuch").weight(5),
+        exact("(CLIENT|CONFIG|DEBUG|OBJECT|SCRIPT|FUNCTION|MEMORY|LATENCY|XINFO|XGROUP|PUBSUB|ACL) NOSUCH").weight(5),
         exact("EXPIRE key seconds [NX|XX|GT|LT]"),
         exact("PERSIST key"),
         exact("SINTERCARD 2 key key [LIMIT count]"),
@@ -77,7 +77,6 @@ pub const NEWER_MIXED: Group = Group {
         exact("EVAL value 1 key").weight(2),
         alike("TIME").weight(1),
         exact("WAIT 0 0").weight(1),
-        exact("SCAN 0 TYPE nosuch").weight(1),
         unordered("KEYS pattern"),
     ],
 };
