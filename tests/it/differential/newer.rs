@@ -74,7 +74,6 @@ pub const NEWER_MIXED: Group = Group {
         exact("BLMPOP 0.001 1 key LEFT [COUNT count]").weight(1),
         exact("EVALSHA value count key"),
         exact("FCALL name 1 key"),
-        exact("EVAL value 1 key").weight(2),
         alike("TIME").weight(1),
         exact("WAIT 0 0").weight(1),
         unordered("KEYS pattern"),
@@ -87,8 +86,8 @@ pub const VECTOR: Group = Group {
     letter: 'v',
     rows: &[
         exact("VADD key VALUES 3 score score score name [NOQUANT]").weight(60),
-        exact("VADD key VALUES 3 float float float name [SETATTR json] [M count]").weight(10),
-        exact("VADD key VALUES count float+ name [Q8|BIN|NOQUANT]").weight(10),
+        exact("VADD key VALUES 3 score score score name [SETATTR json] [M count]").weight(10),
+        exact("VADD key VALUES count score+ name [Q8|BIN|NOQUANT]").weight(10),
         exact("VADD key FP32 value name").weight(5),
         exact("VREM key name").weight(20),
         exact("VCARD key"),
