@@ -524,9 +524,15 @@ fn xcfgset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (mut duration, mut size) = (None, None);
     while !args.is_empty() {
         if args.word_with("IDMP-DURATION", 1) {
+            if duration.is_some() {
+                return Err(Error::once("IDMP-DURATION specified multiple times"));
+            }
             let text = "IDMP-DURATION must be between 1 and 86400 seconds";
             duration = Some(within(&mut args, 86_400, text)?);
         } else if args.word_with("IDMP-MAXSIZE", 1) {
+            if size.is_some() {
+                return Err(Error::once("IDMP-MAXSIZE specified multiple times"));
+            }
             let text = "IDMP-MAXSIZE must be between 1 and 10000 entries";
             size = Some(within(&mut args, 10_000, text)?);
         } else {
