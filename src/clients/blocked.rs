@@ -50,6 +50,8 @@ pub enum WaitKind {
     Acks(Acks),
     /// The search of this number, which a thread is at.
     Search(u64),
+    /// A module: the number stands for its handle.
+    Module(u64),
 }
 
 impl WaitKind {
@@ -61,6 +63,7 @@ impl WaitKind {
             (WaitKind::List, Kind::List)
                 | (WaitKind::Zset, Kind::Zset)
                 | (WaitKind::Stream, Kind::Stream)
+                | (WaitKind::Module(_), _)
         )
     }
 }

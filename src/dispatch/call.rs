@@ -35,6 +35,8 @@ pub enum CallOrigin {
     Exec,
     /// `redis.call` or a function.
     Script,
+    /// A module's call.
+    Module,
     /// A file being loaded or a primary's stream: not propagated, not slow-logged.
     Replay,
     /// A blocked command that is served, or run again.
@@ -73,6 +75,7 @@ pub fn call(
         (CallOrigin::Client | CallOrigin::Exec, Some(ended)) => ended,
         _ => state.clock.monotonic_ns(),
     };
+    let errors_before = reply.errors();
     let begun = reply.begin_command();
     let mut ctx = Ctx {
         state,
@@ -121,6 +124,8 @@ pub fn call(
             false
         }
     };
+    // A module writes its errors itself.
+    let ok = ok && !(flags.has(crate::command::Flag::Module) && reply.errors() > errors_before);
     reply.end_command(begun);
 
     let caller = state.clients.get(client).map(|c| c.flags);

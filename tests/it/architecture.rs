@@ -29,6 +29,7 @@ const FLOORS: &[&str] = &[
     "pubsub",
     "cluster sentinel",
     "background",
+    "modules",
     "scripting",
     "persistence",
     "replication",
@@ -53,6 +54,8 @@ const FLOORS: &[&str] = &[
     "replication/act",
     "clients/act/leave shutdown/act",
     "commands",
+    // Foreign code, and what calls it: it may use every room that acts, through whose functions it is called as well.
+    "modules/act modules/abi",
     "server",
     // Documentation alone: it links to every room, and no room to it.
     "manual",

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::{append, rewrite, saving, tails, upgrade};
 use crate::clients::{Client, ClientFlags};
 use crate::config::{SanitizeDumpPayload, disk};
-use crate::keyspace::{DbId, Deadline, Inserted, Keyspace};
+use crate::keyspace::{DbId, Deadline, Inserted, Keyspace, NewValue};
 use crate::persistence::aof::manifest::{Manifest, Names};
 use crate::persistence::aof::reader::{CommandReader, Line, Trouble};
 use crate::persistence::aof::replay::Replayer;
@@ -23,10 +23,11 @@ use crate::persistence::loading::{
 use crate::persistence::rdb::check::circumstances;
 use crate::persistence::rdb::load::{Item, Key, Loader};
 use crate::persistence::rdb::read_value::{Limits, Reading};
-use crate::persistence::rdb::{Decoder, Error, Reason};
+use crate::persistence::rdb::{Decoder, Error, Reason, module_name};
 use crate::persistence::receiving::Beside;
 use crate::state::State;
 use crate::sys::process;
+use crate::types::Typed;
 use crate::{keyspace, replication, scripting};
 
 /// Commands replayed in one slice, at most.
@@ -47,6 +48,7 @@ pub fn reading(state: &State, client: Option<&Client>) -> Reading {
             SanitizeDumpPayload::Clients => client.is_some_and(|client| !trusted(client)),
         },
         limits: Limits::of(&state.config, state.member_seed).with_plain_from(state.list_plain_from),
+        foreign: !state.modules.types.is_empty(),
     }
 }
 
@@ -789,6 +791,16 @@ fn load_item(
             }
         }
         Item::ModuleAux(_) => {}
+        Item::ForeignAux { id, when, bytes } => {
+            let loaded = match state.module_doors {
+                Some(doors) => (doors.load_aux)(state, id, when, bytes),
+                None => false,
+            };
+            if !loaded {
+                let reason = Reason::Module(module_name(id));
+                return Err(Error::new(loader.position(), reason));
+            }
+        }
         Item::EmptyKey(key) => {
             loading.empty_keys += 1;
             if loading.empty_keys <= 10 {
@@ -798,8 +810,25 @@ fn load_item(
                 ));
             }
         }
-        Item::Key(key) => {
+        Item::Key(mut key) => {
             let db = key.db;
+            if let NewValue::Object(value) = &key.value
+                && let Typed::Foreign(raw) = value.typed()
+            {
+                let raw = raw.clone();
+                let id = raw.get().rdb_id();
+                let made = state
+                    .module_doors
+                    .and_then(|doors| (doors.realise)(state, &raw, key.db, key.key));
+                let Some(made) = made else {
+                    let reason = match state.modules.knows_type(id) {
+                        true => Reason::Corrupt("The value of a module could not be read"),
+                        false => Reason::Module(module_name(id)),
+                    };
+                    return Err(Error::new(loader.position(), reason));
+                };
+                key.value = NewValue::Object(made.into());
+            }
             if let Some(remark) = key.remark {
                 log_broken_value(state, key.key, remark);
             }
