@@ -91,6 +91,7 @@ fn main() {
         return change();
     }
     println!("cargo:rerun-if-changed=build.rs");
+    module_shim();
     let itself = env::current_exe().expect("the program that runs");
     let makefile = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo")).join("before.mk");
     let text = format!(
@@ -113,6 +114,18 @@ fn main() {
         println!("cargo:rustc-link-lib=static:+whole-archive={library}");
     }
 }
+
+/// Builds the part of the module interface that stable Rust cannot define: functions with a variable number of
+/// arguments, and `long double`.
+#[cfg(feature = "c-modules")]
+fn module_shim() {
+    let file = "src/modules/abi/shim.c";
+    println!("cargo:rerun-if-changed={file}");
+    cc::Build::new().file(file).compile("oxidis_module_shim");
+}
+
+#[cfg(not(feature = "c-modules"))]
+fn module_shim() {}
 
 /// Changes the sources in this directory, each place once, and says so.
 fn change() {

@@ -128,6 +128,8 @@ flags! {
     HANDSHAKE = 32;
     /// Its connection is under TLS.
     TLS = 33;
+    /// A module called its command and takes its reply later: it may block though it has no socket.
+    MAY_BLOCK = 34;
     /// Acts as a user that may not do everything.
     RESTRICTED = 40;
 }

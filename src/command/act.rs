@@ -14,6 +14,11 @@ use crate::{persistence, replication};
 /// Hands the effects of a finished unit (a command, a transaction, a script) to the AOF and the replicas.
 #[inline]
 pub fn after_unit(state: &mut State) {
+    if !state.modules.post_jobs.is_empty()
+        && let Some(doors) = state.module_doors
+    {
+        (doors.post_jobs)(state);
+    }
     if !state.effects.is_empty() {
         let unit = state.effects.take_unit();
         feed_unit(state, &unit);

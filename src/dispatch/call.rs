@@ -38,6 +38,8 @@ pub enum CallOrigin {
     Exec,
     /// `redis.call` or a function.
     Script,
+    /// A module's call.
+    Module,
     /// A file being loaded or a primary's stream: not propagated, not slow-logged.
     Replay,
     /// A blocked command that is served, or run again.
@@ -96,6 +98,7 @@ pub fn call(
         (CallOrigin::Client | CallOrigin::Exec, Some(ended)) => ended,
         _ => state.clock.monotonic_ns(),
     };
+    let errors_before = reply.errors();
     let begun = reply.begin_command();
     let mut ctx = Ctx {
         state,
@@ -123,10 +126,12 @@ pub fn call(
     state.lap_ns = state.lap_ns.map(|_| ended);
     let elapsed = ended.saturating_sub(started);
 
-    let ok = result.is_ok();
+    let mut ok = result.is_ok();
     if let Err(error) = result {
         refuse(state, call, reply, &begun, &error);
     }
+    // A module writes its errors itself.
+    ok &= !(flags.has(Flag::Module) && reply.errors() > errors_before);
     reply.end_command(begun);
 
     show(state, call, redacted, elapsed, ok);

@@ -81,6 +81,22 @@ fn judge_and_run(
     argv: Argv<'_>,
     reply: &mut Reply,
 ) -> Outcome {
+    let filtered;
+    let argv = match state.modules.filters.is_empty() {
+        true => argv,
+        false => {
+            filtered = state
+                .module_doors
+                .and_then(|doors| (doors.filter)(state, Some(client), argv));
+            match &filtered {
+                Some(changed) => changed.as_argv(),
+                None => argv,
+            }
+        }
+    };
+    if argv.is_empty() {
+        return Outcome::Done;
+    }
     match identify(state, argv) {
         Ok(id) => {
             state.clients[client].last_command = Some(id);

@@ -135,7 +135,7 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
             Typed::Hash(hash) => self::hash(out, name, hash)?,
             Typed::Stream(stream) => self::stream(out, name, stream)?,
             // No command brings back a graph, nor a quantised vector to the bit.
-            Typed::Vset(_) => restore(out, name, entry.value())?,
+            Typed::Vset(_) | Typed::Foreign(_) => restore(out, name, entry.value())?,
             Typed::Zset(zset) => self::zset(out, name, zset)?,
         },
     }

@@ -18,6 +18,7 @@ fn reading(deep: bool) -> Reading {
     Reading {
         deep,
         limits: Limits::of(&Config::default(), 1),
+        foreign: false,
     }
 }
 
