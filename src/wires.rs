@@ -34,6 +34,10 @@ const KEPT_BYTES: usize = 64 * 1024;
 pub enum Owner {
     /// The link to our primary (`replication/link.rs`).
     Primary,
+    /// A connection of the sentinel (`sentinel/act`), by the name the sentinel gave it.
+    Sentinel(u64),
+    /// The second connection to our primary, for the data set (`replication/channel.rs`).
+    PrimaryData,
     /// A link of the cluster bus, in either direction (`cluster/links.rs`).
     Bus,
 }

@@ -41,6 +41,7 @@ mod prelude;
 mod pubsub;
 mod replication;
 mod scripting;
+pub mod sentinel;
 mod server;
 mod set;
 mod slowlog;

@@ -90,6 +90,11 @@ fn judge_and_run(
                     {
                         return Outcome::Postponed;
                     }
+                    if state.config.cluster_compatibility_sample_ratio > 0
+                        || state.scripts.request_slot.is_some()
+                    {
+                        cluster::act::compatible::note_request(state, client, id, argv);
+                    }
                     run_or_queue(state, client, id, argv, reply);
                 }
                 Err(error) => reject(state, client, Some(id), reply, &error),
@@ -288,27 +293,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     let who = &state.clients[client];
     let standing = who.flags;
 
-    if flags.any(&[
-        crate::command::Flag::NeedsDebugCommand,
-        crate::command::Flag::NeedsModuleCommand,
-    ]) {
-        let config = &state.config;
-        let (name, option, action) = match flags.has(crate::command::Flag::NeedsDebugCommand) {
-            true => ("DEBUG", "enable-debug-command", config.enable_debug_command),
-            false => (
-                "MODULE",
-                "enable-module-command",
-                config.enable_module_command,
-            ),
-        };
-        if !allowed_protected(action, who) {
-            return Err(Error::once(format!(
-                "{name} command not allowed. If the {option} option is set to \"local\", you can run it \
-                 from a local connection, otherwise you need to set this option in the configuration \
-                 file, and then restart the server."
-            )));
-        }
-    }
+    admit_protected(state, who, flags)?;
     if !flags.has(crate::command::Flag::NoAuth)
         && acl::act::owes_auth(state, &state.clients[client])
     {
@@ -383,6 +368,33 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     ];
     if standing.has(ClientFlags::REPLICA) && flags.any(&touches_keys) {
         return Err(Error::once("Replica can't interact with the keyspace"));
+    }
+    Ok(())
+}
+
+/// Whether DEBUG and MODULE may run: `enable-debug-command` and `enable-module-command` say for whom.
+#[inline]
+fn admit_protected(state: &State, who: &Client, flags: Flags) -> Result<(), Error> {
+    if flags.any(&[
+        crate::command::Flag::NeedsDebugCommand,
+        crate::command::Flag::NeedsModuleCommand,
+    ]) {
+        let config = &state.config;
+        let (name, option, action) = match flags.has(crate::command::Flag::NeedsDebugCommand) {
+            true => ("DEBUG", "enable-debug-command", config.enable_debug_command),
+            false => (
+                "MODULE",
+                "enable-module-command",
+                config.enable_module_command,
+            ),
+        };
+        if !allowed_protected(action, who) {
+            return Err(Error::once(format!(
+                "{name} command not allowed. If the {option} option is set to \"local\", you can run it \
+                 from a local connection, otherwise you need to set this option in the configuration \
+                 file, and then restart the server."
+            )));
+        }
     }
     Ok(())
 }

@@ -15,6 +15,7 @@
 //! Mirrors: cluster_legacy.c. Differs: decisions that need no state stand in the parent, [`crate::cluster`].
 
 pub mod carry;
+pub(crate) mod compatible;
 pub mod links;
 pub mod node;
 pub mod route;

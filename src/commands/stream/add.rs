@@ -37,6 +37,30 @@ enum Wanted {
     Exactly(StreamId),
 }
 
+impl Wanted {
+    /// The ID of the new entry. It must be greater than every ID before.
+    fn id(self, stream: &Stream, now_ms: u64) -> Result<StreamId> {
+        let last_id = stream.last_id();
+        if last_id == StreamId::MAX {
+            return Err(Error::once(
+                "The stream has exhausted the last possible ID, unable to add more items",
+            ));
+        }
+        let id = match self {
+            Wanted::Next => stream.next_id(now_ms),
+            Wanted::NextOf(ms) if ms == last_id.ms => {
+                let seq = last_id.seq.checked_add(1);
+                seq.map(|seq| StreamId::new(ms, seq))
+            }
+            Wanted::NextOf(ms) => Some(StreamId::new(ms, 0)),
+            Wanted::Exactly(id) => Some(id),
+        };
+        id.filter(|id| *id > last_id).ok_or(Error::once(
+            "The ID specified in XADD is equal or smaller than the target stream top item",
+        ))
+    }
+}
+
 /// A trimming as the request asks for it, and the position of its threshold in the request.
 #[derive(Clone, Copy)]
 pub(super) struct AskedTrim {
@@ -289,12 +313,21 @@ pub(super) const XADD: Command = Command {
         arg::one_of(
             "idmp",
             &[
-                arg::string("pid").token("IDMPAUTO"),
-                arg::block("idmp", &[arg::string("pid"), arg::string("iid")]).token("IDMP"),
+                arg::block(
+                    "idmpauto-with-pid",
+                    &[arg::word("idmpauto-token", "IDMPAUTO"), arg::string("pid")],
+                ),
+                arg::block(
+                    "idmp-with-pid-iid",
+                    &[
+                        arg::word("idmp-token", "IDMP"),
+                        arg::string("pid"),
+                        arg::string("iid"),
+                    ],
+                ),
             ],
         )
-        .optional()
-        .since("8.6.0"),
+        .optional(),
         arg::block(
             "trim",
             &[
@@ -396,24 +429,7 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Ok(());
         }
     }
-    if stream.last_id() == StreamId::MAX {
-        return Err(Error::once(
-            "The stream has exhausted the last possible ID, unable to add more items",
-        ));
-    }
-    let last_id = stream.last_id();
-    let id = match wanted {
-        Wanted::Next => stream.next_id(now_ms),
-        Wanted::NextOf(ms) if ms == last_id.ms => {
-            let seq = last_id.seq.checked_add(1);
-            seq.map(|seq| StreamId::new(ms, seq))
-        }
-        Wanted::NextOf(ms) => Some(StreamId::new(ms, 0)),
-        Wanted::Exactly(id) => Some(id),
-    };
-    let id = id.filter(|id| *id > last_id).ok_or(Error::once(
-        "The ID specified in XADD is equal or smaller than the target stream top item",
-    ))?;
+    let id = wanted.id(stream, now_ms)?;
     stream
         .append(id, args, pairs, limits)
         .map_err(|_| Error::once("Elements are too large to be stored"))?;
@@ -463,12 +479,22 @@ pub(super) const XCFGSET: Command = Command {
     keys: &[KeySpec::at(1, &[Rw, Update])],
     args: &[
         arg::key("key"),
-        arg::integer("idmp-duration")
-            .token("IDMP-DURATION")
-            .optional(),
-        arg::integer("idmp-maxsize")
-            .token("IDMP-MAXSIZE")
-            .optional(),
+        arg::block(
+            "idmp-duration-block",
+            &[
+                arg::word("idmp-duration-token", "IDMP-DURATION"),
+                arg::integer("duration"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "idmp-maxsize-block",
+            &[
+                arg::word("idmp-maxsize-token", "IDMP-MAXSIZE"),
+                arg::integer("maxsize"),
+            ],
+        )
+        .optional(),
     ],
     docs: Docs {
         group: Group::Stream,
