@@ -21,8 +21,11 @@ const COUNT_SINCE: Arg = arg::block(
 const STORE: Arg = arg::one_of(
     "store",
     &[
-        arg::key("storekey").spec(1).token("STORE"),
-        arg::key("storedistkey").spec(2).token("STOREDIST"),
+        arg::key("storekey").shown_as("key").spec(1).token("STORE"),
+        arg::key("storedistkey")
+            .shown_as("key")
+            .spec(2)
+            .token("STOREDIST"),
     ],
 )
 .optional();

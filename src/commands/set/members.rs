@@ -339,7 +339,7 @@ pub(super) const SSCAN: Command = Command {
 #[doc(alias = "sscanCommand")]
 fn sscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let cursor = num::parse_u64(args.bytes()?).ok_or(Error::once("invalid cursor"))?;
+    let cursor = args.cursor()?;
     let Some(set) = ctx.state.keyspace[ctx.db].get_as::<Set>(key)? else {
         ctx.missed(key);
         ctx.reply.array(2);
