@@ -83,6 +83,7 @@ const MIGRATE: Command = Command {
         summary: "Moves keys to another server, each as a whole.",
         ..Docs::BASE
     },
+    serves_open_slots: true,
     run: migrate,
     ..Command::BASE
 };

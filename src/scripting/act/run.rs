@@ -119,13 +119,21 @@ fn script_may_reach(
     id: CommandId,
     argv: Argv<'_>,
 ) -> std::result::Result<(), String> {
-    let words = |refusal: Refusal| refusal.script_words().to_owned();
-    let slot = cluster::act::route::route_call(state, id, argv).map_err(words)?;
+    let Some(caller) = state.scripts.run.as_ref().map(|run| run.caller) else {
+        return Ok(());
+    };
+    let words = |refusal: Refusal| {
+        let name = state.commands[id].name.to_string();
+        refusal.script_words(&name)
+    };
+    let slot = cluster::act::route::route_call(state, caller, id, argv).map_err(words)?;
     let Some(run) = state.scripts.run.as_mut().filter(|run| run.one_slot) else {
         return Ok(());
     };
     match (run.slot, slot) {
-        (Some(before), Some(now)) if before != now => Err(words(Refusal::CrossSlot)),
+        (Some(before), Some(now)) if before != now => {
+            Err("Script attempted to access keys that do not hash to the same slot".to_owned())
+        }
         (None, Some(_)) => {
             run.slot = slot;
             Ok(())
