@@ -20,6 +20,7 @@ pub mod decide;
 pub mod file;
 pub mod id;
 pub mod machine;
+pub mod migration;
 pub mod node;
 pub mod owners;
 mod route;
