@@ -29,6 +29,7 @@ use crate::persistence::Persistence;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
 use crate::scripting::{Apart, Scripts};
+use crate::sentinel::Watch;
 use crate::shutdown::Shutdown;
 use crate::sys::clock::Clock;
 use crate::sys::entropy::Entropy;
@@ -109,6 +110,19 @@ pub struct DebugSwitches {
     pub reply_buffer_peak_reset: Option<Ms>,
     /// Scripts may call commands that are otherwise denied to them.
     pub disable_deny_scripts: bool,
+    /// Where the process stops during a full synchronisation.
+    pub replication_pauses: ReplicationPauses,
+}
+
+/// Moments of a full synchronisation at which DEBUG REPL-PAUSE stops the process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReplicationPauses {
+    /// On a primary: a save for replicas has begun.
+    pub after_fork: bool,
+    /// On a replica: the second connection is about to ask for the data set.
+    pub before_rdb_channel: bool,
+    /// On a replica: a piece of the stream that came meanwhile has been run.
+    pub on_streaming_buffer: bool,
 }
 
 /// Milliseconds after which a reply buffer's peak is forgotten.
@@ -122,6 +136,7 @@ impl Default for DebugSwitches {
             reply_buffer_resizing: true,
             reply_buffer_peak_reset: Some(REPLY_BUFFER_PEAK_RESET),
             disable_deny_scripts: false,
+            replication_pauses: ReplicationPauses::default(),
         }
     }
 }
@@ -231,6 +246,8 @@ pub struct State {
     pub peers: Peers,
     /// Connections to other servers that the loop carries.
     pub wires: Wires,
+    /// The sentinel, where this process is one.
+    pub sentinel: Option<Box<Watch>>,
     /// Keys the hash of all sets.
     pub member_seed: u64,
     /// List elements of so many bytes are kept apart (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: as configured.
@@ -314,6 +331,7 @@ impl State {
             searchers: Searchers::default(),
             peers: Peers::default(),
             wires: Wires::default(),
+            sentinel: None,
             member_seed,
             list_plain_from: 0,
         };

@@ -31,6 +31,10 @@ use crate::clients::ClientKey;
 pub enum Owner {
     /// The link to our primary (`replication/link.rs`).
     Primary,
+    /// A connection of the sentinel (`sentinel/act`), by the name the sentinel gave it.
+    Sentinel(u64),
+    /// The second connection to our primary, for the data set (`replication/channel.rs`).
+    PrimaryData,
 }
 
 /// The name of a wire.

@@ -364,6 +364,12 @@ pub struct Announced {
     /// It understands that the stream's name may change.
     pub psync2: bool,
     pub rdb_only: bool,
+    /// It can have the data set over a second connection, and the stream over this one meanwhile.
+    pub rdb_channel_repl: bool,
+    /// This is such a second connection,
+    pub rdb_channel: bool,
+    /// and this the number of the first one.
+    pub main_channel: Option<ClientId>,
     /// It wants no keys; it wants no function libraries.
     pub without_keys: bool,
     pub without_functions: bool,

@@ -15,7 +15,7 @@
 //! only doors, and they look first. (2) A run of `len` items lives in an allocation of `good_size(8 + len * size)`
 //! bytes: its capacity follows from its length. (3) All chunks of a [`Pages`] but the last are full.
 //!
-//! Mirrors: no file of Redis; `Blob` of `shared.rs` is the same for bytes.
+//! Mirrors: no file of Redis; `Blob` of `shared/blob.rs` is the same for bytes.
 //! Unsafe: raw layout with items inline. `Shared<Vec<T>>` would do, at two hops instead of one and 24 bytes more: in a
 //! graph search every hop is a cache line, and a row is reached through three.
 #![allow(unsafe_code)]

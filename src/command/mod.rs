@@ -405,6 +405,8 @@ pub enum ArgKind {
 pub struct Arg {
     /// Its name.
     pub name: &'static str,
+    /// The name that a client shows to people, where it is another.
+    pub shown_as: Option<&'static str>,
     /// Its type.
     pub kind: ArgKind,
     /// The word before it.
@@ -429,6 +431,7 @@ impl Arg {
     const fn new(name: &'static str, kind: ArgKind) -> Self {
         Arg {
             name,
+            shown_as: None,
             kind,
             token: None,
             key_spec: None,
@@ -439,6 +442,12 @@ impl Arg {
             multiple_token: false,
             args: &[],
         }
+    }
+
+    /// Shown to people by another name (`display_text`).
+    pub const fn shown_as(mut self, name: &'static str) -> Self {
+        self.shown_as = Some(name);
+        self
     }
 
     /// Preceded by a word.

@@ -567,7 +567,10 @@ fn show_args(reply: &mut Reply, args: &[Arg]) {
         let mut pairs = Pairs::open(reply);
         pairs.text("name", Some(arg.name));
         pairs.text("type", Some(kind_name(arg.kind)));
-        pairs.text("display_text", (!composed).then_some(arg.name));
+        pairs.text(
+            "display_text",
+            (!composed).then_some(arg.shown_as.unwrap_or(arg.name)),
+        );
         if let Some(spec) = arg.key_spec {
             pairs.key("key_spec_index").integer(spec.into());
         }

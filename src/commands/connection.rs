@@ -374,6 +374,7 @@ fn select(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.state.config.cluster_enabled && index != 0 {
         return Err(Error::once("SELECT is not allowed in cluster mode"));
     }
+    ctx.state.stats.cluster_incompatible_ops += u64::from(index != 0);
     if !(0..i64::from(ctx.state.config.databases)).contains(&index) {
         return Err(Error::DbIndexOutOfRange);
     }

@@ -108,8 +108,7 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
     );
     let name = args.bytes()?;
     let function = ctx.state.scripts.libraries.function(name);
-    let function = function.ok_or(Error::once("Function not found"))?;
-    let (chunk, flags) = (function.function.clone(), function.flags);
+    let function = function.ok_or(Error::once("Function not found"))?.clone();
     let keys = num::parse_i64(args.bytes()?);
     let keys = keys.ok_or(Error::once("Bad number of keys provided"))?;
     let keys = count_of_keys(keys, args.len())?;
@@ -119,7 +118,7 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
         keys,
         read_only,
     };
-    scripting::act::run::call_function(ctx, what, &chunk, flags)
+    scripting::act::run::call_function(ctx, what, &function)
 }
 
 const FUNCTION: Command = Command {

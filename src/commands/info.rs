@@ -61,7 +61,7 @@ const SECTIONS: &[Section] = &[
 /// The sections that look at no key: for callers that ask often, or that cannot trust the data (crash reports).
 pub const WITHOUT_KEYS: &[&[u8]] = &[b"default", b"commandstats", b"latencystats", b"debug"];
 
-const INFO: Command = Command {
+pub(super) const INFO: Command = Command {
     name: "info",
     arity: Arity::AtLeast(1),
     flags: &[Loading, Stale],
@@ -91,9 +91,27 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// The sections that a sentinel has.
+const SECTIONS_OF_SENTINEL: &[Section] = &[
+    ("Server", Shown::ByDefault, server),
+    ("Clients", Shown::ByDefault, clients),
+    ("Stats", Shown::ByDefault, stats),
+    ("CPU", Shown::ByDefault, cpu),
+    ("Sentinel", Shown::ByDefault, super::sentinel::info_section),
+];
+
 /// The text of INFO for these arguments.
 #[doc(alias = "genRedisInfoString")]
 pub fn report(state: &State, names: &[&[u8]]) -> String {
+    report_of(SECTIONS, state, names)
+}
+
+/// As [`report`], of a sentinel.
+pub(super) fn report_of_sentinel(state: &State, names: &[&[u8]]) -> String {
+    report_of(SECTIONS_OF_SENTINEL, state, names)
+}
+
+fn report_of(sections: &[Section], state: &State, names: &[&[u8]]) -> String {
     let named = |wanted: &str| {
         let wanted = wanted.as_bytes();
         names.iter().any(|name| name.eq_ignore_ascii_case(wanted))
@@ -101,7 +119,7 @@ pub fn report(state: &State, names: &[&[u8]]) -> String {
     let all = named("all") || named("everything");
     let default = names.is_empty() || named("default");
     let mut text = String::new();
-    for (name, shown, write) in SECTIONS {
+    for (name, shown, write) in sections {
         let implied = match shown {
             Shown::ByDefault => all || default,
             Shown::WithAll => all,
@@ -443,7 +461,7 @@ fn memory(state: &State, out: &mut String) {
         "mem_not_counted_for_evict": keyspace::act::evict::not_counted_for_evict(state),
         "mem_replication_backlog": overview.backlog,
         "mem_total_replication_buffers": overview.replication_buffers,
-        "mem_replica_full_sync_buffer": 0,
+        "mem_replica_full_sync_buffer": state.replication.link.buffer.size(),
         "mem_clients_slaves": overview.clients_replicas,
         "mem_clients_normal": overview.clients_normal,
         "mem_cluster_slot_migration_output_buffer": 0,
@@ -571,6 +589,9 @@ fn stats(state: &State, out: &mut String) {
         "acl_access_denied_channel": denied_channel,
         "acl_access_denied_tls_cert": stats.acl_denied_tls_cert,
     );
+    if !state.config.cluster_enabled && state.config.cluster_compatibility_sample_ratio > 0 {
+        lines!(out, "cluster_incompatible_ops": stats.cluster_incompatible_ops);
+    }
 }
 
 fn replication(state: &State, out: &mut String) {

@@ -55,7 +55,10 @@ const MIGRATE: Command = Command {
         arg::one_of(
             "authentication",
             &[
-                arg::string("auth").token("AUTH").since("4.0.7"),
+                arg::string("auth")
+                    .shown_as("password")
+                    .token("AUTH")
+                    .since("4.0.7"),
                 arg::block("auth2", &[arg::string("username"), arg::string("password")])
                     .token("AUTH2")
                     .since("6.0.0"),
@@ -63,6 +66,7 @@ const MIGRATE: Command = Command {
         )
         .optional(),
         arg::key("keys")
+            .shown_as("key")
             .spec(1)
             .token("KEYS")
             .optional()

@@ -40,6 +40,7 @@ mod prelude;
 mod pubsub;
 mod replication;
 mod scripting;
+pub mod sentinel;
 mod server;
 mod set;
 mod slowlog;

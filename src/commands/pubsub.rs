@@ -189,7 +189,7 @@ fn leave(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Result {
     Ok(())
 }
 
-const PUBLISH: Command = Command {
+pub(super) const PUBLISH: Command = Command {
     name: "publish",
     channels: crate::command::Channels::First,
     arity: Arity::Exactly(3),

@@ -38,8 +38,6 @@ const NO_FEATURE: Flag = NoEffect("the feature it tunes does not exist yet");
 const NO_BUS: Flag = NoEffect("a cluster is of one node, which speaks to no other");
 const NO_FORK: Flag =
     NoEffect("the fault it keeps silent about is one of fork(), which is never called");
-const NO_CHANNEL: Flag =
-    NoEffect("a replica gets its snapshot and what follows over one connection");
 const NO_DH: Flag = NoEffect("finite-field Diffie-Hellman is not offered");
 
 /// Turns the declarations into [`Config`] and [`OPTIONS`].
@@ -318,9 +316,9 @@ options! {
     /// Go on when a replica cannot write its append-only file.
     replica_ignore_disk_write_errors("replica-ignore-disk-write-errors"): bool = false, YesNo, [NoEffect("a replica whose disk fails follows its primary all the same")];
     /// Bytes of the stream a replica gathers during a full sync; 0 for its output buffer limit.
-    replica_full_sync_buffer_limit("replica-full-sync-buffer-limit"): u64 = 0, Bytes(0, LONG as u64), [NO_CHANNEL];
+    replica_full_sync_buffer_limit("replica-full-sync-buffer-limit"): u64 = 0, Bytes(0, LONG as u64);
     /// Send the snapshot of a full sync over a connection of its own.
-    repl_rdb_channel("repl-rdb-channel"): bool = false, YesNo, [Hidden, NO_CHANNEL];
+    repl_rdb_channel("repl-rdb-channel"): bool = true, YesNo, [Hidden];
     /// Send the snapshot of a full sync straight to the socket.
     repl_diskless_sync("repl-diskless-sync"): bool = true, YesNo, [Debug];
     /// Seconds to wait for more replicas before that snapshot starts.
@@ -479,7 +477,7 @@ options! {
     /// The kind of address that clients are told to connect to.
     cluster_preferred_endpoint_type("cluster-preferred-endpoint-type"): ClusterPreferredEndpointType = ClusterPreferredEndpointType::Ip, OneOf;
     /// Percent of commands checked for use in a cluster.
-    cluster_compatibility_sample_ratio("cluster-compatibility-sample-ratio"): u32 = 0, Int(0, 100), [NO_FEATURE];
+    cluster_compatibility_sample_ratio("cluster-compatibility-sample-ratio"): u32 = 0, Int(0, 100);
     /// The figures counted per slot.
     cluster_slot_stats_enabled("cluster-slot-stats-enabled"): SlotStats = SlotStats::default(), AnyOf, [MultiArg, NO_FEATURE];
     /// Bytes of lag below which a migrating slot is handed over.

@@ -86,6 +86,11 @@ fn judge_and_run(
                     {
                         return Outcome::Postponed;
                     }
+                    if state.config.cluster_compatibility_sample_ratio > 0
+                        || state.scripts.request_slot.is_some()
+                    {
+                        cluster::act::compatible::note_request(state, client, id, argv);
+                    }
                     run_or_queue(state, client, id, argv, reply);
                 }
                 Err(error) => reject(state, client, Some(id), reply, &error),

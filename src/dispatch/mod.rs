@@ -16,4 +16,4 @@ mod unblock;
 pub use call::{CallOrigin, call};
 pub use context::{Ctx, Effect};
 pub use gate::{Outcome, process};
-pub use unblock::{answer_search, serve_ready};
+pub use unblock::serve_ready;

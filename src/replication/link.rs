@@ -20,6 +20,7 @@
 //! the replica's half of replicationCron() in replication.c.
 //! Differs: no reply is waited for; the lines of the handshake are read as they come.
 
+use super::channel::{Channel, StreamBuffer};
 use super::transfer::{Secured, Transfer};
 use crate::clients::ClientKey;
 use crate::keyspace::{DbId, Ms};
@@ -89,6 +90,10 @@ pub struct Link {
     /// Since when there is no connection, unix time; none if there never was.
     pub down_since_s: Option<i64>,
     pub(super) transfer: Option<Transfer>,
+    /// The second connection of a full synchronisation, until the stream that came meanwhile has been run.
+    pub(super) channel: Option<Channel>,
+    /// That part of the stream.
+    pub buffer: StreamBuffer,
     /// The database selected where the stream stopped: it may go on from there.
     pub(super) cached: Option<DbId>,
     /// The stream's name and position as +FULLRESYNC says.

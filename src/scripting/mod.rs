@@ -199,6 +199,9 @@ pub struct Scripts {
     pub registering: Option<Registering>,
     /// The script that runs now.
     pub run: Option<Run>,
+    /// The slot of the request that may run a script, while it is looked at for use in a cluster
+    /// ([`compatible`](crate::cluster::act::compatible)).
+    pub request_slot: Option<Option<u16>>,
     /// Interpreters that were flushed.
     leaving: Vec<Leaving>,
     /// The client without a socket that runs scripts' commands.
@@ -224,6 +227,7 @@ impl Scripts {
             uses: 0,
             text_bytes: 0,
             libraries: Libraries::new(deprecated),
+            request_slot: None,
             registering: None,
             run: None,
             leaving: Vec::new(),
@@ -261,6 +265,11 @@ impl Scripts {
     pub fn get(&self, sha: &[u8]) -> Option<&Script> {
         let mut sha = <[u8; 40]>::try_from(sha).ok()?;
         sha.make_ascii_lowercase();
+        self.get_folded(&sha)
+    }
+
+    /// The same for a SHA-1 in lower case.
+    fn get_folded(&self, sha: &[u8; 40]) -> Option<&Script> {
         self.cache.get(&sha[..])
     }
 

@@ -15,7 +15,7 @@ use slab::Slab;
 
 use super::links::Link;
 use super::scripts::Scripts;
-use super::{Exit, Group, Instance, Level, Ms, Now, Output, Periods, Settings, WireId};
+use super::{Group, Instance, Level, Ms, Now, Output, Periods, Settings, WireId};
 use crate::util::rng::Rng;
 
 /// Milliseconds until a file that could not be saved is tried again.
@@ -198,9 +198,5 @@ impl Core {
             self.changed();
             self.event(Level::Warning, "+new-epoch", group, epoch.to_string());
         }
-    }
-
-    pub(super) fn script_ended(&mut self, script: u64, exit: Exit) {
-        self.end_script(script, exit);
     }
 }

@@ -235,9 +235,12 @@ impl Sentinel {
         resolve: &dyn Fn(&str) -> Option<IpAddr>,
     ) -> Result<Address, String> {
         let mut address = Address::new(host, port);
+        if !is_plain(host) || (address.ip.is_none() && !self.core.settings.resolve_hostnames) {
+            return Err("Can't resolve instance hostname.".into());
+        }
         if address.ip.is_none() {
-            let found = resolve(host).filter(|_| self.core.settings.resolve_hostnames);
-            address.ip = Some(found.ok_or("Can't resolve instance hostname.")?);
+            // Without an answer the name is looked up again before each connection.
+            address.ip = resolve(host);
         }
         Ok(address)
     }
@@ -246,6 +249,9 @@ impl Sentinel {
     pub fn monitor(&mut self, name: &str, address: Address, quorum: u32) -> Result<(), String> {
         if self.groups.contains_key(name) {
             return Err("Duplicate master name.".into());
+        }
+        if !is_plain(name) {
+            return Err("Invalid master name.".into());
         }
         let group = Group::new(&mut self.core, name, address, quorum);
         self.groups.insert(name.to_owned(), group);
@@ -391,7 +397,12 @@ fn yes_no(word: &str) -> Option<bool> {
     }
 }
 
+/// Whether a name or an address can stand in a line of the file and in an event without breaking it.
+pub(super) fn is_plain(word: &str) -> bool {
+    !word.is_empty() && !word.bytes().any(|byte| byte.is_ascii_control())
+}
+
 /// An empty word means that there is none.
-fn some(word: &str) -> Option<String> {
+pub(super) fn some(word: &str) -> Option<String> {
     (!word.is_empty()).then(|| word.to_owned())
 }

@@ -123,6 +123,9 @@ impl Server {
             mailbox,
             crate::commands::GROUPS,
         );
+        if state.config.sentinel {
+            state.commands = crate::commands::sentinel::table();
+        }
         let listeners = SharedListeners::new(poll.registry().try_clone()?);
         state.host = Some(Box::new(listeners.clone()));
         let mut batch = Vec::new();
@@ -440,7 +443,10 @@ impl Turn<'_> {
             self.sockets.exit = Some(1);
             return;
         }
-        self.stop_listening();
+        if self.stop_listening() {
+            // Before the client that asked for the end learns of it, so that it finds the files complete.
+            persistence::act::saving::end_persistence(self.state);
+        }
         let pending = self.state.clients.take_pending_write();
         for key in &pending {
             self.write_client(*key);

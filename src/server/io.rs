@@ -462,23 +462,26 @@ impl Turn<'_> {
 
     /// Starts bringing the first keys of parsed requests into the cache.
     fn prefetch(&mut self, key: ClientKey, buf: &[u8], batch: &[Request]) {
-        let db = self.state.clients[key].db;
-        let db = &self.state.keyspace[db];
+        let client = &self.state.clients[key];
+        let db = &self.state.keyspace[client.db];
         if db.len() < IN_CACHE {
             return;
         }
-        let mut hashes = [None; BATCH];
+        // A pipeline mostly repeats one command. A wrong guess costs the prefetch of a line that nobody reads.
+        let repeated = client.last_command.map(|id| &self.state.commands[id]);
+        let first_key = repeated.map_or(1, |entry| entry.first_key);
+        let mut known = [db.hash(b""); BATCH];
+        let mut count = 0;
         let mut start = 0;
-        for (hash, request) in hashes.iter_mut().zip(batch) {
+        for request in batch {
             let argv = request.argv(&buf[start..]);
-            if argv.len() > 1 {
-                *hash = Some(db.hash(argv.get(1)));
+            if argv.len() > first_key {
+                known[count] = db.hash(argv.get(first_key));
+                count += 1;
             }
             start += request.len;
         }
-        let mut known = Vec::with_capacity(BATCH);
-        known.extend(hashes.into_iter().flatten());
-        db.prefetch(&known);
+        db.prefetch(&known[..count]);
     }
 
     fn check_query_limit(&mut self, key: ClientKey) {

@@ -19,6 +19,7 @@
 //! Differs: both directions are registered once, edge-triggered, so that a full socket costs no system call.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 
 use mio::event::Source;
 use mio::net::TcpStream;
@@ -34,6 +35,7 @@ use crate::clients::ClientKey;
 use crate::config::disk;
 use crate::replication;
 use crate::replication::link::Step;
+use crate::sentinel;
 use crate::state::State;
 use crate::tls;
 use crate::wires::{Dial, Order, Owner, Then, WireKey};
@@ -97,34 +99,51 @@ fn takes_bytes(state: &State, owner: Owner) -> bool {
     match owner {
         // The data set of a primary, or its stream, may replace the data under a running script; and once the stream
         // comes, it is for the client to read.
+        Owner::Primary if replication::act::channel::is_open(state) => {
+            replication::act::channel::keeps_stream(state)
+        }
         Owner::Primary => {
             let streams = state.replication.link.step == Step::Connected;
             !state.scripts.is_busy() && !streams && !replication::act::transfer::link_waits(state)
+        }
+        Owner::Sentinel(_) => true,
+        Owner::PrimaryData => {
+            !state.scripts.is_busy() && !replication::act::transfer::link_waits(state)
         }
     }
 }
 
 fn refused(state: &mut State, owner: Owner, reason: &str) {
     match owner {
-        Owner::Primary => replication::act::link::link_refused(state, reason),
+        Owner::Sentinel(wire) => sentinel::act::wire_down(state, wire, reason),
+        Owner::Primary | Owner::PrimaryData => {
+            replication::act::link::link_refused(state, reason);
+        }
     }
 }
 
-fn up(state: &mut State, owner: Owner) {
+/// `local` is our own address on the connection.
+fn up(state: &mut State, owner: Owner, local: Option<IpAddr>) {
     match owner {
         Owner::Primary => replication::act::link::link_connected(state),
+        Owner::Sentinel(wire) => sentinel::act::wire_up(state, wire, local),
+        Owner::PrimaryData => replication::act::channel::channel_connected(state),
     }
 }
 
 fn received(state: &mut State, owner: Owner, bytes: &[u8]) -> Then {
     match owner {
         Owner::Primary => replication::act::link::link_received(state, bytes),
+        Owner::Sentinel(wire) => sentinel::act::wire_received(state, wire, bytes),
+        Owner::PrimaryData => replication::act::channel::channel_received(state, bytes),
     }
 }
 
 fn down(state: &mut State, owner: Owner, reason: &str) {
     match owner {
         Owner::Primary => replication::act::link::link_closed(state, reason),
+        Owner::Sentinel(wire) => sentinel::act::wire_down(state, wire, reason),
+        Owner::PrimaryData => replication::act::channel::channel_closed(state, reason),
     }
 }
 
@@ -132,6 +151,7 @@ impl Turn<'_> {
     /// Carries out what the owners of wires ordered, and sends what they have to say. Before each sleep.
     pub(super) fn tend_wires(&mut self) {
         replication::act::transfer::tend_transfer(self.state);
+        replication::act::channel::stream_buffer(self.state);
         replication::act::link::hand_over_link(self.state);
         // A dial that is refused at once may make its owner give further orders.
         while self.state.wires.has_orders() {
@@ -155,7 +175,9 @@ impl Turn<'_> {
             let owner = wires.owner(*key);
             owner.is_some_and(|owner| takes_bytes(self.state, owner))
         };
-        wires.has_orders() || self.sockets.wires.more.iter().any(takes)
+        wires.has_orders()
+            || replication::act::channel::can_stream(self.state)
+            || self.sockets.wires.more.iter().any(takes)
     }
 
     fn dial_wire(&mut self, key: WireKey, dial: &Dial) {
@@ -230,10 +252,14 @@ impl Turn<'_> {
                 Ok(true) => {}
                 Err(error) => return self.lose_wire(key, &disk::reason(&error)),
             }
+            let local = match &socket.stream {
+                Stream::Tcp(stream) => stream.local_addr().ok().map(|address| address.ip()),
+                _ => None,
+            };
             if let Err(reason) = self.prepare_wire(key) {
                 return self.lose_wire(key, &reason);
             }
-            up(self.state, owner);
+            up(self.state, owner, local);
         }
         let sockets = &mut self.sockets.wires;
         let Some(socket) = sockets.get_mut(key) else {

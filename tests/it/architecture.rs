@@ -76,7 +76,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "the letters of notify-keyspace-events are read by the option, and mean classes of events",
     ),
     (
-        "persistence/act/loading",
+        "persistence/act/loading/*",
         "replication/act/*",
         "a data set that came from a primary is loaded: the link goes on",
     ),

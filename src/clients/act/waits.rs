@@ -7,6 +7,8 @@
 //! timeout.c.
 //! Differs: deadlines are an ordered map in `clients/blocked.rs`, where Redis has a radix tree.
 
+use std::time::Duration;
+
 use crate::clients::{ClientFlags, ClientKey, WaitKind};
 use crate::resp::argv::Argv;
 use crate::resp::{Error, Reply};
@@ -23,7 +25,7 @@ pub fn end_wait(state: &mut State, client: ClientKey, with_error: bool) -> bool 
         .clients
         .get(client)
         .and_then(|who| who.waiting.as_ref());
-    if waiting.is_some_and(|waiting| matches!(waiting.kind, WaitKind::Search(_))) {
+    if waiting.is_some_and(|waiting| waiting.kind.ends_by_itself()) {
         return false;
     }
     let error = with_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK");
@@ -96,6 +98,41 @@ pub fn end_all_waits(state: &mut State) {
     }
 }
 
+/// Unblocks a client with its answer, if it is still blocked on this very event. O(1) but for the reply.
+pub fn answer_blocked(
+    state: &mut State,
+    client: ClientKey,
+    kind: WaitKind,
+    elapsed: Duration,
+    write: impl FnOnce(&mut Reply),
+) {
+    let waiting = state
+        .clients
+        .get(client)
+        .and_then(|who| who.waiting.as_ref());
+    if waiting.is_none_or(|waiting| waiting.kind != kind) {
+        return;
+    }
+    let Some(waiting) = state.blocked.unblock(&mut state.clients, client) else {
+        return;
+    };
+    answer(state, client, waiting.silent, |state, reply| {
+        write(reply);
+        let ran = observe::Ran {
+            client,
+            id: waiting.id,
+            argv: waiting.argv.as_argv(),
+            redacted: crate::command::Redacted::default(),
+            elapsed_ns: elapsed.as_nanos() as u64,
+            ok: true,
+            outermost: true,
+            replayed: false,
+        };
+        observe::act::calls::after_call(state, ran);
+    });
+    state.clients.resume(client);
+}
+
 /// Writes an answer to a client whose request is not the one being served.
 pub fn answer(
     state: &mut State,
@@ -127,8 +164,8 @@ pub fn answer(
 fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
     match kind {
         WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
-        // A search always ends by itself, and CLIENT UNBLOCK does not touch it.
-        WaitKind::Search(_) => reply.null_array(),
+        // These end by themselves, and CLIENT UNBLOCK does not touch them.
+        WaitKind::Search(_) | WaitKind::Sentinel(_) => reply.null_array(),
         // SHUTDOWN blocks without a timeout, so only CLIENT UNBLOCK comes here.
         WaitKind::Shutdown => reply.error_text(SHUTDOWN_FAILED),
         // WAIT and WAITAOF reply with the acknowledgements there are, whether they suffice or not.

@@ -4,5 +4,6 @@
 //!
 //! Mirrors: cluster.c. Differs: decisions that need no state stand in the parent, [`crate::cluster`].
 
+pub(crate) mod compatible;
 pub mod node;
 pub mod route;

@@ -180,11 +180,13 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
             live == (exist == Exist::All)
         });
-        keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
         if !allowed {
+            keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
             ctx.reply.integer(0);
             return Ok(());
         }
+        // The fields come back at once, so the key is not deleted in between, and no event tells that it was.
+        keyspace::act::fields::replace_fields(ctx.state, ctx.db, key, &over);
     }
 
     let limits = limits(ctx);

@@ -61,7 +61,7 @@ pub(super) const SCAN: Command = Command {
 /// deletion is propagated, unless [`spares_the_dead`].
 #[doc(alias = "scanCommand")]
 fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let cursor = num::parse_u64(args.bytes()?).ok_or_else(|| Error::once("invalid cursor"))?;
+    let cursor = args.cursor()?;
     let (mut pattern, mut count, mut only) = (None, DEFAULT_COUNT, None);
     while !args.is_empty() {
         if args.word_with("COUNT", 1) {
@@ -87,9 +87,11 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let mut ends = Vec::new();
     let db = &ctx.state.keyspace[ctx.db];
     let next = db.scan(cursor, count, &mut |entry| {
-        let wanted = only.is_none_or(|kind| Some(entry.kind()) == kind)
-            && pattern.is_none_or(|p| glob::matches(p, entry.key(), Case::Sensitive));
-        if wanted && !db.is_dead(&entry) {
+        // The pattern is looked at first and the type last: an expired key of another type is deleted all the same.
+        let wanted = pattern.is_none_or(|p| glob::matches(p, entry.key(), Case::Sensitive))
+            && !db.is_dead(&entry)
+            && only.is_none_or(|kind| Some(entry.kind()) == kind);
+        if wanted {
             names.extend_from_slice(entry.key());
             ends.push(names.len());
         }

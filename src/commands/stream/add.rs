@@ -289,12 +289,21 @@ pub(super) const XADD: Command = Command {
         arg::one_of(
             "idmp",
             &[
-                arg::string("pid").token("IDMPAUTO"),
-                arg::block("idmp", &[arg::string("pid"), arg::string("iid")]).token("IDMP"),
+                arg::block(
+                    "idmpauto-with-pid",
+                    &[arg::word("idmpauto-token", "IDMPAUTO"), arg::string("pid")],
+                ),
+                arg::block(
+                    "idmp-with-pid-iid",
+                    &[
+                        arg::word("idmp-token", "IDMP"),
+                        arg::string("pid"),
+                        arg::string("iid"),
+                    ],
+                ),
             ],
         )
-        .optional()
-        .since("8.6.0"),
+        .optional(),
         arg::block(
             "trim",
             &[
@@ -463,12 +472,22 @@ pub(super) const XCFGSET: Command = Command {
     keys: &[KeySpec::at(1, &[Rw, Update])],
     args: &[
         arg::key("key"),
-        arg::integer("idmp-duration")
-            .token("IDMP-DURATION")
-            .optional(),
-        arg::integer("idmp-maxsize")
-            .token("IDMP-MAXSIZE")
-            .optional(),
+        arg::block(
+            "idmp-duration-block",
+            &[
+                arg::word("idmp-duration-token", "IDMP-DURATION"),
+                arg::integer("duration"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "idmp-maxsize-block",
+            &[
+                arg::word("idmp-maxsize-token", "IDMP-MAXSIZE"),
+                arg::integer("maxsize"),
+            ],
+        )
+        .optional(),
     ],
     docs: Docs {
         group: Group::Stream,

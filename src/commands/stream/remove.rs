@@ -131,7 +131,8 @@ pub(super) enum Fate {
 /// Deletes an entry under one of three policies: KEEPREF leaves it pending where it is, DELREF removes it from all
 /// lists of pending entries, ACKED deletes it only if every group has read and acknowledged it.
 pub(super) fn delete(stream: &mut Stream, id: StreamId, references: References) -> Fate {
-    if references == References::Respect && stream.contains(id) && stream.is_referenced(id) {
+    // Asked of a missing entry as well: an ID that a group has yet to reach counts as referenced.
+    if references == References::Respect && stream.is_referenced(id) {
         return Fate::Stays;
     }
     if references == References::Drop {

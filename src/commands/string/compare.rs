@@ -132,8 +132,8 @@ pub(super) const DELEX: Command = Command {
             &[
                 arg::string("ifeq-value").token("IFEQ"),
                 arg::string("ifne-value").token("IFNE"),
-                arg::string("ifdeq-digest").token("IFDEQ"),
-                arg::string("ifdne-digest").token("IFDNE"),
+                arg::integer("ifdeq-digest").token("IFDEQ"),
+                arg::integer("ifdne-digest").token("IFDNE"),
             ],
         )
         .optional(),

@@ -130,6 +130,9 @@ fn letters(client: &Client) -> String {
         text.push('O');
     } else if flags.has(ClientFlags::REPLICA) {
         text.push('S');
+        if client.announced.as_ref().is_some_and(|a| a.rdb_channel) {
+            text.push('C');
+        }
     }
     text.extend(
         LETTERS

@@ -15,7 +15,7 @@ use crate::resp::argv::Argv;
 use crate::resp::{Error, Protocol};
 use crate::scripting::engine::Core;
 use crate::scripting::reply::Answer;
-use crate::scripting::{Engine, Run, SPARE_MAX, ScriptFlags, describe};
+use crate::scripting::{Engine, LibraryFunction, Run, SPARE_MAX, ScriptFlags, describe};
 use crate::state::State;
 use crate::sys::lua::{Chunk, Ended, Words};
 use crate::{acl, cluster, persistence, replication};
@@ -88,6 +88,9 @@ pub(in crate::scripting) fn script_may_call(
         .is_some_and(|c| c.flags.has(ClientFlags::MUST_OBEY));
     if state.config.cluster_enabled && !obeyed {
         script_may_reach(state, id, argv)?;
+    }
+    if state.scripts.request_slot.is_some() {
+        cluster::act::compatible::note_script_call(state, id, argv);
     }
     let Some(run) = &state.scripts.run else {
         return Ok(());
@@ -184,23 +187,21 @@ pub(super) fn eval_now(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) ->
     let sha = if by_sha {
         let mut sha: [u8; 40] = word.try_into().map_err(|_| NO_SCRIPT)?;
         sha.make_ascii_lowercase();
-        if ctx.state.scripts.get(&sha).is_none() {
-            return Err(NO_SCRIPT);
-        }
         sha
     } else {
         let (sha, evicted) = ctx.state.scripts.load(word, false)?;
         ctx.state.stats.evicted_scripts += evicted as u64;
         sha
     };
-    let Some(script) = ctx.state.scripts.get(&sha) else {
-        return Err(Error::AlreadySaid);
-    };
-    let (chunk, flags) = (script.chunk.clone(), script.flags);
+    let script = ctx.state.scripts.get_folded(&sha).ok_or(NO_SCRIPT)?;
+    let (chunk, flags, evictable) = (script.chunk.clone(), script.flags, script.used.is_some());
     let core = ctx.state.scripts.engine()?.core();
-    prepare(ctx, what, &sha, flags, true)?;
+    let name = std::str::from_utf8(&sha).map_err(|_| NO_SCRIPT)?;
+    prepare(ctx, what, name, flags, true)?;
     let result = run(ctx, &core, &chunk, what);
-    ctx.state.scripts.touch(&sha);
+    if evictable {
+        ctx.state.scripts.touch(&sha);
+    }
     if let Some(engine) = &mut ctx.state.scripts.engine {
         engine.collect();
     }
@@ -211,12 +212,11 @@ pub(super) fn eval_now(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) ->
 pub fn call_function(
     ctx: &mut Ctx<'_>,
     what: Invocation<'_>,
-    chunk: &Chunk,
-    flags: ScriptFlags,
+    function: &LibraryFunction,
 ) -> Result {
     let core = ctx.state.scripts.libraries.engine()?.core();
-    prepare(ctx, what, what.argv.get(1), flags, false)?;
-    let result = run(ctx, &core, chunk, what);
+    prepare(ctx, what, &function.name, function.flags, false)?;
+    let result = run(ctx, &core, &function.function, what);
     if let Ok(engine) = ctx.state.scripts.libraries.engine() {
         Engine::collect(engine);
     }
@@ -228,7 +228,7 @@ pub fn call_function(
 fn prepare(
     ctx: &mut Ctx<'_>,
     what: Invocation<'_>,
-    name: &[u8],
+    name: &str,
     flags: ScriptFlags,
     is_eval: bool,
 ) -> Result {
@@ -250,6 +250,7 @@ fn prepare(
                 "Can not run script on cluster, 'no-cluster' flag is set.",
             ));
         }
+        state.stats.cluster_incompatible_ops += u64::from(flags.has(ScriptFlags::NO_CLUSTER));
         if stale && !flags.has(ScriptFlags::ALLOW_STALE) {
             return Err(Error::coded(
                 "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' \
@@ -293,12 +294,7 @@ fn prepare(
     let debugged = state.scripts.debugger.is_active();
     let (mut run_name, mut request) = std::mem::take(&mut state.scripts.spare_run);
     run_name.clear();
-    let function = (!is_eval).then(|| state.scripts.libraries.function(name));
-    match (function.flatten(), std::str::from_utf8(name)) {
-        (Some(function), _) => run_name.push_str(&function.name),
-        (None, Ok(name)) => run_name.push_str(name),
-        (None, Err(_)) => run_name.push_str(&String::from_utf8_lossy(name)),
-    }
+    run_name.push_str(name);
     request.clear();
     // FUNCTION STATS shows it; of a script it only says that one runs.
     if !is_eval {
@@ -319,7 +315,8 @@ fn prepare(
         killed: false,
         timed_out: false,
         debugged,
-        started_ns: state.clock.monotonic_ns(),
+        // Of a request in a batch, the end of the one before it.
+        started_ns: state.lap_ns.unwrap_or_else(|| state.clock.monotonic_ns()),
         protocol: Protocol::Resp2,
         targets: crate::command::Targets::ALL,
     });

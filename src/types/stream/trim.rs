@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   [100 live] [100 live] [100 live] [ 37 live ]      MAXLEN 150
-//!    whole      whole?     flag 13 as deleted          ~ removes whole blocks only, and stops at the first it may not
+//!    whole      whole?     flag 13 as deleted          ~ removes whole blocks only, and stops at the first it may not,
+//!                                                     unless references to the entries are to go or to be respected
 //! ```
 //!
 //! Mirrors: `streamTrim()` of t_stream.c.
@@ -106,7 +107,8 @@ impl Log {
                 deleted += live;
                 continue;
             }
-            if !whole && trim.approximate {
+            // Where references count, Redis looks at each entry, and `~` goes as far as `=`.
+            if !whole && trim.approximate && trim.references == References::Keep {
                 break;
             }
             let Trimmed {
