@@ -10,7 +10,7 @@
 use std::rc::Rc;
 
 use crate::acl::Acl;
-use crate::background::{Closer, Helpers, LazyFree, Searchers};
+use crate::background::{Closer, Helpers, Keeper, LazyFree, Searchers};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::usage;
@@ -240,6 +240,8 @@ pub struct State {
     pub lazyfree: LazyFree,
     /// Files on their way to the thread that closes them.
     pub closer: Closer,
+    /// Small files on their way to the thread that writes them.
+    pub keeper: Keeper,
     /// Long searches on their way to the threads that search.
     pub searchers: Searchers,
     /// Servers that keys went to.
@@ -276,7 +278,6 @@ impl State {
         let member_seed = entropy.seed();
         let run_id = entropy.name_text();
         let replication = Replication::new(&mut entropy);
-        let cluster = Cluster::new(&mut entropy);
         let rng = entropy.dice();
         let started_ms = clock.unix_ms();
         let mut state = State {
@@ -287,7 +288,7 @@ impl State {
             scripts,
             tracking,
             acl: Acl::default(),
-            cluster,
+            cluster: Cluster::default(),
             pubsub,
             blocked,
             current_client: None,
@@ -328,6 +329,7 @@ impl State {
             eviction: crate::keyspace::eviction::Eviction::default(),
             lazyfree: LazyFree::default(),
             closer: Closer::new(Disk::machine(), Helpers::threads()),
+            keeper: Keeper::new(Helpers::threads()),
             searchers: Searchers::default(),
             peers: Peers::default(),
             wires: Wires::default(),

@@ -126,6 +126,8 @@ flags! {
     BUSY = 31;
     /// Its connection is under TLS, and the handshake is not over.
     HANDSHAKE = 32;
+    /// Its connection is under TLS.
+    TLS = 33;
     /// Acts as a user that may not do everything.
     RESTRICTED = 40;
 }

@@ -646,6 +646,8 @@ pub struct Command {
     pub docs: Docs,
     /// Subcommands; empty for a plain command.
     pub subcommands: &'static [&'static Command],
+    /// In a cluster, served in a slot that migrates whatever keys are here: MIGRATE.
+    pub serves_open_slots: bool,
     /// The handler.
     pub run: Handler,
 }
@@ -664,6 +666,7 @@ impl Command {
         tips: &[],
         docs: Docs::BASE,
         subcommands: &[],
+        serves_open_slots: false,
         run: container,
     };
 

@@ -10,6 +10,7 @@ use super::prelude::*;
 use crate::acl;
 use crate::clients;
 use crate::clients::ClientFlags;
+use crate::cluster;
 use crate::config::{self, Apply, ApplyError, Config, Permissions};
 use crate::config::{Remark, Rewrite, SetError, disk};
 use crate::keyspace;
@@ -301,6 +302,7 @@ impl Apply for State {
                 _ => {}
             }
         }
+        cluster::act::carry::configure(self);
         Ok(())
     }
 

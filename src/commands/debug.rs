@@ -84,12 +84,19 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (b"htstats", 1 | 2) => table_stats(ctx, args)?,
         (b"htstats-key", 1 | 2) => super::debug_values::hash_table(ctx, args)?,
         (b"internal_secret", 0) => {
-            if !ctx.state.config.cluster_enabled {
+            let Some(machine) = ctx.state.cluster.machine() else {
                 return Err(Error::once("Internal secret is missing"));
-            }
+            };
             // A hash tells whether two nodes agree, and not the secret.
-            let hash = crc16(ctx.state.cluster.secret());
+            let hash = crc16(machine.secret());
             ctx.reply.integer(hash.into());
+        }
+        (b"clusterlink", 3) => super::debug_cluster::kill_links(ctx, args)?,
+        (b"drop-cluster-packet-filter", 1) => super::debug_cluster::drop_filter(ctx, args)?,
+        (b"close-cluster-link-on-packet-drop", 1) => {
+            let on = switch(&mut args)?;
+            super::debug_cluster::close_on_drop(ctx.state, on);
+            ctx.reply.ok();
         }
         (b"listpack", 1) => super::debug_values::listpack(ctx, args)?,
         (b"quicklist", 1 | 2) => super::debug_values::quicklist(ctx, args)?,
@@ -211,6 +218,10 @@ fn help(ctx: &mut Ctx<'_>) {
             "    Wait before each write to the append-only file.",
             "CHANGE-REPL-ID",
             "    Begin a replication stream of another name.",
+            "CLOSE-CLUSTER-LINK-ON-PACKET-DROP <0|1>",
+            "    Close the link of a message that the packet filter drops.",
+            "CLUSTERLINK KILL <TO|FROM|ALL> <node-id>",
+            "    Close the links of the cluster bus to a node, from it, or both.",
             "CONFIG-REWRITE-FORCE-ALL",
             "    CONFIG REWRITE with every option written out.",
             "DICT-RESIZING <0|1>",
@@ -229,6 +240,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "    A hash of all data, 40 zeros when there is none.",
             "DIGEST-VALUE <key> [<key> ...]",
             "    Hashes of values.",
+            "DROP-CLUSTER-PACKET-FILTER <kind>",
+            "    Drop messages of the cluster bus of this kind; -1 drops none.",
             "ERROR <string>",
             "    Answer with this error.",
             "HTSTATS <dbid> [full]",

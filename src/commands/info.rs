@@ -284,11 +284,17 @@ fn client_totals(state: &State) -> ClientTotals {
     totals
 }
 
+/// Connections of the cluster's bus: two for each other node.
+fn cluster_connections(state: &State) -> usize {
+    let machine = state.cluster.machine();
+    machine.map_or(0, |machine| 2 * (machine.nodes().len() - 1))
+}
+
 fn clients(state: &State, out: &mut String) {
     let totals = client_totals(state);
     lines!(out,
         "connected_clients": state.clients.connected() - totals.replicas,
-        "cluster_connections": 0,
+        "cluster_connections": cluster_connections(state),
         "maxclients": state.config.maxclients,
         "client_recent_max_input_buffer": totals.max_input,
         "client_recent_max_output_buffer": totals.max_output,
@@ -467,7 +473,7 @@ fn memory(state: &State, out: &mut String) {
         "mem_cluster_slot_migration_output_buffer": 0,
         "mem_cluster_slot_migration_input_buffer": 0,
         "mem_cluster_slot_migration_input_buffer_peak": 0,
-        "mem_cluster_links": 0,
+        "mem_cluster_links": crate::cluster::act::links::memory(state),
         "mem_aof_buffer": overview.aof_buffer,
         "mem_allocator": crate::sys::alloc::name(),
         "mem_overhead_db_hashtable_rehashing": 0,

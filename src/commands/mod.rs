@@ -21,6 +21,7 @@ mod command;
 pub mod config;
 mod connection;
 mod debug;
+mod debug_cluster;
 mod debug_values;
 mod function;
 mod geo;

@@ -35,7 +35,6 @@ const NO_DEFRAG: Flag = NoEffect("there is no active defragmentation");
 const NO_JEMALLOC: Flag = NoEffect("the allocator is not jemalloc");
 const NO_CHILD: Flag = NoEffect("snapshots are written by a thread, no child process exists");
 const NO_FEATURE: Flag = NoEffect("the feature it tunes does not exist yet");
-const NO_BUS: Flag = NoEffect("a cluster is of one node, which speaks to no other");
 const NO_FORK: Flag =
     NoEffect("the fault it keeps silent about is one of fork(), which is never called");
 const NO_DH: Flag = NoEffect("finite-field Diffie-Hellman is not offered");
@@ -441,39 +440,39 @@ options! {
     /// File the node keeps its view of the cluster in.
     cluster_config_file("cluster-config-file"): String = "nodes.conf".into(), Text(one_line), [Immutable];
     /// Milliseconds of silence after which a node is suspected.
-    cluster_node_timeout("cluster-node-timeout"): u64 = 15000, Int(0, LONG), [NO_BUS];
+    cluster_node_timeout("cluster-node-timeout"): u64 = 15000, Int(0, LONG);
     /// Milliseconds between pings; 0 for the usual pace.
-    cluster_ping_interval("cluster-ping-interval"): u64 = 0, Int(0, LONG), [Hidden, NO_BUS];
+    cluster_ping_interval("cluster-ping-interval"): u64 = 0, Int(0, LONG), [Hidden];
     /// Port of the bus; 0 for the client port plus 10000.
     cluster_port("cluster-port"): u16 = 0, Int(0, 65535), [Immutable];
     /// Age of its data up to which a replica stands for election, in node timeouts; 0 any age.
-    cluster_replica_validity_factor("cluster-replica-validity-factor", "cluster-slave-validity-factor"): u32 = 10, Int(0, INT), [NO_BUS];
+    cluster_replica_validity_factor("cluster-replica-validity-factor", "cluster-slave-validity-factor"): u32 = 10, Int(0, INT);
     /// Replicas a primary keeps before one may move to a primary without.
-    cluster_migration_barrier("cluster-migration-barrier"): u32 = 1, Int(0, INT), [NO_BUS];
+    cluster_migration_barrier("cluster-migration-barrier"): u32 = 1, Int(0, INT);
     /// Let replicas move.
-    cluster_allow_replica_migration("cluster-allow-replica-migration"): bool = true, YesNo, [NO_BUS];
+    cluster_allow_replica_migration("cluster-allow-replica-migration"): bool = true, YesNo;
     /// Serve nothing while a slot has no node.
     cluster_require_full_coverage("cluster-require-full-coverage"): bool = true, YesNo;
     /// Never fail over by itself.
-    cluster_replica_no_failover("cluster-replica-no-failover", "cluster-slave-no-failover"): bool = false, YesNo, [NO_BUS];
+    cluster_replica_no_failover("cluster-replica-no-failover", "cluster-slave-no-failover"): bool = false, YesNo;
     /// Answer reads while the cluster is down.
     cluster_allow_reads_when_down("cluster-allow-reads-when-down"): bool = false, YesNo;
     /// Pass on shard messages while the cluster is down.
     cluster_allow_pubsubshard_when_down("cluster-allow-pubsubshard-when-down"): bool = true, YesNo;
     /// Bytes that may wait for one peer; 0 for no bound.
-    cluster_link_sendbuf_limit("cluster-link-sendbuf-limit"): u64 = 0, Bytes(0, u64::MAX), [NO_BUS];
+    cluster_link_sendbuf_limit("cluster-link-sendbuf-limit"): u64 = 0, Bytes(0, u64::MAX);
     /// Address announced to the cluster.
     cluster_announce_ip("cluster-announce-ip"): Option<String> = None, OptionalText(one_line);
     /// Client port announced; 0 for the real one.
     cluster_announce_port("cluster-announce-port"): u16 = 0, Int(0, 65535);
     /// TLS port announced; 0 for the real one.
-    cluster_announce_tls_port("cluster-announce-tls-port"): u16 = 0, Int(0, 65535), [NO_BUS];
+    cluster_announce_tls_port("cluster-announce-tls-port"): u16 = 0, Int(0, 65535);
     /// Bus port announced; 0 for the real one.
     cluster_announce_bus_port("cluster-announce-bus-port"): u16 = 0, Int(0, 65535);
     /// Host name announced.
     cluster_announce_hostname("cluster-announce-hostname"): Option<String> = None, OptionalText(host_name);
     /// Name of the node for people.
-    cluster_announce_human_nodename("cluster-announce-human-nodename"): Option<String> = None, OptionalText(node_name), [NO_BUS];
+    cluster_announce_human_nodename("cluster-announce-human-nodename"): Option<String> = None, OptionalText(node_name);
     /// The kind of address that clients are told to connect to.
     cluster_preferred_endpoint_type("cluster-preferred-endpoint-type"): ClusterPreferredEndpointType = ClusterPreferredEndpointType::Ip, OneOf;
     /// Percent of commands checked for use in a cluster.

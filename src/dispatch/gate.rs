@@ -59,7 +59,11 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     if from_primary {
         state.keyspace.env().set_see_expired(true);
     }
+    let asked = state.clients[client].flags.has(ClientFlags::ASKING);
     let outcome = judge_and_run(state, client, argv, reply);
+    if asked && outcome == Outcome::Done {
+        asking_served(state, client);
+    }
     state.current_client = None;
     if from_primary {
         state.keyspace.env().set_see_expired(false);
@@ -218,6 +222,16 @@ fn caching_served(state: &mut State, client: ClientKey, id: CommandId) {
     }
 }
 
+/// ASKING holds for one command, or for a whole transaction. A blocked command keeps it.
+#[cold]
+fn asking_served(state: &mut State, client: ClientKey) {
+    if let Some(who) = state.clients.get_mut(client)
+        && !who.flags.any(ClientFlags::MULTI | ClientFlags::BLOCKED)
+    {
+        who.flags.clear(ClientFlags::ASKING);
+    }
+}
+
 /// The command a request names, with its arity checked; otherwise the error in Redis's words, and
 /// the command where one was found.
 #[inline]
@@ -279,27 +293,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     let who = &state.clients[client];
     let standing = who.flags;
 
-    if flags.any(&[
-        crate::command::Flag::NeedsDebugCommand,
-        crate::command::Flag::NeedsModuleCommand,
-    ]) {
-        let config = &state.config;
-        let (name, option, action) = match flags.has(crate::command::Flag::NeedsDebugCommand) {
-            true => ("DEBUG", "enable-debug-command", config.enable_debug_command),
-            false => (
-                "MODULE",
-                "enable-module-command",
-                config.enable_module_command,
-            ),
-        };
-        if !allowed_protected(action, who) {
-            return Err(Error::once(format!(
-                "{name} command not allowed. If the {option} option is set to \"local\", you can run it \
-                 from a local connection, otherwise you need to set this option in the configuration \
-                 file, and then restart the server."
-            )));
-        }
-    }
+    admit_protected(state, who, flags)?;
     if !flags.has(crate::command::Flag::NoAuth)
         && acl::act::owes_auth(state, &state.clients[client])
     {
@@ -314,7 +308,8 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
         return Err(acl::act::deny_request(state, client, id, argv, denied));
     }
     if state.config.cluster_enabled && !standing.has(ClientFlags::MUST_OBEY) {
-        let routed = cluster::act::route::route_request(state, client, id, argv);
+        let writes = flags.has(crate::command::Flag::Write);
+        let routed = cluster::act::route::route_request(state, client, id, argv, writes);
         routed.map_err(|refusal| refusal.error())?;
     }
     if state.config.maxmemory != 0 && !state.scripts.is_busy() {
@@ -373,6 +368,33 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     ];
     if standing.has(ClientFlags::REPLICA) && flags.any(&touches_keys) {
         return Err(Error::once("Replica can't interact with the keyspace"));
+    }
+    Ok(())
+}
+
+/// Whether DEBUG and MODULE may run: `enable-debug-command` and `enable-module-command` say for whom.
+#[inline]
+fn admit_protected(state: &State, who: &Client, flags: Flags) -> Result<(), Error> {
+    if flags.any(&[
+        crate::command::Flag::NeedsDebugCommand,
+        crate::command::Flag::NeedsModuleCommand,
+    ]) {
+        let config = &state.config;
+        let (name, option, action) = match flags.has(crate::command::Flag::NeedsDebugCommand) {
+            true => ("DEBUG", "enable-debug-command", config.enable_debug_command),
+            false => (
+                "MODULE",
+                "enable-module-command",
+                config.enable_module_command,
+            ),
+        };
+        if !allowed_protected(action, who) {
+            return Err(Error::once(format!(
+                "{name} command not allowed. If the {option} option is set to \"local\", you can run it \
+                 from a local connection, otherwise you need to set this option in the configuration \
+                 file, and then restart the server."
+            )));
+        }
     }
     Ok(())
 }

@@ -182,7 +182,10 @@ fn run_again(state: &mut State, client: ClientKey) {
         who.flags.clear(ClientFlags::REEXECUTING);
         match &mut who.waiting {
             Some(again) => again.silent = waiting.silent,
-            None => state.clients.resume(client),
+            None => {
+                who.flags.clear(ClientFlags::ASKING);
+                state.clients.resume(client);
+            }
         }
     }
 }

@@ -73,6 +73,13 @@ impl Step {
     }
 }
 
+impl Link {
+    /// Whether the position of the stream is known: the link is up, or was, and may go on from there.
+    pub fn has_position(&self) -> bool {
+        self.client.is_some() || self.cached.is_some()
+    }
+}
+
 /// The link to our primary.
 #[derive(Debug, Default)]
 pub struct Link {

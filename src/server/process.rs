@@ -219,9 +219,6 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     if !acl::act::load_users(&mut server.state) {
         return 1;
     }
-    if !cluster::act::node::load_cluster_file(&mut server.state) {
-        return 1;
-    }
     // A score that cannot be set was logged; Redis goes on, too.
     let _ = config::act::set_oom_score(&mut server.state, "oom-score-adj");
     let Some((tcp, tls)) = listen(server, log) else {
@@ -229,6 +226,14 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     };
     let config = &server.state.config;
     let unix = config.unixsocket.is_some();
+    if let Err(line) = server.listen_bus(false) {
+        log.warning(line);
+        return 1;
+    }
+    if !cluster::act::start::start(&mut server.state) {
+        return 1;
+    }
+    let config = &server.state.config;
     log.set_role(match config.replicaof {
         Some(_) => Role::Replica,
         None => Role::Primary,

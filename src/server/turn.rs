@@ -5,13 +5,13 @@
 //!
 //! Mirrors: beforeSleep() and serverCron() of server.c.
 
-use crate::background::{Closer, Helpers, Syncer};
+use crate::background::{Closer, Helpers, Keeper, Syncer};
 use crate::clients::PauseMode;
 use crate::keyspace::{Ms, Pace};
 use crate::replication::failover::Stage;
 use crate::state::State;
 use crate::sys::files::Disk;
-use crate::{clients, keyspace, observe, persistence, replication, scripting, shutdown};
+use crate::{clients, cluster, keyspace, observe, persistence, replication, scripting, shutdown};
 
 /// Puts another disk in, and lets others do what helper threads do: before anything was opened.
 pub fn use_disk(state: &mut State, disk: Disk, helpers: Helpers) {
@@ -20,6 +20,7 @@ pub fn use_disk(state: &mut State, disk: Disk, helpers: Helpers) {
         .persistence
         .aof
         .use_syncer(Syncer::new(helpers.clone()));
+    state.keeper = Keeper::new(helpers.clone());
     state.disk = disk;
     state.helpers = helpers;
 }
@@ -42,6 +43,7 @@ pub fn before_sleep(state: &mut State) {
     replication::act::primary::serve_replicas(state);
     observe::act::calls::report_dropped_errors(state);
     clients::act::cron::close_over_limit(state);
+    cluster::act::carry::before_sleep(state);
 }
 
 /// Periodic work; `runs` counts the calls, `hz` is how often they come.

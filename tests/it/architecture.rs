@@ -52,6 +52,8 @@ const FLOORS: &[&str] = &[
     "persistence/act/loading persistence/act/receiving persistence/act/replay",
     "replication/act",
     "clients/act/leave shutdown/act",
+    // A cluster's machine is carried out: slots, replication and pauses follow its acts.
+    "cluster/act/carry cluster/act/links cluster/act/save cluster/act/slots cluster/act/start",
     "commands",
     "server",
     // Documentation alone: it links to every room, and no room to it.

@@ -62,7 +62,7 @@ fn assert_same(primary: &mut Client, replica: &mut Client) {
 fn synchronised_under_writes(primary: &Server, replica: &Server, channel: bool) {
     let (mut p, mut r) = (primary.client(), replica.client());
     fill(&mut p, 500, 1000);
-    p.cmd("CONFIG SET rdb-key-save-delay 1000").ok();
+    p.cmd("CONFIG SET rdb-key-save-delay 5000").ok();
     follow(&mut r, primary);
     let phase = match channel {
         true => "send_bulk_and_stream",
@@ -193,7 +193,10 @@ fn a_main_channel_lost_during_the_load_costs_a_partial_synchronisation() {
     let primary = start(Server::oxidis(), "");
     let replica = start(
         Server::oxidis(),
-        "repl-diskless-load disabled\nkey-load-delay 1000\n",
+        "repl-diskless-load disabled
+key-load-delay 1000
+loading-process-events-interval-bytes 1024
+",
     );
     let (mut p, mut r) = (primary.client(), replica.client());
     fill(&mut p, 2000, 10);

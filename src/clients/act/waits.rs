@@ -28,20 +28,19 @@ pub fn end_wait(state: &mut State, client: ClientKey, with_error: bool) -> bool 
     if waiting.is_some_and(|waiting| waiting.kind.ends_by_itself()) {
         return false;
     }
-    let error = with_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-    end_wait_with(state, client, error)
+    let error = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+    end_wait_with(state, client, with_error.then(|| Error::coded(error)))
 }
 
 /// As [`end_wait`], with the error to answer.
-pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'static str>) -> bool {
+pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<Error>) -> bool {
     let Some(waiting) = state.blocked.unblock(&mut state.clients, client) else {
         return false;
     };
     answer(state, client, waiting.silent, |state, reply| {
         let ok = error.is_none();
         match error {
-            Some(text) => {
-                let error = Error::coded(text);
+            Some(error) => {
                 state.stats.count_error(&error);
                 reply.error(&error);
             }
@@ -62,6 +61,38 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'stati
     });
     state.clients.resume(client);
     true
+}
+
+/// Unblocks a client that is blocked on just this, with the reply that `write` makes; `write` returns whether the
+/// command has succeeded.
+pub fn end_wait_saying(
+    state: &mut State,
+    client: ClientKey,
+    kind: WaitKind,
+    write: impl FnOnce(&mut Reply) -> bool,
+) {
+    let who = state.clients.get(client);
+    let waiting = who.and_then(|who| who.waiting.as_ref());
+    if waiting.is_none_or(|waiting| waiting.kind != kind) {
+        return;
+    }
+    let Some(waiting) = state.blocked.unblock(&mut state.clients, client) else {
+        return;
+    };
+    answer(state, client, waiting.silent, |state, reply| {
+        let ran = observe::Ran {
+            client,
+            id: waiting.id,
+            argv: waiting.argv.as_argv(),
+            redacted: crate::command::Redacted::default(),
+            elapsed_ns: 0,
+            ok: write(reply),
+            outermost: true,
+            replayed: false,
+        };
+        observe::act::calls::after_call(state, ran);
+    });
+    state.clients.resume(client);
 }
 
 /// Unblocks the clients whose timeout is over.
@@ -91,7 +122,7 @@ pub fn end_all_waits(state: &mut State) {
     for client in waiting {
         let text = "UNBLOCKED force unblock from blocking operation, instance state changed \
                     (master -> replica?)";
-        if end_wait_with(state, client, Some(text)) {
+        if end_wait_with(state, client, Some(Error::coded(text))) {
             let flags = &mut state.clients[client].flags;
             flags.set(ClientFlags::CLOSE_AFTER_REPLY);
         }
@@ -165,7 +196,7 @@ fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
     match kind {
         WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
         // These end by themselves, and CLIENT UNBLOCK does not touch them.
-        WaitKind::Search(_) | WaitKind::Sentinel(_) => reply.null_array(),
+        WaitKind::Search(_) | WaitKind::Sentinel(_) | WaitKind::Saved(_) => reply.null_array(),
         // SHUTDOWN blocks without a timeout, so only CLIENT UNBLOCK comes here.
         WaitKind::Shutdown => reply.error_text(SHUTDOWN_FAILED),
         // WAIT and WAITAOF reply with the acknowledgements there are, whether they suffice or not.

@@ -37,6 +37,30 @@ enum Wanted {
     Exactly(StreamId),
 }
 
+impl Wanted {
+    /// The ID of the new entry. It must be greater than every ID before.
+    fn id(self, stream: &Stream, now_ms: u64) -> Result<StreamId> {
+        let last_id = stream.last_id();
+        if last_id == StreamId::MAX {
+            return Err(Error::once(
+                "The stream has exhausted the last possible ID, unable to add more items",
+            ));
+        }
+        let id = match self {
+            Wanted::Next => stream.next_id(now_ms),
+            Wanted::NextOf(ms) if ms == last_id.ms => {
+                let seq = last_id.seq.checked_add(1);
+                seq.map(|seq| StreamId::new(ms, seq))
+            }
+            Wanted::NextOf(ms) => Some(StreamId::new(ms, 0)),
+            Wanted::Exactly(id) => Some(id),
+        };
+        id.filter(|id| *id > last_id).ok_or(Error::once(
+            "The ID specified in XADD is equal or smaller than the target stream top item",
+        ))
+    }
+}
+
 /// A trimming as the request asks for it, and the position of its threshold in the request.
 #[derive(Clone, Copy)]
 pub(super) struct AskedTrim {
@@ -405,24 +429,7 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Ok(());
         }
     }
-    if stream.last_id() == StreamId::MAX {
-        return Err(Error::once(
-            "The stream has exhausted the last possible ID, unable to add more items",
-        ));
-    }
-    let last_id = stream.last_id();
-    let id = match wanted {
-        Wanted::Next => stream.next_id(now_ms),
-        Wanted::NextOf(ms) if ms == last_id.ms => {
-            let seq = last_id.seq.checked_add(1);
-            seq.map(|seq| StreamId::new(ms, seq))
-        }
-        Wanted::NextOf(ms) => Some(StreamId::new(ms, 0)),
-        Wanted::Exactly(id) => Some(id),
-    };
-    let id = id.filter(|id| *id > last_id).ok_or(Error::once(
-        "The ID specified in XADD is equal or smaller than the target stream top item",
-    ))?;
+    let id = wanted.id(stream, now_ms)?;
     stream
         .append(id, args, pairs, limits)
         .map_err(|_| Error::once("Elements are too large to be stored"))?;

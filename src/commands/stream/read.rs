@@ -723,69 +723,25 @@ fn serve_new(
         return Ok(false);
     };
     let last_id = group.last_id;
-    let (mut old, mut gone) = (Vec::new(), Vec::new());
-    if let Some(idle) = asked.claim {
-        let most = match asked.room(served) {
-            0 if asked.max_count.is_none() => usize::MAX,
-            room => room,
-        };
-        loop {
-            let group = stream.group_mut(group_name);
-            old = group.map_or(Vec::new(), |group| {
-                group.oldest(now_ms.saturating_sub(idle), most)
-            });
-            let missing = |id: &StreamId| !stream.contains(*id);
-            let missing: Vec<StreamId> = old.iter().copied().filter(missing).collect();
-            if missing.is_empty() {
-                break;
-            }
-            // Entries that were deleted are no longer pending.
-            for id in missing {
-                if let Some(group) = stream.group_mut(group_name) {
-                    gone.extend(group.pel().get(&id).map(|pending| Claimed::of(id, pending)));
-                    group.ack(id);
-                }
-            }
+    let (old, gone) = match (asked.claim, asked.room(served)) {
+        (None, _) => (Vec::new(), Vec::new()),
+        (Some(idle), 0) if asked.max_count.is_none() => {
+            take_idle(stream, group_name, now_ms.saturating_sub(idle), usize::MAX)
         }
-    }
+        (Some(idle), room) => take_idle(stream, group_name, now_ms.saturating_sub(idle), room),
+    };
     let new = stream.last_valid_id().is_some_and(|last| last > last_id);
     if asked.is_full(ctx.reply, served) || old.is_empty() && !new {
         say_all(ctx, key, group_name, last_id, &gone);
         return Ok(false);
     }
     served.begin(ctx.reply, key);
-    let timed = asked.claim.is_some();
-    let mut claims = Vec::new();
-    let ids = if timed {
-        let mark = ctx.reply.open();
-        let group = stream.group(group_name);
-        for id in old {
-            let pending = group.and_then(|group| group.pel().get(&id));
-            let Some(pending) = pending.filter(|_| !asked.is_full(ctx.reply, served)) else {
-                break;
-            };
-            write_claimed(ctx.reply, stream, id, pending, now_ms);
-            served.entries += 1;
-            claims.push((id, pending.deliveries() + 1));
-        }
-        let room = asked.count == 0 || claims.len() < asked.count;
-        let new = match last_id.next() {
-            Some(from) if room && !asked.is_full(ctx.reply, served) => {
-                let left = Request {
-                    count: asked.count.saturating_sub(claims.len()),
-                    keys: asked.keys,
-                    ids: asked.ids,
-                    ..*asked
-                };
-                write_some(ctx.reply, stream, from, &left, served, true)
-            }
-            _ => Vec::new(),
-        };
-        ctx.reply.close_array(mark, claims.len() + new.len());
-        new
+    let (mut claims, ids) = if asked.claim.is_some() {
+        write_idle_and_new(ctx.reply, stream, asked, served, old, now_ms)
     } else {
         let from = last_id.next().unwrap_or(StreamId::MAX);
-        write_behind(ctx.reply, stream, from, asked, served, false)
+        let ids = write_behind(ctx.reply, stream, from, asked, served, false);
+        (Vec::new(), ids)
     };
 
     let life = stream.life();
@@ -827,6 +783,72 @@ fn serve_new(
         say_group_id(ctx, key, group_name, last_after, read);
     }
     Ok(!claims.is_empty())
+}
+
+/// Finds up to `most` pending entries that were last delivered at `until_ms` or before, the longest idle first. Pending
+/// entries that were deleted from the stream are acknowledged on the way; the second list has them, to be propagated.
+fn take_idle(
+    stream: &mut Stream,
+    group_name: &[u8],
+    until_ms: i64,
+    most: usize,
+) -> (Vec<StreamId>, Vec<Claimed>) {
+    let mut gone = Vec::new();
+    loop {
+        let group = stream.group_mut(group_name);
+        let old = group.map_or(Vec::new(), |group| group.oldest(until_ms, most));
+        let missing = |id: &StreamId| !stream.contains(*id);
+        let missing: Vec<StreamId> = old.iter().copied().filter(missing).collect();
+        if missing.is_empty() {
+            return (old, gone);
+        }
+        for id in missing {
+            if let Some(group) = stream.group_mut(group_name) {
+                gone.extend(group.pel().get(&id).map(|pending| Claimed::of(id, pending)));
+                group.ack(id);
+            }
+        }
+    }
+}
+
+/// Writes pending entries that were idle, then new ones, as one array, within the limits of the request. Returns the
+/// idle ones with their next count of deliveries, and the new ones.
+fn write_idle_and_new(
+    reply: &mut Reply,
+    stream: &Stream,
+    asked: &Request<'_>,
+    served: &mut Served,
+    old: Vec<StreamId>,
+    now_ms: i64,
+) -> (Vec<(StreamId, u64)>, Vec<StreamId>) {
+    let (group_name, _) = asked.group.unwrap_or_default();
+    let group = stream.group(group_name);
+    let mut claims = Vec::new();
+    let mark = reply.open();
+    for id in old {
+        let pending = group.and_then(|group| group.pel().get(&id));
+        let Some(pending) = pending.filter(|_| !asked.is_full(reply, served)) else {
+            break;
+        };
+        write_claimed(reply, stream, id, pending, now_ms);
+        served.entries += 1;
+        claims.push((id, pending.deliveries() + 1));
+    }
+    let room = asked.count == 0 || claims.len() < asked.count;
+    let new = match group.and_then(|group| group.last_id.next()) {
+        Some(from) if room && !asked.is_full(reply, served) => {
+            let left = Request {
+                count: asked.count.saturating_sub(claims.len()),
+                keys: asked.keys,
+                ids: asked.ids,
+                ..*asked
+            };
+            write_some(reply, stream, from, &left, served, true)
+        }
+        _ => Vec::new(),
+    };
+    reply.close_array(mark, claims.len() + new.len());
+    (claims, new)
 }
 
 /// Writes an entry that had been pending, with its idle time and its number of deliveries.

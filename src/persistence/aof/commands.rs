@@ -14,7 +14,7 @@ use crate::collections::listpack::LpEntry;
 use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
 use crate::persistence::rdb::encoder::Sink;
 use crate::persistence::rdb::{self, dump::dump};
-use crate::types::stream::{IdBuf, IdmpLimits, StreamId};
+use crate::types::stream::{Group, IdBuf, IdmpLimits, StreamId};
 use crate::types::{Array, Hash, List, Set, Stream, Typed, Zset};
 use crate::util::num::{IntBuf, format_f64};
 
@@ -373,61 +373,77 @@ fn stream(out: &mut Writer<'_>, name: &[u8], stream: &Stream) -> io::Result<()> 
     out.word(b"MAXDELETEDID");
     out.id(counters.max_deleted_id);
     for (group_name, group) in stream.groups() {
-        out.count(7);
-        out.word(b"XGROUP");
-        out.word(b"CREATE");
-        out.word(name);
-        out.word(group_name);
-        out.id(group.last_id);
-        out.word(b"ENTRIESREAD");
-        out.number(group.entries_read);
-        for (consumer_name, consumer) in group.consumers() {
-            if consumer.pel().is_empty() {
-                out.words(&[
-                    b"XGROUP",
-                    b"CREATECONSUMER",
-                    name,
-                    group_name,
-                    consumer_name,
-                ]);
-                out.spill()?;
-            }
-        }
-        for pair in group.pel().iter() {
-            let deliveries = pair.value.deliveries() as i64;
-            match pair.value.owner() {
-                Some(owner) => {
-                    out.count(12);
-                    out.word(b"XCLAIM");
-                    out.word(name);
-                    out.word(group_name);
-                    out.word(owner);
-                    out.word(b"0");
-                    out.id(pair.key);
-                    out.word(b"TIME");
-                    out.number(pair.value.delivered_ms);
-                    out.word(b"RETRYCOUNT");
-                    out.number(deliveries);
-                    out.word(b"JUSTID");
-                    out.word(b"FORCE");
-                }
-                None => {
-                    out.count(10);
-                    out.word(b"XNACK");
-                    out.word(name);
-                    out.word(group_name);
-                    out.word(b"FAIL");
-                    out.word(b"IDS");
-                    out.word(b"1");
-                    out.id(pair.key);
-                    out.word(b"RETRYCOUNT");
-                    out.number(deliveries);
-                    out.word(b"FORCE");
-                }
-            }
+        stream_group(out, name, group_name, group)?;
+    }
+    stream_messages(out, name, stream)
+}
+
+/// A group, its consumers, and the entries that are pending.
+fn stream_group(
+    out: &mut Writer<'_>,
+    name: &[u8],
+    group_name: &[u8],
+    group: &Group,
+) -> io::Result<()> {
+    out.count(7);
+    out.word(b"XGROUP");
+    out.word(b"CREATE");
+    out.word(name);
+    out.word(group_name);
+    out.id(group.last_id);
+    out.word(b"ENTRIESREAD");
+    out.number(group.entries_read);
+    for (consumer_name, consumer) in group.consumers() {
+        if consumer.pel().is_empty() {
+            out.words(&[
+                b"XGROUP",
+                b"CREATECONSUMER",
+                name,
+                group_name,
+                consumer_name,
+            ]);
             out.spill()?;
         }
     }
+    for pair in group.pel().iter() {
+        let deliveries = pair.value.deliveries() as i64;
+        match pair.value.owner() {
+            Some(owner) => {
+                out.count(12);
+                out.word(b"XCLAIM");
+                out.word(name);
+                out.word(group_name);
+                out.word(owner);
+                out.word(b"0");
+                out.id(pair.key);
+                out.word(b"TIME");
+                out.number(pair.value.delivered_ms);
+                out.word(b"RETRYCOUNT");
+                out.number(deliveries);
+                out.word(b"JUSTID");
+                out.word(b"FORCE");
+            }
+            None => {
+                out.count(10);
+                out.word(b"XNACK");
+                out.word(name);
+                out.word(group_name);
+                out.word(b"FAIL");
+                out.word(b"IDS");
+                out.word(b"1");
+                out.id(pair.key);
+                out.word(b"RETRYCOUNT");
+                out.number(deliveries);
+                out.word(b"FORCE");
+            }
+        }
+        out.spill()?;
+    }
+    Ok(())
+}
+
+/// The limits of idempotent production and the messages that the stream knows (XADD IDMP).
+fn stream_messages(out: &mut Writer<'_>, name: &[u8], stream: &Stream) -> io::Result<()> {
     let Some(idmp) = stream.idmp() else {
         return Ok(());
     };

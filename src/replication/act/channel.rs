@@ -259,10 +259,11 @@ pub(super) fn main_channel_lost(state: &mut State, reason: &str) -> bool {
 #[doc(alias = "rdbChannelStreamReplDataToDb")]
 pub(super) fn begin_streaming(state: &mut State) {
     let link = &mut state.replication.link;
-    link.rest.clear();
     let Some(channel) = &mut link.channel else {
         return;
     };
+    // Bytes behind the data set on its own connection belong to nothing.
+    link.rest.clear();
     channel.step = ChannelStep::Streaming { bytes: 0 };
     let wire = channel.wire.take();
     link.buffer.begin_to_run();

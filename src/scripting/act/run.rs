@@ -6,7 +6,7 @@
 
 use super::clients;
 use crate::acl::Context;
-use crate::clients::ClientFlags;
+use crate::clients::{ClientFlags, ClientKey};
 use crate::cluster::Refusal;
 use crate::command::table::CommandId;
 use crate::dispatch::{CallOrigin, Ctx};
@@ -119,13 +119,21 @@ fn script_may_reach(
     id: CommandId,
     argv: Argv<'_>,
 ) -> std::result::Result<(), String> {
-    let words = |refusal: Refusal| refusal.script_words().to_owned();
-    let slot = cluster::act::route::route_call(state, id, argv).map_err(words)?;
+    let Some(caller) = state.scripts.run.as_ref().map(|run| run.caller) else {
+        return Ok(());
+    };
+    let words = |refusal: Refusal| {
+        let name = state.commands[id].name.to_string();
+        refusal.script_words(&name)
+    };
+    let slot = cluster::act::route::route_call(state, caller, id, argv).map_err(words)?;
     let Some(run) = state.scripts.run.as_mut().filter(|run| run.one_slot) else {
         return Ok(());
     };
     match (run.slot, slot) {
-        (Some(before), Some(now)) if before != now => Err(words(Refusal::CrossSlot)),
+        (Some(before), Some(now)) if before != now => {
+            Err("Script attempted to access keys that do not hash to the same slot".to_owned())
+        }
         (None, Some(_)) => {
             run.slot = slot;
             Ok(())
@@ -238,49 +246,7 @@ fn prepare(
         return Err(Error::once("a script cannot run another"));
     }
     let compat = flags.has(ScriptFlags::COMPAT);
-    let standing = state.clients[ctx.client].flags;
-    let obeyed = standing.has(ClientFlags::MUST_OBEY);
-    let stale = state.config.is_replica() && replication::act::standing::is_stale(state);
-    if compat && stale {
-        return Err(Error::MasterDown);
-    }
-    if !compat {
-        if flags.has(ScriptFlags::NO_CLUSTER) && state.config.cluster_enabled {
-            return Err(Error::once(
-                "Can not run script on cluster, 'no-cluster' flag is set.",
-            ));
-        }
-        state.stats.cluster_incompatible_ops += u64::from(flags.has(ScriptFlags::NO_CLUSTER));
-        if stale && !flags.has(ScriptFlags::ALLOW_STALE) {
-            return Err(Error::coded(
-                "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' \
-                 flag is not set on the script.",
-            ));
-        }
-        if !flags.has(ScriptFlags::NO_WRITES) {
-            if is_read_only_replica(state) && !obeyed {
-                return Err(Error::coded(
-                    "READONLY Can not run script with write flag on readonly replica",
-                ));
-            }
-            if persistence::act::standing::cannot_persist(state) && !obeyed {
-                return Err(persistence::act::standing::persist_error_of_script(state));
-            }
-            if what.read_only {
-                return Err(Error::once(
-                    "Can not execute a script with write flag using *_ro command.",
-                ));
-            }
-            replication::act::standing::may_write(state, standing)?;
-        }
-        let oom_allowed = flags.has(ScriptFlags::ALLOW_OOM) || flags.has(ScriptFlags::NO_WRITES);
-        if out_of_memory(state) && !oom_allowed {
-            return Err(Error::coded(
-                "OOM allow-oom flag is not set on the script, can not run it when used memory > \
-                 'maxmemory'",
-            ));
-        }
-    }
+    may_run(state, ctx.client, what.read_only, flags)?;
     let own = clients::script_client(state);
     let db = ctx.db;
     let caller = &state.clients[ctx.client];
@@ -320,6 +286,56 @@ fn prepare(
         protocol: Protocol::Resp2,
         targets: crate::command::Targets::ALL,
     });
+    Ok(())
+}
+
+/// Whether the server's state and the script's own flags let it run: a replica, a stale one, a disk that failed, memory
+/// over the limit, the cluster.
+fn may_run(state: &mut State, client: ClientKey, read_only: bool, flags: ScriptFlags) -> Result {
+    let compat = flags.has(ScriptFlags::COMPAT);
+    let standing = state.clients[client].flags;
+    let obeyed = standing.has(ClientFlags::MUST_OBEY);
+    let stale = state.config.is_replica() && replication::act::standing::is_stale(state);
+    if compat && stale {
+        return Err(Error::MasterDown);
+    }
+    if !compat {
+        if flags.has(ScriptFlags::NO_CLUSTER) && state.config.cluster_enabled {
+            return Err(Error::once(
+                "Can not run script on cluster, 'no-cluster' flag is set.",
+            ));
+        }
+        state.stats.cluster_incompatible_ops += u64::from(flags.has(ScriptFlags::NO_CLUSTER));
+        if stale && !flags.has(ScriptFlags::ALLOW_STALE) {
+            return Err(Error::coded(
+                "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' \
+                 flag is not set on the script.",
+            ));
+        }
+        if !flags.has(ScriptFlags::NO_WRITES) {
+            if is_read_only_replica(state) && !obeyed {
+                return Err(Error::coded(
+                    "READONLY Can not run script with write flag on readonly replica",
+                ));
+            }
+            if persistence::act::standing::cannot_persist(state) && !obeyed {
+                return Err(persistence::act::standing::persist_error_of_script(state));
+            }
+            if read_only {
+                return Err(Error::once(
+                    "Can not execute a script with write flag using *_ro command.",
+                ));
+            }
+            replication::act::standing::may_write(state, standing)?;
+        }
+        let oom_allowed = flags.has(ScriptFlags::ALLOW_OOM) || flags.has(ScriptFlags::NO_WRITES);
+        if out_of_memory(state) && !oom_allowed {
+            return Err(Error::coded(
+                "OOM allow-oom flag is not set on the script, can not run it when used memory > \
+                 'maxmemory'",
+            ));
+        }
+    }
     Ok(())
 }
 
