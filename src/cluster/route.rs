@@ -38,15 +38,17 @@ impl Refusal {
     /// The error for a client.
     #[doc(alias = "clusterRedirectClient")]
     pub fn error(self) -> Error {
-        Error::coded(match self {
-            Refusal::CrossSlot => return Error::CrossSlot,
-            Refusal::Unbound => "CLUSTERDOWN Hash slot not served",
-            Refusal::Down => "CLUSTERDOWN The cluster is down",
-            Refusal::ReadOnly => "CLUSTERDOWN The cluster is down and only accepts read commands",
-            Refusal::TryAgain => "TRYAGAIN Multiple keys request during rehashing of slot",
-            Refusal::Moved { slot, to } => return Error::coded(format!("MOVED {slot} {to}")),
-            Refusal::Ask { slot, to } => return Error::coded(format!("ASK {slot} {to}")),
-        })
+        match self {
+            Refusal::CrossSlot => Error::CrossSlot,
+            Refusal::Unbound => Error::ClusterDown("Hash slot not served"),
+            Refusal::Down => Error::ClusterDown("The cluster is down"),
+            Refusal::ReadOnly => {
+                Error::ClusterDown("The cluster is down and only accepts read commands")
+            }
+            Refusal::TryAgain => Error::TryAgain,
+            Refusal::Moved { slot, to } => Error::Moved(slot, to),
+            Refusal::Ask { slot, to } => Error::Ask(slot, to),
+        }
     }
 
     /// The error for a script that calls `command`.

@@ -469,6 +469,10 @@ fn reject(
         entry.stats.rejected += 1;
         if entry.flags.has(crate::command::Flag::QueueRunner) {
             clients::act::transaction::end_transaction(state, client);
+            if error.redirects() {
+                state.stats.count_error(error);
+                return reply.error(error);
+            }
             let reason = error.to_string();
             let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
             let text = format!("EXECABORT Transaction discarded because of: {reason}");

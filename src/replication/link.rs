@@ -74,9 +74,10 @@ impl Step {
 }
 
 impl Link {
-    /// Whether the position of the stream is known: the link is up, or was, and may go on from there.
+    /// Whether the position of the stream is known: the link is up, or was, and may go on from there. A data set that is
+    /// on its way replaces what the position was about.
     pub fn has_position(&self) -> bool {
-        self.client.is_some() || self.cached.is_some()
+        self.client.is_some() || self.cached.is_some() && self.step != Step::Transfer
     }
 }
 

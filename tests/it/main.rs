@@ -4,6 +4,7 @@ mod architecture;
 mod backup;
 mod check;
 mod clients;
+mod cluster;
 mod compatible;
 mod crash;
 mod cves;

@@ -40,7 +40,7 @@ pub fn order(state: &mut State, command: Command<'_>) -> Result<(Reply, Option<u
         return Err("This instance has cluster support disabled".to_owned());
     };
     let (answer, acts) = machine.command(&facts, command);
-    let barrier = machine.barrier();
+    let barrier = machine.reply_barrier();
     carry(state, acts);
     answer.map(|reply| (reply, barrier))
 }

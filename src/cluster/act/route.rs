@@ -124,12 +124,14 @@ fn keys(state: &State, id: CommandId, argv: Argv<'_>) -> Keys {
     Keys::of(state.commands[id].decl, argv, search).unwrap_or_default()
 }
 
-/// Which keys of requests are not here. A key past its deadline is here until it is deleted.
+/// Which keys of requests are not here. A key past its deadline counts as missing, and is not deleted by this look.
 fn missing<'a>(state: &State, requests: impl Iterator<Item = (CommandId, Argv<'a>)>) -> Missing {
+    let now = state.keyspace.env().now_ms();
     let (mut here, mut gone) = (false, false);
     for (id, argv) in requests {
         for key in keys(state, id, argv).iter() {
             let found = state.keyspace[DbId(0)].peek_raw(argv.get(key.position));
+            let found = found.filter(|entry| !entry.is_expired(now));
             here |= found.is_some();
             gone |= found.is_none();
         }

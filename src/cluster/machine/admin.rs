@@ -96,7 +96,7 @@ pub enum Command<'a> {
     Failover(FailoverKind),
     /// CLUSTER COUNT-FAILURE-REPORTS.
     CountFailureReports(&'a [u8]),
-    /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::barrier`].
+    /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::reply_barrier`].
     SaveConfig,
     /// Keys were found at the start: slots without an owner become this node's, slots of other nodes are opened here.
     KeysFound(&'a SlotSet),
@@ -267,6 +267,9 @@ impl Machine {
             return refuse("Invalid or out of range slot");
         }
         let mine = self.owners.of(slot) == Some(self.me);
+        // An open slot is no promise to other nodes, and neither is a slot that this node has no part in or gives away:
+        // the receiver's claim has the later epoch.
+        let mut keep = Keep::Now;
         match order {
             SlotOrder::Migrating(id) => {
                 if !mine {
@@ -297,9 +300,13 @@ impl Machine {
                     ));
                 }
                 self.give(slot, key, keys);
+                if key == self.me {
+                    keep = Keep::Claimed;
+                }
             }
         }
-        self.slots_changed();
+        self.keep(keep);
+        self.todo.state = true;
         Ok(Reply::Ok)
     }
 

@@ -18,6 +18,7 @@ use crate::scripting::reply::Answer;
 use crate::scripting::{Engine, LibraryFunction, Run, SPARE_MAX, ScriptFlags, describe};
 use crate::state::State;
 use crate::sys::lua::{Chunk, Ended, Words};
+use crate::util::crc16::key_hash_slot;
 use crate::{acl, cluster, persistence, replication};
 
 /// The request to run a script or function.
@@ -275,7 +276,8 @@ fn prepare(
         is_eval,
         read_only: what.read_only || !compat && flags.has(ScriptFlags::NO_WRITES),
         one_slot: !compat && !flags.has(ScriptFlags::ALLOW_CROSS_SLOT),
-        slot: None,
+        slot: (state.config.cluster_enabled && what.keys > 0)
+            .then(|| key_hash_slot(what.argv.get(what.first))),
         allow_oom: !compat && flags.has(ScriptFlags::ALLOW_OOM),
         wrote: false,
         killed: false,
