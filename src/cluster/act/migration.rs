@@ -17,20 +17,22 @@ use crate::background::Job;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::cluster::machine::{Command, Level};
 use crate::cluster::migration::channels::Keys;
-use crate::cluster::migration::{Act, Channel, Operation, Task, TaskId, export, import, refuse_import};
+use crate::cluster::migration::{
+    Act, Channel, Operation, Task, TaskId, export, import, refuse_import,
+};
 use crate::cluster::slots::SlotSet;
-use crate::command::Said;
 use crate::command::keys::{Keys as KeysOf, Search};
+use crate::command::{Flag, Group, Said};
 use crate::config::disk;
 use crate::keyspace::DbId;
 use crate::persistence::aof::commands;
 use crate::persistence::rdb::encoder::Sink;
 use crate::resp::argv::OwnedArgv;
+use crate::scripting;
 use crate::state::{Mailbox, State};
 use crate::sys::log;
 use crate::util::crc16::key_hash_slot;
 use crate::wires::{Dial, Owner, Then, WireKey};
-use crate::scripting;
 
 /// Bytes of a piece of the snapshot, and pieces written ahead.
 const PIECE: usize = 256 * 1024;
@@ -45,6 +47,12 @@ const LONGEST_LINE: usize = 4096;
 /// The moment, by the machine's clock and since 1970.
 fn now(state: &State) -> (u64, u64) {
     (node::now_ms(state), state.clock.unix_ms().max(0) as u64)
+}
+
+/// CLUSTER MIGRATION CANCEL: ends the task of this name, or whatever runs. Returns how many there were.
+pub fn cancel(state: &mut State, id: Option<&[u8]>, why: &str) -> usize {
+    let (now, wall) = now(state);
+    state.cluster.migrations.cancel(now, wall, id, why)
 }
 
 /// Tells the destination's side of an event.
@@ -76,10 +84,15 @@ pub fn begin_import(state: &mut State, slots: SlotSet) -> Result<TaskId, String>
         return Err("all slot states must be STABLE to start a slot migration task.".to_owned());
     }
     if let Some(running) = &state.cluster.migrations.import {
-        let both: SlotSet = slots.iter().filter(|slot| running.slots().has(*slot)).collect();
+        let both: SlotSet = slots
+            .iter()
+            .filter(|slot| running.slots().has(*slot))
+            .collect();
         if let Some(range) = both.ranges().first() {
             let (start, end) = (range.start(), range.end());
-            return Err(format!("overlapping import exists for slot range: {start}-{end}"));
+            return Err(format!(
+                "overlapping import exists for slot range: {start}-{end}"
+            ));
         }
     }
     let name = |key| machine.nodes().get(key).map(|node| node.id);
@@ -113,7 +126,10 @@ pub fn begin_export(
     if me.is_replica() {
         return Err("ERR slot migration not allowed on replica.".to_owned());
     }
-    if slots.iter().any(|slot| owners.of(slot) != Some(machine.my_key())) {
+    if slots
+        .iter()
+        .any(|slot| owners.of(slot) != Some(machine.my_key()))
+    {
         return Err("ERR slots are not owned by this node".to_owned());
     }
     if machine.nodes().find(&dest).is_none() {
@@ -122,25 +138,37 @@ pub fn begin_export(
     if !state.cluster.channels.trims.is_empty() || !owners.migrating.is_empty() {
         return Err("NOTREADY slots are being moved or deleted".to_owned());
     }
+    if !state.cluster.migrations.may_export(id) {
+        return Err("NOTREADY Another slot migration task is in progress".to_owned());
+    }
     let task = Task::new(id, slots, me.id, dest, Operation::Migrate);
-    let (now, wall) = now(state);
-    let began = state.cluster.migrations.begin_export(now, wall, task);
-    began.map_err(str::to_owned)?;
-    // What is left of an earlier try is closed before the new connection takes its place.
+    // An earlier try is closed before the new connection takes its place.
+    export_step(state, export::Input::Replaced);
     carry_out(state);
-    state.cluster.channels.end(Channel::Main).client = Some(client);
+    let (now, wall) = now(state);
+    state.cluster.migrations.begin_export(now, wall, task);
+    attach(state, Channel::Main, client);
     Ok(())
 }
 
 /// SYNCSLOTS RDBCHANNEL: the client becomes the task's second channel. False if there is no such task.
 pub fn open_rdb_channel(state: &mut State, client: ClientKey, id: &[u8]) -> bool {
     let export = state.cluster.migrations.export.as_ref();
-    if !export.is_some_and(|export| export.task().id.as_bytes() == id && export.waits_for_channel()) {
+    if !export.is_some_and(|export| export.task().id.as_bytes() == id && export.waits_for_channel())
+    {
         return false;
     }
-    state.cluster.channels.end(Channel::Rdb).client = Some(client);
+    attach(state, Channel::Rdb, client);
     export_step(state, export::Input::RdbChannel);
     true
+}
+
+/// Makes a client of the destination's a channel of the task.
+fn attach(state: &mut State, channel: Channel, client: ClientKey) {
+    state.cluster.channels.end(channel).client = Some(client);
+    if let Some(client) = state.clients.get_mut(client) {
+        client.flags.set(ClientFlags::EXPORTS);
+    }
 }
 
 /// SYNCSLOTS ACK of the destination.
@@ -168,7 +196,9 @@ pub fn client_left(state: &mut State, client: ClientKey) {
 
 /// A command of the snapshot or the stream was refused here: the task fails, because the keys would differ.
 pub fn command_refused(state: &mut State, client: ClientKey, error: &str) {
-    if state.cluster.migrations.import.is_some() && state.cluster.channels.of_client(client).is_some() {
+    if state.cluster.migrations.import.is_some()
+        && state.cluster.channels.of_client(client).is_some()
+    {
         let why = format!("command failed: {error}");
         import_step(state, import::Input::Refused(&why));
     }
@@ -184,15 +214,22 @@ pub fn feed(state: &mut State, unit: &[Said]) {
     let mut everything = false;
     for said in unit {
         let argv = said.argv.as_argv();
-        let Some(id) = state.commands.find(argv) else {
+        let Ok(id) = state.commands.lookup(argv) else {
             continue;
         };
         let keys = KeysOf::of(state.commands[id].decl, argv, Search::default());
         let keys = keys.unwrap_or_default();
         match keys.iter().next() {
-            Some(key) if slots.has(key_hash_slot(argv.get(key.position))) => argv.encode(&mut bytes),
+            Some(key) if slots.has(key_hash_slot(argv.get(key.position))) => {
+                argv.encode(&mut bytes)
+            }
             Some(_) => {}
-            None => everything |= state.commands[id].decl.empties_databases(),
+            // A library is every node's own affair.
+            None => {
+                let entry = &state.commands[id];
+                let of_data = entry.decl.docs.group != Group::Scripting;
+                everything |= of_data && entry.flags.has(Flag::Write);
+            }
         }
     }
     if everything {
@@ -210,7 +247,10 @@ pub fn feed(state: &mut State, unit: &[Said]) {
     };
     state.clients.send(client, |reply| reply.raw(&bytes));
     let limit = state.config.client_output_buffer_limit.replica.hard_bytes;
-    let waiting = state.clients.get(client).map_or(0, |client| client.out.len() as u64);
+    let waiting = state
+        .clients
+        .get(client)
+        .map_or(0, |client| client.out.len() as u64);
     if limit > 0 && waiting > limit {
         let why = "too many bytes wait for the destination";
         export_step(state, export::Input::Lost(Channel::Main, why));
@@ -223,10 +263,38 @@ pub fn holds_back(state: &State, slot: Option<u16>) -> bool {
     slot.is_some_and(|slot| pauses.is_some_and(|slots| slots.has(slot)))
 }
 
+/// The slots of a list that do not leave with a task: the keys of those that do are deleted by the task.
+pub(super) fn not_moving(state: &State, slots: SlotSet) -> SlotSet {
+    match &state.cluster.migrations.export {
+        Some(export) if export.is_live() => slots
+            .iter()
+            .filter(|slot| !export.slots().has(*slot))
+            .collect(),
+        _ => slots,
+    }
+}
+
 /// Whether keys of a slot are here that clients are not to see: they are coming, or going.
 pub fn hides(state: &State, slot: u16) -> bool {
     let cluster = &state.cluster;
-    cluster.channels.trims.has(slot) || cluster.migrations.hidden().is_some_and(|slots| slots.has(slot))
+    cluster.channels.trims.has(slot)
+        || cluster
+            .migrations
+            .hidden()
+            .is_some_and(|slots| slots.has(slot))
+}
+
+/// The number of keys that [`hides`] is true for. O(slots that move).
+pub fn hidden_keys(state: &State) -> usize {
+    if !hides_any(state) {
+        return 0;
+    }
+    let mut hidden = state.cluster.channels.trims.clone();
+    let coming = state.cluster.migrations.hidden();
+    coming.into_iter().flat_map(SlotSet::iter).for_each(|slot| {
+        hidden.insert(slot);
+    });
+    keys_in(state, &hidden) as usize
 }
 
 /// Whether there are such keys.
@@ -257,11 +325,16 @@ pub fn cron(state: &mut State) {
     let options = &mut state.cluster.migrations.options;
     options.max_lag = config.cluster_slot_migration_handoff_max_lag_bytes;
     options.pause_ms = config.cluster_slot_migration_write_pause_timeout;
+    options.drain_ms = config.cluster_slot_migration_sync_buffer_drain_timeout;
+    options.archived = config.cluster_slot_migration_max_archived_tasks as usize;
     options.silence_ms = u64::from(config.repl_timeout) * 1000;
     if state.cluster.migrations.wakes() {
         if state.config.is_replica() {
             let (now, wall) = now(state);
-            state.cluster.migrations.cancel(now, wall, None, "this node is a replica now");
+            state
+                .cluster
+                .migrations
+                .cancel(now, wall, None, "this node is a replica now");
         }
         import_step(state, import::Input::Tick);
         export_step(state, export::Input::Tick);
@@ -281,7 +354,10 @@ fn look_at_owners(state: &mut State) {
     let moved = "slots configuration updated";
     let cancels_import = migrations.import.as_ref().is_some_and(|import| {
         let source = import.task().source;
-        let changed = import.slots().iter().any(|slot| owner(slot) != Some(source));
+        let changed = import
+            .slots()
+            .iter()
+            .any(|slot| owner(slot) != Some(source));
         changed && !import.claims()
     });
     let export = migrations.export.as_ref().filter(|export| export.is_live());
@@ -295,7 +371,12 @@ fn look_at_owners(state: &mut State) {
         import_step(state, import::Input::Cancel(moved));
     }
     if claimed {
-        let slots = state.cluster.migrations.export.as_ref().map(|export| export.slots().clone());
+        let slots = state
+            .cluster
+            .migrations
+            .export
+            .as_ref()
+            .map(|export| export.slots().clone());
         let keys = slots.map_or(0, |slots| keys_in(state, &slots));
         export_step(state, export::Input::Claimed(keys));
     } else if cancels_export {
@@ -335,7 +416,10 @@ fn send_keys(state: &mut State) {
         let (Some(client), Some(keys)) = (client, &mut channels.keys) else {
             return;
         };
-        let waiting = state.clients.get(client).map_or(0, |client| client.out.len());
+        let waiting = state
+            .clients
+            .get(client)
+            .map_or(0, |client| client.out.len());
         if waiting >= WAITING {
             return;
         }
@@ -448,7 +532,12 @@ fn dial(state: &mut State, channel: Channel) {
     while channel == Channel::Main && !state.cluster.channels.trims.is_empty() {
         trim_some(state);
     }
-    let source = state.cluster.migrations.import.as_ref().map(|import| import.task().source);
+    let source = state
+        .cluster
+        .migrations
+        .import
+        .as_ref()
+        .map(|import| import.task().source);
     let machine = state.cluster.machine();
     let node = source.zip(machine).and_then(|(source, machine)| {
         let key = machine.nodes().find(&source)?;
@@ -460,7 +549,10 @@ fn dial(state: &mut State, channel: Channel) {
         node.ip.filter(|_| port != 0).map(|ip| (ip, port))
     });
     let Some(to) = address else {
-        return import_step(state, import::Input::Down(channel, "the source's address is unknown"));
+        return import_step(
+            state,
+            import::Input::Down(channel, "the source's address is unknown"),
+        );
     };
     let from = state.config.bind_source_addr.as_deref();
     let dial = Dial {
@@ -523,7 +615,10 @@ pub fn wire_received(state: &mut State, channel: Channel, mut bytes: &[u8]) -> T
         let Some(at) = bytes.iter().position(|byte| *byte == b'\n') else {
             end.kept.extend_from_slice(bytes);
             if end.kept.len() > LONGEST_LINE {
-                import_step(state, import::Input::Down(channel, "a reply without an end"));
+                import_step(
+                    state,
+                    import::Input::Down(channel, "a reply without an end"),
+                );
             }
             return Then::Read;
         };
@@ -533,7 +628,8 @@ pub fn wire_received(state: &mut State, channel: Channel, mut bytes: &[u8]) -> T
         if line.last() == Some(&b'\r') {
             line.pop();
         }
-        end.carries_commands = matches!(line.as_slice(), b"+RDBCHANNELSYNCSLOTS" | b"+SLOTSSNAPSHOT");
+        end.carries_commands =
+            matches!(line.as_slice(), b"+RDBCHANNELSYNCSLOTS" | b"+SLOTSSNAPSHOT");
         import_step(state, import::Input::Line(channel, &line));
     }
     Then::Read
@@ -616,7 +712,12 @@ fn begin_keys(state: &mut State, slots: SlotSet) {
     let (sender, pieces) = sync_channel(AHEAD);
     let job = Job::default();
     let mailbox = state.mailbox.clone();
-    let id = state.cluster.migrations.export.as_ref().map(|export| export.task().id);
+    let id = state
+        .cluster
+        .migrations
+        .export
+        .as_ref()
+        .map(|export| export.task().id);
     let of_thread = job.clone();
     let started = Job::begin("slotsave", move || {
         let mut sink = Pieces {
@@ -658,7 +759,10 @@ fn trim_some(state: &mut State) {
         let Some(slot) = state.cluster.channels.trims.iter().next() else {
             return;
         };
-        let owner = state.cluster.machine().map(|machine| machine.owners().of(slot) == Some(machine.my_key()));
+        let owner = state
+            .cluster
+            .machine()
+            .map(|machine| machine.owners().of(slot) == Some(machine.my_key()));
         // The slot came back: its keys are served again.
         let done = match owner {
             Some(true) => 0,

@@ -133,13 +133,18 @@ impl Export {
         &self.task.slots
     }
 
-    /// Whether writes of the slots go to the stream.
-    pub fn streams(&self) -> bool {
-        matches!(self.state, State::Bulk | State::Stream)
+    /// Whether the destination's second connection is awaited.
+    pub fn waits_for_channel(&self) -> bool {
+        self.state == State::WaitRdb
+    }
+
+    /// Whether it is under way.
+    pub fn is_live(&self) -> bool {
+        !self.is_over() && !self.has_failed()
     }
 
     /// Whether the slots' writes are paused, and until when at the latest.
-    pub fn pauses(&self) -> bool {
+    fn pauses(&self) -> bool {
         self.state == State::StreamEof
     }
 
@@ -165,7 +170,7 @@ impl Export {
         wall: u64,
         input: Input<'_>,
     ) -> Vec<Act> {
-        let live = !self.is_over() && !self.has_failed();
+        let live = self.is_live();
         match input {
             Input::Tick if live => self.tick(options, now, wall),
             Input::RdbChannel if self.state == State::WaitRdb => {

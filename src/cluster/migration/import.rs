@@ -145,6 +145,11 @@ impl Import {
         &self.task.slots
     }
 
+    /// Whether the slots are being claimed.
+    pub fn claims(&self) -> bool {
+        self.state == State::Takeover
+    }
+
     /// Whether nothing more will happen.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.state, State::Completed | State::Canceled)

@@ -33,6 +33,7 @@
 //! Mirrors: cluster_asm.c (of Redis 8.4), with its words on the wire and in CLUSTER MIGRATION STATUS.
 //! Differs: the snapshot is read by a thread, not a fork; only writes of the slots that move are paused.
 
+pub mod channels;
 pub mod export;
 pub mod import;
 mod task;
@@ -183,16 +184,16 @@ impl Migrations {
         }
     }
 
-    /// A destination asks for slots (SYNCSLOTS SYNC). The caller has checked that they are this node's.
-    /// The error is a refusal in words.
-    pub fn begin_export(&mut self, now: u64, wall: u64, task: Task) -> Result<(), &'static str> {
-        let again = |export: &Export| export.has_failed() || export.task().id == task.id;
-        if self.import.is_some() || self.export.as_ref().is_some_and(|export| !again(export)) {
-            return Err("NOTREADY Another slot migration task is in progress");
-        }
-        if let Some(mut old) = self.export.take() {
-            self.acts
-                .extend(old.step(&self.options, now, wall, export::Input::Replaced));
+    /// Whether a destination may begin a task of this name: no other is under way.
+    pub fn may_export(&self, id: TaskId) -> bool {
+        let again = |export: &Export| export.has_failed() || export.task().id == id;
+        self.import.is_none() && self.export.as_ref().is_none_or(again)
+    }
+
+    /// A destination asks for slots (SYNCSLOTS SYNC). The caller has checked that they are this node's, and that no other
+    /// task is under way.
+    pub fn begin_export(&mut self, now: u64, wall: u64, task: Task) {
+        if let Some(old) = self.export.take() {
             let old = old.into_task(wall);
             if old.id != task.id {
                 self.archive(old);
@@ -201,7 +202,6 @@ impl Migrations {
         let (export, acts) = Export::begin(now, wall, task);
         self.export = Some(export);
         self.acts.extend(acts);
-        Ok(())
     }
 
     /// An event of the task in which this node is the source. Ignored without one.
@@ -241,7 +241,7 @@ impl Migrations {
         cancelled
     }
 
-    /// The moment of the next [`import::Input::Tick`] and [`export::Input::Tick`] that may matter.
+    /// Whether a task is under way, or failed and may be tried again.
     pub fn wakes(&self) -> bool {
         self.import.is_some() || self.export.is_some()
     }

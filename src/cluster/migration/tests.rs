@@ -99,12 +99,12 @@ impl Pair {
             b"CONF" => self.to_dest(import::Input::Line(Channel::Main, b"+OK")),
             b"SYNC" => {
                 assert_eq!(words[2..], [b"5", b"7", b"9", b"9"].map(|w| w.to_vec()));
-                let begun = self
-                    .source
-                    .begin_export(self.now, self.now, task(Operation::Migrate));
-                if let Err(why) = begun {
-                    let line = format!("-{why}");
-                    self.to_dest(import::Input::Line(Channel::Main, line.as_bytes()));
+                if self.source.may_export(id(1)) {
+                    self.to_source(export::Input::Replaced);
+                    self.source
+                        .begin_export(self.now, self.now, task(Operation::Migrate));
+                } else {
+                    self.to_dest(import::Input::Line(Channel::Main, b"-NOTREADY busy"));
                 }
             }
             b"RDBCHANNEL" => self.to_source(export::Input::RdbChannel),
@@ -265,7 +265,7 @@ fn a_source_that_is_busy_is_asked_again() {
         id(8),
         Operation::Migrate,
     );
-    pair.source.begin_export(1000, 1000, other).expect("free");
+    pair.source.begin_export(1000, 1000, other);
     pair.source.take_acts();
     pair.settle();
     assert_eq!(pair.states(), ("send-syncslots", "wait-rdbchannel"));
