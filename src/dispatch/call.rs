@@ -14,6 +14,7 @@
 
 use super::context::Effect;
 use crate::clients::{Client, ClientFlags, ClientKey};
+use crate::cluster;
 use crate::command::args::Args;
 use crate::command::keys::{Keys, Search};
 use crate::command::table::{CommandId, Flags};
@@ -175,6 +176,10 @@ fn refuse(state: &mut State, call: Call<'_>, reply: &mut Reply, begun: &Begun, e
     }
     reply.error(error);
     state.stats.count_error(error);
+    let client = state.clients.get(call.client);
+    if client.is_some_and(|client| client.flags.has(ClientFlags::IMPORTS)) {
+        cluster::act::migration::command_refused(state, call.client, &error.to_string());
+    }
     let client = state.clients.get(call.client);
     if client.is_some_and(Client::is_peer) && *error != Error::AlreadySaid {
         let name = state.commands[call.id].name.to_string();

@@ -74,6 +74,9 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     }
     keyspace::act::fields::expire_due_fields(state, hz);
     keyspace::act::expire::expire_some(state, Pace::Slow { hz });
+    if every(100, runs, hz) {
+        cluster::act::migration::cron(state);
+    }
     replication::act::writable::expire_own_keys(state);
     if every(1000, runs, hz) {
         state.peers.close_idle();

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `slots` | which node serves which slots; keys of a slot |
 //! | `nodes` | nodes meet, follow, take over, are forgotten |
+//! | `migration` | slots move as a whole |
 //! | `show` | the cluster as texts and tables |
 //! | `asking` | how a connection is routed |
 //!
 //! Mirrors: `clusterCommand` of cluster.c and cluster_legacy.c.
 
 mod asking;
+mod migration;
 mod nodes;
 mod show;
 mod slots;
@@ -32,6 +34,7 @@ pub const COMMANDS: &[&Command] = &[
     &asking::ASKING,
     &asking::READONLY,
     &asking::READWRITE,
+    &migration::TRIMSLOTS,
 ];
 
 const CLUSTER: Command = Command {
@@ -61,6 +64,7 @@ const CLUSTER: Command = Command {
         &slots::CLUSTER_KEYSLOT,
         &show::CLUSTER_LINKS,
         &nodes::CLUSTER_MEET,
+        &migration::CLUSTER_MIGRATION,
         &nodes::CLUSTER_MYID,
         &nodes::CLUSTER_MYSHARDID,
         &show::CLUSTER_NODES,
@@ -73,6 +77,7 @@ const CLUSTER: Command = Command {
         &show::CLUSTER_SHARDS,
         &show::CLUSTER_SLAVES,
         &show::CLUSTER_SLOTS,
+        &migration::CLUSTER_SYNCSLOTS,
     ],
     ..Command::BASE
 };
@@ -127,6 +132,8 @@ fn cluster_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             "    Connections to other nodes.",
             "MEET <ip> <port> [<bus-port>]",
             "    Gets acquainted with another node.",
+            "MIGRATION (IMPORT <first> <last> [...] | STATUS (ALL|ID <task>) | CANCEL (ALL|ID <task>))",
+            "    Takes slots over from their owner with their keys, as a whole.",
             "MYID",
             "    The name of this node.",
             "MYSHARDID",
