@@ -178,7 +178,7 @@ fn moved_key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
         Typed::Set(set) => set.len(),
         Typed::Hash(hash) => hash.len(),
         Typed::Stream(stream) => stream.len() as usize,
-        Typed::Vset(_) => 0,
+        Typed::Vset(_) | Typed::Foreign(_) => 0,
         Typed::Zset(zset) => zset.len(),
     };
     if len > MOVED_WHOLE {
