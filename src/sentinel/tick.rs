@@ -186,7 +186,7 @@ impl Core {
             self.links[one.link].is_disconnected(one.kind)
                 || self.info_is_due(group, one)
                 || self.ping_is_due(one)
-                || self.hello_is_due(one)
+                || self.hello_is_due(group, one)
                 || self.looks_down(group, one) != one.s_down_since.is_some()
                 || self.broken_channels(one) != (false, false)
         };
@@ -213,8 +213,10 @@ impl Core {
         now - link.ponged_at > period && now - link.pinged_at > period / 2
     }
 
-    fn hello_is_due(&self, one: &Instance) -> bool {
-        self.now.ms - one.last_hello_sent > self.periods.publish
+    fn hello_is_due(&self, group: &Group, one: &Instance) -> bool {
+        let now = self.now.ms;
+        group.announce_at.is_none_or(|at| now >= at)
+            && now - one.last_hello_sent > self.periods.publish
     }
 
     /// INFO, PING and hello to one instance, as they fall due.
@@ -254,7 +256,7 @@ impl Core {
     /// disk.
     pub(super) fn say_hello_if_due(&mut self, group: &mut Group, who: &Who) {
         let now = self.now.ms;
-        let Some(one) = group.get(who).filter(|one| self.hello_is_due(one)) else {
+        let Some(one) = group.get(who).filter(|one| self.hello_is_due(group, one)) else {
             return;
         };
         let key = one.link;
