@@ -11,9 +11,9 @@
 //! sentinelAskMasterStateToOtherSentinels() and the reply to SENTINEL IS-MASTER-DOWN-BY-ADDR of sentinel.c.
 
 use super::instance::Kind;
-use super::links::Tag;
+use super::links::{Tag, Wire};
 use super::report::Role;
-use super::{Address, Channel, Core, Group, Level, Sentinel, Who};
+use super::{Address, Channel, Core, Group, Instance, Level, Sentinel, Who};
 use crate::resp::Value;
 
 /// The answer to SENTINEL IS-MASTER-DOWN-BY-ADDR.
@@ -27,40 +27,52 @@ pub struct Verdict {
 }
 
 impl Core {
+    /// Whether an instance did not answer for so long that we think it is down.
+    pub(super) fn looks_down(&self, group: &Group, one: &Instance) -> bool {
+        let (now, patience) = (self.now.ms, one.down_after);
+        let link = &self.links[one.link];
+        let silent = match link.unanswered_since {
+            Some(at) => now - at,
+            None if link.is_disconnected(one.kind) => now - link.available_at,
+            None => 0,
+        };
+        let wrong_role = one.kind == Kind::Primary
+            && one.role_reported == Role::Replica
+            && now - one.role_reported_at > patience + self.periods.info * 2;
+        let rebooting = one
+            .reboot_since
+            .is_some_and(|at| now - at > group.reboot_down_after);
+        silent > patience || wrong_role || rebooting
+    }
+
+    /// Which connections of an instance, for commands and for hellos, are broken without the system knowing it.
+    pub(super) fn broken_channels(&self, one: &Instance) -> (bool, bool) {
+        let (now, half) = (self.now.ms, one.down_after / 2);
+        let link = &self.links[one.link];
+        let old = |wire: Wire| now - wire.since > self.periods.min_link_reconnect;
+        let mute =
+            link.unanswered_since.is_some_and(|at| now - at > half) && now - link.ponged_at > half;
+        let deaf = now - link.heard_at > self.periods.publish * 3;
+        (
+            mute && link.commands.is_some_and(old),
+            deaf && link.pubsub.is_some_and(old),
+        )
+    }
+
     #[doc(alias = "sentinelCheckSubjectivelyDown")]
     pub(super) fn check_s_down(&mut self, group: &mut Group, who: &Who) {
         let Some(one) = group.get(who) else {
             return;
         };
-        let (now, periods) = (self.now.ms, self.periods.clone());
-        let (kind, key, patience) = (one.kind, one.link, one.down_after);
-        let link = &self.links[key];
-        let silent = match link.unanswered_since {
-            Some(at) => now - at,
-            None if link.is_disconnected(kind) => now - link.available_at,
-            None => 0,
-        };
-        let old = |since: i64| now - since > periods.min_link_reconnect;
-        // A connection may be broken without the system knowing it.
-        let mute = link
-            .unanswered_since
-            .is_some_and(|at| now - at > patience / 2)
-            && now - link.ponged_at > patience / 2;
-        let deaf = now - link.heard_at > periods.publish * 3;
-        let (commands, pubsub) = (link.commands, link.pubsub);
-        if commands.is_some_and(|wire| old(wire.since)) && mute {
+        let (now, key) = (self.now.ms, one.link);
+        let is_down = self.looks_down(group, one);
+        let (commands, pubsub) = self.broken_channels(one);
+        if commands {
             self.close_channel(key, Channel::Commands);
         }
-        if pubsub.is_some_and(|wire| old(wire.since)) && deaf {
+        if pubsub {
             self.close_channel(key, Channel::Pubsub);
         }
-        let wrong_role = kind == Kind::Primary
-            && one.role_reported == Role::Replica
-            && now - one.role_reported_at > patience + periods.info * 2;
-        let rebooting = one
-            .reboot_since
-            .is_some_and(|at| now - at > group.reboot_down_after);
-        let is_down = silent > patience || wrong_role || rebooting;
         let was_down = one.s_down_since.is_some();
         if is_down == was_down {
             return;

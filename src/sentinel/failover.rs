@@ -508,7 +508,32 @@ impl Core {
         }
         let to = group.current_address().clone();
         self.call_reconfig_script(group, "leader", &to);
+        group.announce_at = self.good_moment(group);
         self.hasten_hellos(group);
+    }
+
+    /// The moment at which other sentinels may hear of the promotion; none: now.
+    ///
+    /// A sentinel of Redis that switches to a new primary connects to it one ping period after its last attempt to reach
+    /// the old one, and counts the time without an answer from the switch. With a `down-after` that is hardly longer than
+    /// a ping period, and a switch right behind such an attempt, it finds the new primary down before it has asked it
+    /// anything, and fails over once more. Its attempts began when the connection to the old primary broke, as ours
+    /// did, so ours tell when its attempts are.
+    fn good_moment(&self, group: &Group) -> Option<Ms> {
+        /// Ticks of both sides, and the time to connect.
+        const MARGIN: Ms = 300;
+        let (now, ping) = (self.now.ms, self.periods.ping);
+        let link = &self.links[group.primary.link];
+        let tried = link.tried_at?;
+        let attempts = link.is_disconnected(Kind::Primary) && now - tried < ping + MARGIN;
+        if group.primary.down_after >= ping + 2 * MARGIN || !attempts {
+            return None;
+        }
+        match now - tried {
+            age if age < MARGIN => Some(tried + MARGIN),
+            age if age < ping - MARGIN / 2 => None,
+            _ => Some(tried + ping + MARGIN),
+        }
     }
 
     #[doc(alias = "sentinelCallClientReconfScript")]

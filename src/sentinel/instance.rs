@@ -222,6 +222,8 @@ pub struct Group {
     pub leader: Option<String>,
     pub leader_epoch: u64,
     pub failover: Failover,
+    /// No hello before this moment; see `good_moment` in `failover.rs`.
+    pub(super) announce_at: Option<Ms>,
     pub auth_pass: Option<String>,
     pub auth_user: Option<String>,
     pub notification_script: Option<String>,
@@ -246,6 +248,7 @@ impl Group {
             leader: None,
             leader_epoch: 0,
             failover: Failover::default(),
+            announce_at: None,
             auth_pass: None,
             auth_user: None,
             notification_script: None,

@@ -24,7 +24,9 @@ const MOST_PENDING: usize = 100;
 pub(super) enum Tag {
     /// A command whose effect is seen elsewhere, in INFO.
     Ignored,
-    Ping,
+    Ping {
+        group: String,
+    },
     Info {
         group: String,
         who: Who,
@@ -222,7 +224,10 @@ impl Core {
 
     #[doc(alias = "sentinelSendPing")]
     pub(super) fn ping(&mut self, group: &Group, key: usize) {
-        if self.send(key, vec![group.command("PING")], Tag::Ping) {
+        let tag = Tag::Ping {
+            group: group.name.clone(),
+        };
+        if self.send(key, vec![group.command("PING")], tag) {
             let now = self.now.ms;
             let link = &mut self.links[key];
             link.pinged_at = now;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::support::fleet::{Fleet, Node, PATIENCE, field, oxidis, wait_for};
+use crate::support::fleet::{Fleet, Node, PATIENCE, field, free_port, oxidis, wait_for};
 use crate::support::{Client, Reply};
 
 /// Real Redis; a line on standard error where there is none.
@@ -459,6 +459,40 @@ fn passwords_and_names_lead_to_the_primary() {
         .error("ERR Invalid IP address or hostname specified");
     c.cmd("SENTINEL MONITOR n localhost 1 1").ok();
     c.cmd("SENTINEL REMOVE n").ok();
+}
+
+/// With `tls-replication` a sentinel speaks TLS to the servers and to other sentinels.
+#[test]
+fn connections_are_made_over_tls() {
+    let file = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls");
+        path.join(name).display().to_string()
+    };
+    let files = format!(
+        "tls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n",
+        file("server.crt"),
+        file("server.key"),
+        file("ca.crt")
+    );
+    let (port, first) = (free_port(), free_port());
+    let server = Node::start(&oxidis(), false, &format!("tls-port {port}\n{files}"));
+    let watches = |port_of: u16| {
+        format!("tls-port {port_of}\n{files}tls-replication yes\nsentinel monitor m 127.0.0.1 {port} 1\n")
+    };
+    let sentinels = [first, free_port()].map(|tls| Node::sentinel(&oxidis(), &watches(tls)));
+    for sentinel in &sentinels {
+        wait_for("all are known and up", || {
+            let peers = sentinel.cmd("SENTINEL SENTINELS m");
+            let up = |peer: &Reply| field(peer, "flags") == "sentinel";
+            sentinel.field("info-refresh") != "0"
+                && sentinel.field("flags") == "master"
+                && peers.items().len() == 1
+                && peers.items().iter().all(up)
+        });
+    }
+    let peer = sentinels[1].cmd("SENTINEL SENTINELS m");
+    assert_eq!(field(&peer.items()[0], "port"), first.to_string());
+    assert_ne!(server.port, port);
 }
 
 #[test]

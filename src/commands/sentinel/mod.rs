@@ -113,6 +113,7 @@ const HELP: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the subcommands, each with what it does.
 fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.reply.help(
         "SENTINEL",
