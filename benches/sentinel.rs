@@ -27,8 +27,18 @@ use support::{Client, Reply};
 fn main() {
     let mut options = Options::new();
     options.optopt("", "runs", "failovers of each kind (default: 5)", "N");
-    options.optopt("", "groups", "numbers of groups at rest (default: 1,100)", "N,…");
-    options.optopt("", "seconds", "length of a measurement at rest (default: 20)", "N");
+    options.optopt(
+        "",
+        "groups",
+        "numbers of groups at rest (default: 1,100)",
+        "N,…",
+    );
+    options.optopt(
+        "",
+        "seconds",
+        "length of a measurement at rest (default: 20)",
+        "N",
+    );
     options.optflag("", "bench", "given by cargo");
     let given = match options.parse(std::env::args().skip(1)) {
         Ok(given) => given,
@@ -50,7 +60,10 @@ fn main() {
     for _ in 0..number("runs", 5) {
         for ((_, program), times) in kinds.iter().zip(&mut times) {
             let run = failover(&server, program);
-            times.iter_mut().zip(run).for_each(|(all, one)| all.push(one));
+            times
+                .iter_mut()
+                .zip(run)
+                .for_each(|(all, one)| all.push(one));
         }
     }
     for ((name, _), times) in kinds.iter().zip(&mut times) {
@@ -63,7 +76,10 @@ fn main() {
     for count in groups {
         for (name, program) in &kinds {
             let (percent, kb) = at_rest(&server, program, count, seconds);
-            println!("  {name:8} {count:4} groups   {percent:5.2} %   {:6.1} MB", kb as f64 / 1024.0);
+            println!(
+                "  {name:8} {count:4} groups   {percent:5.2} %   {:6.1} MB",
+                kb as f64 / 1024.0
+            );
         }
     }
 }
@@ -140,12 +156,18 @@ fn ticks(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after = text.rsplit(')').next().unwrap_or_default();
     let mut fields = after.split_whitespace().skip(11);
-    let mut next = || fields.next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    let mut next = || {
+        fields
+            .next()
+            .and_then(|n| n.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
     next() + next()
 }
 
 fn resident_kb(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or(0)
+    line.and_then(|line| line.trim().split(' ').next()?.parse().ok())
+        .unwrap_or(0)
 }

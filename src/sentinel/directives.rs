@@ -236,7 +236,10 @@ impl Sentinel {
     ) -> Result<Address, String> {
         let mut address = Address::new(host, port);
         let blank = host.contains(' ');
-        if !is_plain(host) || blank || (address.ip.is_none() && !self.core.settings.resolve_hostnames) {
+        if !is_plain(host)
+            || blank
+            || (address.ip.is_none() && !self.core.settings.resolve_hostnames)
+        {
             return Err("Can't resolve instance hostname.".into());
         }
         if address.ip.is_none() {
@@ -433,9 +436,15 @@ mod tests {
             ("monitor n 10.0.0.1 6379 0", "Quorum must be 1 or greater."),
             ("monitor n 10.0.0.1 65536 1", "Invalid port number."),
             ("monitor n host 6379 1", "Can't resolve instance hostname."),
-            ("down-after-milliseconds m 0", "negative or zero time parameter."),
+            (
+                "down-after-milliseconds m 0",
+                "negative or zero time parameter.",
+            ),
             ("failover-timeout m x", "negative or zero time parameter."),
-            ("master-reboot-down-after-period m -1", "negative time parameter."),
+            (
+                "master-reboot-down-after-period m -1",
+                "negative time parameter.",
+            ),
             (
                 "notification-script m /bin/none",
                 "Notification script seems non existing or non executable.",
@@ -488,7 +497,16 @@ mod tests {
             "resolve-hostnames yes",
             "config-epoch % #",
         ];
-        const WORDS: [&[u8]; 8] = [b"m", b"n", b"m", b"a b", b"x\ny", b"\"", b"", "\u{e4}".as_bytes()];
+        const WORDS: [&[u8]; 8] = [
+            b"m",
+            b"n",
+            b"m",
+            b"a b",
+            b"x\ny",
+            b"\"",
+            b"",
+            "\u{e4}".as_bytes(),
+        ];
         for seed in 0..300 {
             let (mut rng, mut it) = (Rng::new(seed), sentinel());
             for _ in 0..30 {

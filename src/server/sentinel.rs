@@ -6,7 +6,6 @@
 //!
 //! Mirrors: loadSentinelConfigFromQueue(), sentinelIsRunning() of sentinel.c, and main() of server.c.
 
-
 use super::process::{listen, own_process, serve_clients};
 use super::{Server, metrics};
 use crate::acl;

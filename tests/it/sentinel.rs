@@ -34,7 +34,10 @@ fn three_sentinels_fail_over_and_heal() {
     let port = fleet.servers[new].port;
     let switch = format!("m 127.0.0.1 {old} 127.0.0.1 {port}");
     let mut seen = Vec::new();
-    while !seen.iter().any(|(channel, _): &(String, String)| channel == "+switch-master") {
+    while !seen
+        .iter()
+        .any(|(channel, _): &(String, String)| channel == "+switch-master")
+    {
         let message = events.read().expect("an event");
         seen.push((message.items()[2].text(), message.items()[3].text()));
     }
@@ -54,7 +57,10 @@ fn three_sentinels_fail_over_and_heal() {
     fleet.sentinels[0].restart();
     assert_eq!(fleet.sentinels[0].cmd("SENTINEL MYID"), id);
     assert_eq!(fleet.sentinels[0].told(), Some(port));
-    let words = format!("SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 {port} 1 {}", "f".repeat(40));
+    let words = format!(
+        "SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 {port} 1 {}",
+        "f".repeat(40)
+    );
     let vote = fleet.sentinels[0].cmd(&words);
     assert_ne!(vote.items()[1].text(), "f".repeat(40), "at {name}");
 
@@ -88,16 +94,24 @@ fn either_kind_leads() {
     };
     let ours = oxidis();
     for leader in [0, 1] {
-        let mut fleet = Fleet::start(&redis, &[&ours, &redis, if leader == 0 { &redis } else { &ours }]);
+        let mut fleet = Fleet::start(
+            &redis,
+            &[&ours, &redis, if leader == 0 { &redis } else { &ours }],
+        );
         let leads = |node: &Node| (node.program == ours) == (leader == 0);
         for sentinel in fleet.sentinels.iter().filter(|one| !leads(one)) {
-            sentinel.cmd("SENTINEL SET m down-after-milliseconds 2500").ok();
+            sentinel
+                .cmd("SENTINEL SET m down-after-milliseconds 2500")
+                .ok();
         }
         fleet.sentinels.iter().for_each(|one| {
             one.cmd("SENTINEL SET m quorum 1").ok();
         });
         fleet.fail_over();
-        let led = fleet.sentinels.iter().filter(|one| one.log().contains("+elected-leader"));
+        let led = fleet
+            .sentinels
+            .iter()
+            .filter(|one| one.log().contains("+elected-leader"));
         assert!(led.into_iter().all(leads));
     }
 }
@@ -117,29 +131,50 @@ fn replies_have_redis_shapes() {
         role-reported-time config-epoch num-slaves num-other-sentinels quorum failover-timeout \
         parallel-syncs";
     assert_eq!(names.join(" "), expected);
-    assert!(master.items().iter().all(|item| matches!(item, Reply::Bulk(_))));
-    c.cmd("SENTINEL GET-MASTER-ADDR-BY-NAME nobody").is(Reply::NilArray);
-    c.cmd("SENTINEL MASTER nobody").error("ERR No such master with that name");
-    c.cmd("SENTINEL FAILOVER nobody").error("ERR No such master with that name");
-    c.cmd("SENTINEL FAILOVER m").error("NOGOODSLAVE No suitable replica to promote");
-    c.cmd("SENTINEL NONSENSE").error("ERR unknown subcommand 'NONSENSE'. Try SENTINEL HELP.");
-    c.cmd("SENTINEL SET m quorum").error("ERR wrong number of arguments for 'sentinel|set' command");
+    assert!(
+        master
+            .items()
+            .iter()
+            .all(|item| matches!(item, Reply::Bulk(_)))
+    );
+    c.cmd("SENTINEL GET-MASTER-ADDR-BY-NAME nobody")
+        .is(Reply::NilArray);
+    c.cmd("SENTINEL MASTER nobody")
+        .error("ERR No such master with that name");
+    c.cmd("SENTINEL FAILOVER nobody")
+        .error("ERR No such master with that name");
+    c.cmd("SENTINEL FAILOVER m")
+        .error("NOGOODSLAVE No suitable replica to promote");
+    c.cmd("SENTINEL NONSENSE")
+        .error("ERR unknown subcommand 'NONSENSE'. Try SENTINEL HELP.");
+    c.cmd("SENTINEL SET m quorum")
+        .error("ERR wrong number of arguments for 'sentinel|set' command");
     c.cmd("SENTINEL CKQUORUM m")
         .status("OK 1 usable Sentinels. Quorum and failover authorization can be reached");
     c.cmd("SENTINEL SET m quorum 2").ok();
     c.cmd("SENTINEL CKQUORUM m").error(
         "NOQUORUM 1 usable Sentinels. Not enough available Sentinels to reach the specified quorum for this master",
     );
-    c.cmd("PUBLISH news x").error("ERR Only HELLO messages are accepted by Sentinel instances.");
+    c.cmd("PUBLISH news x")
+        .error("ERR Only HELLO messages are accepted by Sentinel instances.");
     c.cmd("GET key").error("ERR unknown command 'GET'");
     c.cmd("CLIENT NO-TOUCH ON").error("ERR unknown subcommand");
     let role = c.cmd("ROLE");
-    assert_eq!(role, Reply::Array(vec![bulk("sentinel"), Reply::Array(vec![bulk("m")])]));
+    assert_eq!(
+        role,
+        Reply::Array(vec![bulk("sentinel"), Reply::Array(vec![bulk("m")])])
+    );
     let info = c.cmd("INFO sentinel").text();
-    let line = format!("master0:name=m,status=ok,address=127.0.0.1:{},slaves=0,sentinels=1", server.port);
+    let line = format!(
+        "master0:name=m,status=ok,address=127.0.0.1:{},slaves=0,sentinels=1",
+        server.port
+    );
     assert!(info.contains(&line), "{info}");
     let info = c.cmd("INFO").text();
-    let sections: Vec<&str> = info.lines().filter_map(|line| line.strip_prefix("# ")).collect();
+    let sections: Vec<&str> = info
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .collect();
     assert_eq!(sections, ["Server", "Clients", "Stats", "CPU", "Sentinel"]);
     let hello = c.cmd("HELLO 3");
     assert_eq!(field(&hello, "mode"), "sentinel");
@@ -165,36 +200,63 @@ fn options_are_set_all_or_none_and_kept() {
         .error("ERR Invalid argument 'nonsense' to SENTINEL CONFIG SET");
     let none = c.cmd("SENTINEL CONFIG GET announce-port");
     assert_eq!(none, Reply::Array(vec![bulk("announce-port"), bulk("0")]));
-    c.cmd("SENTINEL CONFIG SET announce-port 1234 loglevel warning sentinel-pass \"a b\"").ok();
+    c.cmd("SENTINEL CONFIG SET announce-port 1234 loglevel warning sentinel-pass \"a b\"")
+        .ok();
     c.cmd("SENTINEL MONITOR m 127.0.0.1 1 2").ok();
-    c.cmd("SENTINEL MONITOR m 127.0.0.1 1 2").error("ERR Duplicate master name.");
-    c.cmd("SENTINEL MONITOR n nowhere 1 2").error("ERR Invalid IP address or hostname specified");
-    c.cmd("SENTINEL MONITOR n 127.0.0.1 1 0").error("ERR Quorum must be 1 or greater.");
-    c.cmd("SENTINEL MONITOR n 127.0.0.1 x 1").error("ERR Invalid port");
-    c.cmd("SENTINEL SET m down-after-milliseconds 777 auth-pass \"x\\ny\" rename-command ping pong").ok();
+    c.cmd("SENTINEL MONITOR m 127.0.0.1 1 2")
+        .error("ERR Duplicate master name.");
+    c.cmd("SENTINEL MONITOR n nowhere 1 2")
+        .error("ERR Invalid IP address or hostname specified");
+    c.cmd("SENTINEL MONITOR n 127.0.0.1 1 0")
+        .error("ERR Quorum must be 1 or greater.");
+    c.cmd("SENTINEL MONITOR n 127.0.0.1 x 1")
+        .error("ERR Invalid port");
+    c.cmd(
+        "SENTINEL SET m down-after-milliseconds 777 auth-pass \"x\\ny\" rename-command ping pong",
+    )
+    .ok();
     sentinel.restart();
     let mut c = sentinel.client();
     let kept = c.cmd("SENTINEL CONFIG GET announce-p* loglevel *pass");
     let text: Vec<String> = kept.items().iter().map(Reply::text).collect();
-    let expected = ["announce-port", "1234", "loglevel", "warning", "sentinel-pass", "a b"];
+    let expected = [
+        "announce-port",
+        "1234",
+        "loglevel",
+        "warning",
+        "sentinel-pass",
+        "a b",
+    ];
     assert_eq!(text, expected);
     assert_eq!(sentinel.field("down-after-milliseconds"), "777");
     let file = sentinel.file();
     assert!(file.contains("sentinel auth-pass m \"x\\ny\"\n"), "{file}");
-    assert!(file.contains("sentinel rename-command m ping pong\n"), "{file}");
+    assert!(
+        file.contains("sentinel rename-command m ping pong\n"),
+        "{file}"
+    );
     c.cmd("SENTINEL RESET *").is(1);
     c.cmd("SENTINEL REMOVE m").ok();
-    c.cmd("SENTINEL REMOVE m").error("ERR No such master with that name");
-    wait_for("the group is gone from the file", || !sentinel.file().contains(" m "));
+    c.cmd("SENTINEL REMOVE m")
+        .error("ERR No such master with that name");
+    wait_for("the group is gone from the file", || {
+        !sentinel.file().contains(" m ")
+    });
 }
 
 /// redis 8958 and its like: lines that Redis refuses are refused, with their number; so is a start without a file.
 #[test]
 fn a_start_that_cannot_be_is_refused() {
     let run = |arguments: &[&str]| {
-        let output = Command::new(oxidis()).args(arguments).output().expect("it starts");
+        let output = Command::new(oxidis())
+            .args(arguments)
+            .output()
+            .expect("it starts");
         let text = [output.stdout, output.stderr].concat();
-        (String::from_utf8_lossy(&text).into_owned(), output.status.code())
+        (
+            String::from_utf8_lossy(&text).into_owned(),
+            output.status.code(),
+        )
     };
     let (text, code) = run(&["--sentinel", "--port", "0"]);
     let expected = "Sentinel needs config file on disk to save state. Exiting...";
@@ -203,11 +265,26 @@ fn a_start_that_cannot_be_is_refused() {
     fs::create_dir_all(&dir).expect("a directory");
     let path = dir.join("file.conf");
     let bad = [
-        ("sentinel monitor m 127.0.0.1 6379 0", "Quorum must be 1 or greater."),
-        ("sentinel monitor m nowhere 6379 1", "Can't resolve instance hostname."),
-        ("sentinel monitor m 127.0.0.1 99999 1", "Invalid port number."),
-        ("sentinel quorum m 1", "Unrecognized sentinel configuration statement."),
-        ("sentinel failover-timeout m 1", "No such master with specified name."),
+        (
+            "sentinel monitor m 127.0.0.1 6379 0",
+            "Quorum must be 1 or greater.",
+        ),
+        (
+            "sentinel monitor m nowhere 6379 1",
+            "Can't resolve instance hostname.",
+        ),
+        (
+            "sentinel monitor m 127.0.0.1 99999 1",
+            "Invalid port number.",
+        ),
+        (
+            "sentinel quorum m 1",
+            "Unrecognized sentinel configuration statement.",
+        ),
+        (
+            "sentinel failover-timeout m 1",
+            "No such master with specified name.",
+        ),
         ("sentinel myid 1", "Malformed Sentinel id in myid option."),
     ];
     for (line, reason) in bad {
@@ -218,7 +295,11 @@ fn a_start_that_cannot_be_is_refused() {
     }
     let link = dir.join("redis-sentinel");
     std::os::unix::fs::symlink(oxidis(), &link).expect("a link");
-    let output = Command::new(&link).arg("--port").arg("0").output().expect("it starts");
+    let output = Command::new(&link)
+        .arg("--port")
+        .arg("0")
+        .output()
+        .expect("it starts");
     assert!(String::from_utf8_lossy(&output.stdout).contains(expected));
     let _ = fs::remove_dir_all(&dir);
 }
@@ -246,7 +327,10 @@ fn a_vote_that_cannot_be_saved_is_not_given() {
     assert!(text.contains("sentinel leader-epoch m 7\n"), "{text}");
     assert!(text.contains("sentinel current-epoch 7\n"), "{text}");
     // Whoever asks next in that epoch hears the vote that was given.
-    let other = ask.replace('c', "d").replace("SENTINEL IS-MASTER-DOWN-BY-ADDR", "sentinel is-master-down-by-addr");
+    let other = ask.replace('c', "d").replace(
+        "SENTINEL IS-MASTER-DOWN-BY-ADDR",
+        "sentinel is-master-down-by-addr",
+    );
     assert_eq!(sentinel.cmd(&other).items()[1], bulk(&candidate));
 }
 
@@ -259,16 +343,21 @@ fn script(dir: &Path, name: &str, text: &str) -> String {
 
 #[test]
 fn scripts_are_run_and_run_again() {
-    let sentinel = Node::sentinel(&oxidis(), "sentinel deny-scripts-reconfig no\nsentinel monitor m 127.0.0.1 1 2\n");
+    let sentinel = Node::sentinel(
+        &oxidis(),
+        "sentinel deny-scripts-reconfig no\nsentinel monitor m 127.0.0.1 1 2\n",
+    );
     let told = sentinel.dir.join("told");
     // Fails once, then writes what it was told.
-    let text = "[ -e once ] || { touch once; exit 1; }\nls -l /proc/self/fd >fds\necho \"$@\" >>told";
+    let text =
+        "[ -e once ] || { touch once; exit 1; }\nls -l /proc/self/fd >fds\necho \"$@\" >>told";
     let path = script(&sentinel.dir, "notify", text);
     let mut c = sentinel.client();
     c.cmd("SENTINEL DEBUG SCRIPT-RETRY-DELAY 50").ok();
     c.cmd("SENTINEL SET m notification-script /no/such/script")
         .error("ERR Notification script seems non existing or non executable");
-    c.cmd(&format!("SENTINEL SET m notification-script {path}")).ok();
+    c.cmd(&format!("SENTINEL SET m notification-script {path}"))
+        .ok();
     c.cmd("SENTINEL SET m down-after-milliseconds 300").ok();
     let down = "+sdown master m 127.0.0.1 1\n";
     wait_for("the script has run", || {
@@ -279,15 +368,25 @@ fn scripts_are_run_and_run_again() {
     // Nothing of ours is open in a script.
     let open = fs::read_to_string(sentinel.dir.join("fds")).unwrap_or_default();
     let ours = ["socket:", "[event", "file.conf"];
-    assert!(!open.is_empty() && !ours.iter().any(|one| open.contains(one)), "{open}");
-    wait_for("nothing waits", || sentinel.cmd("SENTINEL PENDING-SCRIPTS").items().is_empty());
+    assert!(
+        !open.is_empty() && !ours.iter().any(|one| open.contains(one)),
+        "{open}"
+    );
+    wait_for("nothing waits", || {
+        sentinel.cmd("SENTINEL PENDING-SCRIPTS").items().is_empty()
+    });
     c.cmd("SENTINEL CONFIG SET loglevel debug").ok();
     let endless = script(&sentinel.dir, "endless", "exec sleep 1000");
-    c.cmd("SENTINEL DEBUG SCRIPT-MAX-RUNTIME 100 SCRIPT-RETRY-DELAY 100000").ok();
-    c.cmd(&format!("SENTINEL SET m notification-script {endless}")).ok();
+    c.cmd("SENTINEL DEBUG SCRIPT-MAX-RUNTIME 100 SCRIPT-RETRY-DELAY 100000")
+        .ok();
+    c.cmd(&format!("SENTINEL SET m notification-script {endless}"))
+        .ok();
     wait_for("it is killed", || {
         let pending = sentinel.cmd("SENTINEL PENDING-SCRIPTS");
-        pending.items().first().is_some_and(|one| field(one, "retry-num") == "1" && field(one, "flags") == "scheduled")
+        pending
+            .items()
+            .first()
+            .is_some_and(|one| field(one, "retry-num") == "1" && field(one, "flags") == "scheduled")
     });
 }
 
@@ -315,13 +414,21 @@ fn a_server_that_answers_nonsense_does_no_harm() {
             });
         }
     });
-    let sentinel = Node::sentinel(&oxidis(), &format!(
-        "sentinel monitor m 127.0.0.1 {port} 1\nsentinel down-after-milliseconds m 1500\n"
-    ));
+    let sentinel = Node::sentinel(
+        &oxidis(),
+        &format!(
+            "sentinel monitor m 127.0.0.1 {port} 1\nsentinel down-after-milliseconds m 1500\n"
+        ),
+    );
     let mut c = sentinel.client();
     c.cmd("SENTINEL DEBUG PING-PERIOD 50").ok();
     wait_for("it is down", || sentinel.field("flags").contains("s_down"));
-    for message in ["", ",,,,,,,", "a,1,b,1,m,c,1,1", "127.0.0.1,1,x,9,m,127.0.0.1,1,9"] {
+    for message in [
+        "",
+        ",,,,,,,",
+        "a,1,b,1,m,c,1,1",
+        "127.0.0.1,1,x,9,m,127.0.0.1,1,9",
+    ] {
         c.call(&["PUBLISH", "__sentinel__:hello", message]).is(1);
     }
     assert_eq!(sentinel.field("num-other-sentinels"), "0");
@@ -331,11 +438,14 @@ fn a_server_that_answers_nonsense_does_no_harm() {
 #[test]
 fn passwords_and_names_lead_to_the_primary() {
     let server = Node::start(&oxidis(), false, "requirepass secret\n");
-    let sentinel = Node::sentinel(&oxidis(), &format!(
-        "requirepass ours\nsentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n\
+    let sentinel = Node::sentinel(
+        &oxidis(),
+        &format!(
+            "requirepass ours\nsentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n\
          sentinel monitor m localhost {} 1\nsentinel down-after-milliseconds m 500\n",
-        server.port
-    ));
+            server.port
+        ),
+    );
     let mut c = sentinel.client();
     c.cmd("SENTINEL MYID").error("NOAUTH");
     c.cmd("AUTH ours").ok();
@@ -355,12 +465,19 @@ fn passwords_and_names_lead_to_the_primary() {
 fn a_failure_is_simulated() {
     let program = oxidis();
     let mut fleet = Fleet::start(&program, &[&program]);
-    fleet.sentinels[0].cmd("SENTINEL SIMULATE-FAILURE nonsense").error("ERR Unknown failure simulation specified");
-    fleet.sentinels[0].cmd("SENTINEL SIMULATE-FAILURE crash-after-promotion").ok();
+    fleet.sentinels[0]
+        .cmd("SENTINEL SIMULATE-FAILURE nonsense")
+        .error("ERR Unknown failure simulation specified");
+    fleet.sentinels[0]
+        .cmd("SENTINEL SIMULATE-FAILURE crash-after-promotion")
+        .ok();
     fleet.sentinels[0].cmd("SENTINEL FAILOVER m").ok();
     assert_eq!(fleet.sentinels[0].exit_code(), Some(99));
     let log = fleet.sentinels[0].log();
-    assert!(log.contains("Sentinel CRASH because of SENTINEL simulate-failure"), "{log}");
+    assert!(
+        log.contains("Sentinel CRASH because of SENTINEL simulate-failure"),
+        "{log}"
+    );
     // It carries on from its file.
     fleet.sentinels[0].restart();
     wait_for("all is well", || fleet.is_settled());
@@ -372,8 +489,12 @@ fn a_coordinated_failover_loses_no_write() {
     let program = oxidis();
     let fleet = Fleet::start(&program, &[&program, &program, &program]);
     let (mut c, mut written) = (fleet.servers[0].client(), 0);
-    fleet.sentinels[0].cmd("SENTINEL FAILOVER m COORDINATED").ok();
-    fleet.sentinels[0].cmd("SENTINEL FAILOVER m COORDINATED").error("INPROG");
+    fleet.sentinels[0]
+        .cmd("SENTINEL FAILOVER m COORDINATED")
+        .ok();
+    fleet.sentinels[0]
+        .cmd("SENTINEL FAILOVER m COORDINATED")
+        .error("INPROG");
     // Until the connection is closed, or the server is a replica.
     let started = Instant::now();
     while started.elapsed() < PATIENCE {
@@ -385,10 +506,15 @@ fn a_coordinated_failover_loses_no_write() {
     }
     let old = fleet.servers[0].port;
     wait_for("all sentinels name the new primary", || {
-        fleet.sentinels.iter().all(|one| one.told().is_some_and(|port| port != old))
+        fleet
+            .sentinels
+            .iter()
+            .all(|one| one.told().is_some_and(|port| port != old))
     });
     let new = fleet.number_of(fleet.sentinels[0].told().expect("just asked"));
-    fleet.servers[new].cmd("GET written").is(bulk(&written.to_string()));
+    fleet.servers[new]
+        .cmd("GET written")
+        .is(bulk(&written.to_string()));
     wait_for("the old primary follows", || {
         fleet.servers[0].cmd("ROLE").items()[0].text() == "slave"
     });
@@ -401,26 +527,44 @@ fn the_redis_crate_finds_the_primary() {
     use redis::sentinel::{SentinelClient, SentinelServerType};
     let program = oxidis();
     let mut fleet = Fleet::start(&program, &[&program, &program, &program]);
-    let urls = fleet.sentinels.iter().map(|one| format!("redis://127.0.0.1:{}", one.port));
+    let urls = fleet
+        .sentinels
+        .iter()
+        .map(|one| format!("redis://127.0.0.1:{}", one.port));
     let kind = SentinelServerType::Master;
-    let mut client = SentinelClient::build(urls.collect(), "m".into(), None, kind).expect("a client");
+    let mut client =
+        SentinelClient::build(urls.collect(), "m".into(), None, kind).expect("a client");
     let set = |client: &mut SentinelClient, value: i64| -> redis::RedisResult<i64> {
         let mut connection = client.get_connection()?;
-        redis::cmd("SET").arg("key").arg(value).query::<()>(&mut connection)?;
-        redis::cmd("CONFIG").arg("GET").arg("port").query::<Vec<String>>(&mut connection)
+        redis::cmd("SET")
+            .arg("key")
+            .arg(value)
+            .query::<()>(&mut connection)?;
+        redis::cmd("CONFIG")
+            .arg("GET")
+            .arg("port")
+            .query::<Vec<String>>(&mut connection)
             .map(|pair| pair[1].parse().unwrap_or(0))
     };
-    assert_eq!(set(&mut client, 1).expect("it is served"), i64::from(fleet.servers[0].port));
+    assert_eq!(
+        set(&mut client, 1).expect("it is served"),
+        i64::from(fleet.servers[0].port)
+    );
     let new = fleet.fail_over();
     let port = i64::from(fleet.servers[new].port);
-    wait_for("the new primary is found", || set(&mut client, 2).is_ok_and(|at| at == port));
+    wait_for("the new primary is found", || {
+        set(&mut client, 2).is_ok_and(|at| at == port)
+    });
 }
 
 /// As the test before, by redis-py, where Python has it.
 #[test]
 fn redis_py_finds_the_primary() {
     let python = std::env::var_os("OXIDIS_TEST_PYTHON").unwrap_or_else(|| "python3".into());
-    let has = Command::new(&python).args(["-c", "import redis.sentinel"]).stderr(Stdio::null()).status();
+    let has = Command::new(&python)
+        .args(["-c", "import redis.sentinel"])
+        .stderr(Stdio::null())
+        .status();
     if !has.is_ok_and(|status| status.success()) {
         eprintln!("left out: there is no Python with redis-py (pip install redis)");
         return;
@@ -432,5 +576,9 @@ fn redis_py_finds_the_primary() {
         .output()
         .expect("it starts");
     let text = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&text)
+    );
 }

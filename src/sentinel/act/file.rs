@@ -83,7 +83,10 @@ pub(super) fn save(state: &mut State, generation: u64) {
 
 /// The process ends: a save that is under way is waited for, so that no half of it stays beside the file.
 pub fn finish(state: &mut State) {
-    let saving = state.sentinel.as_mut().and_then(|watch| watch.saving.take());
+    let saving = state
+        .sentinel
+        .as_mut()
+        .and_then(|watch| watch.saving.take());
     if let Some(end) = saving {
         // An error means that the thread is gone.
         let _ = end.recv_timeout(LAST_SAVE);

@@ -281,7 +281,9 @@ fn parts_the_servers(command: &[Vec<u8>], newest: bool) -> bool {
         b"COPY" if newest => return command.iter().any(|arg| arg.starts_with(b"v:")),
         // Redis keeps the low 32 bits of the index.
         b"LSET" if newest => {
-            let index = command.get(2).and_then(|arg| str::from_utf8(arg).ok()?.parse::<i64>().ok());
+            let index = command
+                .get(2)
+                .and_then(|arg| str::from_utf8(arg).ok()?.parse::<i64>().ok());
             return index.is_some_and(|index| i32::try_from(index).is_err());
         }
         _ => {}

@@ -93,7 +93,10 @@ impl Node {
             command.arg("--sentinel");
         }
         let streams = (log.try_clone().expect("a log"), log);
-        command.stdin(Stdio::null()).stdout(streams.0).stderr(streams.1);
+        command
+            .stdin(Stdio::null())
+            .stdout(streams.0)
+            .stderr(streams.1);
         self.child = Some(command.spawn().expect("it starts"));
         let answers = || {
             let mut client = Client::tcp(self.port).ok()?;
@@ -218,7 +221,11 @@ impl Fleet {
             field(&master, "num-other-sentinels") == others
                 && field(&master, "num-slaves") == replicas
                 && field(&master, "flags") == "master"
-                && sentinel.cmd("SENTINEL REPLICAS m").items().iter().all(linked)
+                && sentinel
+                    .cmd("SENTINEL REPLICAS m")
+                    .items()
+                    .iter()
+                    .all(linked)
         })
     }
 
@@ -251,10 +258,18 @@ impl Fleet {
         wait_for("all servers follow the new primary", || {
             self.servers.iter().enumerate().all(|(number, server)| {
                 let role = server.cmd("ROLE");
-                number == new || role.items().get(2).is_some_and(|at| *at == Reply::Integer(port.into()))
+                number == new
+                    || role
+                        .items()
+                        .get(2)
+                        .is_some_and(|at| *at == Reply::Integer(port.into()))
             })
         });
-        let epochs: Vec<String> = self.sentinels.iter().map(|one| one.field("config-epoch")).collect();
+        let epochs: Vec<String> = self
+            .sentinels
+            .iter()
+            .map(|one| one.field("config-epoch"))
+            .collect();
         assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
     }
 }
