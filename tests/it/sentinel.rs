@@ -477,7 +477,9 @@ fn connections_are_made_over_tls() {
     let (port, first) = (free_port(), free_port());
     let server = Node::start(&oxidis(), false, &format!("tls-port {port}\n{files}"));
     let watches = |port_of: u16| {
-        format!("tls-port {port_of}\n{files}tls-replication yes\nsentinel monitor m 127.0.0.1 {port} 1\n")
+        format!(
+            "tls-port {port_of}\n{files}tls-replication yes\nsentinel monitor m 127.0.0.1 {port} 1\n"
+        )
     };
     let sentinels = [first, free_port()].map(|tls| Node::sentinel(&oxidis(), &watches(tls)));
     for sentinel in &sentinels {
