@@ -155,6 +155,7 @@ bio-cpulist                           server/process.rs
 busy-reply-threshold                  scripting/act/api.rs
 cluster-enabled                       cluster/act/start.rs
 cluster-config-file                   cluster/act/start.rs
+cluster-bus-port-protected-mode       config/checks.rs
 cluster-node-timeout                  cluster/act/node.rs
 cluster-ping-interval                 cluster/act/node.rs
 cluster-replica-validity-factor       cluster/act/node.rs

@@ -96,7 +96,7 @@ pub enum Command<'a> {
     Failover(FailoverKind),
     /// CLUSTER COUNT-FAILURE-REPORTS.
     CountFailureReports(&'a [u8]),
-    /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::reply_barrier`].
+    /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::barrier`].
     SaveConfig,
     /// Keys were found at the start: slots without an owner become this node's, slots of other nodes are opened here.
     KeysFound(&'a SlotSet),

@@ -9,6 +9,7 @@
 //! | `slots` | which node serves which slots; keys of a slot |
 //! | `nodes` | nodes meet, follow, take over, are forgotten |
 //! | `show` | the cluster as texts and tables |
+//! | `stats` | keys per slot |
 //! | `asking` | how a connection is routed |
 //!
 //! Mirrors: `clusterCommand` of cluster.c and cluster_legacy.c.
@@ -17,6 +18,7 @@ mod asking;
 mod nodes;
 mod show;
 mod slots;
+mod stats;
 
 pub(super) use show::info_text;
 
@@ -73,6 +75,7 @@ const CLUSTER: Command = Command {
         &show::CLUSTER_SHARDS,
         &show::CLUSTER_SLAVES,
         &show::CLUSTER_SLOTS,
+        &stats::CLUSTER_SLOT_STATS,
     ],
     ..Command::BASE
 };
@@ -148,6 +151,8 @@ fn cluster_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             "    Opens a slot for a move of its keys, closes it, or gives it to a node.",
             "SHARDS",
             "    Slots and nodes, shard by shard.",
+            "SLOT-STATS (SLOTSRANGE <first> <last>|ORDERBY <metric> [LIMIT <count>] [ASC|DESC])",
+            "    How many keys slots have.",
             "SLOTS",
             "    Which node serves which slots.",
         ],
