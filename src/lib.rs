@@ -19,6 +19,7 @@
 //! | [`acl`] | users, their rules and passwords, the ACL log |
 //! | [`persistence`], [`replication`] | RDB, AOF and backups; primaries and replicas |
 //! | [`cluster`], [`sentinel`] | a node of a cluster and the bus between nodes; Sentinel |
+//! | [`modules`] | commands, data types and callbacks that foreign code adds |
 //! | [`scripting`], [`shutdown`] | Lua scripts, functions and their debugger; the end of a server |
 //! | [`command`] | a command's declaration, the table of all, arguments, keys, effects |
 //! | [`resp`] | the protocol: requests, replies, errors, the output buffer |
@@ -45,6 +46,7 @@ pub mod config;
 pub mod dispatch;
 pub mod keyspace;
 pub mod manual;
+pub mod modules;
 pub mod observe;
 pub mod persistence;
 pub mod pubsub;

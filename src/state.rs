@@ -21,13 +21,16 @@ use crate::command::Effects;
 use crate::command::table::CommandTable;
 use crate::config::Config;
 use crate::keyspace::eviction::Eviction;
-use crate::keyspace::{ExpireCycle, Keyspace, Ms};
+use crate::keyspace::{DbId, ExpireCycle, Keyspace, Ms, Removed};
+use crate::modules::{EventData, EventId, Modules, ServerEvent};
 use crate::observe::hotkeys::Session;
 use crate::observe::title::ProcessTitle;
 use crate::observe::{Latency, Slowlog, Stats};
 use crate::persistence::Persistence;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
+use crate::resp::argv::{Argv, OwnedArgv};
+use crate::resp::{Reply, Value};
 use crate::scripting::{Apart, Scripts};
 use crate::sentinel::Watch;
 use crate::shutdown::Shutdown;
@@ -37,6 +40,7 @@ use crate::sys::files::Disk;
 use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
 use crate::sys::peer::Peers;
+use crate::types::Foreign;
 use crate::util::rng::Rng;
 use crate::wires::Wires;
 
@@ -99,6 +103,69 @@ pub trait Host: std::fmt::Debug {
     }
 }
 
+/// A module to be loaded.
+#[derive(Clone, Debug, Default)]
+pub struct LoadRequest {
+    /// Its file.
+    pub path: Vec<u8>,
+    /// Its arguments.
+    pub args: Vec<Vec<u8>>,
+    /// Values for its options (MODULE LOADEX); otherwise what the configuration file says.
+    pub options: Option<Vec<(Vec<u8>, Vec<u8>)>>,
+}
+
+/// The functions of `modules/act`, for rooms below it. Without them (tests of commands) no module can be loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct ModuleDoors {
+    /// Loads a module; whether that succeeded. The log says why not.
+    pub load: fn(&mut State, &LoadRequest) -> bool,
+    /// Unloads a module; the error is the sentence for the client.
+    pub unload: fn(&mut State, &[u8]) -> Result<(), String>,
+    /// Tells listeners of a keyspace event: class, name, database, key.
+    pub notify: fn(&mut State, u32, &[u8], DbId, &[u8]),
+    /// Shows a request to filters; the changed request, if one changed it.
+    pub filter: fn(&mut State, Option<ClientKey>, Argv<'_>) -> Option<OwnedArgv>,
+    /// The sections of INFO that modules write.
+    pub info: fn(&mut State, &InfoAsked<'_>) -> String,
+    /// Offers a key that became ready to a client that a module blocked on it.
+    pub serve: fn(&mut State, ClientKey, &[u8]),
+    /// Has a module reply to a client whose time is over: the handle's number, the blocked command's words.
+    pub timed_out: fn(&mut State, u64, &OwnedArgv, &mut Reply),
+    /// Tells a module that a client it blocked is gone.
+    pub gone: fn(&mut State, u64),
+    /// Whether a wait may end before its time.
+    pub may_time_out: fn(u64) -> bool,
+    /// Tells modules of a server event.
+    pub event: fn(&mut State, &ServerEvent<'_>),
+    /// Tells modules of a key whose value goes: kind, database, key, the value, which comes back.
+    pub key_event: fn(&mut State, u64, DbId, &[u8], Removed) -> Removed,
+    /// The command of a module's call that blocked is served: the client that it ran as, the reply.
+    pub fulfil: fn(&mut State, ClientKey, Value),
+    /// The options of modules that patterns name, with their values.
+    pub get_options: fn(&mut State, &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)>,
+    /// Sets options of modules; on a failure the option at fault, and why.
+    pub set_options: fn(&mut State, &[(&[u8], &[u8])]) -> Result<(), (Vec<u8>, String)>,
+    /// The lines of options for the configuration file: at its default?, name, value.
+    pub option_lines: fn(&mut State) -> Vec<(bool, Vec<u8>, Vec<u8>)>,
+    /// Makes a value of a foreign type of its bytes.
+    pub realise: fn(&mut State, &Foreign, DbId, &[u8]) -> Option<Foreign>,
+    /// Hands a foreign type the data that it saved beside keys: number, when, bytes.
+    pub load_aux: fn(&mut State, u64, i32, Vec<u8>) -> bool,
+    /// The data that foreign types save beside keys: before them (1), behind them (2).
+    pub save_aux: fn(&mut State, i32) -> Vec<(u64, Vec<u8>)>,
+    /// Runs what callbacks left for the end of a unit of execution.
+    pub post_jobs: fn(&mut State),
+}
+
+/// The part of INFO that is asked of modules.
+#[derive(Clone, Copy, Debug)]
+pub struct InfoAsked<'a> {
+    /// Names of sections; none, and all are asked for.
+    pub names: Option<&'a [&'a [u8]]>,
+    /// For a crash report.
+    pub crash: bool,
+}
+
 /// The switches of DEBUG, for tests.
 #[derive(Clone, Copy, Debug)]
 pub struct DebugSwitches {
@@ -152,6 +219,10 @@ pub struct State {
     pub clients: Clients,
     /// Keys that transactions watch.
     pub watches: Watches,
+    /// Modules: what foreign code added.
+    pub modules: Modules,
+    /// The functions that act on modules.
+    pub module_doors: Option<ModuleDoors>,
     /// Scripts and functions.
     pub scripts: Scripts,
     /// Which clients may hold copies of which keys.
@@ -285,6 +356,8 @@ impl State {
             keyspace,
             clients: Clients::new(),
             watches,
+            modules: Modules::default(),
+            module_doors: None,
             scripts,
             tracking,
             acl: Acl::default(),
@@ -355,6 +428,17 @@ impl State {
 }
 
 impl State {
+    /// Tells modules of a server event, if any of them wants to hear of it.
+    #[doc(alias = "moduleFireServerEvent")]
+    #[inline]
+    pub fn tell_modules(&mut self, id: EventId, sub: u64, data: EventData<'_>) {
+        if self.modules.hears(id)
+            && let Some(doors) = self.module_doors
+        {
+            (doors.event)(self, &ServerEvent { id, sub, data });
+        }
+    }
+
     /// Serves other clients in the middle of a command that takes long. False: the server is to end.
     #[doc(alias = "processEventsWhileBlocked")]
     pub fn serve_meanwhile(&mut self) -> bool {

@@ -38,6 +38,10 @@ pub enum Owner {
     Sentinel(u64),
     /// The second connection to our primary, for the data set (`replication/channel.rs`).
     PrimaryData,
+    /// The dialogue of a slot migration and its stream (`cluster/act/migration.rs`).
+    SlotStream,
+    /// The keys of slots that come.
+    SlotKeys,
     /// A link of the cluster bus, in either direction (`cluster/links.rs`).
     Bus,
 }

@@ -268,6 +268,47 @@ fn put_user(state: &mut State, user: User) {
     }
 }
 
+/// Follows the rules of all users anew: commands were added or removed.
+#[doc(alias = "ACLRecomputeCommandBitsFromCommandRulesAllUsers")]
+pub fn recompute_users(state: &mut State) {
+    let users: Vec<Rc<User>> = state.acl.users().cloned().collect();
+    for old in users {
+        let mut user = User::clone(&old);
+        user.recompute(acl_vocabulary(state));
+        if user != *old {
+            put_user(state, user);
+        }
+    }
+}
+
+/// Closes all clients that act as a user: one of a module's, which goes.
+pub fn expel_all(state: &mut State, user: &Rc<User>) {
+    for client in acting_as(state, user) {
+        expel(state, client);
+    }
+}
+
+/// Clients that acted as one user act as another: a module changed a user of its own.
+pub fn replace_everywhere(state: &mut State, old: &Rc<User>, new: &Rc<User>) {
+    for client in acting_as(state, old) {
+        act_as(state, client, new.clone());
+    }
+}
+
+/// Logs a refusal that a module decided on.
+pub fn note_for_module(
+    state: &mut State,
+    client: Option<ClientKey>,
+    reason: Reason,
+    context: Context,
+    object: &[u8],
+    username: &[u8],
+) {
+    if let Some(client) = client.filter(|key| state.clients.get(*key).is_some()) {
+        note_denied(state, client, reason, context, object, username);
+    }
+}
+
 /// Removes a user and closes its clients. Returns whether there was one.
 #[doc(alias = "ACLFreeUserAndKillClients")]
 pub fn delete_user(state: &mut State, name: &[u8]) -> bool {
@@ -306,7 +347,7 @@ fn listens_beyond(state: &State, client: ClientKey, globs: &[&[u8]]) -> bool {
 /// socket has no connection to close: the one of scripts keeps the rights of its last caller, which end with the
 /// script, and gets those of the next caller before it runs anything.
 #[doc(alias = "deauthenticateAndCloseClient")]
-fn expel(state: &mut State, key: ClientKey) {
+pub fn expel(state: &mut State, key: ClientKey) {
     if state.clients[key].flags.has(ClientFlags::FAKE) {
         return;
     }

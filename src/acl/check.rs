@@ -106,6 +106,22 @@ impl User {
         })
     }
 
+    /// Whether the user may use a key in this way, by some command. O(patterns).
+    #[doc(alias = "ACLUserCheckKeyPerm")]
+    pub fn may_use_key(&self, key: &[u8], flags: &[KeyFlag]) -> bool {
+        self.all_selectors()
+            .any(|selector| selector.all_keys || selector.has_key(key, flags))
+    }
+
+    /// Whether the user may use a channel, or a pattern. O(patterns).
+    #[doc(alias = "ACLUserCheckChannelPerm")]
+    pub fn may_use_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
+        self.all_selectors().any(|selector| {
+            let globs = selector.channels.iter().map(|glob| &**glob);
+            selector.all_channels || allows_channel(globs, channel, is_pattern)
+        })
+    }
+
     /// Whether the user may read every key there is.
     pub fn may_read_all(&self) -> bool {
         self.all_selectors().any(Selector::reads_all)
@@ -169,6 +185,18 @@ impl Selector {
             }
         }
         if self.all_channels {
+            return Ok(());
+        }
+        if let Some(foreign) = entry.decl.foreign {
+            for (position, is_pattern) in foreign.channels(argv) {
+                let globs = self.channels.iter().map(|glob| &**glob);
+                if !allows_channel(globs, argv.get(position), is_pattern) {
+                    return Err(Denied {
+                        reason: Reason::Channel,
+                        position,
+                    });
+                }
+            }
             return Ok(());
         }
         let (channels, is_pattern) = match entry.decl.channels {

@@ -26,6 +26,8 @@ pub enum Context {
     Multi,
     /// A script or function.
     Lua,
+    /// A call of a module.
+    Module,
 }
 
 impl Context {
@@ -35,6 +37,7 @@ impl Context {
             Context::TopLevel => "toplevel",
             Context::Multi => "multi",
             Context::Lua => "lua",
+            Context::Module => "module",
         }
     }
 }

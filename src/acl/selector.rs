@@ -14,7 +14,6 @@
 
 use super::rules::{RuleError, Vocabulary, has_spaces};
 use crate::command::table::{CommandId, CommandTable};
-use crate::command::{CATEGORY_NAMES, Category};
 use crate::util::args;
 
 /// Reading what a key holds (`%R~`).
@@ -155,6 +154,20 @@ impl Selector {
         Ok(())
     }
 
+    /// Follows its rules about commands anew, after commands were added or removed. Rules that name what is not there
+    /// any more have no effect, and stay.
+    #[doc(alias = "ACLRecomputeCommandBitsFromCommandRulesAllUsers")]
+    pub(super) fn recompute(&mut self, vocabulary: Vocabulary<'_>) {
+        let rules = std::mem::take(&mut self.rules);
+        self.set_all(self.future);
+        for rule in &rules {
+            let sign: &[u8] = if rule.allow { b"+" } else { b"-" };
+            // An unknown name changes nothing.
+            let _ = self.apply(&[sign, &rule.what].concat(), vocabulary);
+        }
+        self.rules = rules;
+    }
+
     fn add_keys(&mut self, glob: &[u8], access: u8) -> Result<(), RuleError> {
         if has_spaces(glob) {
             return Err(RuleError::Syntax);
@@ -196,9 +209,10 @@ impl Selector {
         allow: bool,
         vocabulary: Vocabulary<'_>,
     ) -> Result<(), RuleError> {
-        let category = category(name).ok_or(RuleError::Unknown)?;
+        let bit = vocabulary.commands.category(name);
+        let bit = bit.ok_or(RuleError::Unknown)?;
         let entries = vocabulary.commands.iter();
-        for entry in entries.filter(|entry| entry.categories.has(category)) {
+        for entry in entries.filter(|entry| entry.categories.0 & bit != 0) {
             self.set_command(entry.id, allow, vocabulary.commands);
         }
         self.note(&[b"@", name].concat(), allow);
@@ -342,14 +356,4 @@ fn split_access(rest: &[u8]) -> Option<(&[u8], u8)> {
     }
     let glob = rest.get(tilde + 1..).unwrap_or_default();
     (access != 0).then_some((glob, access))
-}
-
-/// The category of this name, in any case.
-#[doc(alias = "ACLGetCommandCategoryFlagByName")]
-fn category(name: &[u8]) -> Option<Category> {
-    let same = |known: &&(Category, &str)| known.1.as_bytes().eq_ignore_ascii_case(name);
-    CATEGORY_NAMES
-        .iter()
-        .find(same)
-        .map(|(category, _)| *category)
 }

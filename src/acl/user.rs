@@ -183,6 +183,14 @@ impl User {
         Ok(())
     }
 
+    /// Follows its rules about commands anew, after commands were added or removed.
+    pub(super) fn recompute(&mut self, vocabulary: Vocabulary<'_>) {
+        self.root.recompute(vocabulary);
+        for selector in &mut self.selectors {
+            selector.recompute(vocabulary);
+        }
+    }
+
     fn add_password(&mut self, hash: [u8; 32]) {
         if !self.passwords.contains(&hash) {
             self.passwords.push(hash);

@@ -54,6 +54,8 @@ pub enum WaitKind {
     Sentinel(u64),
     /// The save of the cluster's file of this number.
     Saved(u64),
+    /// A module: the number stands for its handle.
+    Module(u64),
 }
 
 impl WaitKind {
@@ -73,6 +75,7 @@ impl WaitKind {
             (WaitKind::List, Kind::List)
                 | (WaitKind::Zset, Kind::Zset)
                 | (WaitKind::Stream, Kind::Stream)
+                | (WaitKind::Module(_), _)
         )
     }
 }

@@ -128,8 +128,14 @@ flags! {
     HANDSHAKE = 32;
     /// Its connection is under TLS.
     TLS = 33;
+    /// A module called its command and takes its reply later: it may block though it has no socket.
+    MAY_BLOCK = 34;
     /// Acts as a user that may not do everything.
     RESTRICTED = 40;
+    /// Applies the keys and writes of slots that this node takes over.
+    IMPORTS = 41;
+    /// Another node's, which takes slots over from this one.
+    EXPORTS = 42;
 }
 
 impl ClientFlags {
@@ -330,8 +336,12 @@ impl Client {
     /// Whether its replies go nowhere.
     #[inline]
     pub fn silent(&self) -> bool {
-        self.flags
-            .any(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP | ClientFlags::PRIMARY)
+        self.flags.any(
+            ClientFlags::REPLY_OFF
+                | ClientFlags::REPLY_SKIP
+                | ClientFlags::PRIMARY
+                | ClientFlags::IMPORTS,
+        )
     }
 
     /// Whether it is on this machine: a Unix socket, a loopback address, or no socket at all.
@@ -361,6 +371,8 @@ pub struct Announced {
     /// The port and address on which it listens.
     pub port: u16,
     pub ip: Option<String>,
+    /// The node of the cluster that it is (SYNCSLOTS CONF NODE-ID).
+    pub node: Option<crate::cluster::id::NodeId>,
     /// It understands a data set of unknown length that ends with a mark.
     pub eof: bool,
     /// It understands that the stream's name may change.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`machine`] holds all decisions and touches nothing; [`act`] does what it says. The files between are the bus's
-//! bytes ([`bus`]), `nodes.conf` ([`file`]), and the table of connections ([`links`]).
+//! bytes ([`bus`]), `nodes.conf` ([`file`]), and the table of connections ([`links`]). Slots move from node to node as a
+//! whole by [`migration`].
 //!
 //! Mirrors: cluster.c and cluster_legacy.c.
 //! Differs: the state of the cluster is a value without sockets and files, so that tests run hundreds of nodes in one
@@ -20,6 +21,7 @@ pub mod file;
 pub mod id;
 pub mod links;
 pub mod machine;
+pub mod migration;
 pub mod node;
 pub mod owners;
 mod route;
@@ -33,6 +35,8 @@ use crate::clients::ClientKey;
 use crate::sys::files::Lock;
 use links::Links;
 use machine::{Act, Machine, Reply};
+use migration::Migrations;
+use migration::channels::Channels;
 
 /// Distance of the bus port from the port of clients, unless an option names the bus port.
 #[doc(alias = "CLUSTER_PORT_INCR")]
@@ -49,6 +53,10 @@ pub struct Cluster {
     pub bus_port: u16,
     /// Keeps other processes from the node's file.
     pub lock: Option<Lock>,
+    /// Slots on their way from or to another node as a whole.
+    pub migrations: Migrations,
+    /// The connections that they move over.
+    pub channels: Channels,
     /// Clients whose order is carried out, and whose reply waits until that is on disk.
     unsaved: Vec<Unsaved>,
     /// Acts that change data while a script runs: they wait for its end.

@@ -9,11 +9,16 @@
 
 use crate::command::Said;
 use crate::state::State;
-use crate::{persistence, replication};
+use crate::{cluster, persistence, replication};
 
 /// Hands the effects of a finished unit (a command, a transaction, a script) to the AOF and the replicas.
 #[inline]
 pub fn after_unit(state: &mut State) {
+    if !state.modules.post_jobs.is_empty()
+        && let Some(doors) = state.module_doors
+    {
+        (doors.post_jobs)(state);
+    }
     if !state.effects.is_empty() {
         let unit = state.effects.take_unit();
         feed_unit(state, &unit);
@@ -26,6 +31,7 @@ pub fn after_unit(state: &mut State) {
 pub fn feed_unit(state: &mut State, unit: &[Said]) {
     persistence::act::append::feed(state, unit);
     replication::act::stream::feed_replicas(state, unit);
+    cluster::act::migration::feed(state, unit);
     if let Some(client) = state
         .current_client
         .and_then(|key| state.clients.get_mut(key))

@@ -61,15 +61,20 @@ impl Keys {
             .keys
             .iter()
             .any(|spec| spec.has(crate::command::KeyFlag::VariableFlags));
-        if usable && (!variable || decl.find_keys.is_none()) {
+        let foreign = decl.foreign.filter(|foreign| foreign.finds_keys());
+        let finder = decl.find_keys.is_some() || foreign.is_some();
+        if usable && (!variable || !finder) {
             let told = Keys::by_specs(decl.keys, argv, search);
-            if told.is_some() || decl.find_keys.is_none() {
+            if told.is_some() || !finder {
                 return told;
             }
         }
-        let find = decl.find_keys?;
         let mut keys = Keys::default();
-        find(argv, &mut keys.found).ok()?;
+        match (foreign, decl.find_keys) {
+            (Some(foreign), _) => foreign.find_keys(argv, &mut keys.found),
+            (None, Some(find)) => find(argv, &mut keys.found).ok()?,
+            (None, None) => return None,
+        }
         keys.found.retain(|key| key.position < argv.len());
         Some(keys)
     }

@@ -44,6 +44,28 @@ pub struct KeyRef {
     pub flags: &'static [KeyFlag],
 }
 
+/// The parts of a declaration that only foreign code knows: of a command that a module added.
+pub trait Foreign: std::fmt::Debug + Sync {
+    /// The name of the module.
+    fn module(&self) -> &str;
+
+    /// Whether the module tells keys that no spec can.
+    fn finds_keys(&self) -> bool {
+        false
+    }
+
+    /// Adds the keys of a request.
+    fn find_keys(&self, argv: Argv<'_>, found: &mut Vec<KeyRef>) {
+        let _ = (argv, found);
+    }
+
+    /// The words of a request that are channels, and whether each is a pattern.
+    fn channels(&self, argv: Argv<'_>) -> Vec<(usize, bool)> {
+        let _ = argv;
+        Vec::new()
+    }
+}
+
 /// How many words a request has, the command's name (and its container's) counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arity {
@@ -413,6 +435,8 @@ pub struct Arg {
     pub token: Option<&'static str>,
     /// The key spec that finds it.
     pub key_spec: Option<u8>,
+    /// A sentence about it; modules alone say one.
+    pub summary: Option<&'static str>,
     /// Redis version that brought it.
     pub since: Option<&'static str>,
     /// Redis version that advised against it.
@@ -435,6 +459,7 @@ impl Arg {
             kind,
             token: None,
             key_spec: None,
+            summary: None,
             since: None,
             deprecated_since: None,
             optional: false,
@@ -644,6 +669,12 @@ pub struct Command {
     pub tips: &'static [&'static str],
     /// Its documentation.
     pub docs: Docs,
+    /// Changes since it came: version and change; modules alone tell them.
+    pub history: &'static [(&'static str, &'static str)],
+    /// The module that it belongs to.
+    pub foreign: Option<&'static dyn Foreign>,
+    /// The module has described it.
+    pub described: bool,
     /// Subcommands; empty for a plain command.
     pub subcommands: &'static [&'static Command],
     /// In a cluster, served in a slot that migrates whatever keys are here: MIGRATE.
@@ -665,6 +696,9 @@ impl Command {
         args: &[],
         tips: &[],
         docs: Docs::BASE,
+        history: &[],
+        foreign: None,
+        described: false,
         subcommands: &[],
         serves_open_slots: false,
         run: container,

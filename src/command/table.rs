@@ -6,7 +6,7 @@
 //! Mirrors: `populateCommandTable`, `lookupCommand` and `ACLSetCommand…CategoryBits` of server.c.
 //! Differs: one open-addressed index over lower-cased names instead of a dict per container.
 
-use crate::command::{BeginSearch, Category, Command, FindKeys, Flag};
+use crate::command::{BeginSearch, CATEGORY_NAMES, Category, Command, FindKeys, Flag};
 use crate::resp::argv::Argv;
 use crate::util::histogram::Histogram;
 
@@ -34,12 +34,12 @@ impl Flags {
 
 /// A set of [`Category`]s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Categories(pub u32);
+pub struct Categories(pub u64);
 
 impl Categories {
     /// Whether the category is in it.
     pub fn has(self, category: Category) -> bool {
-        self.0 & category as u32 != 0
+        self.0 & category as u64 != 0
     }
 }
 
@@ -90,6 +90,11 @@ impl Entry {
         1 + usize::from(self.parent.is_some())
     }
 
+    /// Whether it was a module's that is gone.
+    fn is_removed(&self) -> bool {
+        std::ptr::eq(self.decl, &GONE)
+    }
+
     /// Whether a request of so many words has the right number.
     #[inline]
     pub fn accepts(&self, words: usize) -> bool {
@@ -115,7 +120,12 @@ pub struct CommandTable {
     entries: Vec<Entry>,
     /// Open addressing; `u16::MAX` is empty. Twice as many slots as names, a power of two.
     index: Vec<u16>,
+    /// Categories that modules added, with the number of the module: bits from [`FIRST_ADDED`] on.
+    added: Vec<(String, u32)>,
 }
+
+/// The bit of the first category that a module adds.
+const FIRST_ADDED: usize = CATEGORY_NAMES.len();
 
 /// Longest name looked up; longer ones are unknown.
 const NAME_MAX: usize = 64;
@@ -131,6 +141,7 @@ impl CommandTable {
         let mut table = CommandTable {
             entries: Vec::new(),
             index: Vec::new(),
+            added: Vec::new(),
         };
         for decl in groups.iter().copied().flatten() {
             let parent = table.add(decl, None);
@@ -149,11 +160,17 @@ impl CommandTable {
 
     fn add(&mut self, decl: &'static Command, parent: Option<CommandId>) -> CommandId {
         let id = CommandId(self.entries.len() as u16);
+        let entry = self.entry(id, decl, parent);
+        self.entries.push(entry);
+        id
+    }
+
+    fn entry(&self, id: CommandId, decl: &'static Command, parent: Option<CommandId>) -> Entry {
         let name = match parent {
             Some(parent) => format!("{}|{}", self.entries[parent.0 as usize].name, decl.name),
             None => decl.name.to_owned(),
         };
-        self.entries.push(Entry {
+        Entry {
             id,
             decl,
             name: name.into(),
@@ -161,11 +178,10 @@ impl CommandTable {
             subcommands: Vec::new(),
             flags: derive_flags(decl),
             categories: derive_categories(decl),
-            has_keys: !decl.keys.is_empty() || decl.find_keys.is_some(),
+            has_keys: has_keys(decl),
             first_key: first_key(decl),
             stats: CommandStats::default(),
-        });
-        id
+        }
     }
 
     fn rebuild_index(&mut self) {
@@ -186,6 +202,102 @@ impl CommandTable {
             }
             self.index[slot] = entry.id.0;
         }
+    }
+
+    /// Adds a command of a module: in the place of one that was removed, or at the end. `None` when numbers are used up.
+    /// O(commands).
+    pub fn insert(
+        &mut self,
+        decl: &'static Command,
+        parent: Option<CommandId>,
+    ) -> Option<CommandId> {
+        let free = self.entries.iter().position(|entry| entry.is_removed());
+        if free.is_none() && self.entries.len() >= u16::MAX as usize {
+            return None;
+        }
+        let id = CommandId(free.unwrap_or(self.entries.len()) as u16);
+        let mut entry = self.entry(id, decl, parent);
+        // A module's command is in the categories that the module names, and in no other.
+        entry.categories = Categories(0);
+        match free {
+            Some(at) => self.entries[at] = entry,
+            None => self.entries.push(entry),
+        }
+        if let Some(parent) = parent {
+            self.entries[parent.0 as usize].subcommands.push(id);
+        }
+        self.rebuild_index();
+        Some(id)
+    }
+
+    /// Gives a command another declaration of the same name.
+    pub fn redeclare(&mut self, id: CommandId, decl: &'static Command) {
+        let entry = &mut self.entries[id.0 as usize];
+        entry.decl = decl;
+        entry.flags = derive_flags(decl);
+        entry.has_keys = has_keys(decl);
+    }
+
+    /// Takes a command of a module out. Its number may name another one later. O(commands).
+    pub fn remove(&mut self, id: CommandId) {
+        if let Some(parent) = self[id].parent {
+            self.entries[parent.0 as usize]
+                .subcommands
+                .retain(|sub| *sub != id);
+        }
+        self.entries[id.0 as usize] = self.entry(id, &GONE, None);
+        self.entries[id.0 as usize].name = "".into();
+        self.rebuild_index();
+    }
+
+    /// The bit of a category's name, in any case.
+    pub fn category(&self, name: &[u8]) -> Option<u64> {
+        let same = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        let own = CATEGORY_NAMES.iter().find(|(_, known)| same(known));
+        if let Some((category, _)) = own {
+            return Some(*category as u64);
+        }
+        let at = self.added.iter().position(|(known, _)| same(known))?;
+        Some(1 << (FIRST_ADDED + at))
+    }
+
+    /// The names of all categories with their bits, in the order in which they are listed.
+    pub fn category_names(&self) -> impl Iterator<Item = (u64, &str)> {
+        let own = CATEGORY_NAMES
+            .iter()
+            .map(|(bit, name)| (*bit as u64, *name));
+        let added = self.added.iter().enumerate();
+        let added = added.map(|(at, (name, _))| (1 << (FIRST_ADDED + at), name.as_str()));
+        own.chain(added.filter(|(_, name)| !name.is_empty()))
+    }
+
+    /// Adds a category of a module; false when there are 64 already.
+    pub fn add_category(&mut self, name: String, module: u32) -> bool {
+        let free = self.added.iter().position(|(name, _)| name.is_empty());
+        match free {
+            Some(at) => self.added[at] = (name, module),
+            None if FIRST_ADDED + self.added.len() < 64 => self.added.push((name, module)),
+            None => return false,
+        }
+        true
+    }
+
+    /// Removes the categories that a module added.
+    pub fn remove_categories(&mut self, module: u32) {
+        for at in 0..self.added.len() {
+            if self.added[at].1 == module {
+                self.added[at] = (String::new(), u32::MAX);
+                let bit = 1 << (FIRST_ADDED + at);
+                for entry in &mut self.entries {
+                    entry.categories.0 &= !bit;
+                }
+            }
+        }
+    }
+
+    /// Puts a command into these categories.
+    pub fn set_categories(&mut self, id: CommandId, bits: u64) {
+        self.entries[id.0 as usize].categories = Categories(bits);
     }
 
     /// Renames a command; an empty new name removes it. Errors in Redis's words for the config file.
@@ -290,7 +402,7 @@ impl CommandTable {
 
     /// All entries, containers before their subcommands.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter()
+        self.entries.iter().filter(|entry| !entry.is_removed())
     }
 
     /// All entries, to reset their counters.
@@ -319,6 +431,26 @@ impl std::ops::IndexMut<CommandId> for CommandTable {
     fn index_mut(&mut self, id: CommandId) -> &mut Entry {
         &mut self.entries[id.0 as usize]
     }
+}
+
+/// Stands in the table where a module's command was. Nothing finds it by name.
+static GONE: Command = Command {
+    run: gone,
+    ..Command::BASE
+};
+
+fn gone(
+    _: &mut crate::dispatch::Ctx<'_>,
+    _: crate::command::args::Args<'_>,
+) -> crate::command::Result {
+    Err(crate::resp::Error::once(
+        "the module of this command was unloaded",
+    ))
+}
+
+fn has_keys(decl: &Command) -> bool {
+    let foreign = decl.foreign.is_some_and(|foreign| foreign.finds_keys());
+    !decl.keys.is_empty() || decl.find_keys.is_some() || foreign
 }
 
 /// FNV-1a over the lower-cased name: names are short, and the table is not open to attack because
@@ -354,7 +486,7 @@ fn derive_categories(decl: &Command) -> Categories {
     let mut bits = decl
         .acl
         .iter()
-        .fold(0, |bits, category| bits | *category as u32);
+        .fold(0, |bits, category| bits | *category as u64);
     let implied = [
         (crate::command::Flag::Write, crate::command::Category::Write),
         (crate::command::Flag::Admin, crate::command::Category::Admin),
@@ -374,16 +506,16 @@ fn derive_categories(decl: &Command) -> Categories {
     ];
     for (flag, category) in implied {
         if flags.has(flag) {
-            bits |= category as u32;
+            bits |= category as u64;
         }
     }
     if flags.has(crate::command::Flag::ReadOnly)
-        && bits & crate::command::Category::Scripting as u32 == 0
+        && bits & crate::command::Category::Scripting as u64 == 0
     {
-        bits |= crate::command::Category::Read as u32;
+        bits |= crate::command::Category::Read as u64;
     }
-    if bits & crate::command::Category::Fast as u32 == 0 {
-        bits |= crate::command::Category::Slow as u32;
+    if bits & crate::command::Category::Fast as u64 == 0 {
+        bits |= crate::command::Category::Slow as u64;
     }
     Categories(bits)
 }

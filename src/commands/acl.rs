@@ -8,7 +8,6 @@
 use super::prelude::*;
 use crate::acl::act::denied_words;
 use crate::acl::{self, Selector};
-use crate::command::CATEGORY_NAMES;
 use crate::resp::Reply;
 
 pub const COMMANDS: &[&Command] = &[&ACL];
@@ -63,8 +62,9 @@ const ACL_CAT: Command = Command {
 /// Answers the names of all categories, or of the commands in one.
 fn acl_cat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let Some(asked) = args.next() else {
-        ctx.reply.array(CATEGORY_NAMES.len());
-        for (_, name) in CATEGORY_NAMES {
+        let names = ctx.state.commands.category_names();
+        ctx.reply.array(names.count());
+        for (_, name) in ctx.state.commands.category_names() {
             ctx.reply.bulk(name.as_bytes());
         }
         return Ok(());
@@ -72,15 +72,14 @@ fn acl_cat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !args.is_empty() {
         return Err(wrong_words(args));
     }
-    let same = |(_, name): &&(Category, &str)| name.as_bytes().eq_ignore_ascii_case(asked);
-    let Some((category, _)) = CATEGORY_NAMES.iter().find(same) else {
+    let Some(bit) = ctx.state.commands.category(asked) else {
         let asked = &asked[..asked.len().min(128)];
         return Err(Error::quoting("ERR Unknown category '", asked, "'"));
     };
     let commands = &ctx.state.commands;
     let open = ctx.reply.open();
     let mut count = 0;
-    for entry in commands.iter().filter(|e| e.categories.has(*category)) {
+    for entry in commands.iter().filter(|e| e.categories.0 & bit != 0) {
         ctx.reply.bulk(commands.declared_name(entry.id).as_bytes());
         count += 1;
     }

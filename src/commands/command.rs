@@ -6,7 +6,7 @@
 use super::prelude::*;
 use crate::command::keys::{Keys, legacy_range};
 use crate::command::table::{CommandId, CommandTable, Entry};
-use crate::command::{Arg, ArgKind, CATEGORY_NAMES, FLAG_NAMES, KeyFlag};
+use crate::command::{Arg, ArgKind, FLAG_NAMES, KeyFlag};
 use crate::resp::argv::Argv;
 use crate::resp::{Mark, Reply};
 use crate::util::glob::{self, Case};
@@ -182,7 +182,11 @@ fn keys_of(ctx: &Ctx<'_>, request: Argv<'_>) -> Result<Keys> {
         .map_err(|_| Error::once("Invalid command specified"))?;
     let entry = &commands[id];
     let real = |spec: &KeySpec| !spec.has(crate::command::KeyFlag::NotKey);
-    if entry.decl.find_keys.is_none() && !entry.decl.keys.iter().any(real) {
+    let foreign = entry
+        .decl
+        .foreign
+        .is_some_and(|foreign| foreign.finds_keys());
+    if entry.decl.find_keys.is_none() && !foreign && !entry.decl.keys.iter().any(real) {
         return Err(Error::once("The command has no key arguments"));
     }
     if !entry.accepts(request.len()) {
@@ -313,16 +317,14 @@ fn command_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Err(Error::Syntax);
         }
         if args.word("MODULE") {
-            // No module is ever loaded.
-            wanted = Box::new(|_| false);
-        } else if args.word("ACLCAT") {
             let name = args.bytes()?;
-            let same = |(_, known): &&(Category, &str)| name.eq_ignore_ascii_case(known.as_bytes());
-            let category = CATEGORY_NAMES
-                .iter()
-                .find(same)
-                .map(|(category, _)| *category);
-            wanted = Box::new(move |e| category.is_some_and(|c| e.categories.has(c)));
+            wanted = Box::new(move |e| {
+                let module = e.decl.foreign.map(|foreign| foreign.module().as_bytes());
+                module.is_some_and(|module| module == name)
+            });
+        } else if args.word("ACLCAT") {
+            let category = ctx.state.commands.category(args.bytes()?);
+            wanted = Box::new(move |e| category.is_some_and(|bit| e.categories.0 & bit != 0));
         } else if args.word("PATTERN") {
             let pattern = args.bytes()?;
             wanted = Box::new(move |e| glob::matches(pattern, e.name.as_bytes(), Case::Ignored));
@@ -356,10 +358,9 @@ fn show_info(reply: &mut Reply, commands: &CommandTable, entry: &Entry) {
     reply.integer(first.into());
     reply.integer(last.into());
     reply.integer(step.into());
-    let categories = CATEGORY_NAMES
-        .iter()
-        .filter(|(c, _)| entry.categories.has(*c));
-    show_names(reply, "@", categories.map(|(_, name)| *name).collect());
+    let categories = commands.category_names();
+    let categories = categories.filter(|(bit, _)| entry.categories.0 & bit != 0);
+    show_names(reply, "@", categories.map(|(_, name)| name).collect());
     reply.set(entry.decl.tips.len());
     for tip in entry.decl.tips {
         reply.bulk(tip.as_bytes());
@@ -511,20 +512,24 @@ impl<'a> Pairs<'a> {
 fn show_docs(reply: &mut Reply, commands: &CommandTable, entry: &Entry) {
     let docs = &entry.decl.docs;
     let mut pairs = Pairs::open(reply);
-    pairs.text("summary", Some(docs.summary));
-    pairs.text("since", Some(docs.since));
-    pairs.text("group", Some(docs.group.name()));
     pairs.text(
-        "module",
-        entry
-            .flags
-            .has(crate::command::Flag::Module)
-            .then_some("vectorset"),
+        "summary",
+        Some(docs.summary).filter(|text| !text.is_empty()),
     );
+    pairs.text("since", Some(docs.since).filter(|text| !text.is_empty()));
+    pairs.text("group", Some(docs.group.name()));
     pairs.text(
         "complexity",
         Some(docs.complexity).filter(|text| !text.is_empty()),
     );
+    let module = match entry.decl.foreign {
+        Some(foreign) => Some(foreign.module()),
+        None => entry
+            .flags
+            .has(crate::command::Flag::Module)
+            .then_some("vectorset"),
+    };
+    pairs.text("module", module);
     let flags = [
         (docs.deprecated.is_some(), "deprecated"),
         (docs.syscmd, "syscmd"),
@@ -540,6 +545,15 @@ fn show_docs(reply: &mut Reply, commands: &CommandTable, entry: &Entry) {
     if let Some((since, instead)) = docs.deprecated {
         pairs.text("deprecated_since", Some(since));
         pairs.text("replaced_by", Some(instead).filter(|text| !text.is_empty()));
+    }
+    if !entry.decl.history.is_empty() {
+        let reply = pairs.key("history");
+        reply.set(entry.decl.history.len());
+        for (since, change) in entry.decl.history {
+            reply.array(2);
+            reply.bulk(since.as_bytes());
+            reply.bulk(change.as_bytes());
+        }
     }
     if !entry.decl.args.is_empty() {
         show_args(pairs.key("arguments"), entry.decl.args);
@@ -567,14 +581,13 @@ fn show_args(reply: &mut Reply, args: &[Arg]) {
         let mut pairs = Pairs::open(reply);
         pairs.text("name", Some(arg.name));
         pairs.text("type", Some(kind_name(arg.kind)));
-        pairs.text(
-            "display_text",
-            (!composed).then_some(arg.shown_as.unwrap_or(arg.name)),
-        );
+        let shown = arg.shown_as.or((!composed).then_some(arg.name));
+        pairs.text("display_text", shown);
         if let Some(spec) = arg.key_spec {
             pairs.key("key_spec_index").integer(spec.into());
         }
         pairs.text("token", arg.token);
+        pairs.text("summary", arg.summary);
         pairs.text("since", arg.since);
         pairs.text("deprecated_since", arg.deprecated_since);
         let flags = [

@@ -14,6 +14,7 @@ use crate::cluster;
 use crate::config::{self, Apply, ApplyError, Config, Permissions};
 use crate::config::{Remark, Rewrite, SetError, disk};
 use crate::keyspace;
+use crate::modules::{EventData, EventId};
 use crate::observe;
 use crate::persistence;
 use crate::state::State;
@@ -62,7 +63,13 @@ const CONFIG_GET: Command = Command {
 #[doc(alias = "configGetCommand")]
 fn config_get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let patterns: Vec<&[u8]> = args.collect();
-    let found = ctx.state.config.get(&patterns);
+    let mut found = ctx.state.config.get(&patterns);
+    if !ctx.state.modules.options.is_empty()
+        && let Some(doors) = ctx.state.module_doors
+    {
+        let more = (doors.get_options)(ctx.state, &patterns);
+        found.extend(more);
+    }
     ctx.reply.map(found.len());
     for (name, value) in found {
         ctx.reply.bulk(&name);
@@ -95,8 +102,12 @@ const CONFIG_SET: Command = Command {
 fn config_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     // The word after the name of a secret option is hidden, also where names and values are out of step.
     for position in args.position()..args.argv().len() - 1 {
-        let option = config::find(args.argv().get(position));
-        if option.is_some_and(|option| option.has(config::Flag::Sensitive)) {
+        let name = args.argv().get(position);
+        let option = config::find(name);
+        let mut options = ctx.state.modules.options.iter();
+        let of_module = options
+            .any(|option| option.is_secret() && option.name.as_bytes().eq_ignore_ascii_case(name));
+        if of_module || option.is_some_and(|option| option.has(config::Flag::Sensitive)) {
             ctx.redact(position + 1);
         }
     }
@@ -108,15 +119,69 @@ fn config_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         protected: is_trusted(ctx),
         loading: ctx.state.persistence.is_loading(),
     };
+    let of_modules = options_of_modules(ctx, &mut pairs, permissions)?;
     match config::set(ctx.state, &pairs, permissions) {
         Ok(remarks) => {
             log(ctx.state, &remarks);
+            let names = pairs.iter().chain(&of_modules).map(|(name, _)| *name);
+            let told = EventData::Names(names.collect());
+            ctx.state.tell_modules(EventId::Config, 0, told);
             ctx.reply.ok();
             Ok(())
         }
         Err(SetError::Loading) => Err(Error::Loading),
         Err(error) => Err(Error::once(error.to_string())),
     }
+}
+
+/// Takes the pairs of modules' options out, and sets them. The server's own, which come after, are judged before.
+fn options_of_modules<'a>(
+    ctx: &mut Ctx<'_>,
+    pairs: &mut Vec<(&'a [u8], &'a [u8])>,
+    permissions: Permissions,
+) -> Result<Vec<(&'a [u8], &'a [u8])>> {
+    let failed = |name: &[u8], reason: &str| {
+        let name = String::from_utf8_lossy(name);
+        Error::once(format!(
+            "CONFIG SET failed (possibly related to argument '{name}') - {reason}"
+        ))
+    };
+    let known = |name: &[u8]| {
+        let mut options = ctx.state.modules.options.iter();
+        options.find(|option| option.name.as_bytes().eq_ignore_ascii_case(name))
+    };
+    let own: Vec<_> = pairs
+        .extract_if(.., |(name, _)| known(name).is_some())
+        .collect();
+    for (at, (name, _)) in own.iter().enumerate() {
+        if own[..at]
+            .iter()
+            .any(|(before, _)| before.eq_ignore_ascii_case(name))
+        {
+            return Err(failed(name, "duplicate parameter"));
+        }
+        let Some(option) = known(name) else { continue };
+        let refusal = option.refuses(permissions.protected, permissions.loading);
+        match refusal {
+            Some("") => return Err(Error::Loading),
+            Some(reason) => return Err(failed(name, reason)),
+            None => {}
+        }
+    }
+    if own.is_empty() {
+        return Ok(own);
+    }
+    // Whether the others can be set is known before any is.
+    if let Err(error) = ctx.state.config.with(pairs, permissions) {
+        return Err(match error {
+            SetError::Loading => Error::Loading,
+            error => Error::once(error.to_string()),
+        });
+    }
+    if let Some(doors) = ctx.state.module_doors {
+        (doors.set_options)(ctx.state, &own).map_err(|(name, reason)| failed(&name, &reason))?;
+    }
+    Ok(own)
 }
 
 /// May the client change protected options?
@@ -161,6 +226,23 @@ pub fn rewrite_file(state: &mut State, force_all: bool) -> Result {
     if state.config.file.is_none() {
         return Err(Error::once("The server is running without a config file"));
     }
+    let module_options = match state.module_doors {
+        Some(doors) => (doors.option_lines)(state),
+        None => Vec::new(),
+    };
+    let loaded = state.modules.loaded.iter().map(|loaded| {
+        let words = std::iter::once(loaded.path.as_bytes());
+        let words = words.chain(loaded.args.iter().map(Vec::as_slice));
+        let mut line = b"loadmodule".to_vec();
+        for word in words {
+            line.push(b' ');
+            match args::needs_repr(word) {
+                true => args::repr(&mut line, word),
+                false => line.extend_from_slice(word),
+            }
+        }
+        line
+    });
     let users = state.acl.users().map(|user| args::repr_words(&user.line()));
     let rewrite = Rewrite {
         force_all,
@@ -168,6 +250,8 @@ pub fn rewrite_file(state: &mut State, force_all: bool) -> Result {
             true => users.collect(),
             false => Vec::new(),
         }),
+        modules: Some(loaded.collect()),
+        module_options,
         ..Rewrite::default()
     };
     match state.config.rewrite_file(&state.disk, &rewrite) {

@@ -334,7 +334,7 @@ fn type_number(kind: Kind) -> u32 {
         Kind::Stream => 6,
         Kind::Array => 7,
         // A module's.
-        Kind::Vset => 5,
+        Kind::Vset | Kind::Module => 5,
     }
 }
 

@@ -17,12 +17,13 @@ use crate::clients::ClientFlags;
 use crate::command::table::Entry;
 use crate::keyspace;
 use crate::keyspace::Kind as KeyKind;
+use crate::modules::Module;
 use crate::observe::metrics::Metric;
 use crate::persistence;
 use crate::pubsub::Kind;
 use crate::replication;
 use crate::shutdown;
-use crate::state::State;
+use crate::state::{InfoAsked, State};
 use crate::sys::process::{self, CpuTime, Whose};
 use crate::util::histogram::Histogram;
 
@@ -48,7 +49,7 @@ const SECTIONS: &[Section] = &[
     ("Replication", Shown::ByDefault, replication),
     ("CPU", Shown::ByDefault, cpu),
     ("Hotkeys", Shown::ByDefault, hotkeys),
-    ("Modules", Shown::ByDefault, |_, _| {}),
+    ("Modules", Shown::ByDefault, modules),
     ("Commandstats", Shown::WithAll, commandstats),
     ("Errorstats", Shown::ByDefault, errorstats),
     ("Latencystats", Shown::WithAll, latencystats),
@@ -86,7 +87,7 @@ pub(super) const INFO: Command = Command {
 #[doc(alias = "infoCommand")]
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     let names: Vec<&[u8]> = args.collect();
-    let text = report(ctx.state, &names);
+    let text = full_report(ctx.state, &names);
     ctx.reply.verbatim("txt", text);
     Ok(())
 }
@@ -100,7 +101,35 @@ const SECTIONS_OF_SENTINEL: &[Section] = &[
     ("Sentinel", Shown::ByDefault, super::sentinel::info_section),
 ];
 
-/// The text of INFO for these arguments.
+/// The text of INFO for these arguments, sections of modules included: all of those for `everything` and `modules`,
+/// otherwise those that are named.
+pub fn full_report(state: &mut State, names: &[&[u8]]) -> String {
+    let mut text = report(state, names);
+    let named = |wanted: &str| {
+        names
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    if state.modules.info.is_empty() || names.is_empty() {
+        return text;
+    }
+    let all = named("everything") || named("modules");
+    let asked = InfoAsked {
+        names: (!all).then_some(names),
+        crash: false,
+    };
+    let Some(doors) = state.module_doors else {
+        return text;
+    };
+    let more = (doors.info)(state, &asked);
+    if !text.is_empty() && !more.is_empty() {
+        text.push_str("\r\n");
+    }
+    text.push_str(&more);
+    text
+}
+
+/// The text of INFO for these arguments, without the sections of modules.
 #[doc(alias = "genRedisInfoString")]
 pub fn report(state: &State, names: &[&[u8]]) -> String {
     report_of(SECTIONS, state, names)
@@ -236,6 +265,41 @@ fn server(state: &State, out: &mut String) {
             let _ = write!(out, ",bind={address}");
         }
         let _ = write!(out, ",port={}\r\n", config.tls_port);
+    }
+}
+
+/// A line for each module: whose functions it uses, who uses its own, and the options it set.
+#[doc(alias = "genModulesInfoString")]
+fn modules(state: &State, out: &mut String) {
+    const OPTIONS: [(i32, &str); 3] = [
+        (Module::HANDLE_IO_ERRORS, "handle-io-errors"),
+        (Module::HANDLE_ASYNC_LOAD, "handle-repl-async-load"),
+        (Module::NO_IMPLICIT_SIGNAL, "no-implicit-signal-modified"),
+    ];
+    let modules = &state.modules;
+    for loaded in &modules.loaded {
+        let module = &loaded.module;
+        let filters = modules.filters.iter();
+        let filters = filters
+            .filter(|filter| filter.module.id == module.id)
+            .count();
+        let used = modules.uses.iter().filter(|(user, _)| *user == module.id);
+        let used: Vec<&str> = used
+            .filter_map(|(_, owner)| modules.loaded.iter().find(|l| l.module.id == *owner))
+            .map(|loaded| loaded.module.name.as_str())
+            .collect();
+        let options = OPTIONS.iter().filter(|(bit, _)| module.has(*bit));
+        let options: Vec<&str> = options.map(|(_, name)| *name).collect();
+        let _ = write!(
+            out,
+            "module:name={},ver={},api={},filters={filters},usedby=[{}],using=[{}],options=[{}]\r\n",
+            module.name,
+            module.version,
+            module.api,
+            modules.users_of(module.id).join("|"),
+            used.join("|"),
+            options.join("|"),
+        );
     }
 }
 

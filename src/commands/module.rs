@@ -1,9 +1,9 @@
-//! MODULE: there is no interface for modules, and clients that ask get Redis's own error words.
+//! MODULE: modules are loaded, listed and unloaded. `modules/act/load.rs` does the work.
 //!
 //! Mirrors: `moduleCommand` of module.c.
-//! Differs: MODULE LIST is empty, LOAD and UNLOAD always fail.
 
 use super::prelude::*;
+use crate::state::LoadRequest;
 
 pub const COMMANDS: &[&Command] = &[&MODULE];
 
@@ -47,9 +47,9 @@ fn module_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         "MODULE",
         &[
             "LIST",
-            "    The modules that are loaded: none.",
+            "    The modules that are loaded.",
             "LOAD <path> [<arg> ...]",
-            "    Loads a module; fails here.",
+            "    Loads a module.",
             "LOADEX <path> [[CONFIG NAME VALUE] ...] [ARGS ...]",
             "    The same with settings.",
             "UNLOAD <name>",
@@ -76,7 +76,22 @@ const MODULE_LIST: Command = Command {
 };
 
 fn module_list(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.reply.array(0);
+    let loaded = &ctx.state.modules.loaded;
+    ctx.reply.array(loaded.len());
+    for loaded in loaded {
+        ctx.reply.map(4);
+        ctx.reply.bulk(b"name");
+        ctx.reply.bulk(loaded.module.name.as_bytes());
+        ctx.reply.bulk(b"ver");
+        ctx.reply.integer(loaded.module.version.into());
+        ctx.reply.bulk(b"path");
+        ctx.reply.bulk(loaded.path.as_bytes());
+        ctx.reply.bulk(b"args");
+        ctx.reply.array(loaded.args.len());
+        for arg in &loaded.args {
+            ctx.reply.bulk(arg);
+        }
+    }
     Ok(())
 }
 
@@ -100,13 +115,27 @@ const MODULE_LOAD: Command = Command {
 };
 
 fn module_load(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let path = String::from_utf8_lossy(args.bytes()?);
-    ctx.state.log.warning(format_args!(
-        "Module {path} failed to load: this server has no interface for modules"
-    ));
-    Err(Error::once(
-        "Error loading the extension. Please check the server logs.",
-    ))
+    let request = LoadRequest {
+        path: args.bytes()?.to_vec(),
+        args: args.map(<[u8]>::to_vec).collect(),
+        options: None,
+    };
+    load(ctx, &request)
+}
+
+/// Loads a module; the log says why one cannot be loaded.
+fn load(ctx: &mut Ctx<'_>, request: &LoadRequest) -> Result {
+    let loaded = match ctx.state.module_doors {
+        Some(doors) => (doors.load)(ctx.state, request),
+        None => false,
+    };
+    if !loaded {
+        return Err(Error::once(
+            "Error loading the extension. Please check the server logs.",
+        ));
+    }
+    ctx.reply.ok();
+    Ok(())
 }
 
 const MODULE_LOADEX: Command = Command {
@@ -128,9 +157,29 @@ const MODULE_LOADEX: Command = Command {
         summary: "Loads a module with settings and arguments.",
         ..Docs::BASE
     },
-    run: module_load,
+    run: module_loadex,
     ..Command::BASE
 };
+
+/// `path [CONFIG name value]… [ARGS arg…]`: loads a module with values for its options.
+fn module_loadex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let mut request = LoadRequest {
+        path: args.bytes()?.to_vec(),
+        args: Vec::new(),
+        options: Some(Vec::new()),
+    };
+    while !args.is_empty() {
+        if args.word_with("CONFIG", 2) {
+            let option = (args.bytes()?.to_vec(), args.bytes()?.to_vec());
+            request.options.get_or_insert_default().push(option);
+        } else if args.word("ARGS") {
+            request.args = args.by_ref().map(<[u8]>::to_vec).collect();
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    load(ctx, &request)
+}
 
 const MODULE_UNLOAD: Command = Command {
     name: "unload",
@@ -148,8 +197,18 @@ const MODULE_UNLOAD: Command = Command {
     ..Command::BASE
 };
 
-fn module_unload(_: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    Err(Error::once(
-        "Error unloading module: no such module with that name",
-    ))
+fn module_unload(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let name = args.bytes()?;
+    let done = match ctx.state.module_doors {
+        Some(doors) => (doors.unload)(ctx.state, name),
+        None => Err("no such module with that name".into()),
+    };
+    done.map_err(|reason| {
+        ctx.state
+            .log
+            .warning(format_args!("Error unloading module: {reason}"));
+        Error::once(format!("Error unloading module: {reason}"))
+    })?;
+    ctx.reply.ok();
+    Ok(())
 }

@@ -11,6 +11,7 @@ use crate::persistence;
 use crate::persistence::rdb::dump;
 use crate::persistence::rdb::write_value::Unwritten;
 use crate::persistence::saving::Purpose;
+use crate::types::{Foreign, Held};
 
 pub const COMMANDS: &[&Command] = &[
     &BGREWRITEAOF,
@@ -320,6 +321,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let mut scratch = Vec::new();
     let value = read_payload(ctx, key, payload, &mut scratch)?;
+    let value = realised(ctx, key, value)?;
 
     let deadline = match ttl {
         0 => None,
@@ -424,6 +426,20 @@ fn read_payload<'a>(
         ));
         Error::once("Bad data format")
     })
+}
+
+/// A value of a foreign type is made of its bytes by the type's owner.
+fn realised<'a>(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'a>) -> Result<NewValue<'a>> {
+    let NewValue::Object(object) = &value else {
+        return Ok(value);
+    };
+    let Some(raw) = Foreign::of(object).cloned() else {
+        return Ok(value);
+    };
+    let doors = ctx.state.module_doors;
+    let made = doors.and_then(|doors| (doors.realise)(ctx.state, &raw, ctx.db, key));
+    let made = made.ok_or(Error::once("Bad data format"))?;
+    Ok(NewValue::Object(made.into()))
 }
 
 /// Deletes the old key, if there is one, and stores the new value.

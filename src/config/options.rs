@@ -482,13 +482,13 @@ options! {
     /// The figures counted per slot.
     cluster_slot_stats_enabled("cluster-slot-stats-enabled"): SlotStats = SlotStats::default(), AnyOf, [MultiArg, NO_FEATURE];
     /// Bytes of lag below which a migrating slot is handed over.
-    cluster_slot_migration_handoff_max_lag_bytes("cluster-slot-migration-handoff-max-lag-bytes"): u64 = MB, Bytes(0, LONG as u64), [NO_FEATURE];
+    cluster_slot_migration_handoff_max_lag_bytes("cluster-slot-migration-handoff-max-lag-bytes"): u64 = MB, Bytes(0, LONG as u64);
     /// Milliseconds writes wait for that handover.
-    cluster_slot_migration_write_pause_timeout("cluster-slot-migration-write-pause-timeout"): u64 = 10000, Int(0, LONG), [NO_FEATURE];
+    cluster_slot_migration_write_pause_timeout("cluster-slot-migration-write-pause-timeout"): u64 = 10000, Int(0, LONG);
     /// Milliseconds the buffered writes of a migration may take to drain.
-    cluster_slot_migration_sync_buffer_drain_timeout("cluster-slot-migration-sync-buffer-drain-timeout"): u64 = 60000, Int(0, LONG), [Hidden, NO_FEATURE];
+    cluster_slot_migration_sync_buffer_drain_timeout("cluster-slot-migration-sync-buffer-drain-timeout"): u64 = 60000, Int(0, LONG), [Hidden];
     /// Finished migrations that stay listed.
-    cluster_slot_migration_max_archived_tasks("cluster-slot-migration-max-archived-tasks"): u32 = 32, Int(1, INT), [Hidden, NO_FEATURE];
+    cluster_slot_migration_max_archived_tasks("cluster-slot-migration-max-archived-tasks"): u32 = 32, Int(1, INT), [Hidden];
 
     // Watching.
 

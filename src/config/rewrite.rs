@@ -41,6 +41,8 @@ pub struct Rewrite {
     pub users: Option<Vec<Vec<u8>>>,
     /// `loadmodule …` lines.
     pub modules: Option<Vec<Vec<u8>>>,
+    /// Options of modules: whether it is at its default, its name, its value.
+    pub module_options: Vec<(bool, Vec<u8>, Vec<u8>)>,
     /// `sentinel …` lines, each with the words it is found by: `sentinel <subcommand>`.
     pub sentinel: Option<Vec<(Vec<u8>, Vec<u8>)>>,
 }
@@ -73,6 +75,15 @@ impl Config {
         }
         if let Some(modules) = &rewrite.modules {
             file.write(b"loadmodule", modules.iter().map(forced));
+        }
+        for (default, name, value) in &rewrite.module_options {
+            let mut text = [name.as_slice(), b" "].concat();
+            args::repr(&mut text, value);
+            let line = Line {
+                text,
+                force: !default,
+            };
+            file.write(name, [line]);
         }
         if let Some(sentinel) = &rewrite.sentinel {
             file.write_sentinel(sentinel);

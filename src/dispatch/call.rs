@@ -14,6 +14,7 @@
 
 use super::context::Effect;
 use crate::clients::{Client, ClientFlags, ClientKey};
+use crate::cluster;
 use crate::command::args::Args;
 use crate::command::keys::{Keys, Search};
 use crate::command::table::{CommandId, Flags};
@@ -38,6 +39,8 @@ pub enum CallOrigin {
     Exec,
     /// `redis.call` or a function.
     Script,
+    /// A module's call.
+    Module,
     /// A file being loaded or a primary's stream: not propagated, not slow-logged.
     Replay,
     /// A blocked command that is served, or run again.
@@ -96,6 +99,7 @@ pub fn call(
         (CallOrigin::Client | CallOrigin::Exec, Some(ended)) => ended,
         _ => state.clock.monotonic_ns(),
     };
+    let errors_before = reply.errors();
     let begun = reply.begin_command();
     let mut ctx = Ctx {
         state,
@@ -123,10 +127,12 @@ pub fn call(
     state.lap_ns = state.lap_ns.map(|_| ended);
     let elapsed = ended.saturating_sub(started);
 
-    let ok = result.is_ok();
+    let mut ok = result.is_ok();
     if let Err(error) = result {
         refuse(state, call, reply, &begun, &error);
     }
+    // A module writes its errors itself.
+    ok &= !(flags.has(Flag::Module) && reply.errors() > errors_before);
     reply.end_command(begun);
 
     show(state, call, redacted, elapsed, ok);
@@ -170,6 +176,10 @@ fn refuse(state: &mut State, call: Call<'_>, reply: &mut Reply, begun: &Begun, e
     }
     reply.error(error);
     state.stats.count_error(error);
+    let client = state.clients.get(call.client);
+    if client.is_some_and(|client| client.flags.has(ClientFlags::IMPORTS)) {
+        cluster::act::migration::command_refused(state, call.client, &error.to_string());
+    }
     let client = state.clients.get(call.client);
     if client.is_some_and(Client::is_peer) && *error != Error::AlreadySaid {
         let name = state.commands[call.id].name.to_string();

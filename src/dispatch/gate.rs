@@ -81,6 +81,22 @@ fn judge_and_run(
     argv: Argv<'_>,
     reply: &mut Reply,
 ) -> Outcome {
+    let filtered;
+    let argv = match state.modules.filters.is_empty() {
+        true => argv,
+        false => {
+            filtered = state
+                .module_doors
+                .and_then(|doors| (doors.filter)(state, Some(client), argv));
+            match &filtered {
+                Some(changed) => changed.as_argv(),
+                None => argv,
+            }
+        }
+    };
+    if argv.is_empty() {
+        return Outcome::Done;
+    }
     match identify(state, argv) {
         Ok(id) => {
             state.clients[client].last_command = Some(id);
@@ -94,6 +110,11 @@ fn judge_and_run(
                         || state.scripts.request_slot.is_some()
                     {
                         cluster::act::compatible::note_request(state, client, id, argv);
+                    }
+                    if state.cluster.channels.pauses.is_some()
+                        && slot_moves(state, client, id, argv)
+                    {
+                        return Outcome::Postponed;
                     }
                     run_or_queue(state, client, id, argv, reply);
                 }
@@ -433,6 +454,27 @@ fn held_back(state: &mut State, key: ClientKey, id: CommandId, argv: Argv<'_>) -
     true
 }
 
+/// Whether the request may change a slot that changes hands right now; if so, its client is postponed.
+#[cold]
+fn slot_moves(state: &mut State, key: ClientKey, id: CommandId, argv: Argv<'_>) -> bool {
+    let flags = effective_flags(state, key, id, argv);
+    let exempt = ClientFlags::REPLICA | ClientFlags::FAKE | ClientFlags::MUST_OBEY;
+    let writes = flags.any(&[
+        crate::command::Flag::Write,
+        crate::command::Flag::MayReplicate,
+    ]);
+    if !writes || state.clients[key].flags.any(exempt) {
+        return false;
+    }
+    let slot = cluster::act::route::route_request(state, key, id, argv, true).unwrap_or(None);
+    if !cluster::act::migration::holds_back(state, slot) {
+        return false;
+    }
+    state.clients[key].flags.set(ClientFlags::PAUSED);
+    state.pauses.wait(key);
+    true
+}
+
 /// Whether a client may use a command that reaches into the server's insides.
 #[doc(alias = "allowProtectedAction")]
 fn allowed_protected(action: ProtectedAction, client: &Client) -> bool {
@@ -459,6 +501,9 @@ fn reject(
             state.commands[id].name.to_string()
         });
         replication::act::trouble::peer_was_refused(state, client, &name, &error.to_string());
+    }
+    if state.clients[client].flags.has(ClientFlags::IMPORTS) {
+        cluster::act::migration::command_refused(state, client, &error.to_string());
     }
     let who = &mut state.clients[client];
     if who.flags.has(ClientFlags::MULTI) {

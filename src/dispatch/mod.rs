@@ -15,5 +15,6 @@ mod unblock;
 
 pub use call::{CallOrigin, call};
 pub use context::{Ctx, Effect};
+pub(crate) use gate::identify;
 pub use gate::{Outcome, process};
 pub use unblock::serve_ready;

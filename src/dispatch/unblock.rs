@@ -52,6 +52,9 @@ impl Ctx<'_> {
             ClientFlags::PRIMARY,
         ];
         let flags = self.state.clients[self.client].flags;
+        if flags.has(ClientFlags::MAY_BLOCK) {
+            return true;
+        }
         matches!(self.origin, CallOrigin::Client | CallOrigin::Unblocked)
             && !NEVER.iter().any(|never| flags.has(*never))
     }
@@ -159,7 +162,11 @@ fn serve_key(state: &mut State, db: DbId, key: &[u8]) {
             w.even_without_key || kind.is_some_and(|kind| w.kind.is_helped_by(kind))
         });
         if helped {
-            run_again(state, client);
+            let waiting = state.clients[client].waiting.as_ref();
+            match (waiting.map(|waiting| waiting.kind), state.module_doors) {
+                (Some(WaitKind::Module(_)), Some(doors)) => (doors.serve)(state, client, key),
+                _ => run_again(state, client),
+            }
         }
     }
 }

@@ -577,6 +577,14 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// The name TYPE answers with.
+    pub fn type_name(&self) -> &'static str {
+        match self.value() {
+            ValueRef::String(_) => Kind::String.name(),
+            ValueRef::Object(value) => value.type_name(),
+        }
+    }
+
     /// The name OBJECT ENCODING answers with.
     pub fn encoding(&self) -> &'static str {
         match self.value() {

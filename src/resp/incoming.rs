@@ -20,6 +20,9 @@ use crate::util::num::parse_i64;
 /// Bytes of a line at most: a simple string, an error, a number, the length of something.
 const LONGEST_LINE: usize = 64 << 10;
 
+/// Bytes of room that a connection keeps between replies.
+const KEPT: usize = 512;
+
 /// Bounds of a reply.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -81,9 +84,10 @@ impl Incoming {
             if let Some(whole) = self.put(value) {
                 self.size = 0;
                 if self.used == self.bytes.len() {
-                    // A long reply is not paid for until the connection ends.
-                    self.bytes = Vec::new();
                     self.used = 0;
+                    self.bytes.clear();
+                    // A long reply is not paid for until the connection ends.
+                    self.bytes.shrink_to(KEPT);
                 }
                 return Ok(Some(whole));
             }

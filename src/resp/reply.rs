@@ -625,6 +625,11 @@ impl Reply {
         self.close(mark, Shape::Set, len);
     }
 
+    /// It was `len` pairs that describe the next reply; RESP3 only.
+    pub fn close_attribute(&mut self, mark: Mark, len: usize) {
+        self.close(mark, Shape::Attribute, len);
+    }
+
     /// It was a push message of `len` values.
     pub fn close_push(&mut self, mark: Mark, len: usize) {
         self.close(mark, Shape::Push, len);

@@ -16,11 +16,12 @@
 //! cannot raise.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use mlua::{Lua, Table, Value};
 
+use super::Roomy;
 use crate::sys::lua::{
     Args, Fault, Host, Push, Pusher, Rooted, Seen, TableView, View, bad_argument, door,
 };
@@ -36,8 +37,6 @@ const PERIOD: u32 = 1 << 16;
 const GATHERED: usize = 32;
 /// Tables within each other that do so: a function of C's has 8,000 places on the stack.
 const GATHERING_DEPTH: i64 = 16;
-/// The longest room for a text that is kept, in bytes.
-const ROOM_MAX: usize = 64 * 1024;
 
 /// The address of this is in the metatable of arrays.
 static ARRAY: u8 = 1;
@@ -62,7 +61,7 @@ type Shared = Rc<Cell<Config>>;
 
 /// A value returned by one of the functions.
 enum Out {
-    Text(Vec<u8>, Rc<RefCell<Vec<u8>>>),
+    Text(Roomy),
     Decoded(Decoding),
     Number(f64),
     Boolean(bool),
@@ -80,7 +79,7 @@ impl Push for Out {
 
     fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
         match self {
-            Out::Text(text, _) => to.bytes(text),
+            Out::Text(text) => to.bytes(&text.text),
             Out::Decoded(decoding) => decoding.document(to)?,
             Out::Number(n) => to.number(*n),
             Out::Boolean(yes) => to.boolean(*yes),
@@ -93,17 +92,6 @@ impl Push for Out {
             }
         }
         Ok(1)
-    }
-}
-
-impl Drop for Out {
-    fn drop(&mut self) {
-        // The room of a text serves the next one.
-        if let Out::Text(text, room) = self
-            && text.capacity() <= ROOM_MAX
-        {
-            room.replace(std::mem::take(text));
-        }
     }
 }
 
@@ -132,19 +120,17 @@ fn open_one(lua: &Lua, host: &Rc<Host>, arrays: Rooted) -> mlua::Result<Table> {
     }));
     let cjson = lua.create_table()?;
     let (own, asked) = (config.clone(), host.clone());
-    let room = Rc::new(RefCell::new(Vec::new()));
+    let room = Rc::default();
     let encode = door(lua, host, move |args| {
         only(args)?;
-        let mut text = room.take();
-        text.clear();
         let mut encoder = Encoder {
             config: own.get(),
             host: &asked,
             tables: 0,
-            out: Out::Text(text, room.clone()),
+            out: Roomy::of(&room),
         };
         encoder.value(args.view(0), 0)?;
-        Ok(encoder.out)
+        Ok(Out::Text(encoder.out))
     })?;
     cjson.raw_set("encode", encode)?;
     let own = config.clone();
@@ -294,7 +280,7 @@ struct Encoder<'a> {
     config: Config,
     host: &'a Host,
     tables: u32,
-    out: Out,
+    out: Roomy,
 }
 
 type Result<T = (), E = Fault<Out>> = std::result::Result<T, E>;
@@ -306,10 +292,7 @@ fn cannot(kind: &str, reason: &str) -> Fault<Out> {
 impl Encoder<'_> {
     #[inline]
     fn out(&mut self) -> &mut Vec<u8> {
-        match &mut self.out {
-            Out::Text(text, _) => text,
-            _ => unreachable!("an encoder writes a text"),
-        }
+        &mut self.out.text
     }
 
     #[inline]

@@ -22,7 +22,7 @@ use crate::scripting;
 use crate::scripting::act::console::Console;
 use crate::state::State;
 use crate::sys::loan::Loan;
-use crate::sys::lua::{Chunk, Fault, Host, Push, Pusher, Vm, door, library};
+use crate::sys::lua::{Chunk, Fault, Host, Push, Pusher, Vm, door, library, set_environment};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
@@ -153,6 +153,7 @@ impl Engine {
             .call(native)?;
         lua.set_memory_limit(MEMORY_MAX)?;
         let globals: Table = prelude.get("globals")?;
+        set_environment(&lua, &prelude.get("environment")?)?;
         let vm = Vm::new(lua, host, &globals, &handler)?;
         let engine = Engine {
             core: Rc::new(Core { vm, loan, killed }),

@@ -108,9 +108,9 @@ impl Core {
         self.saved >= generation
     }
 
-    /// Asks for the file to be written whether or not anything changed (SENTINEL FLUSHCONFIG). The generation to wait for.
-    pub fn flush(&mut self) -> u64 {
-        self.changed()
+    /// Asks for the file to be written whether or not anything changed (SENTINEL FLUSHCONFIG).
+    pub fn flush(&mut self) {
+        self.changed();
     }
 
     pub(super) fn finish_step(&mut self) {

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Child;
+use std::sync::mpsc::Receiver;
 
 use super::{Sentinel, Verdict, WireId};
 use crate::clients::ClientKey;
@@ -65,8 +66,8 @@ pub struct Watch {
     /// Names that are being looked up.
     pub(super) lookups: BTreeSet<String>,
     pub(super) children: BTreeMap<u64, Child>,
-    /// A helper thread writes the file.
-    pub(super) saving: bool,
+    /// The end of the save that a helper thread is at, if one is.
+    pub(super) saving: Option<Receiver<()>>,
     /// The generation that is to be written next.
     pub(super) to_save: Option<u64>,
     pub(super) waiters: Vec<Waiter>,
@@ -81,7 +82,7 @@ impl Watch {
             wires: BTreeMap::new(),
             lookups: BTreeSet::new(),
             children: BTreeMap::new(),
-            saving: false,
+            saving: None,
             to_save: None,
             waiters: Vec::new(),
             next_ticket: 0,

@@ -23,6 +23,7 @@ use crate::clients::{ClientFlags, ClientKey};
 use crate::cluster;
 use crate::config::Config;
 use crate::keyspace;
+use crate::modules::{self, EventData, EventId};
 use crate::persistence;
 use crate::persistence::loading::Slice;
 use crate::replication;
@@ -129,6 +130,7 @@ impl Server {
         }
         let listeners = SharedListeners::new(poll.registry().try_clone()?);
         state.host = Some(Box::new(listeners.clone()));
+        modules::act::install(&mut state);
         let mut batch = Vec::new();
         batch.resize_with(BATCH, Request::default);
         let sockets = Sockets {
@@ -245,12 +247,19 @@ impl Turn<'_> {
                 return code;
             }
             let timeout = self.sleep_time();
-            match self.sockets.poll.poll(&mut events, Some(timeout)) {
+            self.state
+                .tell_modules(EventId::EventLoop, 0, EventData::None);
+            let poll = &mut self.sockets.poll;
+            let polled =
+                modules::abi::gate::around(self.state, || poll.poll(&mut events, Some(timeout)));
+            match polled {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
                 Err(error) => panic!("the poll failed: {error}"),
             }
             self.state.refresh_clock();
+            self.state
+                .tell_modules(EventId::EventLoop, 1, EventData::None);
             awake = Some((
                 self.state.clock.monotonic_ns(),
                 self.state.stats.commands_processed,
@@ -261,6 +270,7 @@ impl Turn<'_> {
             keyspace::act::evict::go_on_evicting(self.state);
             self.load();
             self.serve(&events);
+            modules::act::timers::fire(self.state);
             if Instant::now() >= self.sockets.next_cron {
                 self.cron();
             }
@@ -612,6 +622,8 @@ impl Turn<'_> {
             awaits_room: false,
         });
         self.state.stats.connections_received += 1;
+        self.state
+            .tell_modules(EventId::Client, 0, EventData::Client(key));
     }
 
     fn close(&mut self, key: ClientKey) {

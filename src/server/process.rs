@@ -21,6 +21,7 @@ use crate::commands::GROUPS;
 use crate::config;
 use crate::config::disk;
 use crate::config::{CommandLine, Config, Reason, Referee, Supervised};
+use crate::modules;
 use crate::observe;
 use crate::observe::title::ProcessTitle;
 use crate::persistence;
@@ -216,6 +217,10 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
             return 1;
         }
     }
+    // Before users are made, whose rules may name commands of modules.
+    if !modules::act::load::load_configured(&mut server.state) {
+        return 1;
+    }
     if !acl::act::load_users(&mut server.state) {
         return 1;
     }
@@ -243,9 +248,6 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         return 1;
     }
     log.notice("Server initialized");
-    if !has_modules(config, log) {
-        return 1;
-    }
     for (listens, kind) in [(tcp, "tcp"), (unix, "unix"), (tls, "tls")] {
         if listens {
             let line = format!("Ready to accept connections {kind}");
@@ -314,33 +316,13 @@ pub(super) fn serve_clients(server: &mut Server, log: &Logger) -> i32 {
         let _ = supervisor.say("STOPPING=1\n");
     }
     if code == 0 {
-        log.warning("Redis is now ready to exit, bye bye...");
+        let who = match server.state.config.sentinel {
+            true => "Sentinel",
+            false => "Redis",
+        };
+        log.warning(format_args!("{who} is now ready to exit, bye bye..."));
     }
     code
-}
-
-/// Whether all modules that the configuration asks for are there: none can be loaded, so none may be asked for. A server
-/// that went on without them would answer "unknown command" to who relies on them.
-#[doc(alias = "moduleLoadFromQueue")]
-fn has_modules(config: &Config, log: &Logger) -> bool {
-    if let Some(words) = config.directives.modules.first() {
-        let path = words.first().map(Vec::as_slice).unwrap_or_default();
-        let path = String::from_utf8_lossy(path);
-        log.warning(format_args!(
-            "Module {path} failed to load: this server has no modules"
-        ));
-        log.warning(format_args!(
-            "Can't load module from {path}: server aborting"
-        ));
-        return false;
-    }
-    if !config.directives.module_options.is_empty() {
-        log.warning(
-            "Module Configuration detected without loadmodule directive or no ApplyConfig call: aborting",
-        );
-        return false;
-    }
-    true
 }
 
 /// Binds the process to the processors of `server-cpulist`; a list that cannot be followed is reported in the log.

@@ -6,8 +6,8 @@
 //!
 //! Mirrors: loadSentinelConfigFromQueue(), sentinelIsRunning() of sentinel.c, and main() of server.c.
 
-use super::Server;
 use super::process::{listen, own_process, serve_clients};
+use super::{Server, metrics};
 use crate::acl;
 use crate::config::{Config, Fatal, disk};
 use crate::sentinel::act::{self, address_of, file};
@@ -44,8 +44,9 @@ pub(super) fn from_file(config: &Config) -> Result<Sentinel, Fatal> {
     let mut lines: Vec<_> = config.directives.sentinel.iter().collect();
     lines.sort_by_key(|(_, words)| pass(words));
     let resolve = |host: &str| address_of(host).ok();
+    let runs = |path: &str| is_executable(&config.dir.join(path));
     for (number, words) in lines {
-        let applied = sentinel.apply(words, &is_executable, &resolve);
+        let applied = sentinel.apply(words, &runs, &resolve);
         applied.map_err(|reason| Fatal::Line {
             number: *number,
             line: line_of(words),
@@ -78,7 +79,12 @@ pub(super) fn run(server: &mut Server, log: &Logger) -> i32 {
     if listen(server, log).is_none() {
         return 1;
     }
-    let lines = &server.state.config.directives.sentinel;
+    let config = &server.state.config;
+    if let Err(line) = metrics::serve(config, &server.state.mailbox) {
+        log.warning(line);
+        return 1;
+    }
+    let lines = &config.directives.sentinel;
     let has_id = lines.iter().any(|(_, words)| {
         let name = words.first();
         name.is_some_and(|name| name.eq_ignore_ascii_case(b"myid"))
@@ -94,5 +100,7 @@ pub(super) fn run(server: &mut Server, log: &Logger) -> i32 {
         sentinel.announce_groups();
     });
     server.announce();
-    serve_clients(server, log)
+    let code = serve_clients(server, log);
+    file::finish(&mut server.state);
+    code
 }

@@ -8,10 +8,13 @@
 use crate::background::{Closer, Helpers, Keeper, Syncer};
 use crate::clients::PauseMode;
 use crate::keyspace::{Ms, Pace};
+use crate::modules::{EventData, EventId};
 use crate::replication::failover::Stage;
 use crate::state::State;
 use crate::sys::files::Disk;
-use crate::{clients, cluster, keyspace, observe, persistence, replication, scripting, shutdown};
+use crate::{
+    clients, cluster, keyspace, modules, observe, persistence, replication, scripting, shutdown,
+};
 
 /// Puts another disk in, and lets others do what helper threads do: before anything was opened.
 pub fn use_disk(state: &mut State, disk: Disk, helpers: Helpers) {
@@ -71,6 +74,9 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     }
     keyspace::act::fields::expire_due_fields(state, hz);
     keyspace::act::expire::expire_some(state, Pace::Slow { hz });
+    if every(100, runs, hz) {
+        cluster::act::migration::cron(state);
+    }
     replication::act::writable::expire_own_keys(state);
     if every(1000, runs, hz) {
         state.peers.close_idle();
@@ -82,6 +88,7 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     // Before each command as well; here for a bound that CONFIG SET lowered while no client sends a command.
     clients::act::tracking::limit_tracking(state);
     persistence::act::saving::cron(state);
+    state.tell_modules(EventId::Cron, 0, EventData::Pair(hz as i32, 0));
     scripting::act::clients::free_scripts(state);
 }
 
@@ -97,7 +104,8 @@ pub fn start_helpers(state: &mut State) {
 /// When the loop must wake up even if nothing happens, besides the cron: right after this moment.
 pub fn next_deadline(state: &State) -> Option<Ms> {
     let (wait, pause) = (state.blocked.next_deadline(), state.pauses.next_end());
-    wait.into_iter().chain(pause).min()
+    let timer = modules::act::timers::next_deadline(state);
+    wait.into_iter().chain(pause).chain(timer).min()
 }
 
 /// Whether something done every so many milliseconds is due in this turn of the cron.

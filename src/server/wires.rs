@@ -33,6 +33,8 @@ use super::listener;
 use super::tls::TlsStream;
 use crate::clients::ClientKey;
 use crate::cluster;
+use crate::cluster::act::migration;
+use crate::cluster::migration::Channel;
 use crate::config::disk;
 use crate::replication;
 use crate::replication::link::Step;
@@ -112,6 +114,8 @@ fn takes_bytes(state: &State, owner: Owner) -> bool {
             !state.scripts.is_busy() && !streams && !replication::act::transfer::link_waits(state)
         }
         Owner::Sentinel(_) | Owner::Bus => true,
+        Owner::SlotStream => migration::wire_takes_bytes(state, Channel::Main),
+        Owner::SlotKeys => migration::wire_takes_bytes(state, Channel::Rdb),
         Owner::PrimaryData => {
             !state.scripts.is_busy() && !replication::act::transfer::link_waits(state)
         }
@@ -124,6 +128,8 @@ fn refused(state: &mut State, owner: Owner, key: WireKey, reason: &str) {
         Owner::Primary | Owner::PrimaryData => {
             replication::act::link::link_refused(state, reason);
         }
+        Owner::SlotStream => migration::wire_down(state, Channel::Main, key, reason),
+        Owner::SlotKeys => migration::wire_down(state, Channel::Rdb, key, reason),
         Owner::Bus => cluster::act::links::closed(state, key, reason),
     }
 }
@@ -134,6 +140,8 @@ fn up(state: &mut State, owner: Owner, key: WireKey, local: Option<IpAddr>) {
         Owner::Primary => replication::act::link::link_connected(state),
         Owner::Sentinel(wire) => sentinel::act::wire_up(state, wire, local),
         Owner::PrimaryData => replication::act::channel::channel_connected(state),
+        Owner::SlotStream => migration::wire_up(state, Channel::Main),
+        Owner::SlotKeys => migration::wire_up(state, Channel::Rdb),
         Owner::Bus => cluster::act::links::connected(state, key),
     }
 }
@@ -143,6 +151,8 @@ fn received(state: &mut State, owner: Owner, key: WireKey, bytes: &[u8]) -> Then
         Owner::Primary => replication::act::link::link_received(state, bytes),
         Owner::Sentinel(wire) => sentinel::act::wire_received(state, wire, bytes),
         Owner::PrimaryData => replication::act::channel::channel_received(state, bytes),
+        Owner::SlotStream => migration::wire_received(state, Channel::Main, bytes),
+        Owner::SlotKeys => migration::wire_received(state, Channel::Rdb, bytes),
         Owner::Bus => cluster::act::links::received(state, key, bytes),
     }
 }
@@ -152,6 +162,8 @@ fn down(state: &mut State, owner: Owner, key: WireKey, reason: &str) {
         Owner::Primary => replication::act::link::link_closed(state, reason),
         Owner::Sentinel(wire) => sentinel::act::wire_down(state, wire, reason),
         Owner::PrimaryData => replication::act::channel::channel_closed(state, reason),
+        Owner::SlotStream => migration::wire_down(state, Channel::Main, key, reason),
+        Owner::SlotKeys => migration::wire_down(state, Channel::Rdb, key, reason),
         Owner::Bus => cluster::act::links::closed(state, key, reason),
     }
 }

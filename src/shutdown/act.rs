@@ -6,6 +6,7 @@
 use crate::clients::{ClientKey, PauseMode, PausePurpose, WaitKind};
 use crate::config::ShutdownFlags;
 use crate::keyspace::Ms;
+use crate::modules::{EventData, EventId};
 use crate::shutdown::{Ending, SHUTDOWN_FAILED};
 use crate::state::{ServerRequest, State};
 use crate::{clients, persistence, replication};
@@ -47,6 +48,7 @@ pub fn begin(state: &mut State, how: ShutdownFlags) -> Ending {
 #[doc(alias = "finishShutdown")]
 fn finish(state: &mut State, how: ShutdownFlags) -> Ending {
     replication::act::primary::log_lagging_replicas(state);
+    state.tell_modules(EventId::Shutdown, 0, EventData::None);
     if !persistence::act::saving::save_before_end(state, how) {
         state
             .log

@@ -3,6 +3,9 @@
 //! Each thread counts for itself in a block of its own; [`used`] sums the blocks. Sizes are rounded
 //! to the allocator's classes, so that the sum is what memory really costs.
 //!
+//! Memory comes from mimalloc, and from the system itself where a block is so large that to copy it would cost more
+//! than to move its pages (`docs/decisions/mimalloc.md`).
+//!
 //! The library installs nothing: a program that wants `used_memory` to be true writes
 //!
 //! ```

@@ -52,6 +52,15 @@ impl<T> Loan<T> {
         f()
     }
 
+    /// Lends what a pointer points to, until another one, or null, is put in its place: for callers whose loan is no
+    /// scope.
+    ///
+    /// # Safety
+    /// The pointer is null, or valid and used by nobody else until it is replaced.
+    pub unsafe fn put(&self, value: *mut T) {
+        self.lent.set(value);
+    }
+
     /// Uses what is lent; `None` when nothing is, or when it is in use further up the stack.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
         let lent = self.lent.replace(ptr::null_mut());

@@ -7,6 +7,7 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -116,13 +117,14 @@ pub enum Ended {
     Signal(i32),
 }
 
-/// Starts a program with these arguments, in our environment; nothing that we have open is open there but the standard
-/// streams. Errors are the system's: there is no such program, or it may not be run.
-pub fn start(path: &str, arguments: &[String]) -> io::Result<Child> {
-    Command::new(path)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .spawn()
+/// Starts a program with these arguments, in our environment and in a directory, to which its path is relative. Nothing
+/// that we have open is open there but the standard streams. Errors are the system's: there is no such program, or it
+/// may not be run.
+pub fn start(directory: &Path, path: &str, arguments: &[String]) -> io::Result<Child> {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(directory.join(path));
+    command.arg0(path).args(arguments).current_dir(directory);
+    command.stdin(Stdio::null()).spawn()
 }
 
 /// How a process that [`start`] started ended; none while it runs. Does not block.
@@ -140,8 +142,8 @@ pub fn ended(child: &mut Child) -> Option<Ended> {
 }
 
 /// Whether we may run the file at this path.
-pub fn is_executable(path: &str) -> bool {
-    let Ok(path) = CString::new(path) else {
+pub fn is_executable(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_encoded_bytes()) else {
         return false;
     };
     // SAFETY: the pointer is to a string that ends with a zero byte and outlives the call.

@@ -23,13 +23,17 @@ impl Value {
     pub fn order(&self) -> Order {
         match self.kind() {
             Kind::String | Kind::List | Kind::Stream => Order::Counts,
-            Kind::Array | Kind::Hash | Kind::Set | Kind::Vset | Kind::Zset => Order::IsChance,
+            Kind::Array | Kind::Hash | Kind::Set | Kind::Vset | Kind::Zset | Kind::Module => {
+                Order::IsChance
+            }
         }
     }
 
-    /// Tells every element: a member; a field and its value; a member and its score. O(elements).
+    /// Tells every element: a member; a field and its value; a member and its score. Of a foreign type only its owner
+    /// knows the elements. O(elements).
     pub fn elements(&self, tell: &mut dyn FnMut(&[&[u8]])) {
         match self.typed() {
+            Typed::Foreign(_) => {}
             Typed::Array(array) => {
                 let (mut digits, mut at) = (IntBuf::new(), IntBuf::new());
                 array.for_each(|index, value| {

@@ -14,6 +14,7 @@
 pub mod array;
 pub mod bitmap;
 pub mod elements;
+pub mod foreign;
 pub mod geohash;
 pub mod hash;
 pub mod hyperloglog;
@@ -26,6 +27,7 @@ pub mod vset;
 pub mod zset;
 
 pub use self::array::Array;
+pub use self::foreign::Foreign;
 pub use self::hash::Hash;
 pub use self::list::List;
 pub use self::set::Set;
@@ -45,6 +47,8 @@ pub enum Kind {
     Stream,
     Array,
     Vset,
+    /// A type that foreign code brings; see [`foreign`].
+    Module,
 }
 
 impl Kind {
@@ -60,14 +64,25 @@ impl Kind {
             Kind::Stream => "stream",
             Kind::Array => "array",
             Kind::Vset => "vectorset",
+            Kind::Module => "module",
         }
     }
 }
 
 impl Value {
+    /// The name TYPE answers with: a foreign type has its own.
+    #[doc(alias = "getObjectTypeName")]
+    pub fn type_name(&self) -> &'static str {
+        match self.typed() {
+            Typed::Foreign(value) => value.get().type_name(),
+            _ => self.kind().name(),
+        }
+    }
+
     pub fn kind(&self) -> Kind {
         match self.typed() {
             Typed::Array(_) => Kind::Array,
+            Typed::Foreign(_) => Kind::Module,
             Typed::Hash(_) => Kind::Hash,
             Typed::List(_) => Kind::List,
             Typed::Set(_) => Kind::Set,
@@ -82,6 +97,7 @@ impl Value {
     pub fn encoding(&self) -> &'static str {
         match self.typed() {
             Typed::Array(array) => array.encoding(),
+            Typed::Foreign(_) => "raw",
             Typed::Hash(hash) => hash.encoding(),
             Typed::List(list) => list.encoding(),
             Typed::Set(set) => set.encoding(),
@@ -97,6 +113,7 @@ impl Value {
     pub fn allocated_bytes(&self, samples: usize) -> usize {
         match self.typed() {
             Typed::Array(array) => array.allocated_bytes(samples),
+            Typed::Foreign(value) => value.get().memory(foreign::Place::NOWHERE, samples),
             Typed::Hash(hash) => hash.allocated_bytes(samples),
             Typed::List(list) => list.allocated_bytes(samples),
             Typed::Set(set) => set.allocated_bytes(samples),
@@ -111,6 +128,7 @@ impl Value {
     pub fn count(&self) -> usize {
         match self.typed() {
             Typed::Array(array) => array.len() as usize,
+            Typed::Foreign(_) => 0,
             Typed::Hash(hash) => hash.len(),
             Typed::List(list) => list.len(),
             Typed::Set(set) => set.len(),
@@ -125,6 +143,7 @@ impl Value {
     pub fn free_effort(&self) -> usize {
         match self.typed() {
             Typed::Array(array) => array.free_effort(),
+            Typed::Foreign(value) => value.get().free_effort(foreign::Place::NOWHERE),
             Typed::Hash(hash) => hash.free_effort(),
             Typed::List(list) => list.free_effort(),
             Typed::Set(set) => set.free_effort(),

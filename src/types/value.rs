@@ -24,7 +24,7 @@
 use std::fmt;
 use std::mem::ManuallyDrop;
 
-use super::{Array, Hash, List, Set, Stream, Vset, Zset};
+use super::{Array, Foreign, Hash, List, Set, Stream, Vset, Zset};
 
 /// The first tag of each type; the fifteen after it are its own too.
 pub(super) mod tag {
@@ -35,6 +35,7 @@ pub(super) mod tag {
     pub const STREAM: u8 = 0x50;
     pub const ARRAY: u8 = 0x60;
     pub const VSET: u8 = 0x70;
+    pub const FOREIGN: u8 = 0x80;
     /// The bits that tell the type.
     pub const TYPE: u8 = 0xF0;
 }
@@ -129,6 +130,7 @@ macro_rules! types {
 
 types! {
     Array: array, ARRAY;
+    Foreign: foreign, FOREIGN;
     Hash: hash, HASH;
     List: list, LIST;
     Set: set, SET;

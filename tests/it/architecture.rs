@@ -29,6 +29,7 @@ const FLOORS: &[&str] = &[
     "pubsub",
     "cluster sentinel",
     "background",
+    "modules",
     "scripting",
     "persistence",
     "replication",
@@ -40,7 +41,7 @@ const FLOORS: &[&str] = &[
     "acl/act",
     "clients/act",
     "replication/act/stream",
-    "replication/act/waiting",
+    "replication/act/waiting sentinel/act",
     "persistence/act",
     "command/act",
     "keyspace/act",
@@ -55,6 +56,8 @@ const FLOORS: &[&str] = &[
     // A cluster's machine is carried out: slots, replication and pauses follow its acts.
     "cluster/act/carry cluster/act/links cluster/act/save cluster/act/slots cluster/act/start",
     "commands",
+    // Foreign code, and what calls it: it may use every room that acts, through whose functions it is called as well.
+    "modules/act modules/abi",
     "server",
     // Documentation alone: it links to every room, and no room to it.
     "manual",

@@ -326,8 +326,10 @@ fn increments_say_where_in_the_stream_they_are() {
         text.lines().last().expect("a line").to_owned()
     };
     let mut c = server.client();
+    // Loading is answered as well, so the first reply tells that the file is open.
+    let open = until(PATIENCE, || (!c.cmd("SET a 1").is_error()).then_some(()));
+    assert!(open.is_some());
     assert!(last_line().ends_with("seq 1 type i startoffset 0"));
-    c.cmd("SET a 1").ok();
     c.cmd("SET b 1").ok();
     c.cmd("CONFIG SET appendonly no").ok();
     assert!(last_line().ends_with("seq 1 type i startoffset 0 endoffset 2"));

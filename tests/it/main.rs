@@ -32,6 +32,7 @@ mod rdb_channel;
 mod replication;
 mod script_attacks;
 mod scripts;
+mod sentinel;
 mod smoke;
 mod snapshots;
 mod streams;

@@ -12,6 +12,10 @@ use oxidis::config::OPTIONS;
 /// The option, and the file below `src/` that acts on it; where several do, one of them.
 const READERS: &str = "\
 bind                                  server/listeners.rs
+cluster-slot-migration-handoff-max-lag-bytes  cluster/act/migration.rs
+cluster-slot-migration-write-pause-timeout  cluster/act/migration.rs
+cluster-slot-migration-sync-buffer-drain-timeout  cluster/act/migration.rs
+cluster-slot-migration-max-archived-tasks  cluster/act/migration.rs
 bind-source-addr                      replication/act/link.rs
 protected-mode                        acl/act.rs
 port                                  server/listeners.rs

@@ -3,7 +3,7 @@
 //! Mirrors: unlinkClient() and freeClient() of networking.c.
 //! Differs: replicas and the primary have more to undo, which `leave.rs` does first.
 
-use crate::clients::ClientKey;
+use crate::clients::{ClientKey, WaitKind};
 use crate::state::State;
 
 /// Removes a client everywhere, and then the client itself. The client must be neither a replica nor the primary.
@@ -13,7 +13,12 @@ pub fn forget(state: &mut State, key: ClientKey) {
     state.tracking.disable(&mut state.clients, key);
     state.watches.unwatch_all(&mut state.clients, key);
     state.pauses.forget(key);
-    state.blocked.unblock(&mut state.clients, key);
+    let waiting = state.blocked.unblock(&mut state.clients, key);
+    if let Some(WaitKind::Module(handle)) = waiting.map(|waiting| waiting.kind)
+        && let Some(doors) = state.module_doors
+    {
+        (doors.gone)(state, handle);
+    }
     state.scripts.debugger.disarm(key);
     state.clients.remove(key);
 }

@@ -7,15 +7,21 @@
 
 use super::forget;
 use super::transaction;
-use crate::clients::{ClientFlags, ClientKey};
+use crate::clients::{Client, ClientFlags, ClientKey};
 use crate::keyspace::DbId;
+use crate::modules::{EventData, EventId};
 use crate::state::State;
-use crate::{acl, replication};
+use crate::{acl, cluster, replication};
 
 /// Removes a client everywhere, replication included, and then the client itself.
 pub fn forget_client(state: &mut State, key: ClientKey) {
+    let real = |client: &Client| !client.flags.has(ClientFlags::FAKE);
+    if state.clients.get(key).is_some_and(real) {
+        state.tell_modules(EventId::Client, 1, EventData::Client(key));
+    }
     replication::act::primary::forget_replica(state, key);
     replication::act::link::primary_lost(state, key);
+    cluster::act::migration::client_left(state, key);
     forget::forget(state, key);
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::clients::{ClientFlags, ClientKey, WaitKind};
 use crate::resp::argv::Argv;
-use crate::resp::{Error, Reply};
+use crate::resp::{Error, Reply, Value};
 use crate::shutdown::SHUTDOWN_FAILED;
 use crate::state::State;
 use crate::{observe, replication};
@@ -25,7 +25,11 @@ pub fn end_wait(state: &mut State, client: ClientKey, with_error: bool) -> bool 
         .clients
         .get(client)
         .and_then(|who| who.waiting.as_ref());
-    if waiting.is_some_and(|waiting| waiting.kind.ends_by_itself()) {
+    let stays = |kind: WaitKind| match (kind, state.module_doors) {
+        (WaitKind::Module(handle), Some(doors)) => !(doors.may_time_out)(handle),
+        _ => kind.ends_by_itself(),
+    };
+    if waiting.is_some_and(|waiting| stays(waiting.kind)) {
         return false;
     }
     let error = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
@@ -44,7 +48,17 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<Error>)
                 state.stats.count_error(&error);
                 reply.error(&error);
             }
-            None => timed_out(state, waiting.kind, reply),
+            None => match (waiting.kind, state.module_doors) {
+                (WaitKind::Module(handle), Some(doors)) => {
+                    (doors.timed_out)(state, handle, &waiting.argv, reply);
+                }
+                (kind, _) => timed_out(state, kind, reply),
+            },
+        }
+        if let (true, WaitKind::Module(handle), Some(doors)) =
+            (!ok, waiting.kind, state.module_doors)
+        {
+            (doors.gone)(state, handle);
         }
         let argv: Argv<'_> = waiting.argv.as_argv();
         let ran = observe::Ran {
@@ -59,7 +73,9 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<Error>)
         };
         observe::act::calls::after_call(state, ran);
     });
-    state.clients.resume(client);
+    if state.clients.get(client).is_some() {
+        state.clients.resume(client);
+    }
     true
 }
 
@@ -174,6 +190,9 @@ pub fn answer(
     write: impl FnOnce(&mut State, &mut Reply),
 ) {
     let who = &mut state.clients[client];
+    if who.flags.has(ClientFlags::MAY_BLOCK) {
+        return answer_call(state, client, write);
+    }
     if silent || who.silent() {
         return write(state, &mut Reply::discard());
     }
@@ -192,13 +211,27 @@ pub fn answer(
     }
 }
 
+/// As [`answer`], for a module's call that blocked: the reply goes to the module, unless the command blocked again.
+fn answer_call(state: &mut State, client: ClientKey, write: impl FnOnce(&mut State, &mut Reply)) {
+    let protocol = state.clients[client].protocol;
+    let mut reply = Reply::to_value(protocol);
+    write(state, &mut reply);
+    let blocked = state.clients.get(client).is_none_or(|who| who.blocked());
+    if !blocked && let Some(doors) = state.module_doors {
+        let value = reply.take_value().unwrap_or(Value::Null);
+        (doors.fulfil)(state, client, value);
+    }
+}
+
 /// The reply to a client whose timeout is over.
 #[doc(alias = "replyToBlockedClientTimedOut")]
 fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
     match kind {
         WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
         // These end by themselves, and CLIENT UNBLOCK does not touch them.
-        WaitKind::Search(_) | WaitKind::Sentinel(_) | WaitKind::Saved(_) => reply.null_array(),
+        WaitKind::Search(_) | WaitKind::Sentinel(_) | WaitKind::Saved(_) | WaitKind::Module(_) => {
+            reply.null_array();
+        }
         // SHUTDOWN blocks without a timeout, so only CLIENT UNBLOCK comes here.
         WaitKind::Shutdown => reply.error_text(SHUTDOWN_FAILED),
         // WAIT and WAITAOF reply with the acknowledgements there are, whether they suffice or not.

@@ -10,7 +10,7 @@
 //!
 //! Mirrors: clusterCron(), clusterBeforeSleep() and the calls that cluster_legacy.c makes where it stands.
 
-use super::{links, node, save, slots};
+use super::{links, migration, node, save, slots};
 use crate::clients::{PauseMode, PausePurpose};
 use crate::cluster::machine::{Act, Command, Facts, Input, Level, Machine, Reply};
 use crate::config::Primary;
@@ -104,11 +104,15 @@ pub fn before_sleep(state: &mut State) {
         perform(state, act);
     }
     tick(state);
+    migration::before_sleep(state);
 }
 
 /// How long the loop may sleep, in milliseconds; `None` for ever.
 pub fn sleep_ms(state: &State) -> Option<u64> {
     let machine = state.cluster.machine()?;
+    if migration::is_busy(state) {
+        return Some(0);
+    }
     if is_silent(state, machine) {
         return None;
     }
@@ -169,7 +173,7 @@ fn perform(state: &mut State, act: Act) {
         }
         Act::FollowNobody => replication::act::link::follow_nobody(state),
         Act::Empty => empty(state),
-        Act::DeleteKeys(left) => slots::delete_keys(state, &left),
+        Act::DeleteKeys(left) => slots::delete_keys(state, &migration::not_moving(state, left)),
         Act::SlotsLeft(left) => {
             slots::leave_channels(state, &left);
             slots::redirect_blocked(state);

@@ -9,6 +9,7 @@
 //! | [`start`] | the node's file is read, the bus begins |
 //! | [`carry`] | inputs go to the machine, its acts are done |
 //! | [`links`] | the bytes of the bus |
+//! | [`migration`] | slots move as a whole, with their keys |
 //! | [`save`] | the node's file is written, on a thread |
 //! | [`slots`] | slots have left: their keys, channels and blocked clients |
 //!
@@ -17,6 +18,7 @@
 pub mod carry;
 pub(crate) mod compatible;
 pub mod links;
+pub mod migration;
 pub mod node;
 pub mod route;
 pub mod save;

@@ -10,42 +10,47 @@ use crate::keyspace::DbId;
 use crate::pubsub::Kind;
 use crate::resp::argv::OwnedArgv;
 use crate::state::State;
-use crate::util::crc16::key_hash_slot;
+use crate::util::crc16::{SLOTS, key_hash_slot};
 use crate::{clients, command, keyspace};
 
 /// Deletes the keys of slots that belong to other nodes now. Propagated as DEL, without an event; O(keys).
 #[doc(alias = "delKeysInSlot")]
-pub(super) fn delete_keys(state: &mut State, slots: &SlotSet) {
-    let db = DbId(0);
-    let mut deleted = 0;
-    for slot in slots
-        .iter()
-        .filter(|slot| *slot < crate::util::crc16::SLOTS)
-    {
-        for key in state.keyspace[db].slot_keys(slot, usize::MAX) {
-            let Some(removed) = state.keyspace[db].remove(&key) else {
-                continue;
-            };
-            deleted += 1;
-            state.effects.enter();
-            keyspace::act::keys::discard(state, removed, state.config.lazyfree_lazy_server_del);
-            keyspace::act::notify::touched(state, db, &key);
-            if state.effects.listening != Targets::NONE {
-                let argv = OwnedArgv::from_words([b"DEL".as_slice(), &key]);
-                state.effects.say(db, argv.as_argv(), Targets::ALL);
-            }
-            state.dirty += 1;
-            if state.effects.leave() {
-                command::act::after_unit(state);
-            }
-        }
+pub(crate) fn delete_keys(state: &mut State, slots: &SlotSet) {
+    let slots = slots.iter().filter(|slot| *slot < SLOTS);
+    let (mut deleted, mut count) = (0, 0);
+    for slot in slots {
+        deleted += delete_some(state, slot, usize::MAX);
+        count += 1;
     }
     if deleted > 0 {
-        let slots = slots.len();
         state.log.notice(format_args!(
-            "Deleted {deleted} keys of {slots} slots that other nodes serve now."
+            "Deleted {deleted} keys of {count} slots that other nodes serve now."
         ));
     }
+}
+
+/// Deletes up to so many keys of a slot, as [`delete_keys`] does. Returns how many were deleted.
+pub(super) fn delete_some(state: &mut State, slot: u16, at_most: usize) -> usize {
+    let db = DbId(0);
+    let mut deleted = 0;
+    for key in state.keyspace[db].slot_keys(slot, at_most) {
+        let Some(removed) = state.keyspace[db].remove(&key) else {
+            continue;
+        };
+        deleted += 1;
+        state.effects.enter();
+        keyspace::act::keys::discard(state, removed, state.config.lazyfree_lazy_server_del);
+        keyspace::act::notify::touched(state, db, &key);
+        if state.effects.listening != Targets::NONE {
+            let argv = OwnedArgv::from_words([b"DEL".as_slice(), &key]);
+            state.effects.say(db, argv.as_argv(), Targets::ALL);
+        }
+        state.dirty += 1;
+        if state.effects.leave() {
+            command::act::after_unit(state);
+        }
+    }
+    deleted
 }
 
 /// Ends the subscriptions of shard channels whose slots have left; subscribers are told.

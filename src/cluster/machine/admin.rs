@@ -98,6 +98,8 @@ pub enum Command<'a> {
     CountFailureReports(&'a [u8]),
     /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::barrier`].
     SaveConfig,
+    /// Slots were imported with all their keys: they are this node's now, under an epoch of its own.
+    Claim(&'a SlotSet),
     /// Keys were found at the start: slots without an owner become this node's, slots of other nodes are opened here.
     KeysFound(&'a SlotSet),
 }
@@ -169,6 +171,7 @@ impl Machine {
                 self.keep(Keep::Claimed);
                 Ok(Reply::Ok)
             }
+            Command::Claim(slots) => self.order_claim(slots),
             Command::KeysFound(slots) => {
                 self.take_found(slots);
                 Ok(Reply::Ok)
@@ -340,6 +343,22 @@ impl Machine {
             }
             self.todo.announce = true;
         }
+    }
+
+    /// Takes slots over from their owner. The new epoch beats the owner's claim; no message leaves before it is on disk.
+    #[doc(alias = "asmTakeover")]
+    fn order_claim(&mut self, slots: &SlotSet) -> Answer {
+        if self.myself().is_replica() {
+            return refuse("this node is a replica now");
+        }
+        for slot in slots.iter() {
+            self.owners.importing.remove(&slot);
+            self.bind(slot, self.me);
+        }
+        self.bump_epoch();
+        self.todo.announce = true;
+        self.slots_changed();
+        Ok(Reply::Ok)
     }
 
     fn order_epoch(&mut self, epoch: i64) -> Answer {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `slots` | which node serves which slots; keys of a slot |
 //! | `nodes` | nodes meet, follow, take over, are forgotten |
+//! | `migration` | slots move as a whole |
 //! | `show` | the cluster as texts and tables |
 //! | `stats` | keys per slot |
 //! | `asking` | how a connection is routed |
@@ -15,6 +16,7 @@
 //! Mirrors: `clusterCommand` of cluster.c and cluster_legacy.c.
 
 mod asking;
+mod migration;
 mod nodes;
 mod show;
 mod slots;
@@ -34,6 +36,7 @@ pub const COMMANDS: &[&Command] = &[
     &asking::ASKING,
     &asking::READONLY,
     &asking::READWRITE,
+    &migration::TRIMSLOTS,
 ];
 
 const CLUSTER: Command = Command {
@@ -63,6 +66,7 @@ const CLUSTER: Command = Command {
         &slots::CLUSTER_KEYSLOT,
         &show::CLUSTER_LINKS,
         &nodes::CLUSTER_MEET,
+        &migration::CLUSTER_MIGRATION,
         &nodes::CLUSTER_MYID,
         &nodes::CLUSTER_MYSHARDID,
         &show::CLUSTER_NODES,
@@ -76,6 +80,7 @@ const CLUSTER: Command = Command {
         &show::CLUSTER_SLAVES,
         &show::CLUSTER_SLOTS,
         &stats::CLUSTER_SLOT_STATS,
+        &migration::CLUSTER_SYNCSLOTS,
     ],
     ..Command::BASE
 };
@@ -130,6 +135,8 @@ fn cluster_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             "    Connections to other nodes.",
             "MEET <ip> <port> [<bus-port>]",
             "    Gets acquainted with another node.",
+            "MIGRATION (IMPORT <first> <last> [...] | STATUS (ALL|ID <task>) | CANCEL (ALL|ID <task>))",
+            "    Takes slots over from their owner with their keys, as a whole.",
             "MYID",
             "    The name of this node.",
             "MYSHARDID",

@@ -267,7 +267,7 @@ fn listed_slots(mut args: Args<'_>) -> Result<Vec<RangeInclusive<u16>>> {
     Ok(slots)
 }
 
-fn ranges(mut args: Args<'_>, subcommand: &str) -> Result<Vec<RangeInclusive<u16>>> {
+pub(super) fn ranges(mut args: Args<'_>, subcommand: &str) -> Result<Vec<RangeInclusive<u16>>> {
     if !args.len().is_multiple_of(2) {
         return Err(Error::WrongArity(format!("cluster|{subcommand}")));
     }

@@ -298,6 +298,11 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
             if names.is_some() {
                 return Err(Error::once("FIELDS keyword specified multiple times"));
             }
+            if args.len() < 2 {
+                return Err(Error::once(
+                    "FIELDS requires at least numfields and one field argument",
+                ));
+            }
             let bad = || Error::once("Parameter `numFields` should be greater than 0");
             let n = args.integer_or(bad())?;
             if !(1..=i64::from(i32::MAX)).contains(&n) {

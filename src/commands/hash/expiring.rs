@@ -101,8 +101,8 @@ fn options<'a>(ctx: &Ctx<'_>, args: &mut Args<'a>, setting: bool) -> Result<Opti
             }
             exist = *wanted;
         } else {
-            let word = String::from_utf8_lossy(args.bytes()?);
-            return Err(Error::once(format!("unknown argument: {word}")));
+            let word = args.bytes()?;
+            return Err(Error::quoting("ERR unknown argument: ", word, ""));
         }
     }
     let fields = fields.ok_or_else(|| Error::once("missing FIELDS argument"))?;

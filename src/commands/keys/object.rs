@@ -30,9 +30,9 @@ pub(super) const TYPE: Command = Command {
 #[doc(alias = "typeCommand")]
 fn type_of(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let kind = ctx.db().get_untouched(key).map(|entry| entry.kind());
+    let kind = ctx.db().get_untouched(key).map(|entry| entry.type_name());
     match kind {
-        Some(kind) => ctx.reply.simple(kind.name()),
+        Some(kind) => ctx.reply.simple(kind),
         None => {
             ctx.missed(key);
             ctx.reply.simple("none");

@@ -20,8 +20,15 @@ fn refused(Refusal(text): Refusal) -> Error {
 
 /// Answers OK once everything up to now is in the file.
 fn answer_when_saved(ctx: &mut Ctx<'_>, request: Args<'_>) -> Result {
-    let generation = tell(ctx, |sentinel| sentinel.core.flush())?;
-    sentinel::act::hold(ctx.state, asker(ctx, request), generation, Held::Ok);
+    let (generation, saved) = tell(ctx, |sentinel| {
+        let generation = sentinel.core.generation();
+        (generation, sentinel.core.is_saved(generation))
+    })?;
+    if saved {
+        ctx.reply.ok();
+    } else {
+        sentinel::act::hold(ctx.state, asker(ctx, request), generation, Held::Ok);
+    }
     Ok(())
 }
 
@@ -35,7 +42,7 @@ pub(super) const MONITOR: Command = Command {
         arg::integer("quorum"),
     ],
     docs: Docs {
-        summary: "Starts monitoring.",
+        summary: "Begins to watch a primary.",
         ..DOCS
     },
     run: monitor,
@@ -82,7 +89,7 @@ pub(super) const REMOVE: Command = Command {
     arity: Arity::Exactly(3),
     args: &[NAME],
     docs: Docs {
-        summary: "Stops monitoring.",
+        summary: "Ends the watch over a primary.",
         ..DOCS
     },
     run: remove,
@@ -101,8 +108,8 @@ pub(super) const RESET: Command = Command {
     arity: Arity::Exactly(3),
     args: &[arg::pattern("pattern")],
     docs: Docs {
-        complexity: "O(N) where N is the number of monitored masters",
-        summary: "Resets Redis masters by name matching a pattern.",
+        complexity: "O(N) where N is the number of primaries",
+        summary: "Forgets replicas and sentinels of the primaries whose names match.",
         ..DOCS
     },
     run: reset,
@@ -118,20 +125,25 @@ fn reset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 pub(super) const FAILOVER: Command = Command {
     name: "failover",
-    arity: Arity::Exactly(3),
-    args: &[NAME],
+    arity: Arity::AtLeast(3),
+    args: &[NAME, arg::word("coordinated", "COORDINATED").optional()],
     docs: Docs {
-        summary: "Forces a Redis Sentinel failover.",
+        summary: "Begins a failover, whether the primary is down or not.",
         ..DOCS
     },
     run: failover,
     ..BASE
 };
 
-/// Begins a failover without asking the other sentinels. OK means that it has begun, not that it is over.
+/// Begins a failover without asking the other sentinels. COORDINATED asks them for their votes, and then has the primary
+/// hand its role over without losing a write. OK means that it has begun, not that it is over.
 fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let name = text(args.bytes()?).map_err(|_| NO_SUCH_GROUP)?;
-    tell(ctx, |sentinel| sentinel.force_failover(name))?.map_err(Error::coded)?;
+    let coordinated = args.word("COORDINATED");
+    if !args.is_empty() {
+        return Err(Error::Syntax);
+    }
+    tell(ctx, |sentinel| sentinel.force_failover(name, coordinated))?.map_err(Error::coded)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -140,7 +152,7 @@ pub(super) const FLUSHCONFIG: Command = Command {
     name: "flushconfig",
     arity: Arity::Exactly(2),
     docs: Docs {
-        summary: "Rewrites the Redis Sentinel configuration file.",
+        summary: "Writes the configuration file anew.",
         ..DOCS
     },
     run: flushconfig,
@@ -148,6 +160,7 @@ pub(super) const FLUSHCONFIG: Command = Command {
 };
 
 fn flushconfig(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    tell(ctx, |sentinel| sentinel.core.flush())?;
     answer_when_saved(ctx, args)
 }
 
@@ -159,7 +172,7 @@ pub(super) const SET: Command = Command {
         arg::block("data", &[arg::string("option"), arg::string("value")]).multiple(),
     ],
     docs: Docs {
-        summary: "Changes the configuration of a monitored Redis master.",
+        summary: "Changes options of a primary that is watched.",
         ..DOCS
     },
     run: set,
@@ -176,7 +189,9 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     let words = args.map(text).collect::<Result<Vec<&str>>>()?;
-    tell(ctx, |sentinel| sentinel.set(name, &words, &is_executable))?.map_err(refused)?;
+    let dir = ctx.state.config.dir.clone();
+    let runs = |path: &str| is_executable(&dir.join(path));
+    tell(ctx, |sentinel| sentinel.set(name, &words, &runs))?.map_err(refused)?;
     answer_when_saved(ctx, request)
 }
 
@@ -199,8 +214,8 @@ pub(super) const CONFIG: Command = Command {
     )],
     docs: Docs {
         since: "6.2.0",
-        complexity: "O(N) when N is the number of configuration parameters provided",
-        summary: "Configures Redis Sentinel.",
+        complexity: "O(N) where N is the number of options named",
+        summary: "Shows or changes options of the sentinel.",
         ..DOCS
     },
     run: configure,
@@ -262,6 +277,7 @@ fn config_set(ctx: &mut Ctx<'_>, request: Args<'_>, mut args: Args<'_>) -> Resul
         if name == "loglevel" {
             loglevel(&mut ctx.state.config, value);
             ctx.state.config.tune_log(&ctx.state.log);
+            tell(ctx, |sentinel| sentinel.core.flush())?;
         } else {
             tell(ctx, |sentinel| sentinel.set_config(name, value))?;
             drops |= matches!(name.as_str(), "sentinel-user" | "sentinel-pass");
@@ -311,8 +327,8 @@ pub(super) const DEBUG: Command = Command {
     ],
     docs: Docs {
         since: "7.0.0",
-        complexity: "O(N) where N is the number of configurable parameters",
-        summary: "Lists or updates the current configurable parameters of Redis Sentinel.",
+        complexity: "O(N) where N is the number of periods named",
+        summary: "Shows or changes periods and timeouts, for tests.",
         ..DOCS
     },
     run: debug,
@@ -361,7 +377,7 @@ pub(super) const SIMULATE_FAILURE: Command = Command {
     .multiple()],
     docs: Docs {
         since: "3.2.0",
-        summary: "Simulates failover scenarios.",
+        summary: "Has the sentinel end itself in the middle of a failover.",
         ..DOCS
     },
     run: simulate_failure,

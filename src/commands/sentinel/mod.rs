@@ -66,8 +66,8 @@ const SENTINEL: Command = Command {
     name: "sentinel",
     arity: Arity::AtLeast(2),
     docs: Docs {
-        complexity: "Depends on subcommand.",
-        summary: "A container for Redis Sentinel commands.",
+        complexity: "Depends on subcommand",
+        summary: "Asks and instructs a sentinel.",
         ..DOCS
     },
     subcommands: &[
@@ -113,6 +113,7 @@ const HELP: Command = Command {
     ..Command::BASE
 };
 
+/// Answers the subcommands, each with what it does.
 fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     ctx.reply.help(
         "SENTINEL",
@@ -125,8 +126,8 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             "    Show options of the sentinel; patterns are allowed.",
             "DEBUG [<param> <value> ...]",
             "    Show or set periods and timeouts in milliseconds, for tests.",
-            "FAILOVER <primary-name>",
-            "    Fail over now, without asking the other sentinels.",
+            "FAILOVER <primary-name> [COORDINATED]",
+            "    Fail over now, without asking the other sentinels. COORDINATED: ask them, and lose no write.",
             "FLUSHCONFIG",
             "    Write the configuration file.",
             "GET-MASTER-ADDR-BY-NAME <primary-name>",

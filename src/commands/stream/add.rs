@@ -19,11 +19,11 @@
 //! Mirrors: `xaddCommand()` and `streamParseAddOrTrimArgsOrReply()` of t_stream.c.
 
 use super::super::prelude::*;
-use super::{INVALID_ID, id, references, reply_id, strict_id};
+use super::{INVALID_ID, id, old_words, references, reply_id, strict_id};
 use crate::keyspace;
 use crate::resp::argv::Argv;
 use crate::types::Stream;
-use crate::types::stream::{IdBuf, Idmp, IdmpLimits, References, StreamId, Trim, TrimTo, Trimmed};
+use crate::types::stream::{IdBuf, Idmp, IdmpLimits, References, StreamId, Trim, TrimTo};
 use crate::util::num::IntBuf;
 use crate::util::xxh3::xxh3_64;
 
@@ -235,19 +235,18 @@ impl<'a> Options<'a> {
         })
     }
 
+    /// Whether KEEPREF, DELREF or ACKED is among them, which Redis before 8.2 does not know.
+    pub(super) fn names_references(&self) -> bool {
+        self.references.is_some()
+    }
+
     /// The exact trimming that an approximate one came to: the words that replace its own when it is propagated. `None`
     /// if the request trims exactly or not at all.
     #[doc(alias = "streamRewriteTrimArgument")]
-    pub(super) fn exact_trim(&self, stream: &Stream, trimmed: Trimmed) -> Option<Replaced> {
+    pub(super) fn exact_trim(&self, stream: &Stream) -> Option<Replaced> {
         let asked = self.trim.filter(|trim| trim.approximate)?;
         let threshold = match asked.to {
             TrimTo::Length(_) => IntBuf::new().format(stream.len() as i64).to_vec(),
-            // With ACKED the first entry may be one that had to stay, so the threshold is the ID after the last entry
-            // deleted.
-            TrimTo::MinId(_) if self.references == Some(References::Respect) => {
-                let behind = trimmed.last.next().unwrap_or(StreamId::MAX);
-                IdBuf::new().format(behind).to_vec()
-            }
             TrimTo::MinId(_) => IdBuf::new().format(stream.first_flagged_id()).to_vec(),
         };
         Some(Replaced {
@@ -443,7 +442,8 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         idmp.added += 1;
     }
     let trimmed = trim.map(|trim| stream.trim(&trim)).unwrap_or_default();
-    let exact = options.exact_trim(stream, trimmed);
+    let exact = options.exact_trim(stream);
+    let trimmed_to = old_words::trimmed_to(stream, &trimmed);
 
     if let Some(stream) = fresh {
         ctx.create(key, stream);
@@ -453,6 +453,10 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.notify(key, Event::stream("xtrim"));
     }
     reply_id(ctx.reply, id);
+    if options.names_references() && options.message.is_none() {
+        old_words::say_add(ctx, argv.skip(id_at + 1), (key, id), &trimmed, trimmed_to);
+        return Ok(());
+    }
     let chosen = !matches!(wanted, Wanted::Exactly(_));
     rewrite(ctx, argv, exact, chosen.then_some((id_at, id)));
     Ok(())
@@ -520,9 +524,15 @@ fn xcfgset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (mut duration, mut size) = (None, None);
     while !args.is_empty() {
         if args.word_with("IDMP-DURATION", 1) {
+            if duration.is_some() {
+                return Err(Error::once("IDMP-DURATION specified multiple times"));
+            }
             let text = "IDMP-DURATION must be between 1 and 86400 seconds";
             duration = Some(within(&mut args, 86_400, text)?);
         } else if args.word_with("IDMP-MAXSIZE", 1) {
+            if size.is_some() {
+                return Err(Error::once("IDMP-MAXSIZE specified multiple times"));
+            }
             let text = "IDMP-MAXSIZE must be between 1 and 10000 entries";
             size = Some(within(&mut args, 10_000, text)?);
         } else {

@@ -11,14 +11,14 @@ use std::ops::Bound;
 use super::super::prelude::*;
 use super::remove::{Fate, delete};
 use super::{
-    Claim, consumer_created, counted_ids, ids, lower_bound, no_such_group, references_and_ids,
-    reply_id, reply_one, say_claim, say_consumer, say_group_id, see_consumer, strict_id,
-    upper_bound,
+    Claim, consumer_created, counted_ids, ids, lower_bound, no_such_group, old_words,
+    references_and_ids, reply_id, reply_one, say_claim, say_consumer, say_group_id, see_consumer,
+    strict_id, upper_bound,
 };
 use crate::keyspace;
 use crate::resp::Reply;
 use crate::types::Stream;
-use crate::types::stream::{Group as ConsumerGroup, IdBuf, Name, Pending, StreamId};
+use crate::types::stream::{Group as ConsumerGroup, IdBuf, Name, Pending, StreamId, Trimmed};
 
 pub(super) const XACK: Command = Command {
     name: "xack",
@@ -111,7 +111,7 @@ pub(super) const XACKDEL: Command = Command {
 /// each entry: -1 it was not pending in this group, 1 it is deleted, 2 it stays, because another group has yet to read
 /// or to acknowledge it.
 ///
-/// A missing key or group answers -1 for each. Propagated as it came if one was acknowledged.
+/// A missing key or group answers -1 for each. Propagated as XACK, and XDEL of the entries deleted.
 #[doc(alias = "xackdelCommand")]
 fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
@@ -131,27 +131,32 @@ fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(no_such_group(key, name));
     };
     ctx.reply.array(ids.len());
-    let (mut changes, mut deleted) = (0, false);
+    let group = Name::new(name);
+    let mut gone = Trimmed::default();
+    let mut changes = 0;
     for id in ids {
         let acknowledged = stream.group_mut(name).is_some_and(|group| group.ack(id));
         let fate = match acknowledged {
-            // An entry that had been deleted before was acknowledged nevertheless.
-            true => match delete(stream, id, references) {
-                Fate::Missing => Fate::Deleted,
-                fate => {
-                    deleted |= fate == Fate::Deleted;
-                    fate
-                }
-            },
+            true => {
+                gone.dropped.push((group.clone(), id));
+                delete(stream, id, references, &mut gone)
+            }
             false => Fate::Missing,
+        };
+        // An entry that had been deleted before was acknowledged nevertheless.
+        let fate = match fate {
+            Fate::Missing if acknowledged => Fate::Deleted,
+            fate => fate,
         };
         changes += u64::from(acknowledged);
         ctx.reply.integer(fate as i64);
     }
     ctx.state.dirty += changes;
-    if deleted {
+    if gone.entries > 0 {
         keyspace::act::notify::modified(ctx.state, ctx.db, key, Event::stream("xdel"));
     }
+    old_words::say_deleted(ctx, key, &gone);
+    ctx.suppress();
     Ok(())
 }
 
@@ -521,7 +526,7 @@ impl ClaimOptions {
 }
 
 /// The outcome of a claim for one entry, to be propagated.
-pub(super) struct Claimed {
+struct Claimed {
     /// The consumer that has the entry, or had it before it was deleted; `None` for an entry that XNACK gave back.
     consumer: Option<Name>,
     id: StreamId,
@@ -530,7 +535,7 @@ pub(super) struct Claimed {
 }
 
 impl Claimed {
-    pub(super) fn of(id: StreamId, pending: &Pending) -> Claimed {
+    fn of(id: StreamId, pending: &Pending) -> Claimed {
         Claimed {
             consumer: pending.owner().cloned(),
             id,
@@ -565,13 +570,7 @@ fn deliver(
 
 /// Propagates claims. An entry that was deleted is propagated as an XCLAIM too: it finds no entry and removes the ID
 /// from the list of pending entries. Without a consumer to name it is propagated as XACK.
-pub(super) fn say_all(
-    ctx: &mut Ctx<'_>,
-    key: &[u8],
-    name: &[u8],
-    last_id: StreamId,
-    claimed: &[Claimed],
-) {
+fn say_all(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8], last_id: StreamId, claimed: &[Claimed]) {
     ctx.state.dirty += claimed.len() as u64;
     for claimed in claimed {
         let Some(consumer) = &claimed.consumer else {

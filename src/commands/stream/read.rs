@@ -14,7 +14,6 @@
 //! Differs: a consumer that is created and gets nothing is propagated as XGROUP CREATECONSUMER.
 
 use super::super::prelude::*;
-use super::pending::{Claimed, say_all};
 use super::{
     Claim, consumer_created, lower_bound, no_group, reply_entries, reply_fields, reply_id,
     reply_one, say_claim, say_consumer, say_group_id, see_consumer, strict_id, upper_bound,
@@ -723,16 +722,15 @@ fn serve_new(
         return Ok(false);
     };
     let last_id = group.last_id;
-    let (old, gone) = match (asked.claim, asked.room(served)) {
-        (None, _) => (Vec::new(), Vec::new()),
+    let old = match (asked.claim, asked.room(served)) {
+        (None, _) => Vec::new(),
         (Some(idle), 0) if asked.max_count.is_none() => {
-            take_idle(stream, group_name, now_ms.saturating_sub(idle), usize::MAX)
+            find_idle(stream, group_name, now_ms.saturating_sub(idle), usize::MAX)
         }
-        (Some(idle), room) => take_idle(stream, group_name, now_ms.saturating_sub(idle), room),
+        (Some(idle), room) => find_idle(stream, group_name, now_ms.saturating_sub(idle), room),
     };
     let new = stream.last_valid_id().is_some_and(|last| last > last_id);
     if asked.is_full(ctx.reply, served) || old.is_empty() && !new {
-        say_all(ctx, key, group_name, last_id, &gone);
         return Ok(false);
     }
     served.begin(ctx.reply, key);
@@ -765,7 +763,6 @@ fn serve_new(
         consumer.active_ms = now_ms;
     }
     let (last_after, read) = (group.last_id, group.entries_read);
-    say_all(ctx, key, group_name, last_id, &gone);
     if !claims.is_empty() || !ids.is_empty() {
         ctx.state.dirty += 1;
     }
@@ -785,29 +782,20 @@ fn serve_new(
     Ok(!claims.is_empty())
 }
 
-/// Finds up to `most` pending entries that were last delivered at `until_ms` or before, the longest idle first. Pending
-/// entries that were deleted from the stream are acknowledged on the way; the second list has them, to be propagated.
-fn take_idle(
-    stream: &mut Stream,
-    group_name: &[u8],
-    until_ms: i64,
-    most: usize,
-) -> (Vec<StreamId>, Vec<Claimed>) {
-    let mut gone = Vec::new();
+/// Finds up to `most` pending entries that were last delivered at `until_ms` or before, the longest idle first. Entries
+/// that were deleted from the stream stay pending and are passed over; XCLAIM and XAUTOCLAIM remove them.
+fn find_idle(stream: &mut Stream, group_name: &[u8], until_ms: i64, most: usize) -> Vec<StreamId> {
+    let mut looked_at = most;
     loop {
         let group = stream.group_mut(group_name);
-        let old = group.map_or(Vec::new(), |group| group.oldest(until_ms, most));
-        let missing = |id: &StreamId| !stream.contains(*id);
-        let missing: Vec<StreamId> = old.iter().copied().filter(missing).collect();
-        if missing.is_empty() {
-            return (old, gone);
+        let oldest = group.map_or(Vec::new(), |group| group.oldest(until_ms, looked_at));
+        let all = oldest.len() < looked_at;
+        let there = oldest.into_iter().filter(|id| stream.contains(*id));
+        let old: Vec<StreamId> = there.take(most).collect();
+        if all || old.len() == most {
+            return old;
         }
-        for id in missing {
-            if let Some(group) = stream.group_mut(group_name) {
-                gone.extend(group.pel().get(&id).map(|pending| Claimed::of(id, pending)));
-                group.ack(id);
-            }
-        }
+        looked_at = looked_at.saturating_mul(2);
     }
 }
 

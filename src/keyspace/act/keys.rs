@@ -11,7 +11,10 @@ use crate::keyspace::events::Event;
 use crate::keyspace::{
     DbId, Deadline, Inserted, Keyspace, Kind, Ms, NewValue, Removed, RemovedTable, ValueRef,
 };
+use crate::modules::{EventData, EventId};
 use crate::state::State;
+use crate::types::foreign::Place;
+use crate::types::{Foreign, Held};
 
 /// Gives a key a value, whatever it held. Publishes `new`, or `overwritten` and `type_changed`; the command's own
 /// event, the count of changes and the propagation are the caller's, through `Ctx::modified`.
@@ -52,6 +55,7 @@ pub fn store_as_is(
         }
         Inserted::Replaced(old) => {
             say_replaced(state, db, key, old.deadline(), kind != removed_kind(&old));
+            let old = leaving(state, KeyLeft::Overwritten, db, key, old);
             discard(state, old, state.config.lazyfree_lazy_server_del);
         }
     }
@@ -95,8 +99,49 @@ pub fn delete(state: &mut State, db: DbId, key: &[u8], lazy: bool) -> bool {
         return false;
     };
     let removed = entry.remove();
+    let removed = leaving(state, KeyLeft::Deleted, db, key, removed);
     discard(state, removed, lazy);
     true
+}
+
+/// Why a key's value goes, as modules are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum KeyLeft {
+    Deleted = 0,
+    Expired = 1,
+    Evicted = 2,
+    Overwritten = 3,
+}
+
+/// A value is about to be freed: modules that hear of keys may read it once more, and a value of a module's type learns
+/// of it.
+#[doc(alias = "moduleNotifyKeyUnlink")]
+#[inline]
+pub fn leaving(
+    state: &mut State,
+    why: KeyLeft,
+    db: DbId,
+    key: &[u8],
+    mut removed: Removed,
+) -> Removed {
+    if state.modules.is_empty() {
+        return removed;
+    }
+    if state.modules.hears(EventId::Key)
+        && let Some(doors) = state.module_doors
+    {
+        removed = (doors.key_event)(state, why as u64, db, key, removed);
+    }
+    if let ValueRef::Object(value) = removed.value()
+        && let Some(foreign) = Foreign::of(value)
+    {
+        foreign.get().unlinked(Place {
+            db: db.0 as i32,
+            key: Some(key),
+        });
+    }
+    removed
 }
 
 /// Frees what was taken out, on another thread if `lazy` and worth it.
@@ -116,15 +161,19 @@ pub fn discard(state: &mut State, removed: Removed, lazy: bool) {
 /// Empties one database, or all. The keys are the caller's to drop.
 #[doc(alias = "emptyData")]
 pub fn empty(state: &mut State, which: Option<DbId>) -> Vec<RemovedTable> {
+    let told = EventData::Pair(1, which.map_or(-1, |db| db.0 as i32));
+    state.tell_modules(EventId::FlushDb, 0, told.clone());
     notify::flushing(state, which);
     hold_what_is_emptied(state, which);
-    match which {
+    let emptied = match which {
         Some(db) => {
             let cleared = state.keyspace[db].clear();
             Vec::from_iter((!cleared.is_empty()).then_some(cleared))
         }
         None => state.keyspace.clear(),
-    }
+    };
+    state.tell_modules(EventId::FlushDb, 1, told);
+    emptied
 }
 
 /// All databases get another content at once. The old keys are the caller's to drop.

@@ -5,6 +5,7 @@
 use super::expire;
 use crate::keyspace::DbId;
 use crate::keyspace::events::{Class, Event};
+use crate::modules::{EventData, EventId};
 use crate::pubsub::Kind;
 use crate::state::State;
 
@@ -51,21 +52,34 @@ pub fn swapping(state: &mut State, a: DbId, b: DbId) {
     state.watches.touch_db(clients, keyspace, b, Some(a));
     state.blocked.touch_db(a);
     state.blocked.touch_db(b);
+    let pair = EventData::Pair(a.0 as i32, b.0 as i32);
+    state.tell_modules(EventId::SwapDb, 0, pair);
 }
 
 /// Publishes a keyspace event if its class is asked for.
 #[inline]
 pub fn notify(state: &mut State, event: Event, db: DbId, key: &[u8]) {
-    let wanted = state.config.notify_keyspace_events.bits();
-    if wanted & event.class as u32 != 0
-        && wanted & (Class::Keyspace as u32 | Class::Keyevent as u32) != 0
-    {
-        publish_event(state, event, db, key);
+    let wanted = state.config.notify_keyspace_events.bits() | state.modules.listened;
+    if wanted & event.class as u32 != 0 {
+        notify_named(state, event.class as u32, event.name.as_bytes(), db, key);
     }
 }
 
+/// As [`notify`], for an event whose name is not one of ours: modules hear of it, then subscribers.
 #[cold]
-pub fn publish_event(state: &mut State, event: Event, db: DbId, key: &[u8]) {
+pub fn notify_named(state: &mut State, class: u32, name: &[u8], db: DbId, key: &[u8]) {
+    if state.modules.listened & class != 0
+        && let Some(doors) = state.module_doors
+    {
+        (doors.notify)(state, class, name, db, key);
+    }
+    let wanted = state.config.notify_keyspace_events.bits();
+    if wanted & class != 0 && wanted & (Class::Keyspace as u32 | Class::Keyevent as u32) != 0 {
+        publish_event(state, name, db, key);
+    }
+}
+
+fn publish_event(state: &mut State, name: &[u8], db: DbId, key: &[u8]) {
     if state.pubsub.is_empty() {
         return;
     }
@@ -75,12 +89,12 @@ pub fn publish_event(state: &mut State, event: Event, db: DbId, key: &[u8]) {
     if wanted & Class::Keyspace as u32 != 0 {
         channel.extend_from_slice(format!("__keyspace@{}__:", db.0).as_bytes());
         channel.extend_from_slice(key);
-        pubsub.publish(clients, Kind::Channel, &channel, event.name.as_bytes());
+        pubsub.publish(clients, Kind::Channel, &channel, name);
     }
     if wanted & Class::Keyevent as u32 != 0 {
         channel.clear();
         channel.extend_from_slice(format!("__keyevent@{}__:", db.0).as_bytes());
-        channel.extend_from_slice(event.name.as_bytes());
+        channel.extend_from_slice(name);
         pubsub.publish(clients, Kind::Channel, &channel, key);
     }
 }

@@ -124,6 +124,9 @@ fn letters(client: &Client) -> String {
         (ClientFlags::READONLY, 'r'),
         (ClientFlags::NO_EVICT, 'e'),
         (ClientFlags::NO_TOUCH, 'T'),
+        (ClientFlags::IMPORTS, 'o'),
+        (ClientFlags::EXPORTS, 'g'),
+        (ClientFlags::INTERNAL, 'I'),
     ];
     let mut text = String::new();
     if flags.has(ClientFlags::MONITOR) {

@@ -102,7 +102,8 @@ impl BasePlan {
     }
 }
 
-fn base_plan(state: &State) -> BasePlan {
+fn base_plan(state: &mut State) -> BasePlan {
+    let options = saving::save_options(state, true);
     let config = &state.config;
     let name = format!(
         "temp-rewriteaof-bg-{}-{}.aof",
@@ -117,7 +118,7 @@ fn base_plan(state: &State) -> BasePlan {
         timestamp_s: config
             .aof_timestamp_enabled
             .then(|| state.clock.unix_seconds()),
-        options: saving::save_options(state, true),
+        options,
     }
 }
 

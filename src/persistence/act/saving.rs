@@ -27,7 +27,11 @@ const RETRY_AFTER_S: i64 = 5;
 
 /// The options of an RDB file of the whole data set: version, AUX fields, function libraries, access clocks.
 #[doc(alias = "rdbSaveInfoAuxFields")]
-pub fn save_options(state: &State, aof_base: bool) -> Options {
+pub fn save_options(state: &mut State, aof_base: bool) -> Options {
+    let foreign = match state.module_doors {
+        Some(doors) => [(doors.save_aux)(state, 1), (doors.save_aux)(state, 2)],
+        None => Default::default(),
+    };
     let config = &state.config;
     let clock = match config.maxmemory_policy {
         MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => Clock::Frequency,
@@ -53,6 +57,7 @@ pub fn save_options(state: &State, aof_base: bool) -> Options {
             .iter()
             .map(|library| library.code.clone())
             .collect(),
+        foreign,
         cluster: config.cluster_enabled,
         clock,
     }

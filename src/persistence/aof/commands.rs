@@ -1,6 +1,8 @@
 //! A data set as commands: the base of an append-only file without an RDB in it.
 //!
-//! Mirrors: rewriteAppendOnlyFileRio() of aof.c.
+//! The keys of slots that move to another node are written the same way ([`write_slots`]), with small values as RESTORE.
+//!
+//! Mirrors: rewriteAppendOnlyFileRio() of aof.c; slotSnapshotSaveRio() of cluster_asm.c.
 //! Differs: a value that no command can bring back to the bit (a vector set) is written as RESTORE.
 
 use std::io;
@@ -20,6 +22,8 @@ use crate::util::num::{IntBuf, format_f64};
 #[doc(alias = "AOF_REWRITE_ITEMS_PER_CMD")]
 const ITEMS: usize = 64;
 const FULL: usize = 256 * 1024;
+/// A collection of at most so many elements goes to another node as one payload.
+const MOVED_WHOLE: usize = 512;
 
 /// Writes commands as RESP.
 struct Writer<'a> {
@@ -119,6 +123,75 @@ pub fn write(
     out.flush()
 }
 
+/// Writes the keys of a snapshot for a node that takes their slots over: libraries first (the payload of FUNCTION DUMP),
+/// then slot by slot how many keys follow and the keys. The caller ends it.
+#[doc(alias = "slotSnapshotSaveRio")]
+pub fn write_slots(
+    mut snapshot: Snapshot,
+    libraries: &[u8],
+    sink: &mut dyn Sink,
+    job: &Job,
+) -> io::Result<()> {
+    let mut out = Writer {
+        buf: Vec::with_capacity(FULL + FULL / 4),
+        sink,
+    };
+    out.words(&[b"FUNCTION", b"RESTORE", libraries, b"REPLACE"]);
+    let dbs: Vec<DbId> = snapshot.dbs().collect();
+    for db in dbs {
+        out.count(2);
+        out.word(b"SELECT");
+        out.number(i64::from(db.0));
+        let counts = snapshot.slot_counts(db);
+        let (mut told, mut result) = (None, Ok(()));
+        let _ = snapshot.consume_db(db, &mut |slot, entry| {
+            if told.replace(slot) != Some(slot) {
+                let (keys, volatile) = counts.get(&slot).copied().unwrap_or_default();
+                let info = format!("{slot}:{keys}:{volatile}");
+                out.words(&[
+                    b"CLUSTER",
+                    b"SYNCSLOTS",
+                    b"CONF",
+                    b"SLOT-INFO",
+                    info.as_bytes(),
+                ]);
+            }
+            result = moved_key(&mut out, &entry).and_then(|()| job.key_done());
+            match result {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        result?;
+    }
+    out.flush()
+}
+
+/// A key on its way to another node: small values as one RESTORE, large ones in pieces.
+fn moved_key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
+    let ValueRef::Object(value) = entry.value() else {
+        return key(out, entry);
+    };
+    let len = match value.typed() {
+        Typed::Array(array) => array.count() as usize,
+        Typed::List(list) => list.len(),
+        Typed::Set(set) => set.len(),
+        Typed::Hash(hash) => hash.len(),
+        Typed::Stream(stream) => stream.len() as usize,
+        Typed::Vset(_) | Typed::Foreign(_) => 0,
+        Typed::Zset(zset) => zset.len(),
+    };
+    if len > MOVED_WHOLE {
+        return key(out, entry);
+    }
+    let payload = dump(entry.value(), rdb::VERSION, false);
+    let payload = payload.map_err(|unwritten| io::Error::other(format!("{unwritten:?}")))?;
+    let mut digits = IntBuf::new();
+    let deadline = digits.format(entry.deadline().unwrap_or(0));
+    out.words(&[b"RESTORE", entry.key(), deadline, &payload, b"ABSTTL"]);
+    out.spill()
+}
+
 fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
     let name = entry.key();
     match entry.value() {
@@ -135,7 +208,7 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
             Typed::Hash(hash) => self::hash(out, name, hash)?,
             Typed::Stream(stream) => self::stream(out, name, stream)?,
             // No command brings back a graph, nor a quantised vector to the bit.
-            Typed::Vset(_) => restore(out, name, entry.value())?,
+            Typed::Vset(_) | Typed::Foreign(_) => restore(out, name, entry.value())?,
             Typed::Zset(zset) => self::zset(out, name, zset)?,
         },
     }

@@ -88,6 +88,7 @@ pub fn check(
     let reading = Reading {
         deep: true,
         limits: Limits::of(&Config::default(), 0),
+        foreign: false,
     };
     let mut seen = Seen::default();
     // Where a file says nothing of its size (a pipe), no length is believed.
@@ -145,6 +146,7 @@ fn step(
             ];
         }
         Item::Db(db) => lines.push(format!("Selecting DB ID {db}").into_bytes()),
+        Item::ForeignAux { .. } => {}
         Item::ModuleAux(name) => lines.push(format!("MODULE AUX for: {name}").into_bytes()),
         Item::Function(_) | Item::Expect(..) => {}
         Item::EmptyKey(_) => {

@@ -21,11 +21,12 @@ use super::{Decoder, Encoder, Error, Reason, Type};
 use crate::collections::listpack::{Check, Listpack, LpEntry};
 use crate::collections::shared::BigStr;
 use crate::config::Config;
+use crate::types::foreign::Place;
 use crate::types::list::{End, List, ListLimits, Node};
 use crate::types::set::SetLimits;
 use crate::types::stream::{Counters, Group, Idmp, IdmpLimits, UNKNOWN};
 use crate::types::zset::{self, Direction, Scored};
-use crate::types::{Hash, Set, Stream, Typed, Value, Zset, hash};
+use crate::types::{Foreign, Hash, Set, Stream, Typed, Value, Zset, hash};
 use crate::util::num::{self, IntBuf};
 
 /// The first version that has sets as listpacks: Redis 7.2's.
@@ -458,7 +459,7 @@ pub(super) fn type_of(value: &Value, version: u32) -> Result<Type, Unwritten> {
         Typed::Set(_) => Ok(Type::Set),
         Typed::Stream(stream) => Ok(type_of_stream(stream, version)),
         Typed::List(_) => Ok(Type::ListQuicklist2),
-        Typed::Vset(_) => Ok(Type::Module2),
+        Typed::Vset(_) | Typed::Foreign(_) => Ok(Type::Module2),
         Typed::Zset(zset) if zset.as_listpack().is_some() => Ok(Type::ZsetListpack),
         Typed::Zset(_) => Ok(Type::Zset2),
     }
@@ -473,8 +474,23 @@ pub(super) fn write(enc: &mut Encoder<'_>, ty: Type, value: &Value) -> out::Resu
         Typed::List(list) => write_list(enc, list)?,
         Typed::Stream(stream) => write_stream(enc, ty, stream)?,
         Typed::Vset(set) => super::vset::write(enc, set)?,
+        Typed::Foreign(value) => write_foreign(enc, value, Place::NOWHERE)?,
         Typed::Zset(zset) => write_zset(enc, zset)?,
     }
+    Ok(())
+}
+
+/// A value of a foreign type: the number of the type, and what the type's owner gives.
+pub(super) fn write_foreign(
+    enc: &mut Encoder<'_>,
+    value: &Foreign,
+    place: Place<'_>,
+) -> out::Result {
+    let bytes = value.get().save(place);
+    let bytes = bytes.ok_or(Unwritten::NotInVersion("values of modules that are gone"))?;
+    enc.length(value.get().rdb_id());
+    enc.raw(&bytes);
+    enc.spill()?;
     Ok(())
 }
 

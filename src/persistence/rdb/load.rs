@@ -26,6 +26,12 @@ pub enum Item<'t> {
     EmptyKey(Vec<u8>),
     /// A module's own data, skipped over (only when checking): the module's name.
     ModuleAux(String),
+    /// A foreign type's own data, to be handed to it.
+    ForeignAux {
+        id: u64,
+        when: i32,
+        bytes: Vec<u8>,
+    },
     /// The last one.
     End(Sum),
 }
@@ -257,7 +263,8 @@ impl<'a> Loader<'a> {
                 }
                 opcode::MODULE_AUX => {
                     let id = dec.length()?;
-                    if !self.skip_modules {
+                    let foreign = self.reading.foreign && !self.skip_modules;
+                    if !self.skip_modules && !foreign {
                         return Err(dec.error(Reason::Module(module_name(id))));
                     }
                     // When, behind the opcode of a number.
@@ -265,7 +272,12 @@ impl<'a> Loader<'a> {
                     if dec.length()? != NUMBER {
                         return Err(dec.corrupt("bad when_opcode"));
                     }
-                    dec.length()?;
+                    let when = dec.length()?;
+                    if foreign {
+                        let bytes = read_value::raw_module_value(dec)?;
+                        let when = when as i32;
+                        return Ok(Item::ForeignAux { id, when, bytes });
+                    }
                     skip_module_value(dec)?;
                     return Ok(Item::ModuleAux(module_name(id)));
                 }

@@ -12,11 +12,13 @@ use super::connect;
 pub use super::connect::Limits;
 use super::decoder::Text;
 use super::template::Templates;
-use super::{Decoder, Error, Reason, Type, module_name, vset};
+use super::{Decoder, Encoder, Error, Reason, Type, module_name, vset};
 use crate::collections::intset::Intset;
 use crate::collections::legacy::{Ziplist, Zipmap};
 use crate::collections::listpack::{Check, Listpack};
 use crate::keyspace::{INLINE_MAX, NewValue};
+use crate::types::Foreign;
+use crate::types::foreign::Raw;
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -27,6 +29,8 @@ pub struct Reading {
     pub deep: bool,
     /// How small values must be for their small encodings.
     pub limits: Limits,
+    /// There are foreign types: a value of a type that is not known here is taken as it is, for them to make a value of.
+    pub foreign: bool,
 }
 
 /// Reads a value. `templates` are those that hashes of the same file may refer to; `scratch` is where a short string
@@ -52,9 +56,31 @@ pub fn read<'t>(
                 let set = vset::read(dec, reading.limits.seed())?;
                 return Ok(NewValue::Object(set.into()));
             }
+            if reading.foreign {
+                let bytes = raw_module_value(dec)?;
+                let raw = Foreign::new(Raw { id, bytes });
+                return Ok(NewValue::Object(raw.into()));
+            }
             Err(dec.error(Reason::Module(module_name(id))))
         }
         _ => connect::read(dec, ty, reading, templates).map(NewValue::Object),
+    }
+}
+
+/// The bytes of a module's value, up to and with its end mark, as they would be written again.
+pub fn raw_module_value(dec: &mut Decoder<'_>) -> Result<Vec<u8>> {
+    let mut enc = Encoder::to_memory(false);
+    loop {
+        let word = dec.length()?;
+        enc.length(word);
+        match word {
+            0 => return Ok(enc.into_bytes()),
+            1 | 2 => enc.length(dec.length()?),
+            3 => enc.raw(&dec.array::<4>()?),
+            4 => enc.raw(&dec.array::<8>()?),
+            5 => enc.string(&dec.string()?),
+            _ => return Err(dec.corrupt("Unknown module opcode")),
+        }
     }
 }
 

@@ -9,7 +9,9 @@ use super::encoder::Sink;
 use super::write_value::{self, Unwritten};
 use super::{Encoder, Error, Reason, opcode};
 use crate::background::Job;
-use crate::keyspace::{DbId, Entry, Ms, Snapshot};
+use crate::keyspace::{DbId, Entry, Ms, Snapshot, ValueRef};
+use crate::types::foreign::Place;
+use crate::types::{Foreign, Held};
 
 /// The contents of a file besides the keys, and its format.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,8 @@ pub struct Options {
     pub replication: Option<(i64, String, u64)>,
     /// The code of function libraries.
     pub functions: Vec<Vec<u8>>,
+    /// What foreign types save before the keys, and behind them: the number of the type, and its bytes.
+    pub foreign: [Vec<(u64, Vec<u8>)>; 2],
     pub cluster: bool,
     /// The file holds functions only.
     pub without_keys: bool,
@@ -77,6 +81,7 @@ fn write_all(
 ) -> write_value::Result {
     enc.raw(format!("REDIS{:04}", options.version).as_bytes());
     write_aux_fields(enc, options);
+    write_foreign_aux(enc, &options.foreign[0], 1)?;
     for code in &options.functions {
         enc.byte(opcode::FUNCTION2);
         enc.string(code);
@@ -89,10 +94,30 @@ fn write_all(
     for db in dbs {
         write_db(enc, snapshot, db, options, job)?;
     }
+    write_foreign_aux(enc, &options.foreign[1], 2)?;
     enc.byte(opcode::EOF);
     let checksum = enc.checksum();
     enc.raw(&checksum.to_le_bytes());
     enc.flush()?;
+    Ok(())
+}
+
+/// What foreign types save beside keys.
+#[doc(alias = "rdbSaveModulesAux")]
+fn write_foreign_aux(
+    enc: &mut Encoder<'_>,
+    all: &[(u64, Vec<u8>)],
+    when: u64,
+) -> write_value::Result {
+    const NUMBER: u64 = 2;
+    for (id, bytes) in all {
+        enc.byte(opcode::MODULE_AUX);
+        enc.length(*id);
+        enc.length(NUMBER);
+        enc.length(when);
+        enc.raw(bytes);
+        enc.spill()?;
+    }
     Ok(())
 }
 
@@ -146,8 +171,8 @@ fn write_db(
             // How many of them have a deadline: a hint for servers with a table of deadlines.
             enc.length(0);
         }
-        result =
-            write_key(enc, &entry, options).and_then(|()| job.key_done().map_err(Unwritten::Io));
+        result = write_key(enc, db, &entry, options)
+            .and_then(|()| job.key_done().map_err(Unwritten::Io));
         match result {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
@@ -158,7 +183,12 @@ fn write_db(
 }
 
 #[doc(alias = "rdbSaveKeyValuePair")]
-fn write_key(enc: &mut Encoder<'_>, entry: &Entry<'_>, options: &Options) -> write_value::Result {
+fn write_key(
+    enc: &mut Encoder<'_>,
+    db: DbId,
+    entry: &Entry<'_>,
+    options: &Options,
+) -> write_value::Result {
     let value = entry.value();
     let ty = write_value::type_of(value, options.version)?;
     if let Some(ms) = entry.deadline() {
@@ -179,7 +209,20 @@ fn write_key(enc: &mut Encoder<'_>, entry: &Entry<'_>, options: &Options) -> wri
     }
     enc.byte(ty as u8);
     enc.string(entry.key());
-    write_value::write(enc, ty, value)?;
+    let foreign = match value {
+        ValueRef::Object(object) => Foreign::of(object),
+        ValueRef::String(_) => None,
+    };
+    match foreign {
+        Some(foreign) => {
+            let place = Place {
+                db: db.0 as i32,
+                key: Some(entry.key()),
+            };
+            super::connect::write_foreign(enc, foreign, place)?;
+        }
+        None => write_value::write(enc, ty, value)?,
+    }
     enc.spill()?;
     Ok(())
 }

@@ -5,7 +5,6 @@
 
 use super::{link, transfer};
 use crate::replication::channel::{Channel, ChannelStep};
-use crate::replication::link::Step;
 use crate::state::State;
 use crate::sys::process;
 use crate::wires::Then;
@@ -26,10 +25,7 @@ pub(super) fn begin_channel(state: &mut State, main_id: &str) {
         .notice("PSYNC is not possible, initialize RDB channel.");
     state.replication.link.channel = Some(Channel::new(main_id));
     state.replication.link.buffer.clear();
-    transfer::begin_transfer(state);
-    if state.replication.link.step == Step::Transfer {
-        link::connect_channel(state);
-    }
+    link::connect_channel(state);
 }
 
 /// The second connection is made, and introduces itself.
@@ -161,6 +157,7 @@ fn channel_line(state: &mut State, step: ChannelStep, line: &str) {
                 state
                     .log
                     .notice("Starting to receive RDB and replication stream in parallel.");
+                transfer::begin_transfer(state);
             }
             None => {
                 state

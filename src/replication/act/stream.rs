@@ -123,7 +123,8 @@ pub(in crate::replication) fn create_backlog(state: &mut State) {
 
 /// The stream of effects learns whether replicas may want to hear it. On a replica they hear its primary.
 pub(crate) fn listen_for_replicas(state: &mut State) {
-    let wanted = state.replication.backlog.is_some() && !state.config.is_replica();
+    let read = state.replication.backlog.is_some() || state.effects.slots_listen;
+    let wanted = read && !state.config.is_replica();
     let listening = state.effects.listening;
     state.effects.listening = match wanted {
         true => listening.or(crate::command::Targets::REPLICAS),

@@ -23,7 +23,7 @@ use crate::scripting::{Interrupt, SPARE_MAX};
 use crate::state::State;
 use crate::sys::loan::Loan;
 use crate::sys::log::Level;
-use crate::sys::lua::{Arg, Args, Fault, Host, door};
+use crate::sys::lua::{Arg, Args, Fault, Host, Seen, door};
 use crate::util::num;
 use crate::util::sha1::sha1_hex;
 
@@ -106,7 +106,7 @@ pub fn open(
     open_calls(lua, host, loan, &redis)?;
     open_run(lua, loan, &redis)?;
     open_rights(lua, loan, &redis)?;
-    open_replies(lua, &redis)?;
+    open_replies(lua, host, &redis)?;
     open_log(lua, loan, &redis)?;
     if kind == EngineKind::Scripts {
         open_debugger(lua, loan, &redis)?;
@@ -213,38 +213,36 @@ fn open_rights(lua: &Lua, loan: &Rc<Loan<State>>, redis: &Table) -> mlua::Result
 }
 
 /// The functions that only make values: `redis.sha1hex()`, `redis.error_reply()` and `redis.status_reply()`.
-fn open_replies(lua: &Lua, redis: &Table) -> mlua::Result<()> {
+fn open_replies(lua: &Lua, host: &Rc<Host>, redis: &Table) -> mlua::Result<()> {
     redis.raw_set(
         "sha1hex",
-        lua.create_function(|lua, args: MultiValue| {
-            let [text] = exactly(args, "wrong number of arguments")?;
-            let digest = match lua.coerce_string(text)? {
-                Some(text) => sha1_hex(&text.as_bytes()),
-                None => sha1_hex(b""),
-            };
-            lua.create_string(digest)
+        door(lua, host, |args| {
+            if args.len() != 1 {
+                let error = ScriptError::of_redis("wrong number of arguments");
+                return Err(Fault::Value(Passed::Error(error)));
+            }
+            let text = args.bytes(0).unwrap_or_default();
+            Ok(Passed::Digest(sha1_hex(&text)))
         })?,
     )?;
     for (name, is_error) in [("error_reply", true), ("status_reply", false)] {
-        let make = lua.create_function(move |lua, args: MultiValue| {
-            let text = match (args.len(), args.front()) {
-                (1, Some(Value::String(text))) => text.clone(),
+        let make = door(lua, host, move |args| {
+            let text = match (args.len(), args.see(0)) {
+                (1, Seen::Bytes(text)) => text,
                 _ => {
                     let error = ScriptError::of_redis("wrong number or type of arguments");
-                    return error.to_table(lua);
+                    return Ok::<_, Fault<Passed>>(Passed::Error(error));
                 }
             };
-            if is_error {
-                let text = text.to_string_lossy();
-                let text = match text.strip_prefix('-') {
-                    Some(_) => text,
-                    None => format!("-{text}"),
-                };
-                return ScriptError::of_redis(&text).to_table(lua);
+            if !is_error {
+                return Ok(Passed::Status);
             }
-            let table = lua.create_table_with_capacity(0, 1)?;
-            table.raw_set("ok", text)?;
-            Ok(table)
+            let text = String::from_utf8_lossy(text);
+            let text = match text.strip_prefix('-') {
+                Some(_) => text.into_owned(),
+                None => format!("-{text}"),
+            };
+            Ok(Passed::Error(ScriptError::of_redis(&text)))
         })?;
         redis.raw_set(name, make)?;
     }

@@ -4,6 +4,8 @@
 //! Differs: the loop does not wait for the disk; what depends on the file waits instead.
 
 use std::io;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use super::{answer, step, write_verdict};
 use crate::config::{Config, Rewrite, disk};
@@ -15,6 +17,9 @@ use crate::util::args;
 const NOT_SAVED: Error = Error::Once(std::borrow::Cow::Borrowed(
     "Failed to save config file. Check server logs.",
 ));
+
+/// The end of the process waits so long for a save.
+const LAST_SAVE: Duration = Duration::from_secs(10);
 
 /// Whether there is a file to keep the state in; the error is the line for the log.
 pub fn check(config: &Config) -> Result<(), String> {
@@ -54,10 +59,11 @@ pub(super) fn save(state: &mut State, generation: u64) {
         return;
     };
     watch.to_save = Some(generation);
-    if watch.saving {
+    if watch.saving.is_some() {
         return;
     }
-    watch.saving = true;
+    let (over, end) = channel();
+    watch.saving = Some(end);
     watch.to_save = None;
     let (config, disk, told) = (state.config.clone(), state.disk.clone(), lines(state));
     let mailbox = state.mailbox.clone();
@@ -65,6 +71,8 @@ pub(super) fn save(state: &mut State, generation: u64) {
         let result = config.rewrite_file(&disk, &told);
         let result = result.map_err(|error| disk::reason(&error));
         mailbox.send(move |state| saved(state, generation, result));
+        // Nobody but the end of the process looks at it.
+        let _ = over.send(());
     };
     if let Err(error) = state.helpers.begin("sentinel_save", work) {
         let reason = disk::reason(&error);
@@ -73,11 +81,23 @@ pub(super) fn save(state: &mut State, generation: u64) {
     }
 }
 
+/// The process ends: a save that is under way is waited for, so that no half of it stays beside the file.
+pub fn finish(state: &mut State) {
+    let saving = state
+        .sentinel
+        .as_mut()
+        .and_then(|watch| watch.saving.take());
+    if let Some(end) = saving {
+        // An error means that the thread is gone.
+        let _ = end.recv_timeout(LAST_SAVE);
+    }
+}
+
 /// A save is over: answers that waited for it leave, without what it should have made safe if it failed.
 fn saved(state: &mut State, generation: u64, result: Result<(), String>) {
     let result = result.as_ref().map(|()| ()).map_err(String::as_str);
     if let Some(watch) = &mut state.sentinel {
-        watch.saving = false;
+        watch.saving = None;
     }
     step(state, Input::Saved { generation, result });
     let Some(watch) = &mut state.sentinel else {

@@ -8,9 +8,9 @@ use crate::sentinel::{Exit, Input};
 use crate::state::State;
 use crate::sys::process::{self, Ended};
 
-/// Starts a script: the path with these arguments, no shell in between, in our environment.
+/// Starts a script: the path with these arguments, no shell in between, in our environment and in the directory `dir`.
 pub(super) fn run(state: &mut State, script: u64, path: &str, argv: &[String]) {
-    match process::start(path, argv) {
+    match process::start(&state.config.dir, path, argv) {
         Ok(child) => {
             let pid = child.id();
             if let Some(watch) = &mut state.sentinel {

@@ -5,6 +5,7 @@
 //! | `find`, `match`, `gmatch`, `gsub` | a pattern may take for ever: these ask whether to go on |
 //! | `gsub`, `sort` | they call back: C's stack is measured |
 //! | `insert`, `remove`, `sort`, `rawset` | a protected table stays as it is; a loop over 2^31 places can be ended |
+//! | `rawget` | a protected table shows the real one's fields |
 //! | `tohex` | no more than eight digits, as in Redis |
 //! | `loadstring` | text only: the loader of compiled chunks trusts what it reads |
 //!
@@ -26,7 +27,7 @@ use super::{Host, State, without_panic};
 /// Moved elements between two questions whether to go on; a power of two.
 const PERIOD: i64 = 1 << 16;
 
-const FUNCTIONS: [(&str, ffi::lua_CFunction); 11] = [
+const FUNCTIONS: [(&str, ffi::lua_CFunction); 12] = [
     ("find", find),
     ("match", first_match),
     ("gmatch", gmatch),
@@ -34,6 +35,7 @@ const FUNCTIONS: [(&str, ffi::lua_CFunction); 11] = [
     ("insert", insert),
     ("remove", remove),
     ("sort", sort),
+    ("rawget", rawget),
     ("rawset", rawset),
     ("loadstring", loadstring),
     ("tohex", tohex),
@@ -110,6 +112,21 @@ unsafe fn check_changeable(state: State) {
             ffi::luaL_error(state, c"Attempt to modify a readonly table".as_ptr());
         }
     }
+}
+
+/// `rawget(t, k)`; of a protected table it reads the real one, which is in the metatable as `__index`.
+unsafe extern "C-unwind" fn rawget(state: State) -> c_int {
+    // SAFETY: nothing is owned.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        ffi::luaL_checkany(state, 2);
+        ffi::lua_settop(state, 2);
+        if is_protected(state, 1) && ffi::luaL_getmetafield(state, 1, c"__index".as_ptr()) != 0 {
+            ffi::lua_replace(state, 1);
+        }
+        ffi::lua_rawget(state, 1);
+    }
+    1
 }
 
 unsafe extern "C-unwind" fn rawset(state: State) -> c_int {
@@ -488,6 +505,9 @@ unsafe fn raise(state: State, host: &Host, fault: Fault) -> c_int {
     }
 }
 
+/// Captures for which a C function has room on the stack anyway, besides its arguments and two results.
+const CAPTURES_WITH_ROOM: usize = 12;
+
 /// Pushes what a match captured; the match as a whole when `whole` and there are no captures.
 unsafe fn push_captures(
     state: State,
@@ -500,8 +520,12 @@ unsafe fn push_captures(
         0 if whole => 1,
         count => count,
     };
+    if count > CAPTURES_WITH_ROOM {
+        // SAFETY: raises where the stack is full; nobody owns anything.
+        unsafe { ffi::luaL_checkstack(state, 34, c"too many captures".as_ptr()) };
+    }
     for i in 0..count {
-        // SAFETY: the caller made room for 32 values.
+        // SAFETY: there is room, by what was just asked or because a C function has that much.
         unsafe { push_capture(state, text, matcher.capture(i, start, end)?) };
     }
     Ok(count as c_int)
@@ -535,11 +559,12 @@ unsafe extern "C-unwind" fn first_match(state: State) -> c_int {
 unsafe fn search(state: State, finds: bool) -> c_int {
     // SAFETY: the strings stay on the stack. The matcher owns nothing.
     unsafe {
-        let host = host(state);
         let text = check_bytes(state, 1);
         let pattern = check_bytes(state, 2);
-        let init = match ffi::lua_type(state, 3) {
-            ffi::LUA_TNONE | ffi::LUA_TNIL => 1,
+        let given = ffi::lua_gettop(state);
+        let init = match given {
+            ..=2 => 1,
+            _ if ffi::lua_type(state, 3) == ffi::LUA_TNIL => 1,
             _ => ffi::luaL_checkinteger(state, 3),
         };
         let len = text.len();
@@ -548,7 +573,8 @@ unsafe fn search(state: State, finds: bool) -> c_int {
             0 => 0,
             _ => len.saturating_sub(init.unsigned_abs() as usize),
         };
-        if finds && (ffi::lua_toboolean(state, 4) != 0 || !is_special(pattern)) {
+        let plain = given > 3 && ffi::lua_toboolean(state, 4) != 0;
+        if finds && (plain || !is_special(pattern)) {
             return match position(&text[init..], pattern) {
                 Some(at) => {
                     ffi::lua_pushnumber(state, (init + at + 1) as f64);
@@ -561,7 +587,7 @@ unsafe fn search(state: State, finds: bool) -> c_int {
                 }
             };
         }
-        ffi::luaL_checkstack(state, 34, c"too many captures".as_ptr());
+        let host = host(state);
         let stop = || host.must_end();
         let anchored = pattern.first() == Some(&b'^');
         let mut matcher = Matcher::new(text, pattern, &stop);
@@ -651,7 +677,6 @@ unsafe extern "C-unwind" fn gmatch_next(state: State) -> c_int {
         let text = bytes_at(state, ffi::lua_upvalueindex(2)).unwrap_or_default();
         let pattern = bytes_at(state, ffi::lua_upvalueindex(3)).unwrap_or_default();
         let from = ffi::lua_tonumber(state, ffi::lua_upvalueindex(4)) as usize;
-        ffi::luaL_checkstack(state, 34, c"too many captures".as_ptr());
         let stop = || host.must_end();
         let mut matcher = Matcher::new(text, pattern, &stop);
         for start in from..=text.len() {

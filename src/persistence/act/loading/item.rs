@@ -3,12 +3,13 @@
 //! Mirrors: the loop of `rdbLoadRioWithLoadingCtx()` and `rdbReportError()` of rdb.c.
 
 use super::delay_loading;
-use crate::keyspace::{DbId, Deadline, Inserted, Keyspace};
+use crate::keyspace::{DbId, Deadline, Inserted, Keyspace, NewValue};
 use crate::persistence::loading::{Flags, Loading};
 use crate::persistence::rdb::check::circumstances;
 use crate::persistence::rdb::load::{Item, Key, Loader};
-use crate::persistence::rdb::{Error, Reason};
+use crate::persistence::rdb::{Error, Reason, module_name};
 use crate::state::State;
+use crate::types::Typed;
 use crate::util::num::parse_u64;
 use crate::{replication, scripting};
 
@@ -51,6 +52,16 @@ pub(super) fn load_item(
             }
         }
         Item::ModuleAux(_) => {}
+        Item::ForeignAux { id, when, bytes } => {
+            let loaded = match state.module_doors {
+                Some(doors) => (doors.load_aux)(state, id, when, bytes),
+                None => false,
+            };
+            if !loaded {
+                let reason = Reason::Module(module_name(id));
+                return Err(Error::new(loader.position(), reason));
+            }
+        }
         Item::EmptyKey(key) => {
             loading.empty_keys += 1;
             if loading.empty_keys <= 10 {
@@ -60,8 +71,11 @@ pub(super) fn load_item(
                 ));
             }
         }
-        Item::Key(key) => {
+        Item::Key(mut key) => {
             let db_id = key.db;
+            if let Err(reason) = realise(state, &mut key) {
+                return Err(Error::new(loader.position(), reason));
+            }
             if let Err(reason) = load_key(state, loading, key) {
                 return Err(Error::new(loader.position(), reason));
             }
@@ -75,6 +89,28 @@ pub(super) fn load_item(
         }
     }
     Ok(true)
+}
+
+/// Has the module of a value's type make the value of its bytes. Other values stay as they are.
+fn realise(state: &mut State, key: &mut Key<'_>) -> Result<(), Reason> {
+    let NewValue::Object(value) = &key.value else {
+        return Ok(());
+    };
+    let Typed::Foreign(raw) = value.typed() else {
+        return Ok(());
+    };
+    let raw = raw.clone();
+    let id = raw.get().rdb_id();
+    let doors = state.module_doors;
+    let made = doors.and_then(|doors| (doors.realise)(state, &raw, key.db, key.key));
+    match made {
+        Some(made) => key.value = NewValue::Object(made.into()),
+        None if state.modules.knows_type(id) => {
+            return Err(Reason::Corrupt("The value of a module could not be read"));
+        }
+        None => return Err(Reason::Module(module_name(id))),
+    }
+    Ok(())
 }
 
 /// Takes an auxiliary field. At a start, the fields about replication tell where the stream of a primary goes on.
