@@ -316,7 +316,11 @@ pub(super) fn serve_clients(server: &mut Server, log: &Logger) -> i32 {
         let _ = supervisor.say("STOPPING=1\n");
     }
     if code == 0 {
-        log.warning("Redis is now ready to exit, bye bye...");
+        let who = match server.state.config.sentinel {
+            true => "Sentinel",
+            false => "Redis",
+        };
+        log.warning(format_args!("{who} is now ready to exit, bye bye..."));
     }
     code
 }

@@ -1,6 +1,8 @@
 //! Clusters of real processes: nodes meet, redirect, fail over, move slots; ours and real Redis in one cluster where that
 //! is installed. How nodes decide is tested without processes, in `src/cluster/machine/tests.rs` and `tests/sim/cluster`.
 
+mod migration;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -459,7 +461,14 @@ fn real_redis_in_one_cluster_with_us() {
     for (primary, replica) in [(0, 3), (1, 4)] {
         for (from, to) in [(primary, replica), (replica, primary), (primary, replica)] {
             nodes[to].client.cmd("CLUSTER FAILOVER").ok();
+            let mut looks = 0;
             await_that("the roles have changed", || {
+                looks += 1;
+                // Real Redis 8.6.2 counts the votes of its last election again when it is asked too soon after it,
+                // claims slots without a new epoch, and is put right by the others.
+                if looks % 200 == 0 && nodes[to].role() == "slave" {
+                    nodes[to].client.cmd("CLUSTER FAILOVER");
+                }
                 nodes[to].role() == "master" && nodes[from].role() == "slave"
             });
             await_that("the old primary follows", || {

@@ -46,7 +46,7 @@ pub(super) const MYID: Command = Command {
     arity: Arity::Exactly(2),
     docs: Docs {
         since: "6.2.0",
-        summary: "Returns the Redis Sentinel instance ID.",
+        summary: "Tells the run ID of this sentinel.",
         ..DOCS
     },
     run: myid,
@@ -63,8 +63,8 @@ pub(super) const MASTERS: Command = Command {
     name: "masters",
     arity: Arity::Exactly(2),
     docs: Docs {
-        complexity: "O(N) where N is the number of masters",
-        summary: "Returns a list of monitored masters.",
+        complexity: "O(N) where N is the number of primaries",
+        summary: "Tells all that is known of every primary that is watched.",
         ..DOCS
     },
     run: masters,
@@ -90,7 +90,7 @@ pub(super) const MASTER: Command = Command {
     arity: Arity::Exactly(3),
     args: &[NAME],
     docs: Docs {
-        summary: "Returns the state of a master.",
+        summary: "Tells all that is known of one primary.",
         ..DOCS
     },
     run: master,
@@ -117,7 +117,7 @@ pub(super) const REPLICAS: Command = Command {
     docs: Docs {
         since: "5.0.0",
         complexity: "O(N) where N is the number of replicas",
-        summary: "Returns a list of the monitored replicas.",
+        summary: "Tells all that is known of a primary's replicas.",
         ..DOCS
     },
     run: replicas,
@@ -150,8 +150,8 @@ pub(super) const SENTINELS: Command = Command {
     arity: Arity::Exactly(3),
     args: &[NAME],
     docs: Docs {
-        complexity: "O(N) where N is the number of Sentinels",
-        summary: "Returns a list of Sentinel instances.",
+        complexity: "O(N) where N is the number of sentinels",
+        summary: "Tells all that is known of the other sentinels of a primary.",
         ..DOCS
     },
     run: sentinels,
@@ -172,7 +172,7 @@ pub(super) const GET_MASTER_ADDR_BY_NAME: Command = Command {
     arity: Arity::Exactly(3),
     args: &[NAME],
     docs: Docs {
-        summary: "Returns the port and IP address of a master.",
+        summary: "Tells where a primary is.",
         ..DOCS
     },
     run: get_master_addr,
@@ -206,7 +206,7 @@ pub(super) const CKQUORUM: Command = Command {
     arity: Arity::Exactly(3),
     args: &[NAME],
     docs: Docs {
-        summary: "Checks for a Redis Sentinel quorum.",
+        summary: "Tells whether enough sentinels are reachable for a failover.",
         ..DOCS
     },
     run: ckquorum,
@@ -245,7 +245,7 @@ pub(super) const IS_MASTER_DOWN_BY_ADDR: Command = Command {
         arg::string("runid"),
     ],
     docs: Docs {
-        summary: "Determines whether a master instance is down.",
+        summary: "Tells whether a primary looks down, and votes for a leader.",
         ..DOCS
     },
     run: is_master_down,
@@ -288,7 +288,7 @@ pub(super) const INFO_CACHE: Command = Command {
     docs: Docs {
         since: "3.2.0",
         complexity: "O(N) where N is the number of instances",
-        summary: "Returns the cached `INFO` replies from the deployment's instances.",
+        summary: "Shows the last INFO replies of the servers that are watched.",
         ..DOCS
     },
     run: info_cache,
@@ -332,7 +332,7 @@ pub(super) const PENDING_SCRIPTS: Command = Command {
     name: "pending-scripts",
     arity: Arity::Exactly(2),
     docs: Docs {
-        summary: "Returns information about pending scripts for Redis Sentinel.",
+        summary: "Lists the scripts that run or wait to run.",
         ..DOCS
     },
     run: pending_scripts,

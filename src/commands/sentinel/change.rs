@@ -42,7 +42,7 @@ pub(super) const MONITOR: Command = Command {
         arg::integer("quorum"),
     ],
     docs: Docs {
-        summary: "Starts monitoring.",
+        summary: "Begins to watch a primary.",
         ..DOCS
     },
     run: monitor,
@@ -89,7 +89,7 @@ pub(super) const REMOVE: Command = Command {
     arity: Arity::Exactly(3),
     args: &[NAME],
     docs: Docs {
-        summary: "Stops monitoring.",
+        summary: "Ends the watch over a primary.",
         ..DOCS
     },
     run: remove,
@@ -108,8 +108,8 @@ pub(super) const RESET: Command = Command {
     arity: Arity::Exactly(3),
     args: &[arg::pattern("pattern")],
     docs: Docs {
-        complexity: "O(N) where N is the number of monitored masters",
-        summary: "Resets Redis masters by name matching a pattern.",
+        complexity: "O(N) where N is the number of primaries",
+        summary: "Forgets replicas and sentinels of the primaries whose names match.",
         ..DOCS
     },
     run: reset,
@@ -128,7 +128,7 @@ pub(super) const FAILOVER: Command = Command {
     arity: Arity::AtLeast(3),
     args: &[NAME, arg::word("coordinated", "COORDINATED").optional()],
     docs: Docs {
-        summary: "Forces a Redis Sentinel failover.",
+        summary: "Begins a failover, whether the primary is down or not.",
         ..DOCS
     },
     run: failover,
@@ -152,7 +152,7 @@ pub(super) const FLUSHCONFIG: Command = Command {
     name: "flushconfig",
     arity: Arity::Exactly(2),
     docs: Docs {
-        summary: "Rewrites the Redis Sentinel configuration file.",
+        summary: "Writes the configuration file anew.",
         ..DOCS
     },
     run: flushconfig,
@@ -172,7 +172,7 @@ pub(super) const SET: Command = Command {
         arg::block("data", &[arg::string("option"), arg::string("value")]).multiple(),
     ],
     docs: Docs {
-        summary: "Changes the configuration of a monitored Redis master.",
+        summary: "Changes options of a primary that is watched.",
         ..DOCS
     },
     run: set,
@@ -214,8 +214,8 @@ pub(super) const CONFIG: Command = Command {
     )],
     docs: Docs {
         since: "6.2.0",
-        complexity: "O(N) when N is the number of configuration parameters provided",
-        summary: "Configures Redis Sentinel.",
+        complexity: "O(N) where N is the number of options named",
+        summary: "Shows or changes options of the sentinel.",
         ..DOCS
     },
     run: configure,
@@ -327,8 +327,8 @@ pub(super) const DEBUG: Command = Command {
     ],
     docs: Docs {
         since: "7.0.0",
-        complexity: "O(N) where N is the number of configurable parameters",
-        summary: "Lists or updates the current configurable parameters of Redis Sentinel.",
+        complexity: "O(N) where N is the number of periods named",
+        summary: "Shows or changes periods and timeouts, for tests.",
         ..DOCS
     },
     run: debug,
@@ -377,7 +377,7 @@ pub(super) const SIMULATE_FAILURE: Command = Command {
     .multiple()],
     docs: Docs {
         since: "3.2.0",
-        summary: "Simulates failover scenarios.",
+        summary: "Has the sentinel end itself in the middle of a failover.",
         ..DOCS
     },
     run: simulate_failure,

@@ -66,8 +66,8 @@ const SENTINEL: Command = Command {
     name: "sentinel",
     arity: Arity::AtLeast(2),
     docs: Docs {
-        complexity: "Depends on subcommand.",
-        summary: "A container for Redis Sentinel commands.",
+        complexity: "Depends on subcommand",
+        summary: "Asks and instructs a sentinel.",
         ..DOCS
     },
     subcommands: &[

@@ -250,26 +250,29 @@ impl Fleet {
         found.expect("one of ours")
     }
 
-    /// Everybody follows the new primary, also the old one once it is back.
+    /// Everybody comes to follow the primary that all sentinels name, also the old one once it is back. Real sentinels
+    /// may fail over once more on a busy machine; what counts is that one primary is left.
     #[track_caller]
-    pub fn converges(&mut self, dead: usize, new: usize) {
+    pub fn converges(&mut self, dead: usize) {
         self.servers[dead].restart();
-        let port = self.servers[new].port;
-        wait_for("all servers follow the new primary", || {
-            self.servers.iter().enumerate().all(|(number, server)| {
+        wait_for("all sentinels and servers have one primary", || {
+            let told: Vec<_> = self.sentinels.iter().map(Node::told).collect();
+            let epochs: Vec<_> = self
+                .sentinels
+                .iter()
+                .map(|one| one.field("config-epoch"))
+                .collect();
+            let follows = |server: &Node| {
                 let role = server.cmd("ROLE");
-                number == new
-                    || role
-                        .items()
-                        .get(2)
-                        .is_some_and(|at| *at == Reply::Integer(port.into()))
-            })
+                match role.items()[0].text() == "master" {
+                    true => Some(server.port) == told[0],
+                    false => {
+                        told[0].is_some_and(|port| role.items()[2] == Reply::Integer(port.into()))
+                    }
+                }
+            };
+            let agree = told.iter().all(|one| *one == told[0]);
+            agree && epochs.iter().all(|one| *one == epochs[0]) && self.servers.iter().all(follows)
         });
-        let epochs: Vec<String> = self
-            .sentinels
-            .iter()
-            .map(|one| one.field("config-epoch"))
-            .collect();
-        assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
     }
 }
