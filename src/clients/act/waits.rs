@@ -9,7 +9,7 @@
 
 use crate::clients::{ClientFlags, ClientKey, WaitKind};
 use crate::resp::argv::Argv;
-use crate::resp::{Error, Reply, Value};
+use crate::resp::{Error, Reply};
 use crate::shutdown::SHUTDOWN_FAILED;
 use crate::state::State;
 use crate::{observe, replication};
@@ -42,6 +42,7 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'stati
     };
     answer(state, client, waiting.silent, |state, reply| {
         let ok = error.is_none();
+        let mut elapsed_ns = 0;
         match error {
             Some(text) => {
                 let error = Error::coded(text);
@@ -50,7 +51,7 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'stati
             }
             None => match (waiting.kind, state.module_doors) {
                 (WaitKind::Module(handle), Some(doors)) => {
-                    (doors.timed_out)(state, handle, &waiting.argv, reply);
+                    elapsed_ns = (doors.timed_out)(state, handle, &waiting.argv, reply);
                 }
                 (kind, _) => timed_out(state, kind, reply),
             },
@@ -66,7 +67,7 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'stati
             id: waiting.id,
             argv,
             redacted: crate::command::Redacted::default(),
-            elapsed_ns: 0,
+            elapsed_ns,
             ok,
             outermost: true,
             replayed: false,
@@ -122,7 +123,16 @@ pub fn answer(
 ) {
     let who = &mut state.clients[client];
     if who.flags.has(ClientFlags::MAY_BLOCK) {
-        return answer_call(state, client, write);
+        // A module's call that blocked: the reply goes to the module.
+        let mut write = Some(write);
+        if let Some(doors) = state.module_doors {
+            (doors.serve_call)(state, client, &mut |state, reply| {
+                if let Some(write) = write.take() {
+                    write(state, reply);
+                }
+            });
+        }
+        return;
     }
     if silent || who.silent() {
         return write(state, &mut Reply::discard());
@@ -139,22 +149,6 @@ pub fn answer(
         if !who.out.is_empty() {
             state.clients.wants_write(client);
         }
-    }
-}
-
-/// As [`answer`], for a module's call that blocked: the reply goes to the module, unless the command blocked again.
-fn answer_call(
-    state: &mut State,
-    client: ClientKey,
-    write: impl FnOnce(&mut State, &mut Reply),
-) {
-    let protocol = state.clients[client].protocol;
-    let mut reply = Reply::to_value(protocol);
-    write(state, &mut reply);
-    let blocked = state.clients.get(client).is_none_or(|who| who.blocked());
-    if !blocked && let Some(doors) = state.module_doors {
-        let value = reply.take_value().unwrap_or(Value::Null);
-        (doors.fulfil)(state, client, value);
     }
 }
 

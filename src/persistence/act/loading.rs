@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use super::{append, rewrite, saving, tails, upgrade};
 use crate::clients::{Client, ClientFlags};
 use crate::config::{SanitizeDumpPayload, disk};
+use crate::keyspace::act::notify;
+use crate::keyspace::events::Class;
 use crate::keyspace::{DbId, Deadline, Inserted, Keyspace, NewValue};
 use crate::persistence::aof::manifest::{Manifest, Names};
 use crate::persistence::aof::reader::{CommandReader, Line, Trouble};
@@ -833,6 +835,7 @@ fn load_item(
                 log_broken_value(state, key.key, remark);
             }
             let now = state.keyspace.env().now_ms();
+            let mut told_of = None;
             let is_primary = state.config.replicaof.is_none();
             if is_primary
                 && !loading.flags.keep_expired
@@ -846,6 +849,7 @@ fn load_item(
                 loading.keys_loaded += 1;
                 let flags = loading.flags;
                 let name = key.key;
+                told_of = (state.modules.listened & Class::Loaded as u32 != 0).then(|| name.to_vec());
                 if !store(loading.target(&mut state.keyspace), key) && !flags.allow_duplicates {
                     state.log.warning(format_args!(
                         "RDB has duplicated key '{}' in DB {}",
@@ -855,6 +859,9 @@ fn load_item(
                     let at = loader.position();
                     return Err(Error::new(at, Reason::DuplicateKey));
                 }
+            }
+            if let Some(name) = told_of.filter(|_| loading.beside.is_none()) {
+                notify::notify_named(state, Class::Loaded as u32, b"loaded", db, &name);
             }
             delay_loading(state, loading.keys_loaded + loading.keys_expired);
             // While its value is being read, its place comes into the cache.
