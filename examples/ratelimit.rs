@@ -12,7 +12,10 @@ const HIT: Command = Command {
     arity: Arity::Exactly(4),
     flags: &[Flag::Write, Flag::DenyOom, Flag::Fast],
     acl: &[Category::String],
-    keys: &[KeySpec::at(1, &[KeyFlag::Rw, KeyFlag::Access, KeyFlag::Update])],
+    keys: &[KeySpec::at(
+        1,
+        &[KeyFlag::Rw, KeyFlag::Access, KeyFlag::Update],
+    )],
     args: &[
         arg::key("key"),
         arg::integer("most"),
@@ -64,7 +67,10 @@ fn main() -> std::result::Result<(), oxidis::StartError> {
         println!("hit {n}: {reply:?}");
     }
     // The command is described, judged and counted like any other.
-    println!("{:?}", server.execute(["COMMAND", "GETKEYS", "RATELIMIT.HIT", "alice", "3", "60"]));
+    println!(
+        "{:?}",
+        server.execute(["COMMAND", "GETKEYS", "RATELIMIT.HIT", "alice", "3", "60"])
+    );
     server.shutdown();
     Ok(())
 }

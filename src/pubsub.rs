@@ -239,6 +239,24 @@ impl PubSub {
         }
     }
 
+    /// Ends all subscriptions of a name; the subscribers are told. O(subscribers).
+    #[doc(alias = "pubsubUnsubscribeShardAllChannelsInSlot")]
+    pub fn end_channel(&mut self, clients: &mut Clients, kind: Kind, name: &[u8]) {
+        let Some(list) = self.lists[kind as usize].get(name).cloned() else {
+            return;
+        };
+        for client in list {
+            self.unsubscribe(clients, client, kind, name, None);
+            let own = clients
+                .get(client)
+                .and_then(|who| who.subscriptions.as_ref());
+            let left = own.map_or(0, |own| own.told(kind));
+            clients.send(client, |reply| {
+                confirm(reply, kind.left(), Some(name), left)
+            });
+        }
+    }
+
     /// Ends everything a client is subscribed to, silently (it leaves, or is reset).
     pub fn forget(&mut self, clients: &mut Clients, client: ClientKey) {
         let subscribed = clients

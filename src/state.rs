@@ -10,7 +10,7 @@
 use std::rc::Rc;
 
 use crate::acl::Acl;
-use crate::background::{Closer, Helpers, LazyFree, Searchers};
+use crate::background::{Closer, Helpers, Keeper, LazyFree, Searchers};
 use crate::clients::tracking::Tracking;
 use crate::clients::transaction::Watches;
 use crate::clients::usage;
@@ -28,10 +28,11 @@ use crate::observe::title::ProcessTitle;
 use crate::observe::{Latency, Slowlog, Stats};
 use crate::persistence::Persistence;
 use crate::pubsub::PubSub;
+use crate::replication::Replication;
 use crate::resp::Reply;
 use crate::resp::argv::{Argv, OwnedArgv};
-use crate::replication::Replication;
 use crate::scripting::{Apart, Scripts};
+use crate::sentinel::Watch;
 use crate::shutdown::Shutdown;
 use crate::sys::clock::Clock;
 use crate::sys::entropy::Entropy;
@@ -179,6 +180,19 @@ pub struct DebugSwitches {
     pub reply_buffer_peak_reset: Option<Ms>,
     /// Scripts may call commands that are otherwise denied to them.
     pub disable_deny_scripts: bool,
+    /// Where the process stops during a full synchronisation.
+    pub replication_pauses: ReplicationPauses,
+}
+
+/// Moments of a full synchronisation at which DEBUG REPL-PAUSE stops the process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReplicationPauses {
+    /// On a primary: a save for replicas has begun.
+    pub after_fork: bool,
+    /// On a replica: the second connection is about to ask for the data set.
+    pub before_rdb_channel: bool,
+    /// On a replica: a piece of the stream that came meanwhile has been run.
+    pub on_streaming_buffer: bool,
 }
 
 /// Milliseconds after which a reply buffer's peak is forgotten.
@@ -192,6 +206,7 @@ impl Default for DebugSwitches {
             reply_buffer_resizing: true,
             reply_buffer_peak_reset: Some(REPLY_BUFFER_PEAK_RESET),
             disable_deny_scripts: false,
+            replication_pauses: ReplicationPauses::default(),
         }
     }
 }
@@ -299,12 +314,16 @@ pub struct State {
     pub lazyfree: LazyFree,
     /// Files on their way to the thread that closes them.
     pub closer: Closer,
+    /// Small files on their way to the thread that writes them.
+    pub keeper: Keeper,
     /// Long searches on their way to the threads that search.
     pub searchers: Searchers,
     /// Servers that keys went to.
     pub peers: Peers,
     /// Connections to other servers that the loop carries.
     pub wires: Wires,
+    /// The sentinel, where this process is one.
+    pub sentinel: Option<Box<Watch>>,
     /// Keys the hash of all sets.
     pub member_seed: u64,
     /// List elements of so many bytes are kept apart (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: as configured.
@@ -333,7 +352,6 @@ impl State {
         let member_seed = entropy.seed();
         let run_id = entropy.name_text();
         let replication = Replication::new(&mut entropy);
-        let cluster = Cluster::new(&mut entropy);
         let rng = entropy.dice();
         let started_ms = clock.unix_ms();
         let mut state = State {
@@ -346,7 +364,7 @@ impl State {
             scripts,
             tracking,
             acl: Acl::default(),
-            cluster,
+            cluster: Cluster::default(),
             pubsub,
             blocked,
             current_client: None,
@@ -387,9 +405,11 @@ impl State {
             eviction: crate::keyspace::eviction::Eviction::default(),
             lazyfree: LazyFree::default(),
             closer: Closer::new(Disk::machine(), Helpers::threads()),
+            keeper: Keeper::new(Helpers::threads()),
             searchers: Searchers::default(),
             peers: Peers::default(),
             wires: Wires::default(),
+            sentinel: None,
             member_seed,
             list_plain_from: 0,
         };

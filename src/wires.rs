@@ -26,11 +26,24 @@ use slab::Slab;
 
 use crate::clients::ClientKey;
 
+/// An empty queue keeps a buffer of up to so many bytes.
+const KEPT_BYTES: usize = 64 * 1024;
+
 /// Which subsystem a wire belongs to, and so who is told what happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The link to our primary (`replication/link.rs`).
     Primary,
+    /// A connection of the sentinel (`sentinel/act`), by the name the sentinel gave it.
+    Sentinel(u64),
+    /// The second connection to our primary, for the data set (`replication/channel.rs`).
+    PrimaryData,
+    /// The dialogue of a slot migration and its stream (`cluster/act/migration.rs`).
+    SlotStream,
+    /// The keys of slots that come.
+    SlotKeys,
+    /// A link of the cluster bus, in either direction (`cluster/links.rs`).
+    Bus,
 }
 
 /// The name of a wire.
@@ -94,6 +107,8 @@ struct Wire {
     owner: Owner,
     generation: u32,
     out: Vec<u8>,
+    /// Bytes at the beginning of `out` that were sent already.
+    sent: usize,
     /// The list of speaking wires has it.
     speaks: bool,
 }
@@ -101,19 +116,24 @@ struct Wire {
 impl Wires {
     /// Opens a wire; the owner is told when it is up, or that it never will be.
     pub fn dial(&mut self, owner: Owner, dial: Dial) -> WireKey {
+        let key = self.adopt(owner);
+        self.orders.push(Order::Dial(key, dial));
+        key
+    }
+
+    /// A wire for a connection that another server made. For the loop, which has its socket.
+    pub fn adopt(&mut self, owner: Owner) -> WireKey {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
-        let out = Vec::new();
         let wire = Wire {
             owner,
             generation,
-            out,
+            out: Vec::new(),
+            sent: 0,
             speaks: false,
         };
         let slot = self.wires.insert(wire) as u32;
-        let key = WireKey { slot, generation };
-        self.orders.push(Order::Dial(key, dial));
-        key
+        WireKey { slot, generation }
     }
 
     /// Gives a wire up. Bytes that were not sent are lost, and no more of its events are reported.
@@ -130,7 +150,7 @@ impl Wires {
         }
     }
 
-    /// The bytes that wait to be sent, to be appended to; none once the wire is gone.
+    /// The bytes to be sent, to be appended to; none once the wire is gone. What was sent already may stand in front.
     pub fn out(&mut self, key: WireKey) -> Option<&mut Vec<u8>> {
         let wire = self.wires.get_mut(key.slot())?;
         if wire.generation != key.generation {
@@ -145,7 +165,12 @@ impl Wires {
 
     /// Bytes that wait to be sent.
     pub fn unsent(&self, key: WireKey) -> usize {
-        self.get(key).map_or(0, |wire| wire.out.len())
+        self.get(key).map_or(0, |wire| wire.out.len() - wire.sent)
+    }
+
+    /// Bytes of memory that the queue of a wire takes.
+    pub fn memory(&self, key: WireKey) -> usize {
+        self.get(key).map_or(0, |wire| wire.out.capacity())
     }
 
     /// The subsystem a wire belongs to; none once the wire is gone.
@@ -176,9 +201,28 @@ impl Wires {
         speaking
     }
 
-    /// The bytes to send, of which the loop removes what it sent; none once the wire is gone.
-    pub fn to_send(&mut self, key: WireKey) -> Option<&mut Vec<u8>> {
-        self.get_mut(key).map(|wire| &mut wire.out)
+    /// The bytes to send; none once the wire is gone. For the loop.
+    pub fn to_send(&self, key: WireKey) -> Option<&[u8]> {
+        self.get(key).map(|wire| &wire.out[wire.sent..])
+    }
+
+    /// Notes that the first bytes of [`Wires::to_send`] were sent. They are moved out once they are the larger part, so
+    /// that a long queue costs O(1) per byte however slowly it is read; an empty queue gives a large buffer back.
+    pub fn sent(&mut self, key: WireKey, bytes: usize) {
+        let Some(wire) = self.get_mut(key) else {
+            return;
+        };
+        wire.sent = (wire.sent + bytes).min(wire.out.len());
+        if wire.sent == wire.out.len() {
+            wire.sent = 0;
+            wire.out.clear();
+            if wire.out.capacity() > KEPT_BYTES {
+                wire.out = Vec::new();
+            }
+        } else if wire.sent > wire.out.len() / 2 {
+            wire.out.drain(..wire.sent);
+            wire.sent = 0;
+        }
     }
 
     /// Forgets a wire whose connection ended by itself; false if it was gone already. For the loop.
@@ -238,7 +282,25 @@ mod tests {
         wires.out(key).expect("it is there").push(1);
         wires.out(key).expect("it is there").push(2);
         assert_eq!(wires.take_speaking(), [key]);
-        assert_eq!(wires.to_send(key).map(|out| out.len()), Some(2));
+        assert_eq!(wires.to_send(key).map(<[u8]>::len), Some(2));
         assert!(wires.take_speaking().is_empty());
+    }
+
+    #[test]
+    fn a_queue_goes_on_where_the_socket_stopped() {
+        let mut wires = Wires::default();
+        let key = wires.adopt(Owner::Bus);
+        assert!(!wires.has_orders());
+        wires.out(key).expect("it is there").extend(0..10);
+        wires.sent(key, 4);
+        wires.out(key).expect("it is there").push(10);
+        assert_eq!(wires.to_send(key), Some(&[4, 5, 6, 7, 8, 9, 10][..]));
+        wires.sent(key, 3);
+        assert_eq!(
+            (wires.to_send(key), wires.unsent(key)),
+            (Some(&[7, 8, 9, 10][..]), 4)
+        );
+        wires.sent(key, 4);
+        assert_eq!(wires.unsent(key), 0);
     }
 }

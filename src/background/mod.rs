@@ -8,6 +8,7 @@
 //! | `lazyfree` | `bio_lazy_free` | drops values |
 //! | `syncer` | `bio_aof` | fsyncs of the append-only file |
 //! | `closer` | `bio_close_file` | closes files, and drops them from the page cache |
+//! | `keeper` | `bio_keeper` | writes `nodes.conf` |
 //! | `searchers` | `vset_search`, up to four | searches in large vector sets |
 //! | `job` | one for each job | saves and rewrites, seen from outside |
 //!
@@ -18,6 +19,7 @@
 mod closer;
 mod helpers;
 mod job;
+mod keeper;
 mod lazyfree;
 mod searchers;
 mod syncer;
@@ -26,6 +28,7 @@ mod worker;
 pub use self::closer::Closer;
 pub use self::helpers::Helpers;
 pub use self::job::Job;
+pub use self::keeper::Keeper;
 pub use self::lazyfree::LazyFree;
 pub use self::searchers::Searchers;
 pub use self::syncer::Syncer;

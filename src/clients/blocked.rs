@@ -50,11 +50,23 @@ pub enum WaitKind {
     Acks(Acks),
     /// The search of this number, which a thread is at.
     Search(u64),
+    /// The file of the sentinel to be saved, or a name to be looked up for it; the number is that of the answer.
+    Sentinel(u64),
+    /// The save of the cluster's file of this number.
+    Saved(u64),
     /// A module: the number stands for its handle.
     Module(u64),
 }
 
 impl WaitKind {
+    /// Whether it always ends soon, so that CLIENT UNBLOCK leaves it alone.
+    pub fn ends_by_itself(self) -> bool {
+        matches!(
+            self,
+            WaitKind::Search(_) | WaitKind::Sentinel(_) | WaitKind::Saved(_)
+        )
+    }
+
     /// Whether a key that holds this can help.
     #[doc(alias = "getBlockedTypeByType")]
     pub fn is_helped_by(self, kind: Kind) -> bool {

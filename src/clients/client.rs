@@ -126,10 +126,16 @@ flags! {
     BUSY = 31;
     /// Its connection is under TLS, and the handshake is not over.
     HANDSHAKE = 32;
+    /// Its connection is under TLS.
+    TLS = 33;
     /// A module called its command and takes its reply later: it may block though it has no socket.
-    MAY_BLOCK = 33;
+    MAY_BLOCK = 34;
     /// Acts as a user that may not do everything.
     RESTRICTED = 40;
+    /// Applies the keys and writes of slots that this node takes over.
+    IMPORTS = 41;
+    /// Another node's, which takes slots over from this one.
+    EXPORTS = 42;
 }
 
 impl ClientFlags {
@@ -330,8 +336,12 @@ impl Client {
     /// Whether its replies go nowhere.
     #[inline]
     pub fn silent(&self) -> bool {
-        self.flags
-            .any(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP | ClientFlags::PRIMARY)
+        self.flags.any(
+            ClientFlags::REPLY_OFF
+                | ClientFlags::REPLY_SKIP
+                | ClientFlags::PRIMARY
+                | ClientFlags::IMPORTS,
+        )
     }
 
     /// Whether it is on this machine: a Unix socket, a loopback address, or no socket at all.
@@ -361,11 +371,19 @@ pub struct Announced {
     /// The port and address on which it listens.
     pub port: u16,
     pub ip: Option<String>,
+    /// The node of the cluster that it is (SYNCSLOTS CONF NODE-ID).
+    pub node: Option<crate::cluster::id::NodeId>,
     /// It understands a data set of unknown length that ends with a mark.
     pub eof: bool,
     /// It understands that the stream's name may change.
     pub psync2: bool,
     pub rdb_only: bool,
+    /// It can have the data set over a second connection, and the stream over this one meanwhile.
+    pub rdb_channel_repl: bool,
+    /// This is such a second connection,
+    pub rdb_channel: bool,
+    /// and this the number of the first one.
+    pub main_channel: Option<ClientId>,
     /// It wants no keys; it wants no function libraries.
     pub without_keys: bool,
     pub without_functions: bool,

@@ -110,6 +110,11 @@ impl Pauses {
         self.waiting.push(client);
     }
 
+    /// Lets all clients go; those that a pause still holds come back.
+    pub fn release(&mut self) -> Vec<ClientKey> {
+        std::mem::take(&mut self.waiting)
+    }
+
     /// Forgets a client that leaves.
     pub fn forget(&mut self, client: ClientKey) {
         self.waiting.retain(|key| *key != client);

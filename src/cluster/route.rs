@@ -1,12 +1,12 @@
 //! The refusal of a request whose keys are not served here.
 //!
-//! Mirrors: `getNodeByQuery` of cluster.c and `scriptVerifyClusterState` of script.c.
-//! Differs: a node knows only its own slots, so no request is redirected.
+//! Mirrors: `clusterRedirectClient` of cluster.c and `scriptVerifyClusterState` of script.c.
+//! Differs: a refusal is a value; its words for clients and for scripts stand side by side.
 
 use crate::resp::Error;
 
 /// The reason why a request is not served here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Its keys are of several slots.
     CrossSlot,
@@ -16,31 +16,63 @@ pub enum Refusal {
     Down,
     /// The cluster is down and answers reads only.
     ReadOnly,
+    /// Some of its keys are here, some on their way to another node.
+    TryAgain,
+    /// Another node serves its slot.
+    Moved {
+        /// The slot.
+        slot: u16,
+        /// Where that node is found: `endpoint:port`.
+        to: String,
+    },
+    /// Another node is getting its slot, and has its keys.
+    Ask {
+        /// The slot.
+        slot: u16,
+        /// Where that node is found: `endpoint:port`.
+        to: String,
+    },
 }
 
 impl Refusal {
     /// The error for a client.
     #[doc(alias = "clusterRedirectClient")]
     pub fn error(self) -> Error {
-        Error::coded(match self {
-            Refusal::CrossSlot => return Error::CrossSlot,
-            Refusal::Unbound => "CLUSTERDOWN Hash slot not served",
-            Refusal::Down => "CLUSTERDOWN The cluster is down",
-            Refusal::ReadOnly => "CLUSTERDOWN The cluster is down and only accepts read commands",
-        })
+        match self {
+            Refusal::CrossSlot => Error::CrossSlot,
+            Refusal::Unbound => Error::ClusterDown("Hash slot not served"),
+            Refusal::Down => Error::ClusterDown("The cluster is down"),
+            Refusal::ReadOnly => {
+                Error::ClusterDown("The cluster is down and only accepts read commands")
+            }
+            Refusal::TryAgain => Error::TryAgain,
+            Refusal::Moved { slot, to } => Error::Moved(slot, to),
+            Refusal::Ask { slot, to } => Error::Ask(slot, to),
+        }
     }
 
-    /// The error for a script.
-    pub fn script_words(self) -> &'static str {
-        match self {
+    /// The error for a script that calls `command`.
+    pub fn script_words(&self, command: &str) -> String {
+        let text = match self {
             Refusal::CrossSlot => {
-                "Script attempted to access keys that do not hash to the same slot"
+                return format!(
+                    "Command '{command}' in script attempted to access keys that don't hash to the same slot"
+                );
+            }
+            Refusal::TryAgain => {
+                return format!(
+                    "Unable to execute command '{command}' in script because undeclared keys were accessed during rehashing of the slot"
+                );
             }
             Refusal::Unbound => "Script attempted to access a slot not served",
             Refusal::Down => "Script attempted to execute a command while the cluster is down",
             Refusal::ReadOnly => {
                 "Script attempted to execute a write command while the cluster is down and readonly"
             }
-        }
+            Refusal::Moved { .. } | Refusal::Ask { .. } => {
+                "Script attempted to access a non local key in a cluster node"
+            }
+        };
+        text.to_owned()
     }
 }

@@ -9,7 +9,7 @@
 
 use crate::command::Said;
 use crate::state::State;
-use crate::{persistence, replication};
+use crate::{cluster, persistence, replication};
 
 /// Hands the effects of a finished unit (a command, a transaction, a script) to the AOF and the replicas.
 #[inline]
@@ -31,6 +31,7 @@ pub fn after_unit(state: &mut State) {
 pub fn feed_unit(state: &mut State, unit: &[Said]) {
     persistence::act::append::feed(state, unit);
     replication::act::stream::feed_replicas(state, unit);
+    cluster::act::migration::feed(state, unit);
     if let Some(client) = state
         .current_client
         .and_then(|key| state.clients.get_mut(key))

@@ -81,6 +81,21 @@ impl<'a> Args<'a> {
         num::parse_i64(self.bytes()?).ok_or(Error::NotInteger)
     }
 
+    /// Takes the cursor of SCAN and its kin: white space, a sign and zeros may stand before it.
+    #[doc(alias = "parseScanCursorOrReply")]
+    pub fn cursor(&mut self) -> Result<u64> {
+        let word = self.bytes()?;
+        let skipped = word
+            .iter()
+            .take_while(|byte| byte.is_ascii_whitespace() || **byte == 0x0b);
+        let number = &word[skipped.count()..];
+        let cursor = match number.strip_prefix(b"-") {
+            Some(zeros) if !zeros.is_empty() && zeros.iter().all(|byte| *byte == b'0') => Some(0),
+            _ => num::parse_u64(number),
+        };
+        cursor.ok_or_else(|| Error::once("invalid cursor"))
+    }
+
     /// Takes an integer with an error of its own.
     pub fn integer_or(&mut self, error: Error) -> Result<i64> {
         num::parse_i64(self.bytes()?).ok_or(error)

@@ -89,6 +89,8 @@ pub struct Said {
 pub struct Effects {
     /// The readers of the stream; there is none on a server without AOF and replicas, which is the common case.
     pub listening: Targets,
+    /// Writes of some slots go to another node: the stream has a reader even without replicas.
+    pub slots_listen: bool,
     pending: Vec<Said>,
     /// The unit is not wrapped even if it has several effects.
     loose: bool,

@@ -427,6 +427,8 @@ pub enum ArgKind {
 pub struct Arg {
     /// Its name.
     pub name: &'static str,
+    /// The name that a client shows to people, where it is another.
+    pub shown_as: Option<&'static str>,
     /// Its type.
     pub kind: ArgKind,
     /// The word before it.
@@ -435,8 +437,6 @@ pub struct Arg {
     pub key_spec: Option<u8>,
     /// A sentence about it; modules alone say one.
     pub summary: Option<&'static str>,
-    /// The name to show instead of its own.
-    pub display: Option<&'static str>,
     /// Redis version that brought it.
     pub since: Option<&'static str>,
     /// Redis version that advised against it.
@@ -455,11 +455,11 @@ impl Arg {
     const fn new(name: &'static str, kind: ArgKind) -> Self {
         Arg {
             name,
+            shown_as: None,
             kind,
             token: None,
             key_spec: None,
             summary: None,
-            display: None,
             since: None,
             deprecated_since: None,
             optional: false,
@@ -467,6 +467,12 @@ impl Arg {
             multiple_token: false,
             args: &[],
         }
+    }
+
+    /// Shown to people by another name (`display_text`).
+    pub const fn shown_as(mut self, name: &'static str) -> Self {
+        self.shown_as = Some(name);
+        self
     }
 
     /// Preceded by a word.
@@ -671,6 +677,8 @@ pub struct Command {
     pub described: bool,
     /// Subcommands; empty for a plain command.
     pub subcommands: &'static [&'static Command],
+    /// In a cluster, served in a slot that migrates whatever keys are here: MIGRATE.
+    pub serves_open_slots: bool,
     /// The handler.
     pub run: Handler,
 }
@@ -692,6 +700,7 @@ impl Command {
         foreign: None,
         described: false,
         subcommands: &[],
+        serves_open_slots: false,
         run: container,
     };
 

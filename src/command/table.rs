@@ -6,7 +6,7 @@
 //! Mirrors: `populateCommandTable`, `lookupCommand` and `ACLSetCommand…CategoryBits` of server.c.
 //! Differs: one open-addressed index over lower-cased names instead of a dict per container.
 
-use crate::command::{CATEGORY_NAMES, Category, Command, Flag};
+use crate::command::{BeginSearch, CATEGORY_NAMES, Category, Command, FindKeys, Flag};
 use crate::resp::argv::Argv;
 use crate::util::histogram::Histogram;
 
@@ -77,6 +77,8 @@ pub struct Entry {
     pub categories: Categories,
     /// Whether key specs or a finder can tell keys at all.
     pub has_keys: bool,
+    /// Where its first key usually is; 1 if the specs do not tell. Good enough to prefetch it.
+    pub first_key: usize,
     /// Its counters.
     pub stats: CommandStats,
 }
@@ -131,6 +133,11 @@ const NAME_MAX: usize = 128;
 impl CommandTable {
     /// Derives a table from declarations.
     pub fn new(groups: &[&[&'static Command]]) -> Self {
+        Self::without(groups, &[])
+    }
+
+    /// As [`CommandTable::new`], without these subcommands (`client|no-touch`).
+    pub fn without(groups: &[&[&'static Command]], lacked: &[&str]) -> Self {
         let mut table = CommandTable {
             entries: Vec::new(),
             index: Vec::new(),
@@ -138,7 +145,11 @@ impl CommandTable {
         };
         for decl in groups.iter().copied().flatten() {
             let parent = table.add(decl, None);
-            for sub in decl.subcommands {
+            let lacks = |sub: &Command| {
+                let mut lacked = lacked.iter().filter_map(|name| name.split_once('|'));
+                lacked.any(|name| name == (decl.name, sub.name))
+            };
+            for sub in decl.subcommands.iter().filter(|sub| !lacks(sub)) {
                 let id = table.add(sub, Some(parent));
                 table.entries[parent.0 as usize].subcommands.push(id);
             }
@@ -168,6 +179,7 @@ impl CommandTable {
             flags: derive_flags(decl),
             categories: derive_categories(decl),
             has_keys: has_keys(decl),
+            first_key: first_key(decl),
             stats: CommandStats::default(),
         }
     }
@@ -265,7 +277,9 @@ impl CommandTable {
 
     /// The names of all categories with their bits, in the order in which they are listed.
     pub fn category_names(&self) -> impl Iterator<Item = (u64, &str)> {
-        let own = CATEGORY_NAMES.iter().map(|(bit, name)| (*bit as u64, *name));
+        let own = CATEGORY_NAMES
+            .iter()
+            .map(|(bit, name)| (*bit as u64, *name));
         let added = self.added.iter().enumerate();
         let added = added.map(|(at, (name, _))| (1 << (FIRST_ADDED + at), name.as_str()));
         own.chain(added.filter(|(_, name)| !name.is_empty()))
@@ -439,8 +453,13 @@ static GONE: Command = Command {
     ..Command::BASE
 };
 
-fn gone(_: &mut crate::dispatch::Ctx<'_>, _: crate::command::args::Args<'_>) -> crate::command::Result {
-    Err(crate::resp::Error::once("the module of this command was unloaded"))
+fn gone(
+    _: &mut crate::dispatch::Ctx<'_>,
+    _: crate::command::args::Args<'_>,
+) -> crate::command::Result {
+    Err(crate::resp::Error::once(
+        "the module of this command was unloaded",
+    ))
 }
 
 fn has_keys(decl: &Command) -> bool {
@@ -455,6 +474,16 @@ fn hash(name: &[u8]) -> u32 {
     let step = |hash: u32, byte: &u8| (hash ^ (byte | 0x20) as u32).wrapping_mul(0x0100_0193);
     let hash = name.iter().fold(0x811c_9dc5, step);
     hash ^ (hash >> 15)
+}
+
+/// The word at which the keys of the first spec begin: 1 for `GET key`, 3 for `EVALSHA sha1 numkeys key`.
+fn first_key(decl: &Command) -> usize {
+    let first = decl.keys.first().map(|spec| match (spec.begin, spec.find) {
+        (BeginSearch::Index(at), FindKeys::KeyNum { first, .. }) => at + first,
+        (BeginSearch::Index(at), _) => at,
+        _ => 1,
+    });
+    first.and_then(|at| at.try_into().ok()).unwrap_or(1)
 }
 
 fn derive_flags(decl: &Command) -> Flags {

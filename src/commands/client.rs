@@ -205,7 +205,9 @@ const CLIENT_KILL: Command = Command {
     args: &[arg::one_of(
         "filter",
         &[
-            arg::string("old-format").deprecated("2.8.12"),
+            arg::string("old-format")
+                .shown_as("ip:port")
+                .deprecated("2.8.12"),
             arg::one_of(
                 "new-format",
                 &[
@@ -227,8 +229,12 @@ const CLIENT_KILL: Command = Command {
                     .optional()
                     .since("2.8.12"),
                     arg::string("username").token("USER").optional(),
-                    arg::string("addr").token("ADDR").optional(),
+                    arg::string("addr")
+                        .shown_as("ip:port")
+                        .token("ADDR")
+                        .optional(),
                     arg::string("laddr")
+                        .shown_as("ip:port")
                         .token("LADDR")
                         .optional()
                         .since("6.2.0"),

@@ -182,7 +182,10 @@ fn keys_of(ctx: &Ctx<'_>, request: Argv<'_>) -> Result<Keys> {
         .map_err(|_| Error::once("Invalid command specified"))?;
     let entry = &commands[id];
     let real = |spec: &KeySpec| !spec.has(crate::command::KeyFlag::NotKey);
-    let foreign = entry.decl.foreign.is_some_and(|foreign| foreign.finds_keys());
+    let foreign = entry
+        .decl
+        .foreign
+        .is_some_and(|foreign| foreign.finds_keys());
     if entry.decl.find_keys.is_none() && !foreign && !entry.decl.keys.iter().any(real) {
         return Err(Error::once("The command has no key arguments"));
     }
@@ -509,7 +512,10 @@ impl<'a> Pairs<'a> {
 fn show_docs(reply: &mut Reply, commands: &CommandTable, entry: &Entry) {
     let docs = &entry.decl.docs;
     let mut pairs = Pairs::open(reply);
-    pairs.text("summary", Some(docs.summary).filter(|text| !text.is_empty()));
+    pairs.text(
+        "summary",
+        Some(docs.summary).filter(|text| !text.is_empty()),
+    );
     pairs.text("since", Some(docs.since).filter(|text| !text.is_empty()));
     pairs.text("group", Some(docs.group.name()));
     pairs.text(
@@ -518,7 +524,10 @@ fn show_docs(reply: &mut Reply, commands: &CommandTable, entry: &Entry) {
     );
     let module = match entry.decl.foreign {
         Some(foreign) => Some(foreign.module()),
-        None => entry.flags.has(crate::command::Flag::Module).then_some("vectorset"),
+        None => entry
+            .flags
+            .has(crate::command::Flag::Module)
+            .then_some("vectorset"),
     };
     pairs.text("module", module);
     let flags = [
@@ -572,8 +581,8 @@ fn show_args(reply: &mut Reply, args: &[Arg]) {
         let mut pairs = Pairs::open(reply);
         pairs.text("name", Some(arg.name));
         pairs.text("type", Some(kind_name(arg.kind)));
-        let display = arg.display.or((!composed).then_some(arg.name));
-        pairs.text("display_text", display);
+        let shown = arg.shown_as.or((!composed).then_some(arg.name));
+        pairs.text("display_text", shown);
         if let Some(spec) = arg.key_spec {
             pairs.key("key_spec_index").integer(spec.into());
         }

@@ -10,6 +10,7 @@ use super::prelude::*;
 use crate::acl;
 use crate::clients;
 use crate::clients::ClientFlags;
+use crate::cluster;
 use crate::config::{self, Apply, ApplyError, Config, Permissions};
 use crate::config::{Remark, Rewrite, SetError, disk};
 use crate::keyspace;
@@ -104,9 +105,8 @@ fn config_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let name = args.argv().get(position);
         let option = config::find(name);
         let mut options = ctx.state.modules.options.iter();
-        let of_module = options.any(|option| {
-            option.is_secret() && option.name.as_bytes().eq_ignore_ascii_case(name)
-        });
+        let of_module = options
+            .any(|option| option.is_secret() && option.name.as_bytes().eq_ignore_ascii_case(name));
         if of_module || option.is_some_and(|option| option.has(config::Flag::Sensitive)) {
             ctx.redact(position + 1);
         }
@@ -150,9 +150,14 @@ fn options_of_modules<'a>(
         let mut options = ctx.state.modules.options.iter();
         options.find(|option| option.name.as_bytes().eq_ignore_ascii_case(name))
     };
-    let own: Vec<_> = pairs.extract_if(.., |(name, _)| known(name).is_some()).collect();
+    let own: Vec<_> = pairs
+        .extract_if(.., |(name, _)| known(name).is_some())
+        .collect();
     for (at, (name, _)) in own.iter().enumerate() {
-        if own[..at].iter().any(|(before, _)| before.eq_ignore_ascii_case(name)) {
+        if own[..at]
+            .iter()
+            .any(|(before, _)| before.eq_ignore_ascii_case(name))
+        {
             return Err(failed(name, "duplicate parameter"));
         }
         let Some(option) = known(name) else { continue };
@@ -381,6 +386,7 @@ impl Apply for State {
                 _ => {}
             }
         }
+        cluster::act::carry::configure(self);
         Ok(())
     }
 

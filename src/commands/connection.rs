@@ -52,7 +52,34 @@ fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     } else {
         (argv.get(1), argv.get(2))
     };
+    if argv.len() == 3 && user == INTERNAL_USER {
+        return auth_internal(ctx, password);
+    }
     acl::act::authenticate(ctx.state, ctx.client, argv.get(0), user, password)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// The name under which nodes of a cluster log in with each other. No user can be called so: a name has no blank.
+const INTERNAL_USER: &[u8] = b"internal connection";
+
+/// AUTH with the secret of the cluster: the connection may do everything, internal commands included.
+#[doc(alias = "authInternal")]
+fn auth_internal(ctx: &mut Ctx<'_>, secret: &[u8]) -> Result {
+    let Some(machine) = ctx.state.cluster.machine() else {
+        return Err(Error::once(
+            "Cannot authenticate as an internal connection on non-cluster instances",
+        ));
+    };
+    let own = machine.secret();
+    // Every byte is looked at, so that the time tells nothing of the secret.
+    let differs = own.iter().zip(secret).fold(0, |all, (a, b)| all | (a ^ b));
+    if secret.len() != own.len() || differs != 0 {
+        return Err(Error::coded("WRONGPASS invalid internal password"));
+    }
+    let flags = &mut ctx.client().flags;
+    flags.set(ClientFlags::INTERNAL | ClientFlags::AUTHENTICATED);
+    flags.clear(ClientFlags::RESTRICTED);
     ctx.reply.ok();
     Ok(())
 }
@@ -374,6 +401,7 @@ fn select(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.state.config.cluster_enabled && index != 0 {
         return Err(Error::once("SELECT is not allowed in cluster mode"));
     }
+    ctx.state.stats.cluster_incompatible_ops += u64::from(index != 0);
     if !(0..i64::from(ctx.state.config.databases)).contains(&index) {
         return Err(Error::DbIndexOutOfRange);
     }

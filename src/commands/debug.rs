@@ -7,6 +7,7 @@ use super::prelude::*;
 use crate::keyspace;
 use crate::keyspace::{Db, DbId, Entry, NewValue, ValueRef};
 use crate::persistence;
+use crate::persistence::rdb::dump;
 use crate::replication;
 use crate::resp::Value;
 use crate::state::REPLY_BUFFER_PEAK_RESET;
@@ -55,6 +56,17 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             super::config::rewrite_file(ctx.state, true)?;
             ctx.reply.ok();
         }
+        (b"set-allow-access-expired", 1) => {
+            let on = switch(&mut args)?;
+            ctx.state.keyspace.env().set_see_expired(on);
+            ctx.reply.ok();
+        }
+        (b"keysizes-hist-assert" | b"reply-copy-avoidance", 1) => {
+            // Nothing to switch: the histograms are counted where sizes change, and a large value is sent from where it
+            // lies in any case.
+            switch(&mut args)?;
+            ctx.reply.ok();
+        }
         (b"dict-resizing", 1) => {
             // There is nothing to switch: a table grows and shrinks by one segment at a time.
             switch(&mut args)?;
@@ -73,12 +85,19 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         (b"htstats", 1 | 2) => table_stats(ctx, args)?,
         (b"htstats-key", 1 | 2) => super::debug_values::hash_table(ctx, args)?,
         (b"internal_secret", 0) => {
-            if !ctx.state.config.cluster_enabled {
+            let Some(machine) = ctx.state.cluster.machine() else {
                 return Err(Error::once("Internal secret is missing"));
-            }
+            };
             // A hash tells whether two nodes agree, and not the secret.
-            let hash = crc16(ctx.state.cluster.secret());
+            let hash = crc16(machine.secret());
             ctx.reply.integer(hash.into());
+        }
+        (b"clusterlink", 3) => super::debug_cluster::kill_links(ctx, args)?,
+        (b"drop-cluster-packet-filter", 1) => super::debug_cluster::drop_filter(ctx, args)?,
+        (b"close-cluster-link-on-packet-drop", 1) => {
+            let on = switch(&mut args)?;
+            super::debug_cluster::close_on_drop(ctx.state, on);
+            ctx.reply.ok();
         }
         (b"listpack", 1) => super::debug_values::listpack(ctx, args)?,
         (b"quicklist", 1 | 2) => super::debug_values::quicklist(ctx, args)?,
@@ -93,6 +112,7 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.state.debug.pause_cron = switch(&mut args)?;
             ctx.reply.ok();
         }
+        (b"repl-pause", 1) => repl_pause(ctx, args)?,
         (b"populate", 1..=3) => populate(ctx, args)?,
         (b"protocol", 1) => protocol(ctx, args)?,
         (b"quicklist-packed-threshold", 1) => {
@@ -199,18 +219,30 @@ fn help(ctx: &mut Ctx<'_>) {
             "    Wait before each write to the append-only file.",
             "CHANGE-REPL-ID",
             "    Begin a replication stream of another name.",
+            "CLOSE-CLUSTER-LINK-ON-PACKET-DROP <0|1>",
+            "    Close the link of a message that the packet filter drops.",
+            "CLUSTERLINK KILL <TO|FROM|ALL> <node-id>",
+            "    Close the links of the cluster bus to a node, from it, or both.",
             "CONFIG-REWRITE-FORCE-ALL",
             "    CONFIG REWRITE with every option written out.",
             "DICT-RESIZING <0|1>",
             "    Accepted; tables here grow by a segment at a time.",
             "ASSERT",
             "    Crash by an assertion that fails.",
+            "KEYSIZES-HIST-ASSERT <0|1>",
+            "    Accepted; histograms of sizes are counted where sizes change.",
+            "REPLY-COPY-AVOIDANCE <0|1>",
+            "    Accepted; a large value is always sent from where it lies.",
+            "SET-ALLOW-ACCESS-EXPIRED <0|1>",
+            "    Find keys that are past their deadline as if they had none.",
             "CLIENT-EVICTION",
             "    How many clients there are of each size, while maxmemory-clients is set.",
             "DIGEST",
             "    A hash of all data, 40 zeros when there is none.",
             "DIGEST-VALUE <key> [<key> ...]",
             "    Hashes of values.",
+            "DROP-CLUSTER-PACKET-FILTER <kind>",
+            "    Drop messages of the cluster bus of this kind; -1 drops none.",
             "ERROR <string>",
             "    Answer with this error.",
             "HTSTATS <dbid> [full]",
@@ -236,6 +268,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "PROTOCOL <type>",
             "    A reply of a type: string, integer, double, bignum, null, array, set, map, attrib,",
             "    push, verbatim, true, false.",
+            "REPL-PAUSE <clear|after-fork|before-rdb-channel|on-streaming-repl-buf>",
+            "    Stop the process (SIGSTOP) at a moment of a full synchronisation.",
             "QUICKLIST <key> [<0|1>]",
             "    The blocks of a list, with 1 their elements too.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
@@ -425,8 +459,12 @@ fn object(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let entry = ctx.state.keyspace[ctx.db]
         .peek_raw(args.key()?)
         .ok_or(Error::NoSuchKey)?;
+    // The payload of DUMP, without its type, version and checksum.
+    let options = persistence::act::saving::dump_options(ctx.state);
+    let serialized = dump::dump(entry.value(), options.0, options.1)
+        .map_or(0, |payload| payload.len().saturating_sub(11));
     let mut line = format!(
-        "Value at:{:#x} refcount:1 encoding:{} lru:{} lru_seconds_idle:{}",
+        "Value at:{:#x} refcount:1 encoding:{} serializedlength:{serialized} lru:{} lru_seconds_idle:{}",
         entry.address(),
         entry.encoding(),
         entry.clock(),
@@ -465,6 +503,24 @@ fn client_eviction(ctx: &mut Ctx<'_>) -> Result {
         text += &format!("bucket {from:>10} {upto:<12}: tot-mem: {bytes:>10}, clients: {count}\n");
     }
     ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// DEBUG REPL-PAUSE: stops the process at a moment of every full synchronisation, or with `clear` no more.
+fn repl_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let pauses = &mut ctx.state.debug.replication_pauses;
+    if args.word("CLEAR") {
+        *pauses = Default::default();
+    } else if args.word("AFTER-FORK") {
+        pauses.after_fork = true;
+    } else if args.word("BEFORE-RDB-CHANNEL") {
+        pauses.before_rdb_channel = true;
+    } else if args.word("ON-STREAMING-REPL-BUF") {
+        pauses.on_streaming_buffer = true;
+    } else {
+        return Err(Error::Syntax);
+    }
+    ctx.reply.ok();
     Ok(())
 }
 

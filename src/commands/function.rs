@@ -12,7 +12,6 @@
 use super::prelude::*;
 use super::scripting::count_of_keys;
 use crate::clients::ClientFlags;
-use crate::persistence;
 use crate::persistence::rdb::NEWEST_READ;
 use crate::scripting;
 use crate::scripting::act::run::Invocation;
@@ -108,8 +107,7 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
     );
     let name = args.bytes()?;
     let function = ctx.state.scripts.libraries.function(name);
-    let function = function.ok_or(Error::once("Function not found"))?;
-    let (chunk, flags) = (function.function.clone(), function.flags);
+    let function = function.ok_or(Error::once("Function not found"))?.clone();
     let keys = num::parse_i64(args.bytes()?);
     let keys = keys.ok_or(Error::once("Bad number of keys provided"))?;
     let keys = count_of_keys(keys, args.len())?;
@@ -119,7 +117,7 @@ fn run(ctx: &mut Ctx<'_>, mut args: Args<'_>, read_only: bool) -> Result {
         keys,
         read_only,
     };
-    scripting::act::run::call_function(ctx, what, &chunk, flags)
+    scripting::act::run::call_function(ctx, what, &function)
 }
 
 const FUNCTION: Command = Command {
@@ -187,15 +185,7 @@ const FUNCTION_DUMP: Command = Command {
 /// Answers all libraries as one payload for FUNCTION RESTORE.
 #[doc(alias = "functionDumpCommand")]
 fn function_dump(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
-    let mut out = Vec::new();
-    for library in ctx.state.scripts.libraries.iter() {
-        out.push(OPCODE_FUNCTION);
-        put_string(&library.code, &mut out);
-    }
-    let (version, _) = persistence::act::saving::dump_options(ctx.state);
-    out.extend_from_slice(&(version as u16).to_le_bytes());
-    let checksum = crc64(0, &out);
-    out.extend_from_slice(&checksum.to_le_bytes());
+    let out = scripting::act::functions::dump(ctx.state);
     ctx.reply.bulk(&out);
     Ok(())
 }
@@ -544,8 +534,7 @@ fn function_stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     Ok(())
 }
 
-/// `RDB_OPCODE_FUNCTION2`, and the opcode of earlier release candidates.
-const OPCODE_FUNCTION: u8 = 245;
+/// The opcode of libraries in earlier release candidates.
 const OPCODE_FUNCTION_PRE_GA: u8 = 246;
 
 /// The payload without its version and checksum, if they are right.
@@ -564,7 +553,7 @@ fn libraries_of(mut body: &[u8]) -> std::result::Result<Vec<Vec<u8>>, String> {
     let mut codes = Vec::new();
     while let Some((opcode, rest)) = body.split_first() {
         match *opcode {
-            OPCODE_FUNCTION => {}
+            scripting::act::functions::OPCODE_FUNCTION => {}
             OPCODE_FUNCTION_PRE_GA => return Err("Pre-GA function format not supported".into()),
             _ => return Err("given type is not a function".into()),
         }
@@ -573,18 +562,6 @@ fn libraries_of(mut body: &[u8]) -> std::result::Result<Vec<Vec<u8>>, String> {
         codes.push(code.ok_or("failed loading the given functions payload")?);
     }
     Ok(codes)
-}
-
-fn put_string(bytes: &[u8], out: &mut Vec<u8>) {
-    match bytes.len() {
-        len @ 0..64 => out.push(len as u8),
-        len @ 64..0x4000 => out.extend_from_slice(&(len as u16 | 0x4000).to_be_bytes()),
-        len => {
-            out.push(0x81);
-            out.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-    }
-    out.extend_from_slice(bytes);
 }
 
 fn take<'a>(from: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {

@@ -62,7 +62,7 @@ const SECTIONS: &[Section] = &[
 /// The sections that look at no key: for callers that ask often, or that cannot trust the data (crash reports).
 pub const WITHOUT_KEYS: &[&[u8]] = &[b"default", b"commandstats", b"latencystats", b"debug"];
 
-const INFO: Command = Command {
+pub(super) const INFO: Command = Command {
     name: "info",
     arity: Arity::AtLeast(1),
     flags: &[Loading, Stale],
@@ -92,11 +92,24 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     Ok(())
 }
 
+/// The sections that a sentinel has.
+const SECTIONS_OF_SENTINEL: &[Section] = &[
+    ("Server", Shown::ByDefault, server),
+    ("Clients", Shown::ByDefault, clients),
+    ("Stats", Shown::ByDefault, stats),
+    ("CPU", Shown::ByDefault, cpu),
+    ("Sentinel", Shown::ByDefault, super::sentinel::info_section),
+];
+
 /// The text of INFO for these arguments, sections of modules included: all of those for `everything` and `modules`,
 /// otherwise those that are named.
 pub fn full_report(state: &mut State, names: &[&[u8]]) -> String {
     let mut text = report(state, names);
-    let named = |wanted: &str| names.iter().any(|name| name.eq_ignore_ascii_case(wanted.as_bytes()));
+    let named = |wanted: &str| {
+        names
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(wanted.as_bytes()))
+    };
     if state.modules.info.is_empty() || names.is_empty() {
         return text;
     }
@@ -119,6 +132,15 @@ pub fn full_report(state: &mut State, names: &[&[u8]]) -> String {
 /// The text of INFO for these arguments, without the sections of modules.
 #[doc(alias = "genRedisInfoString")]
 pub fn report(state: &State, names: &[&[u8]]) -> String {
+    report_of(SECTIONS, state, names)
+}
+
+/// As [`report`], of a sentinel.
+pub(super) fn report_of_sentinel(state: &State, names: &[&[u8]]) -> String {
+    report_of(SECTIONS_OF_SENTINEL, state, names)
+}
+
+fn report_of(sections: &[Section], state: &State, names: &[&[u8]]) -> String {
     let named = |wanted: &str| {
         let wanted = wanted.as_bytes();
         names.iter().any(|name| name.eq_ignore_ascii_case(wanted))
@@ -126,7 +148,7 @@ pub fn report(state: &State, names: &[&[u8]]) -> String {
     let all = named("all") || named("everything");
     let default = names.is_empty() || named("default");
     let mut text = String::new();
-    for (name, shown, write) in SECTIONS {
+    for (name, shown, write) in sections {
         let implied = match shown {
             Shown::ByDefault => all || default,
             Shown::WithAll => all,
@@ -258,7 +280,9 @@ fn modules(state: &State, out: &mut String) {
     for loaded in &modules.loaded {
         let module = &loaded.module;
         let filters = modules.filters.iter();
-        let filters = filters.filter(|filter| filter.module.id == module.id).count();
+        let filters = filters
+            .filter(|filter| filter.module.id == module.id)
+            .count();
         let used = modules.uses.iter().filter(|(user, _)| *user == module.id);
         let used: Vec<&str> = used
             .filter_map(|(_, owner)| modules.loaded.iter().find(|l| l.module.id == *owner))
@@ -324,11 +348,17 @@ fn client_totals(state: &State) -> ClientTotals {
     totals
 }
 
+/// Connections of the cluster's bus: two for each other node.
+fn cluster_connections(state: &State) -> usize {
+    let machine = state.cluster.machine();
+    machine.map_or(0, |machine| 2 * (machine.nodes().len() - 1))
+}
+
 fn clients(state: &State, out: &mut String) {
     let totals = client_totals(state);
     lines!(out,
         "connected_clients": state.clients.connected() - totals.replicas,
-        "cluster_connections": 0,
+        "cluster_connections": cluster_connections(state),
         "maxclients": state.config.maxclients,
         "client_recent_max_input_buffer": totals.max_input,
         "client_recent_max_output_buffer": totals.max_output,
@@ -501,13 +531,13 @@ fn memory(state: &State, out: &mut String) {
         "mem_not_counted_for_evict": keyspace::act::evict::not_counted_for_evict(state),
         "mem_replication_backlog": overview.backlog,
         "mem_total_replication_buffers": overview.replication_buffers,
-        "mem_replica_full_sync_buffer": 0,
+        "mem_replica_full_sync_buffer": state.replication.link.buffer.size(),
         "mem_clients_slaves": overview.clients_replicas,
         "mem_clients_normal": overview.clients_normal,
         "mem_cluster_slot_migration_output_buffer": 0,
         "mem_cluster_slot_migration_input_buffer": 0,
         "mem_cluster_slot_migration_input_buffer_peak": 0,
-        "mem_cluster_links": 0,
+        "mem_cluster_links": crate::cluster::act::links::memory(state),
         "mem_aof_buffer": overview.aof_buffer,
         "mem_allocator": crate::sys::alloc::name(),
         "mem_overhead_db_hashtable_rehashing": 0,
@@ -629,6 +659,9 @@ fn stats(state: &State, out: &mut String) {
         "acl_access_denied_channel": denied_channel,
         "acl_access_denied_tls_cert": stats.acl_denied_tls_cert,
     );
+    if !state.config.cluster_enabled && state.config.cluster_compatibility_sample_ratio > 0 {
+        lines!(out, "cluster_incompatible_ops": stats.cluster_incompatible_ops);
+    }
 }
 
 fn replication(state: &State, out: &mut String) {

@@ -5,6 +5,7 @@
 
 use super::prelude::*;
 use crate::command::table::{CommandId, Entry};
+use crate::config::Config;
 use crate::observe::latency::Series;
 use crate::resp::Reply;
 use crate::state::State;
@@ -105,29 +106,7 @@ fn diagnosis(state: &State) -> String {
             sum.deviation_ms,
             series.max_ms
         );
-        advice.extend(match event {
-            "command" => {
-                let slower_than = config.slowlog_log_slower_than;
-                let slowlog = if slower_than < 0 || config.slowlog_max_len == 0 {
-                    Advice::EnableSlowlog
-                } else if slower_than as u64 / 1000 > threshold {
-                    Advice::LowerSlowlog
-                } else {
-                    Advice::ReadSlowlog
-                };
-                vec![slowlog, Advice::ReadSlowlog, Advice::SmallerKeys]
-            }
-            "fast-command" => vec![Advice::BusyMachine],
-            "expire-cycle" => vec![Advice::RaiseHz, Advice::SmallerKeys],
-            "eviction-del" => vec![Advice::SmallerKeys],
-            "eviction-cycle" => vec![Advice::GentleMaxmemory],
-            "aof-fsync-always" => vec![Advice::RelaxSync],
-            "aof-write-active-child" => vec![Advice::NoSyncOnRewrite, Advice::FasterDisk],
-            _ if event.starts_with("aof") || event.starts_with("rdb") => {
-                vec![Advice::LocalDisk, Advice::FasterDisk]
-            }
-            _ => vec![],
-        });
+        advice.extend(advice_for(event, config));
     }
     advice.sort_unstable();
     advice.dedup();
@@ -136,8 +115,44 @@ fn diagnosis(state: &State) -> String {
     }
     text += "\nWhat may help:\n\n";
     for advice in advice {
-        let slowlog_us = threshold * 1000;
-        text += &match advice {
+        text += &advice.text(config);
+    }
+    text
+}
+
+/// What may help against the delays of an event.
+fn advice_for(event: &str, config: &Config) -> Vec<Advice> {
+    let threshold = config.latency_monitor_threshold;
+    match event {
+        "command" => {
+            let slower_than = config.slowlog_log_slower_than;
+            let slowlog = if slower_than < 0 || config.slowlog_max_len == 0 {
+                Advice::EnableSlowlog
+            } else if slower_than as u64 / 1000 > threshold {
+                Advice::LowerSlowlog
+            } else {
+                Advice::ReadSlowlog
+            };
+            vec![slowlog, Advice::ReadSlowlog, Advice::SmallerKeys]
+        }
+        "fast-command" => vec![Advice::BusyMachine],
+        "expire-cycle" => vec![Advice::RaiseHz, Advice::SmallerKeys],
+        "eviction-del" => vec![Advice::SmallerKeys],
+        "eviction-cycle" => vec![Advice::GentleMaxmemory],
+        "aof-fsync-always" => vec![Advice::RelaxSync],
+        "aof-write-active-child" => vec![Advice::NoSyncOnRewrite, Advice::FasterDisk],
+        _ if event.starts_with("aof") || event.starts_with("rdb") => {
+            vec![Advice::LocalDisk, Advice::FasterDisk]
+        }
+        _ => vec![],
+    }
+}
+
+impl Advice {
+    /// One line of advice; nothing if it does not apply to this configuration.
+    fn text(&self, config: &Config) -> String {
+        let slowlog_us = config.latency_monitor_threshold * 1000;
+        match self {
             Advice::EnableSlowlog => format!(
                 "- The slow log is off and cannot show which commands take long: \"CONFIG SET \
                  slowlog-log-slower-than {slowlog_us}\".\n"
@@ -163,14 +178,13 @@ fn diagnosis(state: &State) -> String {
             Advice::RelaxSync => "- appendfsync always waits for the disk with every write; everysec \
                  does not.\n"
                 .into(),
-            Advice::RaiseHz if config.hz >= 100 => continue,
+            Advice::RaiseHz if config.hz >= 100 => String::new(),
             Advice::RaiseHz => "- \"CONFIG SET hz 100\" expires keys in smaller steps.\n".into(),
             Advice::GentleMaxmemory => "- Many keys had to be evicted at once: lower maxmemory in small \
                  steps, and beware of commands that store large results.\n"
                 .into(),
-        };
+        }
     }
-    text
 }
 
 const LATENCY_GRAPH: Command = Command {

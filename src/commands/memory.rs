@@ -201,6 +201,7 @@ const MEMORY_STATS: Command = Command {
 /// otherwise. The figures are those of INFO memory.
 fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     let memory = memory_overview(ctx.state);
+    let links = crate::cluster::act::links::memory(ctx.state);
     let reply = &mut *ctx.reply;
     let mut pairs = 0;
     let mark = reply.open();
@@ -222,7 +223,7 @@ fn memory_stats(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
         "replica.fullsync.buffer": 0,
         "clients.slaves": memory.clients_replicas,
         "clients.normal": memory.clients_normal,
-        "cluster.links": 0,
+        "cluster.links": links,
         "aof.buffer": memory.aof_buffer,
         "lua.caches": memory.scripts,
         "functions.caches": memory.functions,

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use super::prelude::*;
 use crate::command::KeyRef;
+use crate::config::Config;
+use crate::keyspace::{DbId, Keyspace};
 use crate::persistence;
 use crate::persistence::rdb::dump;
 use crate::persistence::rdb::write_value::Unwritten;
@@ -55,7 +57,10 @@ const MIGRATE: Command = Command {
         arg::one_of(
             "authentication",
             &[
-                arg::string("auth").token("AUTH").since("4.0.7"),
+                arg::string("auth")
+                    .shown_as("password")
+                    .token("AUTH")
+                    .since("4.0.7"),
                 arg::block("auth2", &[arg::string("username"), arg::string("password")])
                     .token("AUTH2")
                     .since("6.0.0"),
@@ -63,6 +68,7 @@ const MIGRATE: Command = Command {
         )
         .optional(),
         arg::key("keys")
+            .shown_as("key")
             .spec(1)
             .token("KEYS")
             .optional()
@@ -77,6 +83,7 @@ const MIGRATE: Command = Command {
         summary: "Moves keys to another server, each as a whole.",
         ..Docs::BASE
     },
+    serves_open_slots: true,
     run: migrate,
     ..Command::BASE
 };
@@ -334,12 +341,52 @@ fn converse<'a>(
     }
     // Unknown until all went well.
     peer.db = None;
+    let sent = send_keys(
+        &state.keyspace,
+        &state.config,
+        ctx.db,
+        order,
+        options,
+        request,
+        peer,
+    )?;
+
+    let greetings = usize::from(order.auth.is_some()) + usize::from(selects);
+    let (arrived, result) = read_answers(peer, timeout, greetings, sent, answered, refused);
+    if result.is_ok() && refused.is_none() {
+        peer.db = Some(order.db);
+    }
+    if !order.copy {
+        let lazy = ctx.state.config.lazyfree_lazy_server_del;
+        for key in arrived {
+            // A key named twice arrived twice.
+            if ctx.delete(key, lazy) {
+                ctx.modified(key, Event::DEL);
+                taken.push(key);
+            }
+        }
+    }
+    result
+}
+
+/// Sends a RESTORE for each key that is there, behind the greeting in `request`, a piece at a time. Returns the keys
+/// sent.
+fn send_keys<'a>(
+    keyspace: &Keyspace,
+    config: &Config,
+    db: DbId,
+    order: &Order<'a>,
+    options: (u32, bool),
+    mut request: Vec<u8>,
+    peer: &mut peer::Peer,
+) -> std::result::Result<Vec<&'a [u8]>, Failure> {
+    let timeout = order.timeout;
     let mut sent = Vec::with_capacity(order.keys.len());
     for key in &order.keys {
-        let Some(entry) = state.keyspace[ctx.db].peek(key) else {
+        let Some(entry) = keyspace[db].peek(key) else {
             continue;
         };
-        let now = state.keyspace.env().now_ms();
+        let now = keyspace.env().now_ms();
         let ttl = entry.deadline().map_or(0, |at| (at - now).max(1));
         let payload = dump::dump(entry.value(), options.0, options.1).map_err(|error| {
             Failure::Value(match error {
@@ -349,7 +396,7 @@ fn converse<'a>(
                 Unwritten::Io(error) => Error::once(error.to_string()),
             })
         })?;
-        let name: &[u8] = if state.config.cluster_enabled {
+        let name: &[u8] = if config.cluster_enabled {
             b"RESTORE-ASKING"
         } else {
             b"RESTORE"
@@ -368,11 +415,21 @@ fn converse<'a>(
         }
     }
     peer.send(&request, timeout).map_err(Failure::Writing)?;
+    Ok(sent)
+}
 
+/// Reads an answer to each greeting and each key sent. Returns the keys that have arrived; see [`converse`].
+fn read_answers<'a>(
+    peer: &mut peer::Peer,
+    timeout: Duration,
+    greetings: usize,
+    sent: Vec<&'a [u8]>,
+    answered: &mut usize,
+    refused: &mut Option<Vec<u8>>,
+) -> (Vec<&'a [u8]>, std::result::Result<(), Failure>) {
     let mut read = || peer.line(timeout).map_err(Failure::Reading);
     let (mut arrived, mut result) = (Vec::with_capacity(sent.len()), Ok(()));
     let mut spoiled = None;
-    let greetings = usize::from(order.auth.is_some()) + usize::from(selects);
     let expected = std::iter::repeat_n(None, greetings).chain(sent.into_iter().map(Some));
     for key in expected {
         let said = match read() {
@@ -402,20 +459,7 @@ fn converse<'a>(
             (Said::Ok, Some(key)) => arrived.push(key),
         }
     }
-    if result.is_ok() && refused.is_none() {
-        peer.db = Some(order.db);
-    }
-    if !order.copy {
-        let lazy = ctx.state.config.lazyfree_lazy_server_del;
-        for key in arrived {
-            // A key named twice arrived twice.
-            if ctx.delete(key, lazy) {
-                ctx.modified(key, Event::DEL);
-                taken.push(key);
-            }
-        }
-    }
-    result
+    (arrived, result)
 }
 
 /// A line of the other server. A key has arrived if it is answered with [`Said::Ok`], and only then: whatever else

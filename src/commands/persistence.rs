@@ -303,29 +303,12 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let request = args.argv();
     let key = args.key()?;
     let (ttl, payload) = (args.bytes()?, args.bytes()?);
-    let (mut replace, mut absolute) = (false, false);
-    let (mut idle_s, mut frequency) = (None, None);
-    while !args.is_empty() {
-        if args.word("REPLACE") {
-            replace = true;
-        } else if args.word("ABSTTL") {
-            absolute = true;
-        } else if args.len() >= 2 && frequency.is_none() && args.word("IDLETIME") {
-            let seconds = args.integer()?;
-            if seconds < 0 {
-                return Err(Error::once("Invalid IDLETIME value, must be >= 0"));
-            }
-            idle_s = Some(seconds as u64);
-        } else if args.len() >= 2 && idle_s.is_none() && args.word("FREQ") {
-            let count = args.integer()?;
-            frequency = Some(
-                u8::try_from(count)
-                    .map_err(|_| Error::once("Invalid FREQ value, must be >= 0 and <= 255"))?,
-            );
-        } else {
-            return Err(Error::Syntax);
-        }
-    }
+    let RestoreOptions {
+        replace,
+        absolute,
+        idle_s,
+        frequency,
+    } = RestoreOptions::take(&mut args)?;
     if !replace && ctx.db().contains(key) {
         return Err(Error::coded("BUSYKEY Target key name already exists."));
     }
@@ -337,21 +320,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::once("DUMP payload version or checksum are wrong"));
     }
     let mut scratch = Vec::new();
-    let reading = persistence::act::loading::reading(ctx.state, ctx.state.clients.get(ctx.client));
-    let (value, remark) = dump::restore(payload, &reading, &mut scratch);
-    if let Some(remark) = remark {
-        persistence::act::loading::log_broken_value(ctx.state, key, remark);
-    }
-    let value = match value {
-        Ok(value) => value,
-        Err(error) => {
-            ctx.state.log.verbose(format_args!(
-                "Internal error in RDB reading offset {} of a payload -> {}",
-                error.offset, error.reason
-            ));
-            return Err(Error::once("Bad data format"));
-        }
-    };
+    let value = read_payload(ctx, key, payload, &mut scratch)?;
     let value = realised(ctx, key, value)?;
 
     let deadline = match ttl {
@@ -399,6 +368,64 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.modified(key, Event::RESTORE);
     ctx.reply.ok();
     Ok(())
+}
+
+/// The options of RESTORE.
+#[derive(Default)]
+struct RestoreOptions {
+    replace: bool,
+    absolute: bool,
+    idle_s: Option<u64>,
+    frequency: Option<u8>,
+}
+
+impl RestoreOptions {
+    fn take(args: &mut Args<'_>) -> Result<RestoreOptions> {
+        let mut options = RestoreOptions::default();
+        while !args.is_empty() {
+            if args.word("REPLACE") {
+                options.replace = true;
+            } else if args.word("ABSTTL") {
+                options.absolute = true;
+            } else if args.len() >= 2 && options.frequency.is_none() && args.word("IDLETIME") {
+                let seconds = args.integer()?;
+                if seconds < 0 {
+                    return Err(Error::once("Invalid IDLETIME value, must be >= 0"));
+                }
+                options.idle_s = Some(seconds as u64);
+            } else if args.len() >= 2 && options.idle_s.is_none() && args.word("FREQ") {
+                let count = args.integer()?;
+                options.frequency = Some(
+                    u8::try_from(count)
+                        .map_err(|_| Error::once("Invalid FREQ value, must be >= 0 and <= 255"))?,
+                );
+            } else {
+                return Err(Error::Syntax);
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Reads the value of a payload. The log has the reason of a failure.
+fn read_payload<'a>(
+    ctx: &Ctx<'_>,
+    key: &[u8],
+    payload: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+) -> Result<NewValue<'a>> {
+    let reading = persistence::act::loading::reading(ctx.state, ctx.state.clients.get(ctx.client));
+    let (value, remark) = dump::restore(payload, &reading, scratch);
+    if let Some(remark) = remark {
+        persistence::act::loading::log_broken_value(ctx.state, key, remark);
+    }
+    value.map_err(|error| {
+        ctx.state.log.verbose(format_args!(
+            "Internal error in RDB reading offset {} of a payload -> {}",
+            error.offset, error.reason
+        ));
+        Error::once("Bad data format")
+    })
 }
 
 /// A value of a foreign type is made of its bytes by the type's owner.

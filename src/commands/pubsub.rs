@@ -11,6 +11,8 @@
 
 use super::prelude::*;
 use crate::clients::ClientFlags;
+use crate::cluster;
+use crate::cluster::machine::Input;
 use crate::pubsub::Kind;
 use crate::util::glob;
 
@@ -189,7 +191,7 @@ fn leave(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Result {
     Ok(())
 }
 
-const PUBLISH: Command = Command {
+pub(super) const PUBLISH: Command = Command {
     name: "publish",
     channels: crate::command::Channels::First,
     arity: Arity::Exactly(3),
@@ -241,7 +243,14 @@ fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
         .pubsub
         .publish(&mut state.clients, kind, channel, payload);
     // The cluster bus carries messages to other nodes; without it, replicas get them as effects.
-    if !state.config.cluster_enabled {
+    if state.config.cluster_enabled {
+        let input = Input::Publish {
+            shard: kind == Kind::Shard,
+            channel,
+            text: payload,
+        };
+        cluster::act::carry::step(state, input);
+    } else {
         ctx.forced = ctx.forced.or(crate::command::Targets::REPLICAS);
     }
     ctx.reply.count(receivers);

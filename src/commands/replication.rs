@@ -173,10 +173,10 @@ fn psync(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::NotInteger);
     };
     let asked = Asked::Psync { id: &id, wanted };
-    if let Answer::Continue(line) =
-        replication::act::primary::replica_asks(ctx.state, ctx.client, asked)
-    {
-        ctx.reply.simple(&line);
+    match replication::act::primary::replica_asks(ctx.state, ctx.client, asked) {
+        Answer::Continue(line) => ctx.reply.simple(&line),
+        Answer::OverChannel(id) => ctx.reply.simple(&format!("RDBCHANNELSYNC {id}")),
+        Answer::Full => {}
     }
     Ok(())
 }
@@ -267,6 +267,16 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             replication::act::link::send_ack(ctx.state);
             return Ok(());
         }
+        if is("main-ch-client-id") {
+            let id = parse_i64(value).ok_or(Error::NotInteger)?;
+            let main = replication::act::primary::awaiting_channel(ctx.state, id);
+            let main =
+                main.ok_or_else(|| Error::once(format!("Unrecognized RDB client id: {id}")))?;
+            ctx.client().announced.get_or_insert_default().main_channel = Some(main);
+            continue;
+        }
+        let takes_channel =
+            ctx.state.config.repl_rdb_channel && ctx.state.config.repl_diskless_sync;
         let announced = ctx.client().announced.get_or_insert_default();
         if is("listening-port") {
             let port = parse_i64(value).ok_or(Error::NotInteger)?;
@@ -284,15 +294,15 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else if is("capa") {
             announced.eof |= value.eq_ignore_ascii_case(b"eof");
             announced.psync2 |= value.eq_ignore_ascii_case(b"psync2");
+            announced.rdb_channel_repl |=
+                takes_channel && value.eq_ignore_ascii_case(b"rdb-channel-repl");
         } else if is("rdb-only") {
-            announced.rdb_only = match parse_i64(value) {
-                Some(n @ 0..=1) => n == 1,
-                Some(_) => return Err(Error::OutOfRange),
-                None => return Err(Error::NotInteger),
-            };
+            announced.rdb_only = flag(value)?;
+        } else if is("rdb-channel") {
+            announced.rdb_channel = flag(value)?;
         } else if is("rdb-filter-only") {
             filter(announced, value)?;
-        } else if !is("version") && !is("main-ch-client-id") {
+        } else if !is("version") {
             let option = String::from_utf8_lossy(option);
             return Err(Error::once(format!(
                 "Unrecognized REPLCONF option: {option}"
@@ -301,6 +311,15 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     ctx.reply.ok();
     Ok(())
+}
+
+/// Reads 0 or 1.
+fn flag(value: &[u8]) -> Result<bool> {
+    match parse_i64(value) {
+        Some(n @ 0..=1) => Ok(n == 1),
+        Some(_) => Err(Error::OutOfRange),
+        None => Err(Error::NotInteger),
+    }
 }
 
 /// Notes the parts of the data set that a replica wants; it gets no others.
@@ -396,7 +415,7 @@ fn replicaof(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     Ok(())
 }
 
-const ROLE: Command = Command {
+pub(super) const ROLE: Command = Command {
     name: "role",
     arity: Arity::Exactly(1),
     flags: &[NoScript, Loading, Stale, Fast],

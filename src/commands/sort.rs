@@ -23,6 +23,7 @@ use std::ops::Range;
 use super::list;
 use super::prelude::*;
 use crate::acl;
+use crate::cluster;
 use crate::command::{Arg, KeyRef};
 use crate::keyspace;
 use crate::keyspace::{Deadline, NewValue};
@@ -39,11 +40,16 @@ pub const COMMANDS: &[&Command] = &[&SORT, &SORT_RO];
 
 const OPTIONS: [Arg; 6] = [
     arg::key("key"),
-    arg::pattern("by-pattern").spec(1).token("BY").optional(),
+    arg::pattern("by-pattern")
+        .shown_as("pattern")
+        .spec(1)
+        .token("BY")
+        .optional(),
     arg::block("limit", &[arg::integer("offset"), arg::integer("count")])
         .token("LIMIT")
         .optional(),
     arg::pattern("get-pattern")
+        .shown_as("pattern")
         .spec(1)
         .token("GET")
         .optional()
@@ -190,7 +196,7 @@ enum By<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn take(ctx: &Ctx<'_>, mut args: Args<'a>, may_store: bool) -> Result<Self> {
+    fn take(ctx: &mut Ctx<'_>, mut args: Args<'a>, may_store: bool) -> Result<Self> {
         let mut options = Options {
             descending: false,
             alpha: false,
@@ -244,9 +250,15 @@ impl<'a> Options<'a> {
 
 /// Checks that keys made of a pattern may be read. In a cluster they must be in the slot of the key that is sorted; and
 /// since the ACL cannot be asked about each of them, the user must be allowed to read all keys.
-fn may_look_up(ctx: &Ctx<'_>, argv: Argv<'_>, pattern: &[u8], option: &str) -> Result {
+fn may_look_up(ctx: &mut Ctx<'_>, argv: Argv<'_>, pattern: &[u8], option: &str) -> Result {
     let key = argv.get(1);
-    if ctx.state.config.cluster_enabled && pattern_slot(pattern) != Some(key_hash_slot(key)) {
+    let is_element = option == "GET" && pattern == b"#";
+    let elsewhere = || !is_element && pattern_slot(pattern) != Some(key_hash_slot(key));
+    if !ctx.state.config.cluster_enabled {
+        if cluster::act::compatible::is_sampled(ctx.state) && elsewhere() {
+            ctx.state.stats.cluster_incompatible_ops += 1;
+        }
+    } else if elsewhere() {
         return Err(Error::once(format!(
             "{option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
         )));

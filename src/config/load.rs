@@ -192,9 +192,9 @@ impl Config {
         command_line: &CommandLine,
         referee: &mut dyn Referee,
     ) -> Result<(Config, Vec<Remark>), Fatal> {
-        let config = Config {
-            sentinel: command_line.sentinel,
-            ..Config::default()
+        let config = match command_line.sentinel {
+            true => Config::of_sentinel(),
+            false => Config::default(),
         };
         let mut loader = Loader::new(config, referee);
         let mut text = Vec::new();

@@ -175,6 +175,19 @@ impl Config {
         found
     }
 
+    /// The configuration that an empty file gives a sentinel: another port, clients from anywhere, and nothing that is
+    /// saved.
+    #[doc(alias = "initSentinelConfig")]
+    pub fn of_sentinel() -> Config {
+        Config {
+            sentinel: true,
+            port: 26379,
+            protected_mode: false,
+            save: Vec::new(),
+            ..Config::default()
+        }
+    }
+
     /// Whether we follow a primary.
     #[inline]
     pub fn is_replica(&self) -> bool {

@@ -35,11 +35,8 @@ const NO_DEFRAG: Flag = NoEffect("there is no active defragmentation");
 const NO_JEMALLOC: Flag = NoEffect("the allocator is not jemalloc");
 const NO_CHILD: Flag = NoEffect("snapshots are written by a thread, no child process exists");
 const NO_FEATURE: Flag = NoEffect("the feature it tunes does not exist yet");
-const NO_BUS: Flag = NoEffect("a cluster is of one node, which speaks to no other");
 const NO_FORK: Flag =
     NoEffect("the fault it keeps silent about is one of fork(), which is never called");
-const NO_CHANNEL: Flag =
-    NoEffect("a replica gets its snapshot and what follows over one connection");
 const NO_DH: Flag = NoEffect("finite-field Diffie-Hellman is not offered");
 
 /// Turns the declarations into [`Config`] and [`OPTIONS`].
@@ -318,9 +315,9 @@ options! {
     /// Go on when a replica cannot write its append-only file.
     replica_ignore_disk_write_errors("replica-ignore-disk-write-errors"): bool = false, YesNo, [NoEffect("a replica whose disk fails follows its primary all the same")];
     /// Bytes of the stream a replica gathers during a full sync; 0 for its output buffer limit.
-    replica_full_sync_buffer_limit("replica-full-sync-buffer-limit"): u64 = 0, Bytes(0, LONG as u64), [NO_CHANNEL];
+    replica_full_sync_buffer_limit("replica-full-sync-buffer-limit"): u64 = 0, Bytes(0, LONG as u64);
     /// Send the snapshot of a full sync over a connection of its own.
-    repl_rdb_channel("repl-rdb-channel"): bool = false, YesNo, [Hidden, NO_CHANNEL];
+    repl_rdb_channel("repl-rdb-channel"): bool = true, YesNo, [Hidden];
     /// Send the snapshot of a full sync straight to the socket.
     repl_diskless_sync("repl-diskless-sync"): bool = true, YesNo, [Debug];
     /// Seconds to wait for more replicas before that snapshot starts.
@@ -443,53 +440,53 @@ options! {
     /// File the node keeps its view of the cluster in.
     cluster_config_file("cluster-config-file"): String = "nodes.conf".into(), Text(one_line), [Immutable];
     /// Milliseconds of silence after which a node is suspected.
-    cluster_node_timeout("cluster-node-timeout"): u64 = 15000, Int(0, LONG), [NO_BUS];
+    cluster_node_timeout("cluster-node-timeout"): u64 = 15000, Int(0, LONG);
     /// Milliseconds between pings; 0 for the usual pace.
-    cluster_ping_interval("cluster-ping-interval"): u64 = 0, Int(0, LONG), [Hidden, NO_BUS];
+    cluster_ping_interval("cluster-ping-interval"): u64 = 0, Int(0, LONG), [Hidden];
     /// Port of the bus; 0 for the client port plus 10000.
     cluster_port("cluster-port"): u16 = 0, Int(0, 65535), [Immutable];
     /// Age of its data up to which a replica stands for election, in node timeouts; 0 any age.
-    cluster_replica_validity_factor("cluster-replica-validity-factor", "cluster-slave-validity-factor"): u32 = 10, Int(0, INT), [NO_BUS];
+    cluster_replica_validity_factor("cluster-replica-validity-factor", "cluster-slave-validity-factor"): u32 = 10, Int(0, INT);
     /// Replicas a primary keeps before one may move to a primary without.
-    cluster_migration_barrier("cluster-migration-barrier"): u32 = 1, Int(0, INT), [NO_BUS];
+    cluster_migration_barrier("cluster-migration-barrier"): u32 = 1, Int(0, INT);
     /// Let replicas move.
-    cluster_allow_replica_migration("cluster-allow-replica-migration"): bool = true, YesNo, [NO_BUS];
+    cluster_allow_replica_migration("cluster-allow-replica-migration"): bool = true, YesNo;
     /// Serve nothing while a slot has no node.
     cluster_require_full_coverage("cluster-require-full-coverage"): bool = true, YesNo;
     /// Never fail over by itself.
-    cluster_replica_no_failover("cluster-replica-no-failover", "cluster-slave-no-failover"): bool = false, YesNo, [NO_BUS];
+    cluster_replica_no_failover("cluster-replica-no-failover", "cluster-slave-no-failover"): bool = false, YesNo;
     /// Answer reads while the cluster is down.
     cluster_allow_reads_when_down("cluster-allow-reads-when-down"): bool = false, YesNo;
     /// Pass on shard messages while the cluster is down.
     cluster_allow_pubsubshard_when_down("cluster-allow-pubsubshard-when-down"): bool = true, YesNo;
     /// Bytes that may wait for one peer; 0 for no bound.
-    cluster_link_sendbuf_limit("cluster-link-sendbuf-limit"): u64 = 0, Bytes(0, u64::MAX), [NO_BUS];
+    cluster_link_sendbuf_limit("cluster-link-sendbuf-limit"): u64 = 0, Bytes(0, u64::MAX);
     /// Address announced to the cluster.
     cluster_announce_ip("cluster-announce-ip"): Option<String> = None, OptionalText(one_line);
     /// Client port announced; 0 for the real one.
     cluster_announce_port("cluster-announce-port"): u16 = 0, Int(0, 65535);
     /// TLS port announced; 0 for the real one.
-    cluster_announce_tls_port("cluster-announce-tls-port"): u16 = 0, Int(0, 65535), [NO_BUS];
+    cluster_announce_tls_port("cluster-announce-tls-port"): u16 = 0, Int(0, 65535);
     /// Bus port announced; 0 for the real one.
     cluster_announce_bus_port("cluster-announce-bus-port"): u16 = 0, Int(0, 65535);
     /// Host name announced.
     cluster_announce_hostname("cluster-announce-hostname"): Option<String> = None, OptionalText(host_name);
     /// Name of the node for people.
-    cluster_announce_human_nodename("cluster-announce-human-nodename"): Option<String> = None, OptionalText(node_name), [NO_BUS];
+    cluster_announce_human_nodename("cluster-announce-human-nodename"): Option<String> = None, OptionalText(node_name);
     /// The kind of address that clients are told to connect to.
     cluster_preferred_endpoint_type("cluster-preferred-endpoint-type"): ClusterPreferredEndpointType = ClusterPreferredEndpointType::Ip, OneOf;
     /// Percent of commands checked for use in a cluster.
-    cluster_compatibility_sample_ratio("cluster-compatibility-sample-ratio"): u32 = 0, Int(0, 100), [NO_FEATURE];
+    cluster_compatibility_sample_ratio("cluster-compatibility-sample-ratio"): u32 = 0, Int(0, 100);
     /// The figures counted per slot.
     cluster_slot_stats_enabled("cluster-slot-stats-enabled"): SlotStats = SlotStats::default(), AnyOf, [MultiArg, NO_FEATURE];
     /// Bytes of lag below which a migrating slot is handed over.
-    cluster_slot_migration_handoff_max_lag_bytes("cluster-slot-migration-handoff-max-lag-bytes"): u64 = MB, Bytes(0, LONG as u64), [NO_FEATURE];
+    cluster_slot_migration_handoff_max_lag_bytes("cluster-slot-migration-handoff-max-lag-bytes"): u64 = MB, Bytes(0, LONG as u64);
     /// Milliseconds writes wait for that handover.
-    cluster_slot_migration_write_pause_timeout("cluster-slot-migration-write-pause-timeout"): u64 = 10000, Int(0, LONG), [NO_FEATURE];
+    cluster_slot_migration_write_pause_timeout("cluster-slot-migration-write-pause-timeout"): u64 = 10000, Int(0, LONG);
     /// Milliseconds the buffered writes of a migration may take to drain.
-    cluster_slot_migration_sync_buffer_drain_timeout("cluster-slot-migration-sync-buffer-drain-timeout"): u64 = 60000, Int(0, LONG), [Hidden, NO_FEATURE];
+    cluster_slot_migration_sync_buffer_drain_timeout("cluster-slot-migration-sync-buffer-drain-timeout"): u64 = 60000, Int(0, LONG), [Hidden];
     /// Finished migrations that stay listed.
-    cluster_slot_migration_max_archived_tasks("cluster-slot-migration-max-archived-tasks"): u32 = 32, Int(1, INT), [Hidden, NO_FEATURE];
+    cluster_slot_migration_max_archived_tasks("cluster-slot-migration-max-archived-tasks"): u32 = 32, Int(1, INT), [Hidden];
 
     // Watching.
 

@@ -14,15 +14,19 @@
 
 use super::context::Effect;
 use crate::clients::{Client, ClientFlags, ClientKey};
-use crate::command;
-use crate::command::table::CommandId;
+use crate::cluster;
+use crate::command::args::Args;
+use crate::command::keys::{Keys, Search};
+use crate::command::table::{CommandId, Flags};
+use crate::command::{self, Flag, Redacted, Targets};
 use crate::dispatch::Ctx;
-use crate::keyspace;
+use crate::keyspace::{self, DbId};
 use crate::observe;
 use crate::observe::hotkeys::Cost;
 use crate::replication;
 use crate::resp::argv::Argv;
-use crate::resp::{Error, Output, Reply};
+
+use crate::resp::{Begun, Error, Output, Reply};
 use crate::state::State;
 use crate::util::crc16::key_hash_slot;
 
@@ -43,6 +47,18 @@ pub enum CallOrigin {
     Unblocked,
 }
 
+/// One call: the command, its words, and the client that it runs for.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    client: ClientKey,
+    id: CommandId,
+    argv: Argv<'a>,
+    /// The database selected before it ran; SELECT changes the client's.
+    db: DbId,
+    flags: Flags,
+    origin: CallOrigin,
+}
+
 /// Runs a command; returns whether it succeeded. Its reply, errors included, is in `reply`.
 pub fn call(
     state: &mut State,
@@ -55,13 +71,21 @@ pub fn call(
     let entry = &state.commands[id];
     let (run, words, flags) = (entry.decl.run, entry.words(), entry.flags);
     let db = state.clients[client].db;
+    let call = Call {
+        client,
+        id,
+        argv,
+        db,
+        flags,
+        origin,
+    };
     let dirty_before = state.dirty;
 
     let no_touch = state.clients[state.current_client.unwrap_or(client)]
         .flags
         .has(ClientFlags::NO_TOUCH);
     if no_touch {
-        let touches = flags.has(crate::command::Flag::TouchesKeys);
+        let touches = flags.has(Flag::TouchesKeys);
         state.keyspace.env().set_no_touch(!touches);
     }
 
@@ -84,11 +108,11 @@ pub fn call(
         reply,
         command: id,
         effect: Effect::AsReceived,
-        forced: crate::command::Targets::NONE,
+        forced: Targets::NONE,
         origin,
-        redacted: crate::command::Redacted::default(),
+        redacted: Redacted::default(),
     };
-    let result = run(&mut ctx, crate::command::args::Args::new(argv, words));
+    let result = run(&mut ctx, Args::new(argv, words));
     if no_touch {
         let outermost = ctx.state.effects.depth() == 1;
         ctx.state.keyspace.env().set_no_touch(!outermost);
@@ -103,61 +127,15 @@ pub fn call(
     state.lap_ns = state.lap_ns.map(|_| ended);
     let elapsed = ended.saturating_sub(started);
 
-    let ok = match result {
-        Ok(()) => true,
-        Err(error) => {
-            if error != Error::AlreadySaid {
-                reply.take_back(&begun);
-            }
-            reply.error(&error);
-            state.stats.count_error(&error);
-            if state.clients.get(client).is_some_and(Client::is_peer) && error != Error::AlreadySaid
-            {
-                let name = state.commands[id].name.to_string();
-                replication::act::trouble::peer_was_refused(
-                    state,
-                    client,
-                    &name,
-                    &error.to_string(),
-                );
-            }
-            false
-        }
-    };
+    let mut ok = result.is_ok();
+    if let Err(error) = result {
+        refuse(state, call, reply, &begun, &error);
+    }
     // A module writes its errors itself.
-    let ok = ok && !(flags.has(crate::command::Flag::Module) && reply.errors() > errors_before);
+    ok &= !(flags.has(Flag::Module) && reply.errors() > errors_before);
     reply.end_command(begun);
 
-    let caller = state.clients.get(client).map(|c| c.flags);
-    if !state.monitors.is_empty()
-        && !flags.any(&[
-            crate::command::Flag::SkipMonitor,
-            crate::command::Flag::Admin,
-        ])
-    {
-        // MONITOR already showed this command when it first blocked.
-        let again = origin == CallOrigin::Unblocked;
-        let loaded = origin == CallOrigin::Replay
-            && !caller.is_some_and(|flags| flags.has(ClientFlags::PRIMARY));
-        if !again && !loaded {
-            observe::act::monitor::feed(state, client, db, argv, redacted);
-        }
-    }
-    // A command that blocked is timed and counted when it is served.
-    if !caller.is_some_and(|flags| flags.has(ClientFlags::BLOCKED)) {
-        let ran = observe::Ran {
-            client,
-            id,
-            argv,
-            redacted,
-            elapsed_ns: elapsed,
-            ok,
-            outermost: state.effects.depth() == 1,
-            replayed: origin == CallOrigin::Replay,
-        };
-        observe::act::calls::after_call(state, ran);
-    }
-
+    show(state, call, redacted, elapsed, ok);
     // Of a script, its caller's keys count; of a transaction, each command's.
     if state.hotkeys.is_some() && !matches!(origin, CallOrigin::Script | CallOrigin::Replay) {
         let replied = reply.output().map_or(0, Output::len);
@@ -167,7 +145,7 @@ pub fn call(
         };
         note_hot_keys(state, id, argv, cost);
     }
-    if state.tracking.clients() > 0 && flags.has(crate::command::Flag::ReadOnly) {
+    if state.tracking.clients() > 0 && flags.has(Flag::ReadOnly) {
         remember_reads(state, id, argv);
     }
 
@@ -178,30 +156,82 @@ pub fn call(
     keyspace::act::expire::reap_expired(state);
     // A save sets the count back, which is no change.
     let changed = state.dirty > dirty_before;
-    if (changed || forced != crate::command::Targets::NONE) && origin != CallOrigin::Replay {
-        let targets = if changed {
-            crate::command::Targets::ALL.or(forced)
-        } else {
-            forced
-        };
-        match effect {
-            Effect::AsReceived
-                if !flags.has(crate::command::Flag::ScriptRunner)
-                    || forced != crate::command::Targets::NONE =>
-            {
-                state.effects.say(db, argv, targets);
-            }
-            Effect::Rewritten(rewritten) => state.effects.say(db, rewritten.as_argv(), targets),
-            Effect::AsReceived | Effect::Suppressed => {}
-        }
+    if (changed || forced != Targets::NONE) && origin != CallOrigin::Replay {
+        propagate(state, call, effect, forced, changed);
     }
     if state.effects.leave() {
-        if flags.has(crate::command::Flag::ArbitraryKeys) {
+        if flags.has(Flag::ArbitraryKeys) {
             state.effects.do_not_wrap();
         }
         command::act::after_unit(state);
     }
     ok
+}
+
+/// Answers with an error, in place of what the handler had written, and counts it. An error to the primary or a replica
+/// is told to the log, because nobody reads their replies.
+fn refuse(state: &mut State, call: Call<'_>, reply: &mut Reply, begun: &Begun, error: &Error) {
+    if *error != Error::AlreadySaid {
+        reply.take_back(begun);
+    }
+    reply.error(error);
+    state.stats.count_error(error);
+    let client = state.clients.get(call.client);
+    if client.is_some_and(|client| client.flags.has(ClientFlags::IMPORTS)) {
+        cluster::act::migration::command_refused(state, call.client, &error.to_string());
+    }
+    let client = state.clients.get(call.client);
+    if client.is_some_and(Client::is_peer) && *error != Error::AlreadySaid {
+        let name = state.commands[call.id].name.to_string();
+        replication::act::trouble::peer_was_refused(state, call.client, &name, &error.to_string());
+    }
+}
+
+/// Shows the command that ran to MONITOR, the slow log, the latency monitor and the statistics.
+#[inline]
+fn show(state: &mut State, call: Call<'_>, redacted: Redacted, elapsed_ns: u64, ok: bool) {
+    let caller = state.clients.get(call.client).map(|c| c.flags);
+    if !state.monitors.is_empty() && !call.flags.any(&[Flag::SkipMonitor, Flag::Admin]) {
+        // MONITOR already showed this command when it first blocked.
+        let again = call.origin == CallOrigin::Unblocked;
+        let loaded = call.origin == CallOrigin::Replay
+            && !caller.is_some_and(|flags| flags.has(ClientFlags::PRIMARY));
+        if !again && !loaded {
+            observe::act::monitor::feed(state, call.client, call.db, call.argv, redacted);
+        }
+    }
+    // A command that blocked is timed and counted when it is served.
+    if !caller.is_some_and(|flags| flags.has(ClientFlags::BLOCKED)) {
+        let ran = observe::Ran {
+            client: call.client,
+            id: call.id,
+            argv: call.argv,
+            redacted,
+            elapsed_ns,
+            ok,
+            outermost: state.effects.depth() == 1,
+            replayed: call.origin == CallOrigin::Replay,
+        };
+        observe::act::calls::after_call(state, ran);
+    }
+}
+
+/// Propagates the command as it came, or as its handler rewrote it, if it changed anything (`changed`) or is to be
+/// propagated all the same (`forced`). A script is propagated as the commands that it called.
+#[inline]
+fn propagate(state: &mut State, call: Call<'_>, effect: Effect, forced: Targets, changed: bool) {
+    let targets = if changed {
+        Targets::ALL.or(forced)
+    } else {
+        forced
+    };
+    match effect {
+        Effect::AsReceived if !call.flags.has(Flag::ScriptRunner) || forced != Targets::NONE => {
+            state.effects.say(call.db, call.argv, targets);
+        }
+        Effect::Rewritten(rewritten) => state.effects.say(call.db, rewritten.as_argv(), targets),
+        Effect::AsReceived | Effect::Suppressed => {}
+    }
 }
 
 /// Remembers the keys of a reading command for client-side caching: the client may hold them now. Of a script, the
@@ -217,12 +247,10 @@ fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
         .get(client)
         .and_then(|c| c.tracking.as_ref())
         .is_some_and(|own| own.remembers());
-    if !wanted || entry.flags.has(crate::command::Flag::ScriptRunner) {
+    if !wanted || entry.flags.has(Flag::ScriptRunner) {
         return;
     }
-    let keys =
-        crate::command::keys::Keys::of(entry.decl, argv, crate::command::keys::Search::default())
-            .unwrap_or_default();
+    let keys = Keys::of(entry.decl, argv, Search::default()).unwrap_or_default();
     for key in keys.iter() {
         state.tracking.remember(client, argv.get(key.position));
     }
@@ -240,8 +268,7 @@ fn note_hot_keys(state: &mut State, id: CommandId, argv: Argv<'_>, cost: Cost) {
     if !session.is_active(now) {
         return;
     }
-    let keys = crate::command::keys::Keys::of(decl, argv, crate::command::keys::Search::default())
-        .unwrap_or_default();
+    let keys = Keys::of(decl, argv, Search::default()).unwrap_or_default();
     let keys: Vec<&[u8]> = keys.iter().map(|key| argv.get(key.position)).collect();
     let slot = match &session.wanted.slots {
         Some(_) => keys.first().map_or(0, |key| key_hash_slot(key)),

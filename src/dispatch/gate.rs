@@ -59,7 +59,11 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     if from_primary {
         state.keyspace.env().set_see_expired(true);
     }
+    let asked = state.clients[client].flags.has(ClientFlags::ASKING);
     let outcome = judge_and_run(state, client, argv, reply);
+    if asked && outcome == Outcome::Done {
+        asking_served(state, client);
+    }
     state.current_client = None;
     if from_primary {
         state.keyspace.env().set_see_expired(false);
@@ -99,6 +103,16 @@ fn judge_and_run(
             match admit_and_tell(state, client, id, argv, reply) {
                 Ok(()) => {
                     if state.pauses.mode() != PauseMode::None && held_back(state, client, id, argv)
+                    {
+                        return Outcome::Postponed;
+                    }
+                    if state.config.cluster_compatibility_sample_ratio > 0
+                        || state.scripts.request_slot.is_some()
+                    {
+                        cluster::act::compatible::note_request(state, client, id, argv);
+                    }
+                    if state.cluster.channels.pauses.is_some()
+                        && slot_moves(state, client, id, argv)
                     {
                         return Outcome::Postponed;
                     }
@@ -229,6 +243,16 @@ fn caching_served(state: &mut State, client: ClientKey, id: CommandId) {
     }
 }
 
+/// ASKING holds for one command, or for a whole transaction. A blocked command keeps it.
+#[cold]
+fn asking_served(state: &mut State, client: ClientKey) {
+    if let Some(who) = state.clients.get_mut(client)
+        && !who.flags.any(ClientFlags::MULTI | ClientFlags::BLOCKED)
+    {
+        who.flags.clear(ClientFlags::ASKING);
+    }
+}
+
 /// The command a request names, with its arity checked; otherwise the error in Redis's words, and
 /// the command where one was found.
 #[inline]
@@ -290,27 +314,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     let who = &state.clients[client];
     let standing = who.flags;
 
-    if flags.any(&[
-        crate::command::Flag::NeedsDebugCommand,
-        crate::command::Flag::NeedsModuleCommand,
-    ]) {
-        let config = &state.config;
-        let (name, option, action) = match flags.has(crate::command::Flag::NeedsDebugCommand) {
-            true => ("DEBUG", "enable-debug-command", config.enable_debug_command),
-            false => (
-                "MODULE",
-                "enable-module-command",
-                config.enable_module_command,
-            ),
-        };
-        if !allowed_protected(action, who) {
-            return Err(Error::once(format!(
-                "{name} command not allowed. If the {option} option is set to \"local\", you can run it \
-                 from a local connection, otherwise you need to set this option in the configuration \
-                 file, and then restart the server."
-            )));
-        }
-    }
+    admit_protected(state, who, flags)?;
     if !flags.has(crate::command::Flag::NoAuth)
         && acl::act::owes_auth(state, &state.clients[client])
     {
@@ -325,7 +329,8 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
         return Err(acl::act::deny_request(state, client, id, argv, denied));
     }
     if state.config.cluster_enabled && !standing.has(ClientFlags::MUST_OBEY) {
-        let routed = cluster::act::route::route_request(state, client, id, argv);
+        let writes = flags.has(crate::command::Flag::Write);
+        let routed = cluster::act::route::route_request(state, client, id, argv, writes);
         routed.map_err(|refusal| refusal.error())?;
     }
     if state.config.maxmemory != 0 && !state.scripts.is_busy() {
@@ -396,6 +401,33 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     Ok(())
 }
 
+/// Whether DEBUG and MODULE may run: `enable-debug-command` and `enable-module-command` say for whom.
+#[inline]
+fn admit_protected(state: &State, who: &Client, flags: Flags) -> Result<(), Error> {
+    if flags.any(&[
+        crate::command::Flag::NeedsDebugCommand,
+        crate::command::Flag::NeedsModuleCommand,
+    ]) {
+        let config = &state.config;
+        let (name, option, action) = match flags.has(crate::command::Flag::NeedsDebugCommand) {
+            true => ("DEBUG", "enable-debug-command", config.enable_debug_command),
+            false => (
+                "MODULE",
+                "enable-module-command",
+                config.enable_module_command,
+            ),
+        };
+        if !allowed_protected(action, who) {
+            return Err(Error::once(format!(
+                "{name} command not allowed. If the {option} option is set to \"local\", you can run it \
+                 from a local connection, otherwise you need to set this option in the configuration \
+                 file, and then restart the server."
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The flags a command is judged by: EXEC's depend on what is queued, those of EVAL and FCALL on what
 /// the script says of itself.
 fn effective_flags(state: &State, client: ClientKey, id: CommandId, argv: Argv<'_>) -> Flags {
@@ -430,6 +462,27 @@ fn held_back(state: &mut State, key: ClientKey, id: CommandId, argv: Argv<'_>) -
     true
 }
 
+/// Whether the request may change a slot that changes hands right now; if so, its client is postponed.
+#[cold]
+fn slot_moves(state: &mut State, key: ClientKey, id: CommandId, argv: Argv<'_>) -> bool {
+    let flags = effective_flags(state, key, id, argv);
+    let exempt = ClientFlags::REPLICA | ClientFlags::FAKE | ClientFlags::MUST_OBEY;
+    let writes = flags.any(&[
+        crate::command::Flag::Write,
+        crate::command::Flag::MayReplicate,
+    ]);
+    if !writes || state.clients[key].flags.any(exempt) {
+        return false;
+    }
+    let slot = cluster::act::route::route_request(state, key, id, argv, true).unwrap_or(None);
+    if !cluster::act::migration::holds_back(state, slot) {
+        return false;
+    }
+    state.clients[key].flags.set(ClientFlags::PAUSED);
+    state.pauses.wait(key);
+    true
+}
+
 /// Whether a client may use a command that reaches into the server's insides.
 #[doc(alias = "allowProtectedAction")]
 fn allowed_protected(action: ProtectedAction, client: &Client) -> bool {
@@ -457,6 +510,9 @@ fn reject(
         });
         replication::act::trouble::peer_was_refused(state, client, &name, &error.to_string());
     }
+    if state.clients[client].flags.has(ClientFlags::IMPORTS) {
+        cluster::act::migration::command_refused(state, client, &error.to_string());
+    }
     let who = &mut state.clients[client];
     if who.flags.has(ClientFlags::MULTI) {
         who.flags.set(ClientFlags::DIRTY_EXEC);
@@ -466,6 +522,10 @@ fn reject(
         entry.stats.rejected += 1;
         if entry.flags.has(crate::command::Flag::QueueRunner) {
             clients::act::transaction::end_transaction(state, client);
+            if error.redirects() {
+                state.stats.count_error(error);
+                return reply.error(error);
+            }
             let reason = error.to_string();
             let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
             let text = format!("EXECABORT Transaction discarded because of: {reason}");

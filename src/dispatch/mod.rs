@@ -17,4 +17,4 @@ pub use call::{CallOrigin, call};
 pub use context::{Ctx, Effect};
 pub(crate) use gate::identify;
 pub use gate::{Outcome, process};
-pub use unblock::{answer_search, serve_ready};
+pub use unblock::serve_ready;

@@ -27,8 +27,6 @@
 //! are in `clients/act/waits.rs`.
 //! Differs: every kind of blocked command is simply run again; no type has code of its own for being served.
 
-use std::time::Duration;
-
 use super::call::CallOrigin;
 use super::gate;
 use crate::clients::act::waits::answer;
@@ -37,9 +35,8 @@ use crate::command::Result;
 use crate::command::args::Args;
 use crate::dispatch::Ctx;
 use crate::keyspace::{DbId, Ms};
-use crate::observe;
+use crate::resp::Error;
 use crate::resp::argv::OwnedArgv;
-use crate::resp::{Error, Reply};
 use crate::state::State;
 use crate::util::num;
 
@@ -192,44 +189,12 @@ fn run_again(state: &mut State, client: ClientKey) {
         who.flags.clear(ClientFlags::REEXECUTING);
         match &mut who.waiting {
             Some(again) => again.silent = waiting.silent,
-            None => state.clients.resume(client),
+            None => {
+                who.flags.clear(ClientFlags::ASKING);
+                state.clients.resume(client);
+            }
         }
     }
-}
-
-/// Sends the result of a search to its client, if the client is still blocked on this one. O(1) but for the reply.
-pub fn answer_search(
-    state: &mut State,
-    client: ClientKey,
-    number: u64,
-    elapsed: Duration,
-    write: impl FnOnce(&mut Reply),
-) {
-    let waiting = state
-        .clients
-        .get(client)
-        .and_then(|who| who.waiting.as_ref());
-    if waiting.is_none_or(|waiting| waiting.kind != WaitKind::Search(number)) {
-        return;
-    }
-    let Some(waiting) = state.blocked.unblock(&mut state.clients, client) else {
-        return;
-    };
-    answer(state, client, waiting.silent, |state, reply| {
-        write(reply);
-        let ran = observe::Ran {
-            client,
-            id: waiting.id,
-            argv: waiting.argv.as_argv(),
-            redacted: crate::command::Redacted::default(),
-            elapsed_ns: elapsed.as_nanos() as u64,
-            ok: true,
-            outermost: true,
-            replayed: false,
-        };
-        observe::act::calls::after_call(state, ran);
-    });
-    state.clients.resume(client);
 }
 
 #[cfg(test)]

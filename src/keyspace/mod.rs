@@ -172,6 +172,14 @@ impl Keyspace {
         Snapshot::of(self.dbs.iter(), &self.env)
     }
 
+    /// Freezes some slots of all databases, for a node that takes them over. O(databases and slots named).
+    pub fn snapshot_of_slots(&mut self, slots: &[u16]) -> Snapshot {
+        if self.env.live_snapshots() == 0 {
+            self.env.hold_nothing(copied_bytes());
+        }
+        Snapshot::of_slots(self.dbs.iter(), &self.env, slots)
+    }
+
     /// Bytes that only snapshots still hold, as far as they are known: copied nodes, and what was removed. They are
     /// freed when the snapshots are over. O(1).
     pub fn held_by_snapshots(&self) -> u64 {

@@ -113,6 +113,26 @@ impl Tables {
         }))
     }
 
+    /// The tables of some slots and no others, shared with this database. O(slots named): no key is copied. Outside of a
+    /// cluster there are none.
+    pub(super) fn only(&self, wanted: &[u16]) -> Tables {
+        let mut tables = self.emptied();
+        if let (Tables::Slots(from), Tables::Slots(to)) = (self, &mut tables) {
+            for slot in wanted {
+                let (page, place) = (usize::from(*slot) / PAGE, usize::from(*slot) % PAGE);
+                let shared = from.pages.get(page).and_then(|page| page.0[place].clone());
+                if let Some(table) = shared {
+                    let (len, volatile) = (table.len() as isize, table.volatile_len() as isize);
+                    to.totals.book(*slot, len, volatile);
+                    to.pages[page].make_mut().0[place] = Some(table);
+                }
+            }
+        } else {
+            tables = Tables::new(false, 0);
+        }
+        tables
+    }
+
     /// Empty tables with the same seed.
     pub(super) fn emptied(&self) -> Tables {
         match self {

@@ -6,6 +6,7 @@
 //!
 //! Mirrors: the child of `rdbSaveBackground()` (rdb.c), seen from inside.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,6 +38,20 @@ impl Snapshot {
         let live = Live(Arc::clone(&env.snapshots));
         Snapshot {
             dbs: dbs.map(|db| db.tables().clone()).collect(),
+            _live: live,
+        }
+    }
+
+    /// Some slots of all databases.
+    pub(super) fn of_slots<'a>(
+        dbs: impl Iterator<Item = &'a Db>,
+        env: &Env,
+        slots: &[u16],
+    ) -> Snapshot {
+        env.snapshots.fetch_add(1, Ordering::Relaxed);
+        let live = Live(Arc::clone(&env.snapshots));
+        Snapshot {
+            dbs: dbs.map(|db| db.tables().only(slots)).collect(),
             _live: live,
         }
     }
@@ -85,6 +100,15 @@ impl Snapshot {
             .flat_map(|tables| tables.iter())
             .filter(|(_, table)| !table.is_empty())
             .map(|(slot, table)| (slot, table.iter().map(Entry)))
+    }
+
+    /// Keys of each slot of a database that has any, and how many of them have a deadline.
+    pub fn slot_counts(&self, db: DbId) -> BTreeMap<u16, (usize, usize)> {
+        let tables = self.tables(db).into_iter().flat_map(|tables| tables.iter());
+        tables
+            .filter(|(_, table)| !table.is_empty())
+            .map(|(slot, table)| (slot, (table.len(), table.volatile_len())))
+            .collect()
     }
 
     /// Hands all entries of a database and their slots to `f`, and lets go of them block by block: what has been

@@ -59,7 +59,7 @@
 //!
 //! # What the difference buys
 //!
-//! A small hash is its listpack and 24 bytes in its key's entry (header of `types/hash.rs`). From README, `used_memory`
+//! A small hash is its listpack and 24 bytes in its key's entry (header of `types/hash/mod.rs`). From README, `used_memory`
 //! as a ratio to Redis 7.0.15: 0.91 for hashes of five fields, 0.53 per field of a large hash, 0.48 per member of a
 //! large sorted set, 0.99 per element of a list. A new member of a sorted set of a million costs 425 to 477 ns in the
 //! B+tree where a skiplist took 1,500 to 2,200.

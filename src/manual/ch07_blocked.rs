@@ -48,7 +48,7 @@
 //!
 //! **Other waits.** WAIT and WAITAOF wait for positions that replicas or the disk acknowledge
 //! ([`serve_ack_waits`](crate::replication::act::waiting::serve_ack_waits)), a client that asked for SHUTDOWN waits for
-//! the end, and a long VSIM waits for a thread ([`answer_search`](crate::dispatch::answer_search)). They are variants
+//! the end, and a long VSIM waits for a thread ([`answer_blocked`](crate::clients::act::waits::answer_blocked)). They are variants
 //! of [`WaitKind`](crate::clients::WaitKind) and hold no keys.
 //!
 //! A *paused* client is another matter: CLIENT PAUSE and a failover hold requests back at the gate

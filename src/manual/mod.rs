@@ -23,9 +23,11 @@
 //! # Places that are kept
 //!
 //! - **Cluster.** The room is [`crate::cluster`]; its [`machine`](crate::cluster::machine) is a pure value that tests
-//!   run by the hundred. A server is not connected to it yet; the chapter comes with that.
-//! - **Sentinel.** The room is [`crate::sentinel`], a pure machine as well; the chapter comes with the process that
-//!   runs it.
+//!   run by the hundred, and [`crate::cluster::act`] connects a server to it. `docs/CLUSTER.md` is for operators; a
+//!   chapter of the manual is still to be written.
+//! - **Sentinel.** The room is [`crate::sentinel`], a pure machine as well; `sentinel/act` carries its orders out and
+//!   `commands/sentinel` has its commands. Its header shows one failover on one line, and `docs/SENTINEL.md` is for
+//!   operators. A chapter of its own is still to be written.
 //! - **Modules.** There is no room yet, and MODULE says so in Redis's words; the chapter comes with the room.
 //! - **Vector sets.** The type is [`crate::types::vset`] and `docs/decisions/vector-sets.md` says why it is so; a
 //!   chapter of its own is still to be written.

@@ -290,10 +290,15 @@ pub enum OptionValue {
 #[allow(missing_docs)]
 pub enum OptionKind {
     Bool,
-    Number { min: i64, max: i64 },
+    Number {
+        min: i64,
+        max: i64,
+    },
     Text,
     /// One of some words, or several of them, each with its value.
-    Words { known: Vec<(String, i64)> },
+    Words {
+        known: Vec<(String, i64)>,
+    },
 }
 
 /// An option that a module registered.
@@ -476,7 +481,8 @@ impl Modules {
         self.configured.retain(|known| *known != module);
         self.shared.retain(|_, shared| shared.owner != module);
         self.uses.retain(|(user, _)| *user != module);
-        self.commands.retain(|_, command| command.module.id != module);
+        self.commands
+            .retain(|_, command| command.module.id != module);
         self.loaded.retain(|loaded| loaded.module.id != module);
     }
 

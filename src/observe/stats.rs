@@ -38,6 +38,9 @@ pub struct Stats {
     pub expired_subkeys_active: u64,
     /// Keys of [`Stats::expired_keys`] that the active expire cycle found.
     pub expired_keys_active: u64,
+    /// Requests that a cluster would refuse: of several slots, of another database than 0, scripts flagged `no-cluster`.
+    /// Slots are looked at in a sample of requests (`cluster-compatibility-sample-ratio`).
+    pub cluster_incompatible_ops: u64,
     /// Active expire cycles that ran out of time.
     pub expired_time_cap_reached: u64,
     /// Microseconds spent in active expire cycles.

@@ -30,11 +30,13 @@ pub struct SyncSave {
     pub(super) pipe: Option<Pipe>,
 }
 
-/// The parts of the data set that a replica asked to leave out (REPLCONF rdb-filter-only).
+/// The parts of the data set that a replica asked to leave out (REPLCONF rdb-filter-only), and the way it goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Wants {
     pub(super) without_keys: bool,
     pub(super) without_functions: bool,
+    /// It goes to second connections, whose first ones are sent the stream meanwhile.
+    pub(super) over_channel: bool,
 }
 
 impl Wants {
@@ -42,11 +44,12 @@ impl Wants {
         Wants {
             without_keys: announced.without_keys,
             without_functions: announced.without_functions,
+            over_channel: announced.rdb_channel,
         }
     }
 
     pub(super) fn is_filtered(self) -> bool {
-        self != Wants::default()
+        self.without_keys || self.without_functions
     }
 }
 

@@ -20,6 +20,7 @@
 //! the replica's half of replicationCron() in replication.c.
 //! Differs: no reply is waited for; the lines of the handshake are read as they come.
 
+use super::channel::{Channel, StreamBuffer};
 use super::transfer::{Secured, Transfer};
 use crate::clients::ClientKey;
 use crate::keyspace::{DbId, Ms};
@@ -72,6 +73,14 @@ impl Step {
     }
 }
 
+impl Link {
+    /// Whether the position of the stream is known: the link is up, or was, and may go on from there. A data set that is
+    /// on its way replaces what the position was about.
+    pub fn has_position(&self) -> bool {
+        self.client.is_some() || self.cached.is_some() && self.step != Step::Transfer
+    }
+}
+
 /// The link to our primary.
 #[derive(Debug, Default)]
 pub struct Link {
@@ -89,6 +98,10 @@ pub struct Link {
     /// Since when there is no connection, unix time; none if there never was.
     pub down_since_s: Option<i64>,
     pub(super) transfer: Option<Transfer>,
+    /// The second connection of a full synchronisation, until the stream that came meanwhile has been run.
+    pub(super) channel: Option<Channel>,
+    /// That part of the stream.
+    pub buffer: StreamBuffer,
     /// The database selected where the stream stopped: it may go on from there.
     pub(super) cached: Option<DbId>,
     /// The stream's name and position as +FULLRESYNC says.

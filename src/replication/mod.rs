@@ -21,6 +21,7 @@
 //! | [`failover`] | a primary and its replica change places |
 //! | [`link`] | our own primary: from its address to its stream |
 //! | [`transfer`] | the data set on its way to us |
+//! | [`channel`] | the same with a connection of its own, while the stream comes over the first |
 //! | [`writable`] | keys that only a writable replica has |
 //! | `trouble` | what must not happen between a primary and its replicas |
 //! | [`waiting`] | WAIT and WAITAOF |
@@ -34,6 +35,7 @@
 
 pub mod act;
 pub mod backlog;
+pub mod channel;
 pub mod failover;
 pub mod full_sync;
 pub mod link;
@@ -107,6 +109,18 @@ pub struct Replica {
     pub rdb_only: bool,
 }
 
+impl Replica {
+    /// Whether the stream from its position on is kept for it.
+    #[doc(alias = "canFeedReplicaReplBuffer")]
+    pub(super) fn holds_stream(&self) -> bool {
+        let later = matches!(
+            self.phase,
+            Phase::Waits { .. } | Phase::AwaitsChannel | Phase::Done
+        );
+        !self.rdb_only && !later
+    }
+}
+
 /// The phase of a replica.
 #[derive(Debug)]
 pub enum Phase {
@@ -115,8 +129,12 @@ pub enum Phase {
         /// Since when, unix time.
         since_ms: Ms,
     },
+    /// It asked over its main channel, and is to ask for the data set over a second connection.
+    AwaitsChannel,
     /// The data set is being written to a file, or sent as it is written.
     Writing,
+    /// The main channel of a replica whose second connection is sent the data set: it is sent the stream meanwhile.
+    Streaming,
     /// The file is being sent.
     Sending(File),
     /// It has the data set and follows the stream.
@@ -132,7 +150,8 @@ impl Phase {
     /// The word in INFO.
     pub fn name(&self) -> &'static str {
         match self {
-            Phase::Waits { .. } | Phase::Writing => "wait_bgsave",
+            Phase::Waits { .. } | Phase::AwaitsChannel | Phase::Writing => "wait_bgsave",
+            Phase::Streaming => "send_bulk_and_stream",
             Phase::Sending(_) => "send_bulk",
             Phase::Online { .. } => "online",
             Phase::Done => "rdb_transmitted",
@@ -141,6 +160,11 @@ impl Phase {
 
     pub fn is_online(&self) -> bool {
         matches!(self, Phase::Online { .. })
+    }
+
+    /// Whether it is sent the stream.
+    pub(super) fn reads(&self) -> bool {
+        matches!(self, Phase::Online { reads: true } | Phase::Streaming)
     }
 }
 
@@ -223,8 +247,10 @@ impl Replication {
             return 0;
         };
         let queued = match replica.phase {
-            Phase::Online { .. } => clients.get(client).map_or(0, |client| client.out.len()),
-            Phase::Waits { .. } | Phase::Done => return 0,
+            Phase::Online { .. } | Phase::Streaming => {
+                clients.get(client).map_or(0, |client| client.out.len())
+            }
+            Phase::Waits { .. } | Phase::AwaitsChannel | Phase::Done => return 0,
             Phase::Writing | Phase::Sending(_) => 0,
         };
         self.offset.saturating_sub(replica.next) + queued as u64
@@ -235,7 +261,7 @@ impl Replication {
 fn needed(replicas: &[Replica]) -> u64 {
     replicas
         .iter()
-        .filter(|replica| !matches!(replica.phase, Phase::Waits { .. } | Phase::Done))
+        .filter(|replica| replica.holds_stream())
         .map(|replica| replica.next)
         .min()
         .unwrap_or(u64::MAX)

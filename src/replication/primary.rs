@@ -13,6 +13,8 @@
 //! Differs: the output buffer of a replica stays small; in Redis every replica's connection refers to all blocks it
 //! has yet to send.
 
+use crate::clients::ClientId;
+
 /// How much of the stream or of a file is handed to a connection at a time.
 pub(super) const PIECE: usize = 256 * 1024;
 
@@ -32,4 +34,6 @@ pub enum Answer {
     Continue(String),
     /// It is sent the whole data set. +FULLRESYNC follows when the save begins.
     Full,
+    /// It is to ask for the data set over a second connection, and to name this one there.
+    OverChannel(ClientId),
 }

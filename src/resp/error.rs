@@ -64,6 +64,10 @@ pub enum Error {
     Ask(u16, String),
     /// Keys of several slots in one request.
     CrossSlot,
+    /// Some keys are here, some on their way to another node.
+    TryAgain,
+    /// The cluster serves the slot nowhere, or serves nothing; the sentence.
+    ClusterDown(&'static str),
     /// A sentence that starts with its own code, such as `NOSCRIPT No matching script.`
     Coded(Cow<'static, str>),
     /// A sentence of one command alone; `ERR` is put before it. Used twice, it earns a variant.
@@ -87,6 +91,15 @@ impl Error {
     /// they came, up to a zero byte, where a C string ends.
     pub fn quoting(before: &str, words: &[u8], after: &str) -> Self {
         Error::Quoting([before.as_bytes(), up_to_zero(words), after.as_bytes()].concat())
+    }
+
+    /// Whether the request is one for another node of the cluster, or for another time.
+    pub fn redirects(&self) -> bool {
+        use Error::{Ask, ClusterDown, CrossSlot, Moved, TryAgain};
+        matches!(
+            self,
+            Moved(..) | Ask(..) | CrossSlot | TryAgain | ClusterDown(_)
+        )
     }
 
     /// The first word: what `errorstat_` counts under.
@@ -137,6 +150,8 @@ impl fmt::Display for Error {
             }
             Error::NoReplicas => "NOREPLICAS Not enough good replicas to write.",
             Error::ExecAbort => "EXECABORT Transaction discarded because of previous errors.",
+            Error::TryAgain => "TRYAGAIN Multiple keys request during rehashing of slot",
+            Error::ClusterDown(text) => return write!(f, "CLUSTERDOWN {text}"),
             Error::CrossSlot => "CROSSSLOT Keys in request don't hash to the same slot",
             Error::WrongArity(name) => {
                 return write!(f, "ERR wrong number of arguments for '{name}' command");

@@ -4,12 +4,14 @@
 //!   bytes -> request::Parser -> Argv (ranges of the query buffer)      resp/request.rs
 //!   handler -> Reply -> Output -> socket                               resp/reply.rs, output.rs
 //!   handler -> Error -> the words a client reads                       resp/error.rs
+//!   another server's reply -> incoming::Incoming -> Value              resp/incoming.rs
 //! ```
 //!
 //! Mirrors: the protocol half of networking.c.
 
 pub mod argv;
 mod error;
+pub mod incoming;
 mod output;
 mod reply;
 pub mod request;

@@ -15,11 +15,13 @@
 //! Differs: the decoder stops at the end of its input instead of at a zero byte; nesting has a bound that scripts
 //! cannot raise.
 
-use std::cell::{Cell, RefCell};
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use mlua::{Lua, Table, Value};
 
+use super::Roomy;
 use crate::sys::lua::{
     Args, Fault, Host, Push, Pusher, Rooted, Seen, TableView, View, bad_argument, door,
 };
@@ -31,8 +33,10 @@ const DEPTH_BOUND: i64 = 1000;
 const TEXT_MAX: usize = 1 << 30;
 /// Tables encoded between two questions whether to go on; a power of two.
 const PERIOD: u32 = 1 << 16;
-/// The longest room for a text that is kept, in bytes.
-const ROOM_MAX: usize = 64 * 1024;
+/// Values of one table that wait on Lua's stack before the table is made.
+const GATHERED: usize = 32;
+/// Tables within each other that do so: a function of C's has 8,000 places on the stack.
+const GATHERING_DEPTH: i64 = 16;
 
 /// The address of this is in the metatable of arrays.
 static ARRAY: u8 = 1;
@@ -57,7 +61,7 @@ type Shared = Rc<Cell<Config>>;
 
 /// A value returned by one of the functions.
 enum Out {
-    Text(Vec<u8>, Rc<RefCell<Vec<u8>>>),
+    Text(Roomy),
     Decoded(Decoding),
     Number(f64),
     Boolean(bool),
@@ -75,7 +79,7 @@ impl Push for Out {
 
     fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
         match self {
-            Out::Text(text, _) => to.bytes(text),
+            Out::Text(text) => to.bytes(&text.text),
             Out::Decoded(decoding) => decoding.document(to)?,
             Out::Number(n) => to.number(*n),
             Out::Boolean(yes) => to.boolean(*yes),
@@ -88,17 +92,6 @@ impl Push for Out {
             }
         }
         Ok(1)
-    }
-}
-
-impl Drop for Out {
-    fn drop(&mut self) {
-        // The room of a text serves the next one.
-        if let Out::Text(text, room) = self
-            && text.capacity() <= ROOM_MAX
-        {
-            room.replace(std::mem::take(text));
-        }
     }
 }
 
@@ -127,25 +120,26 @@ fn open_one(lua: &Lua, host: &Rc<Host>, arrays: Rooted) -> mlua::Result<Table> {
     }));
     let cjson = lua.create_table()?;
     let (own, asked) = (config.clone(), host.clone());
-    let room = Rc::new(RefCell::new(Vec::new()));
+    let room = Rc::default();
     let encode = door(lua, host, move |args| {
         only(args)?;
-        let mut text = room.take();
-        text.clear();
         let mut encoder = Encoder {
             config: own.get(),
             host: &asked,
             tables: 0,
-            out: Out::Text(text, room.clone()),
+            out: Roomy::of(&room),
         };
         encoder.value(args.view(0), 0)?;
-        Ok(encoder.out)
+        Ok(Out::Text(encoder.out))
     })?;
     cjson.raw_set("encode", encode)?;
     let own = config.clone();
     let decode = door(lua, host, move |args| {
         only(args)?;
-        let text = args.bytes(0)?.into_owned();
+        let text = match args.bytes(0)? {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(number) => Some(number),
+        };
         Ok(Out::Decoded(Decoding {
             text,
             room: Vec::new(),
@@ -286,7 +280,7 @@ struct Encoder<'a> {
     config: Config,
     host: &'a Host,
     tables: u32,
-    out: Out,
+    out: Roomy,
 }
 
 type Result<T = (), E = Fault<Out>> = std::result::Result<T, E>;
@@ -298,10 +292,7 @@ fn cannot(kind: &str, reason: &str) -> Fault<Out> {
 impl Encoder<'_> {
     #[inline]
     fn out(&mut self) -> &mut Vec<u8> {
-        match &mut self.out {
-            Out::Text(text, _) => text,
-            _ => unreachable!("an encoder writes a text"),
-        }
+        &mut self.out.text
     }
 
     #[inline]
@@ -480,7 +471,8 @@ fn encode_string(text: &[u8], out: &mut Vec<u8>) {
 
 /// A text that becomes a value.
 struct Decoding {
-    text: Vec<u8>,
+    /// The text, if the argument was a number. A string is read where it lies on Lua's stack.
+    text: Option<Vec<u8>>,
     /// Where a string is put together that has escapes in it.
     room: Vec<u8>,
     config: Config,
@@ -536,11 +528,15 @@ impl Token {
 
 impl Decoding {
     fn document(&mut self, to: &mut Pusher<'_>) -> Result<(), String> {
-        if self.text.len() >= 2 && self.text[..2].contains(&0) {
+        let text = match &self.text {
+            Some(number) => number,
+            None => to.argument(0).unwrap_or_default(),
+        };
+        if text.len() >= 2 && text[..2].contains(&0) {
             return Err("JSON parser does not support UTF-16 or UTF-32".into());
         }
         let mut decoder = Decoder {
-            text: &self.text,
+            text,
             room: &mut self.room,
             config: self.config,
             arrays: self.arrays,
@@ -593,7 +589,7 @@ impl Decoder<'_, '_> {
 
     fn object(&mut self) -> Result<(), String> {
         self.descend()?;
-        self.to.table(0, 0);
+        let mut gathered = self.gather();
         let mut next = self.token();
         if !matches!(next.0, Token::ObjectEnd) {
             loop {
@@ -607,7 +603,14 @@ impl Decoder<'_, '_> {
                 }
                 let token = self.token();
                 self.value(token)?;
-                self.to.set_pair();
+                match &mut gathered {
+                    None => self.to.set_pair(),
+                    Some(pairs) => *pairs += 1,
+                }
+                if gathered == Some(GATHERED / 2) {
+                    self.to.gather_pairs(GATHERED / 2, GATHERED);
+                    gathered = None;
+                }
                 match self.token() {
                     (Token::ObjectEnd, _) => break,
                     (Token::Comma, _) => next = self.token(),
@@ -615,27 +618,50 @@ impl Decoder<'_, '_> {
                 }
             }
         }
+        if let Some(pairs) = gathered {
+            self.to.gather_pairs(pairs, pairs);
+        }
         self.depth -= 1;
         Ok(())
     }
 
+    /// Values of a table that is about to begin are left on Lua's stack until it is known how many there are, so that
+    /// the table is made in its size. `None`, and an empty table on top, where the stack may not have the room.
+    fn gather(&mut self) -> Option<usize> {
+        if self.depth <= GATHERING_DEPTH && self.to.has_room(GATHERED + 4) {
+            return Some(0);
+        }
+        self.to.table(0, 0);
+        None
+    }
+
     fn array(&mut self) -> Result<(), String> {
         self.descend()?;
-        self.to.table(0, 0);
-        if self.config.mark_arrays {
-            self.to.set_metatable(&self.arrays);
-        }
+        let mut gathered = self.gather();
         let mut next = self.token();
         if !matches!(next.0, Token::ArrayEnd) {
             for i in 1.. {
                 self.value(next)?;
-                self.to.set_nth(i);
+                match &mut gathered {
+                    None => self.to.set_nth(i),
+                    Some(values) => *values += 1,
+                }
+                if gathered == Some(GATHERED) {
+                    self.to.gather_values(GATHERED, 2 * GATHERED);
+                    gathered = None;
+                }
                 match self.token() {
                     (Token::ArrayEnd, _) => break,
                     (Token::Comma, _) => next = self.token(),
                     found => return Err(expected("comma or array end", found)),
                 }
             }
+        }
+        if let Some(values) = gathered {
+            self.to.gather_values(values, values);
+        }
+        if self.config.mark_arrays {
+            self.to.set_metatable(&self.arrays);
         }
         self.depth -= 1;
         Ok(())
@@ -675,6 +701,10 @@ impl Decoder<'_, '_> {
     fn number(&mut self) -> Token {
         let rest = &self.text[self.pos..];
         if let Some((n, len)) = short_integer(rest) {
+            self.pos += len;
+            return Token::Number(n);
+        }
+        if let Some((n, len)) = short_decimal(rest) {
             self.pos += len;
             return Token::Number(n);
         }
@@ -807,6 +837,44 @@ fn short_integer(rest: &[u8]) -> Option<(f64, usize)> {
         return None;
     }
     let n = if negative { -(n as f64) } else { n as f64 };
+    Some((n, len + usize::from(negative)))
+}
+
+/// A decimal fraction of up to 15 digits, such as `12.5`, and its length. Both the digits as a whole number and the
+/// power of ten are doubles without an error, so that their quotient is rounded once, as `strtod` rounds.
+fn short_decimal(rest: &[u8]) -> Option<(f64, usize)> {
+    const DIGITS_MAX: usize = 15;
+    const POWERS: [f64; DIGITS_MAX + 1] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+    ];
+    let (negative, digits) = match rest.strip_prefix(b"-") {
+        Some(digits) => (true, digits),
+        None => (false, rest),
+    };
+    let mut n = 0_u64;
+    let mut point = None;
+    let mut len = 0;
+    while let Some(byte) = digits.get(len) {
+        match byte {
+            b'0'..=b'9' => n = n * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() && len > 0 => point = Some(len),
+            _ => break,
+        }
+        len += 1;
+        if len > DIGITS_MAX + 1 {
+            return None;
+        }
+    }
+    let point = point?;
+    let fraction = len - point - 1;
+    let follows = digits.get(len).copied().unwrap_or_default();
+    let ends = !follows.is_ascii_alphanumeric() && !matches!(follows, b'+' | b'-' | b'.');
+    // Two digits before the point of which the first is 0: left to the slow path, which may refuse it.
+    if fraction == 0 || !ends || point > 1 && digits[0] == b'0' {
+        return None;
+    }
+    let n = n as f64 / POWERS[fraction];
+    let n = if negative { -n } else { n };
     Some((n, len + usize::from(negative)))
 }
 

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table};
 
+use super::Roomy;
 use crate::sys::lua::{Args, Fault, Host, Push, Pusher, Seen, TableView, View, door};
 
 /// Deepest nesting that is packed.
@@ -24,15 +25,28 @@ const PERIOD: u32 = 1 << 16;
 
 /// A value returned by one of the functions.
 enum Out {
-    Packed(Vec<u8>),
+    Packed(Roomy),
     Unpacked(Unpacking),
+    /// The one value of an input of a byte.
+    Small(i8),
 }
 
 impl Push for Out {
+    fn number(&self) -> Option<f64> {
+        match self {
+            Out::Small(n) => Some((*n).into()),
+            _ => None,
+        }
+    }
+
     fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
         match self {
             Out::Packed(bytes) => {
-                to.bytes(bytes);
+                to.bytes(&bytes.text);
+                Ok(1)
+            }
+            Out::Small(n) => {
+                to.number((*n).into());
                 Ok(1)
             }
             Out::Unpacked(unpacking) => unpacking.some(to),
@@ -44,6 +58,7 @@ impl Push for Out {
 pub fn open(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let cmsgpack = lua.create_table()?;
     let asked = host.clone();
+    let room = Rc::default();
     let pack = door(lua, host, move |args| {
         if args.is_empty() {
             return Err(Fault::Text(
@@ -54,9 +69,9 @@ pub fn open(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
             host: &asked,
             tables: Cell::new(0),
         };
-        let mut out = Vec::with_capacity(64);
+        let mut out = Roomy::of(&room);
         for i in 0..args.len() {
-            packer.pack(args.view(i), 0, &mut out)?;
+            packer.pack(args.view(i), 0, &mut out.text)?;
         }
         Ok(Out::Packed(out))
     })?;
@@ -243,10 +258,6 @@ impl Unpacking {
     fn read(args: &Args<'_>, limit: i64, offset: i64) -> Result<Out, Fault<Out>> {
         let bytes = args.bytes(0)?;
         let len = bytes.len();
-        let own = match bytes {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(bytes) => Some(bytes),
-        };
         let Some(from) = usize::try_from(offset).ok().filter(|_| limit >= 0) else {
             let text =
                 format!("Invalid request to unpack with offset of {offset} and limit of {len}.");
@@ -257,6 +268,16 @@ impl Unpacking {
             return Err(Fault::Text(text));
         }
         let all = limit == 0 && offset == 0;
+        // A number from -32 to 127.
+        if let [byte @ (0..=0x7f | 0xe0..)] = *bytes
+            && all
+        {
+            return Ok(Out::Small(byte as i8));
+        }
+        let own = match bytes {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(bytes) => Some(bytes),
+        };
         Ok(Out::Unpacked(Unpacking {
             own,
             limit: if all { i64::MAX } else { limit },

@@ -22,15 +22,16 @@ use crate::scripting;
 use crate::scripting::act::console::Console;
 use crate::state::State;
 use crate::sys::loan::Loan;
-use crate::sys::lua::{Chunk, Fault, Host, Push, Pusher, Vm, door, library};
+use crate::sys::lua::{Chunk, Fault, Host, Push, Pusher, Vm, door, library, set_environment};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
 /// Calls, returns and turns of loops between two looks at the clock.
 const HOOK_PERIOD: u32 = 10_000;
-/// Scripts and functions run between two steps of the garbage collector, and its effort then in KiB.
+/// Scripts and functions run between two times that dropped chunks are forgotten.
 #[doc(alias = "LUA_GC_CYCLE_PERIOD")]
-const GC_PERIOD: u32 = 50;
+const FORGET_PERIOD: u32 = 50;
+/// The effort, in KiB, of one step of the garbage collector in an interpreter that was flushed.
 const GC_STEP: u16 = 50;
 /// Bytes of memory that one interpreter may hold. Redis has no bound: a script that allocates for ever ends the
 /// server.
@@ -152,6 +153,7 @@ impl Engine {
             .call(native)?;
         lua.set_memory_limit(MEMORY_MAX)?;
         let globals: Table = prelude.get("globals")?;
+        set_environment(&lua, &prelude.get("environment")?)?;
         let vm = Vm::new(lua, host, &globals, &handler)?;
         let engine = Engine {
             core: Rc::new(Core { vm, loan, killed }),
@@ -257,15 +259,18 @@ impl Engine {
         self.lua().used_memory()
     }
 
-    /// Lets the garbage collector do its share, now and then.
+    /// Forgets dropped chunks now and then, and collects when memory is nearly used up.
+    ///
+    /// All else is the collector's own pace: it begins a cycle when twice the memory is held that the last one
+    /// left, and does a step of it at every few allocations. Redis forces a step after every 50 scripts, so that
+    /// an interpreter that is small and fast to fill is collected from one end to the other all the time.
     #[doc(alias = "luaGC")]
     pub fn collect(&mut self) {
         self.calls += 1;
-        if self.calls >= GC_PERIOD {
+        if self.calls >= FORGET_PERIOD {
             self.calls = 0;
-            // A step that fails for want of memory is tried again later.
+            // Fails for want of memory only, and is tried again later.
             let _ = self.core.vm.forget_freed();
-            let _ = self.core.vm.collect_some(GC_STEP);
         }
         // LuaJIT paces its collections by the bytes it holds, and does not hurry near its bound.
         if self.memory() > MEMORY_MAX / 2 {

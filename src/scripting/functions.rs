@@ -12,6 +12,7 @@
 //! Differs: names are looked up by one ordered map of lower-cased names.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use mlua::{Function, Lua, MultiValue, Value};
 
@@ -202,14 +203,14 @@ pub struct Libraries {
 #[derive(Clone, Debug, Default)]
 pub struct LibrarySet {
     pub(super) libraries: BTreeMap<String, Library>,
-    pub(super) functions: BTreeMap<String, LibraryFunction>,
+    pub(super) functions: BTreeMap<String, Rc<LibraryFunction>>,
 }
 
 impl LibrarySet {
     pub(super) fn link(&mut self, library: Library) {
         for function in library.functions.values() {
             let name = function.name.to_ascii_lowercase();
-            self.functions.insert(name, function.clone());
+            self.functions.insert(name, Rc::new(function.clone()));
         }
         self.libraries.insert(library.name.clone(), library);
     }
@@ -295,7 +296,7 @@ impl Libraries {
     }
 
     /// A function by its name, in any case of letters.
-    pub fn function(&self, name: &[u8]) -> Option<&LibraryFunction> {
+    pub fn function(&self, name: &[u8]) -> Option<&Rc<LibraryFunction>> {
         let mut folded = [0; 64];
         match folded.get_mut(..name.len()) {
             Some(folded) => {

@@ -31,7 +31,9 @@ mod pack;
 mod random;
 mod reply;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::background::LazyFree;
 use crate::clients::ClientKey;
@@ -52,6 +54,31 @@ pub(crate) use random::Drand48;
 const EVAL_KEPT: usize = 500;
 /// Room that is kept from one use to the next, in bytes at most.
 const SPARE_MAX: usize = 64 * 1024;
+
+/// A text that one of the libraries makes, in room that it shares with the texts before and after it.
+#[derive(Debug)]
+struct Roomy {
+    text: Vec<u8>,
+    room: Rc<RefCell<Vec<u8>>>,
+}
+
+impl Roomy {
+    /// An empty text, in the room if no other text is in it.
+    fn of(room: &Rc<RefCell<Vec<u8>>>) -> Roomy {
+        let mut text = room.take();
+        text.clear();
+        let room = room.clone();
+        Roomy { text, room }
+    }
+}
+
+impl Drop for Roomy {
+    fn drop(&mut self) {
+        if self.text.capacity() <= SPARE_MAX {
+            self.room.replace(std::mem::take(&mut self.text));
+        }
+    }
+}
 
 /// The flags of a script, from its first line (`#!lua flags=no-writes`), or of a function, from its registration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -199,6 +226,9 @@ pub struct Scripts {
     pub registering: Option<Registering>,
     /// The script that runs now.
     pub run: Option<Run>,
+    /// The slot of the request that may run a script, while it is looked at for use in a cluster
+    /// ([`compatible`](crate::cluster::act::compatible)).
+    pub request_slot: Option<Option<u16>>,
     /// Interpreters that were flushed.
     leaving: Vec<Leaving>,
     /// The client without a socket that runs scripts' commands.
@@ -224,6 +254,7 @@ impl Scripts {
             uses: 0,
             text_bytes: 0,
             libraries: Libraries::new(deprecated),
+            request_slot: None,
             registering: None,
             run: None,
             leaving: Vec::new(),
@@ -261,6 +292,11 @@ impl Scripts {
     pub fn get(&self, sha: &[u8]) -> Option<&Script> {
         let mut sha = <[u8; 40]>::try_from(sha).ok()?;
         sha.make_ascii_lowercase();
+        self.get_folded(&sha)
+    }
+
+    /// The same for a SHA-1 in lower case.
+    fn get_folded(&self, sha: &[u8; 40]) -> Option<&Script> {
         self.cache.get(&sha[..])
     }
 

@@ -8,6 +8,8 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table};
 
+use super::Roomy;
+
 use crate::sys::lua::{Args, Host, Push, Pusher, Seen, bad_argument, door};
 use crate::util::num;
 
@@ -18,7 +20,7 @@ const ALIGN_MAX: usize = 8;
 
 /// A value returned by one of the functions.
 enum Out {
-    Packed(Vec<u8>),
+    Packed(Roomy),
     Size(usize),
     Unpacked(Unpacking),
 }
@@ -33,7 +35,7 @@ impl Push for Out {
 
     fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
         match self {
-            Out::Packed(bytes) => to.bytes(bytes),
+            Out::Packed(bytes) => to.bytes(&bytes.text),
             Out::Size(size) => to.number(*size as f64),
             Out::Unpacked(unpacking) => return unpacking.values(to),
         }
@@ -44,7 +46,12 @@ impl Push for Out {
 /// The library's table.
 pub fn open(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    let packs = door(lua, host, |args| Ok(pack(args).map(Out::Packed)?))?;
+    let room = Rc::default();
+    let packs = door(lua, host, move |args| {
+        let mut packed = Roomy::of(&room);
+        pack(args, &mut packed.text)?;
+        Ok(Out::Packed(packed))
+    })?;
     table.raw_set("pack", packs)?;
     let unpacks = door(lua, host, |args| {
         Ok(Unpacking::new(args).map(Out::Unpacked)?)
@@ -148,10 +155,9 @@ fn is_integer(letter: u8) -> bool {
     )
 }
 
-fn pack(args: &Args<'_>) -> Result<Vec<u8>, String> {
+fn pack(args: &Args<'_>, out: &mut Vec<u8>) -> Result<(), String> {
     let format = args.bytes(0)?;
     let mut format = Format::new(&format);
-    let mut out = Vec::with_capacity(64);
     let mut arg = 1;
     while let Some((letter, size, padding)) = format.next(out.len())? {
         if padding > 0 {
@@ -163,18 +169,18 @@ fn pack(args: &Args<'_>) -> Result<Vec<u8>, String> {
                 let value = if n < 0.0 { n as i64 as u64 } else { n as u64 };
                 let mut bytes = [0; INTEGER_MAX];
                 bytes[..8].copy_from_slice(&value.to_le_bytes());
-                put(&mut out, &mut bytes[..size], format.big);
+                put(out, &mut bytes[..size], format.big);
                 arg += 1;
             }
             b'x' => out.push(0),
             b'f' => {
                 let n = args.number(arg)? as f32;
-                put(&mut out, &mut n.to_le_bytes(), format.big);
+                put(out, &mut n.to_le_bytes(), format.big);
                 arg += 1;
             }
             b'd' => {
                 let n = args.number(arg)?;
-                put(&mut out, &mut n.to_le_bytes(), format.big);
+                put(out, &mut n.to_le_bytes(), format.big);
                 arg += 1;
             }
             b'c' | b's' => {
@@ -192,7 +198,7 @@ fn pack(args: &Args<'_>) -> Result<Vec<u8>, String> {
             other => format.control(other)?,
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 fn put(out: &mut Vec<u8>, little: &mut [u8], big: bool) {

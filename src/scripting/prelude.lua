@@ -5,6 +5,11 @@
 -- real one and refuses to write; `real` tells which is behind which, for the functions that look at
 -- a table without its metatable.
 --
+-- Scripts read their globals from the real table, and write them through the protected one, which the
+-- parser finds there under the name `hidden` (build.rs):
+--
+--   x = y            local g = environment[hidden]    g['x'] = environment['y']    g refuses
+--
 -- Mirrors: luaSetTableProtectionRecursively() and the error handler of script_lua.c; Redis patches
 -- its Lua for the first.
 
@@ -22,6 +27,15 @@ local check_stack = library.check_stack
 local globals = _G
 local real = {}
 local sealed
+local hidden = '\1globals'
+
+-- The field of a real table that follows a key, without the hidden one.
+local function following(inner, k)
+    local key, value = raw.next(inner, k)
+    if key == hidden then return raw.next(inner, key) end
+    if key == nil then return nil end
+    return key, value
+end
 
 local function protect(inner)
     local proxy = {}
@@ -97,11 +111,15 @@ local G = {
         if real[t] then native.readonly() end
         return raw.setmetatable(t, meta)
     end,
-    rawget = function(t, k) return raw.rawget(real[t] or t, k) end,
-    next = function(t, k) return raw.next(real[t] or t, k) end,
+    rawget = library.rawget,
+    next = function(t, k)
+        local inner = real[t]
+        if inner then return following(inner, k) end
+        return raw.next(t, k)
+    end,
     pairs = function(t)
         local inner = real[t]
-        if inner then return function(_, k) return raw.next(inner, k) end, t, nil end
+        if inner then return function(_, k) return following(inner, k) end, t, nil end
         return raw.pairs(t)
     end,
     load = function(reader, name)
@@ -194,19 +212,31 @@ local environment = {
 }
 real[globals] = G
 raw.setmetatable(globals, environment)
+-- setfenv gives functions environments of a script's own, in which nothing is hidden.
+if not native.deprecated then G[hidden] = globals end
 
--- What a library may use while it registers its functions.
-local L = { redis = native.registering and protect(native.registering) }
+-- What a library may use while it registers its functions. Functions keep the environment they were
+-- made in, so that one changes what it holds.
+local L = {
+    redis = native.registering and protect(native.registering), [hidden] = raw.rawget(G, hidden),
+}
 if native.registering then raw.setmetatable(native.registering, { __index = native.missing }) end
-raw.setmetatable(L, { __index = native.missing })
+local all = {}
+for k, v in raw.next, G do all[k] = v end
+
+local function become(fields)
+    for k in raw.next, G do G[k] = nil end
+    for k, v in raw.next, fields do G[k] = v end
+end
 
 return {
     globals = G,
+    environment = native.deprecated and globals or G,
     run = function(f) return raw.xpcall(f, native.handler) end,
     register = function(f)
-        environment.__index = L
+        become(L)
         local ok, err = raw.xpcall(f, native.handler)
-        environment.__index = G
+        become(all)
         return ok, err
     end,
 }

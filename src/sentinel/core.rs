@@ -15,7 +15,7 @@ use slab::Slab;
 
 use super::links::Link;
 use super::scripts::Scripts;
-use super::{Exit, Group, Instance, Level, Ms, Now, Output, Periods, Settings, WireId};
+use super::{Group, Instance, Level, Ms, Now, Output, Periods, Settings, WireId};
 use crate::util::rng::Rng;
 
 /// Milliseconds until a file that could not be saved is tried again.
@@ -108,9 +108,9 @@ impl Core {
         self.saved >= generation
     }
 
-    /// Asks for the file to be written whether or not anything changed (SENTINEL FLUSHCONFIG). The generation to wait for.
-    pub fn flush(&mut self) -> u64 {
-        self.changed()
+    /// Asks for the file to be written whether or not anything changed (SENTINEL FLUSHCONFIG).
+    pub fn flush(&mut self) {
+        self.changed();
     }
 
     pub(super) fn finish_step(&mut self) {
@@ -198,9 +198,5 @@ impl Core {
             self.changed();
             self.event(Level::Warning, "+new-epoch", group, epoch.to_string());
         }
-    }
-
-    pub(super) fn script_ended(&mut self, script: u64, exit: Exit) {
-        self.end_script(script, exit);
     }
 }

@@ -235,9 +235,16 @@ impl Sentinel {
         resolve: &dyn Fn(&str) -> Option<IpAddr>,
     ) -> Result<Address, String> {
         let mut address = Address::new(host, port);
+        let blank = host.contains(' ');
+        if !is_plain(host)
+            || blank
+            || (address.ip.is_none() && !self.core.settings.resolve_hostnames)
+        {
+            return Err("Can't resolve instance hostname.".into());
+        }
         if address.ip.is_none() {
-            let found = resolve(host).filter(|_| self.core.settings.resolve_hostnames);
-            address.ip = Some(found.ok_or("Can't resolve instance hostname.")?);
+            // Without an answer the name is looked up again before each connection.
+            address.ip = resolve(host);
         }
         Ok(address)
     }
@@ -246,6 +253,9 @@ impl Sentinel {
     pub fn monitor(&mut self, name: &str, address: Address, quorum: u32) -> Result<(), String> {
         if self.groups.contains_key(name) {
             return Err("Duplicate master name.".into());
+        }
+        if !is_plain(name) {
+            return Err("Invalid master name.".into());
         }
         let group = Group::new(&mut self.core, name, address, quorum);
         self.groups.insert(name.to_owned(), group);
@@ -391,7 +401,139 @@ fn yes_no(word: &str) -> Option<bool> {
     }
 }
 
+/// Whether a name or an address can stand in a line of the file and in an event without breaking it.
+pub(super) fn is_plain(word: &str) -> bool {
+    !word.is_empty() && !word.bytes().any(|byte| byte.is_ascii_control())
+}
+
 /// An empty word means that there is none.
-fn some(word: &str) -> Option<String> {
+pub(super) fn some(word: &str) -> Option<String> {
     (!word.is_empty()).then(|| word.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sentinel::{Now, Settings};
+    use crate::util::{args, rng::Rng};
+
+    fn sentinel() -> Sentinel {
+        Sentinel::new("a".repeat(40), Settings::default(), 1, Now::default())
+    }
+
+    fn apply(sentinel: &mut Sentinel, line: &[u8]) -> Result<(), String> {
+        let words = args::split(line).map_err(|_| "unbalanced".to_owned())?;
+        sentinel.apply(&words, &|path| path == "/bin/true", &|_| None)
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_is_refused_with_redis_reason() {
+        let mut it = sentinel();
+        let mut say = |line: &str| apply(&mut it, line.as_bytes());
+        assert_eq!(say("monitor m 10.0.0.1 6379 2"), Ok(()));
+        let bad = [
+            ("monitor m 10.0.0.1 6379 2", "Duplicate master name."),
+            ("monitor n 10.0.0.1 6379 0", "Quorum must be 1 or greater."),
+            ("monitor n 10.0.0.1 65536 1", "Invalid port number."),
+            ("monitor n host 6379 1", "Can't resolve instance hostname."),
+            (
+                "down-after-milliseconds m 0",
+                "negative or zero time parameter.",
+            ),
+            ("failover-timeout m x", "negative or zero time parameter."),
+            (
+                "master-reboot-down-after-period m -1",
+                "negative time parameter.",
+            ),
+            (
+                "notification-script m /bin/none",
+                "Notification script seems non existing or non executable.",
+            ),
+            (
+                "client-reconfig-script m /bin/none",
+                "Client reconfiguration script seems non existing or non executable.",
+            ),
+            ("myid short", "Malformed Sentinel id in myid option."),
+            (
+                "deny-scripts-reconfig maybe",
+                "Please specify yes or no for the deny-scripts-reconfig options.",
+            ),
+            (
+                "resolve-hostnames maybe",
+                "Please specify yes or no for the resolve-hostnames option.",
+            ),
+            ("quorum m 2", UNRECOGNIZED),
+            ("parallel-syncs m", UNRECOGNIZED),
+            ("parallel-syncs n 1", NO_SUCH_GROUP),
+        ];
+        for (line, reason) in bad {
+            assert_eq!(say(line), Err(reason.to_owned()), "{line}");
+        }
+        assert_eq!(say("rename-command m ping pong"), Ok(()));
+        assert!(say("rename-command m PING pung").is_err());
+        assert_eq!(say("known-replica m 10.0.0.2 1"), Ok(()));
+        assert!(say("known-slave m 10.0.0.2 1").is_err());
+        let peer = format!("known-sentinel m 10.0.0.3 1 {}", "b".repeat(40));
+        assert_eq!(say(&peer), Ok(()));
+        assert!(say(&peer).is_err());
+    }
+
+    /// The lines that a sentinel writes make the same sentinel, whatever is in them.
+    #[test]
+    fn lines_are_read_as_they_were_written() {
+        const SHAPES: [&str; 14] = [
+            "monitor % 10.0.0.# # #",
+            "monitor % host% # 2",
+            "down-after-milliseconds % #",
+            "auth-pass % %",
+            "auth-user % %",
+            "sentinel-pass %",
+            "sentinel-user %",
+            "rename-command % % %",
+            "known-replica % 10.0.1.# #",
+            "known-sentinel % 10.0.2.# # ################",
+            "announce-ip %",
+            "announce-hostnames yes",
+            "resolve-hostnames yes",
+            "config-epoch % #",
+        ];
+        const WORDS: [&[u8]; 8] = [
+            b"m",
+            b"n",
+            b"m",
+            b"a b",
+            b"x\ny",
+            b"\"",
+            b"",
+            "\u{e4}".as_bytes(),
+        ];
+        for seed in 0..300 {
+            let (mut rng, mut it) = (Rng::new(seed), sentinel());
+            for _ in 0..30 {
+                let shape = SHAPES[rng.below(14) as usize];
+                let words: Vec<Vec<u8>> = shape
+                    .split(' ')
+                    .map(|word| match word {
+                        "%" => WORDS[rng.below(8) as usize].to_vec(),
+                        _ if word.len() == 16 => vec![b'a' + rng.below(20) as u8; 40],
+                        _ => word.replace('#', &rng.below(250).to_string()).into_bytes(),
+                    })
+                    .collect();
+                // Many are refused.
+                let _ = it.apply(&words, &|_| true, &|_| None);
+            }
+            let lines = it.lines();
+            let mut words: Vec<Vec<Vec<u8>>> = lines
+                .iter()
+                .map(|(_, line)| args::split(line).expect("one line")[1..].to_vec())
+                .collect();
+            words.sort_by_key(|words| pass(words));
+            let mut again = sentinel();
+            for words in &words {
+                let read = again.apply(words, &|_| true, &|_| None);
+                assert_eq!(read, Ok(()), "seed {seed}: {words:?}");
+            }
+            assert_eq!(again.lines(), lines, "seed {seed}");
+        }
+    }
 }

@@ -11,9 +11,9 @@
 //! sentinelAskMasterStateToOtherSentinels() and the reply to SENTINEL IS-MASTER-DOWN-BY-ADDR of sentinel.c.
 
 use super::instance::Kind;
-use super::links::Tag;
+use super::links::{Tag, Wire};
 use super::report::Role;
-use super::{Address, Channel, Core, Group, Level, Sentinel, Who};
+use super::{Address, Channel, Core, Group, Instance, Level, Sentinel, Who};
 use crate::resp::Value;
 
 /// The answer to SENTINEL IS-MASTER-DOWN-BY-ADDR.
@@ -27,40 +27,52 @@ pub struct Verdict {
 }
 
 impl Core {
+    /// Whether an instance did not answer for so long that we think it is down.
+    pub(super) fn looks_down(&self, group: &Group, one: &Instance) -> bool {
+        let (now, patience) = (self.now.ms, one.down_after);
+        let link = &self.links[one.link];
+        let silent = match link.unanswered_since {
+            Some(at) => now - at,
+            None if link.is_disconnected(one.kind) => now - link.available_at,
+            None => 0,
+        };
+        let wrong_role = one.kind == Kind::Primary
+            && one.role_reported == Role::Replica
+            && now - one.role_reported_at > patience + self.periods.info * 2;
+        let rebooting = one
+            .reboot_since
+            .is_some_and(|at| now - at > group.reboot_down_after);
+        silent > patience || wrong_role || rebooting
+    }
+
+    /// Which connections of an instance, for commands and for hellos, are broken without the system knowing it.
+    pub(super) fn broken_channels(&self, one: &Instance) -> (bool, bool) {
+        let (now, half) = (self.now.ms, one.down_after / 2);
+        let link = &self.links[one.link];
+        let old = |wire: Wire| now - wire.since > self.periods.min_link_reconnect;
+        let mute =
+            link.unanswered_since.is_some_and(|at| now - at > half) && now - link.ponged_at > half;
+        let deaf = now - link.heard_at > self.periods.publish * 3;
+        (
+            mute && link.commands.is_some_and(old),
+            deaf && link.pubsub.is_some_and(old),
+        )
+    }
+
     #[doc(alias = "sentinelCheckSubjectivelyDown")]
     pub(super) fn check_s_down(&mut self, group: &mut Group, who: &Who) {
         let Some(one) = group.get(who) else {
             return;
         };
-        let (now, periods) = (self.now.ms, self.periods.clone());
-        let (kind, key, patience) = (one.kind, one.link, one.down_after);
-        let link = &self.links[key];
-        let silent = match link.unanswered_since {
-            Some(at) => now - at,
-            None if link.is_disconnected(kind) => now - link.available_at,
-            None => 0,
-        };
-        let old = |since: i64| now - since > periods.min_link_reconnect;
-        // A connection may be broken without the system knowing it.
-        let mute = link
-            .unanswered_since
-            .is_some_and(|at| now - at > patience / 2)
-            && now - link.ponged_at > patience / 2;
-        let deaf = now - link.heard_at > periods.publish * 3;
-        let (commands, pubsub) = (link.commands, link.pubsub);
-        if commands.is_some_and(|wire| old(wire.since)) && mute {
+        let (now, key) = (self.now.ms, one.link);
+        let is_down = self.looks_down(group, one);
+        let (commands, pubsub) = self.broken_channels(one);
+        if commands {
             self.close_channel(key, Channel::Commands);
         }
-        if pubsub.is_some_and(|wire| old(wire.since)) && deaf {
+        if pubsub {
             self.close_channel(key, Channel::Pubsub);
         }
-        let wrong_role = kind == Kind::Primary
-            && one.role_reported == Role::Replica
-            && now - one.role_reported_at > patience + periods.info * 2;
-        let rebooting = one
-            .reboot_since
-            .is_some_and(|at| now - at > group.reboot_down_after);
-        let is_down = silent > patience || wrong_role || rebooting;
         let was_down = one.s_down_since.is_some();
         if is_down == was_down {
             return;
@@ -96,9 +108,9 @@ impl Core {
     }
 
     /// Asks the other sentinels whether they think that the primary is down, and for their votes while we want to fail
-    /// over. A new epoch is asked for once it is on disk. `force`: whenever they were last asked.
+    /// over. A new epoch is asked for once it is on disk, and then at once, whenever they were last asked.
     #[doc(alias = "sentinelAskMasterStateToOtherSentinels")]
-    pub(super) fn ask_others(&mut self, group: &mut Group, force: bool) {
+    pub(super) fn ask_others(&mut self, group: &mut Group) {
         let now = self.now.ms;
         let fresh = 5 * self.periods.ask;
         let electing = group.failover.is_running();
@@ -123,11 +135,14 @@ impl Core {
                 peer.says_down = false;
                 peer.leader = None;
             }
+            // The primary is well when an operator asks for a coordinated failover.
+            let asks = s_down || (electing && group.failover.coordinated);
+            let asks_vote = electing && peer.asked_in < group.failover.epoch;
             let connected = self.links[peer.link].commands.is_some();
             let recently = peer
                 .last_asked
                 .is_some_and(|at| now - at < self.periods.ask);
-            if !s_down || !connected || !may_speak || (recently && !force) {
+            if !asks || !connected || !may_speak || (recently && !asks_vote) {
                 continue;
             }
             let tag = Tag::Ask {
@@ -136,6 +151,9 @@ impl Core {
             };
             if self.send(peer.link, words.to_vec(), tag) {
                 peer.last_asked = Some(now);
+                if electing {
+                    peer.asked_in = group.failover.epoch;
+                }
             }
         }
     }
@@ -145,6 +163,11 @@ impl Sentinel {
     /// A sentinel's answer to our question.
     #[doc(alias = "sentinelReceiveIsMasterDownReply")]
     pub(super) fn answered(&mut self, group: &str, peer: &str, reply: &Value) {
+        self.take_answer(group, peer, reply);
+        self.judge_now(group);
+    }
+
+    fn take_answer(&mut self, group: &str, peer: &str, reply: &Value) {
         let now = self.core.now.ms;
         let Value::Array(parts) = reply else {
             return;
@@ -175,6 +198,15 @@ impl Sentinel {
         }
         one.leader = Some(leader);
         one.leader_epoch = epoch;
+    }
+
+    /// Goes on with a group right behind an answer, not at the next tick.
+    fn judge_now(&mut self, group: &str) {
+        if self.core.tilt_since.is_none()
+            && let Some(group) = self.groups.get_mut(group)
+        {
+            self.core.judge(group);
+        }
     }
 
     /// SENTINEL IS-MASTER-DOWN-BY-ADDR: is the primary at this address down, and whom do we vote for? `asker`: the run id

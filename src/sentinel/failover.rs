@@ -14,7 +14,8 @@
 //!
 //! Mirrors: sentinelStartFailoverIfNeeded(), sentinelFailoverStateMachine(), sentinelSelectSlave(),
 //! sentinelFailoverReconfNextSlave(), sentinelFailoverDetectEnd(), sentinelResetMasterAndChangeAddress() of sentinel.c.
-//! Differs: why each replica was not chosen is logged; INFO is asked for right behind a promotion and behind each SLAVEOF.
+//! Differs: why each replica was not chosen is logged; INFO is asked for right behind a promotion and behind each SLAVEOF;
+//! a stage that needs no answer is left at once, where Redis leaves one stage in each tick.
 
 use super::instance::{Kind, Reconf};
 use super::links::Tag;
@@ -65,6 +66,8 @@ pub struct Failover {
     pub(super) started_at: Option<Ms>,
     /// SENTINEL FAILOVER: nobody is asked.
     pub(super) forced: bool,
+    /// SENTINEL FAILOVER COORDINATED: the primary itself hands its role over.
+    pub(super) coordinated: bool,
     /// The key of the replica that becomes the primary.
     pub promoted: Option<String>,
     /// The `started_at` that a delay was logged for.
@@ -103,12 +106,12 @@ impl WhyNot {
 }
 
 impl Core {
-    /// Begins a failover if the group needs one and none was tried lately; true if it did.
+    /// Begins a failover if the group needs one and none was tried lately.
     #[doc(alias = "sentinelStartFailoverIfNeeded")]
-    pub(super) fn start_failover_if_needed(&mut self, group: &mut Group) -> bool {
+    pub(super) fn start_failover_if_needed(&mut self, group: &mut Group) {
         let now = self.now.ms;
         if group.primary.o_down_since.is_none() || group.failover.is_running() {
-            return false;
+            return;
         }
         let wait = group.failover_timeout.saturating_mul(2);
         if let Some(started) = group.failover.started_at
@@ -126,10 +129,9 @@ impl Core {
                 );
                 self.log(Level::Notice, line);
             }
-            return false;
+            return;
         }
         self.start_failover(group);
-        true
     }
 
     #[doc(alias = "sentinelStartFailover")]
@@ -143,20 +145,38 @@ impl Core {
         failover.epoch = self.epoch;
         failover.started_at = Some(now + self.rng.below(1000) as Ms);
         failover.changed_at = now;
+        failover.coordinated = false;
         let epoch = self.epoch.to_string();
         self.event(Level::Warning, "+new-epoch", Some(group), epoch);
         self.event_of_group(Level::Warning, "+try-failover", group, "");
     }
 
-    /// Lets a failover that is under way go on.
+    /// Lets a failover that is under way go on, as far as it gets without waiting for anybody.
     #[doc(alias = "sentinelFailoverStateMachine")]
     pub(super) fn go_on(&mut self, group: &mut Group) {
+        loop {
+            let before = group.failover.stage;
+            self.go_one_stage_on(group);
+            let stage = group.failover.stage;
+            if stage <= before || stage > Stage::SendReplicaOfNoOne {
+                return;
+            }
+        }
+    }
+
+    fn go_one_stage_on(&mut self, group: &mut Group) {
         match group.failover.stage {
             Stage::None | Stage::UpdateConfig => {}
             Stage::WaitStart => self.await_election(group),
             Stage::SelectReplica => self.select(group),
             Stage::SendReplicaOfNoOne => self.promote(group),
             Stage::WaitPromotion => {
+                // The primary waits for the replica to catch up; how long that takes is not known.
+                if group.failover.coordinated
+                    && let Some(key) = group.failover.promoted.clone()
+                {
+                    self.ask_info(group, &Who::Replica(key));
+                }
                 if self.is_late(group) {
                     self.event_of_group(Level::Warning, "-failover-abort-slave-timeout", group, "");
                     self.abort(group);
@@ -298,7 +318,11 @@ impl Core {
             }
             return;
         }
-        if !self.send_replicaof(group, link, None) {
+        let sent = match group.failover.coordinated {
+            true => self.send_failover(group, &key),
+            false => self.send_replicaof(group, link, None),
+        };
+        if !sent {
             return;
         }
         // The transaction is done when this is answered: no need to wait for the next poll.
@@ -344,6 +368,33 @@ impl Core {
             self.send(link, argv, Tag::Ignored);
         }
         true
+    }
+
+    /// Has the primary hand its role over to a replica: it holds writes back until the replica has all of them.
+    fn send_failover(&mut self, group: &Group, key: &str) -> bool {
+        let Some(to) = group.replicas.get(key).map(|one| &one.address) else {
+            return false;
+        };
+        // The primary gives up before we do, so that both agree on what came of it.
+        let patience_ms = group.failover_timeout / 4 * 3;
+        let argv = vec![
+            group.command("FAILOVER"),
+            b"TO".to_vec(),
+            to.announced(self).into_bytes(),
+            to.port.to_string().into_bytes(),
+            b"TIMEOUT".to_vec(),
+            patience_ms.max(1).to_string().into_bytes(),
+        ];
+        self.send(group.primary.link, argv, Tag::Ignored)
+    }
+
+    /// Drops the clients of the old primary, so that they ask for the new one.
+    fn drop_clients(&mut self, group: &Group) {
+        for kind in ["normal", "pubsub"] {
+            let words = [b"KILL".to_vec(), b"TYPE".to_vec(), kind.into()];
+            let argv = std::iter::once(group.command("CLIENT")).chain(words);
+            self.send(group.primary.link, argv.collect(), Tag::Ignored);
+        }
     }
 
     /// Tells as many replicas at a time as `parallel-syncs` allows to follow the promoted one.
@@ -437,6 +488,7 @@ impl Core {
     #[doc(alias = "sentinelAbortFailover")]
     fn abort(&mut self, group: &mut Group) {
         group.failover.forced = false;
+        group.failover.coordinated = false;
         group.failover.promoted = None;
         self.enter(group, Stage::None);
     }
@@ -451,9 +503,37 @@ impl Core {
             return self.crash("promotion");
         }
         self.event_of_group(Level::Warning, "+failover-state-reconf-slaves", group, "");
+        if group.failover.coordinated {
+            self.drop_clients(group);
+        }
         let to = group.current_address().clone();
         self.call_reconfig_script(group, "leader", &to);
+        group.announce_at = self.good_moment(group);
         self.hasten_hellos(group);
+    }
+
+    /// The moment at which other sentinels may hear of the promotion; none: now.
+    ///
+    /// A sentinel of Redis that switches to a new primary connects to it one ping period after its last attempt to reach
+    /// the old one, and counts the time without an answer from the switch. With a `down-after` that is hardly longer than
+    /// a ping period, and a switch right behind such an attempt, it finds the new primary down before it has asked it
+    /// anything, and fails over once more. Its attempts began when the connection to the old primary broke, as ours
+    /// did, so ours tell when its attempts are.
+    fn good_moment(&self, group: &Group) -> Option<Ms> {
+        /// Ticks of both sides, and the time to connect.
+        const MARGIN: Ms = 300;
+        let (now, ping) = (self.now.ms, self.periods.ping);
+        let link = &self.links[group.primary.link];
+        let tried = link.tried_at?;
+        let attempts = link.is_disconnected(Kind::Primary) && now - tried < ping + MARGIN;
+        if group.primary.down_after >= ping + 2 * MARGIN || !attempts {
+            return None;
+        }
+        match now - tried {
+            age if age < MARGIN => Some(tried + MARGIN),
+            age if age < ping - MARGIN / 2 => None,
+            _ => Some(tried + ping + MARGIN),
+        }
     }
 
     #[doc(alias = "sentinelCallClientReconfScript")]
@@ -532,8 +612,9 @@ impl Sentinel {
         }
     }
 
-    /// SENTINEL FAILOVER: fails over without asking anybody. The error is the one to answer.
-    pub fn force_failover(&mut self, name: &str) -> Result<(), &'static str> {
+    /// SENTINEL FAILOVER: fails over without asking anybody; `coordinated`: once elected, and the primary hands its
+    /// role over, so that no write is lost. The error is the one to answer.
+    pub fn force_failover(&mut self, name: &str, coordinated: bool) -> Result<(), &'static str> {
         let group = self.groups.get_mut(name);
         let group = group.ok_or("ERR No such master with that name")?;
         if group.failover.is_running() {
@@ -542,10 +623,15 @@ impl Sentinel {
         if self.core.best_replica(group).0.is_none() {
             return Err("NOGOODSLAVE No suitable replica to promote");
         }
-        let line = format!("Executing user requested FAILOVER of '{name}'");
+        if coordinated && !group.primary.knows_failover {
+            return Err("ERR The primary does not know FAILOVER");
+        }
+        let kind = if coordinated { "coordinated " } else { "" };
+        let line = format!("Executing user requested {kind}FAILOVER of '{name}'");
         self.core.log(Level::Notice, line);
         self.core.start_failover(group);
-        group.failover.forced = true;
+        group.failover.forced = !coordinated;
+        group.failover.coordinated = coordinated;
         Ok(())
     }
 

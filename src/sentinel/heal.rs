@@ -38,6 +38,7 @@ impl Core {
         };
         one.info_at = Some(now);
         one.link_down_ms = report.link_down_ms;
+        one.knows_failover = report.knows_failover;
         let role = report.role.unwrap_or(one.role_reported);
         let new_role = role != one.role_reported;
         if new_role {

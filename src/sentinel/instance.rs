@@ -119,6 +119,8 @@ pub struct Instance {
     pub(super) last_verdict: Option<Ms>,
     /// When we last asked it.
     pub(super) last_asked: Option<Ms>,
+    /// The epoch of the last failover of ours that it was asked to vote in.
+    pub(super) asked_in: u64,
     /// A sentinel's fresh word that the primary is down.
     pub says_down: bool,
     pub s_down_since: Option<Ms>,
@@ -136,6 +138,8 @@ pub struct Instance {
     pub link_up: bool,
     pub priority: u32,
     pub announced: bool,
+    /// It knows FAILOVER, so that it can hand its role over without losing a write.
+    pub knows_failover: bool,
     pub primary_host: Option<String>,
     pub primary_port: u16,
     pub offset: u64,
@@ -163,6 +167,7 @@ impl Instance {
             last_hello: now,
             last_verdict: None,
             last_asked: None,
+            asked_in: 0,
             says_down: false,
             s_down_since: None,
             went_down_at: None,
@@ -180,6 +185,7 @@ impl Instance {
             link_up: false,
             priority: 100,
             announced: true,
+            knows_failover: false,
             primary_host: None,
             primary_port: 0,
             offset: 0,
@@ -216,6 +222,8 @@ pub struct Group {
     pub leader: Option<String>,
     pub leader_epoch: u64,
     pub failover: Failover,
+    /// No hello before this moment; see `good_moment` in `failover.rs`.
+    pub(super) announce_at: Option<Ms>,
     pub auth_pass: Option<String>,
     pub auth_user: Option<String>,
     pub notification_script: Option<String>,
@@ -240,6 +248,7 @@ impl Group {
             leader: None,
             leader_epoch: 0,
             failover: Failover::default(),
+            announce_at: None,
             auth_pass: None,
             auth_user: None,
             notification_script: None,

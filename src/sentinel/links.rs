@@ -24,7 +24,9 @@ const MOST_PENDING: usize = 100;
 pub(super) enum Tag {
     /// A command whose effect is seen elsewhere, in INFO.
     Ignored,
-    Ping,
+    Ping {
+        group: String,
+    },
     Info {
         group: String,
         who: Who,
@@ -54,6 +56,8 @@ pub(super) struct Link {
     pub users: usize,
     pub commands: Option<Wire>,
     pub pubsub: Option<Wire>,
+    /// Replies on `pubsub` that come before the one to SUBSCRIBE.
+    pub before_subscribed: usize,
     /// When something last came on `pubsub`.
     pub heard_at: Ms,
     /// The oldest PING without an answer. Set from the start, so that an instance never reached is down one day, too.
@@ -87,6 +91,7 @@ impl Core {
             users: 1,
             commands: None,
             pubsub: None,
+            before_subscribed: 0,
             heard_at: now,
             unanswered_since: Some(now),
             available_at: now,
@@ -162,6 +167,7 @@ impl Core {
             let wire = self.dial(key, ip, port, Channel::Pubsub);
             let link = &mut self.links[key];
             link.pubsub = Some(wire);
+            link.before_subscribed = 0;
             link.heard_at = now;
             self.introduce(group, kind, key, wire.id, "pubsub");
             let argv = vec![group.command("SUBSCRIBE"), hello::CHANNEL.into()];
@@ -207,8 +213,10 @@ impl Core {
         let name = format!("sentinel-{}-{what}", &self.my_id[..8.min(self.my_id.len())]);
         let setname = vec![group.command("CLIENT"), b"SETNAME".to_vec(), name.into()];
         for argv in auth.into_iter().chain([setname]) {
-            if what == "cmd" {
-                self.links[key].pending.push_back(Tag::Ignored);
+            let link = &mut self.links[key];
+            match what {
+                "cmd" => link.pending.push_back(Tag::Ignored),
+                _ => link.before_subscribed += 1,
             }
             self.out.push(Output::Send { wire, argv });
         }
@@ -216,7 +224,10 @@ impl Core {
 
     #[doc(alias = "sentinelSendPing")]
     pub(super) fn ping(&mut self, group: &Group, key: usize) {
-        if self.send(key, vec![group.command("PING")], Tag::Ping) {
+        let tag = Tag::Ping {
+            group: group.name.clone(),
+        };
+        if self.send(key, vec![group.command("PING")], tag) {
             let now = self.now.ms;
             let link = &mut self.links[key];
             link.pinged_at = now;

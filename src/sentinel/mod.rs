@@ -33,6 +33,8 @@
 //! for the disk without blocking the loop, and a vote that cannot be saved is not given.
 //! Cost: a tick is O(instances).
 
+pub mod act;
+pub mod admin;
 pub mod core;
 pub mod directives;
 mod discovery;
@@ -48,17 +50,20 @@ mod scripts;
 mod settings;
 mod tick;
 mod vote;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::resp::Value;
 
+pub use self::admin::Refusal;
 pub use self::core::Core;
 pub use self::down::Verdict;
 pub use self::failover::{Failover, Stage};
 pub use self::instance::{Address, Group, Instance, Who};
 pub use self::settings::{Periods, Settings};
+pub use self::watch::{Held, Watch};
 
 /// Milliseconds on the monotonic clock.
 pub type Ms = i64;
@@ -96,7 +101,9 @@ pub enum Input<'a> {
         generation: u64,
         result: Result<(), &'a str>,
     },
-    /// A script ended.
+    /// A script runs, as a process with this number.
+    Started { script: u64, pid: u32 },
+    /// A script ended, or could not be started.
     Ended { script: u64, exit: Exit },
 }
 
@@ -154,7 +161,7 @@ pub enum Output {
     },
     /// Log a line that is no event.
     Log { level: Level, line: String },
-    /// Run a script.
+    /// Run a script. The answer is [`Input::Started`], and later, or at once, [`Input::Ended`].
     Run {
         script: u64,
         path: String,
@@ -193,6 +200,7 @@ impl Sentinel {
             Input::Reply { wire, reply } => self.reply(wire, reply),
             Input::Resolved { host, found } => self.resolved(host, found),
             Input::Saved { generation, result } => self.saved(generation, result),
+            Input::Started { script, pid } => self.core.script_started(script, pid),
             Input::Ended { script, exit } => self.core.script_ended(script, exit),
         }
         self.core.finish_step();

@@ -50,6 +50,8 @@ pub struct Report {
     pub priority: Option<u32>,
     pub offset: Option<u64>,
     pub announced: Option<bool>,
+    /// The server knows FAILOVER: its INFO has the line `master_failover_state`.
+    pub knows_failover: bool,
 }
 
 impl Report {
@@ -86,6 +88,7 @@ impl Report {
                 let seconds: i64 = value.parse().unwrap_or(0);
                 self.link_down_ms = seconds.saturating_mul(1000).max(0);
             }
+            "master_failover_state" => self.knows_failover = true,
             // The lines of the link come after the role; before it they are somebody else's.
             "master_host" if replica => self.primary_host = Some(value.to_owned()),
             "master_port" if replica => self.primary_port = value.parse().ok(),

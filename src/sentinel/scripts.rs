@@ -32,6 +32,8 @@ pub struct Script {
     pub argv: Vec<String>,
     /// The time since which it runs.
     pub running_since: Option<Ms>,
+    /// The number of its process while it runs.
+    pub pid: u32,
     /// The earliest time for its next run.
     pub not_before: Ms,
     /// Runs that were begun before this one.
@@ -76,6 +78,7 @@ impl Core {
             path,
             argv,
             running_since: None,
+            pid: 0,
             not_before: self.now.ms,
             tries: 0,
             killed: false,
@@ -101,7 +104,7 @@ impl Core {
                     events.push((
                         Level::Warning,
                         "-script-timeout",
-                        format!("{} {}", one.path, one.id),
+                        format!("{} {}", one.path, one.pid),
                     ));
                     out.push(Output::Kill { script: one.id });
                 }
@@ -109,7 +112,6 @@ impl Core {
                     running += 1;
                     one.running_since = Some(now);
                     one.tries += 1;
-                    events.push((Level::Debug, "+script-child", one.id.to_string()));
                     out.push(Output::Run {
                         script: one.id,
                         path: one.path.clone(),
@@ -125,8 +127,16 @@ impl Core {
         }
     }
 
+    pub(super) fn script_started(&mut self, id: u64, pid: u32) {
+        let mut queue = self.scripts.queue.iter_mut();
+        if let Some(one) = queue.find(|one| one.id == id) {
+            one.pid = pid;
+            self.event(Level::Debug, "+script-child", None, pid.to_string());
+        }
+    }
+
     #[doc(alias = "sentinelCollectTerminatedScripts")]
-    pub(super) fn end_script(&mut self, id: u64, exit: Exit) {
+    pub(super) fn script_ended(&mut self, id: u64, exit: Exit) {
         let now = self.now.ms;
         let queue = &mut self.scripts.queue;
         let Some(at) = queue.iter().position(|one| one.id == id) else {
@@ -141,7 +151,7 @@ impl Core {
         let again = signal != 0 || code == 1;
         let failed = signal != 0 || code != 0;
         let text = format!("{} {signal} {code}", one.path);
-        let child = format!("{id} {code} {signal}");
+        let child = format!("{} {code} {signal}", one.pid);
         let retry = again && one.tries < MOST_TRIES;
         if retry {
             one.running_since = None;

@@ -14,7 +14,7 @@ use super::hello::{self, Hello};
 use super::instance::Kind;
 use super::links::Tag;
 use super::report::{Report, Role};
-use super::{Core, Group, Level, Sentinel, Who, WireId};
+use super::{Core, Group, Instance, Level, Ms, Output, Sentinel, Who, WireId};
 use crate::resp::Value;
 
 /// Bytes of an INFO reply that are kept.
@@ -25,7 +25,7 @@ impl Sentinel {
         self.core.check_tilt();
         let tilt = self.core.tilt_since.is_some();
         for group in self.groups.values_mut() {
-            for who in group.everybody() {
+            for who in self.core.need_care(group) {
                 self.core.reconnect(group, &who);
                 self.core.say_periodically(group, &who);
                 if !tilt {
@@ -52,7 +52,7 @@ impl Sentinel {
                 self.core.say_hello_if_due(group, &who);
             }
             if self.core.tilt_since.is_none() {
-                self.core.ask_others(group, false);
+                self.core.ask_others(group);
             }
         }
     }
@@ -66,14 +66,20 @@ impl Sentinel {
         let link = &mut self.core.links[key];
         if link.pubsub.is_some_and(|pubsub| pubsub.id == wire) {
             link.heard_at = now;
-            if let Some(message) = hello_of(reply) {
+            if link.before_subscribed > 0 {
+                link.before_subscribed -= 1;
+            } else if let Some(message) = hello_of(reply) {
                 self.hear(message);
+            } else if let Value::Error(text) = reply {
+                // A subscription that was refused, for want of a password perhaps: without it the connection is none.
+                self.core.out.push(Output::Close(wire));
+                self.wire_down(wire, text);
             }
             return;
         }
         match self.core.next_tag(key) {
             None | Some(Tag::Ignored) => {}
-            Some(Tag::Ping) => self.ponged(key, reply),
+            Some(Tag::Ping { group }) => self.ponged(&group, key, reply),
             Some(Tag::Info { group, who }) => self.informed(&group, &who, reply),
             Some(Tag::Hello { group, who }) => {
                 let one = self.groups.get_mut(&group).and_then(|g| g.get_mut(&who));
@@ -86,7 +92,7 @@ impl Sentinel {
     }
 
     #[doc(alias = "sentinelPingReplyCallback")]
-    fn ponged(&mut self, key: usize, reply: &Value) {
+    fn ponged(&mut self, group: &str, key: usize, reply: &Value) {
         let now = self.core.now.ms;
         let text = match reply {
             Value::Simple(text) => &text[..],
@@ -101,22 +107,23 @@ impl Sentinel {
             link.available_at = now;
             link.unanswered_since = None;
         }
-        for group in self.groups.values_mut() {
-            let command = (group.command("SCRIPT"), b"KILL".to_vec());
-            for who in group.everybody() {
-                let Some(one) = group.get_mut(&who).filter(|one| one.link == key) else {
-                    continue;
-                };
-                if starts(&"PONG") {
-                    one.reboot_since = None;
-                }
-                // A script that never ends is the usual reason to be busy and down.
-                let stuck = one.s_down_since.is_some() && one.kind != Kind::Peer;
-                if starts(&"BUSY") && stuck && !one.script_kill_sent {
-                    one.script_kill_sent = true;
-                    let argv = vec![command.0.clone(), command.1.clone()];
-                    self.core.send(key, argv, Tag::Ignored);
-                }
+        let Some(group) = self.groups.get_mut(group) else {
+            return;
+        };
+        let kill = starts(&"BUSY").then(|| vec![group.command("SCRIPT"), b"KILL".to_vec()]);
+        let servers = std::iter::once(&mut group.primary).chain(group.replicas.values_mut());
+        // Only the links of sentinels are shared, so that this is one server at most.
+        for one in servers.filter(|one| one.link == key) {
+            if starts(&"PONG") {
+                one.reboot_since = None;
+            }
+            // A script that never ends is the usual reason to be busy and down.
+            if let Some(kill) = &kill
+                && one.s_down_since.is_some()
+                && !one.script_kill_sent
+            {
+                one.script_kill_sent = true;
+                self.core.send(key, kill.clone(), Tag::Ignored);
             }
         }
     }
@@ -172,26 +179,58 @@ impl Core {
         }
     }
 
+    /// The instances of a group for which a tick has something to do: in most ticks none, so that watching many groups
+    /// costs a few comparisons each.
+    fn need_care(&self, group: &Group) -> Vec<Who> {
+        let needs = |one: &&Instance| {
+            self.links[one.link].is_disconnected(one.kind)
+                || self.info_is_due(group, one)
+                || self.ping_is_due(one)
+                || self.hello_is_due(group, one)
+                || self.looks_down(group, one) != one.s_down_since.is_some()
+                || self.broken_channels(one) != (false, false)
+        };
+        let who = |one: &Instance| match one.kind {
+            Kind::Primary => Who::Primary,
+            Kind::Replica => Who::Replica(one.name.clone()),
+            Kind::Peer => Who::Peer(one.name.clone()),
+        };
+        group.instances().filter(needs).map(who).collect()
+    }
+
+    fn info_is_due(&self, group: &Group, one: &Instance) -> bool {
+        let in_trouble = group.failover.is_running() || group.primary.o_down_since.is_some();
+        let closely = one.kind == Kind::Replica
+            && (in_trouble || (one.info_at.is_some() && one.link_down_ms != 0));
+        let period = if closely { 1000 } else { self.periods.info };
+        let old = |at: Ms| self.now.ms - at > period;
+        one.kind != Kind::Peer && one.info_at.is_none_or(old)
+    }
+
+    fn ping_is_due(&self, one: &Instance) -> bool {
+        let (now, link) = (self.now.ms, &self.links[one.link]);
+        let period = self.periods.ping.min(one.down_after);
+        now - link.ponged_at > period && now - link.pinged_at > period / 2
+    }
+
+    fn hello_is_due(&self, group: &Group, one: &Instance) -> bool {
+        let now = self.now.ms;
+        group.announce_at.is_none_or(|at| now >= at)
+            && now - one.last_hello_sent > self.periods.publish
+    }
+
     /// INFO, PING and hello to one instance, as they fall due.
     #[doc(alias = "sentinelSendPeriodicCommands")]
     fn say_periodically(&mut self, group: &mut Group, who: &Who) {
-        let now = self.now.ms;
-        let in_trouble = group.failover.is_running() || group.primary.o_down_since.is_some();
         let Some(one) = group.get(who) else {
             return;
         };
-        let (kind, key) = (one.kind, one.link);
-        let link = &self.links[key];
-        if link.commands.is_none() {
+        let key = one.link;
+        if self.links[key].commands.is_none() {
             return;
         }
-        let closely = kind == Kind::Replica
-            && (in_trouble || (one.info_at.is_some() && one.link_down_ms != 0));
-        let info_period = if closely { 1000 } else { self.periods.info };
-        let ping_period = self.periods.ping.min(one.down_after);
-        let pings = now - link.ponged_at > ping_period && now - link.pinged_at > ping_period / 2;
-        let informs = one.info_at.is_none_or(|at| now - at > info_period);
-        if kind != Kind::Peer && informs {
+        let (informs, pings) = (self.info_is_due(group, one), self.ping_is_due(one));
+        if informs {
             self.ask_info(group, who);
         }
         if pings {
@@ -216,9 +255,8 @@ impl Core {
     /// Tells an instance who we are and where the primary is, every publish period. The facts in a hello must be on
     /// disk.
     pub(super) fn say_hello_if_due(&mut self, group: &mut Group, who: &Who) {
-        let (now, period) = (self.now.ms, self.periods.publish);
-        let due = |one: &&mut super::Instance| now - one.last_hello_sent > period;
-        let Some(one) = group.get_mut(who).filter(due) else {
+        let now = self.now.ms;
+        let Some(one) = group.get(who).filter(|one| self.hello_is_due(group, one)) else {
             return;
         };
         let key = one.link;
@@ -279,13 +317,11 @@ impl Core {
 
     /// Decides about a group: is its primary down for all, does a failover begin, how does it go on.
     #[doc(alias = "sentinelHandleRedisInstance")]
-    fn judge(&mut self, group: &mut Group) {
+    pub(super) fn judge(&mut self, group: &mut Group) {
         self.check_o_down(group);
-        if self.start_failover_if_needed(group) {
-            self.ask_others(group, true);
-        }
+        self.start_failover_if_needed(group);
         self.go_on(group);
-        self.ask_others(group, false);
+        self.ask_others(group);
     }
 }
 

@@ -166,7 +166,11 @@ impl Builder {
                     if !acl::act::load_users(state) {
                         return Err("the users cannot be loaded".to_owned());
                     }
-                    if !cluster::act::node::load_cluster_file(state) {
+                    server.follow_tls()?;
+                    server.listen(tcp)?;
+                    server.listen_bus(tcp)?;
+                    let state = &mut server.state;
+                    if !cluster::act::start::start(state) {
                         return Err("the cluster's file cannot be loaded".to_owned());
                     }
                     if loads
@@ -175,8 +179,7 @@ impl Builder {
                     {
                         return Err("the data set cannot be loaded".to_owned());
                     }
-                    server.follow_tls()?;
-                    server.listen(tcp)?;
+                    cluster::act::start::data_loaded(state);
                     Ok(server)
                 });
             match started {

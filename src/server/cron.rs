@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::event_loop::Turn;
 use super::turn;
+use crate::sentinel;
 
 /// With more clients than this per turn of the cron, `dynamic-hz` raises the frequency.
 const CLIENTS_PER_RUN: usize = 200;
@@ -22,6 +23,10 @@ impl Turn<'_> {
         let started = self.state.clock.monotonic_ns();
         self.sockets.cron_runs += 1;
         turn::cron(self.state, self.sockets.cron_runs, hz);
+        // Where there is a sentinel it sets the pace.
+        if let Some(pause) = sentinel::act::tick(self.state) {
+            self.sockets.next_cron = Instant::now() + pause;
+        }
         let took = self.state.clock.monotonic_ns().saturating_sub(started);
         self.state.stats.eventloop_cron.add(took);
     }

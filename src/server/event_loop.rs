@@ -20,6 +20,7 @@ use super::wires::{FIRST_WIRE, WireSockets};
 use crate::acl;
 use crate::clients;
 use crate::clients::{ClientFlags, ClientKey};
+use crate::cluster;
 use crate::config::Config;
 use crate::keyspace;
 use crate::modules::{self, EventData, EventId};
@@ -70,7 +71,7 @@ pub(super) struct Sockets {
     pub(super) next_cron: Instant,
     pub(super) cron_runs: u64,
     /// Listeners that may have more connections waiting.
-    accepting: Vec<usize>,
+    pub(super) accepting: Vec<usize>,
     /// Set by a signal or a command: the code to leave with.
     exit: Option<i32>,
     /// Lines for the log once the data set is loaded.
@@ -124,6 +125,9 @@ impl Server {
             mailbox,
             crate::commands::GROUPS,
         );
+        if state.config.sentinel {
+            state.commands = crate::commands::sentinel::table();
+        }
         let listeners = SharedListeners::new(poll.registry().try_clone()?);
         state.host = Some(Box::new(listeners.clone()));
         modules::act::install(&mut state);
@@ -171,6 +175,34 @@ impl Server {
     pub fn listen(&mut self, any_port: bool) -> Result<(), String> {
         let mut listeners = self.sockets.listeners.list.borrow_mut();
         self.state.tcp_port = listeners.follow(&self.state.config, any_port)?;
+        Ok(())
+    }
+
+    /// Opens the bus of a cluster; `any_port` lets the system pick its port where none is configured. The error is the
+    /// line for the log.
+    #[doc(alias = "clusterInitLast")]
+    pub fn listen_bus(&mut self, any_port: bool) -> Result<(), String> {
+        let config = &self.state.config;
+        if !config.cluster_enabled {
+            return Ok(());
+        }
+        if config.bind.is_empty() {
+            return Err(
+                "No bind address is configured, but it is required for the Cluster bus.".into(),
+            );
+        }
+        let of_clients = cluster::act::node::client_port(config);
+        let port = match any_port && of_clients == 0 && config.cluster_port == 0 {
+            true => 0,
+            false => cluster::act::node::bus_port(config)
+                .ok_or("Redis port number too high for cluster mode.")?,
+        };
+        let mut listeners = self.sockets.listeners.list.borrow_mut();
+        let opened = listeners.open_bus(config, port).map_err(|line| {
+            self.state.log.warning(line);
+            format!("Failed listening on port {port} (cluster), aborting.")
+        });
+        self.state.cluster.bus_port = opened?;
         Ok(())
     }
 
@@ -317,7 +349,10 @@ impl Turn<'_> {
         let from_primary = replication::act::transfer::is_loading_from_primary(self.state);
         match persistence::act::loading::load_slice(self.state) {
             Slice::More => {}
-            Slice::Done => self.announce(),
+            Slice::Done => {
+                cluster::act::start::data_loaded(self.state);
+                self.announce();
+            }
             // A data set from the primary failed to load; the primary may send another.
             Slice::Failed if from_primary => {}
             Slice::Failed => self.sockets.exit = Some(1),
@@ -359,6 +394,8 @@ impl Turn<'_> {
             let sockets = &*self.sockets;
             let idle = events.is_empty() && sockets.more.is_empty() && sockets.due.is_empty();
             self.serve(&events);
+            cluster::act::carry::tick(self.state);
+            self.carry_wires();
             self.resume_clients();
             if self.stop_listening() {
                 break;
@@ -402,6 +439,10 @@ impl Turn<'_> {
             .sockets
             .next_cron
             .saturating_duration_since(Instant::now());
+        let until_cron = match cluster::act::carry::sleep_ms(self.state) {
+            Some(ms) => until_cron.min(Duration::from_millis(ms)),
+            None => until_cron,
+        };
         match turn::next_deadline(self.state) {
             // A wait is over once its deadline has passed. The clock was read a moment ago.
             Some(end) => {
@@ -449,7 +490,10 @@ impl Turn<'_> {
             self.sockets.exit = Some(1);
             return;
         }
-        self.stop_listening();
+        if self.stop_listening() {
+            // Before the client that asked for the end learns of it, so that it finds the files complete.
+            persistence::act::saving::end_persistence(self.state);
+        }
         let pending = self.state.clients.take_pending_write();
         for key in &pending {
             self.write_client(*key);
@@ -490,6 +534,9 @@ impl Turn<'_> {
     }
 
     fn accept(&mut self, index: usize) {
+        if self.sockets.listeners.list.borrow().is_bus(index) {
+            return self.accept_links(index);
+        }
         let config = &self.state.config;
         let tls = self.sockets.listeners.list.borrow().is_tls(index);
         let budget = match tls {
@@ -546,6 +593,7 @@ impl Turn<'_> {
             matches!(stream, super::connection::Stream::Unix(_)),
         );
         flags.put(ClientFlags::HANDSHAKE, stream.is_tls());
+        flags.put(ClientFlags::TLS, stream.is_tls());
         let now = self.state.clock.unix_ms();
         let client = self.state.clients.insert(now, flags);
         let key = client.key;
@@ -590,6 +638,7 @@ impl Turn<'_> {
 
     /// Sends what can be sent at once and removes the Unix socket.
     fn leave(&mut self) {
+        cluster::act::save::save_at_end(self.state);
         persistence::act::saving::end_persistence(self.state);
         if self.state.persistence.failed {
             return;

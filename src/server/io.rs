@@ -43,85 +43,40 @@ pub(super) const BATCH: usize = 16;
 /// Bytes written to one client before others get their turn.
 const WRITE_SHARE: usize = 1 << 20;
 
+/// The place of the bytes that a read brought.
 enum Source {
+    /// The buffer shared by all clients, so many bytes of it.
     Shared(usize),
+    /// The client's own buffer, behind the beginning of a request.
     Private,
+    /// A big argument, read into the allocation that becomes the value.
     Arriving,
+}
+
+/// The end of a batch of requests.
+enum Ended {
+    /// All were run.
+    All,
+    /// The client may run no more for now, or has gone.
+    Stopped,
+}
+
+/// The requests that were parsed ahead.
+struct Parse {
+    /// The number of whole requests.
+    ready: usize,
+    /// The offset behind the last whole request.
+    end: usize,
+    /// The parser's answer behind it.
+    last: Parsed,
 }
 
 impl Turn<'_> {
     /// Reads once from a client and runs what arrived.
     pub(super) fn read_client(&mut self, key: ClientKey) {
-        let Some(client) = self.state.clients.get_mut(key) else {
+        let Some(source) = self.read_once(key) else {
             return;
         };
-        let Some(Some(connection)) = self.sockets.connections.get_mut(key.slot as usize) else {
-            return;
-        };
-        connection.readable = true;
-        if client.flags.has(ClientFlags::PRIMARY) && self.state.scripts.is_busy() {
-            // A command from the primary cannot be refused with BUSY, so it stays unread until the script ends.
-            return self.sockets.more.push(key);
-        }
-        if !client.runnable() {
-            // The peer of a blocked or paused client has gone: no one is left to read the reply.
-            let waits = ClientFlags::BLOCKED | ClientFlags::PAUSED;
-            if connection.peer_closed && client.flags.any(waits) {
-                self.state.clients.close_asap(key);
-            }
-            return;
-        }
-        let (room, result) = if client.parser.arriving().is_some_and(|missing| missing > 0) {
-            let missing = client.parser.arriving().unwrap_or(0);
-            (
-                missing.min(ARRIVING_READ),
-                client
-                    .parser
-                    .read_arriving(&mut connection.stream)
-                    .map(|n| (n, Source::Arriving)),
-            )
-        } else if client.query.is_empty() {
-            let read = connection.stream.read(&mut self.sockets.read_buffer);
-            (READ_BUFFER, read.map(|n| (n, Source::Shared(n))))
-        } else {
-            let len = client.query.len();
-            client.query.resize(len + PRIVATE_READ, 0);
-            let read = connection.stream.read(&mut client.query[len..]);
-            client.query.truncate(len + *read.as_ref().unwrap_or(&0));
-            (PRIVATE_READ, read.map(|n| (n, Source::Private)))
-        };
-        let (n, source) = match result {
-            Ok((0, _)) => return self.state.clients.close_asap(key),
-            Ok((n, source)) => (n, source),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                connection.readable = false;
-                // Room made for nothing; it would count as the client's.
-                client.query.shrink_to_fit();
-                return self.tls_progress(key);
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {
-                self.sockets.more.push(key);
-                return;
-            }
-            Err(error) => return self.close_failed(key, &error),
-        };
-        if n < room && !connection.peer_closed && !connection.stream.pending() {
-            connection.readable = false;
-        } else {
-            self.sockets.more.push(key);
-        }
-        client.active_ms = self.state.clock.unix_ms();
-        client.bytes_in += n as u64;
-        client.query_peak = client.query_peak.max(client.query.len());
-        match client.kind() {
-            ClientKind::Primary => self.state.stats.net_repl_input_bytes += n as u64,
-            _ => self.state.stats.net_input_bytes += n as u64,
-        }
-        self.state.stats.reads_processed += 1;
-
-        if connection.stream.is_tls() {
-            self.tls_progress(key);
-        }
         let client = self.state.clients.get_mut(key);
         let Some(client) = client.filter(|client| client.runnable()) else {
             return;
@@ -152,6 +107,69 @@ impl Turn<'_> {
         }
         self.check_query_limit(key);
         self.state.clients.changed(key);
+    }
+
+    /// Reads once from a client that may run commands, and counts the bytes. Returns where they are, or `None` if none
+    /// came: the client then waits for the poll, stays in line, or is closed.
+    fn read_once(&mut self, key: ClientKey) -> Option<Source> {
+        let client = self.state.clients.get_mut(key)?;
+        let connection = self.sockets.connections.get_mut(key.slot as usize)?;
+        let connection = connection.as_mut()?;
+        connection.readable = true;
+        if client.flags.has(ClientFlags::PRIMARY) && self.state.scripts.is_busy() {
+            // A command from the primary cannot be refused with BUSY, so it stays unread until the script ends.
+            self.sockets.more.push(key);
+            return None;
+        }
+        if !client.runnable() {
+            // The peer of a blocked or paused client has gone: no one is left to read the reply.
+            let waits = ClientFlags::BLOCKED | ClientFlags::PAUSED;
+            if connection.peer_closed && client.flags.any(waits) {
+                self.state.clients.close_asap(key);
+            }
+            return None;
+        }
+        let stream = &mut connection.stream;
+        let (room, result) = read_into(client, stream, &mut self.sockets.read_buffer);
+        let (n, source) = match result {
+            Ok((0, _)) => {
+                self.state.clients.close_asap(key);
+                return None;
+            }
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                connection.readable = false;
+                // Room made for nothing; it would count as the client's.
+                client.query.shrink_to_fit();
+                self.tls_progress(key);
+                return None;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                self.sockets.more.push(key);
+                return None;
+            }
+            Err(error) => {
+                self.close_failed(key, &error);
+                return None;
+            }
+        };
+        if n < room && !connection.peer_closed && !connection.stream.pending() {
+            connection.readable = false;
+        } else {
+            self.sockets.more.push(key);
+        }
+        client.active_ms = self.state.clock.unix_ms();
+        client.bytes_in += n as u64;
+        client.query_peak = client.query_peak.max(client.query.len());
+        match client.kind() {
+            ClientKind::Primary => self.state.stats.net_repl_input_bytes += n as u64,
+            _ => self.state.stats.net_input_bytes += n as u64,
+        }
+        self.state.stats.reads_processed += 1;
+        if connection.stream.is_tls() {
+            self.tls_progress(key);
+        }
+        Some(source)
     }
 
     /// Handles results of a read under TLS other than requests: the end of the handshake, bytes to send.
@@ -256,53 +274,17 @@ impl Turn<'_> {
     fn run_batches(&mut self, key: ClientKey, buf: &[u8], batch: &mut [Request]) -> usize {
         let mut used = 0;
         loop {
-            // Parse ahead.
-            let who = self.state.clients.get(key);
-            let unauthenticated = who.is_some_and(|client| acl::act::owes_auth(self.state, client));
-            let Some(client) = self.state.clients.get_mut(key) else {
+            let Some(parsed) = self.parse_ahead(key, buf, used, batch) else {
                 return used;
             };
-            // Requests from a primary were accepted there, and are propagated unchanged.
-            let verbatim = client.flags.has(ClientFlags::PRIMARY);
-            let limits = Limits {
-                max_bulk: match verbatim {
-                    true => i64::MAX as u64,
-                    false => self.state.config.proto_max_bulk_len as u64,
-                },
-                unauthenticated,
-                in_place: verbatim,
-            };
-            // Before authentication the limits may change with each request.
-            let ahead = match limits.unauthenticated {
-                true => 1,
-                false => (self.state.config.lookahead as usize).min(BATCH),
-            };
-            let mut ready = 0;
-            let mut end = used;
-            let mut last = Parsed::Incomplete;
-            while ready < ahead {
-                std::mem::swap(&mut batch[ready], &mut client.request);
-                last = client.parser.parse(&buf[end..], limits, &mut batch[ready]);
-                if last != Parsed::Request {
-                    std::mem::swap(&mut batch[ready], &mut client.request);
-                    break;
-                }
-                end += batch[ready].len;
-                ready += 1;
-            }
-            let prefetched = ready.min(self.state.config.prefetch_batch_max_size);
-            if prefetched > 1 {
-                self.prefetch(key, &buf[used..], &batch[..prefetched]);
-            }
-
-            // Run.
+            let Parse { ready, end, last } = parsed;
             if ready > 0 {
-                let stopped = self.run_batch(key, buf, &mut used, &batch[..ready]);
+                let ended = self.run_batch(key, buf, &mut used, &batch[..ready]);
                 batch[..ready].iter_mut().for_each(Request::release);
                 let Some(client) = self.state.clients.get_mut(key) else {
                     return used;
                 };
-                if stopped {
+                if let Ended::Stopped = ended {
                     // Requests parsed beyond this one are parsed again when the client may go on.
                     client.parser = Parser::default();
                     client.request = Request::default();
@@ -312,17 +294,7 @@ impl Turn<'_> {
             match last {
                 Parsed::Request => continue,
                 Parsed::Error(error) => {
-                    self.log_protocol_error(key, &error, &buf[end..]);
-                    let text = format!("ERR Protocol error: {error}");
-                    self.state.stats.count_error_code("ERR");
-                    self.state
-                        .clients
-                        .send(key, |reply| reply.error_text(&text));
-                    if let Some(client) = self.state.clients.get_mut(key) {
-                        client
-                            .flags
-                            .set(ClientFlags::CLOSE_AFTER_REPLY | ClientFlags::PROTOCOL_ERROR);
-                    }
+                    self.refuse_protocol(key, &error, &buf[end..]);
                     return buf.len();
                 }
                 Parsed::Incomplete => {
@@ -344,17 +316,81 @@ impl Turn<'_> {
         }
     }
 
-    /// Runs parsed requests and adds their bytes to `used`, until one stops the client: then true.
+    /// Parses requests from `used` on, as many as `lookahead` says and one before authentication, and has the cache fetch
+    /// the keys that they name. `None` if the client has gone.
+    #[inline]
+    fn parse_ahead(
+        &mut self,
+        key: ClientKey,
+        buf: &[u8],
+        used: usize,
+        batch: &mut [Request],
+    ) -> Option<Parse> {
+        let who = self.state.clients.get(key);
+        let unauthenticated = who.is_some_and(|client| acl::act::owes_auth(self.state, client));
+        let client = self.state.clients.get_mut(key)?;
+        // Requests from a primary were accepted there, and are propagated unchanged.
+        let verbatim = client.flags.has(ClientFlags::PRIMARY);
+        let limits = Limits {
+            max_bulk: match verbatim {
+                true => i64::MAX as u64,
+                false => self.state.config.proto_max_bulk_len as u64,
+            },
+            unauthenticated,
+            in_place: verbatim,
+        };
+        // Before authentication the limits may change with each request.
+        let ahead = match limits.unauthenticated {
+            true => 1,
+            false => (self.state.config.lookahead as usize).min(BATCH),
+        };
+        let mut ready = 0;
+        let mut end = used;
+        let mut last = Parsed::Incomplete;
+        while ready < ahead {
+            std::mem::swap(&mut batch[ready], &mut client.request);
+            last = client.parser.parse(&buf[end..], limits, &mut batch[ready]);
+            if last != Parsed::Request {
+                std::mem::swap(&mut batch[ready], &mut client.request);
+                break;
+            }
+            end += batch[ready].len;
+            ready += 1;
+        }
+        let prefetched = ready.min(self.state.config.prefetch_batch_max_size);
+        if prefetched > 1 {
+            self.prefetch(key, &buf[used..], &batch[..prefetched]);
+        }
+        Some(Parse { ready, end, last })
+    }
+
+    /// Answers bytes that are no request, and closes the client once it has the answer.
+    #[cold]
+    fn refuse_protocol(&mut self, key: ClientKey, error: &ProtocolError, rest: &[u8]) {
+        self.log_protocol_error(key, error, rest);
+        let text = format!("ERR Protocol error: {error}");
+        self.state.stats.count_error_code("ERR");
+        self.state
+            .clients
+            .send(key, |reply| reply.error_text(&text));
+        if let Some(client) = self.state.clients.get_mut(key) {
+            client
+                .flags
+                .set(ClientFlags::CLOSE_AFTER_REPLY | ClientFlags::PROTOCOL_ERROR);
+        }
+    }
+
+    /// Runs parsed requests and adds their bytes to `used`, until one stops the client.
     fn run_batch(
         &mut self,
         key: ClientKey,
         buf: &[u8],
         used: &mut usize,
         batch: &[Request],
-    ) -> bool {
+    ) -> Ended {
         let client = &mut self.state.clients[key];
         let mut reply = Reply::to_wire(std::mem::take(&mut client.out), client.protocol);
-        let mut stopped = false;
+        let mut ended = Ended::All;
         let lent = self.sockets.listeners.lent.clone();
         self.state.lap_ns = Some(self.state.clock.monotonic_ns());
         for request in batch {
@@ -377,7 +413,7 @@ impl Turn<'_> {
                 }
             });
             if outcome == Outcome::Postponed {
-                stopped = true;
+                ended = Ended::Stopped;
                 break;
             }
             let bytes = *used..*used + request.len;
@@ -386,58 +422,46 @@ impl Turn<'_> {
                 self.heard_from_peer(key, request, &buf[bytes]);
             }
             let client = &mut self.state.clients[key];
-            client.commands += 1;
-            if client
-                .flags
-                .any(ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT)
-            {
-                let next = client.flags.has(ClientFlags::REPLY_SKIP_NEXT);
-                client
-                    .flags
-                    .clear(ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT);
-                client.flags.put(ClientFlags::REPLY_SKIP, next);
-            }
-            if client.protocol != reply.protocol() {
-                reply.set_protocol(client.protocol);
-            }
-            if !client.out.is_empty() {
-                // Messages to the client itself follow the reply they were sent during.
-                let messages = std::mem::take(&mut client.out);
-                reply.append(messages);
-            }
+            after_request(client, &mut reply);
             if !client.runnable() {
-                stopped = true;
+                ended = Ended::Stopped;
                 break;
             }
         }
         self.state.lap_ns = None;
         if let Some(out) = reply.into_output() {
-            let client = &mut self.state.clients[key];
-            client.out = out;
-            let ends = client.flags.has(ClientFlags::CLOSE_AFTER_REPLY);
-            // The client's class may have changed during the command, and its limit with it.
-            let kind = client.kind();
-            let limit = match kind {
-                _ if acl::act::owes_auth(self.state, &self.state.clients[key]) => {
-                    UNAUTHENTICATED_OUTPUT
-                }
-                // Of a replica's stream only a piece is here at a time; its limit is about all it was not sent.
-                ClientKind::Replica => 0,
-                kind => self.state.config.output_limit(kind).hard_bytes as usize,
-            };
-            let client = &mut self.state.clients[key];
-            client.out.set_limit(limit);
-            if client.out.overflowed() {
-                self.state.clients.note_over_limit(key);
-                return stopped;
-            }
-            self.state.clients.changed(key);
-            let client = &self.state.clients[key];
-            if !client.out.is_empty() || ends {
-                self.state.clients.wants_write(key);
-            }
+            self.put_back(key, out);
         }
-        stopped
+        ended
+    }
+
+    /// Gives a client the output of its batch, within the limit of its class, and has it written.
+    #[inline]
+    fn put_back(&mut self, key: ClientKey, out: Output) {
+        let client = &mut self.state.clients[key];
+        client.out = out;
+        let ends = client.flags.has(ClientFlags::CLOSE_AFTER_REPLY);
+        // The client's class may have changed during the command, and its limit with it.
+        let kind = client.kind();
+        let limit = match kind {
+            _ if acl::act::owes_auth(self.state, &self.state.clients[key]) => {
+                UNAUTHENTICATED_OUTPUT
+            }
+            // Of a replica's stream only a piece is here at a time; its limit is about all it was not sent.
+            ClientKind::Replica => 0,
+            kind => self.state.config.output_limit(kind).hard_bytes as usize,
+        };
+        let client = &mut self.state.clients[key];
+        client.out.set_limit(limit);
+        if client.out.overflowed() {
+            self.state.clients.note_over_limit(key);
+            return;
+        }
+        self.state.clients.changed(key);
+        let client = &self.state.clients[key];
+        if !client.out.is_empty() || ends {
+            self.state.clients.wants_write(key);
+        }
     }
 
     /// A primary's request ran, or a replica sent one.
@@ -462,23 +486,26 @@ impl Turn<'_> {
 
     /// Starts bringing the first keys of parsed requests into the cache.
     fn prefetch(&mut self, key: ClientKey, buf: &[u8], batch: &[Request]) {
-        let db = self.state.clients[key].db;
-        let db = &self.state.keyspace[db];
+        let client = &self.state.clients[key];
+        let db = &self.state.keyspace[client.db];
         if db.len() < IN_CACHE {
             return;
         }
-        let mut hashes = [None; BATCH];
+        // A pipeline mostly repeats one command. A wrong guess costs the prefetch of a line that nobody reads.
+        let repeated = client.last_command.map(|id| &self.state.commands[id]);
+        let first_key = repeated.map_or(1, |entry| entry.first_key);
+        let mut known = [db.hash(b""); BATCH];
+        let mut count = 0;
         let mut start = 0;
-        for (hash, request) in hashes.iter_mut().zip(batch) {
+        for request in batch {
             let argv = request.argv(&buf[start..]);
-            if argv.len() > 1 {
-                *hash = Some(db.hash(argv.get(1)));
+            if argv.len() > first_key {
+                known[count] = db.hash(argv.get(first_key));
+                count += 1;
             }
             start += request.len;
         }
-        let mut known = Vec::with_capacity(BATCH);
-        known.extend(hashes.into_iter().flatten());
-        db.prefetch(&known);
+        db.prefetch(&known[..count]);
     }
 
     fn check_query_limit(&mut self, key: ClientKey) {
@@ -615,6 +642,54 @@ impl Turn<'_> {
             clients::act::cron::check_output_limit(self.state, key);
         }
         self.state.clients.changed(key);
+    }
+}
+
+/// Reads once: a big argument into its value, the rest of a request behind its beginning, all else into the buffer that
+/// all clients share. Returns the room there was, and how much came where.
+#[inline]
+fn read_into(
+    client: &mut Client,
+    stream: &mut Stream,
+    shared: &mut [u8],
+) -> (usize, io::Result<(usize, Source)>) {
+    if let Some(missing) = client.parser.arriving().filter(|missing| *missing > 0) {
+        let read = client.parser.read_arriving(stream);
+        let room = missing.min(ARRIVING_READ);
+        (room, read.map(|n| (n, Source::Arriving)))
+    } else if client.query.is_empty() {
+        let read = stream.read(shared);
+        (READ_BUFFER, read.map(|n| (n, Source::Shared(n))))
+    } else {
+        let len = client.query.len();
+        client.query.resize(len + PRIVATE_READ, 0);
+        let read = stream.read(&mut client.query[len..]);
+        client.query.truncate(len + *read.as_ref().unwrap_or(&0));
+        (PRIVATE_READ, read.map(|n| (n, Source::Private)))
+    }
+}
+
+/// After a request: CLIENT REPLY SKIP wears off, HELLO may have changed the protocol, and messages to the client itself
+/// follow the reply that they were sent during.
+#[inline]
+fn after_request(client: &mut Client, reply: &mut Reply) {
+    client.commands += 1;
+    if client
+        .flags
+        .any(ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT)
+    {
+        let next = client.flags.has(ClientFlags::REPLY_SKIP_NEXT);
+        client
+            .flags
+            .clear(ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT);
+        client.flags.put(ClientFlags::REPLY_SKIP, next);
+    }
+    if client.protocol != reply.protocol() {
+        reply.set_protocol(client.protocol);
+    }
+    if !client.out.is_empty() {
+        let messages = std::mem::take(&mut client.out);
+        reply.append(messages);
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) enum Listener {
     Tcp(TcpListener),
     Tls(TcpListener),
     Unix(UnixListener),
+    /// The bus of a cluster.
+    Bus(TcpListener),
 }
 
 /// A connection that was just accepted, with the address at its other end.
@@ -54,12 +56,25 @@ impl Listener {
         })
     }
 
+    /// A socket of the bus, with the port it got.
+    pub(super) fn bus(address: SocketAddr, backlog: u32) -> io::Result<(Listener, u16)> {
+        match Listener::tcp(address, backlog, false)? {
+            Listener::Tcp(listener) => {
+                let port = listener.local_addr()?.port();
+                Ok((Listener::Bus(listener), port))
+            }
+            other => Ok((other, address.port())),
+        }
+    }
+
     /// Marks what it sends for the rules of the machine's network (`socket-mark-id`); 0 for no mark. Only the privileged
     /// may, and only Linux knows marks; elsewhere nothing happens, as in Redis.
     #[doc(alias = "anetSetSockMarkId")]
     pub(super) fn set_mark(&self, mark: u32) {
         #[cfg(target_os = "linux")]
-        if let (Listener::Tcp(listener) | Listener::Tls(listener), 1..) = (self, mark) {
+        if let (Listener::Tcp(listener) | Listener::Tls(listener) | Listener::Bus(listener), 1..) =
+            (self, mark)
+        {
             let _ = socket2::SockRef::from(listener).set_mark(mark);
         }
         #[cfg(not(target_os = "linux"))]
@@ -83,7 +98,7 @@ impl Listener {
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Listener::Tcp(listener) | Listener::Tls(listener) => {
+            Listener::Tcp(listener) | Listener::Tls(listener) | Listener::Bus(listener) => {
                 registry.register(listener, token, Interest::READABLE)
             }
             Listener::Unix(listener) => registry.register(listener, token, Interest::READABLE),
@@ -92,7 +107,9 @@ impl Listener {
 
     pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         match self {
-            Listener::Tcp(listener) | Listener::Tls(listener) => registry.deregister(listener),
+            Listener::Tcp(listener) | Listener::Tls(listener) | Listener::Bus(listener) => {
+                registry.deregister(listener)
+            }
             Listener::Unix(listener) => registry.deregister(listener),
         }
     }
@@ -101,7 +118,7 @@ impl Listener {
     pub(super) fn tcp_address(&self) -> Option<SocketAddr> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().ok(),
-            Listener::Tls(_) | Listener::Unix(_) => None,
+            Listener::Tls(_) | Listener::Unix(_) | Listener::Bus(_) => None,
         }
     }
 
@@ -112,7 +129,7 @@ impl Listener {
         tls: Option<&Arc<rustls::ServerConfig>>,
     ) -> io::Result<Peer> {
         match self {
-            Listener::Tcp(listener) | Listener::Tls(listener) => {
+            Listener::Tcp(listener) | Listener::Tls(listener) | Listener::Bus(listener) => {
                 let (stream, address) = listener.accept()?;
                 stream.set_nodelay(true)?;
                 let local = stream
@@ -122,7 +139,7 @@ impl Listener {
                 let is_local = address.ip().is_loopback();
                 let address = address.to_string();
                 let stream = match (self, tls) {
-                    (Listener::Tls(_), Some(settings)) => {
+                    (Listener::Tls(_) | Listener::Bus(_), Some(settings)) => {
                         let stream = TlsStream::accept(stream, settings.clone())?;
                         Stream::Tls(Box::new(stream))
                     }

@@ -42,6 +42,8 @@ pub(super) struct Listeners {
     tls_port: u16,
     /// The settings of new connections under TLS; existing connections keep theirs.
     tls: Option<Arc<rustls::ServerConfig>>,
+    /// The settings of new connections on the bus: a peer must show a certificate.
+    bus_tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// The same sockets, held by the loop and by the state.
@@ -62,6 +64,7 @@ impl SharedListeners {
             port: 0,
             tls_port: 0,
             tls: None,
+            bus_tls: None,
         };
         SharedListeners {
             list: Rc::new(RefCell::new(listeners)),
@@ -180,7 +183,42 @@ impl Listeners {
             true => Some(tls::server_settings(config)?),
             false => None,
         };
+        self.bus_tls = match config.tls_cluster {
+            true => Some(tls::bus_settings(config)?),
+            false => None,
+        };
         Ok(())
+    }
+
+    /// Opens the bus on the addresses of `bind`, at a port or at one that the system picks (0). Returns the port. The
+    /// error is the line for the log.
+    #[doc(alias = "clusterInitLast")]
+    pub(super) fn open_bus(&mut self, config: &Config, mut port: u16) -> Result<u16, String> {
+        for word in &config.bind {
+            let (addresses, optional) =
+                listener::resolve(word, port).map_err(|error| could_not(word, port, &error))?;
+            for mut address in addresses {
+                address.set_port(port);
+                match Listener::bus(address, config.tcp_backlog) {
+                    Ok((mut listener, opened)) => {
+                        listener.set_mark(config.socket_mark_id);
+                        port = opened;
+                        let token = Token(self.list.len());
+                        let registered = listener.register(&self.registry, token);
+                        registered.map_err(|e| format!("Failed listening: {}", reason(&e)))?;
+                        self.list.push(listener);
+                    }
+                    Err(error) if optional && listener::is_absent(&error) => {}
+                    Err(error) => return Err(could_not(word, port, &error)),
+                }
+            }
+        }
+        Ok(port)
+    }
+
+    /// Whether a place is a listener of the bus.
+    pub(super) fn is_bus(&self, place: usize) -> bool {
+        matches!(self.list.get(place), Some(Listener::Bus(_)))
     }
 
     /// Whether connections that come to a place are under TLS.
@@ -202,7 +240,7 @@ impl Listeners {
     fn close_tcp(&mut self) {
         let registry = &self.registry;
         self.list.retain_mut(|listener| match listener {
-            Listener::Unix(_) => true,
+            Listener::Unix(_) | Listener::Bus(_) => true,
             Listener::Tcp(_) | Listener::Tls(_) => {
                 let _ = listener.deregister(registry);
                 false
@@ -217,9 +255,11 @@ impl Listeners {
 
     /// Takes a connection waiting at a place; `None` when nothing listens there any more.
     pub(super) fn accept(&self, place: usize, unix_path: Option<&str>) -> Option<io::Result<Peer>> {
-        self.list
-            .get(place)
-            .map(|listener| listener.accept(unix_path, self.tls.as_ref()))
+        self.list.get(place).map(|listener| match listener {
+            // The kind of new connections follows `tls-cluster`; those that stand keep theirs.
+            Listener::Bus(_) => listener.accept(unix_path, self.bus_tls.as_ref()),
+            listener => listener.accept(unix_path, self.tls.as_ref()),
+        })
     }
 
     pub(super) fn close_all(&mut self) {

@@ -18,6 +18,7 @@ mod listeners;
 mod metrics;
 mod process;
 mod report;
+mod sentinel;
 mod tls;
 pub mod turn;
 mod wires;

@@ -13,7 +13,7 @@ use std::io;
 
 use super::listeners::UNIX_FAILED;
 use super::turn;
-use super::{Server, metrics, report};
+use super::{Server, metrics, report, sentinel};
 use crate::acl::{self, RuleError, Vocabulary};
 use crate::cluster;
 use crate::command::table::CommandTable;
@@ -28,6 +28,8 @@ use crate::persistence;
 use crate::persistence::loading::Opened;
 use crate::persistence::{aof, rdb};
 use crate::replication;
+use crate::sentinel::act::file::check;
+use crate::sentinel::{Sentinel, Watch};
 use crate::sys::log::{Level, Logger, Role};
 use crate::sys::notify::Supervisor;
 use crate::sys::title::Title;
@@ -39,6 +41,7 @@ const BIO_PREFIX: &str = "bio_";
 
 const USAGE: &str = "\
 Usage: oxidis-server [/path/to/redis.conf] [options] [-]
+       oxidis-server /path/to/sentinel.conf --sentinel
        oxidis-server - (read the configuration from standard input)
        oxidis-server -v or --version
        oxidis-server -h or --help
@@ -51,6 +54,7 @@ Examples:
        oxidis-server --port 7777
        oxidis-server --port 7777 --replicaof 127.0.0.1 8888
        oxidis-server /etc/redis.conf --loglevel verbose -
+       oxidis-server /etc/sentinel.conf --sentinel
 ";
 
 /// Runs the server these arguments describe, the program's name being the first, until it ends; returns the code to
@@ -84,7 +88,10 @@ pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
     }
     let command_line = CommandLine::parse(arguments);
     let mut judge = Judge {
-        commands: crate::command::table::CommandTable::new(GROUPS),
+        commands: match command_line.sentinel {
+            true => crate::commands::sentinel::table(),
+            false => crate::command::table::CommandTable::new(GROUPS),
+        },
         users: HashSet::new(),
     };
     let (config, remarks) = match Config::load(&command_line, &mut judge) {
@@ -94,10 +101,14 @@ pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
             return 1;
         }
     };
-    if config.sentinel {
-        eprintln!("Sentinel mode is not supported.");
-        return 1;
-    }
+    let machine = match config.sentinel.then(|| sentinel::from_file(&config)) {
+        None => None,
+        Some(Ok(machine)) => Some(machine),
+        Some(Err(fatal)) => {
+            eprint!("{fatal}");
+            return 1;
+        }
+    };
     let log = config.open_log();
     for remark in &remarks {
         log.write(remark.level, &remark.text);
@@ -119,11 +130,17 @@ pub fn run_process(arguments: &[Vec<u8>]) -> i32 {
         room,
         program: String::from_utf8_lossy(&arguments[0]).into_owned(),
     });
-    serve(config, log, title, arguments.len() == 1)
+    serve(config, machine, log, title, arguments.len() == 1)
 }
 
 /// Makes the process a server and runs it.
-fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_arguments: bool) -> i32 {
+fn serve(
+    mut config: Config,
+    machine: Option<Sentinel>,
+    log: Logger,
+    title: Option<ProcessTitle>,
+    no_arguments: bool,
+) -> i32 {
     log.notice("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
     log.notice(format_args!(
         "{}, pid={}, just started",
@@ -136,6 +153,12 @@ fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_argume
              config file use oxidis-server /path/to/redis.conf",
         ),
         false => log.notice("Configuration loaded"),
+    }
+    if config.sentinel
+        && let Err(line) = check(&config)
+    {
+        log.warning(line);
+        return 1;
     }
     let granted = limits::clients(config.maxclients);
     if granted < config.maxclients {
@@ -150,13 +173,18 @@ fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_argume
         Ok(mut server) => {
             server.state.log = log.clone();
             server.state.title = title;
+            server.state.sentinel = machine.map(|machine| Box::new(Watch::new(machine)));
             observe::act::title::show_title(&server.state);
             crash::install(&log, server.state.config.crash_log_enabled);
             crash::exit_on_panic(server.state.config.use_exit_on_panic);
             crash::test_memory(server.state.config.crash_memcheck_enabled);
             crash::hide_user_data(server.state.config.hide_user_data_from_log);
             server.sockets.supervisor = supervisor(&server.state.config, &log);
-            let code = crash::attend(&mut server, report::tell, |server| run(server, &log));
+            let runs = match server.state.config.sentinel {
+                true => sentinel::run,
+                false => run,
+            };
+            let code = crash::attend(&mut server, report::tell, |server| runs(server, &log));
             crash::leave();
             code
         }
@@ -175,18 +203,7 @@ fn serve(mut config: Config, log: Logger, title: Option<ProcessTitle>, no_argume
 }
 
 fn run(server: &mut Server, log: &Logger) -> i32 {
-    signal::install();
-    server.own_process();
-    // Before any thread is started: it inherits both.
-    use_processors(&server.state.config, log);
-    if server.state.config.disable_thp
-        && let Err(error) = limits::refuse_huge_pages()
-    {
-        let reason = disk::reason(&error);
-        log.warning(format_args!(
-            "Can't keep the system from backing this process with huge pages: {reason}"
-        ));
-    }
+    own_process(server, log);
     turn::start_helpers(&mut server.state);
     if let Some(list) = &server.state.config.bio_cpulist
         && let Err(reason) = affinity::set_for_threads(BIO_PREFIX, list)
@@ -200,9 +217,6 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
             return 1;
         }
     }
-    if !cluster::act::node::load_cluster_file(&mut server.state) {
-        return 1;
-    }
     // Before users are made, whose rules may name commands of modules.
     if !modules::act::load::load_configured(&mut server.state) {
         return 1;
@@ -212,30 +226,19 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
     }
     // A score that cannot be set was logged; Redis goes on, too.
     let _ = config::act::set_oom_score(&mut server.state, "oom-score-adj");
-    show_banner(&server.state.config, log);
-    if let Err(line) = server.follow_tls() {
+    let Some((tcp, tls)) = listen(server, log) else {
+        return 1;
+    };
+    let config = &server.state.config;
+    let unix = config.unixsocket.is_some();
+    if let Err(line) = server.listen_bus(false) {
         log.warning(line);
-        log.warning("Failed to configure TLS. Check logs for more info.");
+        return 1;
+    }
+    if !cluster::act::start::start(&mut server.state) {
         return 1;
     }
     let config = &server.state.config;
-    let port = config.port;
-    if let Err(line) = server.listen(false) {
-        let of_unix_socket = line.starts_with(UNIX_FAILED);
-        log.warning(line);
-        if !of_unix_socket {
-            log.warning(format_args!(
-                "Failed listening on port {port} (tcp), aborting."
-            ));
-        }
-        return 1;
-    }
-    let config = &server.state.config;
-    let ((tcp, tls), unix) = (server.families(), config.unixsocket.is_some());
-    if !tcp && !tls && !unix {
-        log.warning("Configured to not listen anywhere, exiting.");
-        return 1;
-    }
     log.set_role(match config.replicaof {
         Some(_) => Role::Replica,
         None => Role::Primary,
@@ -257,6 +260,56 @@ fn run(server: &mut Server, log: &Logger) -> i32 {
         Opened::Missing => server.announce(),
         Opened::Failed => return 1,
     }
+    serve_clients(server, log)
+}
+
+/// Takes signals, processors and memory pages of the process as the configuration says. Before any thread is started.
+pub(super) fn own_process(server: &mut Server, log: &Logger) {
+    signal::install();
+    server.own_process();
+    // Before any thread is started: it inherits both.
+    use_processors(&server.state.config, log);
+    if server.state.config.disable_thp
+        && let Err(error) = limits::refuse_huge_pages()
+    {
+        let reason = disk::reason(&error);
+        log.warning(format_args!(
+            "Can't keep the system from backing this process with huge pages: {reason}"
+        ));
+    }
+}
+
+/// Shows the banner and listens; whether on TCP without TLS, and with it. None if it cannot: the log says why.
+pub(super) fn listen(server: &mut Server, log: &Logger) -> Option<(bool, bool)> {
+    show_banner(&server.state.config, log);
+    if let Err(line) = server.follow_tls() {
+        log.warning(line);
+        log.warning("Failed to configure TLS. Check logs for more info.");
+        return None;
+    }
+    let config = &server.state.config;
+    let port = config.port;
+    if let Err(line) = server.listen(false) {
+        let of_unix_socket = line.starts_with(UNIX_FAILED);
+        log.warning(line);
+        if !of_unix_socket {
+            log.warning(format_args!(
+                "Failed listening on port {port} (tcp), aborting."
+            ));
+        }
+        return None;
+    }
+    let unix = server.state.config.unixsocket.is_some();
+    let (tcp, tls) = server.families();
+    if !tcp && !tls && !unix {
+        log.warning("Configured to not listen anywhere, exiting.");
+        return None;
+    }
+    Some((tcp, tls))
+}
+
+/// Serves clients until the end; the exit code.
+pub(super) fn serve_clients(server: &mut Server, log: &Logger) -> i32 {
     let code = server.run();
     if let Some(supervisor) = &server.sockets.supervisor {
         // An error is ignored: the supervisor notices the end of the process anyway.
@@ -323,11 +376,7 @@ fn write_pid_file(config: &Config, log: &Logger) -> Option<std::path::PathBuf> {
 #[doc(alias = "redisAsciiArt")]
 fn show_banner(config: &Config, log: &Logger) {
     use std::io::IsTerminal;
-    let mode = if config.cluster_enabled {
-        "cluster"
-    } else {
-        "standalone"
-    };
+    let mode = config.mode();
     let port = match config.port {
         0 => config.tls_port,
         port => port,

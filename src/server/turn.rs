@@ -5,14 +5,16 @@
 //!
 //! Mirrors: beforeSleep() and serverCron() of server.c.
 
-use crate::background::{Closer, Helpers, Syncer};
+use crate::background::{Closer, Helpers, Keeper, Syncer};
 use crate::clients::PauseMode;
 use crate::keyspace::{Ms, Pace};
 use crate::modules::{EventData, EventId};
 use crate::replication::failover::Stage;
 use crate::state::State;
 use crate::sys::files::Disk;
-use crate::{clients, keyspace, modules, observe, persistence, replication, scripting, shutdown};
+use crate::{
+    clients, cluster, keyspace, modules, observe, persistence, replication, scripting, shutdown,
+};
 
 /// Puts another disk in, and lets others do what helper threads do: before anything was opened.
 pub fn use_disk(state: &mut State, disk: Disk, helpers: Helpers) {
@@ -21,6 +23,7 @@ pub fn use_disk(state: &mut State, disk: Disk, helpers: Helpers) {
         .persistence
         .aof
         .use_syncer(Syncer::new(helpers.clone()));
+    state.keeper = Keeper::new(helpers.clone());
     state.disk = disk;
     state.helpers = helpers;
 }
@@ -43,6 +46,7 @@ pub fn before_sleep(state: &mut State) {
     replication::act::primary::serve_replicas(state);
     observe::act::calls::report_dropped_errors(state);
     clients::act::cron::close_over_limit(state);
+    cluster::act::carry::before_sleep(state);
 }
 
 /// Periodic work; `runs` counts the calls, `hz` is how often they come.
@@ -70,6 +74,9 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     }
     keyspace::act::fields::expire_due_fields(state, hz);
     keyspace::act::expire::expire_some(state, Pace::Slow { hz });
+    if every(100, runs, hz) {
+        cluster::act::migration::cron(state);
+    }
     replication::act::writable::expire_own_keys(state);
     if every(1000, runs, hz) {
         state.peers.close_idle();

@@ -1,4 +1,4 @@
-//! The sockets of wires: connections that this server opens to others.
+//! The sockets of wires: connections that this server opens to others, and those of the cluster bus in both directions.
 //!
 //! The owners and their bytes are in [`crate::wires`]. Before each sleep [`Turn::tend_wires`] carries the owners' orders
 //! out and sends what they have to say; what the poll tells of a socket goes to the wire's owner, by one `match` each
@@ -19,6 +19,7 @@
 //! Differs: both directions are registered once, edge-triggered, so that a full socket costs no system call.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 
 use mio::event::Source;
 use mio::net::TcpStream;
@@ -31,9 +32,13 @@ use super::event_loop::{FIRST_CLIENT, Turn};
 use super::listener;
 use super::tls::TlsStream;
 use crate::clients::ClientKey;
+use crate::cluster;
+use crate::cluster::act::migration;
+use crate::cluster::migration::Channel;
 use crate::config::disk;
 use crate::replication;
 use crate::replication::link::Step;
+use crate::sentinel;
 use crate::state::State;
 use crate::tls;
 use crate::wires::{Dial, Order, Owner, Then, WireKey};
@@ -42,6 +47,10 @@ use crate::wires::{Dial, Order, Owner, Then, WireKey};
 pub(super) const FIRST_WIRE: usize = usize::MAX / 2;
 /// Reads before others get their turn.
 const READS: usize = 16;
+
+/// Connections taken from a listener of the bus in one turn.
+#[doc(alias = "MAX_CLUSTER_ACCEPTS_PER_CALL")]
+const ACCEPTS: usize = 1000;
 
 /// The socket of a wire.
 #[derive(Debug)]
@@ -97,34 +106,65 @@ fn takes_bytes(state: &State, owner: Owner) -> bool {
     match owner {
         // The data set of a primary, or its stream, may replace the data under a running script; and once the stream
         // comes, it is for the client to read.
+        Owner::Primary if replication::act::channel::is_open(state) => {
+            replication::act::channel::keeps_stream(state)
+        }
         Owner::Primary => {
             let streams = state.replication.link.step == Step::Connected;
             !state.scripts.is_busy() && !streams && !replication::act::transfer::link_waits(state)
         }
+        Owner::Sentinel(_) | Owner::Bus => true,
+        Owner::SlotStream => migration::wire_takes_bytes(state, Channel::Main),
+        Owner::SlotKeys => migration::wire_takes_bytes(state, Channel::Rdb),
+        Owner::PrimaryData => {
+            !state.scripts.is_busy() && !replication::act::transfer::link_waits(state)
+        }
     }
 }
 
-fn refused(state: &mut State, owner: Owner, reason: &str) {
+fn refused(state: &mut State, owner: Owner, key: WireKey, reason: &str) {
     match owner {
-        Owner::Primary => replication::act::link::link_refused(state, reason),
+        Owner::Sentinel(wire) => sentinel::act::wire_down(state, wire, reason),
+        Owner::Primary | Owner::PrimaryData => {
+            replication::act::link::link_refused(state, reason);
+        }
+        Owner::SlotStream => migration::wire_down(state, Channel::Main, key, reason),
+        Owner::SlotKeys => migration::wire_down(state, Channel::Rdb, key, reason),
+        Owner::Bus => cluster::act::links::closed(state, key, reason),
     }
 }
 
-fn up(state: &mut State, owner: Owner) {
+/// `local` is our own address on the connection.
+fn up(state: &mut State, owner: Owner, key: WireKey, local: Option<IpAddr>) {
     match owner {
         Owner::Primary => replication::act::link::link_connected(state),
+        Owner::Sentinel(wire) => sentinel::act::wire_up(state, wire, local),
+        Owner::PrimaryData => replication::act::channel::channel_connected(state),
+        Owner::SlotStream => migration::wire_up(state, Channel::Main),
+        Owner::SlotKeys => migration::wire_up(state, Channel::Rdb),
+        Owner::Bus => cluster::act::links::connected(state, key),
     }
 }
 
-fn received(state: &mut State, owner: Owner, bytes: &[u8]) -> Then {
+fn received(state: &mut State, owner: Owner, key: WireKey, bytes: &[u8]) -> Then {
     match owner {
         Owner::Primary => replication::act::link::link_received(state, bytes),
+        Owner::Sentinel(wire) => sentinel::act::wire_received(state, wire, bytes),
+        Owner::PrimaryData => replication::act::channel::channel_received(state, bytes),
+        Owner::SlotStream => migration::wire_received(state, Channel::Main, bytes),
+        Owner::SlotKeys => migration::wire_received(state, Channel::Rdb, bytes),
+        Owner::Bus => cluster::act::links::received(state, key, bytes),
     }
 }
 
-fn down(state: &mut State, owner: Owner, reason: &str) {
+fn down(state: &mut State, owner: Owner, key: WireKey, reason: &str) {
     match owner {
         Owner::Primary => replication::act::link::link_closed(state, reason),
+        Owner::Sentinel(wire) => sentinel::act::wire_down(state, wire, reason),
+        Owner::PrimaryData => replication::act::channel::channel_closed(state, reason),
+        Owner::SlotStream => migration::wire_down(state, Channel::Main, key, reason),
+        Owner::SlotKeys => migration::wire_down(state, Channel::Rdb, key, reason),
+        Owner::Bus => cluster::act::links::closed(state, key, reason),
     }
 }
 
@@ -132,7 +172,13 @@ impl Turn<'_> {
     /// Carries out what the owners of wires ordered, and sends what they have to say. Before each sleep.
     pub(super) fn tend_wires(&mut self) {
         replication::act::transfer::tend_transfer(self.state);
+        replication::act::channel::stream_buffer(self.state);
         replication::act::link::hand_over_link(self.state);
+        self.carry_wires();
+    }
+
+    /// As [`Turn::tend_wires`], while a script runs beyond its time: the bus lives on, the link to a primary waits.
+    pub(super) fn carry_wires(&mut self) {
         // A dial that is refused at once may make its owner give further orders.
         while self.state.wires.has_orders() {
             for order in self.state.wires.take_orders() {
@@ -155,7 +201,9 @@ impl Turn<'_> {
             let owner = wires.owner(*key);
             owner.is_some_and(|owner| takes_bytes(self.state, owner))
         };
-        wires.has_orders() || self.sockets.wires.more.iter().any(takes)
+        wires.has_orders()
+            || replication::act::channel::can_stream(self.state)
+            || self.sockets.wires.more.iter().any(takes)
     }
 
     fn dial_wire(&mut self, key: WireKey, dial: &Dial) {
@@ -167,7 +215,7 @@ impl Turn<'_> {
             Ok(socket) => self.sockets.wires.put(socket),
             Err(error) => {
                 self.state.wires.forget(key);
-                refused(self.state, owner, &disk::reason(&error));
+                refused(self.state, owner, key, &disk::reason(&error));
             }
         }
     }
@@ -212,7 +260,7 @@ impl Turn<'_> {
         self.close_wire(key);
         if let Some(owner) = owner {
             self.state.wires.forget(key);
-            down(self.state, owner, reason);
+            down(self.state, owner, key, reason);
         }
     }
 
@@ -230,10 +278,14 @@ impl Turn<'_> {
                 Ok(true) => {}
                 Err(error) => return self.lose_wire(key, &disk::reason(&error)),
             }
+            let local = match &socket.stream {
+                Stream::Tcp(stream) => stream.local_addr().ok().map(|address| address.ip()),
+                _ => None,
+            };
             if let Err(reason) = self.prepare_wire(key) {
                 return self.lose_wire(key, &reason);
             }
-            up(self.state, owner);
+            up(self.state, owner, key, local);
         }
         let sockets = &mut self.sockets.wires;
         let Some(socket) = sockets.get_mut(key) else {
@@ -308,7 +360,7 @@ impl Turn<'_> {
             let mut then = Then::Read;
             match socket.stream.read(&mut buffer) {
                 Ok(0) => self.lose_wire(key, "connection lost"),
-                Ok(n) => then = received(self.state, owner, &buffer[..n]),
+                Ok(n) => then = received(self.state, owner, key, &buffer[..n]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => socket.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => self.lose_wire(key, &disk::reason(&error)),
@@ -327,16 +379,15 @@ impl Turn<'_> {
         if !socket.up || socket.awaits_room {
             return;
         }
-        let Some(out) = self.state.wires.to_send(key) else {
-            return;
-        };
         let mut result = match socket.stream.unsent() {
             true => socket.stream.flush(),
             false => Ok(()),
         };
-        while result.is_ok() && !out.is_empty() {
+        while result.is_ok()
+            && let Some(out) = self.state.wires.to_send(key).filter(|out| !out.is_empty())
+        {
             match socket.stream.write(out) {
-                Ok(n) => drop(out.drain(..n)),
+                Ok(n) => self.state.wires.sent(key, n),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => result = Err(error),
             }
@@ -346,6 +397,52 @@ impl Turn<'_> {
             Err(error) if error.kind() == ErrorKind::WouldBlock => socket.awaits_room = true,
             Err(error) => self.lose_wire(key, &disk::reason(&error)),
         }
+    }
+
+    /// Takes the connections that wait at a listener of the bus. A primary that loads its data set takes none: it could
+    /// not serve its slots, and its replicas may do so meanwhile.
+    #[doc(alias = "clusterAcceptHandler")]
+    pub(super) fn accept_links(&mut self, index: usize) {
+        if !cluster::act::links::accepts(self.state) {
+            return self.sockets.accepting.push(index);
+        }
+        for _ in 0..ACCEPTS {
+            let accepted = self.sockets.listeners.list.borrow().accept(index, None);
+            match accepted {
+                Some(Ok(peer)) => self.welcome_link(peer.stream),
+                Some(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+                // No connection waits, or the next event tries again.
+                Some(Err(_)) | None => return,
+            }
+        }
+        self.sockets.accepting.push(index);
+    }
+
+    fn welcome_link(&mut self, mut stream: Stream) {
+        let ends = stream.tcp().map(|tcp| (tcp.peer_addr(), tcp.local_addr()));
+        // The connection may be over already.
+        let Some((Ok(peer), Ok(local))) = ends else {
+            return;
+        };
+        let key = self.state.wires.adopt(Owner::Bus);
+        let token = Token(FIRST_WIRE + key.slot());
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.sockets.poll.registry();
+        if stream.register(registry, token, both).is_err() {
+            self.state.wires.forget(key);
+            return;
+        }
+        let keepalive_s = self.state.config.cluster_node_timeout.saturating_mul(2) / 1000;
+        listener::set_keepalive(&stream, keepalive_s.min(u64::from(u16::MAX)) as u32);
+        self.sockets.wires.put(WireSocket {
+            key,
+            stream,
+            up: true,
+            tls: false,
+            readable: false,
+            awaits_room: false,
+        });
+        cluster::act::links::accepted(self.state, key, peer.ip(), local.ip());
     }
 
     /// Makes the socket of a wire that of a client; a client that is gone takes the socket with it.

@@ -74,7 +74,11 @@ fn call_shutdown_off(state: &mut State) {
         })
         .collect();
     for client in waiting {
-        clients::act::waits::end_wait_with(state, client, Some(SHUTDOWN_FAILED));
+        clients::act::waits::end_wait_with(
+            state,
+            client,
+            Some(crate::resp::Error::coded(SHUTDOWN_FAILED)),
+        );
     }
     clients::act::pause::pause_clients(state, PausePurpose::Shutdown, PauseMode::None, 0);
 }

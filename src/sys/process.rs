@@ -4,7 +4,11 @@
 //! INFO in server.c.
 #![allow(unsafe_code)] // sysconf, getrusage and uname are system calls.
 
+use std::ffi::CString;
+use std::io;
 use std::mem::MaybeUninit;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Processor time in the kernel and outside of it.
@@ -88,6 +92,12 @@ fn system_figure(name: libc::c_int) -> usize {
     usize::try_from(figure).unwrap_or(0)
 }
 
+/// Stops this process until it gets SIGCONT.
+pub fn stop_until_continued() {
+    // SAFETY: no preconditions.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}
+
 /// Whether there is a process of this number, of whomever.
 pub fn is_alive(pid: u32) -> bool {
     let Ok(pid) = libc::pid_t::try_from(pid) else {
@@ -96,6 +106,48 @@ pub fn is_alive(pid: u32) -> bool {
     // SAFETY: signal 0 is sent to nobody; the call only looks.
     let found = unsafe { libc::kill(pid, 0) } == 0;
     found || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
+/// How a process that we started ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// Starts a program with these arguments, in our environment and in a directory, to which its path is relative. Nothing
+/// that we have open is open there but the standard streams. Errors are the system's: there is no such program, or it
+/// may not be run.
+pub fn start(directory: &Path, path: &str, arguments: &[String]) -> io::Result<Child> {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(directory.join(path));
+    command.arg0(path).args(arguments).current_dir(directory);
+    command.stdin(Stdio::null()).spawn()
+}
+
+/// How a process that [`start`] started ended; none while it runs. Does not block.
+pub fn ended(child: &mut Child) -> Option<Ended> {
+    use std::os::unix::process::ExitStatusExt;
+    match child.try_wait() {
+        Ok(None) => None,
+        Ok(Some(status)) => Some(match (status.code(), status.signal()) {
+            (Some(code), _) => Ended::Code(code),
+            (None, signal) => Ended::Signal(signal.unwrap_or(0)),
+        }),
+        // It cannot be waited for: somebody else has.
+        Err(_) => Some(Ended::Code(0)),
+    }
+}
+
+/// Whether we may run the file at this path.
+pub fn is_executable(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_encoded_bytes()) else {
+        return false;
+    };
+    // SAFETY: the pointer is to a string that ends with a zero byte and outlives the call.
+    unsafe { libc::access(path.as_ptr(), libc::X_OK) == 0 }
 }
 
 /// Bytes of a page of memory.

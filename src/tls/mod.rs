@@ -13,7 +13,7 @@ mod keys;
 mod settings;
 
 pub use keys::common_name;
-pub use settings::{client_settings, server_settings};
+pub use settings::{bus_settings, client_settings, server_settings};
 
 #[cfg(test)]
 mod tests;

@@ -30,9 +30,18 @@ type Result<T> = std::result::Result<T, String>;
 /// The settings of those who connect to us.
 #[doc(alias = "tlsConfigure")]
 pub fn server_settings(config: &Config) -> Result<Arc<ServerConfig>> {
+    settings_for(config, config.tls_auth_clients)
+}
+
+/// The settings of nodes that connect to our bus: each must show a certificate, whatever `tls-auth-clients` says.
+pub fn bus_settings(config: &Config) -> Result<Arc<ServerConfig>> {
+    settings_for(config, TlsAuthClients::Yes)
+}
+
+fn settings_for(config: &Config, clients: TlsAuthClients) -> Result<Arc<ServerConfig>> {
     let provider = provider(config)?;
     let key = certified_key(config, &provider, false)?;
-    let asks = config.tls_auth_clients != TlsAuthClients::No;
+    let asks = clients != TlsAuthClients::No;
     let needs_roots = asks || config.tls_cluster || config.tls_replication;
     let no_roots = config.tls_ca_cert_file.is_none() && config.tls_ca_cert_dir.is_none();
     if needs_roots && no_roots {
@@ -47,7 +56,7 @@ pub fn server_settings(config: &Config) -> Result<Arc<ServerConfig>> {
         .map_err(failed("TLS protocols and ciphers"))?;
     let builder = match asks {
         false => builder.with_no_client_auth(),
-        true => builder.with_client_cert_verifier(verifier(config, &provider)?),
+        true => builder.with_client_cert_verifier(verifier(config, clients, &provider)?),
     };
     let mut settings = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
     settings.ignore_client_order = config.tls_prefer_server_ciphers;
@@ -153,11 +162,12 @@ fn roots(config: &Config) -> Result<Arc<RootCertStore>> {
 
 fn verifier(
     config: &Config,
+    clients: TlsAuthClients,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>> {
     let roots = roots(config)?;
     let builder = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
-    let builder = match config.tls_auth_clients {
+    let builder = match clients {
         TlsAuthClients::Optional => builder.allow_unauthenticated(),
         _ => builder,
     };

@@ -41,7 +41,7 @@ const FLOORS: &[&str] = &[
     "acl/act",
     "clients/act",
     "replication/act/stream",
-    "replication/act/waiting",
+    "replication/act/waiting sentinel/act",
     "persistence/act",
     "command/act",
     "keyspace/act",
@@ -53,6 +53,8 @@ const FLOORS: &[&str] = &[
     "persistence/act/loading persistence/act/receiving persistence/act/replay",
     "replication/act",
     "clients/act/leave shutdown/act",
+    // A cluster's machine is carried out: slots, replication and pauses follow its acts.
+    "cluster/act/carry cluster/act/links cluster/act/save cluster/act/slots cluster/act/start",
     "commands",
     // Foreign code, and what calls it: it may use every room that acts, through whose functions it is called as well.
     "modules/act modules/abi",
@@ -79,7 +81,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "the letters of notify-keyspace-events are read by the option, and mean classes of events",
     ),
     (
-        "persistence/act/loading",
+        "persistence/act/loading/*",
         "replication/act/*",
         "a data set that came from a primary is loaded: the link goes on",
     ),

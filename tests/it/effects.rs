@@ -51,6 +51,13 @@ const NEWER: &[Group] = &[
         ],
     },
     Group {
+        name: "newer sorted sets",
+        letter: 'z',
+        rows: &[
+            exact("(ZUNIONSTORE|ZINTERSTORE) key 2 key key [WEIGHTS float float] AGGREGATE COUNT").weight(5),
+        ],
+    },
+    Group {
         name: "newer sets",
         letter: 'e',
         rows: &[exact("SPOP key [count]").weight(20)],

@@ -314,3 +314,62 @@ fn describe(client: &mut Client, key: &[u8]) -> Vec<String> {
     }
     about
 }
+
+/// Redis 8 notes in the manifest where in the stream of effects an increment begins, and where one ends that was closed
+/// in good order. `master_repl_offset` goes on from there after a restart.
+#[test]
+fn increments_say_where_in_the_stream_they_are() {
+    let mut server = Server::oxidis().config("appendonly yes\n").start();
+    let manifest = server.dir().join("appendonlydir/appendonly.aof.manifest");
+    let last_line = || {
+        let text = fs::read_to_string(&manifest).expect("a manifest");
+        text.lines().last().expect("a line").to_owned()
+    };
+    let mut c = server.client();
+    // Loading is answered as well, so the first reply tells that the file is open.
+    let open = until(PATIENCE, || (!c.cmd("SET a 1").is_error()).then_some(()));
+    assert!(open.is_some());
+    assert!(last_line().ends_with("seq 1 type i startoffset 0"));
+    c.cmd("SET b 1").ok();
+    c.cmd("CONFIG SET appendonly no").ok();
+    assert!(last_line().ends_with("seq 1 type i startoffset 0 endoffset 2"));
+    c.cmd("CONFIG SET appendonly yes").ok();
+    let begun = until(PATIENCE, || {
+        last_line().contains("seq 2 type i").then_some(())
+    });
+    assert!(begun.is_some());
+    c.cmd("SET c 1").ok();
+    // The reply of SHUTDOWN is the end of the connection: the note is there by then.
+    let _ = c.send(b"SHUTDOWN\r\n").and_then(|()| c.finish());
+    assert!(
+        last_line().ends_with("seq 2 type i startoffset 2 endoffset 3"),
+        "{}",
+        last_line()
+    );
+    server.wait();
+    server.restart();
+    let mut c = server.client();
+    assert!(
+        last_line().ends_with("seq 2 type i startoffset 2"),
+        "{}",
+        last_line()
+    );
+    let offset = |c: &mut Client| {
+        let text = c.cmd("INFO replication").text();
+        let field = text
+            .lines()
+            .find_map(|line| line.strip_prefix("master_repl_offset:"));
+        field
+            .and_then(|n| n.trim().parse::<u64>().ok())
+            .expect("a number")
+    };
+    assert_eq!(offset(&mut c), 3);
+    c.cmd("SET d 1").ok();
+    drop(c);
+    // Killed, it leaves no note: the position is estimated from the size of the file.
+    server.kill();
+    let increment = server.dir().join("appendonlydir/appendonly.aof.2.incr.aof");
+    let bytes = fs::metadata(&increment).expect("an increment").len();
+    server.restart();
+    assert_eq!(offset(&mut server.client()), 2 + bytes);
+}

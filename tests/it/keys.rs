@@ -193,3 +193,41 @@ fn events_tell_of_fields() {
     }
     expect("PING", &all("hexpired").each_ref().map(String::as_str));
 }
+
+/// HSETEX FNX on a field that had expired deleted the hash in between: an event `del` that Redis does not send.
+#[test]
+fn a_hash_that_gets_its_field_back_is_not_deleted() {
+    let server = Server::oxidis()
+        .config("notify-keyspace-events Khg\nenable-debug-command yes\n")
+        .start();
+    let (mut c, mut listener) = (server.client(), server.client());
+    listener.cmd("PSUBSCRIBE *");
+    c.cmd("DEBUG SET-ACTIVE-EXPIRE 0").ok();
+    c.cmd("HSET h f v").is(1);
+    c.cmd("HPEXPIRE h 1 FIELDS 1 f");
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    c.cmd("HSETEX h FNX PX 100000 FIELDS 1 f w").is(1);
+    c.cmd("DEL h").is(1);
+    for event in ["hset", "hexpire", "hexpired", "hset", "hexpire", "del"] {
+        let message = listener.read().expect("a message");
+        assert_eq!(message.items()[3].text(), event);
+    }
+}
+
+/// SCAN TYPE of Redis 8.6 deletes expired keys of other types as well; SCAN MATCH leaves those that do not match.
+#[test]
+fn scan_deletes_expired_keys_whatever_their_type() {
+    let server = Server::oxidis()
+        .config("enable-debug-command yes\n")
+        .start();
+    let mut c = server.client();
+    c.cmd("DEBUG SET-ACTIVE-EXPIRE 0").ok();
+    c.cmd("SET string v PX 1").ok();
+    c.cmd("HSET hash f v").is(1);
+    c.cmd("PEXPIRE hash 1").is(1);
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    c.cmd("SCAN 0 COUNT 100 MATCH x*");
+    c.cmd("DBSIZE").is(2);
+    c.cmd("SCAN 0 COUNT 100 TYPE string");
+    c.cmd("DBSIZE").is(0);
+}

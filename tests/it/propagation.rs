@@ -182,11 +182,144 @@ fn old_words_are_propagated_where_there_are_any() {
             &["XCFGSET s IDMP-DURATION 50"],
         ),
         ("XCFGSET s IDMP-DURATION 50", &[]),
+        ("INCREX n BYINT 5", &["SET n 5 KEEPTTL"]),
+        ("RPUSH l a b c d e", &["RPUSH l a b c d e"]),
+        (
+            "LMOVEM l to LEFT RIGHT COUNT 2 OBO",
+            &["LPOP l 2", "RPUSH to a b"],
+        ),
+        (
+            "LMOVEM l to RIGHT RIGHT COUNT 2 OBO",
+            &["RPOP l 2", "RPUSH to e d"],
+        ),
+        (
+            "BLMOVEM to to LEFT LEFT 0 EXACTLY 3 BULK",
+            &["LPOP to 3", "LPUSH to e b a"],
+        ),
+        (
+            "LMOVEM to to LEFT LEFT COUNT 9 OBO",
+            &["RPUSH to d e b a", "LPOP to 4"],
+        ),
+        ("LMOVEM none to LEFT LEFT COUNT 9 OBO", &[]),
+        ("ZADD z 1 x 2 y", &["ZADD z 1 x 2 y"]),
+        (
+            "ZUNIONSTORE u 2 z to2 WEIGHTS 1.5 2 AGGREGATE COUNT",
+            &["DEL u", "ZADD u 1.5 x 1.5 y"],
+        ),
+        ("ZINTERSTORE u 2 z none AGGREGATE COUNT", &["DEL u"]),
+        ("ZINTERSTORE u 2 z none AGGREGATE COUNT", &[]),
     ] {
         let before = said(&server).len();
         c.cmd(line);
         assert_eq!(said(&server)[before..], *told, "{line}");
     }
+}
+
+/// What XDELEX, XACKDEL and the words KEEPREF, DELREF and ACKED do is said in words of Redis 7.0, and the file replayed
+/// gives the same counters, entries and lists of pending entries.
+#[test]
+fn deletions_that_look_at_references_are_propagated_in_old_words() {
+    let server = with_file();
+    let mut c = server.client();
+    c.cmd("CONFIG SET stream-node-max-entries 4").ok();
+    for (line, told) in [
+        ("XADD s KEEPREF 1-1 a 1", &["XADD s 1-1 a 1"][..]),
+        ("XADD s ACKED MAXLEN ~ 5 2-1 a 1", &["XADD s 2-1 a 1"]),
+        (
+            "XADD s KEEPREF MAXLEN = 1 3-1 a 1",
+            &["XADD s MAXLEN = 1 3-1 a 1"],
+        ),
+        ("XGROUP CREATE s g 0", &["XGROUP CREATE s g 0"]),
+        ("XGROUP CREATE s h 0", &["XGROUP CREATE s h 0"]),
+    ] {
+        let before = said(&server).len();
+        c.cmd(line);
+        assert_eq!(said(&server)[before..], *told, "{line}");
+    }
+    for id in 4..=12 {
+        c.cmd(&format!("XADD s {id}-1 a 1"));
+    }
+    for group in ["g", "h"] {
+        c.cmd(&format!("XREADGROUP GROUP {group} c COUNT 9 STREAMS s >"));
+    }
+    // Pending in both groups: 3-1 to 11-1.
+    for (line, told) in [
+        ("XDELEX s ACKED IDS 2 3-1 12-1", &[][..]),
+        ("XDELEX s IDS 2 5-1 77-1", &["XDEL s 5-1"]),
+        (
+            "XDELEX s DELREF IDS 2 6-1 5-1",
+            &["XACK s g 6-1 5-1", "XACK s h 6-1 5-1", "XDEL s 6-1"],
+        ),
+        ("XDELEX s DELREF IDS 1 6-1", &[]),
+        ("XACKDEL s g ACKED IDS 1 7-1", &["XACK s g 7-1"]),
+        (
+            "XACKDEL s h ACKED IDS 1 7-1",
+            &["XACK s h 7-1", "XDEL s 7-1"],
+        ),
+        (
+            "XACKDEL s h KEEPREF IDS 2 8-1 9-9",
+            &["XACK s h 8-1", "XDEL s 8-1"],
+        ),
+        (
+            "XACKDEL s h DELREF IDS 1 9-1",
+            &["XACK s g 9-1", "XACK s h 9-1", "XDEL s 9-1"],
+        ),
+        // In front of the trimmed entries 3-1 stays, and the greatest ID deleted is 9-1 as before.
+        ("XACK s g 4-1 10-1", &["XACK s g 4-1 10-1"]),
+        ("XACK s h 4-1 10-1", &["XACK s h 4-1 10-1"]),
+        (
+            "XTRIM s MAXLEN ~ 2 ACKED",
+            &[
+                "XDEL s 4-1 10-1",
+                "XSETID s 12-1 MAXDELETEDID 9-1 MAXDELETEDID 9-1",
+            ],
+        ),
+        ("XTRIM s MAXLEN ~ 2 ACKED", &[]),
+        (
+            "XTRIM s DELREF MINID 4",
+            &["XACK s g 3-1", "XACK s h 3-1", "XTRIM s MAXLEN = 2"],
+        ),
+        (
+            "XADD s DELREF MAXLEN = 1 13-1 a 1",
+            &[
+                "XACK s g 11-1",
+                "XACK s h 11-1",
+                "XADD s MAXLEN = 1 13-1 a 1",
+            ],
+        ),
+    ] {
+        let before = said(&server).len();
+        let reply = c.cmd(line);
+        assert!(!reply.is_error(), "{line}: {reply}");
+        assert_eq!(said(&server)[before..], *told, "{line}");
+    }
+    for ask in [
+        "XINFO STREAM s",
+        "XINFO GROUPS s",
+        "XPENDING s g",
+        "XPENDING s h",
+    ] {
+        replayed(&server, &mut c, ask);
+    }
+
+    // A stream of which nothing was ever deleted by its ID stays one.
+    for id in 1..=4 {
+        c.cmd(&format!("XADD t {id}-1 a 1"));
+    }
+    c.cmd("XGROUP CREATE t g 0").ok();
+    c.cmd("XREADGROUP GROUP g c STREAMS t >");
+    c.cmd("XACK t g 2-1 3-1").is(2);
+    let before = said(&server).len();
+    c.cmd("XADD t ACKED MAXLEN 1 5-1 a 1");
+    assert_eq!(
+        said(&server)[before..],
+        [
+            "XADD t 5-1 a 1",
+            "XDEL t 2-1 3-1",
+            "XSETID t 5-1 MAXDELETEDID 0-0 MAXDELETEDID 0-0"
+        ]
+    );
+    replayed(&server, &mut c, "XINFO STREAM t");
 }
 
 /// A transaction in a file was judged anew when it was replayed: XADD with IDMP and the ID it had got was refused there, and

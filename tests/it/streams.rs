@@ -27,14 +27,18 @@ fn deleting_by_reference() {
         .error("ERR Number of IDs must be a positive integer");
     c.cmd("XDELEX s KEEPREF ACKED IDS 1 1-0")
         .error("ERR syntax error");
-    // No consumer has read the entries.
+    // No consumer has read the entries, nor reached the ID of the one that does not exist.
     assert_eq!(
-        c.cmd("XDELEX s ACKED IDS 2 1-0 9-9").to_string(),
-        "[:2, :-1]"
+        c.cmd("XDELEX s ACKED IDS 3 1-0 9-9 0-5").to_string(),
+        "[:2, :2, :2]"
     );
     for group in ["g", "h"] {
         c.cmd(&format!("XREADGROUP GROUP {group} c STREAMS s >"));
     }
+    assert_eq!(
+        c.cmd("XDELEX s ACKED IDS 2 0-5 9-9").to_string(),
+        "[:-1, :2]"
+    );
     assert_eq!(
         c.cmd("XACKDEL s g ACKED IDS 2 1-0 7-0").to_string(),
         "[:2, :-1]"
@@ -46,6 +50,67 @@ fn deleting_by_reference() {
     assert_eq!(c.cmd("XACKDEL s g IDS 1 3-0").to_string(), "[:1]");
     c.cmd("XLEN s").is(0);
     assert_eq!(c.cmd("XPENDING s h").items()[0].to_string(), ":1");
+}
+
+/// With DELREF and ACKED `~` goes as far as `=`, entry by entry, as in Redis 8.6. The next node is looked at only after
+/// one that could have gone as a whole.
+#[test]
+fn trims_that_look_at_references() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    c.cmd("CONFIG SET stream-node-max-entries 5").ok();
+    let mut left = |pending: &[u32], unread: u32, line: &str| {
+        c.cmd("DEL s");
+        filled(&mut c, 12);
+        if unread < 12 {
+            c.cmd("XGROUP CREATE s g 0").ok();
+            c.cmd(&format!(
+                "XREADGROUP GROUP g c COUNT {} STREAMS s >",
+                12 - unread
+            ));
+            for id in (1..=12).filter(|id| !pending.contains(id)) {
+                c.cmd(&format!("XACK s g {id}-0"));
+            }
+        }
+        let before: i64 = c.cmd("XLEN s").to_string()[1..].parse().expect("a length");
+        let reply = c.cmd(line);
+        let told = c.cmd("XRANGE s - +");
+        let ids: Vec<String> = told
+            .items()
+            .iter()
+            .map(|entry| entry.items()[0].text())
+            .collect();
+        reply.is(before - ids.len() as i64);
+        let first = ids.iter().map(|id| id.trim_end_matches("-0").to_owned());
+        first.collect::<Vec<String>>().join(" ")
+    };
+    let (none, all) = ([], "1 2 3 4 5 6 7 8 9 10 11 12");
+    for (line, expected) in [
+        ("XTRIM s MAXLEN ~ 9 KEEPREF", all),
+        ("XTRIM s MAXLEN ~ 9 DELREF", "4 5 6 7 8 9 10 11 12"),
+        ("XTRIM s MAXLEN ~ 6 ACKED", "7 8 9 10 11 12"),
+        ("XTRIM s MINID ~ 8-0 DELREF", "8 9 10 11 12"),
+        ("XTRIM s MINID ~ 3-0 LIMIT 3 ACKED", all),
+        (
+            "XTRIM s MINID ~ 3-0 LIMIT 5 ACKED",
+            "3 4 5 6 7 8 9 10 11 12",
+        ),
+    ] {
+        assert_eq!(left(&none, 12, line), expected, "{line}");
+    }
+    for (pending, line, expected) in [
+        (&[3, 5][..], "XTRIM s MAXLEN ~ 6 ACKED", "3 5 9 10 11 12"),
+        (&[3, 5], "XTRIM s MAXLEN = 9 ACKED", "3 5 6 7 8 9 10 11 12"),
+        (&[3, 5], "XTRIM s MINID 8-0 ACKED", "3 5 8 9 10 11 12"),
+        (&[1, 2, 3, 4, 5], "XTRIM s MAXLEN ~ 9 ACKED", all),
+        (
+            &[1, 2, 3, 4, 5],
+            "XTRIM s MAXLEN ~ 7 ACKED",
+            "1 2 3 4 5 10 11 12",
+        ),
+    ] {
+        assert_eq!(left(pending, 3, line), expected, "{line}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::clients::{Client, ClientFlags, ClientKey};
 use crate::keyspace::DbId;
 use crate::modules::{EventData, EventId};
 use crate::state::State;
-use crate::{acl, replication};
+use crate::{acl, cluster, replication};
 
 /// Removes a client everywhere, replication included, and then the client itself.
 pub fn forget_client(state: &mut State, key: ClientKey) {
@@ -21,6 +21,7 @@ pub fn forget_client(state: &mut State, key: ClientKey) {
     }
     replication::act::primary::forget_replica(state, key);
     replication::act::link::primary_lost(state, key);
+    cluster::act::migration::client_left(state, key);
     forget::forget(state, key);
 }
 

@@ -3,7 +3,7 @@
 //! Mirrors: pauseActions() and updatePausedActions() of networking.c.
 //! Differs: in nothing that a client sees.
 
-use crate::clients::{ClientFlags, PauseMode, PausePurpose};
+use crate::clients::{ClientFlags, ClientKey, PauseMode, PausePurpose};
 use crate::keyspace::Ms;
 use crate::state::State;
 
@@ -18,6 +18,16 @@ pub fn pause_clients(state: &mut State, purpose: PausePurpose, mode: PauseMode, 
 pub fn update_pauses(state: &mut State) {
     let released = state.pauses.update(state.clock.unix_ms());
     hide_or_expire(state);
+    let_go(state, released);
+}
+
+/// Lets all clients go whose requests were held back; each request is judged anew.
+pub fn release(state: &mut State) {
+    let released = state.pauses.release();
+    let_go(state, released);
+}
+
+fn let_go(state: &mut State, released: Vec<ClientKey>) {
     for key in released {
         if let Some(client) = state.clients.get_mut(key) {
             client.flags.clear(ClientFlags::PAUSED);

@@ -7,6 +7,8 @@
 //! timeout.c.
 //! Differs: deadlines are an ordered map in `clients/blocked.rs`, where Redis has a radix tree.
 
+use std::time::Duration;
+
 use crate::clients::{ClientFlags, ClientKey, WaitKind};
 use crate::resp::argv::Argv;
 use crate::resp::{Error, Reply};
@@ -24,19 +26,18 @@ pub fn end_wait(state: &mut State, client: ClientKey, with_error: bool) -> bool 
         .get(client)
         .and_then(|who| who.waiting.as_ref());
     let stays = |kind: WaitKind| match (kind, state.module_doors) {
-        (WaitKind::Search(_), _) => true,
         (WaitKind::Module(handle), Some(doors)) => !(doors.may_time_out)(handle),
-        _ => false,
+        _ => kind.ends_by_itself(),
     };
     if waiting.is_some_and(|waiting| stays(waiting.kind)) {
         return false;
     }
-    let error = with_error.then_some("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-    end_wait_with(state, client, error)
+    let error = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+    end_wait_with(state, client, with_error.then(|| Error::coded(error)))
 }
 
 /// As [`end_wait`], with the error to answer.
-pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'static str>) -> bool {
+pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<Error>) -> bool {
     let Some(waiting) = state.blocked.unblock(&mut state.clients, client) else {
         return false;
     };
@@ -44,8 +45,7 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'stati
         let ok = error.is_none();
         let mut elapsed_ns = 0;
         match error {
-            Some(text) => {
-                let error = Error::coded(text);
+            Some(error) => {
                 state.stats.count_error(&error);
                 reply.error(&error);
             }
@@ -57,7 +57,7 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'stati
             },
         }
         if let (true, WaitKind::Module(handle), Some(doors)) =
-            (error.is_some(), waiting.kind, state.module_doors)
+            (!ok, waiting.kind, state.module_doors)
         {
             (doors.gone)(state, handle);
         }
@@ -78,6 +78,38 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<&'stati
         state.clients.resume(client);
     }
     true
+}
+
+/// Unblocks a client that is blocked on just this, with the reply that `write` makes; `write` returns whether the
+/// command has succeeded.
+pub fn end_wait_saying(
+    state: &mut State,
+    client: ClientKey,
+    kind: WaitKind,
+    write: impl FnOnce(&mut Reply) -> bool,
+) {
+    let who = state.clients.get(client);
+    let waiting = who.and_then(|who| who.waiting.as_ref());
+    if waiting.is_none_or(|waiting| waiting.kind != kind) {
+        return;
+    }
+    let Some(waiting) = state.blocked.unblock(&mut state.clients, client) else {
+        return;
+    };
+    answer(state, client, waiting.silent, |state, reply| {
+        let ran = observe::Ran {
+            client,
+            id: waiting.id,
+            argv: waiting.argv.as_argv(),
+            redacted: crate::command::Redacted::default(),
+            elapsed_ns: 0,
+            ok: write(reply),
+            outermost: true,
+            replayed: false,
+        };
+        observe::act::calls::after_call(state, ran);
+    });
+    state.clients.resume(client);
 }
 
 /// Unblocks the clients whose timeout is over.
@@ -107,11 +139,46 @@ pub fn end_all_waits(state: &mut State) {
     for client in waiting {
         let text = "UNBLOCKED force unblock from blocking operation, instance state changed \
                     (master -> replica?)";
-        if end_wait_with(state, client, Some(text)) {
+        if end_wait_with(state, client, Some(Error::coded(text))) {
             let flags = &mut state.clients[client].flags;
             flags.set(ClientFlags::CLOSE_AFTER_REPLY);
         }
     }
+}
+
+/// Unblocks a client with its answer, if it is still blocked on this very event. O(1) but for the reply.
+pub fn answer_blocked(
+    state: &mut State,
+    client: ClientKey,
+    kind: WaitKind,
+    elapsed: Duration,
+    write: impl FnOnce(&mut Reply),
+) {
+    let waiting = state
+        .clients
+        .get(client)
+        .and_then(|who| who.waiting.as_ref());
+    if waiting.is_none_or(|waiting| waiting.kind != kind) {
+        return;
+    }
+    let Some(waiting) = state.blocked.unblock(&mut state.clients, client) else {
+        return;
+    };
+    answer(state, client, waiting.silent, |state, reply| {
+        write(reply);
+        let ran = observe::Ran {
+            client,
+            id: waiting.id,
+            argv: waiting.argv.as_argv(),
+            redacted: crate::command::Redacted::default(),
+            elapsed_ns: elapsed.as_nanos() as u64,
+            ok: true,
+            outermost: true,
+            replayed: false,
+        };
+        observe::act::calls::after_call(state, ran);
+    });
+    state.clients.resume(client);
 }
 
 /// Writes an answer to a client whose request is not the one being served.
@@ -157,8 +224,10 @@ pub fn answer(
 fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
     match kind {
         WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
-        // A search always ends by itself, and CLIENT UNBLOCK does not touch it.
-        WaitKind::Search(_) | WaitKind::Module(_) => reply.null_array(),
+        // These end by themselves, and CLIENT UNBLOCK does not touch them.
+        WaitKind::Search(_) | WaitKind::Sentinel(_) | WaitKind::Saved(_) | WaitKind::Module(_) => {
+            reply.null_array();
+        }
         // SHUTDOWN blocks without a timeout, so only CLIENT UNBLOCK comes here.
         WaitKind::Shutdown => reply.error_text(SHUTDOWN_FAILED),
         // WAIT and WAITAOF reply with the acknowledgements there are, whether they suffice or not.

@@ -1,8 +1,26 @@
-//! The acting half of [`crate::cluster`]: requests are routed, the node is remembered.
+//! The acting half of [`crate::cluster`]: the machine's acts are carried out, requests are routed.
 //!
 //! Each function takes the whole [`State`](crate::state::State) as its first argument and is called by its path.
 //!
-//! Mirrors: cluster.c. Differs: decisions that need no state stand in the parent, [`crate::cluster`].
+//! | file | |
+//! |---|---|
+//! | [`node`] | options and facts for the machine; where clients find a node |
+//! | [`route`] | the answer to a request by its slot |
+//! | [`start`] | the node's file is read, the bus begins |
+//! | [`carry`] | inputs go to the machine, its acts are done |
+//! | [`links`] | the bytes of the bus |
+//! | [`migration`] | slots move as a whole, with their keys |
+//! | [`save`] | the node's file is written, on a thread |
+//! | [`slots`] | slots have left: their keys, channels and blocked clients |
+//!
+//! Mirrors: cluster_legacy.c. Differs: decisions that need no state stand in the parent, [`crate::cluster`].
 
+pub mod carry;
+pub(crate) mod compatible;
+pub mod links;
+pub mod migration;
 pub mod node;
 pub mod route;
+pub mod save;
+pub mod slots;
+pub mod start;

@@ -1,97 +1,177 @@
-//! The routing of a request by its slot: served here, or refused.
+//! The routing of a request by its slot: served here, redirected, or refused.
 //!
-//! Mirrors: getNodeByQuery() of cluster.c. Differs: a node knows only its own slots, so no request is redirected.
+//! ```text
+//!   GET {a}x            one slot                        → decide
+//!   MGET {a}x {b}y      two slots                       → CROSSSLOT
+//!   EXEC                the keys of all queued commands → as one request
+//!   redis.call in EVAL  the keys of that command        → with READONLY and ASKING of the script's caller
+//! ```
+//!
+//! Mirrors: getNodeByQuery() and clusterRedirectBlockedClientIfNeeded() of cluster.c.
+//! Differs: the decision itself is pure ([`decide`]); here the keys are found, and those that are missing are looked for.
 
-use crate::clients::ClientKey;
-use crate::cluster::route::Refusal;
-use crate::command::keys::Search;
+use super::node;
+use crate::clients::{ClientFlags, ClientKey, WaitKind};
+use crate::cluster::Refusal;
+use crate::cluster::decide::{Missing, Route, Want, WhenDown, decide};
+use crate::cluster::machine::Machine;
+use crate::command::Flag;
+use crate::command::keys::{Keys, Search};
 use crate::command::table::CommandId;
+use crate::keyspace::DbId;
 use crate::resp::argv::Argv;
 use crate::state::State;
 use crate::util::crc16::key_hash_slot;
 
-/// Finds the slot of a client's request, those queued for EXEC included; the slot if it names keys.
+/// Finds the slot of a client's request, those queued for EXEC included; the slot if it names keys. `writes`: whether
+/// the request may change data.
 pub(crate) fn route_request(
     state: &State,
     client: ClientKey,
     id: CommandId,
     argv: Argv<'_>,
+    writes: bool,
 ) -> Result<Option<u16>, Refusal> {
     let flags = state.commands[id].flags;
-    let mut slot = None;
-    let mut writes = flags.has(crate::command::Flag::Write);
-    let mut shard_channels = true;
     let queued = state.clients[client].transaction.as_ref();
-    match queued.filter(|_| flags.has(crate::command::Flag::QueueRunner)) {
+    let who = state.clients[client].flags;
+    match queued.filter(|_| flags.has(Flag::QueueRunner)) {
         Some(transaction) => {
-            for (id, argv) in transaction.queued() {
-                writes |= state.commands[id].flags.has(crate::command::Flag::Write);
-                shard_channels &= join_slots(state, id, argv, &mut slot)?;
-            }
+            let requests = || transaction.queued();
+            route(state, client, who, requests, writes)
         }
-        None => shard_channels = join_slots(state, id, argv, &mut slot)?,
+        None => route(state, client, who, || std::iter::once((id, argv)), writes),
     }
-    if slot.is_some() {
-        answers(state, writes, shard_channels)?;
-    }
-    Ok(slot)
 }
 
-/// As [`route_request`], for one command a script calls.
+/// As [`route_request`], for one command that a script calls for `caller`.
 pub(crate) fn route_call(
     state: &State,
+    caller: ClientKey,
     id: CommandId,
     argv: Argv<'_>,
 ) -> Result<Option<u16>, Refusal> {
-    let mut slot = None;
-    let shard_channels = join_slots(state, id, argv, &mut slot)?;
-    if slot.is_some() {
-        answers(
-            state,
-            state.commands[id].flags.has(crate::command::Flag::Write),
-            shard_channels,
-        )?;
-    }
-    Ok(slot)
+    let writes = state.commands[id].flags.has(Flag::Write);
+    let who = state.clients.get(caller).map(|caller| caller.flags);
+    let who = who.unwrap_or(ClientFlags::NONE);
+    route(state, caller, who, || std::iter::once((id, argv)), writes)
 }
 
-/// Checks the keys of a command against the slot found so far. Returns whether they are all shard channels.
-fn join_slots(
+/// Where requests that run as one are served. `requests` lists them, as often as it is called.
+fn route<'a, I: Iterator<Item = (CommandId, Argv<'a>)>>(
     state: &State,
-    id: CommandId,
-    argv: Argv<'_>,
-    slot: &mut Option<u16>,
-) -> Result<bool, Refusal> {
-    let search = Search {
-        not_keys: true,
-        ..crate::command::keys::Search::default()
+    client: ClientKey,
+    who: ClientFlags,
+    requests: impl Fn() -> I,
+    writes: bool,
+) -> Result<Option<u16>, Refusal> {
+    let Some(machine) = state.cluster.machine() else {
+        return Ok(None);
     };
-    let keys =
-        crate::command::keys::Keys::of(state.commands[id].decl, argv, search).unwrap_or_default();
-    let mut channels = true;
-    for key in keys.iter() {
-        channels &= key.flags.contains(&crate::command::KeyFlag::NotKey);
-        let found = key_hash_slot(argv.get(key.position));
-        match *slot {
-            Some(slot) if slot != found => return Err(Refusal::CrossSlot),
-            Some(_) => {}
-            None if state.cluster.owns(found) => *slot = Some(found),
-            None => return Err(Refusal::Unbound),
+    let mut first: Option<(u16, &[u8])> = None;
+    let (mut several_keys, mut channels) = (false, true);
+    let (mut migrate, mut asking) = (false, who.has(ClientFlags::ASKING));
+    for (id, argv) in requests() {
+        let entry = &state.commands[id];
+        asking |= entry.flags.has(Flag::Asking);
+        migrate |= entry.decl.serves_open_slots;
+        for key in keys(state, id, argv).iter() {
+            channels &= key.flags.contains(&crate::command::KeyFlag::NotKey);
+            let name = argv.get(key.position);
+            let slot = key_hash_slot(name);
+            match first {
+                None if machine.owners().of(slot).is_none() => return Err(Refusal::Unbound),
+                None => first = Some((slot, name)),
+                Some((first, _)) if first != slot => return Err(Refusal::CrossSlot),
+                Some((_, first)) => several_keys |= first != name,
+            }
         }
     }
-    Ok(channels)
+    let Some((slot, _)) = first else {
+        return Ok(None);
+    };
+    let want = Want {
+        slot,
+        several_keys,
+        write: writes,
+        channels,
+        migrate,
+        asking,
+        readonly: who.has(ClientFlags::READONLY),
+    };
+    let when_down = WhenDown {
+        reads: state.config.cluster_allow_reads_when_down,
+        channels: state.config.cluster_allow_pubsubshard_when_down,
+    };
+    let to = |key| node::redirection(state, machine, key, Some(client));
+    match decide(machine, &want, when_down, || missing(state, requests())) {
+        Route::Here => Ok(Some(slot)),
+        Route::Moved(key) => Err(Refusal::Moved { slot, to: to(key) }),
+        Route::Ask(key) => Err(Refusal::Ask { slot, to: to(key) }),
+        Route::TryAgain => Err(Refusal::TryAgain),
+        Route::Unbound => Err(Refusal::Unbound),
+        Route::Down => Err(Refusal::Down),
+        Route::DownForWrites => Err(Refusal::ReadOnly),
+    }
 }
 
-fn answers(state: &State, writes: bool, shard_channels: bool) -> Result<(), Refusal> {
-    let config = &state.config;
-    if state.cluster.is_up(config.cluster_require_full_coverage)
-        || shard_channels && config.cluster_allow_pubsubshard_when_down
-    {
-        return Ok(());
+/// The keys and shard channels that a request names.
+fn keys(state: &State, id: CommandId, argv: Argv<'_>) -> Keys {
+    let search = Search {
+        not_keys: true,
+        ..Search::default()
+    };
+    Keys::of(state.commands[id].decl, argv, search).unwrap_or_default()
+}
+
+/// Which keys of requests are not here. A key past its deadline counts as missing, and is not deleted by this look.
+fn missing<'a>(state: &State, requests: impl Iterator<Item = (CommandId, Argv<'a>)>) -> Missing {
+    let now = state.keyspace.env().now_ms();
+    let (mut here, mut gone) = (false, false);
+    for (id, argv) in requests {
+        for key in keys(state, id, argv).iter() {
+            let found = state.keyspace[DbId(0)].peek_raw(argv.get(key.position));
+            let found = found.filter(|entry| !entry.is_expired(now));
+            here |= found.is_some();
+            gone |= found.is_none();
+        }
     }
-    match (config.cluster_allow_reads_when_down, writes) {
-        (false, _) => Err(Refusal::Down),
-        (true, true) => Err(Refusal::ReadOnly),
-        (true, false) => Ok(()),
+    match (here, gone) {
+        (_, false) => Missing::None,
+        (true, true) => Missing::Some,
+        (false, true) => Missing::All,
     }
+}
+
+/// The reason why a client that is blocked on keys waits here in vain: the cluster is down, or the slot has gone.
+#[doc(alias = "clusterRedirectBlockedClientIfNeeded")]
+pub(crate) fn refuse_blocked(
+    state: &State,
+    machine: &Machine,
+    client: ClientKey,
+) -> Option<Refusal> {
+    let who = state.clients.get(client)?;
+    let waiting = who.waiting.as_ref()?;
+    if !matches!(
+        waiting.kind,
+        WaitKind::List | WaitKind::Zset | WaitKind::Stream
+    ) {
+        return None;
+    }
+    if !machine.is_up() {
+        // A write would have to serve the client, and none is taken.
+        return Some(Refusal::Down);
+    }
+    let slot = key_hash_slot(waiting.keys().1.next()?);
+    let Some(owner) = machine.owners().of(slot) else {
+        return Some(Refusal::Unbound);
+    };
+    let reads = who.flags.has(ClientFlags::READONLY)
+        && !state.commands[waiting.id].flags.has(Flag::Write)
+        && machine.myself().primary == Some(owner);
+    if owner == machine.my_key() || reads || machine.owners().importing.contains_key(&slot) {
+        return None;
+    }
+    let to = node::redirection(state, machine, owner, Some(client));
+    Some(Refusal::Moved { slot, to })
 }

@@ -96,8 +96,10 @@ pub enum Command<'a> {
     Failover(FailoverKind),
     /// CLUSTER COUNT-FAILURE-REPORTS.
     CountFailureReports(&'a [u8]),
-    /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::barrier`].
+    /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::reply_barrier`].
     SaveConfig,
+    /// Slots were imported with all their keys: they are this node's now, under an epoch of its own.
+    Claim(&'a SlotSet),
     /// Keys were found at the start: slots without an owner become this node's, slots of other nodes are opened here.
     KeysFound(&'a SlotSet),
 }
@@ -169,6 +171,7 @@ impl Machine {
                 self.keep(Keep::Claimed);
                 Ok(Reply::Ok)
             }
+            Command::Claim(slots) => self.order_claim(slots),
             Command::KeysFound(slots) => {
                 self.take_found(slots);
                 Ok(Reply::Ok)
@@ -267,6 +270,9 @@ impl Machine {
             return refuse("Invalid or out of range slot");
         }
         let mine = self.owners.of(slot) == Some(self.me);
+        // An open slot is no promise to other nodes, and neither is a slot that this node has no part in or gives away:
+        // the receiver's claim has the later epoch.
+        let mut keep = Keep::Now;
         match order {
             SlotOrder::Migrating(id) => {
                 if !mine {
@@ -297,9 +303,13 @@ impl Machine {
                     ));
                 }
                 self.give(slot, key, keys);
+                if key == self.me {
+                    keep = Keep::Claimed;
+                }
             }
         }
-        self.slots_changed();
+        self.keep(keep);
+        self.todo.state = true;
         Ok(Reply::Ok)
     }
 
@@ -333,6 +343,22 @@ impl Machine {
             }
             self.todo.announce = true;
         }
+    }
+
+    /// Takes slots over from their owner. The new epoch beats the owner's claim; no message leaves before it is on disk.
+    #[doc(alias = "asmTakeover")]
+    fn order_claim(&mut self, slots: &SlotSet) -> Answer {
+        if self.myself().is_replica() {
+            return refuse("this node is a replica now");
+        }
+        for slot in slots.iter() {
+            self.owners.importing.remove(&slot);
+            self.bind(slot, self.me);
+        }
+        self.bump_epoch();
+        self.todo.announce = true;
+        self.slots_changed();
+        Ok(Reply::Ok)
     }
 
     fn order_epoch(&mut self, epoch: i64) -> Answer {

@@ -20,6 +20,8 @@ impl Machine {
     pub(super) fn tick(&mut self) {
         let now = self.now();
         self.todo.election = self.myself().is_replica();
+        // The last bytes of the primary may have been processed.
+        self.todo.manual = self.manual.is_some() && self.myself().is_replica();
         if now < self.next_cron_ms {
             return;
         }

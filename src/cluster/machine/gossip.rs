@@ -196,7 +196,9 @@ impl Machine {
         };
         let kind = body.kind().unwrap_or(Kind::Publish);
         let own = self.myself().shard;
-        let links = self.links_where(|node| !shard || node.shard == own);
+        let mut links = self.links_where(|node| !shard || node.shard == own);
+        // As in Redis, a node whose connection is being made does not get it.
+        links.retain(|link| self.links.get(link).is_some_and(|link| link.up));
         if links.is_empty() {
             return;
         }

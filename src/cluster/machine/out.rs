@@ -41,6 +41,8 @@ pub struct Held {
 pub(super) enum Keep {
     /// In the file, soon.
     Soon,
+    /// In the file at once, so that the end of the process does not lose it. No node's safety rests on it.
+    Now,
     /// On disk, at once.
     Synced,
     /// On disk, before any further message leaves: an own claim.
@@ -101,7 +103,16 @@ impl Machine {
         self.out.held.iter()
     }
 
-    /// The save that a client's reply should wait for, if the change that it reports is not on disk yet.
+    /// The save that a client's reply should wait for, if the change that it reports is not in the file yet.
+    pub fn reply_barrier(&self) -> Option<u64> {
+        match (self.out.dirty, self.out.saving) {
+            (Some(keep), _) if keep > Keep::Soon => Some(self.out.last_token + 1),
+            (_, Some((token, keep))) if keep > Keep::Soon => Some(token),
+            _ => None,
+        }
+    }
+
+    /// The save that messages wait for, if a claim that stands in each of them is not on disk yet.
     pub fn barrier(&self) -> Option<u64> {
         match (self.out.dirty, self.out.saving) {
             (Some(Keep::Claimed), _) => Some(self.out.last_token + 1),
@@ -142,7 +153,7 @@ impl Machine {
         let token = self.out.last_token;
         self.out.saving = Some((token, keep));
         let text = self.file().write();
-        let sync = keep > Keep::Soon;
+        let sync = keep > Keep::Now;
         self.out.acts.push(Act::Save { token, text, sync });
     }
 

@@ -7,8 +7,7 @@
 //! A length is one byte below 254, or 0xFE and a u32. A count of 254 means "that many or more". The unused bytes
 //! are room that a shortened value left behind.
 //!
-//! Mirrors: zipmap.c, the reading half. Differs: a length is as wide as its first byte says; zipmap.c derives the
-//! width from the value in some places, which comes to the same for everything it ever wrote.
+//! Mirrors: zipmap.c, the reading half.
 
 use super::{take, take_array};
 use crate::collections::listpack::Corrupt;
@@ -74,7 +73,9 @@ fn take_pair<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
 fn take_len(bytes: &mut &[u8]) -> Option<usize> {
     match take_array(bytes)? {
         [END] => None,
-        [BIG] => Some(u32::from_le_bytes(take_array(bytes)?) as usize),
+        // Redis finds the next length by its value, so a wide one that could have been narrow leads it astray.
+        [BIG] => Some(u32::from_le_bytes(take_array(bytes)?) as usize)
+            .filter(|len| *len >= usize::from(BIG)),
         [len] => Some(usize::from(len)),
     }
 }

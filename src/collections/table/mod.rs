@@ -31,7 +31,7 @@
 //!   after    [00] [01] -> "0…"   [10] -> "10…"  cherry date user:1 user:3     [11] -> "11…"  user:2 user:4
 //! ```
 //!
-//! Blocks, segments and entries are counted (`collections/shared.rs`). Cloning a table copies the top and raises the
+//! Blocks, segments and entries are counted (`collections/shared`). Cloning a table copies the top and raises the
 //! counts of the blocks; from then on the side that writes copies block, segment and entry on its way down, each when
 //! it is shared and only then. Invariants:
 //! 1. A node that a table can reach has one count for that (segments one per block, whatever the number of words

@@ -69,13 +69,11 @@ pub(super) fn fields<'a>(args: &mut Args<'a>) -> Result<Args<'a>> {
         return Err(bad());
     }
     if n as u64 != args.len() as u64 {
-        return Err(count_mismatch());
+        return Err(Error::once(
+            "The `numfields` parameter must match the number of arguments",
+        ));
     }
     Ok(*args)
-}
-
-fn count_mismatch() -> Error {
-    Error::once("The `numfields` parameter must match the number of arguments")
 }
 
 /// The condition on which a deadline is set, compared with the field's present one.
@@ -300,14 +298,18 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
             if names.is_some() {
                 return Err(Error::once("FIELDS keyword specified multiple times"));
             }
+            if args.len() < 2 {
+                return Err(Error::once(
+                    "FIELDS requires at least numfields and one field argument",
+                ));
+            }
             let bad = || Error::once("Parameter `numFields` should be greater than 0");
             let n = args.integer_or(bad())?;
-            if n < 1 {
+            if !(1..=i64::from(i32::MAX)).contains(&n) {
                 return Err(bad());
             }
-            names = Some(args.take(n as usize).map_err(|_| count_mismatch())?);
-        } else if names.is_some() {
-            return Err(count_mismatch());
+            let few = |_| Error::once("wrong number of arguments");
+            names = Some(args.take(n as usize).map_err(few)?);
         } else {
             let word = args.bytes()?;
             return Err(Error::quoting("ERR unknown argument: ", word, ""));

@@ -101,8 +101,8 @@ fn options<'a>(ctx: &Ctx<'_>, args: &mut Args<'a>, setting: bool) -> Result<Opti
             }
             exist = *wanted;
         } else {
-            let word = String::from_utf8_lossy(args.bytes()?);
-            return Err(Error::once(format!("unknown argument: {word}")));
+            let word = args.bytes()?;
+            return Err(Error::quoting("ERR unknown argument: ", word, ""));
         }
     }
     let fields = fields.ok_or_else(|| Error::once("missing FIELDS argument"))?;
@@ -180,11 +180,13 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
             live == (exist == Exist::All)
         });
-        keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
         if !allowed {
+            keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);
             ctx.reply.integer(0);
             return Ok(());
         }
+        // The fields come back at once, so the key is not deleted in between, and no event tells that it was.
+        keyspace::act::fields::replace_fields(ctx.state, ctx.db, key, &over);
     }
 
     let limits = limits(ctx);

@@ -16,7 +16,7 @@
 //! Invariant: a hash without fields never stays under its key; [`remove_if_empty`] deletes the key. A handler changes a
 //! hash through [`change`], which enters its earliest deadline in the index of the active expiry.
 //!
-//! Mirrors: the command half of t_hash.c; the type itself is `types/hash.rs`.
+//! Mirrors: the command half of t_hash.c; the type itself is `types/hash`.
 //! Differs: the index keeps a lower bound of the earliest deadline of a large hash, not the exact one.
 
 mod expire;

@@ -12,7 +12,7 @@ use crate::resp::Reply;
 use crate::types::Hash;
 use crate::types::hash::{Found, is_past};
 use crate::util::glob::{self, Case};
-use crate::util::num::{self, IntBuf};
+use crate::util::num::IntBuf;
 
 /// The number of fields that a call of HSCAN looks at, unless COUNT is given.
 const DEFAULT_COUNT: usize = 10;
@@ -335,7 +335,7 @@ pub(super) const HSCAN: Command = Command {
 #[doc(alias = "hscanCommand")]
 fn hscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let cursor = num::parse_u64(args.bytes()?).ok_or_else(|| Error::once("invalid cursor"))?;
+    let cursor = args.cursor()?;
     let now = field_time(ctx);
     let Some(hash) = ctx.state.keyspace[ctx.db].get_as::<Hash>(key)? else {
         ctx.missed(key);

@@ -206,6 +206,7 @@ fn swapdb(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.state.keyspace.swap(a, b);
     }
     ctx.state.dirty += 1;
+    ctx.state.stats.cluster_incompatible_ops += 1;
     ctx.reply.ok();
     Ok(())
 }

@@ -149,6 +149,7 @@ fn move_key(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if to == ctx.db {
         return Err(same_object());
     }
+    ctx.state.stats.cluster_incompatible_ops += 1;
 
     let keyspace = &mut ctx.state.keyspace;
     if !keyspace[ctx.db].contains(key) || keyspace[to].contains(key) {
@@ -214,6 +215,7 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if (ctx.db, from) == (db, to) {
         return Err(same_object());
     }
+    ctx.state.stats.cluster_incompatible_ops += u64::from((ctx.db, db) != (DbId(0), DbId(0)));
 
     let keyspace = &ctx.state.keyspace;
     let Some(entry) = keyspace[ctx.db].get(from) else {

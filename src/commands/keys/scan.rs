@@ -18,8 +18,11 @@
 //! Cost: a call of SCAN looks at about COUNT keys, and hashes the keys of one segment.
 
 use super::super::prelude::*;
+use crate::cluster;
 use crate::keyspace;
 use crate::keyspace::Kind;
+use crate::state::State;
+use crate::util::crc16::key_hash_slot;
 use crate::util::glob::{self, Case};
 use crate::util::num;
 
@@ -61,7 +64,7 @@ pub(super) const SCAN: Command = Command {
 /// deletion is propagated, unless [`spares_the_dead`].
 #[doc(alias = "scanCommand")]
 fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    let cursor = num::parse_u64(args.bytes()?).ok_or_else(|| Error::once("invalid cursor"))?;
+    let cursor = args.cursor()?;
     let (mut pattern, mut count, mut only) = (None, DEFAULT_COUNT, None);
     while !args.is_empty() {
         if args.word_with("COUNT", 1) {
@@ -85,11 +88,15 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     // The cursor comes first in the reply but is known last, so the keys are gathered before they are written.
     let mut names = Vec::new();
     let mut ends = Vec::new();
+    let hides = cluster::act::migration::hides_any(ctx.state);
     let db = &ctx.state.keyspace[ctx.db];
     let next = db.scan(cursor, count, &mut |entry| {
-        let wanted = only.is_none_or(|kind| Some(entry.kind()) == kind)
-            && pattern.is_none_or(|p| glob::matches(p, entry.key(), Case::Sensitive));
-        if wanted && !db.is_dead(&entry) {
+        // The pattern is looked at first and the type last: an expired key of another type is deleted all the same.
+        let wanted = pattern.is_none_or(|p| glob::matches(p, entry.key(), Case::Sensitive))
+            && !(hides && is_hidden(ctx.state, entry.key()))
+            && !db.is_dead(&entry)
+            && only.is_none_or(|kind| Some(entry.kind()) == kind);
+        if wanted {
             names.extend_from_slice(entry.key());
             ends.push(names.len());
         }
@@ -106,6 +113,11 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.state.keyspace.env().take_expired();
     }
     Ok(())
+}
+
+/// Whether a key is here that clients are not to see: its slot is on the way to or from another node.
+fn is_hidden(state: &State, key: &[u8]) -> bool {
+    cluster::act::migration::hides(state, key_hash_slot(key))
 }
 
 /// Whether expired keys that the command came across stay for the expire cycle to delete: inside of a transaction or a
@@ -147,12 +159,13 @@ fn keys(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let pattern = args.bytes()?;
     let all = pattern == b"*";
     let now = ctx.now_ms();
+    let hides = cluster::act::migration::hides_any(ctx.state);
     let mark = ctx.reply.open();
     let mut n = 0;
     for entry in ctx.state.keyspace[ctx.db].iter() {
         let key = entry.key();
         let matches = all || glob::matches(pattern, key, Case::Sensitive);
-        if matches && !entry.is_expired(now) {
+        if matches && !entry.is_expired(now) && !(hides && is_hidden(ctx.state, key)) {
             ctx.reply.bulk(key);
             n += 1;
             if ctx.reply.overflowed() {
@@ -190,13 +203,18 @@ pub(super) const RANDOMKEY: Command = Command {
 #[doc(alias = "randomkeyCommand")]
 fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let spares = spares_the_dead(ctx);
+    let hides = cluster::act::migration::hides_any(ctx.state);
     for attempt in 1.. {
         let state = &mut *ctx.state;
         let (db, rng) = (&state.keyspace[ctx.db], &mut state.rng);
         let Some(entry) = db.random(&mut || rng.next_u64()) else {
             break;
         };
-        let found = !db.is_dead(&entry) || attempt == RANDOM_TRIES;
+        let hidden = hides && cluster::act::migration::hides(state, key_hash_slot(entry.key()));
+        if hidden && attempt == RANDOM_TRIES {
+            break;
+        }
+        let found = !hidden && (!db.is_dead(&entry) || attempt == RANDOM_TRIES);
         if found {
             ctx.reply.bulk(entry.key());
         }
@@ -232,7 +250,7 @@ pub(super) const DBSIZE: Command = Command {
 
 #[doc(alias = "dbsizeCommand")]
 fn dbsize(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
-    let len = ctx.db().len();
+    let len = ctx.db().len() - cluster::act::migration::hidden_keys(ctx.state);
     ctx.reply.count(len);
     Ok(())
 }

@@ -16,8 +16,10 @@ use std::ops::ControlFlow;
 use super::super::prelude::*;
 use super::{at_least_one, end, next_to, pop_event, push_event, removed};
 use crate::keyspace;
+use crate::resp::argv::OwnedArgv;
 use crate::types::List;
 use crate::types::list::End;
+use crate::util::num::IntBuf;
 
 pub(super) const LMOVE: Command = Command {
     name: "lmove",
@@ -168,6 +170,43 @@ impl Moved<'_> {
         removed(ctx, self.source, pop_event(self.from), count, empty);
         Ok(())
     }
+
+    /// Propagates a move of several elements as a pop and a push, because Redis before 8.10 does not know LMOVEM.
+    ///
+    /// Of a list that goes to itself as a whole the push comes first: a list that is emptied would lose its deadline.
+    fn say(&self, ctx: &mut Ctx<'_>, elements: &[Vec<u8>], all: bool) {
+        let mut digits = IntBuf::new();
+        let count = digits.format(elements.len() as i64);
+        let turns = all && self.source == self.destination;
+        let (from, to) = match turns {
+            true => (End::Head, End::Tail),
+            false => (self.from, self.to),
+        };
+        let name: &[u8] = match from {
+            End::Head => b"LPOP",
+            End::Tail => b"RPOP",
+        };
+        let pop = [name, self.source, count];
+        let mut push = OwnedArgv::from_words([match to {
+            End::Head => b"LPUSH",
+            End::Tail => b"RPUSH",
+        }]);
+        push.push(self.destination);
+        match to {
+            End::Head => elements.iter().rev().for_each(|element| push.push(element)),
+            End::Tail => elements.iter().for_each(|element| push.push(element)),
+        }
+        match turns {
+            true => {
+                ctx.also_argv(ctx.db, push.as_argv());
+                ctx.rewrite(pop);
+            }
+            false => {
+                ctx.also(pop);
+                ctx.rewrite_with(|out| *out = push);
+            }
+        }
+    }
 }
 
 pub(super) const LMOVEM: Command = Command {
@@ -220,7 +259,7 @@ pub(super) const LMOVEM: Command = Command {
 };
 
 /// Moves several elements and answers them in the order they have in the destination; null if there are too few.
-/// Propagated as it came.
+/// Propagated as a pop and a push.
 #[doc(alias = "lmovemCommand")]
 fn lmovem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, destination) = (args.key()?, args.key()?);
@@ -244,7 +283,7 @@ pub(super) struct HowMany {
     exactly: bool,
     /// OBO: each element is added before the next is taken, as with repeated LMOVE; otherwise (BULK) their order is
     /// kept.
-    pub one_by_one: bool,
+    one_by_one: bool,
 }
 
 impl HowMany {
@@ -283,10 +322,11 @@ impl HowMany {
         let Some(list) = ctx.db().get_mut_as::<List>(moved.source)? else {
             return Ok(None);
         };
-        let Some(count) = self.of(list.len()) else {
+        let len = list.len();
+        let Some(count) = self.of(len) else {
             return Ok(None);
         };
-        let range = next_to(moved.from, count, list.len());
+        let range = next_to(moved.from, count, len);
         let mut elements = Vec::with_capacity(count);
         let _ = list.visit(range.start, range.end, &mut |entry| {
             elements.push(entry.to_vec());
@@ -296,7 +336,9 @@ impl HowMany {
         if self.one_by_one && moved.from == moved.to {
             elements.reverse();
         }
+        let all = count == len;
         moved.run(ctx, count, &elements)?;
+        moved.say(ctx, &elements, all);
         ctx.reply.array(elements.len());
         for element in &elements {
             ctx.reply.bulk(element);

@@ -18,7 +18,6 @@ use super::{end, many_keys, pop_first};
 use crate::clients::WaitKind;
 use crate::keyspace::Ms;
 use crate::types::list::End;
-use crate::util::num;
 
 pub(super) const BLPOP: Command = Command {
     name: "blpop",
@@ -282,8 +281,7 @@ pub(super) const BLMOVEM: Command = Command {
     ..Command::BASE
 };
 
-/// LMOVEM that blocks on the source if it has too few elements. Propagated as LMOVEM with EXACTLY and the number that
-/// was moved, so that a replica moves the same elements.
+/// LMOVEM that blocks on the source if it has too few elements. Propagated as LMOVEM is.
 #[doc(alias = "blmovemCommand")]
 fn blmovem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (source, destination) = (args.key()?, args.key()?);
@@ -297,25 +295,8 @@ fn blmovem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         from,
         to,
     };
-    match how_many.run(ctx, &moved)? {
-        Some(count) => {
-            let argv = args.argv();
-            let order: &[u8] = if how_many.one_by_one { b"OBO" } else { b"BULK" };
-            let mut digits = num::IntBuf::new();
-            let count = digits.format(count as i64);
-            let (from, to) = (argv.get(3), argv.get(4));
-            ctx.rewrite([
-                b"LMOVEM",
-                source,
-                destination,
-                from,
-                to,
-                b"EXACTLY",
-                count,
-                order,
-            ]);
-        }
-        None => wait(ctx, &args, deadline, [source]),
+    if how_many.run(ctx, &moved)?.is_none() {
+        wait(ctx, &args, deadline, [source]);
     }
     Ok(())
 }

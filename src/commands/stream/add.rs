@@ -19,11 +19,11 @@
 //! Mirrors: `xaddCommand()` and `streamParseAddOrTrimArgsOrReply()` of t_stream.c.
 
 use super::super::prelude::*;
-use super::{INVALID_ID, id, references, reply_id, strict_id};
+use super::{INVALID_ID, id, old_words, references, reply_id, strict_id};
 use crate::keyspace;
 use crate::resp::argv::Argv;
 use crate::types::Stream;
-use crate::types::stream::{IdBuf, Idmp, IdmpLimits, References, StreamId, Trim, TrimTo, Trimmed};
+use crate::types::stream::{IdBuf, Idmp, IdmpLimits, References, StreamId, Trim, TrimTo};
 use crate::util::num::IntBuf;
 use crate::util::xxh3::xxh3_64;
 
@@ -35,6 +35,30 @@ enum Wanted {
     /// `ms-*`.
     NextOf(u64),
     Exactly(StreamId),
+}
+
+impl Wanted {
+    /// The ID of the new entry. It must be greater than every ID before.
+    fn id(self, stream: &Stream, now_ms: u64) -> Result<StreamId> {
+        let last_id = stream.last_id();
+        if last_id == StreamId::MAX {
+            return Err(Error::once(
+                "The stream has exhausted the last possible ID, unable to add more items",
+            ));
+        }
+        let id = match self {
+            Wanted::Next => stream.next_id(now_ms),
+            Wanted::NextOf(ms) if ms == last_id.ms => {
+                let seq = last_id.seq.checked_add(1);
+                seq.map(|seq| StreamId::new(ms, seq))
+            }
+            Wanted::NextOf(ms) => Some(StreamId::new(ms, 0)),
+            Wanted::Exactly(id) => Some(id),
+        };
+        id.filter(|id| *id > last_id).ok_or(Error::once(
+            "The ID specified in XADD is equal or smaller than the target stream top item",
+        ))
+    }
 }
 
 /// A trimming as the request asks for it, and the position of its threshold in the request.
@@ -211,19 +235,18 @@ impl<'a> Options<'a> {
         })
     }
 
+    /// Whether KEEPREF, DELREF or ACKED is among them, which Redis before 8.2 does not know.
+    pub(super) fn names_references(&self) -> bool {
+        self.references.is_some()
+    }
+
     /// The exact trimming that an approximate one came to: the words that replace its own when it is propagated. `None`
     /// if the request trims exactly or not at all.
     #[doc(alias = "streamRewriteTrimArgument")]
-    pub(super) fn exact_trim(&self, stream: &Stream, trimmed: Trimmed) -> Option<Replaced> {
+    pub(super) fn exact_trim(&self, stream: &Stream) -> Option<Replaced> {
         let asked = self.trim.filter(|trim| trim.approximate)?;
         let threshold = match asked.to {
             TrimTo::Length(_) => IntBuf::new().format(stream.len() as i64).to_vec(),
-            // With ACKED the first entry may be one that had to stay, so the threshold is the ID after the last entry
-            // deleted.
-            TrimTo::MinId(_) if self.references == Some(References::Respect) => {
-                let behind = trimmed.last.next().unwrap_or(StreamId::MAX);
-                IdBuf::new().format(behind).to_vec()
-            }
             TrimTo::MinId(_) => IdBuf::new().format(stream.first_flagged_id()).to_vec(),
         };
         Some(Replaced {
@@ -289,12 +312,21 @@ pub(super) const XADD: Command = Command {
         arg::one_of(
             "idmp",
             &[
-                arg::string("pid").token("IDMPAUTO"),
-                arg::block("idmp", &[arg::string("pid"), arg::string("iid")]).token("IDMP"),
+                arg::block(
+                    "idmpauto-with-pid",
+                    &[arg::word("idmpauto-token", "IDMPAUTO"), arg::string("pid")],
+                ),
+                arg::block(
+                    "idmp-with-pid-iid",
+                    &[
+                        arg::word("idmp-token", "IDMP"),
+                        arg::string("pid"),
+                        arg::string("iid"),
+                    ],
+                ),
             ],
         )
-        .optional()
-        .since("8.6.0"),
+        .optional(),
         arg::block(
             "trim",
             &[
@@ -396,24 +428,7 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Ok(());
         }
     }
-    if stream.last_id() == StreamId::MAX {
-        return Err(Error::once(
-            "The stream has exhausted the last possible ID, unable to add more items",
-        ));
-    }
-    let last_id = stream.last_id();
-    let id = match wanted {
-        Wanted::Next => stream.next_id(now_ms),
-        Wanted::NextOf(ms) if ms == last_id.ms => {
-            let seq = last_id.seq.checked_add(1);
-            seq.map(|seq| StreamId::new(ms, seq))
-        }
-        Wanted::NextOf(ms) => Some(StreamId::new(ms, 0)),
-        Wanted::Exactly(id) => Some(id),
-    };
-    let id = id.filter(|id| *id > last_id).ok_or(Error::once(
-        "The ID specified in XADD is equal or smaller than the target stream top item",
-    ))?;
+    let id = wanted.id(stream, now_ms)?;
     stream
         .append(id, args, pairs, limits)
         .map_err(|_| Error::once("Elements are too large to be stored"))?;
@@ -427,7 +442,8 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         idmp.added += 1;
     }
     let trimmed = trim.map(|trim| stream.trim(&trim)).unwrap_or_default();
-    let exact = options.exact_trim(stream, trimmed);
+    let exact = options.exact_trim(stream);
+    let trimmed_to = old_words::trimmed_to(stream, &trimmed);
 
     if let Some(stream) = fresh {
         ctx.create(key, stream);
@@ -437,6 +453,10 @@ fn xadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.notify(key, Event::stream("xtrim"));
     }
     reply_id(ctx.reply, id);
+    if options.names_references() && options.message.is_none() {
+        old_words::say_add(ctx, argv.skip(id_at + 1), (key, id), &trimmed, trimmed_to);
+        return Ok(());
+    }
     let chosen = !matches!(wanted, Wanted::Exactly(_));
     rewrite(ctx, argv, exact, chosen.then_some((id_at, id)));
     Ok(())
@@ -463,12 +483,22 @@ pub(super) const XCFGSET: Command = Command {
     keys: &[KeySpec::at(1, &[Rw, Update])],
     args: &[
         arg::key("key"),
-        arg::integer("idmp-duration")
-            .token("IDMP-DURATION")
-            .optional(),
-        arg::integer("idmp-maxsize")
-            .token("IDMP-MAXSIZE")
-            .optional(),
+        arg::block(
+            "idmp-duration-block",
+            &[
+                arg::word("idmp-duration-token", "IDMP-DURATION"),
+                arg::integer("duration"),
+            ],
+        )
+        .optional(),
+        arg::block(
+            "idmp-maxsize-block",
+            &[
+                arg::word("idmp-maxsize-token", "IDMP-MAXSIZE"),
+                arg::integer("maxsize"),
+            ],
+        )
+        .optional(),
     ],
     docs: Docs {
         group: Group::Stream,
@@ -494,9 +524,15 @@ fn xcfgset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (mut duration, mut size) = (None, None);
     while !args.is_empty() {
         if args.word_with("IDMP-DURATION", 1) {
+            if duration.is_some() {
+                return Err(Error::once("IDMP-DURATION specified multiple times"));
+            }
             let text = "IDMP-DURATION must be between 1 and 86400 seconds";
             duration = Some(within(&mut args, 86_400, text)?);
         } else if args.word_with("IDMP-MAXSIZE", 1) {
+            if size.is_some() {
+                return Err(Error::once("IDMP-MAXSIZE specified multiple times"));
+            }
             let text = "IDMP-MAXSIZE must be between 1 and 10000 entries";
             size = Some(within(&mut args, 10_000, text)?);
         } else {

@@ -106,7 +106,10 @@ const XGROUP_CREATE: Command = Command {
             &[arg::string("id"), arg::word("new-id", "$")],
         ),
         arg::word("mkstream", "MKSTREAM").optional(),
-        arg::integer("entriesread").token("ENTRIESREAD").optional(),
+        arg::integer("entriesread")
+            .shown_as("entries-read")
+            .token("ENTRIESREAD")
+            .optional(),
     ],
     docs: Docs {
         group: Group::Stream,
@@ -165,7 +168,10 @@ const XGROUP_SETID: Command = Command {
             "id-selector",
             &[arg::string("id"), arg::word("new-id", "$")],
         ),
-        arg::integer("entriesread").token("ENTRIESREAD").optional(),
+        arg::integer("entriesread")
+            .shown_as("entries-read")
+            .token("ENTRIESREAD")
+            .optional(),
     ],
     docs: Docs {
         group: Group::Stream,

@@ -8,7 +8,7 @@ use super::super::prelude::*;
 use super::{no_group, reply_entries, reply_entry, reply_id};
 use crate::resp::Reply;
 use crate::types::Stream;
-use crate::types::stream::{Consumer, Group as ConsumerGroup, Idmp, StreamId, UNKNOWN};
+use crate::types::stream::{Consumer, Group as ConsumerGroup, Idmp, IdmpLimits, StreamId, UNKNOWN};
 
 pub(super) const XINFO: Command = Command {
     name: "xinfo",
@@ -189,13 +189,12 @@ fn xinfo_stream(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         },
         _ => return Err(wrong_subcommand(&args)),
     };
+    let defaults = super::idmp_limits(ctx.state);
     let Some(stream) = ctx.state.keyspace[ctx.db].peek_as::<Stream>(key)? else {
         return Err(Error::NoSuchKey);
     };
     let reply = &mut *ctx.reply;
-    let idmp = stream.idmp();
-    let fields = if full.is_some() { 9 } else { 10 };
-    reply.map(fields + if idmp.is_some() { 6 } else { 0 });
+    reply.map(if full.is_some() { 15 } else { 16 });
     let counters = stream.counters();
     reply.bulk(b"length");
     reply.count(stream.len() as usize);
@@ -211,9 +210,7 @@ fn xinfo_stream(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     reply.count(counters.entries_added as usize);
     reply.bulk(b"recorded-first-entry-id");
     reply_id(reply, counters.first_id);
-    if let Some(idmp) = idmp {
-        producers(reply, idmp);
-    }
+    producers(reply, stream.idmp(), defaults);
     match full {
         Some(count) => all(reply, stream, count),
         None => ends(reply, stream),
@@ -226,15 +223,17 @@ fn wrong_subcommand(args: &Args<'_>) -> Error {
     Error::quoting(before, args.argv().get(1), "'. Try XINFO HELP.")
 }
 
-/// Writes the figures about producers.
-fn producers(reply: &mut Reply, idmp: &Idmp) {
+/// Writes the figures about producers; without any, zeros and the limits that would be in force.
+fn producers(reply: &mut Reply, idmp: Option<&Idmp>, defaults: IdmpLimits) {
+    let limits = idmp.map_or(defaults, Idmp::limits);
+    let figure = |read: fn(&Idmp) -> u64| idmp.map_or(0, read);
     let rows: [(&[u8], u64); 6] = [
-        (b"idmp-duration", idmp.limits().duration_s),
-        (b"idmp-maxsize", idmp.limits().max_size),
-        (b"pids-tracked", idmp.producers_len()),
-        (b"iids-tracked", idmp.tracked()),
-        (b"iids-added", idmp.added),
-        (b"iids-duplicates", idmp.duplicates),
+        (b"idmp-duration", limits.duration_s),
+        (b"idmp-maxsize", limits.max_size),
+        (b"pids-tracked", figure(Idmp::producers_len)),
+        (b"iids-tracked", figure(Idmp::tracked)),
+        (b"iids-added", figure(|idmp| idmp.added)),
+        (b"iids-duplicates", figure(|idmp| idmp.duplicates)),
     ];
     for (name, number) in rows {
         reply.bulk(name);

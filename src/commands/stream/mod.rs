@@ -31,6 +31,7 @@
 mod add;
 mod group;
 mod info;
+mod old_words;
 mod pending;
 mod read;
 mod remove;

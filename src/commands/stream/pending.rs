@@ -11,13 +11,14 @@ use std::ops::Bound;
 use super::super::prelude::*;
 use super::remove::{Fate, delete};
 use super::{
-    Claim, consumer_created, counted_ids, ids, lower_bound, no_such_group, references_and_ids,
-    reply_id, reply_one, say_claim, say_consumer, say_group_id, see_consumer, strict_id,
-    upper_bound,
+    Claim, consumer_created, counted_ids, ids, lower_bound, no_such_group, old_words,
+    references_and_ids, reply_id, reply_one, say_claim, say_consumer, say_group_id, see_consumer,
+    strict_id, upper_bound,
 };
 use crate::keyspace;
+use crate::resp::Reply;
 use crate::types::Stream;
-use crate::types::stream::{Group as ConsumerGroup, IdBuf, Name, Pending, StreamId};
+use crate::types::stream::{Group as ConsumerGroup, IdBuf, Name, Pending, StreamId, Trimmed};
 
 pub(super) const XACK: Command = Command {
     name: "xack",
@@ -110,7 +111,7 @@ pub(super) const XACKDEL: Command = Command {
 /// each entry: -1 it was not pending in this group, 1 it is deleted, 2 it stays, because another group has yet to read
 /// or to acknowledge it.
 ///
-/// A missing key or group answers -1 for each. Propagated as it came if one was acknowledged.
+/// A missing key or group answers -1 for each. Propagated as XACK, and XDEL of the entries deleted.
 #[doc(alias = "xackdelCommand")]
 fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
@@ -130,27 +131,32 @@ fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(no_such_group(key, name));
     };
     ctx.reply.array(ids.len());
-    let (mut changes, mut deleted) = (0, false);
+    let group = Name::new(name);
+    let mut gone = Trimmed::default();
+    let mut changes = 0;
     for id in ids {
         let acknowledged = stream.group_mut(name).is_some_and(|group| group.ack(id));
         let fate = match acknowledged {
-            // An entry that had been deleted before was acknowledged nevertheless.
-            true => match delete(stream, id, references) {
-                Fate::Missing => Fate::Deleted,
-                fate => {
-                    deleted |= fate == Fate::Deleted;
-                    fate
-                }
-            },
+            true => {
+                gone.dropped.push((group.clone(), id));
+                delete(stream, id, references, &mut gone)
+            }
             false => Fate::Missing,
+        };
+        // An entry that had been deleted before was acknowledged nevertheless.
+        let fate = match fate {
+            Fate::Missing if acknowledged => Fate::Deleted,
+            fate => fate,
         };
         changes += u64::from(acknowledged);
         ctx.reply.integer(fate as i64);
     }
     ctx.state.dirty += changes;
-    if deleted {
+    if gone.entries > 0 {
         keyspace::act::notify::modified(ctx.state, ctx.db, key, Event::stream("xdel"));
     }
+    old_words::say_deleted(ctx, key, &gone);
+    ctx.suppress();
     Ok(())
 }
 
@@ -520,7 +526,7 @@ impl ClaimOptions {
 }
 
 /// The outcome of a claim for one entry, to be propagated.
-pub(super) struct Claimed {
+struct Claimed {
     /// The consumer that has the entry, or had it before it was deleted; `None` for an entry that XNACK gave back.
     consumer: Option<Name>,
     id: StreamId,
@@ -529,7 +535,7 @@ pub(super) struct Claimed {
 }
 
 impl Claimed {
-    pub(super) fn of(id: StreamId, pending: &Pending) -> Claimed {
+    fn of(id: StreamId, pending: &Pending) -> Claimed {
         Claimed {
             consumer: pending.owner().cloned(),
             id,
@@ -539,15 +545,32 @@ impl Claimed {
     }
 }
 
+/// Whether a pending entry was last delivered at least `min_idle` milliseconds ago. One that no consumer has is idle.
+fn is_idle(pending: &Pending, min_idle: i64, now_ms: i64) -> bool {
+    let idle = now_ms.saturating_sub(pending.delivered_ms);
+    pending.owner().is_none() || min_idle <= 0 || idle >= min_idle
+}
+
+/// Makes an entry pending for a consumer. Returns the claim, to be propagated.
+fn deliver(
+    group: &mut ConsumerGroup,
+    consumer: &Name,
+    id: StreamId,
+    delivered_ms: i64,
+    deliveries: u64,
+) -> Claimed {
+    group.deliver(id, consumer, delivered_ms, deliveries);
+    Claimed {
+        consumer: Some(consumer.clone()),
+        id,
+        delivered_ms,
+        deliveries,
+    }
+}
+
 /// Propagates claims. An entry that was deleted is propagated as an XCLAIM too: it finds no entry and removes the ID
 /// from the list of pending entries. Without a consumer to name it is propagated as XACK.
-pub(super) fn say_all(
-    ctx: &mut Ctx<'_>,
-    key: &[u8],
-    name: &[u8],
-    last_id: StreamId,
-    claimed: &[Claimed],
-) {
+fn say_all(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8], last_id: StreamId, claimed: &[Claimed]) {
     ctx.state.dirty += claimed.len() as u64;
     for claimed in claimed {
         let Some(consumer) = &claimed.consumer else {
@@ -632,13 +655,8 @@ fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             continue;
         }
         let before = match &known {
-            Some(known) => {
-                let owned = known.owner().is_some();
-                if owned && min_idle > 0 && now_ms.saturating_sub(known.delivered_ms) < min_idle {
-                    continue;
-                }
-                known.deliveries()
-            }
+            Some(known) if !is_idle(known, min_idle, now_ms) => continue,
+            Some(known) => known.deliveries(),
             None if options.force => 1,
             None => continue,
         };
@@ -653,17 +671,11 @@ fn xclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         written += 1;
         if let Some(group) = stream.group_mut(name) {
-            group.deliver(id, &consumer, delivered_ms, deliveries);
+            claimed.push(deliver(group, &consumer, id, delivered_ms, deliveries));
             if let Some(consumer) = group.consumer_mut(&consumer) {
                 consumer.active_ms = now_ms;
             }
         }
-        claimed.push(Claimed {
-            consumer: Some(consumer.clone()),
-            id,
-            delivered_ms,
-            deliveries,
-        });
     }
     ctx.reply.close_array(mark, written);
     if created {
@@ -733,20 +745,7 @@ fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let error = Error::once("Invalid min-idle-time argument for XAUTOCLAIM");
     let min_idle = args.integer_or(error)?.max(0);
     let from = lower_bound(args.bytes()?)?;
-    let (mut count, mut just_id) = (100, false);
-    while !args.is_empty() {
-        if args.word_with("COUNT", 1) {
-            let error = Error::once("COUNT must be > 0");
-            count = args.integer_or(error.clone())?;
-            if !(1..=i64::MAX / 16).contains(&count) {
-                return Err(error);
-            }
-        } else if args.word("JUSTID") {
-            just_id = true;
-        } else {
-            return Err(Error::Syntax);
-        }
-    }
+    let (count, just_id) = step_options(&mut args)?;
     let now_ms = ctx.now_ms();
     let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
     let missed = stream.is_none();
@@ -772,71 +771,17 @@ fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let Some(consumer) = group.consumer_name(consumer_name).cloned() else {
         return Ok(());
     };
-
-    // First each entry's outcome and the next cursor are decided, then the answer is written, then the group is
-    // changed.
-    let (mut gone, mut taken, mut cursor) = (Vec::new(), Vec::new(), StreamId::MIN);
-    let mut left = count as usize;
-    let mut attempts = left.saturating_mul(ATTEMPTS);
-    let pel = group.pel();
-    let start = pel
-        .index_range(Bound::Included(&from), Bound::Unbounded)
-        .start;
-    let group = stream.group(name);
-    let pel = group.map(ConsumerGroup::pel);
-    for pair in pel.into_iter().flat_map(|pel| pel.forward(start)) {
-        if attempts == 0 || left == 0 {
-            cursor = pair.key;
-            break;
-        }
-        attempts -= 1;
-        let pending = &pair.value;
-        if !stream.contains(pair.key) {
-            gone.push(Claimed::of(pair.key, pending));
-            left -= 1;
-            continue;
-        }
-        let idle = now_ms.saturating_sub(pending.delivered_ms);
-        if pending.owner().is_some() && min_idle > 0 && idle < min_idle {
-            continue;
-        }
-        taken.push((pair.key, pending.deliveries() + u64::from(!just_id)));
-        left -= 1;
-    }
-    let reply = &mut *ctx.reply;
-    reply.array(3);
-    reply_id(reply, cursor);
-    reply.array(taken.len());
-    for (id, _) in &taken {
-        if just_id {
-            reply_id(reply, *id);
-        } else {
-            reply_one(reply, stream, *id);
-        }
-    }
-    reply.array(gone.len());
-    gone.iter().for_each(|gone| reply_id(reply, gone.id));
-
-    let mut claimed = Vec::with_capacity(gone.len() + taken.len());
-    let in_vain = taken.is_empty();
-    if let Some(group) = stream.group_mut(name) {
-        for (id, deliveries) in taken {
-            group.deliver(id, &consumer, now_ms, deliveries);
-            if let Some(consumer) = group.consumer_mut(&consumer) {
-                consumer.active_ms = now_ms;
-            }
-            claimed.push(Claimed {
-                consumer: Some(consumer.clone()),
-                id,
-                delivered_ms: now_ms,
-                deliveries,
-            });
-        }
-        for gone in gone {
-            group.ack(gone.id);
-            claimed.push(gone);
-        }
-    }
+    // The outcome of each entry is decided first, then the answer is written, then the group is changed.
+    let step = Step::decide(stream, name, from, count as usize, |pending| {
+        let idle = is_idle(pending, min_idle, now_ms);
+        idle.then(|| pending.deliveries() + u64::from(!just_id))
+    });
+    step.write(ctx.reply, stream, just_id);
+    let in_vain = step.taken.is_empty();
+    let mut claimed = match stream.group_mut(name) {
+        Some(group) => step.carry_out(group, &consumer, now_ms),
+        None => Vec::new(),
+    };
     // Propagated in the order in which the entries were met.
     claimed.sort_unstable_by_key(|claimed| claimed.id);
     if created {
@@ -848,4 +793,107 @@ fn xautoclaim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     say_all(ctx, key, name, last_id, &claimed);
     ctx.suppress();
     Ok(())
+}
+
+/// The options of XAUTOCLAIM: COUNT, and whether JUSTID is given.
+fn step_options(args: &mut Args<'_>) -> Result<(i64, bool)> {
+    let (mut count, mut just_id) = (100, false);
+    while !args.is_empty() {
+        if args.word_with("COUNT", 1) {
+            let error = Error::once("COUNT must be > 0");
+            count = args.integer_or(error.clone())?;
+            if !(1..=i64::MAX / 16).contains(&count) {
+                return Err(error);
+            }
+        } else if args.word("JUSTID") {
+            just_id = true;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    Ok((count, just_id))
+}
+
+/// One step of XAUTOCLAIM, before anything is changed.
+struct Step {
+    /// The ID that the next step begins with; 0-0 at the end.
+    cursor: StreamId,
+    /// Entries to be claimed, each with its new count of deliveries.
+    taken: Vec<(StreamId, u64)>,
+    /// Pending entries that were deleted from the stream.
+    gone: Vec<Claimed>,
+}
+
+impl Step {
+    /// Looks at pending entries from an ID on, until `count` were claimed or found deleted, or [`ATTEMPTS`] times as many
+    /// were looked at. `claim` returns the new count of deliveries of an entry that is to be claimed.
+    fn decide(
+        stream: &Stream,
+        group_name: &[u8],
+        from: StreamId,
+        count: usize,
+        claim: impl Fn(&Pending) -> Option<u64>,
+    ) -> Step {
+        let mut step = Step {
+            cursor: StreamId::MIN,
+            taken: Vec::new(),
+            gone: Vec::new(),
+        };
+        let Some(group) = stream.group(group_name) else {
+            return step;
+        };
+        let mut left = count;
+        let mut attempts = left.saturating_mul(ATTEMPTS);
+        let pel = group.pel();
+        let range = pel.index_range(Bound::Included(&from), Bound::Unbounded);
+        for pair in pel.forward(range.start) {
+            if attempts == 0 || left == 0 {
+                step.cursor = pair.key;
+                break;
+            }
+            attempts -= 1;
+            if !stream.contains(pair.key) {
+                step.gone.push(Claimed::of(pair.key, &pair.value));
+                left -= 1;
+            } else if let Some(deliveries) = claim(&pair.value) {
+                step.taken.push((pair.key, deliveries));
+                left -= 1;
+            }
+        }
+        step
+    }
+
+    /// Writes the cursor, the entries (or their IDs) and the IDs of deleted ones.
+    fn write(&self, reply: &mut Reply, stream: &Stream, just_id: bool) {
+        reply.array(3);
+        reply_id(reply, self.cursor);
+        reply.array(self.taken.len());
+        for (id, _) in &self.taken {
+            if just_id {
+                reply_id(reply, *id);
+            } else {
+                reply_one(reply, stream, *id);
+            }
+        }
+        reply.array(self.gone.len());
+        self.gone.iter().for_each(|gone| reply_id(reply, gone.id));
+    }
+
+    /// Claims the entries for a consumer and acknowledges the deleted ones. Returns all of them, to be propagated.
+    fn carry_out(self, group: &mut ConsumerGroup, consumer: &Name, now_ms: i64) -> Vec<Claimed> {
+        let mut claimed = Vec::with_capacity(self.gone.len() + self.taken.len());
+        if !self.taken.is_empty()
+            && let Some(consumer) = group.consumer_mut(consumer)
+        {
+            consumer.active_ms = now_ms;
+        }
+        for (id, deliveries) in self.taken {
+            claimed.push(deliver(group, consumer, id, now_ms, deliveries));
+        }
+        for gone in self.gone {
+            group.ack(gone.id);
+            claimed.push(gone);
+        }
+        claimed
+    }
 }

@@ -14,7 +14,6 @@
 //! Differs: a consumer that is created and gets nothing is propagated as XGROUP CREATECONSUMER.
 
 use super::super::prelude::*;
-use super::pending::{Claimed, say_all};
 use super::{
     Claim, consumer_created, lower_bound, no_group, reply_entries, reply_fields, reply_id,
     reply_one, say_claim, say_consumer, say_group_id, see_consumer, strict_id, upper_bound,
@@ -723,69 +722,24 @@ fn serve_new(
         return Ok(false);
     };
     let last_id = group.last_id;
-    let (mut old, mut gone) = (Vec::new(), Vec::new());
-    if let Some(idle) = asked.claim {
-        let most = match asked.room(served) {
-            0 if asked.max_count.is_none() => usize::MAX,
-            room => room,
-        };
-        loop {
-            let group = stream.group_mut(group_name);
-            old = group.map_or(Vec::new(), |group| {
-                group.oldest(now_ms.saturating_sub(idle), most)
-            });
-            let missing = |id: &StreamId| !stream.contains(*id);
-            let missing: Vec<StreamId> = old.iter().copied().filter(missing).collect();
-            if missing.is_empty() {
-                break;
-            }
-            // Entries that were deleted are no longer pending.
-            for id in missing {
-                if let Some(group) = stream.group_mut(group_name) {
-                    gone.extend(group.pel().get(&id).map(|pending| Claimed::of(id, pending)));
-                    group.ack(id);
-                }
-            }
+    let old = match (asked.claim, asked.room(served)) {
+        (None, _) => Vec::new(),
+        (Some(idle), 0) if asked.max_count.is_none() => {
+            find_idle(stream, group_name, now_ms.saturating_sub(idle), usize::MAX)
         }
-    }
+        (Some(idle), room) => find_idle(stream, group_name, now_ms.saturating_sub(idle), room),
+    };
     let new = stream.last_valid_id().is_some_and(|last| last > last_id);
     if asked.is_full(ctx.reply, served) || old.is_empty() && !new {
-        say_all(ctx, key, group_name, last_id, &gone);
         return Ok(false);
     }
     served.begin(ctx.reply, key);
-    let timed = asked.claim.is_some();
-    let mut claims = Vec::new();
-    let ids = if timed {
-        let mark = ctx.reply.open();
-        let group = stream.group(group_name);
-        for id in old {
-            let pending = group.and_then(|group| group.pel().get(&id));
-            let Some(pending) = pending.filter(|_| !asked.is_full(ctx.reply, served)) else {
-                break;
-            };
-            write_claimed(ctx.reply, stream, id, pending, now_ms);
-            served.entries += 1;
-            claims.push((id, pending.deliveries() + 1));
-        }
-        let room = asked.count == 0 || claims.len() < asked.count;
-        let new = match last_id.next() {
-            Some(from) if room && !asked.is_full(ctx.reply, served) => {
-                let left = Request {
-                    count: asked.count.saturating_sub(claims.len()),
-                    keys: asked.keys,
-                    ids: asked.ids,
-                    ..*asked
-                };
-                write_some(ctx.reply, stream, from, &left, served, true)
-            }
-            _ => Vec::new(),
-        };
-        ctx.reply.close_array(mark, claims.len() + new.len());
-        new
+    let (mut claims, ids) = if asked.claim.is_some() {
+        write_idle_and_new(ctx.reply, stream, asked, served, old, now_ms)
     } else {
         let from = last_id.next().unwrap_or(StreamId::MAX);
-        write_behind(ctx.reply, stream, from, asked, served, false)
+        let ids = write_behind(ctx.reply, stream, from, asked, served, false);
+        (Vec::new(), ids)
     };
 
     let life = stream.life();
@@ -809,7 +763,6 @@ fn serve_new(
         consumer.active_ms = now_ms;
     }
     let (last_after, read) = (group.last_id, group.entries_read);
-    say_all(ctx, key, group_name, last_id, &gone);
     if !claims.is_empty() || !ids.is_empty() {
         ctx.state.dirty += 1;
     }
@@ -827,6 +780,63 @@ fn serve_new(
         say_group_id(ctx, key, group_name, last_after, read);
     }
     Ok(!claims.is_empty())
+}
+
+/// Finds up to `most` pending entries that were last delivered at `until_ms` or before, the longest idle first. Entries
+/// that were deleted from the stream stay pending and are passed over; XCLAIM and XAUTOCLAIM remove them.
+fn find_idle(stream: &mut Stream, group_name: &[u8], until_ms: i64, most: usize) -> Vec<StreamId> {
+    let mut looked_at = most;
+    loop {
+        let group = stream.group_mut(group_name);
+        let oldest = group.map_or(Vec::new(), |group| group.oldest(until_ms, looked_at));
+        let all = oldest.len() < looked_at;
+        let there = oldest.into_iter().filter(|id| stream.contains(*id));
+        let old: Vec<StreamId> = there.take(most).collect();
+        if all || old.len() == most {
+            return old;
+        }
+        looked_at = looked_at.saturating_mul(2);
+    }
+}
+
+/// Writes pending entries that were idle, then new ones, as one array, within the limits of the request. Returns the
+/// idle ones with their next count of deliveries, and the new ones.
+fn write_idle_and_new(
+    reply: &mut Reply,
+    stream: &Stream,
+    asked: &Request<'_>,
+    served: &mut Served,
+    old: Vec<StreamId>,
+    now_ms: i64,
+) -> (Vec<(StreamId, u64)>, Vec<StreamId>) {
+    let (group_name, _) = asked.group.unwrap_or_default();
+    let group = stream.group(group_name);
+    let mut claims = Vec::new();
+    let mark = reply.open();
+    for id in old {
+        let pending = group.and_then(|group| group.pel().get(&id));
+        let Some(pending) = pending.filter(|_| !asked.is_full(reply, served)) else {
+            break;
+        };
+        write_claimed(reply, stream, id, pending, now_ms);
+        served.entries += 1;
+        claims.push((id, pending.deliveries() + 1));
+    }
+    let room = asked.count == 0 || claims.len() < asked.count;
+    let new = match group.and_then(|group| group.last_id.next()) {
+        Some(from) if room && !asked.is_full(reply, served) => {
+            let left = Request {
+                count: asked.count.saturating_sub(claims.len()),
+                keys: asked.keys,
+                ids: asked.ids,
+                ..*asked
+            };
+            write_some(reply, stream, from, &left, served, true)
+        }
+        _ => Vec::new(),
+    };
+    reply.close_array(mark, claims.len() + new.len());
+    (claims, new)
 }
 
 /// Writes an entry that had been pending, with its idle time and its number of deliveries.

@@ -4,9 +4,9 @@
 
 use super::super::prelude::*;
 use super::add::{Options, rewrite};
-use super::{id, ids, references_and_ids, strict_id};
+use super::{id, ids, old_words, references_and_ids, strict_id};
 use crate::types::Stream;
-use crate::types::stream::{Counters, References, StreamId};
+use crate::types::stream::{Counters, References, StreamId, Trimmed};
 
 pub(super) const XTRIM: Command = Command {
     name: "xtrim",
@@ -61,7 +61,8 @@ pub(super) const XTRIM: Command = Command {
 };
 
 /// Deletes entries from the start until the length or the first ID fits, and answers how many. An approximate trimming
-/// is propagated as the exact one that it came to. An emptied stream stays, with its groups.
+/// is propagated as the exact one that it came to, one that looks at references as [`old_words`] says. An emptied
+/// stream stays, with its groups.
 #[doc(alias = "xtrimCommand")]
 fn xtrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -74,13 +75,17 @@ fn xtrim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     };
     let trimmed = stream.trim(&trim);
-    let exact = options.exact_trim(stream, trimmed);
-    let trimmed = trimmed.entries as usize;
-    if trimmed > 0 {
-        ctx.modified_n(key, Event::stream("xtrim"), trimmed);
-        rewrite(ctx, args.argv(), exact, None);
+    let exact = options.exact_trim(stream);
+    let trimmed_to = old_words::trimmed_to(stream, &trimmed);
+    let entries = trimmed.entries as usize;
+    if entries > 0 {
+        ctx.modified_n(key, Event::stream("xtrim"), entries);
+        match options.names_references() {
+            true => old_words::say_trim(ctx, key, &trimmed, trimmed_to),
+            false => rewrite(ctx, args.argv(), exact, None),
+        }
     }
-    ctx.reply.count(trimmed);
+    ctx.reply.count(entries);
     Ok(())
 }
 
@@ -130,17 +135,27 @@ pub(super) enum Fate {
 
 /// Deletes an entry under one of three policies: KEEPREF leaves it pending where it is, DELREF removes it from all
 /// lists of pending entries, ACKED deletes it only if every group has read and acknowledged it.
-pub(super) fn delete(stream: &mut Stream, id: StreamId, references: References) -> Fate {
-    if references == References::Respect && stream.contains(id) && stream.is_referenced(id) {
+pub(super) fn delete(
+    stream: &mut Stream,
+    id: StreamId,
+    references: References,
+    gone: &mut Trimmed,
+) -> Fate {
+    // Asked of a missing entry as well: an ID that a group has yet to reach counts as referenced.
+    if references == References::Respect && stream.is_referenced(id) {
         return Fate::Stays;
     }
     if references == References::Drop {
-        stream.drop_references(id);
+        let groups = stream.drop_references(id);
+        gone.dropped
+            .extend(groups.into_iter().map(|group| (group, id)));
     }
-    match stream.delete(id) {
-        true => Fate::Deleted,
-        false => Fate::Missing,
+    if !stream.delete(id) {
+        return Fate::Missing;
     }
+    gone.entries += 1;
+    gone.ids.push(id);
+    Fate::Deleted
 }
 
 pub(super) const XDELEX: Command = Command {
@@ -177,8 +192,8 @@ pub(super) const XDELEX: Command = Command {
     ..Command::BASE
 };
 
-/// Deletes entries under KEEPREF (the default), DELREF or ACKED, and answers a [`Fate`] for each. Propagated as it
-/// came, if an entry was deleted.
+/// Deletes entries under KEEPREF (the default), DELREF or ACKED, and answers a [`Fate`] for each. Propagated as XDEL of
+/// the deleted entries and XACK of the references that were dropped.
 #[doc(alias = "xdelexCommand")]
 fn xdelex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -190,15 +205,18 @@ fn xdelex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     };
     let ids = ids(&mut words)?;
     ctx.reply.array(ids.len());
-    let mut deleted = 0;
+    let mut gone = Trimmed::default();
     for id in ids {
-        let fate = delete(stream, id, references);
-        deleted += usize::from(fate == Fate::Deleted);
+        let fate = delete(stream, id, references, &mut gone);
         ctx.reply.integer(fate as i64);
     }
-    if deleted > 0 {
-        ctx.modified_n(key, Event::stream("xdel"), deleted);
+    if gone.entries > 0 {
+        ctx.modified_n(key, Event::stream("xdel"), gone.entries as usize);
+    } else {
+        ctx.state.dirty += gone.dropped.len() as u64;
     }
+    old_words::say_deleted(ctx, key, &gone);
+    ctx.suppress();
     Ok(())
 }
 
@@ -239,7 +257,7 @@ pub(super) const XSETID: Command = Command {
 fn xsetid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let last_id = id(&mut args)?;
-    let (mut added, mut max_deleted) = (None, StreamId::MIN);
+    let (mut added, mut max_deleted, mut times) = (None, StreamId::MIN, 0);
     while !args.is_empty() {
         if args.word_with("ENTRIESADDED", 1) {
             let entries = args.integer()?;
@@ -247,6 +265,7 @@ fn xsetid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             added = Some(u64::try_from(entries).map_err(|_| error)?);
         } else if args.word_with("MAXDELETEDID", 1) {
             max_deleted = strict_id(args.bytes()?)?;
+            times += 1;
             if last_id < max_deleted {
                 return Err(Error::once(
                     "The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
@@ -279,9 +298,10 @@ fn xsetid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     stream.set_counters(Counters {
         last_id,
         entries_added: added.unwrap_or(counters.entries_added),
-        max_deleted_id: match max_deleted {
-            StreamId::MIN => counters.max_deleted_id,
-            id => id,
+        max_deleted_id: match (max_deleted, times) {
+            // 0-0 counts as not given, unless it is given twice: see `old_words`.
+            (StreamId::MIN, ..2) => counters.max_deleted_id,
+            (id, _) => id,
         },
         ..counters
     });

@@ -15,6 +15,7 @@
 use super::super::prelude::*;
 use crate::command::{KeyFlag, KeyRef};
 use crate::keyspace::StrRef;
+use crate::resp::Reply;
 use crate::resp::argv::Argv;
 use crate::types::string::lcs::{self, Lcs};
 use crate::util::num::IntBuf;
@@ -132,8 +133,8 @@ pub(super) const DELEX: Command = Command {
             &[
                 arg::string("ifeq-value").token("IFEQ"),
                 arg::string("ifne-value").token("IFNE"),
-                arg::string("ifdeq-digest").token("IFDEQ"),
-                arg::string("ifdne-digest").token("IFDNE"),
+                arg::integer("ifdeq-digest").token("IFDEQ"),
+                arg::integer("ifdne-digest").token("IFDNE"),
             ],
         )
         .optional(),
@@ -264,25 +265,7 @@ fn lcs_command(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::once("The specified keys must contain string values"));
     }
 
-    let (mut only_len, mut ranges, mut with_len, mut min_len) = (false, false, false, 0);
-    while !args.is_empty() {
-        if args.word("IDX") {
-            ranges = true;
-        } else if args.word("LEN") {
-            only_len = true;
-        } else if args.word("WITHMATCHLEN") {
-            with_len = true;
-        } else if args.word_with("MINMATCHLEN", 1) {
-            min_len = args.integer()?.max(0) as u64;
-        } else {
-            return Err(Error::Syntax);
-        }
-    }
-    if only_len && ranges {
-        return Err(Error::once(
-            "If you want both the length and indexes, please just use IDX.",
-        ));
-    }
+    let options = LcsOptions::take(&mut args)?;
     let [a, b] = strings;
     if a.len().max(b.len()) >= u32::MAX as usize - 1 {
         return Err(Error::once("String too long for LCS"));
@@ -296,37 +279,15 @@ fn lcs_command(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let no_memory =
         |_| Error::once("Insufficient memory, failed allocating transient memory for LCS");
 
-    let reply = &mut *ctx.reply;
-    if only_len {
-        reply.integer(lcs::length(a, b).map_err(no_memory)?.into());
+    if options.only_len {
+        let len = lcs::length(a, b).map_err(no_memory)?;
+        ctx.reply.integer(len.into());
     } else {
         let lcs = Lcs::new(a, b).map_err(no_memory)?;
-        if ranges {
-            reply.map(2);
-            reply.bulk(b"matches");
-            let mark = reply.open();
-            let mut n = 0;
-            for (in_a, in_b) in lcs.ranges() {
-                let len = u64::from(in_a.1 - in_a.0 + 1);
-                if len < min_len {
-                    continue;
-                }
-                n += 1;
-                reply.array(2 + usize::from(with_len));
-                for (first, last) in [in_a, in_b] {
-                    reply.array(2);
-                    reply.integer(first.into());
-                    reply.integer(last.into());
-                }
-                if with_len {
-                    reply.integer(len as i64);
-                }
-            }
-            reply.close_array(mark, n);
-            reply.bulk(b"len");
-            reply.integer(lcs.len().into());
+        if options.ranges {
+            reply_ranges(ctx.reply, &lcs, &options);
         } else {
-            reply.bulk(&lcs.text());
+            ctx.reply.bulk(&lcs.text());
         }
     }
     for (key, missing) in keys.into_iter().zip(missing) {
@@ -335,4 +296,66 @@ fn lcs_command(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     Ok(())
+}
+
+/// The options of LCS.
+#[derive(Default)]
+struct LcsOptions {
+    only_len: bool,
+    /// IDX: the places of the parts instead of the text.
+    ranges: bool,
+    with_len: bool,
+    min_len: u64,
+}
+
+impl LcsOptions {
+    fn take(args: &mut Args<'_>) -> Result<LcsOptions> {
+        let mut options = LcsOptions::default();
+        while !args.is_empty() {
+            if args.word("IDX") {
+                options.ranges = true;
+            } else if args.word("LEN") {
+                options.only_len = true;
+            } else if args.word("WITHMATCHLEN") {
+                options.with_len = true;
+            } else if args.word_with("MINMATCHLEN", 1) {
+                options.min_len = args.integer()?.max(0) as u64;
+            } else {
+                return Err(Error::Syntax);
+            }
+        }
+        if options.only_len && options.ranges {
+            return Err(Error::once(
+                "If you want both the length and indexes, please just use IDX.",
+            ));
+        }
+        Ok(options)
+    }
+}
+
+/// Writes the places of the common parts, and the length of the whole.
+fn reply_ranges(reply: &mut Reply, lcs: &Lcs, options: &LcsOptions) {
+    reply.map(2);
+    reply.bulk(b"matches");
+    let mark = reply.open();
+    let mut n = 0;
+    for (in_a, in_b) in lcs.ranges() {
+        let len = u64::from(in_a.1 - in_a.0 + 1);
+        if len < options.min_len {
+            continue;
+        }
+        n += 1;
+        reply.array(2 + usize::from(options.with_len));
+        for (first, last) in [in_a, in_b] {
+            reply.array(2);
+            reply.integer(first.into());
+            reply.integer(last.into());
+        }
+        if options.with_len {
+            reply.integer(len as i64);
+        }
+    }
+    reply.close_array(mark, n);
+    reply.bulk(b"len");
+    reply.integer(lcs.len().into());
 }

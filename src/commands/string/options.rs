@@ -136,12 +136,11 @@ impl<'a> Options<'a> {
         if self.expiry.read_word(args, "KEEPTTL", Expiry::Keep) {
             return true;
         }
-        let compares = self.comparison.is_some();
-        if !self.if_present && !compares && args.word("NX") {
+        if !self.if_present && args.word("NX") {
             self.if_absent = true;
             return true;
         }
-        if !self.if_absent && !compares && args.word("XX") {
+        if !self.if_absent && args.word("XX") {
             self.if_present = true;
             return true;
         }
@@ -152,6 +151,7 @@ impl<'a> Options<'a> {
             self.get = true;
             return true;
         }
+        // As in Redis, NX and XX may stand behind a comparison but not before it.
         if !self.if_absent
             && !self.if_present
             && let Some(comparison) = Comparison::read(args)

@@ -30,8 +30,8 @@ pub(super) const SET: Command = Command {
                 arg::word("xx", "XX"),
                 arg::string("ifeq-value").token("IFEQ").since("8.4.0"),
                 arg::string("ifne-value").token("IFNE").since("8.4.0"),
-                arg::string("ifdeq-digest").token("IFDEQ").since("8.4.0"),
-                arg::string("ifdne-digest").token("IFDNE").since("8.4.0"),
+                arg::integer("ifdeq-digest").token("IFDEQ").since("8.4.0"),
+                arg::integer("ifdne-digest").token("IFDNE").since("8.4.0"),
             ],
         )
         .optional()
@@ -106,13 +106,13 @@ fn set_with(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, mut args: Args<'
             db.peek(key)
         };
         let found = entry.is_some();
-        wanted = match &options.comparison {
-            Some(comparison) => match &entry {
+        wanted = !(options.if_absent && found || options.if_present && !found);
+        if let Some(comparison) = options.comparison.as_ref().filter(|_| wanted) {
+            wanted = match &entry {
                 Some(entry) => comparison.holds(entry.string().ok_or(Error::WrongType)?)?,
                 None => comparison.holds_for_absent(),
-            },
-            None => !(options.if_absent && found || options.if_present && !found),
-        };
+            };
+        }
         if options.get {
             match &entry {
                 Some(entry) => ctx.reply.string(entry.string().ok_or(Error::WrongType)?),

@@ -19,8 +19,8 @@ use std::sync::atomic::AtomicBool;
 use super::super::prelude::*;
 use super::write::EF_RANGE;
 use super::{KEYS, project, set_or_miss, vector, wrong_dimension};
+use crate::clients::act::waits::answer_blocked;
 use crate::clients::{WaitKind, Waiting};
-use crate::dispatch::answer_search;
 use crate::resp::Reply;
 use crate::types::Vset;
 use crate::types::vset::{Filter, Query};
@@ -175,7 +175,7 @@ fn vsim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         drop(search);
         let elapsed = start.elapsed();
         mailbox.send(move |state| {
-            answer_search(state, client, number, elapsed, |reply| found.write(reply));
+            answer_blocked(state, client, kind, elapsed, |reply| found.write(reply));
         });
     });
     Ok(())

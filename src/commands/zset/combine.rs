@@ -17,9 +17,10 @@
 use super::super::prelude::*;
 use super::{members, store_result};
 use crate::keyspace::{Db, Entry};
+use crate::resp::argv::OwnedArgv;
 use crate::types::zset::{Collector, Direction, Limits, Zset};
 use crate::types::{Set, Typed, Value};
-use crate::util::num::IntBuf;
+use crate::util::num::{self, IntBuf};
 
 /// How the inputs are combined.
 #[doc(alias = "SET_OP_UNION")]
@@ -349,8 +350,32 @@ fn store(
     };
     let request = Request::take(ctx, &mut args, takes)?;
     let result = request.run(ctx, operation)?;
+    let counted = request.aggregate == Aggregate::Count;
+    let told = counted.then(|| as_zadd(destination, &result));
     store_result(ctx, destination, result, event, 1);
+    match told.flatten() {
+        Some(zadd) => {
+            ctx.also([b"DEL", destination]);
+            ctx.rewrite_with(|out| *out = zadd);
+        }
+        None if counted => ctx.rewrite([b"DEL", destination]),
+        None => {}
+    }
     Ok(())
+}
+
+/// The ZADD that builds a sorted set, which tells the result of AGGREGATE COUNT to a Redis before 8.8. `None` for an
+/// empty one.
+fn as_zadd(key: &[u8], zset: &Zset) -> Option<OwnedArgv> {
+    if zset.is_empty() {
+        return None;
+    }
+    let mut argv = OwnedArgv::from_words([&b"ZADD"[..], key]);
+    for scored in zset.iter() {
+        argv.push(num::format_f64(scored.score).as_bytes());
+        argv.push(&scored.member.to_vec());
+    }
+    Some(argv)
 }
 
 pub(super) const ZUNION: Command = Command {

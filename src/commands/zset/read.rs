@@ -10,7 +10,7 @@ use super::super::prelude::*;
 use super::{begin_members, lex_bounds, members, one_member, score_bounds};
 use crate::types::zset::{Direction, Scored, Zset};
 use crate::util::glob::{self, Case};
-use crate::util::num::{self, FloatBuf, IntBuf};
+use crate::util::num::{FloatBuf, IntBuf};
 
 /// The number of members that a call of ZSCAN looks at, unless COUNT is given.
 const SCAN_COUNT: usize = 10;
@@ -301,7 +301,7 @@ pub(super) const ZSCAN: Command = Command {
 #[doc(alias = "zscanCommand")]
 fn zscan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let cursor = num::parse_u64(args.bytes()?).ok_or_else(|| Error::once("invalid cursor"))?;
+    let cursor = args.cursor()?;
     let Some(zset) = ctx.state.keyspace[ctx.db].get_as::<Zset>(key)? else {
         ctx.missed(key);
         ctx.reply.array(2);

@@ -99,6 +99,14 @@ pub fn notify_fields<'f>(
 
 /// Deletes fields a command found to be over; the key, when none is left.
 pub fn bury_fields(state: &mut State, db: DbId, key: &[u8], names: &[&[u8]]) {
+    replace_fields(state, db, key, names);
+    if !names.is_empty() && expire::may_expire(state) {
+        remove_left_empty(state, db, key);
+    }
+}
+
+/// As [`bury_fields`], for a command that sets fields of the same hash next: the key stays, even without a field.
+pub fn replace_fields(state: &mut State, db: DbId, key: &[u8], names: &[&[u8]]) {
     if names.is_empty() || !expire::may_expire(state) {
         return;
     }
@@ -170,6 +178,7 @@ fn expire_batch(state: &mut State, db: DbId, key: &[u8], now: i64, at_most: usiz
     });
     let names: Vec<&[u8]> = gone.iter().map(|name| &**name).collect();
     say_fields_expired(state, db, key, &names);
+    remove_left_empty(state, db, key);
     gone.len()
 }
 
@@ -185,7 +194,7 @@ fn change_untouched(state: &mut State, db: DbId, key: &[u8], change: impl FnOnce
     }
 }
 
-/// Fields have expired: the deletion is counted, published and propagated. A key left empty is deleted, too.
+/// Fields have expired: the deletion is counted, published and propagated.
 #[doc(alias = "propagateHashFieldDeletion")]
 fn say_fields_expired(state: &mut State, db: DbId, key: &[u8], names: &[&[u8]]) {
     if names.is_empty() {
@@ -206,6 +215,11 @@ fn say_fields_expired(state: &mut State, db: DbId, key: &[u8], names: &[&[u8]]) 
     }
     notify::notify(state, HEXPIRED, db, key);
     notify_fields(state, HEXPIRED, db, key, names.iter().copied());
+    notify::touched(state, db, key);
+}
+
+/// Deletes a hash that has lost its last field.
+fn remove_left_empty(state: &mut State, db: DbId, key: &[u8]) {
     let left_empty = state.keyspace[db]
         .hash_untouched(key)
         .is_some_and(|hash| hash.is_empty());
@@ -213,7 +227,6 @@ fn say_fields_expired(state: &mut State, db: DbId, key: &[u8], names: &[&[u8]]) 
         state.keyspace[db].remove(key);
         notify::notify(state, Event::DEL, db, key);
     }
-    notify::touched(state, db, key);
 }
 
 fn with_length(text: &[u8], out: &mut Vec<u8>) {

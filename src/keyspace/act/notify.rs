@@ -81,9 +81,7 @@ pub fn notify_named(state: &mut State, class: u32, name: &[u8], db: DbId, key: &
         (doors.notify)(state, class, name, db, key);
     }
     let wanted = state.config.notify_keyspace_events.bits();
-    if wanted & class != 0
-        && wanted & (Class::Keyspace as u32 | Class::Keyevent as u32) != 0
-    {
+    if wanted & class != 0 && wanted & (Class::Keyspace as u32 | Class::Keyevent as u32) != 0 {
         publish_event(state, name, db, key);
     }
 }

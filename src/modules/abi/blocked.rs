@@ -160,7 +160,9 @@ unsafe fn block(
             ms => state.clock.unix_ms().checked_add(ms),
         };
         let kind = WaitKind::Module(handle.expose_provenance() as u64);
-        let command = context.command.unwrap_or(crate::command::table::CommandId(0));
+        let command = context
+            .command
+            .unwrap_or(crate::command::table::CommandId(0));
         let mut waiting = Waiting::new(kind, command, argv, deadline);
         waiting.even_without_key = flags & UNBLOCK_WHEN_DELETED != 0;
         let names = keys.unwrap_or_default().iter();
@@ -187,7 +189,18 @@ pub unsafe extern "C" fn block_client(
     free: Option<FreeFn>,
     timeout_ms: i64,
 ) -> Opaque {
-    unsafe { block(ctx, reply, timeout, free, timeout_ms, None, ptr::null_mut(), 0) }
+    unsafe {
+        block(
+            ctx,
+            reply,
+            timeout,
+            free,
+            timeout_ms,
+            None,
+            ptr::null_mut(),
+            0,
+        )
+    }
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -222,7 +235,16 @@ pub unsafe extern "C" fn block_on_keys_with_flags(
 ) -> Opaque {
     unsafe {
         let keys = strings::list(keys, usize::try_from(count).unwrap_or(0));
-        block(ctx, reply, timeout, free, timeout_ms, Some(keys), private, flags)
+        block(
+            ctx,
+            reply,
+            timeout,
+            free,
+            timeout_ms,
+            Some(keys),
+            private,
+            flags,
+        )
     }
 }
 
@@ -387,7 +409,11 @@ fn finish(state: &mut State, address: usize, with_reply: bool) {
 /// Offers a key that became ready to a client blocked on it.
 #[doc(alias = "moduleTryServeClientBlockedOnKey")]
 pub fn serve(state: &mut State, client: ClientKey, key: &[u8]) {
-    let Some(waiting) = state.clients.get(client).and_then(|who| who.waiting.as_ref()) else {
+    let Some(waiting) = state
+        .clients
+        .get(client)
+        .and_then(|who| who.waiting.as_ref())
+    else {
         return;
     };
     let WaitKind::Module(number) = waiting.kind else {
@@ -411,7 +437,9 @@ pub fn serve(state: &mut State, client: ClientKey, key: &[u8]) {
         context.command = Some(id);
         context.ready_key = strings::new(key);
         let mark = reply.begin_command();
-        let result = unit(state, |state| run(state, &mut context, function, &argv, reply));
+        let result = unit(state, |state| {
+            run(state, &mut context, function, &argv, reply)
+        });
         served = result == OK;
         if !served {
             reply.take_back(&mark);
@@ -437,7 +465,9 @@ pub fn timed_out(state: &mut State, number: u64, argv: &OwnedArgv, reply: &mut R
     blocked.disconnect = None;
     if let Some(function) = blocked.timeout {
         let mut context = context_for(blocked, address, Occasion::BlockedTimeout);
-        unit(state, |state| run(state, &mut context, function, argv, reply));
+        unit(state, |state| {
+            run(state, &mut context, function, argv, reply)
+        });
     }
     blocked.client = None;
     let background = guard(&blocked.clock).1.as_nanos() as u64;

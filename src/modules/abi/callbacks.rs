@@ -13,7 +13,14 @@ use crate::modules::{Listener, PostJob, Timer};
 use crate::state::State;
 
 /// Tells a listener of a keyspace event.
-pub fn notify(state: &mut State, listener: &Listener, class: u32, name: &[u8], db: DbId, key: &[u8]) {
+pub fn notify(
+    state: &mut State,
+    listener: &Listener,
+    class: u32,
+    name: &[u8],
+    db: DbId,
+    key: &[u8],
+) {
     let mut context = Context::new(Some(listener.module.clone()), Occasion::Callback);
     context.db = db;
     let name = CString::new(name).unwrap_or_default();

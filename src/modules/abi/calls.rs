@@ -220,9 +220,7 @@ unsafe extern "C" fn oxidis_module_call(
             set_errno(libc::EBUSY);
             ptr::null_mut()
         }
-        Some(Ok((Some(value), protocol, _))) => {
-            hand_out(context, CallReply::root(value, protocol))
-        }
+        Some(Ok((Some(value), protocol, _))) => hand_out(context, CallReply::root(value, protocol)),
         Some(Ok((None, protocol, Some(promise)))) => {
             let mut reply = CallReply::root(Value::Null, protocol);
             reply.promise = Some(promise);
@@ -236,7 +234,10 @@ unsafe extern "C" fn oxidis_module_call(
             let handle = match options.errors_as_replies {
                 true => {
                     let text = line_of(&refused.error);
-                    hand_out(context, CallReply::root(Value::Error(text), Protocol::Resp2))
+                    hand_out(
+                        context,
+                        CallReply::root(Value::Error(text), Protocol::Resp2),
+                    )
                 }
                 false => ptr::null_mut(),
             };

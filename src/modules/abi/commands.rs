@@ -111,7 +111,13 @@ impl Positions {
         let address: *mut Context = &mut context;
         // SAFETY: the module is loaded while its command is in the table; the state is not lent, so that functions
         // that need it fail.
-        unsafe { (self.function)(address.cast(), list.as_mut_ptr().cast(), list.len() as c_int) };
+        unsafe {
+            (self.function)(
+                address.cast(),
+                list.as_mut_ptr().cast(),
+                list.len() as c_int,
+            )
+        };
         context
             .positions
             .retain(|(position, _)| *position < argv.len());
@@ -147,7 +153,9 @@ impl Foreign for Positions {
             return Vec::new();
         }
         let told = self.ask(argv, Occasion::ChannelsPosition);
-        let judged = told.into_iter().filter(|(_, flags)| flags & UNSUBSCRIBE == 0);
+        let judged = told
+            .into_iter()
+            .filter(|(_, flags)| flags & UNSUBSCRIBE == 0);
         judged
             .map(|(position, flags)| (position, flags & PATTERN != 0))
             .collect()
@@ -455,7 +463,11 @@ pub unsafe extern "C" fn set_command_info(command: Opaque, info: *const u8) -> c
             act::redeclare(state, id, Box::leak(Box::new(decl)));
             Some(())
         });
-        if described.flatten().is_some() { OK } else { ERR }
+        if described.flatten().is_some() {
+            OK
+        } else {
+            ERR
+        }
     }
 }
 
@@ -575,7 +587,7 @@ unsafe fn arguments(args: *const u8, step: usize, specs: usize) -> Option<&'stat
                 summary: leaked(field(at, 24)),
                 since: leaked(field(at, 32)),
                 deprecated_since: leaked(field(at, 48)),
-                display: leaked(field(at, 64)),
+                shown_as: leaked(field(at, 64)),
                 optional: flags & 1 != 0,
                 multiple: flags & 2 != 0,
                 multiple_token: flags & 4 != 0,

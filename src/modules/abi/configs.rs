@@ -18,7 +18,8 @@ type SetBool = unsafe extern "C" fn(*const c_char, c_int, Opaque, *mut *mut RStr
 type GetNumeric = unsafe extern "C" fn(*const c_char, Opaque) -> i64;
 type SetNumeric = unsafe extern "C" fn(*const c_char, i64, Opaque, *mut *mut RString) -> c_int;
 type GetString = unsafe extern "C" fn(*const c_char, Opaque) -> *mut RString;
-type SetString = unsafe extern "C" fn(*const c_char, *mut RString, Opaque, *mut *mut RString) -> c_int;
+type SetString =
+    unsafe extern "C" fn(*const c_char, *mut RString, Opaque, *mut *mut RString) -> c_int;
 type Apply = unsafe extern "C" fn(Opaque, Opaque, *mut *mut RString) -> c_int;
 
 /// The functions of an option.
@@ -106,7 +107,12 @@ pub unsafe extern "C" fn register_bool(
     apply: Option<Apply>,
     private: Opaque,
 ) -> c_int {
-    let functions = functions(get as *const () as usize, set as *const () as usize, apply, private);
+    let functions = functions(
+        get as *const () as usize,
+        set as *const () as usize,
+        apply,
+        private,
+    );
     let default = OptionValue::Number(i64::from(default != 0));
     unsafe { register(ctx, name, flags, OptionKind::Bool, default, functions) }
 }
@@ -124,9 +130,23 @@ pub unsafe extern "C" fn register_numeric(
     apply: Option<Apply>,
     private: Opaque,
 ) -> c_int {
-    let functions = functions(get as *const () as usize, set as *const () as usize, apply, private);
+    let functions = functions(
+        get as *const () as usize,
+        set as *const () as usize,
+        apply,
+        private,
+    );
     let kind = OptionKind::Number { min, max };
-    unsafe { register(ctx, name, flags, kind, OptionValue::Number(default), functions) }
+    unsafe {
+        register(
+            ctx,
+            name,
+            flags,
+            kind,
+            OptionValue::Number(default),
+            functions,
+        )
+    }
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -140,7 +160,12 @@ pub unsafe extern "C" fn register_string(
     apply: Option<Apply>,
     private: Opaque,
 ) -> c_int {
-    let functions = functions(get as *const () as usize, set as *const () as usize, apply, private);
+    let functions = functions(
+        get as *const () as usize,
+        set as *const () as usize,
+        apply,
+        private,
+    );
     let default = match default.is_null() {
         true => OptionValue::Text(None),
         false => OptionValue::Text(Some(unsafe { c_bytes(default) }.to_vec())),
@@ -162,7 +187,12 @@ pub unsafe extern "C" fn register_enum(
     apply: Option<Apply>,
     private: Opaque,
 ) -> c_int {
-    let functions = functions(get as *const () as usize, set as *const () as usize, apply, private);
+    let functions = functions(
+        get as *const () as usize,
+        set as *const () as usize,
+        apply,
+        private,
+    );
     let mut known = Vec::new();
     for at in 0..usize::try_from(count).unwrap_or(0) {
         // SAFETY: the arrays have `count` elements.
@@ -252,7 +282,9 @@ pub fn set(state: &mut State, option: &ModuleOption, value: &OptionValue) -> Res
                 }
                 (_, OptionValue::Text(text)) => {
                     let set = std::mem::transmute::<usize, SetString>(option.set);
-                    let string = text.as_ref().map_or(strings::none(), |text| strings::new(text));
+                    let string = text
+                        .as_ref()
+                        .map_or(strings::none(), |text| strings::new(text));
                     let result = set(name, string, option.private, out);
                     if !string.is_null() {
                         strings::release(string);

@@ -93,7 +93,12 @@ unsafe fn put(dict: *mut Dict, key: &[u8], data: Opaque, replace: bool) -> c_int
     OK
 }
 
-pub unsafe extern "C" fn set_c(dict: *mut Dict, key: *const c_char, len: usize, data: Opaque) -> c_int {
+pub unsafe extern "C" fn set_c(
+    dict: *mut Dict,
+    key: *const c_char,
+    len: usize,
+    data: Opaque,
+) -> c_int {
     unsafe { put(dict, buffer(key, len), data, false) }
 }
 
@@ -133,7 +138,11 @@ pub unsafe extern "C" fn get_c(
     unsafe { get_of(dict, buffer(key, len), missing) }
 }
 
-pub unsafe extern "C" fn get(dict: *const Dict, key: *const RString, missing: *mut c_int) -> Opaque {
+pub unsafe extern "C" fn get(
+    dict: *const Dict,
+    key: *const RString,
+    missing: *mut c_int,
+) -> Opaque {
     unsafe { get_of(dict, bytes(key), missing) }
 }
 
@@ -241,7 +250,11 @@ pub unsafe extern "C" fn reseek_c(
     unsafe { reseek_to(iter, op, buffer(key, len)) }
 }
 
-pub unsafe extern "C" fn reseek(iter: *mut DictIter, op: *const c_char, key: *const RString) -> c_int {
+pub unsafe extern "C" fn reseek(
+    iter: *mut DictIter,
+    op: *const c_char,
+    key: *const RString,
+) -> c_int {
     unsafe { reseek_to(iter, op, bytes(key)) }
 }
 
@@ -360,6 +373,10 @@ pub unsafe extern "C" fn compare_c(
     unsafe { compare_with(iter, op, buffer(key, len)) }
 }
 
-pub unsafe extern "C" fn compare(iter: *const DictIter, op: *const c_char, key: *const RString) -> c_int {
+pub unsafe extern "C" fn compare(
+    iter: *const DictIter,
+    op: *const c_char,
+    key: *const RString,
+) -> c_int {
     unsafe { compare_with(iter, op, bytes(key)) }
 }

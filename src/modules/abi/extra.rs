@@ -78,13 +78,13 @@ pub unsafe extern "C" fn canonical_name(slot: c_uint) -> *const c_char {
 pub unsafe extern "C" fn my_cluster_id() -> *const c_char {
     static ID: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     let id = with(|state| {
-        let on = state.config.cluster_enabled;
-        on.then(|| state.cluster.id().to_owned())
+        let machine = state.cluster.machine()?;
+        Some(machine.myself().id.as_bytes().to_vec())
     });
     match id.flatten() {
         Some(id) => {
             let text = ID.get_or_init(|| {
-                let mut text = id.into_bytes();
+                let mut text = id;
                 text.push(0);
                 text
             });

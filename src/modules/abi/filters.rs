@@ -5,8 +5,8 @@
 use std::ffi::c_int;
 use std::ptr;
 
-use super::context::{self, Occasion, lend};
 use super::commands::Words;
+use super::context::{self, Occasion, lend};
 use super::strings::{self, RString, bytes};
 use super::{ERR, OK};
 use crate::modules::{Filter, FilterFn, Opaque};
@@ -107,7 +107,11 @@ pub unsafe extern "C" fn get(ctx: *mut FilterContext, position: c_int) -> *mut R
     word.copied().unwrap_or(strings::none())
 }
 
-pub unsafe extern "C" fn insert(ctx: *mut FilterContext, position: c_int, word: *mut RString) -> c_int {
+pub unsafe extern "C" fn insert(
+    ctx: *mut FilterContext,
+    position: c_int,
+    word: *mut RString,
+) -> c_int {
     let context = unsafe { of(ctx) };
     match usize::try_from(position) {
         Ok(at) if at <= context.words.len() => {

@@ -166,14 +166,22 @@ pub unsafe extern "C" fn add_c_string(
     }
 }
 
-pub unsafe extern "C" fn add_double(ctx: *mut InfoContext, name: *const c_char, value: f64) -> c_int {
+pub unsafe extern "C" fn add_double(
+    ctx: *mut InfoContext,
+    name: *const c_char,
+    value: f64,
+) -> c_int {
     let mut text = Vec::new();
     crate::util::num::write_g(&mut text, value, 17);
     let text = String::from_utf8_lossy(&text);
     unsafe { (*ctx).field(c_bytes(name), format_args!("{text}")) }
 }
 
-pub unsafe extern "C" fn add_signed(ctx: *mut InfoContext, name: *const c_char, value: i64) -> c_int {
+pub unsafe extern "C" fn add_signed(
+    ctx: *mut InfoContext,
+    name: *const c_char,
+    value: i64,
+) -> c_int {
     unsafe { (*ctx).field(c_bytes(name), format_args!("{value}")) }
 }
 

@@ -140,12 +140,7 @@ impl Key {
 }
 
 /// A handle, for whoever hands keys to modules.
-pub fn make(
-    context: *mut Context,
-    db: DbId,
-    name: &[u8],
-    mode: c_int,
-) -> *mut Key {
+pub fn make(context: *mut Context, db: DbId, name: &[u8], mode: c_int) -> *mut Key {
     Box::into_raw(Box::new(Key {
         context,
         db,
@@ -445,13 +440,7 @@ pub unsafe extern "C" fn db(key: *const Key) -> c_int {
 }
 
 pub extern "C" fn open_modes() -> c_int {
-    READ | WRITE
-        | NO_TOUCH
-        | NO_NOTIFY
-        | NO_STATS
-        | NO_EXPIRE
-        | NO_EFFECTS
-        | ACCESS_EXPIRED
+    READ | WRITE | NO_TOUCH | NO_NOTIFY | NO_STATS | NO_EXPIRE | NO_EFFECTS | ACCESS_EXPIRED
 }
 
 fn lfu(state: &State) -> bool {
@@ -468,7 +457,9 @@ pub unsafe extern "C" fn set_lru(key: *mut Key, idle_ms: i64) -> c_int {
                 return false;
             }
             let clock = state.keyspace.env().clock_for_idle(idle);
-            key.entry(state).map(|entry| entry.set_clock(clock)).is_some()
+            key.entry(state)
+                .map(|entry| entry.set_clock(clock))
+                .is_some()
         })
     }
 }
@@ -498,7 +489,9 @@ pub unsafe extern "C" fn set_lfu(key: *mut Key, frequency: i64) -> c_int {
                 .keyspace
                 .env()
                 .clock_for_frequency(frequency.min(255) as u8);
-            key.entry(state).map(|entry| entry.set_clock(clock)).is_some()
+            key.entry(state)
+                .map(|entry| entry.set_clock(clock))
+                .is_some()
         })
     }
 }
@@ -580,7 +573,11 @@ pub unsafe extern "C" fn select_db(ctx: Opaque, db: c_int) -> c_int {
         }
         Some(())
     });
-    if selected.flatten().is_some() { OK } else { ERR }
+    if selected.flatten().is_some() {
+        OK
+    } else {
+        ERR
+    }
 }
 
 pub unsafe extern "C" fn signal_modified(ctx: Opaque, name: *const RString) -> c_int {

@@ -81,8 +81,7 @@ pub extern "C" fn cached_microseconds() -> i64 {
 }
 
 pub extern "C" fn monotonic_microseconds() -> u64 {
-    with(|state| state.clock.monotonic_ns())
-        .unwrap_or_else(|| Clock::machine().monotonic_ns())
+    with(|state| state.clock.monotonic_ns()).unwrap_or_else(|| Clock::machine().monotonic_ns())
         / 1000
 }
 
@@ -188,15 +187,24 @@ fn flags_of(state: &State, client: Option<crate::clients::ClientKey>, loads: boo
         );
         put(FLAG_RESP3, client.protocol == Protocol::Resp3);
         put(FLAG_REPLICATED, own.has(ClientFlags::PRIMARY));
-        put(FLAG_MULTI, own.any(ClientFlags::MULTI | ClientFlags::IN_EXEC));
+        put(
+            FLAG_MULTI,
+            own.any(ClientFlags::MULTI | ClientFlags::IN_EXEC),
+        );
         put(FLAG_MULTI_DIRTY, own.has(ClientFlags::DIRTY_CAS));
     }
     put(FLAG_LUA, state.scripts.run.is_some());
     put(FLAG_CLUSTER, config.cluster_enabled);
     put(FLAG_STARTUP, loads && state.tcp_port == 0);
     let loading = state.persistence.is_loading();
-    put(FLAG_ASYNC_LOADING, loading && state.persistence.is_loading_beside());
-    put(FLAG_LOADING, loading && !state.persistence.is_loading_beside());
+    put(
+        FLAG_ASYNC_LOADING,
+        loading && state.persistence.is_loading_beside(),
+    );
+    put(
+        FLAG_LOADING,
+        loading && !state.persistence.is_loading_beside(),
+    );
     if config.maxmemory > 0 {
         put(FLAG_MAXMEMORY, true);
         let evicts = config.maxmemory_policy != crate::config::MaxmemoryPolicy::NoEviction;
@@ -204,7 +212,10 @@ fn flags_of(state: &State, client: Option<crate::clients::ClientKey>, loads: boo
         let used = crate::sys::alloc::used()
             .saturating_sub(crate::keyspace::act::evict::not_counted_for_evict(state));
         put(FLAG_OOM, used as u64 > config.maxmemory);
-        put(FLAG_OOM_WARNING, used as f64 / config.maxmemory as f64 > 0.75);
+        put(
+            FLAG_OOM_WARNING,
+            used as f64 / config.maxmemory as f64 > 0.75,
+        );
     }
     put(FLAG_AOF, config.appendonly);
     put(FLAG_RDB, !config.save.is_empty());
@@ -212,7 +223,10 @@ fn flags_of(state: &State, client: Option<crate::clients::ClientKey>, loads: boo
         put(FLAG_REPLICA, true);
         put(FLAG_READ_ONLY, config.replica_read_only);
         let step = state.replication.link.step;
-        put(FLAG_CONNECTING, matches!(step, Step::Connect | Step::Connecting));
+        put(
+            FLAG_CONNECTING,
+            matches!(step, Step::Connect | Step::Connecting),
+        );
         put(FLAG_TRANSFERRING, step == Step::Transfer);
         put(FLAG_ONLINE, step == Step::Connected);
         put(FLAG_STALE, step != Step::Connected);
@@ -225,7 +239,8 @@ fn flags_of(state: &State, client: Option<crate::clients::ClientKey>, loads: boo
 
 pub extern "C" fn avoid_replica_traffic() -> c_int {
     let avoid = with(|state| {
-        let failing_over = state.replication.failover.stage != crate::replication::failover::Stage::No;
+        let failing_over =
+            state.replication.failover.stage != crate::replication::failover::Stage::No;
         failing_over || state.pauses.mode() != crate::clients::PauseMode::None
     });
     c_int::from(avoid == Some(true))
@@ -355,7 +370,10 @@ pub fn describe(client: &Client) -> ClientInfo {
     put(1 << 2, client.flags.has(ClientFlags::BLOCKED));
     put(1 << 3, client.flags.has(ClientFlags::TRACKING));
     put(1 << 4, client.flags.has(ClientFlags::UNIX_SOCKET));
-    put(1 << 5, client.flags.any(ClientFlags::MULTI | ClientFlags::IN_EXEC));
+    put(
+        1 << 5,
+        client.flags.any(ClientFlags::MULTI | ClientFlags::IN_EXEC),
+    );
     if let Ok(address) = client.address.parse::<std::net::SocketAddr>() {
         info.port = address.port();
         let text = address.ip().to_string();
@@ -383,11 +401,7 @@ pub unsafe extern "C" fn client_info(out: *mut ClientInfo, id: u64) -> c_int {
 
 // ---- Messages ----------------------------------------------------------------------------------------
 
-unsafe fn publish_with(
-    command: &[u8],
-    channel: *const RString,
-    message: *const RString,
-) -> c_int {
+unsafe fn publish_with(command: &[u8], channel: *const RString, message: *const RString) -> c_int {
     let words = unsafe { [command, bytes(channel), bytes(message)] };
     let receivers = with(|state| {
         let caller = Caller {
@@ -424,7 +438,11 @@ pub unsafe extern "C" fn publish_shard(
 
 // ---- Modules among themselves ------------------------------------------------------------------------
 
-pub unsafe extern "C" fn export_api(ctx: Opaque, name: *const c_char, function: *mut c_void) -> c_int {
+pub unsafe extern "C" fn export_api(
+    ctx: Opaque,
+    name: *const c_char,
+    function: *mut c_void,
+) -> c_int {
     let Some(owner) = (unsafe { context::of(ctx) })
         .and_then(|c| c.module.as_ref())
         .map(|module| module.id)

@@ -64,14 +64,22 @@ pub fn make(
 
 /// The readers that a promised command's effects are for.
 fn targets(state: &State, client: ClientKey) -> Option<Targets> {
-    let found = state.modules.promises.iter().find(|(key, _)| *key == client);
+    let found = state
+        .modules
+        .promises
+        .iter()
+        .find(|(key, _)| *key == client);
     let promise = found?.1.downcast_ref::<Promise>()?;
     Some(promise.targets)
 }
 
 /// The command of a promise is served: its reply goes to the module.
 fn fulfil(state: &mut State, client: ClientKey, value: Value) {
-    let at = state.modules.promises.iter().position(|(key, _)| *key == client);
+    let at = state
+        .modules
+        .promises
+        .iter()
+        .position(|(key, _)| *key == client);
     let Some(at) = at else {
         return return_client(state, client);
     };

@@ -93,21 +93,21 @@ enum Shape {
 unsafe fn begin(ctx: Opaque, len: c_long, shape: Shape) -> c_int {
     let begun = unsafe {
         writing(ctx, |c| {
-        if shape == Shape::Attribute && !c.reply.resp3() {
-            return ERR;
-        }
-        let Ok(len) = usize::try_from(len) else {
-            let mark = c.reply.open();
-            c.postponed.push(mark);
-            return OK;
-        };
-        match shape {
-            Shape::Array => c.reply.array(len),
-            Shape::Map => c.reply.map(len),
-            Shape::Set => c.reply.set(len),
-            Shape::Attribute => c.reply.attribute(len),
-        }
-        OK
+            if shape == Shape::Attribute && !c.reply.resp3() {
+                return ERR;
+            }
+            let Ok(len) = usize::try_from(len) else {
+                let mark = c.reply.open();
+                c.postponed.push(mark);
+                return OK;
+            };
+            match shape {
+                Shape::Array => c.reply.array(len),
+                Shape::Map => c.reply.map(len),
+                Shape::Set => c.reply.set(len),
+                Shape::Attribute => c.reply.attribute(len),
+            }
+            OK
         })
     };
     begun.unwrap_or(OK)
@@ -116,19 +116,19 @@ unsafe fn begin(ctx: Opaque, len: c_long, shape: Shape) -> c_int {
 unsafe fn end(ctx: Opaque, len: c_long, shape: Shape) {
     unsafe {
         writing(ctx, |c| {
-        if shape == Shape::Attribute && !c.reply.resp3() {
-            return;
-        }
-        let Some(mark) = c.postponed.pop() else {
-            return;
-        };
-        let len = usize::try_from(len).unwrap_or(0);
-        match shape {
-            Shape::Array => c.reply.close_array(mark, len),
-            Shape::Map => c.reply.close_map(mark, len),
-            Shape::Set => c.reply.close_set(mark, len),
-            Shape::Attribute => c.reply.close_attribute(mark, len),
-        }
+            if shape == Shape::Attribute && !c.reply.resp3() {
+                return;
+            }
+            let Some(mark) = c.postponed.pop() else {
+                return;
+            };
+            let len = usize::try_from(len).unwrap_or(0);
+            match shape {
+                Shape::Array => c.reply.close_array(mark, len),
+                Shape::Map => c.reply.close_map(mark, len),
+                Shape::Set => c.reply.close_set(mark, len),
+                Shape::Attribute => c.reply.close_attribute(mark, len),
+            }
         });
     }
 }
@@ -248,18 +248,18 @@ pub unsafe extern "C" fn big_number(ctx: Opaque, data: *const c_char, len: usize
 pub unsafe extern "C" fn call_reply(ctx: Opaque, reply: *const CallReply) -> c_int {
     let done = unsafe {
         writing(ctx, |c| {
-        let Some(reply) = reply.as_ref() else {
-            return ERR;
-        };
-        if reply.protocol() == Protocol::Resp3 && !c.reply.resp3() && reply.needs_resp3() {
-            return ERR;
-        }
-        let value = reply.value();
-        if let crate::resp::Value::Error(_) = value {
-            c.failed = true;
-        }
-        c.reply.value(value);
-        OK
+            let Some(reply) = reply.as_ref() else {
+                return ERR;
+            };
+            if reply.protocol() == Protocol::Resp3 && !c.reply.resp3() && reply.needs_resp3() {
+                return ERR;
+            }
+            let value = reply.value();
+            if let crate::resp::Value::Error(_) = value {
+                c.failed = true;
+            }
+            c.reply.value(value);
+            OK
         })
     };
     done.unwrap_or(OK)

@@ -15,9 +15,9 @@ use super::typed::{Cursor, entry_bytes};
 use super::{ERR, OK};
 use crate::keyspace::act::{keys, notify};
 use crate::keyspace::{Deadline, NewValue};
-use crate::types::stream::{References, StreamLimits, Trim, TrimTo};
-use crate::types::stream::StreamId;
 use crate::types::Stream;
+use crate::types::stream::StreamId;
+use crate::types::stream::{References, StreamLimits, Trim, TrimTo};
 
 const ADD_AUTO_ID: c_int = 1;
 const EXCLUSIVE: c_int = 1;
@@ -118,10 +118,7 @@ pub unsafe extern "C" fn add(
 }
 
 /// Changes a stream that is there.
-unsafe fn on_stream<R>(
-    key: *mut Key,
-    f: impl FnOnce(&mut Stream) -> R,
-) -> Result<R, c_int> {
+unsafe fn on_stream<R>(key: *mut Key, f: impl FnOnce(&mut Stream) -> R) -> Result<R, c_int> {
     let done = unsafe {
         using(key, |key, state| {
             if key.value::<Stream>(state).is_none() {
@@ -287,7 +284,9 @@ pub unsafe extern "C" fn next_id(key: *mut Key, id: *mut StreamIdC, fields: *mut
                 let entry = entries.next()?;
                 for _ in 0..entry.fields {
                     let (name, value) = entries.field()?;
-                    cursor.fields.push_back((entry_bytes(name), entry_bytes(value)));
+                    cursor
+                        .fields
+                        .push_back((entry_bytes(name), entry_bytes(value)));
                 }
                 Some((entry.id, entry.fields))
             });
@@ -359,5 +358,9 @@ pub unsafe extern "C" fn delete_current(key: *mut Key) -> c_int {
     let gone = context::with(|state| {
         handle.change(state, || None, |stream: &mut Stream| stream.delete(id))
     });
-    if gone.flatten() == Some(true) { OK } else { fail(libc::ENOENT) }
+    if gone.flatten() == Some(true) {
+        OK
+    } else {
+        fail(libc::ENOENT)
+    }
 }

@@ -56,16 +56,24 @@ pub unsafe extern "C" fn list_push(key: *mut Key, at: c_int, element: *const RSt
     let pushed = unsafe {
         using(key, |key, state| {
             if !key.writes() || element.is_null() {
-                set_errno(if element.is_null() { libc::EINVAL } else { libc::EBADF });
+                set_errno(if element.is_null() {
+                    libc::EINVAL
+                } else {
+                    libc::EBADF
+                });
                 return false;
             }
             let limits = list_limits(state);
             let end = if at == 0 { End::Head } else { End::Tail };
             let element = bytes(element);
-            let pushed = key.change(state, || Some(List::new()), |list: &mut List| {
-                list.grow_for(element.len(), 1, limits);
-                list.push(end, element, limits);
-            });
+            let pushed = key.change(
+                state,
+                || Some(List::new()),
+                |list: &mut List| {
+                    list.grow_for(element.len(), 1, limits);
+                    list.push(end, element, limits);
+                },
+            );
             if pushed.is_none() {
                 set_errno(libc::ENOTSUP);
             }
@@ -92,18 +100,26 @@ pub unsafe extern "C" fn list_pop(key: *mut Key, at: c_int) -> *mut RString {
             }
             let limits = list_limits(state);
             let end = if at == 0 { End::Head } else { End::Tail };
-            key.change(state, || None, |list: &mut List| {
-                list.pop(end, limits, entry_bytes)
-            })
+            key.change(
+                state,
+                || None,
+                |list: &mut List| list.pop(end, limits, entry_bytes),
+            )
             .flatten()
         })
     };
-    popped.flatten().map_or(strings::none(), |text| strings::new(&text))
+    popped
+        .flatten()
+        .map_or(strings::none(), |text| strings::new(&text))
 }
 
 /// The position that an index means; `None` outside of the list.
 fn position(index: c_long, len: usize) -> Option<usize> {
-    let at = if index < 0 { index + len as c_long } else { index };
+    let at = if index < 0 {
+        index + len as c_long
+    } else {
+        index
+    };
     usize::try_from(at).ok().filter(|at| *at < len)
 }
 
@@ -176,14 +192,22 @@ pub unsafe extern "C" fn list_set(key: *mut Key, index: c_long, value: *const RS
             }
             let limits = list_limits(state);
             let value = bytes(value);
-            let done = key.change(state, || None, |list: &mut List| {
-                let Some(at) = position(index, list.len()) else {
-                    return false;
-                };
-                list.grow_for(value.len(), 1, limits);
-                list.replace(at, value, limits)
-            });
-            if done == Some(true) { Ok(()) } else { Err(libc::EDOM) }
+            let done = key.change(
+                state,
+                || None,
+                |list: &mut List| {
+                    let Some(at) = position(index, list.len()) else {
+                        return false;
+                    };
+                    list.grow_for(value.len(), 1, limits);
+                    list.replace(at, value, limits)
+                },
+            );
+            if done == Some(true) {
+                Ok(())
+            } else {
+                Err(libc::EDOM)
+            }
         })
     }
 }
@@ -198,10 +222,14 @@ pub unsafe extern "C" fn list_insert(key: *mut Key, index: c_long, value: *const
             if missing && key.writes() && (index == 0 || index == -1) {
                 let limits = list_limits(state);
                 let value = bytes(value);
-                key.change(state, || Some(List::new()), |list: &mut List| {
-                    list.grow_for(value.len(), 1, limits);
-                    list.push(End::Tail, value, limits);
-                });
+                key.change(
+                    state,
+                    || Some(List::new()),
+                    |list: &mut List| {
+                        list.grow_for(value.len(), 1, limits);
+                        list.push(End::Tail, value, limits);
+                    },
+                );
                 return Ok(());
             }
             if let Some(errno) = list_trouble(key, state, true) {
@@ -209,23 +237,31 @@ pub unsafe extern "C" fn list_insert(key: *mut Key, index: c_long, value: *const
             }
             let limits = list_limits(state);
             let value = bytes(value);
-            let done = key.change(state, || None, |list: &mut List| {
-                let len = list.len();
-                // Before the element at the index; counted from the end, behind it.
-                let at = match index < 0 {
-                    true => index + len as c_long + 1,
-                    false => index,
-                };
-                let at = usize::try_from(at).ok().filter(|at| *at <= len);
-                let Some(at) = at else { return false };
-                list.grow_for(value.len(), 1, limits);
-                match at == list.len() {
-                    true => list.push(End::Tail, value, limits),
-                    false => list.insert(at, value, limits),
-                }
-                true
-            });
-            if done == Some(true) { Ok(()) } else { Err(libc::EDOM) }
+            let done = key.change(
+                state,
+                || None,
+                |list: &mut List| {
+                    let len = list.len();
+                    // Before the element at the index; counted from the end, behind it.
+                    let at = match index < 0 {
+                        true => index + len as c_long + 1,
+                        false => index,
+                    };
+                    let at = usize::try_from(at).ok().filter(|at| *at <= len);
+                    let Some(at) = at else { return false };
+                    list.grow_for(value.len(), 1, limits);
+                    match at == list.len() {
+                        true => list.push(End::Tail, value, limits),
+                        false => list.insert(at, value, limits),
+                    }
+                    true
+                },
+            );
+            if done == Some(true) {
+                Ok(())
+            } else {
+                Err(libc::EDOM)
+            }
         })
     }
 }
@@ -237,14 +273,22 @@ pub unsafe extern "C" fn list_delete(key: *mut Key, index: c_long) -> c_int {
                 return Err(errno);
             }
             let limits = list_limits(state);
-            let done = key.change(state, || None, |list: &mut List| {
-                let Some(at) = position(index, list.len()) else {
-                    return false;
-                };
-                list.remove_range(at, at + 1, limits);
-                true
-            });
-            if done == Some(true) { Ok(()) } else { Err(libc::EDOM) }
+            let done = key.change(
+                state,
+                || None,
+                |list: &mut List| {
+                    let Some(at) = position(index, list.len()) else {
+                        return false;
+                    };
+                    list.remove_range(at, at + 1, limits);
+                    true
+                },
+            );
+            if done == Some(true) {
+                Ok(())
+            } else {
+                Err(libc::EDOM)
+            }
         })
     }
 }
@@ -340,7 +384,11 @@ pub unsafe extern "C" fn zset_incrby(
     OK
 }
 
-pub unsafe extern "C" fn zset_score(key: *mut Key, member: *const RString, score: *mut f64) -> c_int {
+pub unsafe extern "C" fn zset_score(
+    key: *mut Key,
+    member: *const RString,
+    score: *mut f64,
+) -> c_int {
     unsafe {
         let found = using(key, |key, state| {
             key.value::<Zset>(state)?.score(bytes(member))
@@ -355,7 +403,11 @@ pub unsafe extern "C" fn zset_score(key: *mut Key, member: *const RString, score
     }
 }
 
-pub unsafe extern "C" fn zset_rem(key: *mut Key, member: *const RString, deleted: *mut c_int) -> c_int {
+pub unsafe extern "C" fn zset_rem(
+    key: *mut Key,
+    member: *const RString,
+    deleted: *mut c_int,
+) -> c_int {
     unsafe {
         let removed = using(key, |key, state| {
             if !key.writes() {
@@ -471,7 +523,10 @@ pub unsafe extern "C" fn zset_stop(key: *mut Key) {
 pub unsafe extern "C" fn zset_current(key: *mut Key, score: *mut f64) -> *mut RString {
     unsafe {
         let found = using(key, |key, state| {
-            let Cursor::Zset { at, ended: false, .. } = key.cursor else {
+            let Cursor::Zset {
+                at, ended: false, ..
+            } = key.cursor
+            else {
                 return None;
             };
             let scored = key.value::<Zset>(state)?.get(at)?;
@@ -578,33 +633,39 @@ unsafe extern "C" fn oxidis_module_hash_set(
                 value: state.config.hash_max_listpack_value,
                 seed: state.keyspace[key.db].seed(),
             };
-            let changed = key.change(state, || Some(Hash::new()), |hash: &mut Hash| {
-                let mut count = 0;
-                for [field, value] in pairs(words, n) {
-                    let name = field_name(flags, *field);
-                    let live = hash.get(name).is_some_and(|found| !is_past(found.deadline, now));
-                    if flags & HASH_XX != 0 && !live || flags & HASH_NX != 0 && live {
-                        continue;
+            let changed = key.change(
+                state,
+                || Some(Hash::new()),
+                |hash: &mut Hash| {
+                    let mut count = 0;
+                    for [field, value] in pairs(words, n) {
+                        let name = field_name(flags, *field);
+                        let live = hash
+                            .get(name)
+                            .is_some_and(|found| !is_past(found.deadline, now));
+                        if flags & HASH_XX != 0 && !live || flags & HASH_NX != 0 && live {
+                            continue;
+                        }
+                        if !live {
+                            // Over, if it is there at all: what comes now is new.
+                            hash.remove(name);
+                        }
+                        if value.addr() == DELETE {
+                            count += c_int::from(hash.remove(name));
+                            continue;
+                        }
+                        let value = bytes(value.cast::<RString>());
+                        let number = value.len() <= crate::util::num::MAX_INT_LEN;
+                        let new = match parse_i64(value).filter(|_| number) {
+                            Some(n) => hash::NewValue::Int(n),
+                            None => hash::NewValue::Bytes(value),
+                        };
+                        let added = hash.set(name, new, false, &limits);
+                        count += c_int::from(!added || flags & HASH_COUNT_ALL != 0);
                     }
-                    if !live {
-                        // Over, if it is there at all: what comes now is new.
-                        hash.remove(name);
-                    }
-                    if value.addr() == DELETE {
-                        count += c_int::from(hash.remove(name));
-                        continue;
-                    }
-                    let value = bytes(value.cast::<RString>());
-                    let number = value.len() <= crate::util::num::MAX_INT_LEN;
-                    let new = match parse_i64(value).filter(|_| number) {
-                        Some(n) => hash::NewValue::Int(n),
-                        None => hash::NewValue::Bytes(value),
-                    };
-                    let added = hash.set(name, new, false, &limits);
-                    count += c_int::from(!added || flags & HASH_COUNT_ALL != 0);
-                }
-                (count, hash.earliest_bound())
-            });
+                    (count, hash.earliest_bound())
+                },
+            );
             let (count, earliest) = changed.ok_or(libc::ENOTSUP)?;
             state.keyspace[key.db].track_fields(key.bytes(), earliest);
             Ok(count)

@@ -314,7 +314,11 @@ impl ForeignValue for Held {
         // SAFETY: the module's functions for the module's pointer.
         unsafe {
             if let Some(usage) = methods.usage2 {
-                return usage(&mut KeyContext::new(place, Place::NOWHERE), pointer, samples);
+                return usage(
+                    &mut KeyContext::new(place, Place::NOWHERE),
+                    pointer,
+                    samples,
+                );
             }
             methods.usage.map_or(0, |usage| usage(pointer))
         }
@@ -486,7 +490,11 @@ pub unsafe extern "C" fn create(
 
 /// The type of a number in an RDB file, whatever its version.
 fn known(state: &State, id: u64) -> Option<&'static Type> {
-    let entry = state.modules.types.iter().find(|known| known.id >> 10 == id >> 10)?;
+    let entry = state
+        .modules
+        .types
+        .iter()
+        .find(|known| known.id >> 10 == id >> 10)?;
     // SAFETY: types are never freed.
     Some(unsafe { &*entry.handle.cast::<Type>() })
 }
@@ -691,7 +699,12 @@ pub unsafe extern "C" fn option_to_key(context: *const KeyContext) -> *const RSt
 /// What types save beside keys: before them (1), or behind (2): the number of the type, and its bytes.
 #[doc(alias = "rdbSaveModulesAux")]
 pub fn aux_data(state: &mut State, when: c_int) -> Vec<(u64, Vec<u8>)> {
-    let handles: Vec<Opaque> = state.modules.types.iter().map(|known| known.handle).collect();
+    let handles: Vec<Opaque> = state
+        .modules
+        .types
+        .iter()
+        .map(|known| known.handle)
+        .collect();
     let mut all = Vec::new();
     for handle in handles {
         // SAFETY: types are never freed.
@@ -732,4 +745,3 @@ pub fn load_aux(state: &mut State, id: u64, when: c_int, bytes: Vec<u8>) -> bool
     });
     result == OK && !io.failed()
 }
-

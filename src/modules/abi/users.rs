@@ -85,7 +85,12 @@ fn change(state: &mut State, user: &mut ModuleUser, rules: &[Vec<u8>]) -> Result
         }
         ModuleUser::Own(own) => {
             let merged = crate::acl::merge_selectors(&words).map_err(|start| {
-                [b"Unmatched parenthesis in acl selector starting at '", start, b"'."].concat()
+                [
+                    b"Unmatched parenthesis in acl selector starting at '",
+                    start,
+                    b"'.",
+                ]
+                .concat()
             })?;
             let mut new = User::clone(own);
             for rule in merged {
@@ -195,7 +200,8 @@ pub unsafe extern "C" fn check_command(
         }
         let id = state.commands.lookup(argv).map_err(|_| libc::ENOENT)?;
         let user = user.get(state).ok_or(libc::EACCES)?;
-        user.check(acl_act::asked(state, id, argv)).map_err(|_| libc::EACCES)
+        user.check(acl_act::asked(state, id, argv))
+            .map_err(|_| libc::EACCES)
     });
     answer(checked)
 }
@@ -211,7 +217,11 @@ fn answer(checked: Option<Result<(), c_int>>) -> c_int {
     }
 }
 
-pub unsafe extern "C" fn check_key(user: *mut ModuleUser, key: *const RString, flags: c_int) -> c_int {
+pub unsafe extern "C" fn check_key(
+    user: *mut ModuleUser,
+    key: *const RString,
+    flags: c_int,
+) -> c_int {
     const KNOWN: c_int = 1 | 2 | 4 | 8 | 16 | 32 | 64 | 128;
     if flags & !KNOWN != 0 || flags == 0 {
         set_errno(libc::EINVAL);
@@ -223,7 +233,9 @@ pub unsafe extern "C" fn check_key(user: *mut ModuleUser, key: *const RString, f
     let flags = super::commands::key_flags(flags as u64);
     let checked = with(|state| {
         let user = user.get(state).ok_or(libc::EACCES)?;
-        user.may_use_key(key, flags).then_some(()).ok_or(libc::EACCES)
+        user.may_use_key(key, flags)
+            .then_some(())
+            .ok_or(libc::EACCES)
     });
     answer(checked)
 }
@@ -281,7 +293,12 @@ pub unsafe extern "C" fn add_log_entry(
             return ERR;
         };
         let name = with(|state| user.get(state).map(|user| user.name().to_vec()));
-        add_entry(context, &name.flatten().unwrap_or_default(), bytes(object), number)
+        add_entry(
+            context,
+            &name.flatten().unwrap_or_default(),
+            bytes(object),
+            number,
+        )
     }
 }
 

@@ -293,7 +293,8 @@ fn judge_slots(
     for flag in [ClientFlags::READONLY, ClientFlags::ASKING] {
         state.clients[client].flags.put(flag, flags.has(flag));
     }
-    let Err(refusal) = cluster::act::route::route_request(state, client, id, argv) else {
+    let writes = state.commands[id].flags.has(crate::command::Flag::Write);
+    let Err(refusal) = cluster::act::route::route_request(state, client, id, argv, writes) else {
         return Ok(());
     };
     let name = &state.commands[id].name;

@@ -49,18 +49,25 @@ pub fn parse(option: &ModuleOption, text: &[u8]) -> Result<OptionValue, String> 
         OptionKind::Words { known } => {
             let mut value = 0;
             let words: Vec<&[u8]> = match option.flags & BIT_FLAGS != 0 {
-                true => text.split(|b| *b == b' ').filter(|w| !w.is_empty()).collect(),
+                true => text
+                    .split(|b| *b == b' ')
+                    .filter(|w| !w.is_empty())
+                    .collect(),
                 false => vec![text],
             };
             let found = words.iter().map(|word| {
-                let same = |(known, _): &&(String, i64)| known.as_bytes().eq_ignore_ascii_case(word);
+                let same =
+                    |(known, _): &&(String, i64)| known.as_bytes().eq_ignore_ascii_case(word);
                 known.iter().find(same).map(|(_, bits)| *bits)
             });
             let mut any = false;
             for bits in found {
                 let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
                 value |= bits.ok_or_else(|| {
-                    format!("argument must be one of the following: {}", names.join(", "))
+                    format!(
+                        "argument must be one of the following: {}",
+                        names.join(", ")
+                    )
                 })?;
                 any = true;
             }
@@ -160,10 +167,7 @@ pub fn set(state: &mut State, pairs: &[(&[u8], &[u8])]) -> Result<(), (Vec<u8>, 
 }
 
 /// Calls each pair of apply function and data once.
-fn apply_all(
-    state: &mut State,
-    done: &[(ModuleOption, OptionValue)],
-) -> Option<(Vec<u8>, String)> {
+fn apply_all(state: &mut State, done: &[(ModuleOption, OptionValue)]) -> Option<(Vec<u8>, String)> {
     let mut seen = Vec::new();
     for (option, _) in done {
         let pair = (option.apply, option.private.addr());
@@ -198,14 +202,19 @@ pub fn load_values(state: &mut State, module: &Arc<Module>) -> Result<(), String
         };
         let result = value.and_then(|value| abi::configs::set(state, &option, &value));
         if let Err(reason) = result {
-            return Err(format!("Issue during loading of configuration {} : {reason}", option.name));
+            return Err(format!(
+                "Issue during loading of configuration {} : {reason}",
+                option.name
+            ));
         }
         set.push((option, OptionValue::Number(0)));
     }
     state.modules.configured.push(module.id);
     if let Some((name, reason)) = apply_all(state, &set) {
         let name = String::from_utf8_lossy(&name).into_owned();
-        return Err(format!("Issue during loading of configuration {name} : {reason}"));
+        return Err(format!(
+            "Issue during loading of configuration {name} : {reason}"
+        ));
     }
     Ok(())
 }
@@ -213,7 +222,10 @@ pub fn load_values(state: &mut State, module: &Arc<Module>) -> Result<(), String
 /// Whether a module registered options and never asked for their values.
 pub fn forgot_to_load(state: &State, module: &Module) -> bool {
     let modules = &state.modules;
-    modules.options.iter().any(|option| option.module.id == module.id)
+    modules
+        .options
+        .iter()
+        .any(|option| option.module.id == module.id)
         && !modules.configured.contains(&module.id)
 }
 
@@ -223,7 +235,11 @@ pub fn lines(state: &mut State) -> Vec<(bool, Vec<u8>, Vec<u8>)> {
     for option in state.modules.options.clone() {
         let value = abi::configs::get(state, &option);
         let default = value == option.default;
-        lines.push((default, option.name.clone().into_bytes(), show(&option, &value)));
+        lines.push((
+            default,
+            option.name.clone().into_bytes(),
+            show(&option, &value),
+        ));
     }
     lines
 }

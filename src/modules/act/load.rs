@@ -162,7 +162,9 @@ fn kept_by(state: &State, id: ModuleId) -> Option<&'static str> {
         return Some("the module exports one or more module-side data types, can't unload");
     }
     if !modules.users_of(id).is_empty() {
-        return Some("the module exports APIs used by other modules. Please unload them first and try again");
+        return Some(
+            "the module exports APIs used by other modules. Please unload them first and try again",
+        );
     }
     let queued = |client: &crate::clients::Client| {
         let transaction = client.transaction.as_ref();
@@ -174,13 +176,19 @@ fn kept_by(state: &State, id: ModuleId) -> Option<&'static str> {
         })
     };
     if state.clients.iter().any(queued) {
-        return Some("the module has commands queued in transactions. Please finish those first and try again");
+        return Some(
+            "the module has commands queued in transactions. Please finish those first and try again",
+        );
     }
     if modules.blocked_by(id) > 0 {
-        return Some("the module has blocked clients. Please wait for them to be unblocked and try again");
+        return Some(
+            "the module has blocked clients. Please wait for them to be unblocked and try again",
+        );
     }
     if modules.timers.values().any(|timer| timer.module.id == id) {
-        return Some("the module holds timer that is not fired. Please stop the timer or wait until it fires.");
+        return Some(
+            "the module holds timer that is not fired. Please stop the timer or wait until it fires.",
+        );
     }
     None
 }

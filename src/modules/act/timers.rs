@@ -14,7 +14,12 @@ pub fn fire(state: &mut State) {
     }
     let now_us = state.clock.monotonic_ns() / 1000;
     let until = (now_us, u64::MAX);
-    let due: Vec<(u64, u64)> = state.modules.timers.range(..=until).map(|(at, _)| *at).collect();
+    let due: Vec<(u64, u64)> = state
+        .modules
+        .timers
+        .range(..=until)
+        .map(|(at, _)| *at)
+        .collect();
     for at in due {
         // A callback before may have stopped it.
         if let Some(timer) = state.modules.timers.remove(&at) {

@@ -124,12 +124,18 @@ fn letters(client: &Client) -> String {
         (ClientFlags::READONLY, 'r'),
         (ClientFlags::NO_EVICT, 'e'),
         (ClientFlags::NO_TOUCH, 'T'),
+        (ClientFlags::IMPORTS, 'o'),
+        (ClientFlags::EXPORTS, 'g'),
+        (ClientFlags::INTERNAL, 'I'),
     ];
     let mut text = String::new();
     if flags.has(ClientFlags::MONITOR) {
         text.push('O');
     } else if flags.has(ClientFlags::REPLICA) {
         text.push('S');
+        if client.announced.as_ref().is_some_and(|a| a.rdb_channel) {
+            text.push('C');
+        }
     }
     text.extend(
         LETTERS

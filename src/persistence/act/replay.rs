@@ -1,7 +1,7 @@
 //! Runs the commands of a file for a client without a socket.
 //!
 //! Mirrors: the running half of loadSingleAppendOnlyFile() of aof.c.
-//! Differs: commands run in slices, between turns of the loop; see `loading.rs`.
+//! Differs: commands run in slices, between turns of the loop; see `loading`.
 
 use crate::clients;
 use crate::clients::ClientFlags;

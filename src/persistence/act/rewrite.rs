@@ -202,8 +202,10 @@ fn open_temporary_increment(state: &mut State, names: &Names) -> Result<(), Stri
     state.log.notice(format_args!(
         "Creating AOF incr file {name} on background rewrite"
     ));
+    let start = state.replication.offset;
     let aof = &mut state.persistence.aof;
     aof.let_go();
+    aof.temporary_start = start;
     aof.switch_to(file, 0, state.mailbox.clone());
     Ok(())
 }
@@ -221,7 +223,7 @@ pub(in crate::persistence) fn open_next_increment(
     let names = state.config.aof_names();
     let mut manifest = state.persistence.aof.manifest.clone();
     let order = order(state, &names);
-    let (name, file) = order.new_increment(&mut manifest)?;
+    let (name, file) = order.new_increment(&mut manifest, state.replication.offset)?;
     match order.persist(&manifest) {
         Ok(()) => {}
         Err(NotInForce::No(line)) => {
@@ -320,7 +322,8 @@ fn adopt_base(state: &mut State, temporary: &Path, as_rdb: bool) -> Result<(), S
     let mode = state.persistence.aof.mode;
     let mut manifest = state.persistence.aof.manifest.clone();
     let from = names.temporary_increment();
-    let awaited = (mode == Mode::AwaitsRewrite).then_some(from.as_str());
+    let start = state.persistence.aof.temporary_start;
+    let awaited = (mode == Mode::AwaitsRewrite).then_some((from.as_str(), start));
     let order = order(state, &names);
     let (base, increment) = order.new_base(&mut manifest, temporary, as_rdb, awaited)?;
     state.log.notice(format_args!(
@@ -562,6 +565,7 @@ pub(crate) fn stop_aof(state: &mut State) {
             .warning(format_args!("Fail to fsync the AOF file: {reason}"));
     }
     cancel_rewrite(state);
+    note_end(state);
     if state.persistence.aof.mode == Mode::AwaitsRewrite {
         let names = state.config.aof_names();
         remove_file(state, names.path(&names.temporary_increment()));
@@ -573,6 +577,42 @@ pub(crate) fn stop_aof(state: &mut State) {
     aof.increment_size = 0;
     aof.sync_asked_size = 0;
     listen_for_aof(state);
+}
+
+/// Notes in the manifest where the increment ends that is closed in good order. Without the note, the next start takes
+/// the position where it begins and its size for it.
+#[doc(alias = "updateCurIncrAofEndOffset")]
+fn note_end(state: &mut State) {
+    let offset = state.replication.offset;
+    let aof = &mut state.persistence.aof;
+    let whole = aof.mode == Mode::On && aof.unsettled.is_none() && aof.is_written();
+    let Some(last) = aof.manifest.increments.last_mut().filter(|_| whole) else {
+        return;
+    };
+    last.end = Some(offset);
+    let known = last.start.is_some();
+    let names = state.config.aof_names();
+    if known && let Err(why) = order(state, &names).persist(&state.persistence.aof.manifest) {
+        state.log.warning(why.line());
+    }
+}
+
+/// The stream of effects goes on behind the increment that was loaded last, so that positions of a later increment are
+/// never smaller. Its note of where it ends is taken back before anything is appended to it.
+#[doc(alias = "updateReplOffsetAndResetEndOffset")]
+fn resume_offset(state: &mut State) -> Result<(), String> {
+    let names = state.config.aof_names();
+    let Some(last) = state.persistence.aof.manifest.increments.last_mut() else {
+        return Ok(());
+    };
+    if let Some(end) = last.end.take() {
+        state.replication.offset = end;
+        let persisted = order(state, &names).persist(&state.persistence.aof.manifest);
+        return persisted.map_err(NotInForce::line);
+    }
+    let (start, path) = (last.start.unwrap_or(0), names.path(&last.name));
+    state.replication.offset = start.saturating_add(file_size(state, &path));
+    Ok(())
 }
 
 #[doc(alias = "startAppendOnly")]
@@ -667,6 +707,9 @@ pub(crate) fn open_aof_at_start(state: &mut State) -> bool {
 fn try_open_aof(state: &mut State) -> Result<(), String> {
     let names = state.config.aof_names();
     order(state, &names).make_directory()?;
+    if !state.persistence.preloaded {
+        resume_offset(state)?;
+    }
     let mut manifest = state.persistence.aof.manifest.clone();
     let replaced = std::mem::take(&mut state.persistence.preloaded) && !manifest.is_empty();
     let fresh = manifest.is_empty() || replaced;
@@ -687,7 +730,7 @@ fn try_open_aof(state: &mut State) -> Result<(), String> {
             (name, file, "Opening")
         }
         None => {
-            let (name, file) = order.new_increment(&mut manifest)?;
+            let (name, file) = order.new_increment(&mut manifest, state.replication.offset)?;
             (name, file, "Creating")
         }
     };
@@ -767,6 +810,9 @@ pub fn close_aof(state: &mut State) {
         state
             .log
             .warning(format_args!("Fail to fsync the AOF file: {reason}."));
+    }
+    if !state.persistence.failed {
+        note_end(state);
     }
 }
 

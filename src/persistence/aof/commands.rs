@@ -1,6 +1,8 @@
 //! A data set as commands: the base of an append-only file without an RDB in it.
 //!
-//! Mirrors: rewriteAppendOnlyFileRio() of aof.c.
+//! The keys of slots that move to another node are written the same way ([`write_slots`]), with small values as RESTORE.
+//!
+//! Mirrors: rewriteAppendOnlyFileRio() of aof.c; slotSnapshotSaveRio() of cluster_asm.c.
 //! Differs: a value that no command can bring back to the bit (a vector set) is written as RESTORE.
 
 use std::io;
@@ -12,7 +14,7 @@ use crate::collections::listpack::LpEntry;
 use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
 use crate::persistence::rdb::encoder::Sink;
 use crate::persistence::rdb::{self, dump::dump};
-use crate::types::stream::{IdBuf, IdmpLimits, StreamId};
+use crate::types::stream::{Group, IdBuf, IdmpLimits, StreamId};
 use crate::types::{Array, Hash, List, Set, Stream, Typed, Zset};
 use crate::util::num::{IntBuf, format_f64};
 
@@ -20,6 +22,8 @@ use crate::util::num::{IntBuf, format_f64};
 #[doc(alias = "AOF_REWRITE_ITEMS_PER_CMD")]
 const ITEMS: usize = 64;
 const FULL: usize = 256 * 1024;
+/// A collection of at most so many elements goes to another node as one payload.
+const MOVED_WHOLE: usize = 512;
 
 /// Writes commands as RESP.
 struct Writer<'a> {
@@ -117,6 +121,75 @@ pub fn write(
         result?;
     }
     out.flush()
+}
+
+/// Writes the keys of a snapshot for a node that takes their slots over: libraries first (the payload of FUNCTION DUMP),
+/// then slot by slot how many keys follow and the keys. The caller ends it.
+#[doc(alias = "slotSnapshotSaveRio")]
+pub fn write_slots(
+    mut snapshot: Snapshot,
+    libraries: &[u8],
+    sink: &mut dyn Sink,
+    job: &Job,
+) -> io::Result<()> {
+    let mut out = Writer {
+        buf: Vec::with_capacity(FULL + FULL / 4),
+        sink,
+    };
+    out.words(&[b"FUNCTION", b"RESTORE", libraries, b"REPLACE"]);
+    let dbs: Vec<DbId> = snapshot.dbs().collect();
+    for db in dbs {
+        out.count(2);
+        out.word(b"SELECT");
+        out.number(i64::from(db.0));
+        let counts = snapshot.slot_counts(db);
+        let (mut told, mut result) = (None, Ok(()));
+        let _ = snapshot.consume_db(db, &mut |slot, entry| {
+            if told.replace(slot) != Some(slot) {
+                let (keys, volatile) = counts.get(&slot).copied().unwrap_or_default();
+                let info = format!("{slot}:{keys}:{volatile}");
+                out.words(&[
+                    b"CLUSTER",
+                    b"SYNCSLOTS",
+                    b"CONF",
+                    b"SLOT-INFO",
+                    info.as_bytes(),
+                ]);
+            }
+            result = moved_key(&mut out, &entry).and_then(|()| job.key_done());
+            match result {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        result?;
+    }
+    out.flush()
+}
+
+/// A key on its way to another node: small values as one RESTORE, large ones in pieces.
+fn moved_key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
+    let ValueRef::Object(value) = entry.value() else {
+        return key(out, entry);
+    };
+    let len = match value.typed() {
+        Typed::Array(array) => array.count() as usize,
+        Typed::List(list) => list.len(),
+        Typed::Set(set) => set.len(),
+        Typed::Hash(hash) => hash.len(),
+        Typed::Stream(stream) => stream.len() as usize,
+        Typed::Vset(_) | Typed::Foreign(_) => 0,
+        Typed::Zset(zset) => zset.len(),
+    };
+    if len > MOVED_WHOLE {
+        return key(out, entry);
+    }
+    let payload = dump(entry.value(), rdb::VERSION, false);
+    let payload = payload.map_err(|unwritten| io::Error::other(format!("{unwritten:?}")))?;
+    let mut digits = IntBuf::new();
+    let deadline = digits.format(entry.deadline().unwrap_or(0));
+    out.words(&[b"RESTORE", entry.key(), deadline, &payload, b"ABSTTL"]);
+    out.spill()
 }
 
 fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
@@ -300,61 +373,77 @@ fn stream(out: &mut Writer<'_>, name: &[u8], stream: &Stream) -> io::Result<()> 
     out.word(b"MAXDELETEDID");
     out.id(counters.max_deleted_id);
     for (group_name, group) in stream.groups() {
-        out.count(7);
-        out.word(b"XGROUP");
-        out.word(b"CREATE");
-        out.word(name);
-        out.word(group_name);
-        out.id(group.last_id);
-        out.word(b"ENTRIESREAD");
-        out.number(group.entries_read);
-        for (consumer_name, consumer) in group.consumers() {
-            if consumer.pel().is_empty() {
-                out.words(&[
-                    b"XGROUP",
-                    b"CREATECONSUMER",
-                    name,
-                    group_name,
-                    consumer_name,
-                ]);
-                out.spill()?;
-            }
-        }
-        for pair in group.pel().iter() {
-            let deliveries = pair.value.deliveries() as i64;
-            match pair.value.owner() {
-                Some(owner) => {
-                    out.count(12);
-                    out.word(b"XCLAIM");
-                    out.word(name);
-                    out.word(group_name);
-                    out.word(owner);
-                    out.word(b"0");
-                    out.id(pair.key);
-                    out.word(b"TIME");
-                    out.number(pair.value.delivered_ms);
-                    out.word(b"RETRYCOUNT");
-                    out.number(deliveries);
-                    out.word(b"JUSTID");
-                    out.word(b"FORCE");
-                }
-                None => {
-                    out.count(10);
-                    out.word(b"XNACK");
-                    out.word(name);
-                    out.word(group_name);
-                    out.word(b"FAIL");
-                    out.word(b"IDS");
-                    out.word(b"1");
-                    out.id(pair.key);
-                    out.word(b"RETRYCOUNT");
-                    out.number(deliveries);
-                    out.word(b"FORCE");
-                }
-            }
+        stream_group(out, name, group_name, group)?;
+    }
+    stream_messages(out, name, stream)
+}
+
+/// A group, its consumers, and the entries that are pending.
+fn stream_group(
+    out: &mut Writer<'_>,
+    name: &[u8],
+    group_name: &[u8],
+    group: &Group,
+) -> io::Result<()> {
+    out.count(7);
+    out.word(b"XGROUP");
+    out.word(b"CREATE");
+    out.word(name);
+    out.word(group_name);
+    out.id(group.last_id);
+    out.word(b"ENTRIESREAD");
+    out.number(group.entries_read);
+    for (consumer_name, consumer) in group.consumers() {
+        if consumer.pel().is_empty() {
+            out.words(&[
+                b"XGROUP",
+                b"CREATECONSUMER",
+                name,
+                group_name,
+                consumer_name,
+            ]);
             out.spill()?;
         }
     }
+    for pair in group.pel().iter() {
+        let deliveries = pair.value.deliveries() as i64;
+        match pair.value.owner() {
+            Some(owner) => {
+                out.count(12);
+                out.word(b"XCLAIM");
+                out.word(name);
+                out.word(group_name);
+                out.word(owner);
+                out.word(b"0");
+                out.id(pair.key);
+                out.word(b"TIME");
+                out.number(pair.value.delivered_ms);
+                out.word(b"RETRYCOUNT");
+                out.number(deliveries);
+                out.word(b"JUSTID");
+                out.word(b"FORCE");
+            }
+            None => {
+                out.count(10);
+                out.word(b"XNACK");
+                out.word(name);
+                out.word(group_name);
+                out.word(b"FAIL");
+                out.word(b"IDS");
+                out.word(b"1");
+                out.id(pair.key);
+                out.word(b"RETRYCOUNT");
+                out.number(deliveries);
+                out.word(b"FORCE");
+            }
+        }
+        out.spill()?;
+    }
+    Ok(())
+}
+
+/// The limits of idempotent production and the messages that the stream knows (XADD IDMP).
+fn stream_messages(out: &mut Writer<'_>, name: &[u8], stream: &Stream) -> io::Result<()> {
     let Some(idmp) = stream.idmp() else {
         return Ok(());
     };

@@ -46,10 +46,15 @@ const MAX_LINE: usize = 1024;
 const MAX_FILE: u64 = 64 << 20;
 
 /// One file of the manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileInfo {
     pub name: String,
     pub sequence: i64,
+    /// Of an increment: the position of the stream of effects (`master_repl_offset`) where it begins. Files that Redis
+    /// before 8.0 began have none.
+    pub start: Option<u64>,
+    /// The position where it ends, of a file that was closed in good order and has not been appended to since.
+    pub end: Option<u64>,
 }
 
 /// The manifest: base, history and increments.
@@ -104,7 +109,15 @@ impl FileInfo {
         } else {
             self.name.as_str().into()
         };
-        format!("file {name} seq {} type {kind}\n", self.sequence)
+        let mut line = format!("file {name} seq {} type {kind}", self.sequence);
+        if let Some(start) = self.start {
+            line += &format!(" startoffset {start}");
+            if let Some(end) = self.end {
+                line += &format!(" endoffset {end}");
+            }
+        }
+        line.push('\n');
+        line
     }
 }
 
@@ -150,6 +163,7 @@ impl Manifest {
             return Err(FORMAT);
         }
         let (mut name, mut sequence, mut kind) = (None, 0, 0);
+        let (mut start, mut end) = (None, None);
         for pair in words.chunks_exact(2) {
             let (key, value) = (&pair[0], &pair[1]);
             if key.eq_ignore_ascii_case(b"file") {
@@ -162,12 +176,21 @@ impl Manifest {
                 sequence = crate::util::num::parse_i64(value).unwrap_or(0);
             } else if key.eq_ignore_ascii_case(b"type") {
                 kind = value.first().copied().unwrap_or(0);
+            } else if key.eq_ignore_ascii_case(b"startoffset") {
+                start = position(value);
+            } else if key.eq_ignore_ascii_case(b"endoffset") {
+                end = position(value);
             }
         }
         let Some(name) = name.filter(|_| sequence != 0 && kind != 0) else {
             return Err(FORMAT);
         };
-        let file = FileInfo { name, sequence };
+        let file = FileInfo {
+            name,
+            sequence,
+            start,
+            end,
+        };
         // Every line is written again, and what is quoted becomes longer: it must still be one that is read.
         if file.line('b').len() > MAX_LINE {
             return Err(FORMAT);
@@ -257,6 +280,7 @@ impl Manifest {
         self.base = Some(FileInfo {
             name: name.clone(),
             sequence: self.base_sequence,
+            ..FileInfo::default()
         });
         name
     }
@@ -267,12 +291,19 @@ impl Manifest {
         self.base = Some(FileInfo {
             name: name.to_owned(),
             sequence: 1,
+            ..FileInfo::default()
         });
     }
 
-    /// Names the next increment, which no file that `is_taken` knows is called.
+    /// Names the next increment, which no file that `is_taken` knows is called. It begins at position `start` of the
+    /// stream of effects.
     #[doc(alias = "getNewIncrAofName")]
-    pub fn next_increment(&mut self, stem: &str, mut is_taken: impl FnMut(&str) -> bool) -> String {
+    pub fn next_increment(
+        &mut self,
+        stem: &str,
+        start: u64,
+        mut is_taken: impl FnMut(&str) -> bool,
+    ) -> String {
         let name = loop {
             self.increment_sequence += 1;
             let name = format!("{stem}.{}.incr.aof", self.increment_sequence);
@@ -283,6 +314,8 @@ impl Manifest {
         self.increments.push(FileInfo {
             name: name.clone(),
             sequence: self.increment_sequence,
+            start: Some(start),
+            end: None,
         });
         name
     }
@@ -310,6 +343,11 @@ impl Manifest {
     }
 }
 
+/// A position of the stream in the words of a manifest.
+fn position(text: &[u8]) -> Option<u64> {
+    crate::util::num::parse_u64(text).filter(|n| *n <= i64::MAX as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,21 +364,27 @@ mod tests {
     fn what_is_written_is_read() {
         let mut manifest = Manifest::default();
         assert_eq!(manifest.next_base("a.aof", true, free), "a.aof.1.base.rdb");
-        assert_eq!(manifest.next_increment("a.aof", free), "a.aof.1.incr.aof");
-        assert_eq!(manifest.next_increment("a.aof", free), "a.aof.2.incr.aof");
+        assert_eq!(
+            manifest.next_increment("a.aof", 5, free),
+            "a.aof.1.incr.aof"
+        );
+        assert_eq!(
+            manifest.next_increment("a.aof", 5, free),
+            "a.aof.2.incr.aof"
+        );
         assert_eq!(manifest.next_base("a.aof", false, free), "a.aof.2.base.aof");
         manifest.retire_increments(1);
         assert_eq!(
             manifest.text(),
             "file a.aof.2.base.aof seq 2 type b\n\
-             file a.aof.1.incr.aof seq 1 type h\n\
+             file a.aof.1.incr.aof seq 1 type h startoffset 5\n\
              file a.aof.1.base.rdb seq 1 type h\n\
-             file a.aof.2.incr.aof seq 2 type i\n"
+             file a.aof.2.incr.aof seq 2 type i startoffset 5\n"
         );
         let read = Manifest::parse(manifest.text().as_bytes()).expect("our own");
         assert_eq!(read, manifest);
         let mut spaced = Manifest::default();
-        spaced.next_increment("a b", free);
+        spaced.next_increment("a b", 0, free);
         let read = Manifest::parse(spaced.text().as_bytes()).expect("quoted");
         assert_eq!(read, spaced);
     }
@@ -377,6 +421,16 @@ mod tests {
         assert_eq!(Manifest::parse(read.text().as_bytes()).as_ref(), Ok(&read));
         let grows = format!("file {} seq 1 type b\n", "\x05".repeat(300));
         assert_eq!(reason(&grows), "Invalid AOF manifest file format");
+        let of_redis = "file x seq 1 type i startoffset 100 endoffset 200\n";
+        let read = Manifest::parse(of_redis.as_bytes()).expect("a line of Redis 8");
+        assert_eq!(
+            (read.increments[0].start, read.increments[0].end),
+            (Some(100), Some(200))
+        );
+        assert_eq!(read.text(), of_redis);
+        let odd = b"file x seq 1 type i startoffset -1 endoffset 99999999999999999999\n";
+        let read = Manifest::parse(odd).expect("a line");
+        assert_eq!(read.text(), "file x seq 1 type i\n");
         let extra = b"# words\nfile x seq 1 type b extra word\n";
         assert!(Manifest::parse(extra).is_ok());
     }
@@ -390,7 +444,7 @@ mod tests {
                     file a.9.base.aof seq 9 type h\n";
         let mut manifest = Manifest::parse(text.as_bytes()).expect("a manifest");
         let there = |name: &str| name == "a.8.incr.aof" || name == "a.10.base.rdb";
-        assert_eq!(manifest.next_increment("a", there), "a.9.incr.aof");
+        assert_eq!(manifest.next_increment("a", 0, there), "a.9.incr.aof");
         assert_eq!(manifest.next_base("a", true, there), "a.11.base.rdb");
         // As such a server left it.
         let text = "file a.1.base.rdb seq 1 type b\n\

@@ -68,6 +68,8 @@ pub struct Aof {
     pub(super) follows: Option<u64>,
     /// When the manifest was written last, if the one on disk may not survive a power cut and is to be written again.
     pub(super) unsettled: Option<Ms>,
+    /// The position of the stream where the temporary increment begins.
+    pub(super) temporary_start: u64,
     /// The number of bytes fed when the last rewrite began.
     pub(super) rewritten_upto: u64,
     /// The database of the last command in the file.

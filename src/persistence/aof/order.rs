@@ -114,13 +114,14 @@ impl Order<'_> {
     }
 
     /// A new increment at the end of `manifest`, in a file that nothing was called before. The manifest on disk does
-    /// not name it yet. The error is the line for the log.
+    /// not name it yet. `start`: the position of the stream where it begins. The error is the line for the log.
     #[doc(alias = "openNewIncrAofForAppend")]
     pub(in crate::persistence) fn new_increment(
         &self,
         manifest: &mut Manifest,
+        start: u64,
     ) -> Result<(String, File), String> {
-        let name = manifest.next_increment(&self.names.stem, |name| self.is_taken(name));
+        let name = manifest.next_increment(&self.names.stem, start, |name| self.is_taken(name));
         let file = self.disk.append_new(&self.names.path(&name));
         match file {
             Ok(file) => Ok((name, file)),
@@ -129,22 +130,22 @@ impl Order<'_> {
     }
 
     /// A finished file becomes the base of `manifest`; with `increment`, commands that were appended to a temporary
-    /// file become its next increment. The manifest on disk does not name them yet. Their names, or the line for the
+    /// file from a position of the stream on become its next increment. The manifest on disk does not name them yet. Their names, or the line for the
     /// log: then both are gone.
     pub(in crate::persistence) fn new_base(
         &self,
         manifest: &mut Manifest,
         temporary: &Path,
         as_rdb: bool,
-        increment: Option<&str>,
+        increment: Option<(&str, u64)>,
     ) -> Result<(String, Option<String>), String> {
         let stem = &self.names.stem;
         let base = manifest.next_base(stem, as_rdb, |name| self.is_taken(name));
         self.rename(temporary, &base, "base")?;
-        let Some(from) = increment else {
+        let Some((from, start)) = increment else {
             return Ok((base, None));
         };
-        let to = manifest.next_increment(stem, |name| self.is_taken(name));
+        let to = manifest.next_increment(stem, start, |name| self.is_taken(name));
         match self.rename(&self.names.path(from), &to, "incr") {
             Ok(()) => Ok((base, Some(to))),
             Err(line) => {

@@ -21,11 +21,11 @@ use super::{Decoder, Encoder, Error, Reason, Type};
 use crate::collections::listpack::{Check, Listpack, LpEntry};
 use crate::collections::shared::BigStr;
 use crate::config::Config;
+use crate::types::foreign::Place;
 use crate::types::list::{End, List, ListLimits, Node};
 use crate::types::set::SetLimits;
 use crate::types::stream::{Counters, Group, Idmp, IdmpLimits, UNKNOWN};
 use crate::types::zset::{self, Direction, Scored};
-use crate::types::foreign::Place;
 use crate::types::{Foreign, Hash, Set, Stream, Typed, Value, Zset, hash};
 use crate::util::num::{self, IntBuf};
 

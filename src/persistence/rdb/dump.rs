@@ -13,10 +13,6 @@ use crate::util::crc64::crc64;
 
 const FOOTER: usize = 10;
 
-/// The first version of which a checksum of 0 says that there is none: with it, Redis 8.10 sends its replicas hashes
-/// that HIMPORT made.
-const WITHOUT_CHECKSUM: u32 = 15;
-
 /// The payload of a value.
 #[doc(alias = "createDumpPayload")]
 pub fn dump(value: ValueRef<'_>, version: u32, compress: bool) -> Result<Vec<u8>, Unwritten> {
@@ -31,7 +27,8 @@ pub fn dump(value: ValueRef<'_>, version: u32, compress: bool) -> Result<Vec<u8>
     Ok(enc.into_bytes())
 }
 
-/// Whether a payload is whole and of a version we know; `skip_checksum` is DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+/// Whether a payload is whole and of a version we know; `skip_checksum` is DEBUG SET-SKIP-CHECKSUM-VALIDATION. A
+/// checksum of 0 says that there is none, as in payloads between nodes since Redis 8.4.
 #[doc(alias = "verifyDumpPayload")]
 pub fn is_intact(payload: &[u8], skip_checksum: bool) -> bool {
     let Some([low, high, stored @ ..]) = payload.last_chunk::<FOOTER>() else {
@@ -42,7 +39,7 @@ pub fn is_intact(payload: &[u8], skip_checksum: bool) -> bool {
         return false;
     }
     let stored = u64::from_le_bytes(*stored);
-    let absent = stored == 0 && version >= WITHOUT_CHECKSUM;
+    let absent = stored == 0;
     skip_checksum || absent || crc64(0, &payload[..payload.len() - 8]) == stored
 }
 

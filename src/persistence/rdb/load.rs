@@ -27,7 +27,11 @@ pub enum Item<'t> {
     /// A module's own data, skipped over (only when checking): the module's name.
     ModuleAux(String),
     /// A foreign type's own data, to be handed to it.
-    ForeignAux { id: u64, when: i32, bytes: Vec<u8> },
+    ForeignAux {
+        id: u64,
+        when: i32,
+        bytes: Vec<u8>,
+    },
     /// The last one.
     End(Sum),
 }

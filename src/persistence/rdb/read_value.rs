@@ -13,12 +13,12 @@ pub use super::connect::Limits;
 use super::decoder::Text;
 use super::template::Templates;
 use super::{Decoder, Encoder, Error, Reason, Type, module_name, vset};
-use crate::types::Foreign;
-use crate::types::foreign::Raw;
 use crate::collections::intset::Intset;
 use crate::collections::legacy::{Ziplist, Zipmap};
 use crate::collections::listpack::{Check, Listpack};
 use crate::keyspace::{INLINE_MAX, NewValue};
+use crate::types::Foreign;
+use crate::types::foreign::Raw;
 
 type Result<T> = std::result::Result<T, Error>;
 

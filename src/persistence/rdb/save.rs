@@ -171,8 +171,8 @@ fn write_db(
             // How many of them have a deadline: a hint for servers with a table of deadlines.
             enc.length(0);
         }
-        result =
-            write_key(enc, db, &entry, options).and_then(|()| job.key_done().map_err(Unwritten::Io));
+        result = write_key(enc, db, &entry, options)
+            .and_then(|()| job.key_done().map_err(Unwritten::Io));
         match result {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),

@@ -265,11 +265,14 @@ fn read_group(dec: &mut Decoder<'_>, ty: Type, deep: bool) -> Result<GroupParts>
                     return Err(dec.corrupt("Consumer entry not found in group global PEL"));
                 }
                 Some(Some(owner)) if *owner == index => {
-                    return Err(dec
-                        .corrupt("Duplicated consumer PEL entry loading a stream consumer group"));
+                    return Err(dec.corrupt(
+                        "Stream consumer PEL entry already has a consumer assigned: duplicated consumer PEL entry",
+                    ));
                 }
-                Some(Some(_)) if deep => {
-                    return Err(dec.corrupt("Stream PEL entry of two consumers"));
+                Some(Some(_)) => {
+                    return Err(
+                        dec.corrupt("Stream consumer PEL entry already has a consumer assigned")
+                    );
                 }
                 Some(owner) => *owner = Some(index),
             }

@@ -37,7 +37,10 @@ pub fn begin_failover(
 
 /// Whether a failover is under way that will not wait for ever: then the stream must not grow by itself.
 pub(in crate::replication) fn failover_holds_stream(state: &State) -> bool {
-    state.replication.failover.end_ms.is_some() && state.pauses.mode() != PauseMode::None
+    let of_cluster = state.config.cluster_enabled
+        && state.pauses.mode_of(PausePurpose::Failover) != PauseMode::None;
+    of_cluster
+        || state.replication.failover.end_ms.is_some() && state.pauses.mode() != PauseMode::None
 }
 
 /// A replica by where it listens.

@@ -147,8 +147,13 @@ fn start_full_sync(state: &mut State, wants: Wants) {
     } else {
         "disk"
     };
+    let channel = if wants.over_channel {
+        " (rdb-channel)"
+    } else {
+        ""
+    };
     state.log.notice(format_args!(
-        "Starting BGSAVE for SYNC with target: {target}"
+        "Starting BGSAVE for SYNC with target: {target}{channel}"
     ));
     let offset = state.replication.offset;
     let started = if to_sockets {
@@ -190,6 +195,9 @@ fn start_full_sync(state: &mut State, wants: Wants) {
             });
         }
     }
+    if state.debug.replication_pauses.after_fork {
+        super::channel::pause_process(state);
+    }
 }
 
 /// Sends +FULLRESYNC with the position of the snapshot to a replica, which then waits for the data set.
@@ -203,10 +211,60 @@ fn begin_writing(state: &mut State, client: ClientKey, offset: u64) {
     replica.phase = Phase::Writing;
     replica.next = offset;
     if !replica.silent {
+        begin_streaming_to(state, client, offset);
         state
             .clients
             .send(client, |reply| reply.raw(line.as_bytes()));
     }
+}
+
+/// The data set is going to a second connection: from its position on, the stream goes to the first one.
+fn begin_streaming_to(state: &mut State, client: ClientKey, offset: u64) {
+    let announced = stream::announced(state, client);
+    if !announced.rdb_channel {
+        return;
+    }
+    let main = announced
+        .main_channel
+        .and_then(|id| state.clients.by_id(id))
+        .map(|client| client.key);
+    let main = main.and_then(|main| state.replication.replica(main));
+    let Some(main) = main.filter(|main| matches!(main.phase, Phase::AwaitsChannel)) else {
+        let name = stream::replica_name(state, client);
+        return state.log.warning(format_args!(
+            "Starting to deliver RDB to replica {name} but it has no associated main channel"
+        ));
+    };
+    main.phase = Phase::Streaming;
+    main.next = offset;
+    let main = main.client;
+    let name = stream::replica_name(state, main);
+    state.log.notice(format_args!(
+        "Starting to deliver RDB and replication stream to replica: {name}"
+    ));
+}
+
+/// A main channel whose second connection has the data set counts as online.
+#[doc(alias = "replicaPutOnline")]
+pub(in crate::replication) fn main_channel_online(state: &mut State, client: ClientKey) {
+    let now = state.clock.unix_ms();
+    if let Some(replica) = state.replication.replica(client) {
+        replica.phase = Phase::Online { reads: true };
+        replica.acked_ms = now;
+    }
+    let name = stream::replica_name(state, client);
+    state.log.notice(format_args!(
+        "Synchronization with replica {name} succeeded"
+    ));
+}
+
+/// The main channels of replicas whose second connection is sent the data set.
+fn streaming_replicas(state: &State) -> Vec<ClientKey> {
+    let replicas = state.replication.replicas.iter();
+    replicas
+        .filter(|replica| matches!(replica.phase, Phase::Streaming))
+        .map(|replica| replica.client)
+        .collect()
 }
 
 /// Begins a save that goes to sockets; its number and the way to it.
@@ -244,9 +302,13 @@ fn save_to_sockets(state: &mut State, wants: Wants) -> Option<(u64, Option<Pipe>
         return None;
     }
     let pid = std::process::id();
-    state
-        .log
-        .notice(format_args!("Background RDB transfer started by pid {pid}"));
+    let to = match wants.over_channel {
+        true => "replica socket",
+        false => "parent process pipe",
+    };
+    state.log.notice(format_args!(
+        "Background RDB transfer started by pid {pid} to {to}"
+    ));
     state.persistence.running = Some(running);
     let pipe = Pipe {
         pieces,
@@ -369,6 +431,12 @@ fn sockets_done(state: &mut State, result: Result<(), SaveError>) {
         }
     };
     let mark = save.pipe.map(|pipe| pipe.mark).unwrap_or([0; 40]);
+    for client in streaming_replicas(state) {
+        match ok {
+            true => main_channel_online(state, client),
+            false => state.clients.close_asap(client),
+        }
+    }
     for client in writing_replicas(state) {
         if !ok {
             state
@@ -386,6 +454,9 @@ fn sockets_done(state: &mut State, result: Result<(), SaveError>) {
         if replica.rdb_only {
             replica.phase = Phase::Done;
             say_rdb_only(state, &name);
+            state.clients[client]
+                .flags
+                .set(ClientFlags::CLOSE_AFTER_REPLY);
         } else {
             replica.phase = Phase::Online { reads: false };
             state.log.notice(format_args!(
@@ -507,6 +578,7 @@ pub(in crate::replication) fn sync_save_lost_one(state: &mut State) {
             .log
             .warning("Diskless rdb transfer, last replica dropped, killing fork child.");
         persistence::act::saving::cancel_save(state);
+        state.log.warning("Background transfer error");
     } else if state.config.save.is_empty() {
         persistence::act::saving::cancel_save(state);
     }
@@ -515,6 +587,9 @@ pub(in crate::replication) fn sync_save_lost_one(state: &mut State) {
 /// The save was cancelled: its replicas are disconnected, and ask again.
 pub(crate) fn sync_save_cancelled(state: &mut State) {
     state.replication.save = None;
+    for client in streaming_replicas(state) {
+        state.clients.close_asap(client);
+    }
     for client in writing_replicas(state) {
         state
             .log

@@ -42,6 +42,8 @@ pub fn describe(state: &State, out: &mut String) {
         );
         line("slave_read_repl_offset", &standing::received_offset(state));
         line("slave_repl_offset", &replication.offset);
+        line("replica_full_sync_buffer_size", &link.buffer.size());
+        line("replica_full_sync_buffer_peak", &link.buffer.peak());
         if let (Step::Transfer, Some(transfer)) = (link.step, &link.transfer) {
             let total = transfer.total().map_or(-1, |total| total as i64);
             let left = (total - transfer.read as i64).max(-1);
@@ -68,12 +70,16 @@ pub fn describe(state: &State, out: &mut String) {
         line("slave_read_only", &u8::from(config.replica_read_only));
         line("replica_announced", &u8::from(config.replica_announced));
     }
-    line("connected_slaves", &replication.replicas.len());
+    let replicas = replication.replicas.iter();
+    let replicas: Vec<_> = replicas
+        .filter(|replica| !stream::has_main_channel(state, replica.client))
+        .collect();
+    line("connected_slaves", &replicas.len());
     if config.min_replicas_to_write > 0 && config.min_replicas_max_lag > 0 {
         line("min_slaves_good_slaves", &standing::good_replicas(state));
     }
     let now = state.clock.unix_ms();
-    for (i, replica) in replication.replicas.iter().enumerate() {
+    for (i, replica) in replicas.into_iter().enumerate() {
         let Some(client) = state.clients.get(replica.client) else {
             continue;
         };

@@ -6,7 +6,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use super::{acks, failover, primary, stream, transfer};
+use super::{acks, channel, failover, primary, stream, transfer};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::command::Said;
 use crate::config::{Primary, disk};
@@ -15,7 +15,7 @@ use crate::replication::failover::Stage;
 use crate::replication::link::Step;
 use crate::state::State;
 use crate::sys::log::Role;
-use crate::wires::{Dial, Owner, Then};
+use crate::wires::{Dial, Owner, Then, WireKey};
 use crate::{clients, config, keyspace};
 
 /// No line of the handshake is longer.
@@ -169,6 +169,7 @@ fn abandon_handshake(state: &mut State) {
     if let Some(wire) = wire {
         state.wires.close(wire);
     }
+    channel::abandon_channel(state);
     transfer::abandon_transfer(state);
 }
 
@@ -200,11 +201,27 @@ fn connect_to_primary(state: &mut State) {
     link.attempt += 1;
     link.step = Step::Connecting;
     link.last_io_ms = now;
-    let attempt = link.attempt;
     state.log.notice("MASTER <-> REPLICA sync started");
+    resolve(state, host, port, dial);
+}
+
+/// Opens the second connection of a full synchronisation.
+pub(super) fn connect_channel(state: &mut State) {
+    if let Some(Primary { host, port }) = state.config.replicaof.clone() {
+        resolve(state, host, port, dial_channel);
+    }
+}
+
+/// Calls `dial` with the address of a host, and with the number of the present attempt.
+fn resolve(
+    state: &mut State,
+    host: String,
+    port: u16,
+    dial: fn(&mut State, u64, Result<SocketAddr, String>),
+) {
+    let attempt = state.replication.link.attempt;
     if let Ok(ip) = host.parse() {
-        dial(state, attempt, Ok(SocketAddr::new(ip, port)));
-        return;
+        return dial(state, attempt, Ok(SocketAddr::new(ip, port)));
     }
     // Looking a name up may take seconds.
     let mailbox = state.mailbox.clone();
@@ -231,14 +248,34 @@ fn dial(state: &mut State, attempt: u64, found: Result<SocketAddr, String>) {
     }
     match found {
         Ok(to) => {
-            let from = state.config.bind_source_addr.as_deref();
-            let from = from.and_then(|address| address.parse().ok());
-            let tls = state.config.tls_replication;
-            let wire = state.wires.dial(Owner::Primary, Dial { to, from, tls });
+            let dial = dial_to(state, to);
+            let wire = state.wires.dial(Owner::Primary, dial);
             state.replication.link.wire = Some(wire);
         }
         Err(reason) => link_refused(state, &reason),
     }
+}
+
+fn dial_channel(state: &mut State, attempt: u64, found: Result<SocketAddr, String>) {
+    if state.replication.link.attempt != attempt {
+        return;
+    }
+    match found {
+        Ok(to) => {
+            let dial = dial_to(state, to);
+            if let Some(channel) = &mut state.replication.link.channel {
+                channel.wire = Some(state.wires.dial(Owner::PrimaryData, dial));
+            }
+        }
+        Err(reason) => link_refused(state, &reason),
+    }
+}
+
+fn dial_to(state: &State, to: SocketAddr) -> Dial {
+    let from = state.config.bind_source_addr.as_deref();
+    let from = from.and_then(|address| address.parse().ok());
+    let tls = state.config.tls_replication;
+    Dial { to, from, tls }
 }
 
 /// The loop could not even begin to connect.
@@ -263,6 +300,12 @@ pub fn link_connected(state: &mut State) {
 
 /// The connection ended, or was never made.
 pub fn link_closed(state: &mut State, reason: &str) {
+    if state.replication.link.channel.is_some() {
+        if !channel::main_channel_lost(state, reason) {
+            transfer_failed(state);
+        }
+        return;
+    }
     match state.replication.link.step {
         Step::Connecting => {
             state
@@ -290,8 +333,17 @@ pub fn link_closed(state: &mut State, reason: &str) {
 }
 
 fn say_to_primary<W: AsRef<[u8]>>(state: &mut State, words: impl IntoIterator<Item = W>) {
+    say(state, state.replication.link.wire, words);
+}
+
+/// Sends a command over one of the connections to the primary, if that is still there.
+pub(super) fn say<W: AsRef<[u8]>>(
+    state: &mut State,
+    wire: Option<WireKey>,
+    words: impl IntoIterator<Item = W>,
+) {
     let argv = crate::resp::argv::OwnedArgv::from_words(words);
-    if let Some(out) = link_out(state) {
+    if let Some(out) = wire.and_then(|wire| state.wires.out(wire)) {
         argv.as_argv().encode(out);
     }
 }
@@ -306,6 +358,7 @@ fn link_out(state: &mut State) -> Option<&mut Vec<u8>> {
 pub(crate) fn hand_over_link(state: &mut State) {
     let link = &mut state.replication.link;
     if link.step == Step::Connected
+        && link.channel.is_none()
         && let Some(wire) = link.wire.take()
         && let Some(client) = link.client
     {
@@ -316,8 +369,16 @@ pub(crate) fn hand_over_link(state: &mut State) {
 
 /// Bytes came through the link, before the primary is a client.
 pub fn link_received(state: &mut State, mut bytes: &[u8]) -> Then {
+    if state.replication.link.channel.is_some() {
+        channel::keep_stream(state, bytes);
+        return Then::Read;
+    }
     state.replication.link.last_io_ms = state.clock.unix_ms();
     while !bytes.is_empty() {
+        if state.replication.link.channel.is_some() {
+            channel::keep_stream(state, bytes);
+            break;
+        }
         match state.replication.link.step {
             Step::Transfer => {
                 let (used, then) = transfer::transfer_received(state, bytes);
@@ -423,30 +484,45 @@ fn not_understood(state: &State, refused: bool, what: &str, line: &str) {
     }
 }
 
-/// Sends the handshake: password, port, address, abilities.
-fn introduce(state: &mut State) {
-    let config = &state.config;
-    let secret = config.masterauth.clone();
-    let user = config.masteruser.clone();
-    let ip = config.replica_announce_ip.clone();
-    let port = match config.replica_announce_port {
+/// Sends the password, if there is one. Returns whether there is.
+pub(super) fn say_login(state: &mut State, wire: Option<WireKey>) -> bool {
+    let Some(secret) = state.config.masterauth.clone() else {
+        return false;
+    };
+    let user = state.config.masteruser.clone();
+    let mut words = vec![b"AUTH".to_vec()];
+    words.extend(user.map(String::into_bytes));
+    words.push(secret);
+    say(state, wire, words);
+    true
+}
+
+/// The port that the primary shows to others for this replica.
+#[doc(alias = "slaveGetPortStr")]
+pub(super) fn announced_port(state: &State) -> u16 {
+    match state.config.replica_announce_port {
         0 if state.config.tls_replication && state.config.tls_port != 0 => state.config.tls_port,
         0 => state.tcp_port,
         port => port,
-    };
-    if let Some(secret) = &secret {
-        let mut words = vec![b"AUTH".to_vec()];
-        words.extend(user.map(String::into_bytes));
-        words.push(secret.clone());
-        say_to_primary(state, words);
     }
+}
+
+/// Sends the handshake: password, port, address, abilities.
+fn introduce(state: &mut State) {
+    let said_auth = say_login(state, state.replication.link.wire);
+    let ip = state.config.replica_announce_ip.clone();
+    let port = announced_port(state);
     say_to_primary(state, ["REPLCONF", "listening-port", &port.to_string()]);
     if let Some(ip) = &ip {
         say_to_primary(state, ["REPLCONF", "ip-address", ip]);
     }
-    say_to_primary(state, ["REPLCONF", "capa", "eof", "capa", "psync2"]);
+    let mut words = vec!["REPLCONF", "capa", "eof", "capa", "psync2"];
+    if state.config.repl_rdb_channel {
+        words.extend(["capa", "rdb-channel-repl"]);
+    }
+    say_to_primary(state, words);
     let link = &mut state.replication.link;
-    link.said_auth = secret.is_some();
+    link.said_auth = said_auth;
     link.said_ip = ip.is_some();
     link.step = match link.said_auth {
         true => Step::Auth,
@@ -484,22 +560,23 @@ fn psync_line(state: &mut State, line: &str) {
         return;
     }
     if state.replication.failover.stage == Stage::InProgress {
-        if line.starts_with("+FULLRESYNC") || line.starts_with("+CONTINUE") {
+        let answers = ["+FULLRESYNC", "+CONTINUE", "+RDBCHANNELSYNC"];
+        if answers.iter().any(|answer| line.starts_with(answer)) {
             failover::clear_failover(state);
         } else {
             state.log.notice(format_args!("Reply to PSYNC: {line}"));
             return failover::abort_failover(state, "Failover target rejected psync request");
         }
     }
-    if let Some(rest) = line.strip_prefix("+FULLRESYNC") {
-        let mut words = rest.split_ascii_whitespace();
-        let id = words.next().filter(|id| is_id(id));
-        let offset = words.next().and_then(|offset| offset.parse().ok());
-        if let (Some(id), Some(offset)) = (id, offset) {
+    if let Some(main_id) = line.strip_prefix("+RDBCHANNELSYNC") {
+        return channel::begin_channel(state, main_id.trim());
+    }
+    if line.starts_with("+FULLRESYNC") {
+        if let Some((id, offset)) = parse_full_resync(line) {
             state
                 .log
                 .notice(format_args!("Full resync from master: {id}:{offset}"));
-            state.replication.link.announced = Some((id.to_owned(), offset));
+            state.replication.link.announced = Some((id, offset));
         } else {
             state
                 .log
@@ -532,6 +609,14 @@ fn psync_line(state: &mut State, line: &str) {
         out.extend_from_slice(b"SYNC\r\n");
     }
     transfer::begin_transfer(state);
+}
+
+/// The name and the position of the stream in a line `+FULLRESYNC <name> <position>`.
+pub(super) fn parse_full_resync(line: &str) -> Option<(String, u64)> {
+    let mut words = line.strip_prefix("+FULLRESYNC")?.split_ascii_whitespace();
+    let id = words.next().filter(|id| is_id(id))?;
+    let offset = words.next()?.parse().ok()?;
+    Some((id.to_owned(), offset))
 }
 
 /// The primary sends the stream from where we stopped.
@@ -590,6 +675,7 @@ pub fn primary_lost(state: &mut State, client: ClientKey) {
     let db = who.map_or(DbId(0), |who| who.db);
     let seconds = state.clock.unix_seconds();
     state.log.notice("Connection with master lost.");
+    channel::streaming_ended(state);
     let link = &mut state.replication.link;
     link.client = None;
     link.held.clear();
@@ -656,7 +742,13 @@ pub fn send_ack(state: &mut State) {
     crate::resp::argv::OwnedArgv::from_words(words)
         .as_argv()
         .encode(&mut bytes);
-    state.clients.send(client, |reply| reply.raw(&bytes));
+    if !channel::is_streaming(state) {
+        return state.clients.send(client, |reply| reply.raw(&bytes));
+    }
+    // The client has no connection yet.
+    if let Some(out) = link_out(state) {
+        out.extend_from_slice(&bytes);
+    }
 }
 
 /// The care for the link, once a second: a silent link is given up, a link that is down is opened again, and over a

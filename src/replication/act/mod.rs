@@ -5,6 +5,7 @@
 //! Mirrors: replication.c. Differs: decisions that need no state stand in the parent, [`crate::replication`].
 
 pub mod acks;
+pub mod channel;
 pub mod failover;
 pub mod full_sync;
 pub mod info;

@@ -26,7 +26,7 @@
 //! Differs: a replica that continues becomes a position in the backlog; Redis gives it a reference to a block.
 
 use super::{failover, full_sync, stream, waiting};
-use crate::clients::{ClientFlags, ClientKey};
+use crate::clients::{ClientFlags, ClientId, ClientKey};
 use crate::command::Said;
 use crate::keyspace::Ms;
 use crate::replication::backlog::Backlog;
@@ -61,8 +61,7 @@ pub(crate) fn serve_replicas(state: &mut State) {
     };
     let mut piece = Vec::new();
     for replica in &mut replication.replicas {
-        if !matches!(replica.phase, Phase::Online { reads: true }) || replica.next >= backlog.end()
-        {
+        if !replica.phase.reads() || replica.next >= backlog.end() {
             continue;
         }
         let Some(client) = clients.get(replica.client) else {
@@ -85,8 +84,7 @@ pub(crate) fn replicas_wait_for_us(state: &State) -> bool {
     state.replication.replicas.iter().any(|replica| {
         let has_more = match replica.phase {
             Phase::Sending(_) => true,
-            Phase::Online { reads } => reads && replica.next < end,
-            _ => false,
+            ref phase => phase.reads() && replica.next < end,
         };
         has_more
             && state.clients.get(replica.client).is_some_and(|client| {
@@ -140,21 +138,28 @@ pub fn replica_asks(state: &mut State, client: ClientKey, asked: Asked<'_>) -> A
         .log
         .notice(format_args!("Replica {name} asks for synchronization"));
     if let Asked::Psync { id, wanted } = asked {
-        if let Some(position) = can_continue(state, &name, id, wanted) {
+        let is_channel = stream::announced(state, client).rdb_channel;
+        if let Some(position) = can_continue(state, &name, id, wanted, is_channel) {
             return Answer::Continue(continue_replica(state, client, position));
         }
         if id != "?" {
             state.stats.sync_partial_err += 1;
         }
     }
-    state.stats.sync_full += 1;
     let announced = stream::announced(state, client);
     let now = state.clock.unix_ms();
+    let asks_twice = announced.rdb_channel_repl && matches!(asked, Asked::Psync { .. });
+    let phase = match asks_twice {
+        true => Phase::AwaitsChannel,
+        false => Phase::Waits { since_ms: now },
+    };
+    // The second connection of such a replica is what counts as a full synchronisation.
+    state.stats.sync_full += u64::from(!asks_twice);
     enter_replica(
         state,
         Replica {
             client,
-            phase: Phase::Waits { since_ms: now },
+            phase,
             next: state.replication.offset,
             acked: 0,
             acked_aof: 0,
@@ -166,6 +171,9 @@ pub fn replica_asks(state: &mut State, client: ClientKey, asked: Asked<'_>) -> A
     if state.replication.replicas.len() == 1 && state.replication.backlog.is_none() {
         state.replication.change_id(&mut state.entropy);
         state.replication.clear_id2();
+        // So that 0 stands for a replica without a data set, and a stream that begins is never mistaken for one that
+        // went on before it.
+        state.replication.offset += 1;
         stream::create_backlog(state);
         let replication = &state.replication;
         state.log.notice(format_args!(
@@ -173,8 +181,26 @@ pub fn replica_asks(state: &mut State, client: ClientKey, asked: Asked<'_>) -> A
             replication.id, replication.id2
         ));
     }
+    if asks_twice {
+        state.log.notice(format_args!(
+            "Replica {name} is capable of rdb channel synchronization, and partial sync isn't possible. Full sync will \
+             continue with dedicated rdb channel."
+        ));
+        return Answer::OverChannel(state.clients[client].id);
+    }
     full_sync::arrange_full_sync(state, client);
     Answer::Full
+}
+
+/// The client of a number, if it is the main channel of a replica that is to open its second connection.
+pub fn awaiting_channel(state: &State, id: i64) -> Option<ClientId> {
+    let id = ClientId(u64::try_from(id).ok()?);
+    let client = state.clients.by_id(id)?;
+    let mut replicas = state.replication.replicas.iter();
+    let awaits = |replica: &Replica| {
+        replica.client == client.key && matches!(replica.phase, Phase::AwaitsChannel)
+    };
+    replicas.any(awaits).then_some(id)
 }
 
 fn enter_replica(state: &mut State, replica: Replica) {
@@ -193,7 +219,7 @@ fn enter_replica(state: &mut State, replica: Replica) {
 
 /// The position from which a replica can go on that knows a stream up to before byte `wanted`.
 #[doc(alias = "masterTryPartialResync")]
-fn can_continue(state: &State, name: &str, id: &str, wanted: i64) -> Option<u64> {
+fn can_continue(state: &State, name: &str, id: &str, wanted: i64, is_channel: bool) -> Option<u64> {
     let replication = &state.replication;
     let same = id.eq_ignore_ascii_case(&replication.id);
     let known_before = id.eq_ignore_ascii_case(&replication.id2)
@@ -203,9 +229,13 @@ fn can_continue(state: &State, name: &str, id: &str, wanted: i64) -> Option<u64>
             .is_some_and(|valid| wanted >= 0 && wanted as u64 <= valid);
     if !same && !known_before {
         if id == "?" {
-            state
-                .log
-                .notice(format_args!("Full resync requested by replica {name}"));
+            let channel = match is_channel {
+                true => " (rdb-channel)",
+                false => "",
+            };
+            state.log.notice(format_args!(
+                "Full resync requested by replica {name}{channel}"
+            ));
         } else if id.eq_ignore_ascii_case(&replication.id2) {
             state.log.notice(format_args!(
                 "Partial resynchronization not accepted: Requested offset for second ID was {wanted}, \
@@ -291,6 +321,8 @@ pub fn replica_acks(state: &mut State, client: ClientKey, offset: u64, aof: Opti
         state.log.notice(format_args!(
             "Synchronization with replica {name} succeeded"
         ));
+    } else if matches!(replica.phase, Phase::Streaming) {
+        full_sync::main_channel_online(state, client);
     }
 }
 
@@ -404,9 +436,13 @@ pub fn forget_replica(state: &mut State, client: ClientKey) {
     };
     let name = stream::replica_name(state, client);
     let replica = state.replication.replicas.remove(index);
-    state
-        .log
-        .notice(format_args!("Connection with replica {name} lost."));
+    let channel = match stream::announced(state, client).rdb_channel {
+        true => " (rdbchannel)",
+        false => "",
+    };
+    state.log.notice(format_args!(
+        "Connection with replica{channel} {name} lost."
+    ));
     if state.replication.replicas.is_empty() {
         state.replication.no_replicas_since_ms = state.clock.unix_ms();
     }

@@ -7,8 +7,8 @@
 use crate::clients::{Announced, ClientKey};
 use crate::command::Said;
 use crate::keyspace::DbId;
+use crate::replication::Replica;
 use crate::replication::backlog::Backlog;
-use crate::replication::{Phase, Replica};
 use crate::state::State;
 
 /// The database selected in the stream of our primary, while the link is up or can continue.
@@ -59,10 +59,8 @@ pub(in crate::replication) fn append_to_stream(state: &mut State, bytes: &[u8]) 
         return;
     }
     let (limit, offset) = (limit.max(size), state.replication.offset);
-    let behind = |replica: &&Replica| {
-        !matches!(replica.phase, Phase::Waits { .. } | Phase::Done)
-            && offset.saturating_sub(replica.next) > limit
-    };
+    let behind =
+        |replica: &&Replica| replica.holds_stream() && offset.saturating_sub(replica.next) > limit;
     for replica in state.replication.replicas.iter().filter(behind) {
         state.clients.note_over_limit(replica.client);
     }
@@ -100,6 +98,14 @@ pub(in crate::replication) fn replica_name(state: &State, client: ClientKey) -> 
     }
 }
 
+/// Whether a client is the second connection of a replica whose first one is there: both are one replica.
+#[doc(alias = "replicationCheckHasMainChannel")]
+pub(in crate::replication) fn has_main_channel(state: &State, client: ClientKey) -> bool {
+    let announced = announced(state, client);
+    let main = announced.main_channel.filter(|_| announced.rdb_channel);
+    main.is_some_and(|id| state.clients.by_id(id).is_some())
+}
+
 /// The facts that a client announced about itself with REPLCONF.
 pub(in crate::replication) fn announced(state: &State, client: ClientKey) -> Announced {
     let client = state.clients.get(client);
@@ -117,7 +123,8 @@ pub(in crate::replication) fn create_backlog(state: &mut State) {
 
 /// The stream of effects learns whether replicas may want to hear it. On a replica they hear its primary.
 pub(crate) fn listen_for_replicas(state: &mut State) {
-    let wanted = state.replication.backlog.is_some() && !state.config.is_replica();
+    let read = state.replication.backlog.is_some() || state.effects.slots_listen;
+    let wanted = read && !state.config.is_replica();
     let listening = state.effects.listening;
     state.effects.listening = match wanted {
         true => listening.or(crate::command::Targets::REPLICAS),

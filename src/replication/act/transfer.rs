@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{link, primary, stream};
+use super::{channel, link, primary, stream};
 use crate::background::LazyFree;
 use crate::config::{ReplDisklessLoad, disk};
 use crate::keyspace::{DbId, RemovedTable};
@@ -325,7 +325,10 @@ fn tend_receiving(state: &mut State) {
     }
     // The announcement of the data set can arrive together with its first bytes.
     let rest = std::mem::take(&mut state.replication.link.rest);
-    link::link_received(state, &rest);
+    match state.replication.link.channel {
+        Some(_) => channel::channel_received(state, &rest),
+        None => link::link_received(state, &rest),
+    };
 }
 
 /// Stops the append-only file and the running save: both are of the data set that is about to be replaced.
@@ -384,6 +387,18 @@ pub fn link_waits(state: &State) -> bool {
     transfer.whole || has_enough
 }
 
+/// Whether all of the data set came.
+pub(super) fn is_whole(state: &State) -> bool {
+    let transfer = state.replication.link.transfer.as_ref();
+    transfer.is_none_or(|transfer| transfer.whole)
+}
+
+/// Whether the data set is loaded from a file, not from its connection.
+pub(super) fn loads_file(state: &State) -> bool {
+    let transfer = state.replication.link.transfer.as_ref();
+    transfer.is_some_and(|transfer| matches!(transfer.target, Target::File { .. }))
+}
+
 /// Whether what is being loaded came from our primary.
 pub fn is_loading_from_primary(state: &State) -> bool {
     let loading = state.persistence.loading.as_ref();
@@ -434,6 +449,7 @@ pub fn primary_loaded(state: &mut State, loaded: Loaded) {
     state
         .log
         .notice("MASTER <-> REPLICA sync: Finished with success");
+    channel::begin_streaming(state);
     if loaded.flags.marked {
         link::send_ack(state);
     }

@@ -51,7 +51,11 @@ pub(crate) fn serve_ack_waits(state: &mut State) {
         .collect();
     for (client, wanted) in waiting {
         if wanted.on_disk == Some(true) && !state.config.appendonly {
-            clients::act::waits::end_wait_with(state, client, Some(NEEDS_AOF));
+            clients::act::waits::end_wait_with(
+                state,
+                client,
+                Some(crate::resp::Error::coded(NEEDS_AOF)),
+            );
         } else if acks::is_acked(state, wanted) {
             clients::act::waits::end_wait_with(state, client, None);
         }

@@ -11,6 +11,7 @@ use super::{clients, run};
 use crate::acl;
 use crate::clients::ClientFlags;
 use crate::collections::shared::BigStr;
+use crate::command::Targets;
 use crate::dispatch::{CallOrigin, call};
 use crate::resp::argv::{Argv, OwnedArgv};
 use crate::resp::{Protocol, Reply};
@@ -22,7 +23,7 @@ use crate::scripting::{Interrupt, SPARE_MAX};
 use crate::state::State;
 use crate::sys::loan::Loan;
 use crate::sys::log::Level;
-use crate::sys::lua::{Arg, Args, Fault, Host, door};
+use crate::sys::lua::{Arg, Args, Fault, Host, Seen, door};
 use crate::util::num;
 use crate::util::sha1::sha1_hex;
 
@@ -102,6 +103,24 @@ pub fn open(
     kind: EngineKind,
 ) -> mlua::Result<Table> {
     let redis = lua.create_table()?;
+    open_calls(lua, host, loan, &redis)?;
+    open_run(lua, loan, &redis)?;
+    open_rights(lua, loan, &redis)?;
+    open_replies(lua, host, &redis)?;
+    open_log(lua, loan, &redis)?;
+    if kind == EngineKind::Scripts {
+        open_debugger(lua, loan, &redis)?;
+    }
+    Ok(redis)
+}
+
+/// `redis.call()` and `redis.pcall()`.
+fn open_calls(
+    lua: &Lua,
+    host: &Rc<Host>,
+    loan: &Rc<Loan<State>>,
+    redis: &Table,
+) -> mlua::Result<()> {
     for (name, raise) in [("call", true), ("pcall", false)] {
         let loan = loan.clone();
         let run = door(lua, host, move |args| {
@@ -114,6 +133,11 @@ pub fn open(
         })?;
         redis.raw_set(name, run)?;
     }
+    Ok(())
+}
+
+/// The functions that change the run: `redis.setresp()` and `redis.set_repl()`.
+fn open_run(lua: &Lua, loan: &Rc<Loan<State>>, redis: &Table) -> mlua::Result<()> {
     let state = loan.clone();
     redis.raw_set(
         "setresp",
@@ -142,19 +166,17 @@ pub fn open(
                     "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
                 ));
             }
-            let aof = if flags & 1 != 0 {
-                crate::command::Targets::AOF
-            } else {
-                crate::command::Targets::NONE
+            let of = |bit, targets| {
+                if flags & bit != 0 {
+                    targets
+                } else {
+                    Targets::NONE
+                }
             };
-            let replicas = if flags & 2 != 0 {
-                crate::command::Targets::REPLICAS
-            } else {
-                crate::command::Targets::NONE
-            };
+            let targets = of(1, Targets::AOF).or(of(2, Targets::REPLICAS));
             lent(&state, |state| {
                 if let Some(run) = &mut state.scripts.run {
-                    run.targets = aof.or(replicas);
+                    run.targets = targets;
                 }
             })
         })?,
@@ -168,79 +190,85 @@ pub fn open(
     ] {
         redis.raw_set(name, targets)?;
     }
+    Ok(())
+}
+
+/// `redis.acl_check_cmd()`.
+fn open_rights(lua: &Lua, loan: &Rc<Loan<State>>, redis: &Table) -> mlua::Result<()> {
     let state = loan.clone();
-    redis.raw_set(
-        "acl_check_cmd",
-        lua.create_function(move |_, args: MultiValue| {
-            let argv = words(args).map_err(ScriptError::raise)?;
-            lent(&state, |state| {
-                match state.commands.lookup(argv.as_argv()) {
-                    Ok(id) => {
-                        let client = clients::script_client(state);
-                        let checked = acl::act::check_rights(state, client, id, argv.as_argv());
-                        Ok(checked.is_ok())
-                    }
-                    Err(_) => Err(raised("Invalid command passed to redis.acl_check_cmd()")),
+    let check = lua.create_function(move |_, args: MultiValue| {
+        let argv = words(args).map_err(ScriptError::raise)?;
+        lent(&state, |state| {
+            match state.commands.lookup(argv.as_argv()) {
+                Ok(id) => {
+                    let client = clients::script_client(state);
+                    let checked = acl::act::check_rights(state, client, id, argv.as_argv());
+                    Ok(checked.is_ok())
                 }
-            })?
-        })?,
-    )?;
+                Err(_) => Err(raised("Invalid command passed to redis.acl_check_cmd()")),
+            }
+        })?
+    })?;
+    redis.raw_set("acl_check_cmd", check)
+}
+
+/// The functions that only make values: `redis.sha1hex()`, `redis.error_reply()` and `redis.status_reply()`.
+fn open_replies(lua: &Lua, host: &Rc<Host>, redis: &Table) -> mlua::Result<()> {
     redis.raw_set(
         "sha1hex",
-        lua.create_function(|lua, args: MultiValue| {
-            let [text] = exactly(args, "wrong number of arguments")?;
-            let digest = match lua.coerce_string(text)? {
-                Some(text) => sha1_hex(&text.as_bytes()),
-                None => sha1_hex(b""),
-            };
-            lua.create_string(digest)
+        door(lua, host, |args| {
+            if args.len() != 1 {
+                let error = ScriptError::of_redis("wrong number of arguments");
+                return Err(Fault::Value(Passed::Error(error)));
+            }
+            let text = args.bytes(0).unwrap_or_default();
+            Ok(Passed::Digest(sha1_hex(&text)))
         })?,
     )?;
     for (name, is_error) in [("error_reply", true), ("status_reply", false)] {
-        let make = lua.create_function(move |lua, args: MultiValue| {
-            let text = match (args.len(), args.front()) {
-                (1, Some(Value::String(text))) => text.clone(),
+        let make = door(lua, host, move |args| {
+            let text = match (args.len(), args.see(0)) {
+                (1, Seen::Bytes(text)) => text,
                 _ => {
                     let error = ScriptError::of_redis("wrong number or type of arguments");
-                    return error.to_table(lua);
+                    return Ok::<_, Fault<Passed>>(Passed::Error(error));
                 }
             };
-            if is_error {
-                let text = text.to_string_lossy();
-                let text = match text.strip_prefix('-') {
-                    Some(_) => text,
-                    None => format!("-{text}"),
-                };
-                return ScriptError::of_redis(&text).to_table(lua);
+            if !is_error {
+                return Ok(Passed::Status);
             }
-            let table = lua.create_table_with_capacity(0, 1)?;
-            table.raw_set("ok", text)?;
-            Ok(table)
+            let text = String::from_utf8_lossy(text);
+            let text = match text.strip_prefix('-') {
+                Some(_) => text.into_owned(),
+                None => format!("-{text}"),
+            };
+            Ok(Passed::Error(ScriptError::of_redis(&text)))
         })?;
         redis.raw_set(name, make)?;
     }
-    open_log(lua, loan, &redis)?;
-    if kind == EngineKind::Scripts {
-        let state = loan.clone();
-        redis.raw_set(
-            "breakpoint",
-            lua.create_function(move |_, _: MultiValue| {
-                lent(&state, |state| state.scripts.debugger.break_here())
-            })?,
-        )?;
-        let state = loan.clone();
-        redis.raw_set(
-            "debug",
-            lua.create_function(move |_, args: MultiValue| {
-                lent(&state, |state| state.scripts.debugger.say(&args))
-            })?,
-        )?;
-        redis.raw_set(
-            "replicate_commands",
-            lua.create_function(|_, _: MultiValue| Ok(true))?,
-        )?;
-    }
-    Ok(redis)
+    Ok(())
+}
+
+/// The functions of scripts alone: those of the debugger, and `redis.replicate_commands()`, which is always on.
+fn open_debugger(lua: &Lua, loan: &Rc<Loan<State>>, redis: &Table) -> mlua::Result<()> {
+    let state = loan.clone();
+    redis.raw_set(
+        "breakpoint",
+        lua.create_function(move |_, _: MultiValue| {
+            lent(&state, |state| state.scripts.debugger.break_here())
+        })?,
+    )?;
+    let state = loan.clone();
+    redis.raw_set(
+        "debug",
+        lua.create_function(move |_, args: MultiValue| {
+            lent(&state, |state| state.scripts.debugger.say(&args))
+        })?,
+    )?;
+    redis.raw_set(
+        "replicate_commands",
+        lua.create_function(|_, _: MultiValue| Ok(true))?,
+    )
 }
 
 /// The table for libraries while they register their functions.

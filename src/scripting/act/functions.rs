@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 
 use mlua::Value;
 
+use crate::persistence;
 use crate::scripting::describe;
 use crate::scripting::functions::{
     BAD_NAME, Library, LibrarySet, Registering, RestorePolicy, valid_name,
 };
 use crate::state::State;
 use crate::util::args;
+use crate::util::crc64::crc64;
 
 /// How long a library may take to register its functions.
 const LOAD_MAX_NS: u64 = 500 * 1_000_000;
@@ -155,4 +157,33 @@ fn known_engine(engine: &[u8]) -> Result<(), String> {
     }
     let engine = String::from_utf8_lossy(engine);
     Err(format!("Engine '{engine}' not found"))
+}
+
+/// `RDB_OPCODE_FUNCTION2`: a library follows.
+pub(crate) const OPCODE_FUNCTION: u8 = 245;
+
+/// All libraries as one payload for FUNCTION RESTORE: each as in an RDB, the version, a checksum. O(bytes).
+pub(crate) fn dump(state: &State) -> Vec<u8> {
+    let mut out = Vec::new();
+    for library in state.scripts.libraries.iter() {
+        out.push(OPCODE_FUNCTION);
+        put_string(&library.code, &mut out);
+    }
+    let (version, _) = persistence::act::saving::dump_options(state);
+    out.extend_from_slice(&(version as u16).to_le_bytes());
+    let checksum = crc64(0, &out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+fn put_string(bytes: &[u8], out: &mut Vec<u8>) {
+    match bytes.len() {
+        len @ 0..64 => out.push(len as u8),
+        len @ 64..0x4000 => out.extend_from_slice(&(len as u16 | 0x4000).to_be_bytes()),
+        len => {
+            out.push(0x81);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(bytes);
 }

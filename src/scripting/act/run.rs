@@ -6,7 +6,7 @@
 
 use super::clients;
 use crate::acl::Context;
-use crate::clients::ClientFlags;
+use crate::clients::{ClientFlags, ClientKey};
 use crate::cluster::Refusal;
 use crate::command::table::CommandId;
 use crate::dispatch::{CallOrigin, Ctx};
@@ -15,9 +15,10 @@ use crate::resp::argv::Argv;
 use crate::resp::{Error, Protocol};
 use crate::scripting::engine::Core;
 use crate::scripting::reply::Answer;
-use crate::scripting::{Engine, Run, SPARE_MAX, ScriptFlags, describe};
+use crate::scripting::{Engine, LibraryFunction, Run, SPARE_MAX, ScriptFlags, describe};
 use crate::state::State;
 use crate::sys::lua::{Chunk, Ended, Words};
+use crate::util::crc16::key_hash_slot;
 use crate::{acl, cluster, persistence, replication};
 
 /// The request to run a script or function.
@@ -89,6 +90,9 @@ pub(in crate::scripting) fn script_may_call(
     if state.config.cluster_enabled && !obeyed {
         script_may_reach(state, id, argv)?;
     }
+    if state.scripts.request_slot.is_some() {
+        cluster::act::compatible::note_script_call(state, id, argv);
+    }
     let Some(run) = &state.scripts.run else {
         return Ok(());
     };
@@ -116,13 +120,21 @@ fn script_may_reach(
     id: CommandId,
     argv: Argv<'_>,
 ) -> std::result::Result<(), String> {
-    let words = |refusal: Refusal| refusal.script_words().to_owned();
-    let slot = cluster::act::route::route_call(state, id, argv).map_err(words)?;
+    let Some(caller) = state.scripts.run.as_ref().map(|run| run.caller) else {
+        return Ok(());
+    };
+    let words = |refusal: Refusal| {
+        let name = state.commands[id].name.to_string();
+        refusal.script_words(&name)
+    };
+    let slot = cluster::act::route::route_call(state, caller, id, argv).map_err(words)?;
     let Some(run) = state.scripts.run.as_mut().filter(|run| run.one_slot) else {
         return Ok(());
     };
     match (run.slot, slot) {
-        (Some(before), Some(now)) if before != now => Err(words(Refusal::CrossSlot)),
+        (Some(before), Some(now)) if before != now => {
+            Err("Script attempted to access keys that do not hash to the same slot".to_owned())
+        }
         (None, Some(_)) => {
             run.slot = slot;
             Ok(())
@@ -184,23 +196,21 @@ pub(super) fn eval_now(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) ->
     let sha = if by_sha {
         let mut sha: [u8; 40] = word.try_into().map_err(|_| NO_SCRIPT)?;
         sha.make_ascii_lowercase();
-        if ctx.state.scripts.get(&sha).is_none() {
-            return Err(NO_SCRIPT);
-        }
         sha
     } else {
         let (sha, evicted) = ctx.state.scripts.load(word, false)?;
         ctx.state.stats.evicted_scripts += evicted as u64;
         sha
     };
-    let Some(script) = ctx.state.scripts.get(&sha) else {
-        return Err(Error::AlreadySaid);
-    };
-    let (chunk, flags) = (script.chunk.clone(), script.flags);
+    let script = ctx.state.scripts.get_folded(&sha).ok_or(NO_SCRIPT)?;
+    let (chunk, flags, evictable) = (script.chunk.clone(), script.flags, script.used.is_some());
     let core = ctx.state.scripts.engine()?.core();
-    prepare(ctx, what, &sha, flags, true)?;
+    let name = std::str::from_utf8(&sha).map_err(|_| NO_SCRIPT)?;
+    prepare(ctx, what, name, flags, true)?;
     let result = run(ctx, &core, &chunk, what);
-    ctx.state.scripts.touch(&sha);
+    if evictable {
+        ctx.state.scripts.touch(&sha);
+    }
     if let Some(engine) = &mut ctx.state.scripts.engine {
         engine.collect();
     }
@@ -211,12 +221,11 @@ pub(super) fn eval_now(ctx: &mut Ctx<'_>, what: Invocation<'_>, by_sha: bool) ->
 pub fn call_function(
     ctx: &mut Ctx<'_>,
     what: Invocation<'_>,
-    chunk: &Chunk,
-    flags: ScriptFlags,
+    function: &LibraryFunction,
 ) -> Result {
     let core = ctx.state.scripts.libraries.engine()?.core();
-    prepare(ctx, what, what.argv.get(1), flags, false)?;
-    let result = run(ctx, &core, chunk, what);
+    prepare(ctx, what, &function.name, function.flags, false)?;
+    let result = run(ctx, &core, &function.function, what);
     if let Ok(engine) = ctx.state.scripts.libraries.engine() {
         Engine::collect(engine);
     }
@@ -228,7 +237,7 @@ pub fn call_function(
 fn prepare(
     ctx: &mut Ctx<'_>,
     what: Invocation<'_>,
-    name: &[u8],
+    name: &str,
     flags: ScriptFlags,
     is_eval: bool,
 ) -> Result {
@@ -238,7 +247,55 @@ fn prepare(
         return Err(Error::once("a script cannot run another"));
     }
     let compat = flags.has(ScriptFlags::COMPAT);
-    let standing = state.clients[ctx.client].flags;
+    may_run(state, ctx.client, what.read_only, flags)?;
+    let own = clients::script_client(state);
+    let db = ctx.db;
+    let caller = &state.clients[ctx.client];
+    let (user, standing) = (caller.user.clone(), caller.flags);
+    let client = &mut state.clients[own];
+    client.db = db;
+    client.user = user;
+    for kept in [ClientFlags::MULTI, ClientFlags::RESTRICTED] {
+        client.flags.put(kept, standing.has(kept));
+    }
+    let debugged = state.scripts.debugger.is_active();
+    let (mut run_name, mut request) = std::mem::take(&mut state.scripts.spare_run);
+    run_name.clear();
+    run_name.push_str(name);
+    request.clear();
+    // FUNCTION STATS shows it; of a script it only says that one runs.
+    if !is_eval {
+        for i in 0..what.argv.len() {
+            request.push_word(what.argv, i);
+        }
+    }
+    state.scripts.run = Some(Run {
+        caller: ctx.client,
+        name: run_name,
+        request,
+        is_eval,
+        read_only: what.read_only || !compat && flags.has(ScriptFlags::NO_WRITES),
+        one_slot: !compat && !flags.has(ScriptFlags::ALLOW_CROSS_SLOT),
+        slot: (state.config.cluster_enabled && what.keys > 0)
+            .then(|| key_hash_slot(what.argv.get(what.first))),
+        allow_oom: !compat && flags.has(ScriptFlags::ALLOW_OOM),
+        wrote: false,
+        killed: false,
+        timed_out: false,
+        debugged,
+        // Of a request in a batch, the end of the one before it.
+        started_ns: state.lap_ns.unwrap_or_else(|| state.clock.monotonic_ns()),
+        protocol: Protocol::Resp2,
+        targets: crate::command::Targets::ALL,
+    });
+    Ok(())
+}
+
+/// Whether the server's state and the script's own flags let it run: a replica, a stale one, a disk that failed, memory
+/// over the limit, the cluster.
+fn may_run(state: &mut State, client: ClientKey, read_only: bool, flags: ScriptFlags) -> Result {
+    let compat = flags.has(ScriptFlags::COMPAT);
+    let standing = state.clients[client].flags;
     let obeyed = standing.has(ClientFlags::MUST_OBEY);
     let stale = state.config.is_replica() && replication::act::standing::is_stale(state);
     if compat && stale {
@@ -250,6 +307,7 @@ fn prepare(
                 "Can not run script on cluster, 'no-cluster' flag is set.",
             ));
         }
+        state.stats.cluster_incompatible_ops += u64::from(flags.has(ScriptFlags::NO_CLUSTER));
         if stale && !flags.has(ScriptFlags::ALLOW_STALE) {
             return Err(Error::coded(
                 "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' \
@@ -265,7 +323,7 @@ fn prepare(
             if persistence::act::standing::cannot_persist(state) && !obeyed {
                 return Err(persistence::act::standing::persist_error_of_script(state));
             }
-            if what.read_only {
+            if read_only {
                 return Err(Error::once(
                     "Can not execute a script with write flag using *_ro command.",
                 ));
@@ -280,49 +338,6 @@ fn prepare(
             ));
         }
     }
-    let own = clients::script_client(state);
-    let db = ctx.db;
-    let caller = &state.clients[ctx.client];
-    let (user, standing) = (caller.user.clone(), caller.flags);
-    let client = &mut state.clients[own];
-    client.db = db;
-    client.user = user;
-    for kept in [ClientFlags::MULTI, ClientFlags::RESTRICTED] {
-        client.flags.put(kept, standing.has(kept));
-    }
-    let debugged = state.scripts.debugger.is_active();
-    let (mut run_name, mut request) = std::mem::take(&mut state.scripts.spare_run);
-    run_name.clear();
-    let function = (!is_eval).then(|| state.scripts.libraries.function(name));
-    match (function.flatten(), std::str::from_utf8(name)) {
-        (Some(function), _) => run_name.push_str(&function.name),
-        (None, Ok(name)) => run_name.push_str(name),
-        (None, Err(_)) => run_name.push_str(&String::from_utf8_lossy(name)),
-    }
-    request.clear();
-    // FUNCTION STATS shows it; of a script it only says that one runs.
-    if !is_eval {
-        for i in 0..what.argv.len() {
-            request.push_word(what.argv, i);
-        }
-    }
-    state.scripts.run = Some(Run {
-        caller: ctx.client,
-        name: run_name,
-        request,
-        is_eval,
-        read_only: what.read_only || !compat && flags.has(ScriptFlags::NO_WRITES),
-        one_slot: !compat && !flags.has(ScriptFlags::ALLOW_CROSS_SLOT),
-        slot: None,
-        allow_oom: !compat && flags.has(ScriptFlags::ALLOW_OOM),
-        wrote: false,
-        killed: false,
-        timed_out: false,
-        debugged,
-        started_ns: state.clock.monotonic_ns(),
-        protocol: Protocol::Resp2,
-        targets: crate::command::Targets::ALL,
-    });
     Ok(())
 }
 

@@ -217,6 +217,21 @@ impl Disk {
         }
     }
 
+    /// Locks a file, which is made if it is missing, as long as the returned value lives; `None` if another process has
+    /// it locked. The lock ends with the process, however that ends. A simulated disk has one user.
+    pub fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        let Kind::Machine = &self.0 else {
+            return Ok(Some(Lock(None)));
+        };
+        let mut options = fs::OpenOptions::new();
+        let file = options.append(true).create(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(Some(file)))),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// Metadata of the file or directory behind a name; symbolic links are followed.
     pub fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         match &self.0 {
@@ -256,6 +271,10 @@ impl Disk {
         }
     }
 }
+
+/// A file that no other process may lock. Dropping it unlocks the file.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code)] Option<fs::File>);
 
 /// An open file.
 #[derive(Debug)]

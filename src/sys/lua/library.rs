@@ -5,6 +5,7 @@
 //! | `find`, `match`, `gmatch`, `gsub` | a pattern may take for ever: these ask whether to go on |
 //! | `gsub`, `sort` | they call back: C's stack is measured |
 //! | `insert`, `remove`, `sort`, `rawset` | a protected table stays as it is; a loop over 2^31 places can be ended |
+//! | `rawget` | a protected table shows the real one's fields |
 //! | `tohex` | no more than eight digits, as in Redis |
 //! | `loadstring` | text only: the loader of compiled chunks trusts what it reads |
 //!
@@ -26,7 +27,7 @@ use super::{Host, State, without_panic};
 /// Moved elements between two questions whether to go on; a power of two.
 const PERIOD: i64 = 1 << 16;
 
-const FUNCTIONS: [(&str, ffi::lua_CFunction); 11] = [
+const FUNCTIONS: [(&str, ffi::lua_CFunction); 12] = [
     ("find", find),
     ("match", first_match),
     ("gmatch", gmatch),
@@ -34,6 +35,7 @@ const FUNCTIONS: [(&str, ffi::lua_CFunction); 11] = [
     ("insert", insert),
     ("remove", remove),
     ("sort", sort),
+    ("rawget", rawget),
     ("rawset", rawset),
     ("loadstring", loadstring),
     ("tohex", tohex),
@@ -110,6 +112,21 @@ unsafe fn check_changeable(state: State) {
             ffi::luaL_error(state, c"Attempt to modify a readonly table".as_ptr());
         }
     }
+}
+
+/// `rawget(t, k)`; of a protected table it reads the real one, which is in the metatable as `__index`.
+unsafe extern "C-unwind" fn rawget(state: State) -> c_int {
+    // SAFETY: nothing is owned.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        ffi::luaL_checkany(state, 2);
+        ffi::lua_settop(state, 2);
+        if is_protected(state, 1) && ffi::luaL_getmetafield(state, 1, c"__index".as_ptr()) != 0 {
+            ffi::lua_replace(state, 1);
+        }
+        ffi::lua_rawget(state, 1);
+    }
+    1
 }
 
 unsafe extern "C-unwind" fn rawset(state: State) -> c_int {

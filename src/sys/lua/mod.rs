@@ -77,6 +77,15 @@ impl Rooted {
     }
 }
 
+/// Has chunks that are compiled from now on, and coroutines, read their globals from a table. Not from within a call.
+#[doc(alias = "LUA_GLOBALSINDEX")]
+pub fn set_environment(lua: &Lua, table: &Table) -> mlua::Result<()> {
+    // SAFETY: the table is on the stack, which is that of the main thread, and is taken from there.
+    let set = |state| unsafe { ffi::lua_replace(state, ffi::LUA_GLOBALSINDEX) };
+    // SAFETY: the closure owns nothing; inside `exec_raw` the stack is its own.
+    unsafe { lua.exec_raw::<()>(table, set) }
+}
+
 /// The local variables of the function `level` calls above the one that runs, in order of declaration;
 /// none when there is no such function.
 #[doc(alias = "lua_getlocal")]

@@ -302,6 +302,45 @@ impl<'a> Pusher<'a> {
         }
     }
 
+    /// Makes room for so many values on the stack, besides those that are there; whether there is any.
+    pub fn has_room(&mut self, values: usize) -> bool {
+        // SAFETY: asks for it. Lua raises nothing here: it answers no.
+        c_int::try_from(values).is_ok_and(|n| unsafe { ffi::lua_checkstack(self.state, n) != 0 })
+    }
+
+    /// Puts the topmost `values` into a table that replaces them, as its first elements. It has room for `capacity`.
+    pub fn gather_values(&mut self, values: usize, capacity: usize) {
+        self.table(capacity, 0);
+        // SAFETY: the values are below the table, the last on top: each `lua_rawseti` takes the one on top of the
+        // stack, once the table is below them all.
+        unsafe {
+            let table = ffi::lua_gettop(self.state) - values as c_int;
+            ffi::lua_insert(self.state, table);
+            for n in (1..=values).rev() {
+                ffi::lua_rawseti(self.state, table, n as ffi::lua_Integer);
+            }
+        }
+    }
+
+    /// Puts the topmost `pairs` of keys and values into a table that replaces them. It has room for `capacity` fields.
+    /// Of equal keys the last one counts.
+    pub fn gather_pairs(&mut self, pairs: usize, capacity: usize) {
+        self.table(0, capacity);
+        // SAFETY: the table goes below the pairs; each key and value are copied to the top and taken from there, in
+        // order, and at the end all pairs are taken off.
+        unsafe {
+            let state = self.state;
+            let table = ffi::lua_gettop(state) - 2 * pairs as c_int;
+            ffi::lua_insert(state, table);
+            for pair in 0..pairs as c_int {
+                ffi::lua_pushvalue(state, table + 1 + 2 * pair);
+                ffi::lua_pushvalue(state, table + 2 + 2 * pair);
+                ffi::lua_rawset(state, table);
+            }
+            ffi::lua_settop(state, table);
+        }
+    }
+
     /// Puts the value on top into the table below it, at a number.
     pub fn set_nth(&mut self, n: usize) {
         // SAFETY: a table was pushed before the value.

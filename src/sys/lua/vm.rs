@@ -84,7 +84,8 @@ struct Job<'a, 'r> {
     chunk: c_int,
     words: Words<'a>,
     read: &'r mut dyn FnMut(View<'_>),
-    raised: bool,
+    /// The function itself runs, not what comes before and after it.
+    running: bool,
 }
 
 impl fmt::Debug for Vm {
@@ -211,28 +212,37 @@ impl Vm {
             chunk: chunk.0.place,
             words,
             read,
-            raised: false,
+            running: false,
         };
         let state = self.state;
-        // SAFETY: the interpreter is alive and nothing runs in it. The two pushes fit into the room that
-        // is always there; they allocate nothing, so they cannot raise. `job` outlives the call, and
-        // `enter` is the only one to be given it.
+        let job = &raw mut job;
+        // SAFETY: the interpreter is alive and nothing runs in it. The pushes fit into the room that is always
+        // there; they allocate nothing, so they cannot raise. The job outlives the call, and `enter` is the only
+        // one to use it meanwhile. The place of what was raised exists, so that to overwrite it takes no memory.
         let failed = self.host.entered(|| unsafe {
+            let before = ffi::lua_gettop(state);
+            ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, self.places.handler.into());
             ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, self.places.enter.into());
-            ffi::lua_pushlightuserdata(state, (&raw mut job).cast());
-            if ffi::lua_pcall(state, 1, 0, 0) == ffi::LUA_OK {
-                None
-            } else {
-                let text = bytes_at(state, -1);
-                let text = text.unwrap_or(b"not enough memory");
-                let text = String::from_utf8_lossy(text).into_owned();
-                ffi::lua_settop(state, -2);
-                Some(text)
-            }
+            ffi::lua_pushlightuserdata(state, job.cast());
+            let ended = ffi::lua_pcall(state, 1, 0, before + 1);
+            let failed = match (ended, (*job).running) {
+                (ffi::LUA_OK, _) => None,
+                (_, true) => {
+                    ffi::lua_rawseti(state, ffi::LUA_REGISTRYINDEX, self.places.raised.into());
+                    Some(None)
+                }
+                (_, false) => {
+                    let text = bytes_at(state, -1);
+                    let text = text.unwrap_or(b"not enough memory");
+                    Some(Some(String::from_utf8_lossy(text).into_owned()))
+                }
+            };
+            ffi::lua_settop(state, before);
+            failed
         });
         match failed {
-            Some(text) => Err(Ended::Broken(text)),
-            None if job.raised => Err(self.take_raised()),
+            Some(Some(text)) => Err(Ended::Broken(text)),
+            Some(None) => Err(self.take_raised()),
             None => Ok(()),
         }
     }
@@ -266,9 +276,8 @@ unsafe extern "C-unwind" fn enter(state: State) -> c_int {
             ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, place.into());
         };
         ffi::lua_settop(state, 0);
-        registered(job.places.handler);
         registered(job.places.chunks);
-        ffi::lua_rawgeti(state, 2, job.chunk.into());
+        ffi::lua_rawgeti(state, 1, job.chunk.into());
         let mut to = Pusher {
             state,
             life: PhantomData,
@@ -289,20 +298,18 @@ unsafe extern "C-unwind" fn enter(state: State) -> c_int {
                 list(from, until);
                 ffi::lua_rawset(state, -3);
             }
-            ffi::lua_settop(state, 3);
+            ffi::lua_settop(state, 2);
             0
         } else {
             list(0, keys);
             list(keys, words.count);
             2
         };
-        if ffi::lua_pcall(state, arguments, 1, 1) == ffi::LUA_OK {
-            let result = View::at_top(state);
-            without_panic(|| (job.read)(result));
-        } else {
-            job.raised = true;
-            ffi::lua_rawseti(state, ffi::LUA_REGISTRYINDEX, job.places.raised.into());
-        }
+        job.running = true;
+        ffi::lua_call(state, arguments, 1);
+        job.running = false;
+        let result = View::at_top(state);
+        without_panic(|| (job.read)(result));
         0
     }
 }

@@ -346,11 +346,13 @@ impl Stream {
         self.log.is_referenced(id)
     }
 
-    /// Has all groups forget that they delivered an entry.
+    /// Has all groups forget that they delivered an entry; returns those that had.
     #[doc(alias = "streamCleanupEntryCGroupRefs")]
-    pub fn drop_references(&mut self, id: StreamId) {
-        if self.groups().any(|(_, group)| group.pel().contains(&id)) {
-            self.log.make_mut().drop_references(id);
+    pub fn drop_references(&mut self, id: StreamId) -> Vec<Name> {
+        let held = self.groups().any(|(_, group)| group.pel().contains(&id));
+        match held {
+            true => self.log.make_mut().drop_references(id),
+            false => Vec::new(),
         }
     }
 
@@ -461,13 +463,14 @@ impl Log {
         groups.any(|group| group.last_id < id || group.pel().contains(&id))
     }
 
-    fn drop_references(&mut self, id: StreamId) {
+    fn drop_references(&mut self, id: StreamId) -> Vec<Name> {
         let groups = self.groups.iter().filter(|p| p.value.pel().contains(&id));
         let holding: Vec<Name> = groups.map(|pair| pair.key.clone()).collect();
-        for name in holding {
-            if let Some(group) = self.groups.get_mut(&name) {
+        for name in &holding {
+            if let Some(group) = self.groups.get_mut(name) {
                 group.make_mut().ack(id);
             }
         }
+        holding
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!   [100 live] [100 live] [100 live] [ 37 live ]      MAXLEN 150
-//!    whole      whole?     flag 13 as deleted          ~ removes whole blocks only, and stops at the first it may not
+//!    whole      whole?     flag 13 as deleted          ~ removes whole blocks only, and stops at the first it may not,
+//!                                                     unless references to the entries are to go or to be respected
 //! ```
 //!
 //! Mirrors: `streamTrim()` of t_stream.c.
 
 use super::block::{self, DELETED};
-use super::{Log, Stream, StreamId};
+use super::{Log, Name, Stream, StreamId};
 
 /// How far to trim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +46,14 @@ pub struct Trim {
 }
 
 /// The result of a trimming.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trimmed {
     /// How many entries went.
     pub entries: u64,
-    /// The greatest ID among those that were looked at one by one; the smallest ID there is if none was.
-    pub last: StreamId,
+    /// Their IDs, if references had to be looked at.
+    pub ids: Vec<StreamId>,
+    /// References that were dropped: the group, and the entry that it had delivered.
+    pub dropped: Vec<(Name, StreamId)>,
 }
 
 impl Trim {
@@ -84,13 +87,14 @@ impl Stream {
 
 impl Log {
     fn trim(&mut self, trim: &Trim) -> Trimmed {
-        let (mut deleted, mut index, mut last) = (0, 0, StreamId::MIN);
+        let mut trimmed = Trimmed::default();
+        let mut index = 0;
         while let Some((base, lp)) = self.blocks.nth(index) {
             if matches!(trim.to, TrimTo::Length(most) if self.length <= most) {
                 break;
             }
             let live = block::live(lp);
-            if trim.limit > 0 && deleted + live > trim.limit {
+            if trim.limit > 0 && trimmed.entries + live > trim.limit {
                 break;
             }
             let whole = match trim.to {
@@ -103,46 +107,41 @@ impl Log {
             if whole && trim.references == References::Keep {
                 self.blocks.remove(index);
                 self.length = self.length.saturating_sub(live);
-                deleted += live;
+                trimmed.entries += live;
                 continue;
             }
-            if !whole && trim.approximate {
+            // Where references count, Redis looks at each entry, and `~` goes as far as `=`.
+            if !whole && trim.approximate && trim.references == References::Keep {
                 break;
             }
-            let Trimmed {
-                entries: went,
-                last: latest,
-            } = self.trim_block(index, trim);
-            deleted += went;
-            last = last.max(latest);
+            let went = self.trim_block(index, trim, &mut trimmed);
+            trimmed.entries += went;
             if whole && went == live {
                 self.blocks.remove(index);
                 continue;
             }
-            // Entries that groups still need stay, so later blocks may have to make up for them.
-            if trim.references != References::Respect {
+            if !whole {
                 break;
             }
+            // Entries that groups still need stayed, so the next block has to make up for them.
             index += 1;
         }
         if self.length == 0 {
             self.counters.first_id = StreamId::MIN;
-        } else if deleted > 0 {
+        } else if trimmed.entries > 0 {
             self.find_first();
         }
-        Trimmed {
-            entries: deleted,
-            last,
-        }
+        trimmed
     }
 
-    /// Flags entries of a block as deleted, from the front.
-    fn trim_block(&mut self, index: u64, trim: &Trim) -> Trimmed {
+    /// Flags entries of a block as deleted, from the front, and returns how many. IDs and references are added to
+    /// `trimmed`.
+    fn trim_block(&mut self, index: u64, trim: &Trim, trimmed: &mut Trimmed) -> u64 {
         let Some((base, lp)) = self.blocks.nth(index) else {
-            return Trimmed::default();
+            return 0;
         };
-        let mut last = StreamId::MIN;
-        let (mut going, mut dropped) = (Vec::new(), Vec::new());
+        let mut going = Vec::new();
+        let before = trimmed.ids.len();
         let mut walk = block::Walk::new(lp, base, false);
         while let Some(found) = walk.as_mut().and_then(|walk| walk.next()) {
             if trim.keeps(self.length.saturating_sub(going.len() as u64), found.id) {
@@ -153,25 +152,26 @@ impl Log {
             }
             match trim.references {
                 References::Respect if self.is_referenced(found.id) => continue,
-                References::Drop => dropped.push(found.id),
-                _ => {}
+                References::Keep => {}
+                _ => trimmed.ids.push(found.id),
             }
             going.push((found.at, found.flags));
-            last = found.id;
         }
-        for id in dropped {
-            self.drop_references(id);
+        if trim.references == References::Drop {
+            for id in &trimmed.ids[before..] {
+                let groups = self.drop_references(*id);
+                trimmed
+                    .dropped
+                    .extend(groups.into_iter().map(|group| (group, *id)));
+            }
         }
         if going.is_empty() {
-            return Trimmed::default();
+            return 0;
         }
         if let Some(lp) = self.blocks.nth_mut(index) {
             block::delete(lp, &going);
         }
         self.length = self.length.saturating_sub(going.len() as u64);
-        Trimmed {
-            entries: going.len() as u64,
-            last,
-        }
+        going.len() as u64
     }
 }

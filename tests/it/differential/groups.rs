@@ -1,5 +1,5 @@
 //! The groups: what is sent, one row per form of a command. Only what Redis 7.0 knows, for that is what the
-//! distributions install; newer commands and options are tested in the files of their themes.
+//! distributions install; `newer.rs` has what a Redis 8 is sent besides.
 
 use super::shape::{Row, alike, exact, near, scan, unordered, unordered_pairs, untimed};
 

@@ -149,6 +149,11 @@ enum Kind {
     Consumer,
     /// Milliseconds that nothing, or everything, has been idle for.
     Idle,
+    /// Sixteen hexadecimal digits, as DIGEST answers.
+    Digest,
+    /// Attributes of an element of a vector set, and a filter over such.
+    Json,
+    Filter,
 }
 
 const KINDS: &[(&str, Kind)] = &[
@@ -184,6 +189,9 @@ const KINDS: &[(&str, Kind)] = &[
     ("group", Kind::GroupName),
     ("consumer", Kind::Consumer),
     ("idle", Kind::Idle),
+    ("digest", Kind::Digest),
+    ("json", Kind::Json),
+    ("filter", Kind::Filter),
 ];
 
 /// Numbers that parsers get wrong. No number here is valid as a size that a command would then allocate, or as a
@@ -483,6 +491,33 @@ impl Kind {
             Kind::GroupName => return format!("group{}", random.below(3)).into_bytes(),
             Kind::Consumer => return format!("consumer{}", random.below(4)).into_bytes(),
             Kind::Idle => *random.pick(&[0, 0, 0, -1, 100_000_000]),
+            Kind::Digest => {
+                let known = ["99aa06d3014798d8", "ef46db3751d8e999", "0123456789abcdef"];
+                return random.pick(&known).as_bytes().to_vec();
+            }
+            Kind::Json => {
+                let known = [
+                    "{\"n\":1,\"s\":\"a\"}",
+                    "{\"n\":2.5,\"s\":\"b\",\"l\":[1,\"a\"]}",
+                    "{\"n\":true}",
+                    "",
+                    "{",
+                    "[1]",
+                ];
+                return random.pick(&known).as_bytes().to_vec();
+            }
+            Kind::Filter => {
+                let known = [
+                    ".n > 1",
+                    ".n == 1 and .s == \"a\"",
+                    ".s in [\"a\", \"c\"] or not .n",
+                    "\"a\" in .l",
+                    ".n + 1 == 2 || .nosuch",
+                    ".n >",
+                    "(.n",
+                ];
+                return random.pick(&known).as_bytes().to_vec();
+            }
             Kind::Cursor => 0,
             Kind::Score => small(random, -20, 20),
             Kind::Integer => match random.below(10) {
@@ -527,6 +562,9 @@ impl Kind {
                 | Kind::TypeName
                 | Kind::GroupName
                 | Kind::Consumer
+                | Kind::Digest
+                | Kind::Json
+                | Kind::Filter
         )
     }
 }

@@ -11,6 +11,7 @@
 //! the wire, so that a `$-1` is not a `*-1` and a malformed request can be sent at all.
 
 pub mod client;
+pub mod fleet;
 pub mod random;
 pub mod reply;
 pub mod server;

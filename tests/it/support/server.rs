@@ -220,6 +220,7 @@ impl Builder {
                 "no",
             ])
             .args(&self.args)
+            .args(self.bus_port()?)
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -228,7 +229,21 @@ impl Builder {
     }
 }
 
-fn free_port() -> io::Result<u16> {
+impl Builder {
+    /// A node of a cluster gets a free port for its bus: the usual one, 10000 above that of clients, may be taken or not
+    /// exist.
+    fn bus_port(&self) -> io::Result<Vec<String>> {
+        let config = self.config.as_deref().unwrap_or_default();
+        let on = |words: &[OsString]| words[0] == "--cluster-enabled" && words[1] == "yes";
+        let of_cluster = config.contains("cluster-enabled yes") || self.args.windows(2).any(on);
+        if !of_cluster || self.args.iter().any(|word| word == "--cluster-port") {
+            return Ok(Vec::new());
+        }
+        Ok(vec!["--cluster-port".into(), free_port()?.to_string()])
+    }
+}
+
+pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 

@@ -1,0 +1,221 @@
+//! Inputs go to the machine, and its acts are done in their order.
+//!
+//! ```text
+//!   socket, timer, disk, PUBLISH ──▶ step ──▶ machine ──▶ [ Send, Save, Follow, … ] ──▶ carry
+//!   CLUSTER …                    ──▶ order ─▶
+//! ```
+//!
+//! No act calls the machine again: what becomes of a connection or of a save is a later input. While a script runs
+//! beyond its time the bus goes on, but acts that change data wait for the script's end, so that it sees one data set.
+//!
+//! Mirrors: clusterCron(), clusterBeforeSleep() and the calls that cluster_legacy.c makes where it stands.
+
+use super::{links, migration, node, save, slots};
+use crate::clients::{PauseMode, PausePurpose};
+use crate::cluster::machine::{Act, Command, Input, Level, Machine, Reply};
+use crate::config::Primary;
+use crate::keyspace::{DbId, Ms};
+use crate::pubsub::Kind;
+use crate::state::State;
+use crate::sys::log;
+use crate::wires::{Dial, Owner};
+use crate::{clients, command, keyspace, replication};
+
+/// Hands the machine an input and does what follows from it. Outside of a cluster it does nothing.
+pub fn step(state: &mut State, input: Input<'_>) {
+    let facts = node::facts(state);
+    if let Some(machine) = &mut state.cluster.machine {
+        let acts = machine.step(&facts, input);
+        carry(state, acts);
+    }
+}
+
+/// Carries out an order of CLUSTER: its reply, and the save that the reply waits for, if it does.
+///
+/// # Errors
+/// The words of the refusal, without `ERR`.
+pub fn order(state: &mut State, command: Command<'_>) -> Result<(Reply, Option<u64>), String> {
+    let facts = node::facts(state);
+    let Some(machine) = &mut state.cluster.machine else {
+        return Err("This instance has cluster support disabled".to_owned());
+    };
+    let (answer, acts) = machine.command(&facts, command);
+    let barrier = machine.reply_barrier();
+    carry(state, acts);
+    answer.map(|reply| (reply, barrier))
+}
+
+/// Tells the machine of changed options.
+pub fn configure(state: &mut State) {
+    if state.cluster.machine.is_some() {
+        let options = node::options(state);
+        step(state, Input::Configure(Box::new(options)));
+    }
+}
+
+/// Whether time stands still for this node: a primary that loads its data set cannot serve its slots, so it keeps silent
+/// and lets its replicas take over.
+pub(super) fn is_silent(state: &State, machine: &Machine) -> bool {
+    state.persistence.is_loading() && machine.myself().is_primary() && !state.config.is_replica()
+}
+
+/// Lets time pass, if the machine is due.
+#[doc(alias = "clusterCron")]
+pub fn tick(state: &mut State) {
+    let Some(machine) = state.cluster.machine() else {
+        return;
+    };
+    let now = node::now_ms(state);
+    let due = machine.wake_ms() <= now || machine.in_manual_failover();
+    if !due || is_silent(state, machine) {
+        return;
+    }
+    links::free_overfull(state);
+    save::retry(state, now);
+    step(state, Input::Tick);
+}
+
+/// Does what is due before the loop sleeps.
+#[doc(alias = "clusterBeforeSleep")]
+pub fn before_sleep(state: &mut State) {
+    while let Some(act) = state.cluster.postponed.pop_front() {
+        perform(state, act);
+    }
+    tick(state);
+    migration::before_sleep(state);
+}
+
+/// How long the loop may sleep, in milliseconds; `None` for ever.
+pub fn sleep_ms(state: &State) -> Option<u64> {
+    let machine = state.cluster.machine()?;
+    if migration::is_busy(state) {
+        return Some(0);
+    }
+    if is_silent(state, machine) {
+        return None;
+    }
+    Some(machine.wake_ms().saturating_sub(node::now_ms(state)))
+}
+
+/// Does acts in their order.
+fn carry(state: &mut State, acts: Vec<Act>) {
+    for act in acts {
+        let changes_data = matches!(
+            act,
+            Act::Follow { .. }
+                | Act::FollowNobody
+                | Act::Empty
+                | Act::DeleteKeys(_)
+                | Act::SlotsLeft(_)
+                | Act::StateChanged { .. }
+        );
+        if changes_data && (state.scripts.is_busy() || !state.cluster.postponed.is_empty()) {
+            state.cluster.postponed.push_back(act);
+        } else {
+            perform(state, act);
+        }
+    }
+}
+
+fn perform(state: &mut State, act: Act) {
+    match act {
+        Act::Dial { link, ip, port } => {
+            let from = state.config.bind_source_addr.as_deref();
+            let dial = Dial {
+                to: (ip, port).into(),
+                from: from.and_then(|address| address.parse().ok()),
+                tls: state.config.tls_cluster,
+            };
+            let wire = state.wires.dial(Owner::Bus, dial);
+            state.cluster.links.insert(link, wire);
+        }
+        Act::Send { link, bytes } => {
+            let wire = state.cluster.links.wire(link);
+            if let Some(out) = wire.and_then(|wire| state.wires.out(wire)) {
+                out.extend_from_slice(&bytes);
+            }
+        }
+        Act::Close { link } => {
+            if let Some(wire) = state.cluster.links.remove(link) {
+                state.wires.close(wire);
+            }
+        }
+        Act::Save { token, text, sync } => save::begin(state, token, text, sync),
+        Act::Follow { ip, port, tls_port } => {
+            let port = match state.config.tls_replication {
+                true => tls_port,
+                false => port,
+            };
+            follow(state, ip.to_string(), port);
+        }
+        Act::FollowNobody => replication::act::link::follow_nobody(state),
+        Act::Empty => empty(state),
+        Act::DeleteKeys(left) => slots::delete_keys(state, &migration::not_moving(state, left)),
+        Act::SlotsLeft(left) => {
+            slots::leave_channels(state, &left);
+            slots::redirect_blocked(state);
+        }
+        Act::Pause { until_ms } => {
+            let for_ms = until_ms.saturating_sub(node::now_ms(state));
+            let end = state.clock.unix_ms().saturating_add(for_ms as Ms);
+            let purpose = PausePurpose::Failover;
+            clients::act::pause::pause_clients(state, purpose, PauseMode::Write, end);
+        }
+        Act::Unpause => {
+            let purpose = PausePurpose::Failover;
+            clients::act::pause::pause_clients(state, purpose, PauseMode::None, 0);
+        }
+        Act::StateChanged { .. } => slots::redirect_blocked(state),
+        Act::Publish {
+            shard,
+            channel,
+            text,
+        } => {
+            let kind = if shard { Kind::Shard } else { Kind::Channel };
+            state
+                .pubsub
+                .publish(&mut state.clients, kind, &channel, &text);
+        }
+        // No module is here to get it.
+        Act::Module { .. } => {}
+        Act::Log { level, text } => {
+            let level = match level {
+                Level::Debug => log::Level::Debug,
+                Level::Verbose => log::Level::Verbose,
+                Level::Notice => log::Level::Notice,
+                Level::Warning => log::Level::Warning,
+            };
+            state.log.write(level, &text);
+        }
+    }
+}
+
+/// Replicates a primary, unless that is done already: after a start the data set that was loaded goes on where it was.
+fn follow(state: &mut State, host: String, port: u16) {
+    let primary = Primary { host, port };
+    if state.config.replicaof.as_ref() != Some(&primary) {
+        replication::act::link::follow(state, primary);
+    }
+}
+
+/// Drops the whole data set: a replica was reset.
+#[doc(alias = "emptyData")]
+fn empty(state: &mut State) {
+    let gone = keyspace::act::keys::empty(state, None);
+    let keys: usize = gone.iter().map(|table| table.len()).sum();
+    if keys == 0 {
+        return;
+    }
+    state.dirty += keys as u64;
+    state.lazyfree.free(gone, keys);
+    // The append-only file would bring the keys back.
+    if state.effects.listening != command::Targets::NONE {
+        state.effects.enter();
+        let argv = crate::resp::argv::OwnedArgv::from_words(["FLUSHALL"]);
+        let targets = command::Targets::ALL;
+        state.effects.say(DbId(0), argv.as_argv(), targets);
+        if state.effects.leave() {
+            command::act::after_unit(state);
+        }
+    }
+}

@@ -1,0 +1,777 @@
+//! Slot migration carried out: connections, keys, the pause and the claim. [`crate::cluster::migration`] decides.
+//!
+//! All acts are done before the loop sleeps, so that none of them changes data or closes a client in the middle of a
+//! command. A write between a decision and its act still goes to the stream: [`Channels::streams`] ends with the act.
+//!
+//! [`Channels::streams`]: crate::cluster::migration::channels::Channels::streams
+//!
+//! Mirrors: cluster_asm.c.
+//! Differs: keys of slots that left are deleted a few at a time between other requests, and propagated as DEL, which
+//! replicas of any version understand; Redis hands whole tables to a thread and propagates TRIMSLOTS.
+
+use std::io;
+use std::sync::mpsc::{SyncSender, TryRecvError, sync_channel};
+
+use super::{carry, node, slots};
+use crate::background::Job;
+use crate::clients::{ClientFlags, ClientKey};
+use crate::cluster::machine::{Command, Level};
+use crate::cluster::migration::channels::Keys;
+use crate::cluster::migration::{
+    Act, Channel, Operation, Task, TaskId, export, import, refuse_import,
+};
+use crate::cluster::slots::SlotSet;
+use crate::command::keys::{Keys as KeysOf, Search};
+use crate::command::{Flag, Group, Said};
+use crate::config::disk;
+use crate::keyspace::DbId;
+use crate::persistence::aof::commands;
+use crate::persistence::rdb::encoder::Sink;
+use crate::resp::argv::OwnedArgv;
+use crate::scripting;
+use crate::state::{Mailbox, State};
+use crate::sys::log;
+use crate::util::crc16::key_hash_slot;
+use crate::wires::{Dial, Owner, Then, WireKey};
+
+/// Bytes of a piece of the snapshot, and pieces written ahead.
+const PIECE: usize = 256 * 1024;
+const AHEAD: usize = 2;
+/// The next piece is taken when fewer bytes wait for the destination's socket.
+const WAITING: usize = 1 << 20;
+/// Keys deleted at a time.
+const TRIMMED: usize = 200;
+/// No reply of the dialogue is longer.
+const LONGEST_LINE: usize = 4096;
+
+/// The moment, by the machine's clock and since 1970.
+fn now(state: &State) -> (u64, u64) {
+    (node::now_ms(state), state.clock.unix_ms().max(0) as u64)
+}
+
+/// CLUSTER MIGRATION CANCEL: ends the task of this name, or whatever runs. Returns how many there were.
+pub fn cancel(state: &mut State, id: Option<&[u8]>, why: &str) -> usize {
+    let (now, wall) = now(state);
+    state.cluster.migrations.cancel(now, wall, id, why)
+}
+
+/// Tells the destination's side of an event.
+pub fn import_step(state: &mut State, input: import::Input<'_>) {
+    let (now, wall) = now(state);
+    state.cluster.migrations.import_step(now, wall, input);
+}
+
+/// Tells the source's side of an event.
+pub fn export_step(state: &mut State, input: export::Input<'_>) {
+    let (now, wall) = now(state);
+    state.cluster.migrations.export_step(now, wall, input);
+}
+
+/// CLUSTER MIGRATION IMPORT: begins to take slots over from their owner.
+///
+/// # Errors
+/// The words of the refusal, without `ERR`.
+pub fn begin_import(state: &mut State, slots: SlotSet) -> Result<TaskId, String> {
+    let Some(machine) = state.cluster.machine() else {
+        return Err("This instance has cluster support disabled".to_owned());
+    };
+    let myself = machine.myself();
+    if myself.is_replica() {
+        return Err("slot migration not allowed on replica.".to_owned());
+    }
+    let owners = machine.owners();
+    if !owners.migrating.is_empty() || !owners.importing.is_empty() {
+        return Err("all slot states must be STABLE to start a slot migration task.".to_owned());
+    }
+    if let Some(running) = &state.cluster.migrations.import {
+        let both: SlotSet = slots
+            .iter()
+            .filter(|slot| running.slots().has(*slot))
+            .collect();
+        if let Some(range) = both.ranges().first() {
+            let (start, end) = (range.start(), range.end());
+            return Err(format!(
+                "overlapping import exists for slot range: {start}-{end}"
+            ));
+        }
+    }
+    let name = |key| machine.nodes().get(key).map(|node| node.id);
+    let source = refuse_import(&slots, myself.id, |slot| owners.of(slot).and_then(name))?;
+    if state.cluster.migrations.is_busy() {
+        return Err("another ASM task is already in progress".to_owned());
+    }
+    let me = myself.id;
+    let id = TaskId::random(&mut state.rng);
+    let task = Task::new(id, slots, source, me, Operation::Import);
+    let (now, wall) = now(state);
+    state.cluster.migrations.begin_import(now, wall, task);
+    Ok(id)
+}
+
+/// SYNCSLOTS SYNC: a destination asks for slots, over the client that becomes the task's main channel.
+///
+/// # Errors
+/// The words of the refusal, code first.
+pub fn begin_export(
+    state: &mut State,
+    client: ClientKey,
+    id: TaskId,
+    dest: TaskId,
+    slots: SlotSet,
+) -> Result<(), String> {
+    let Some(machine) = state.cluster.machine() else {
+        return Err("ERR This instance has cluster support disabled".to_owned());
+    };
+    let (me, owners) = (machine.myself(), machine.owners());
+    if me.is_replica() {
+        return Err("ERR slot migration not allowed on replica.".to_owned());
+    }
+    if slots
+        .iter()
+        .any(|slot| owners.of(slot) != Some(machine.my_key()))
+    {
+        return Err("ERR slots are not owned by this node".to_owned());
+    }
+    if machine.nodes().find(&dest).is_none() {
+        return Err("NOTREADY the destination is not known yet".to_owned());
+    }
+    if !state.cluster.channels.trims.is_empty() || !owners.migrating.is_empty() {
+        return Err("NOTREADY slots are being moved or deleted".to_owned());
+    }
+    if !state.cluster.migrations.may_export(id) {
+        return Err("NOTREADY Another slot migration task is in progress".to_owned());
+    }
+    let task = Task::new(id, slots, me.id, dest, Operation::Migrate);
+    // An earlier try is closed before the new connection takes its place.
+    export_step(state, export::Input::Replaced);
+    carry_out(state);
+    let (now, wall) = now(state);
+    state.cluster.migrations.begin_export(now, wall, task);
+    attach(state, Channel::Main, client);
+    Ok(())
+}
+
+/// SYNCSLOTS RDBCHANNEL: the client becomes the task's second channel. False if there is no such task.
+pub fn open_rdb_channel(state: &mut State, client: ClientKey, id: &[u8]) -> bool {
+    let export = state.cluster.migrations.export.as_ref();
+    if !export.is_some_and(|export| export.task().id.as_bytes() == id && export.waits_for_channel())
+    {
+        return false;
+    }
+    attach(state, Channel::Rdb, client);
+    export_step(state, export::Input::RdbChannel);
+    true
+}
+
+/// Makes a client of the destination's a channel of the task.
+fn attach(state: &mut State, channel: Channel, client: ClientKey) {
+    state.cluster.channels.end(channel).client = Some(client);
+    if let Some(client) = state.clients.get_mut(client) {
+        client.flags.set(ClientFlags::EXPORTS);
+    }
+}
+
+/// SYNCSLOTS ACK of the destination.
+pub fn acknowledged(state: &mut State, dest_state: &[u8], applied: u64) {
+    let sent = state.cluster.channels.sent;
+    export_step(
+        state,
+        export::Input::Ack {
+            state: dest_state,
+            applied,
+            sent,
+        },
+    );
+}
+
+/// A client has gone; a task that needs it learns of it.
+pub fn client_left(state: &mut State, client: ClientKey) {
+    let Some(channel) = state.cluster.channels.of_client(client) else {
+        return;
+    };
+    state.cluster.channels.end(channel).client = None;
+    import_step(state, import::Input::Down(channel, "connection lost"));
+    export_step(state, export::Input::Lost(channel, "connection lost"));
+}
+
+/// A command of the snapshot or the stream was refused here: the task fails, because the keys would differ.
+pub fn command_refused(state: &mut State, client: ClientKey, error: &str) {
+    if state.cluster.migrations.import.is_some()
+        && state.cluster.channels.of_client(client).is_some()
+    {
+        let why = format!("command failed: {error}");
+        import_step(state, import::Input::Refused(&why));
+    }
+}
+
+/// Gives the effects of a unit to the stream of a task, as far as they touch its slots. Transactions are taken apart:
+/// nobody reads the slots at the other end before they are whole.
+pub fn feed(state: &mut State, unit: &[Said]) {
+    let Some(slots) = &state.cluster.channels.streams else {
+        return;
+    };
+    let mut bytes = Vec::new();
+    let mut everything = false;
+    for said in unit {
+        let argv = said.argv.as_argv();
+        let Ok(id) = state.commands.lookup(argv) else {
+            continue;
+        };
+        let keys = KeysOf::of(state.commands[id].decl, argv, Search::default());
+        let keys = keys.unwrap_or_default();
+        match keys.iter().next() {
+            Some(key) if slots.has(key_hash_slot(argv.get(key.position))) => {
+                argv.encode(&mut bytes)
+            }
+            Some(_) => {}
+            // A library is every node's own affair.
+            None => {
+                let entry = &state.commands[id];
+                let of_data = entry.decl.docs.group != Group::Scripting;
+                everything |= of_data && entry.flags.has(Flag::Write);
+            }
+        }
+    }
+    if everything {
+        let (now, wall) = now(state);
+        let why = "the data set was emptied";
+        state.cluster.migrations.cancel(now, wall, None, why);
+        return;
+    }
+    if bytes.is_empty() {
+        return;
+    }
+    state.cluster.channels.sent += bytes.len() as u64;
+    let Some(client) = state.cluster.channels.end(Channel::Main).client else {
+        return;
+    };
+    state.clients.send(client, |reply| reply.raw(&bytes));
+    let limit = state.config.client_output_buffer_limit.replica.hard_bytes;
+    let waiting = state
+        .clients
+        .get(client)
+        .map_or(0, |client| client.out.len() as u64);
+    if limit > 0 && waiting > limit {
+        let why = "too many bytes wait for the destination";
+        export_step(state, export::Input::Lost(Channel::Main, why));
+    }
+}
+
+/// Whether a request is held back because it may change slots that change hands right now.
+pub fn holds_back(state: &State, slot: Option<u16>) -> bool {
+    let pauses = state.cluster.channels.pauses.as_ref();
+    slot.is_some_and(|slot| pauses.is_some_and(|slots| slots.has(slot)))
+}
+
+/// The slots of a list that do not leave with a task: the keys of those that do are deleted by the task.
+pub(super) fn not_moving(state: &State, slots: SlotSet) -> SlotSet {
+    match &state.cluster.migrations.export {
+        Some(export) if export.is_live() => slots
+            .iter()
+            .filter(|slot| !export.slots().has(*slot))
+            .collect(),
+        _ => slots,
+    }
+}
+
+/// Whether keys of a slot are here that clients are not to see: they are coming, or going.
+pub fn hides(state: &State, slot: u16) -> bool {
+    let cluster = &state.cluster;
+    cluster.channels.trims.has(slot)
+        || cluster
+            .migrations
+            .hidden()
+            .is_some_and(|slots| slots.has(slot))
+}
+
+/// The number of keys that [`hides`] is true for. O(slots that move).
+pub fn hidden_keys(state: &State) -> usize {
+    if !hides_any(state) {
+        return 0;
+    }
+    let mut hidden = state.cluster.channels.trims.clone();
+    let coming = state.cluster.migrations.hidden();
+    coming.into_iter().flat_map(SlotSet::iter).for_each(|slot| {
+        hidden.insert(slot);
+    });
+    keys_in(state, &hidden) as usize
+}
+
+/// Whether there are such keys.
+pub fn hides_any(state: &State) -> bool {
+    !state.cluster.channels.trims.is_empty() || state.cluster.migrations.import.is_some()
+}
+
+/// Does what is due before the loop sleeps.
+pub fn before_sleep(state: &mut State) {
+    if !state.cluster.migrations.wakes() && state.cluster.channels.trims.is_empty() {
+        return carry_out(state);
+    }
+    look_at_owners(state);
+    note_applied(state);
+    send_keys(state);
+    carry_out(state);
+    trim_some(state);
+}
+
+/// Whether the loop may not sleep: keys are to be deleted, or the next piece of a snapshot could be sent.
+pub fn is_busy(state: &State) -> bool {
+    !state.cluster.channels.trims.is_empty()
+}
+
+/// The part of the cron: time passes for tasks.
+pub fn cron(state: &mut State) {
+    let config = &state.config;
+    let options = &mut state.cluster.migrations.options;
+    options.max_lag = config.cluster_slot_migration_handoff_max_lag_bytes;
+    options.pause_ms = config.cluster_slot_migration_write_pause_timeout;
+    options.drain_ms = config.cluster_slot_migration_sync_buffer_drain_timeout;
+    options.archived = config.cluster_slot_migration_max_archived_tasks as usize;
+    options.silence_ms = u64::from(config.repl_timeout) * 1000;
+    if state.cluster.migrations.wakes() {
+        if state.config.is_replica() {
+            let (now, wall) = now(state);
+            state
+                .cluster
+                .migrations
+                .cancel(now, wall, None, "this node is a replica now");
+        }
+        import_step(state, import::Input::Tick);
+        export_step(state, export::Input::Tick);
+    }
+}
+
+/// Looks whether the slots of a task are still whose they were.
+fn look_at_owners(state: &mut State) {
+    let Some(machine) = state.cluster.machine() else {
+        return;
+    };
+    let owner = |slot| {
+        let key = machine.owners().of(slot)?;
+        machine.nodes().get(key).map(|node| node.id)
+    };
+    let migrations = &state.cluster.migrations;
+    let moved = "slots configuration updated";
+    let cancels_import = migrations.import.as_ref().is_some_and(|import| {
+        let source = import.task().source;
+        let changed = import
+            .slots()
+            .iter()
+            .any(|slot| owner(slot) != Some(source));
+        changed && !import.claims()
+    });
+    let export = migrations.export.as_ref().filter(|export| export.is_live());
+    let (mut claimed, mut cancels_export) = (false, false);
+    if let Some(export) = export {
+        let (me, dest) = (machine.myself().id, export.task().dest);
+        claimed = export.slots().iter().all(|slot| owner(slot) == Some(dest));
+        cancels_export = !claimed && export.slots().iter().any(|slot| owner(slot) != Some(me));
+    }
+    if cancels_import {
+        import_step(state, import::Input::Cancel(moved));
+    }
+    if claimed {
+        let slots = state
+            .cluster
+            .migrations
+            .export
+            .as_ref()
+            .map(|export| export.slots().clone());
+        let keys = slots.map_or(0, |slots| keys_in(state, &slots));
+        export_step(state, export::Input::Claimed(keys));
+    } else if cancels_export {
+        export_step(state, export::Input::Cancel(moved));
+    }
+}
+
+fn keys_in(state: &State, slots: &SlotSet) -> u64 {
+    let db = &state.keyspace[DbId(0)];
+    slots.iter().map(|slot| db.slot_len(slot) as u64).sum()
+}
+
+/// Tells the import how many bytes of the stream its client has applied.
+fn note_applied(state: &mut State) {
+    let channels = &mut state.cluster.channels;
+    let end = channels.end(Channel::Main);
+    if !end.carries_commands || state.cluster.migrations.import.is_none() {
+        return;
+    }
+    let Some(client) = end.client.and_then(|client| state.clients.get(client)) else {
+        return;
+    };
+    let came = channels.handed + client.bytes_in;
+    let applied = came.saturating_sub(client.query.len() as u64);
+    if applied > channels.applied || applied == channels.handed {
+        channels.applied = applied;
+        let more = applied < channels.handed;
+        import_step(state, import::Input::Applied(applied, more));
+    }
+}
+
+/// Sends the next piece of the snapshot, when the destination's socket has taken the last.
+fn send_keys(state: &mut State) {
+    loop {
+        let channels = &mut state.cluster.channels;
+        let client = channels.end(Channel::Rdb).client;
+        let (Some(client), Some(keys)) = (client, &mut channels.keys) else {
+            return;
+        };
+        let waiting = state
+            .clients
+            .get(client)
+            .map_or(0, |client| client.out.len());
+        if waiting >= WAITING {
+            return;
+        }
+        match keys.pieces.try_recv() {
+            Ok(piece) => state.clients.send(client, |reply| reply.raw(&piece)),
+            Err(TryRecvError::Empty) => return,
+            Err(TryRecvError::Disconnected) => {
+                let Some(result) = keys.result.take() else {
+                    return;
+                };
+                channels.keys = None;
+                if result.is_ok() {
+                    let mut bytes = Vec::new();
+                    encode(&[b"CLUSTER", b"SYNCSLOTS", b"SNAPSHOT-EOF"], &mut bytes);
+                    state.clients.send(client, |reply| reply.raw(&bytes));
+                }
+                let result = result.as_ref().map(|()| ()).map_err(String::as_str);
+                export_step(state, export::Input::SnapshotWritten(result));
+                return;
+            }
+        }
+    }
+}
+
+fn encode(words: &[&[u8]], bytes: &mut Vec<u8>) {
+    OwnedArgv::from_words(words).as_argv().encode(bytes);
+}
+
+/// Does acts until there are no more.
+fn carry_out(state: &mut State) {
+    loop {
+        let acts = state.cluster.migrations.take_acts();
+        if acts.is_empty() {
+            return;
+        }
+        for act in acts {
+            perform(state, act);
+        }
+    }
+}
+
+fn perform(state: &mut State, act: Act) {
+    match act {
+        Act::Dial(channel) => dial(state, channel),
+        Act::Auth(channel) => {
+            if let Some(machine) = state.cluster.machine() {
+                let secret = *machine.secret();
+                say(state, channel, &[b"AUTH", b"internal connection", &secret]);
+            }
+        }
+        Act::Send(channel, words) => {
+            let mut all: Vec<&[u8]> = vec![b"CLUSTER", b"SYNCSLOTS"];
+            all.extend(words.iter().map(Vec::as_slice));
+            say(state, channel, &all);
+        }
+        Act::Apply(channel) => apply(state, channel),
+        Act::Close(channel) => close(state, channel),
+        Act::Claim(slots) => claim(state, &slots),
+        Act::Trim(slots) => {
+            for slot in slots.iter() {
+                state.cluster.channels.trims.insert(slot);
+            }
+        }
+        Act::Reply(channel, line) => {
+            if let Some(client) = state.cluster.channels.end(channel).client {
+                state.clients.send(client, |reply| reply.simple(line));
+            }
+        }
+        Act::Snapshot(slots) => begin_keys(state, slots),
+        Act::Stop => {
+            if let Some(keys) = state.cluster.channels.keys.take() {
+                keys.job.cancel();
+            }
+            end_stream(state);
+        }
+        Act::Pause(slots, _) => state.cluster.channels.pauses = Some(slots),
+        Act::Resume => {
+            state.cluster.channels.pauses = None;
+            crate::clients::act::pause::release(state);
+        }
+        Act::EndStream => {
+            end_stream(state);
+            if let Some(client) = state.cluster.channels.end(Channel::Main).client {
+                let mut bytes = Vec::new();
+                encode(&[b"CLUSTER", b"SYNCSLOTS", b"STREAM-EOF"], &mut bytes);
+                state.clients.send(client, |reply| reply.raw(&bytes));
+            }
+        }
+        Act::Log(level, text) => {
+            let level = match level {
+                Level::Debug => log::Level::Debug,
+                Level::Verbose => log::Level::Verbose,
+                Level::Notice => log::Level::Notice,
+                Level::Warning => log::Level::Warning,
+            };
+            state.log.write(level, &text);
+        }
+    }
+}
+
+fn end_stream(state: &mut State) {
+    state.cluster.channels.streams = None;
+    state.effects.slots_listen = false;
+    crate::replication::act::stream::listen_for_replicas(state);
+}
+
+/// Connects to the client port of the source.
+fn dial(state: &mut State, channel: Channel) {
+    // Keys of a failed try must be gone before those of the next come.
+    while channel == Channel::Main && !state.cluster.channels.trims.is_empty() {
+        trim_some(state);
+    }
+    let source = state
+        .cluster
+        .migrations
+        .import
+        .as_ref()
+        .map(|import| import.task().source);
+    let machine = state.cluster.machine();
+    let node = source.zip(machine).and_then(|(source, machine)| {
+        let key = machine.nodes().find(&source)?;
+        machine.nodes().get(key)
+    });
+    let tls = state.config.tls_replication;
+    let address = node.and_then(|node| {
+        let port = if tls { node.tls_port } else { node.port };
+        node.ip.filter(|_| port != 0).map(|ip| (ip, port))
+    });
+    let Some(to) = address else {
+        return import_step(
+            state,
+            import::Input::Down(channel, "the source's address is unknown"),
+        );
+    };
+    let from = state.config.bind_source_addr.as_deref();
+    let dial = Dial {
+        to: to.into(),
+        from: from.and_then(|address| address.parse().ok()),
+        tls,
+    };
+    let owner = match channel {
+        Channel::Main => Owner::SlotStream,
+        Channel::Rdb => Owner::SlotKeys,
+    };
+    let wire = state.wires.dial(owner, dial);
+    let channels = &mut state.cluster.channels;
+    if channel == Channel::Main {
+        (channels.handed, channels.applied) = (0, 0);
+    }
+    let end = channels.end(channel);
+    *end = Default::default();
+    end.wire = Some(wire);
+}
+
+fn say(state: &mut State, channel: Channel, words: &[&[u8]]) {
+    let mut bytes = Vec::new();
+    encode(words, &mut bytes);
+    let end = state.cluster.channels.end(channel);
+    match (end.wire, end.client) {
+        (Some(wire), _) => {
+            if let Some(out) = state.wires.out(wire) {
+                out.extend_from_slice(&bytes);
+            }
+        }
+        // The client that applies the stream has no voice of its own: what it is given are words to the source.
+        (None, Some(client)) => state.clients.send(client, |reply| reply.raw(&bytes)),
+        (None, None) => {}
+    }
+}
+
+/// A wire of the destination stands.
+pub fn wire_up(state: &mut State, channel: Channel) {
+    import_step(state, import::Input::Up(channel));
+}
+
+/// A wire of the destination is gone, or was never made.
+pub fn wire_down(state: &mut State, channel: Channel, key: WireKey, why: &str) {
+    let end = state.cluster.channels.end(channel);
+    if end.wire == Some(key) {
+        end.wire = None;
+        import_step(state, import::Input::Down(channel, why));
+    }
+}
+
+/// Bytes came on a wire of the destination: replies, and once those are over, commands that are kept for the client.
+pub fn wire_received(state: &mut State, channel: Channel, mut bytes: &[u8]) -> Then {
+    while !bytes.is_empty() {
+        let end = state.cluster.channels.end(channel);
+        if end.carries_commands {
+            end.kept.extend_from_slice(bytes);
+            return Then::Read;
+        }
+        let Some(at) = bytes.iter().position(|byte| *byte == b'\n') else {
+            end.kept.extend_from_slice(bytes);
+            if end.kept.len() > LONGEST_LINE {
+                import_step(
+                    state,
+                    import::Input::Down(channel, "a reply without an end"),
+                );
+            }
+            return Then::Read;
+        };
+        let mut line = std::mem::take(&mut end.kept);
+        line.extend_from_slice(&bytes[..at]);
+        bytes = &bytes[at + 1..];
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        end.carries_commands =
+            matches!(line.as_slice(), b"+RDBCHANNELSYNCSLOTS" | b"+SLOTSSNAPSHOT");
+        import_step(state, import::Input::Line(channel, &line));
+    }
+    Then::Read
+}
+
+/// Whether the destination takes bytes of a channel.
+pub fn wire_takes_bytes(state: &State, channel: Channel) -> bool {
+    state.cluster.channels.takes_bytes(channel) && !state.scripts.is_busy()
+}
+
+/// Gives a channel of the destination to a client, which runs the commands that come.
+fn apply(state: &mut State, channel: Channel) {
+    let end = state.cluster.channels.end(channel);
+    let (Some(wire), rest) = (end.wire.take(), std::mem::take(&mut end.kept)) else {
+        return import_step(state, import::Input::Down(channel, "connection lost"));
+    };
+    let now = state.clock.unix_ms();
+    let flags = ClientFlags::MUST_OBEY
+        | ClientFlags::AUTHENTICATED
+        | ClientFlags::INTERNAL
+        | ClientFlags::IMPORTS;
+    let client = state.clients.insert(now, flags);
+    client.db = DbId(0);
+    let key = client.key;
+    let channels = &mut state.cluster.channels;
+    if channel == Channel::Main {
+        (channels.handed, channels.applied) = (rest.len() as u64, 0);
+    }
+    channels.end(channel).client = Some(key);
+    state.wires.hand_over(wire, key, rest);
+}
+
+fn close(state: &mut State, channel: Channel) {
+    let end = std::mem::take(state.cluster.channels.end(channel));
+    if let Some(wire) = end.wire {
+        state.wires.close(wire);
+    }
+    if let Some(client) = end.client {
+        // An answer that waits, the last of the dialogue, is sent first.
+        match state.clients.get_mut(client) {
+            Some(who) if !who.out.is_empty() => who.flags.set(ClientFlags::CLOSE_AFTER_REPLY),
+            _ => state.clients.close_asap(client),
+        }
+    }
+}
+
+/// The slots become this node's, under a new epoch.
+fn claim(state: &mut State, slots: &SlotSet) {
+    let keys = keys_in(state, slots);
+    let claimed = carry::order(state, Command::Claim(slots));
+    let result = claimed.as_ref().map(|_| keys).map_err(String::as_str);
+    import_step(state, import::Input::Claimed(result));
+}
+
+/// The sink of the snapshot: pieces go into a bounded channel.
+struct Pieces {
+    sender: SyncSender<Vec<u8>>,
+    mailbox: Mailbox,
+    job: Job,
+}
+
+impl Sink for Pieces {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for piece in bytes.chunks(PIECE) {
+            if self.job.is_cancelled() || self.sender.send(piece.to_vec()).is_err() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            // Wakes the loop, which looks for pieces before it sleeps.
+            self.mailbox.send(|_| {});
+        }
+        Ok(())
+    }
+}
+
+/// Takes a snapshot of the slots, and has a thread write it; from this moment on their writes go to the stream.
+fn begin_keys(state: &mut State, slots: SlotSet) {
+    let numbers: Vec<u16> = slots.iter().collect();
+    let snapshot = state.keyspace.snapshot_of_slots(&numbers);
+    let libraries = scripting::act::functions::dump(state);
+    let (sender, pieces) = sync_channel(AHEAD);
+    let job = Job::default();
+    let mailbox = state.mailbox.clone();
+    let id = state
+        .cluster
+        .migrations
+        .export
+        .as_ref()
+        .map(|export| export.task().id);
+    let of_thread = job.clone();
+    let started = Job::begin("slotsave", move || {
+        let mut sink = Pieces {
+            sender,
+            mailbox: mailbox.clone(),
+            job: of_thread.clone(),
+        };
+        let written = commands::write_slots(snapshot, &libraries, &mut sink, &of_thread);
+        let result = written.map_err(|error| disk::reason(&error));
+        mailbox.send(move |state| keys_written(state, id, result));
+    });
+    let channels = &mut state.cluster.channels;
+    channels.sent = 0;
+    channels.streams = Some(slots);
+    let result = started.err().map(|error| Err(disk::reason(&error)));
+    channels.keys = Some(Keys {
+        job,
+        pieces,
+        result,
+    });
+    state.effects.slots_listen = true;
+    crate::replication::act::stream::listen_for_replicas(state);
+}
+
+/// The thread has written all keys, or could not.
+fn keys_written(state: &mut State, id: Option<TaskId>, result: Result<(), String>) {
+    let export = state.cluster.migrations.export.as_ref();
+    if export.map(|export| export.task().id) == id
+        && let Some(keys) = &mut state.cluster.channels.keys
+    {
+        keys.result = Some(result);
+    }
+}
+
+/// Deletes some keys of slots that left.
+fn trim_some(state: &mut State) {
+    let mut left = TRIMMED;
+    while left > 0 {
+        let Some(slot) = state.cluster.channels.trims.iter().next() else {
+            return;
+        };
+        let owner = state
+            .cluster
+            .machine()
+            .map(|machine| machine.owners().of(slot) == Some(machine.my_key()));
+        // The slot came back: its keys are served again.
+        let done = match owner {
+            Some(true) => 0,
+            _ => slots::delete_some(state, slot, left),
+        };
+        left -= done;
+        if done == 0 || state.keyspace[DbId(0)].slot_len(slot) == 0 {
+            state.cluster.channels.trims.remove(slot);
+            left = left.saturating_sub(1);
+        }
+    }
+}
