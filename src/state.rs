@@ -21,7 +21,7 @@ use crate::command::Effects;
 use crate::command::table::CommandTable;
 use crate::config::Config;
 use crate::keyspace::eviction::Eviction;
-use crate::keyspace::{DbId, ExpireCycle, Keyspace, Ms, Removed};
+use crate::keyspace::{DbId, ExpireCycle, Keyspace, Ms};
 use crate::modules::{EventData, EventId, Modules, ServerEvent};
 use crate::observe::hotkeys::Session;
 use crate::observe::title::ProcessTitle;
@@ -29,8 +29,8 @@ use crate::observe::{Latency, Slowlog, Stats};
 use crate::persistence::Persistence;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
+use crate::resp::Reply;
 use crate::resp::argv::{Argv, OwnedArgv};
-use crate::resp::{Reply, Value};
 use crate::scripting::{Apart, Scripts};
 use crate::sentinel::Watch;
 use crate::shutdown::Shutdown;
@@ -129,18 +129,21 @@ pub struct ModuleDoors {
     pub info: fn(&mut State, &InfoAsked<'_>) -> String,
     /// Offers a key that became ready to a client that a module blocked on it.
     pub serve: fn(&mut State, ClientKey, &[u8]),
-    /// Has a module reply to a client whose time is over: the handle's number, the blocked command's words.
-    pub timed_out: fn(&mut State, u64, &OwnedArgv, &mut Reply),
+    /// Has a module reply to a client whose time is over: the handle's number, the blocked command's words. Nanoseconds
+    /// that the module spent in the background.
+    pub timed_out: fn(&mut State, u64, &OwnedArgv, &mut Reply) -> u64,
     /// Tells a module that a client it blocked is gone.
     pub gone: fn(&mut State, u64),
     /// Whether a wait may end before its time.
     pub may_time_out: fn(u64) -> bool,
     /// Tells modules of a server event.
     pub event: fn(&mut State, &ServerEvent<'_>),
-    /// Tells modules of a key whose value goes: kind, database, key, the value, which comes back.
-    pub key_event: fn(&mut State, u64, DbId, &[u8], Removed) -> Removed,
-    /// The command of a module's call that blocked is served: the client that it ran as, the reply.
-    pub fulfil: fn(&mut State, ClientKey, Value),
+    /// Tells modules of a key whose value is about to go: kind, database, key.
+    pub key_event: fn(&mut State, u64, DbId, &[u8]),
+    /// Serves the command of a module's call that blocked: the client that it runs as, and what writes the reply.
+    pub serve_call: fn(&mut State, ClientKey, &mut dyn FnMut(&mut State, &mut Reply)),
+    /// Tells a module that a client it logged in acts as another user, or is gone.
+    pub user_changed: fn(&mut State, Option<ClientKey>),
     /// The options of modules that patterns name, with their values.
     pub get_options: fn(&mut State, &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)>,
     /// Sets options of modules; on a failure the option at fault, and why.

@@ -32,6 +32,11 @@ pub fn acl_vocabulary(state: &State) -> Vocabulary<'_> {
 
 /// Lets a client act as a user.
 pub fn act_as(state: &mut State, client: ClientKey, user: Rc<User>) {
+    if !state.modules.auth_watches.is_empty()
+        && let Some(doors) = state.module_doors
+    {
+        (doors.user_changed)(state, Some(client));
+    }
     let restricted = user.is_restricted();
     if let Some(client) = state.clients.get_mut(client) {
         client.flags.put(ClientFlags::RESTRICTED, restricted);

@@ -128,7 +128,7 @@ pub struct CommandTable {
 const FIRST_ADDED: usize = CATEGORY_NAMES.len();
 
 /// Longest name looked up; longer ones are unknown.
-const NAME_MAX: usize = 64;
+const NAME_MAX: usize = 128;
 
 impl CommandTable {
     /// Derives a table from declarations.
@@ -202,6 +202,20 @@ impl CommandTable {
             }
             self.index[slot] = entry.id.0;
         }
+    }
+
+    /// Adds a command of an embedder, with its subcommands; false if its name is taken.
+    pub fn extend(&mut self, decl: &'static Command) -> bool {
+        if self.find(decl.name.as_bytes()).is_some() {
+            return false;
+        }
+        let parent = self.add(decl, None);
+        for sub in decl.subcommands {
+            let id = self.add(sub, Some(parent));
+            self.entries[parent.0 as usize].subcommands.push(id);
+        }
+        self.rebuild_index();
+        true
     }
 
     /// Adds a command of a module: in the place of one that was removed, or at the end. `None` when numbers are used up.

@@ -13,7 +13,8 @@ use crate::resp::Value;
 use crate::state::REPLY_BUFFER_PEAK_RESET;
 use crate::types::Kind;
 use crate::types::elements::Order;
-use crate::types::{Held, List};
+use crate::types::foreign::Place;
+use crate::types::{Foreign, Held, List};
 use crate::util::crc16::crc16;
 use crate::util::glob::{self, Case};
 use crate::util::num;
@@ -344,6 +345,15 @@ fn mix_value(into: &mut Hash, entry: &Entry<'_>) {
     mix(into, &type_number(entry.kind()).to_be_bytes());
     match entry.value() {
         ValueRef::String(string) => mix(into, &string.to_vec()),
+        ValueRef::Object(value) if value.kind() == Kind::Module => {
+            let place = Place {
+                db: 0,
+                key: Some(entry.key()),
+            };
+            if let Some(digest) = Foreign::of(value).and_then(|own| own.get().digest(place)) {
+                add(into, &digest);
+            }
+        }
         // The elements of a module's value are a sum of their own.
         ValueRef::Object(value) if value.kind() == Kind::Vset => {
             let mut all = Hash::default();

@@ -127,7 +127,12 @@ fn module_load(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn load(ctx: &mut Ctx<'_>, request: &LoadRequest) -> Result {
     let loaded = match ctx.state.module_doors {
         Some(doors) => (doors.load)(ctx.state, request),
-        None => false,
+        None => {
+            ctx.state
+                .log
+                .warning("This server is built without the interface for compiled modules");
+            false
+        }
     };
     if !loaded {
         return Err(Error::once(

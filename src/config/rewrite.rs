@@ -85,6 +85,9 @@ impl Config {
             };
             file.write(name, [line]);
         }
+        if rewrite.modules.is_some() {
+            file.drop_options_of_gone_modules();
+        }
         if let Some(sentinel) = &rewrite.sentinel {
             file.write_sentinel(sentinel);
         }
@@ -177,6 +180,13 @@ impl File {
                 None => {}
             }
         }
+    }
+
+    /// Options with a dot that nobody wrote are of modules that are not loaded any more.
+    fn drop_options_of_gone_modules(&mut self) {
+        let gone = |name: &&Vec<u8>| name.contains(&b'.') && !name.starts_with(b"sentinel ");
+        let gone: Vec<Vec<u8>> = self.places.keys().filter(gone).cloned().collect();
+        self.written.extend(gone);
     }
 
     fn append(&mut self, line: Vec<u8>) {

@@ -379,6 +379,14 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
             return Err(Error::Loading);
         }
     }
+    if let Some(text) = &state.modules.busy_reply
+        && !flags.has(crate::command::Flag::AllowBusy)
+    {
+        return Err(Error::coded(match text.is_empty() {
+            true => "BUSY Redis is busy running a module command.".to_owned(),
+            false => format!("BUSY {text}"),
+        }));
+    }
     if state.scripts.is_busy() && !flags.has(crate::command::Flag::AllowBusy) {
         return Err(state.scripts.busy_error());
     }

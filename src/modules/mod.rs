@@ -7,6 +7,7 @@
 //!   modules/        tables: which module has which command, filter, timer, option      data alone
 //!   modules/act/    load, unload, and the callbacks of modules at the right moment     safe
 //!   modules/abi/    the functions that a compiled module calls, one file per family    unsafe, and nothing else
+//!   modules/native  the names that an embedder's own commands need                     safe
 //! ```
 //!
 //! A compiled module finds the functions of the server through the first word of the context that each of its
@@ -19,8 +20,14 @@
 //! Mirrors: the structures of module.c.
 //! Differs: tables by kind, each with the module as a column; Redis has a structure per module that holds lists.
 
+#[cfg(feature = "c-modules")]
 pub mod abi;
+#[cfg(feature = "c-modules")]
 pub mod act;
+#[cfg(not(feature = "c-modules"))]
+#[path = "act/without.rs"]
+pub mod act;
+pub mod native;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::{c_char, c_int, c_void};
@@ -401,6 +408,10 @@ pub struct Modules {
     pub queued_options: Vec<(Vec<u8>, Vec<u8>)>,
     /// Clients blocked by each module, those included that are gone and whose module has yet to say so.
     pub blocked: BTreeMap<ModuleId, usize>,
+    /// Since when a module's long command lets others be served, monotonic nanoseconds.
+    pub yielding_since: Option<u64>,
+    /// While others are served in the middle of a module's long command: the words of their error.
+    pub busy_reply: Option<String>,
     /// What threads of modules reach this server through.
     pub owner: Option<Arc<dyn std::any::Any + Send + Sync>>,
     /// The next number of a filter or timer.

@@ -12,6 +12,7 @@ use super::event_loop::Server;
 use crate::acl;
 use crate::clients;
 use crate::cluster;
+use crate::command::Command;
 use crate::config::Config;
 use crate::dispatch;
 use crate::persistence;
@@ -28,6 +29,8 @@ pub struct Builder {
     /// A directory was named: what is in it is the data set.
     loads: bool,
     error: Option<String>,
+    /// Commands besides our own.
+    commands: Vec<&'static Command>,
 }
 
 /// Why a server did not start.
@@ -65,6 +68,7 @@ impl Server {
             tcp: true,
             loads: false,
             error: None,
+            commands: Vec::new(),
         }
     }
 }
@@ -105,6 +109,36 @@ impl Builder {
         self
     }
 
+    /// A command of your own, declared as the server's commands are; see [`crate::modules::native`]. It is described by
+    /// COMMAND, judged by the ACL, routed by its keys and counted like any other. A name that is taken makes
+    /// [`Builder::start`] fail.
+    ///
+    /// ```
+    /// use oxidis::modules::native::*;
+    ///
+    /// const HELLO: Command = Command {
+    ///     name: "hello.to",
+    ///     arity: Arity::Exactly(2),
+    ///     flags: &[Flag::Fast],
+    ///     run: hello,
+    ///     ..Command::BASE
+    /// };
+    ///
+    /// fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    ///     let name = args.bytes()?;
+    ///     ctx.reply.bulk(&[b"hello, ", name].concat());
+    ///     Ok(())
+    /// }
+    ///
+    /// let server = oxidis::Server::builder().command(&HELLO).start()?;
+    /// assert_eq!(server.execute(["HELLO.TO", "you"]).as_bytes(), Some(&b"hello, you"[..]));
+    /// # Ok::<(), oxidis::StartError>(())
+    /// ```
+    pub fn command(mut self, command: &'static Command) -> Self {
+        self.commands.push(command);
+        self
+    }
+
     /// Starts it on a thread of its own and returns once it accepts connections.
     pub fn start(self) -> Result<Handle, StartError> {
         if let Some(error) = self.error {
@@ -112,7 +146,11 @@ impl Builder {
         }
         let (tell, told) = channel();
         let Builder {
-            config, tcp, loads, ..
+            config,
+            tcp,
+            loads,
+            commands,
+            ..
         } = self;
         let unix_socket = config.unixsocket.clone().map(PathBuf::from);
         let run = move || {
@@ -120,6 +158,11 @@ impl Builder {
                 .map_err(|error| error.to_string())
                 .and_then(|mut server| {
                     let state = &mut server.state;
+                    for command in commands {
+                        if !state.commands.extend(command) {
+                            return Err(format!("the command '{}' is there already", command.name));
+                        }
+                    }
                     if !acl::act::load_users(state) {
                         return Err("the users cannot be loaded".to_owned());
                     }

@@ -250,8 +250,7 @@ impl Turn<'_> {
             self.state
                 .tell_modules(EventId::EventLoop, 0, EventData::None);
             let poll = &mut self.sockets.poll;
-            let polled =
-                modules::abi::gate::around(self.state, || poll.poll(&mut events, Some(timeout)));
+            let polled = modules::act::wait(self.state, || poll.poll(&mut events, Some(timeout)));
             match polled {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),

@@ -8,6 +8,11 @@ use crate::state::State;
 
 /// Removes a client everywhere, and then the client itself. The client must be neither a replica nor the primary.
 pub fn forget(state: &mut State, key: ClientKey) {
+    if !state.modules.auth_watches.is_empty()
+        && let Some(doors) = state.module_doors
+    {
+        (doors.user_changed)(state, Some(key));
+    }
     state.monitors.retain(|k| *k != key);
     state.pubsub.forget(&mut state.clients, key);
     state.tracking.disable(&mut state.clients, key);

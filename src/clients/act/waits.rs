@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::clients::{ClientFlags, ClientKey, WaitKind};
 use crate::resp::argv::Argv;
-use crate::resp::{Error, Reply, Value};
+use crate::resp::{Error, Reply};
 use crate::shutdown::SHUTDOWN_FAILED;
 use crate::state::State;
 use crate::{observe, replication};
@@ -43,6 +43,7 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<Error>)
     };
     answer(state, client, waiting.silent, |state, reply| {
         let ok = error.is_none();
+        let mut elapsed_ns = 0;
         match error {
             Some(error) => {
                 state.stats.count_error(&error);
@@ -50,7 +51,7 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<Error>)
             }
             None => match (waiting.kind, state.module_doors) {
                 (WaitKind::Module(handle), Some(doors)) => {
-                    (doors.timed_out)(state, handle, &waiting.argv, reply);
+                    elapsed_ns = (doors.timed_out)(state, handle, &waiting.argv, reply);
                 }
                 (kind, _) => timed_out(state, kind, reply),
             },
@@ -66,7 +67,7 @@ pub fn end_wait_with(state: &mut State, client: ClientKey, error: Option<Error>)
             id: waiting.id,
             argv,
             redacted: crate::command::Redacted::default(),
-            elapsed_ns: 0,
+            elapsed_ns,
             ok,
             outermost: true,
             replayed: false,
@@ -191,7 +192,16 @@ pub fn answer(
 ) {
     let who = &mut state.clients[client];
     if who.flags.has(ClientFlags::MAY_BLOCK) {
-        return answer_call(state, client, write);
+        // A module's call that blocked: the reply goes to the module.
+        let mut write = Some(write);
+        if let Some(doors) = state.module_doors {
+            (doors.serve_call)(state, client, &mut |state, reply| {
+                if let Some(write) = write.take() {
+                    write(state, reply);
+                }
+            });
+        }
+        return;
     }
     if silent || who.silent() {
         return write(state, &mut Reply::discard());
@@ -208,18 +218,6 @@ pub fn answer(
         if !who.out.is_empty() {
             state.clients.wants_write(client);
         }
-    }
-}
-
-/// As [`answer`], for a module's call that blocked: the reply goes to the module, unless the command blocked again.
-fn answer_call(state: &mut State, client: ClientKey, write: impl FnOnce(&mut State, &mut Reply)) {
-    let protocol = state.clients[client].protocol;
-    let mut reply = Reply::to_value(protocol);
-    write(state, &mut reply);
-    let blocked = state.clients.get(client).is_none_or(|who| who.blocked());
-    if !blocked && let Some(doors) = state.module_doors {
-        let value = reply.take_value().unwrap_or(Value::Null);
-        (doors.fulfil)(state, client, value);
     }
 }
 

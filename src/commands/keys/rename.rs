@@ -9,6 +9,8 @@
 use super::super::prelude::*;
 use crate::keyspace;
 use crate::keyspace::{DbId, Deadline, INLINE_MAX, NewValue, StrRef, ValueRef};
+use crate::types::foreign::Place;
+use crate::types::{Foreign, Held};
 
 pub(super) const RENAME: Command = Command {
     name: "rename",
@@ -228,7 +230,22 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     let (kind, deadline) = (entry.kind(), entry.deadline());
     let mut inline = [0; INLINE_MAX];
-    let value = copied(entry.value(), &mut inline);
+    let foreign = match entry.value() {
+        ValueRef::Object(value) => Foreign::of(value).cloned(),
+        ValueRef::String(_) => None,
+    };
+    let value = match foreign {
+        // Only its owner can copy a value of a foreign type.
+        Some(value) => {
+            let place = |db: DbId, key| Place {
+                db: db.0 as i32,
+                key: Some(key),
+            };
+            let copy = value.get().copy(place(ctx.db, from), place(db, to));
+            NewValue::Object(copy.ok_or(Error::once("module key failed to copy"))?.into())
+        }
+        None => copied(entry.value(), &mut inline),
+    };
     // A value under the new name is removed first: an expired key publishes its own events, a live one makes room.
     keyspace::act::expire::reap_expired(ctx.state);
     if replaced.is_some() {

@@ -136,6 +136,7 @@ fn evict(state: &mut State, db: DbId, key: &[u8]) -> usize {
     };
     let lazy = state.config.lazyfree_lazy_eviction;
     let before = alloc::used();
+    super::keys::leaving(state, super::keys::KeyLeft::Evicted, db, key);
     let Some(removed) = state.keyspace[db].remove(key) else {
         return 0;
     };

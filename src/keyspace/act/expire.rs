@@ -43,9 +43,8 @@ fn reap(state: &mut State) {
         if db_mut
             .peek_raw(&key)
             .is_some_and(|entry| entry.is_expired(now))
-            && let Some(removed) = db_mut.remove(&key)
         {
-            bury(state, db, removed);
+            expire_own_key(state, db, &key);
         }
     }
 }
@@ -65,6 +64,7 @@ fn bury(state: &mut State, db: DbId, removed: Removed) {
 
 /// Deletes a key that is over, though we are a replica: it is of our own making.
 pub(crate) fn expire_own_key(state: &mut State, db: DbId, key: &[u8]) {
+    keys::leaving(state, keys::KeyLeft::Expired, db, key);
     if let Some(removed) = state.keyspace[db].remove(key) {
         bury(state, db, removed);
     }

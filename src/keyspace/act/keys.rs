@@ -31,6 +31,9 @@ pub fn store_as_is(
     value: NewValue<'_>,
     deadline: Deadline,
 ) {
+    if !state.modules.is_empty() && state.keyspace[db].contains(key) {
+        leaving(state, KeyLeft::Overwritten, db, key);
+    }
     let kind = kind_of(&value);
     let inserted = match deadline {
         Deadline::Keep => {
@@ -55,7 +58,6 @@ pub fn store_as_is(
         }
         Inserted::Replaced(old) => {
             say_replaced(state, db, key, old.deadline(), kind != removed_kind(&old));
-            let old = leaving(state, KeyLeft::Overwritten, db, key, old);
             discard(state, old, state.config.lazyfree_lazy_server_del);
         }
     }
@@ -95,11 +97,13 @@ pub fn say_overwritten(state: &mut State, db: DbId, key: &[u8], type_changed: bo
 /// Takes a live key out and frees its value, on another thread if `lazy` and worth it. Whether there was one.
 #[doc(alias = "dbGenericDelete")]
 pub fn delete(state: &mut State, db: DbId, key: &[u8], lazy: bool) -> bool {
+    if !state.modules.is_empty() && state.keyspace[db].contains(key) {
+        leaving(state, KeyLeft::Deleted, db, key);
+    }
     let Some(entry) = state.keyspace[db].get_mut(key) else {
         return false;
     };
     let removed = entry.remove();
-    let removed = leaving(state, KeyLeft::Deleted, db, key, removed);
     discard(state, removed, lazy);
     true
 }
@@ -114,34 +118,38 @@ pub enum KeyLeft {
     Overwritten = 3,
 }
 
-/// A value is about to be freed: modules that hear of keys may read it once more, and a value of a module's type learns
-/// of it.
+/// A key's value is about to go: modules that hear of keys may read it once more, and a value of a module's type learns
+/// of it. The key is still there.
 #[doc(alias = "moduleNotifyKeyUnlink")]
 #[inline]
-pub fn leaving(
-    state: &mut State,
-    why: KeyLeft,
-    db: DbId,
-    key: &[u8],
-    mut removed: Removed,
-) -> Removed {
-    if state.modules.is_empty() {
-        return removed;
+pub fn leaving(state: &mut State, why: KeyLeft, db: DbId, key: &[u8]) {
+    if !state.modules.is_empty() {
+        tell_leaving(state, why, db, key);
+    }
+}
+
+#[cold]
+fn tell_leaving(state: &mut State, why: KeyLeft, db: DbId, key: &[u8]) {
+    if state.keyspace[db].peek_raw(key).is_none() {
+        return;
     }
     if state.modules.hears(EventId::Key)
         && let Some(doors) = state.module_doors
     {
-        removed = (doors.key_event)(state, why as u64, db, key, removed);
+        // Also a key that is over can be read.
+        state.keyspace.env().set_see_expired(true);
+        (doors.key_event)(state, why as u64, db, key);
+        state.keyspace.env().set_see_expired(false);
     }
-    if let ValueRef::Object(value) = removed.value()
-        && let Some(foreign) = Foreign::of(value)
+    let entry = state.keyspace[db].peek_raw(key);
+    if let Some(ValueRef::Object(value)) = entry.map(|entry| entry.value())
+        && let Some(foreign) = Foreign::of(value).cloned()
     {
         foreign.get().unlinked(Place {
             db: db.0 as i32,
             key: Some(key),
         });
     }
-    removed
 }
 
 /// Frees what was taken out, on another thread if `lazy` and worth it.

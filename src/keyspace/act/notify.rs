@@ -20,6 +20,14 @@ pub fn modified(state: &mut State, db: DbId, key: &[u8], event: Event) {
 /// A key changed for those who watch or cache it; no event.
 #[inline]
 pub fn touched(state: &mut State, db: DbId, key: &[u8]) {
+    signalled(state, db, key);
+    state.blocked.touch(db, key);
+}
+
+/// As [`touched`], but clients blocked on the key are not served: a module says by itself when they can be, and its
+/// callback that serves them opens the key for writing each time.
+#[doc(alias = "signalModifiedKey")]
+pub fn signalled(state: &mut State, db: DbId, key: &[u8]) {
     if !state.watches.is_empty() {
         state
             .watches
@@ -29,7 +37,6 @@ pub fn touched(state: &mut State, db: DbId, key: &[u8]) {
         let changer = state.current_client;
         state.tracking.invalidate(&mut state.clients, changer, key);
     }
-    state.blocked.touch(db, key);
 }
 
 /// A database is about to be emptied, or all of them: those who watch or cache its keys learn of it.

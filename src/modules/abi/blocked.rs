@@ -129,6 +129,7 @@ unsafe fn block(
             None
         };
         let protocol = own.protocol;
+        let of_call = own.flags.has(ClientFlags::MAY_BLOCK);
         *state.modules.blocked.entry(module.id).or_default() += 1;
         let own = &state.clients[client];
         let handle = Box::into_raw(Box::new(Blocked {
@@ -143,7 +144,11 @@ unsafe fn block(
             protocol,
             on_keys: keys.is_some(),
             unblocked: AtomicBool::new(false),
-            replies: Mutex::new(Reply::to_wire(Output::new(), protocol)),
+            // A module's call that may block takes its reply as values.
+            replies: Mutex::new(match of_call {
+                true => Reply::to_value(protocol),
+                false => Reply::to_wire(Output::new(), protocol),
+            }),
             errors: Mutex::default(),
             clock: Mutex::new((None, Duration::ZERO)),
         }));
@@ -362,7 +367,10 @@ fn finish(state: &mut State, address: usize, with_reply: bool) {
                 }
                 let replying = started.elapsed();
                 free_private(state, blocked, address);
-                let replies = std::mem::take(&mut *guard(&blocked.replies));
+                let mut replies = std::mem::take(&mut *guard(&blocked.replies));
+                for value in replies.take_values() {
+                    reply.value(&value);
+                }
                 if let Some(output) = replies.into_output() {
                     reply.append(output);
                 }
@@ -449,7 +457,7 @@ pub fn serve(state: &mut State, client: ClientKey, key: &[u8]) {
 
 /// A blocked client's time is over, or somebody unblocks it: the module replies.
 #[doc(alias = "moduleBlockedClientTimedOut")]
-pub fn timed_out(state: &mut State, number: u64, argv: &OwnedArgv, reply: &mut Reply) {
+pub fn timed_out(state: &mut State, number: u64, argv: &OwnedArgv, reply: &mut Reply) -> u64 {
     let address = number as usize;
     let handle: *mut Blocked = ptr::with_exposed_provenance_mut(address);
     // SAFETY: the client waited under this handle, which its module has not given up.
@@ -462,9 +470,11 @@ pub fn timed_out(state: &mut State, number: u64, argv: &OwnedArgv, reply: &mut R
         });
     }
     blocked.client = None;
+    let background = guard(&blocked.clock).1.as_nanos() as u64;
     if blocked.on_keys && !blocked.unblocked.swap(true, Ordering::AcqRel) {
         finish(state, address, false);
     }
+    background
 }
 
 /// A blocked client is gone: the module hears of it, and still has to give the handle up.

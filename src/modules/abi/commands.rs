@@ -81,6 +81,9 @@ pub fn run(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         // SAFETY: the function was registered by a module that is loaded; the context and the words outlive the call.
         unsafe { function(address, argv.as_mut_ptr().cast(), argv.len() as c_int) }
     });
+    if ctx.state.effects.depth() == 1 {
+        ctx.state.modules.yielding_since = None;
+    }
     words.0 = std::mem::take(&mut context.words);
     *ctx.reply = std::mem::take(&mut context.reply);
     for position in &context.redacted {
@@ -241,7 +244,7 @@ pub unsafe extern "C" fn create_command(
             return None;
         }
         let (name, decl) = declare(&module, name, function, &flags, (first, last, step))?;
-        let id = act::add(state, decl, &name, None)?;
+        let id = act::add(state, Box::leak(Box::new(decl)), &name, None)?;
         let command = ModuleCommand {
             module: module.clone(),
             run: function,
@@ -275,8 +278,10 @@ pub unsafe extern "C" fn create_subcommand(
         if flags.no_cluster && state.config.cluster_enabled {
             return None;
         }
-        let (name, decl) = declare(&module, name, function, &flags, (first, last, step))?;
-        let id = act::add(state, decl, &name, Some(parent))?;
+        let (name, mut decl) = declare(&module, name, function, &flags, (first, last, step))?;
+        // The container's name and its own.
+        decl.arity = Arity::AtLeast(2);
+        let id = act::add(state, Box::leak(Box::new(decl)), &name, Some(parent))?;
         let command = ModuleCommand {
             module,
             run: function,
@@ -294,7 +299,7 @@ fn declare(
     function: Option<CommandFn>,
     flags: &CommandFlags,
     (first, last, step): (c_int, c_int, c_int),
-) -> Option<(String, &'static Command)> {
+) -> Option<(String, Command)> {
     const NOT_IN_NAMES: &[u8] = b" \r\n|@=,";
     let name = std::str::from_utf8(name).ok()?;
     if name.is_empty() || name.bytes().any(|b| NOT_IN_NAMES.contains(&b)) {
@@ -353,7 +358,7 @@ fn declare(
         run,
         ..Command::BASE
     };
-    Some((name.to_owned(), Box::leak(Box::new(decl))))
+    Some((name.to_owned(), decl))
 }
 
 /// A container of subcommands: it only has the name of its module.

@@ -11,7 +11,7 @@ use super::context::{self, Context, Occasion, enter, unit, with};
 use super::keys;
 use super::misc::describe;
 use super::{ERR, OK};
-use crate::keyspace::{DbId, Removed};
+use crate::keyspace::DbId;
 use crate::modules::{EventData, EventId, Hook, Opaque, ServerEvent};
 use crate::state::State;
 
@@ -211,18 +211,16 @@ fn call(state: &mut State, hook: &Hook, event: &ServerEvent<'_>) {
     }
 }
 
-/// Tells of a key whose value is about to go, which the module may still read.
-pub fn fire_key(state: &mut State, sub: u64, db: DbId, key: &[u8], old: Removed) -> Removed {
-    let mut old = Some(old);
+/// Tells of a key whose value is about to go, which modules may still read.
+pub fn fire_key(state: &mut State, sub: u64, db: DbId, key: &[u8]) {
     for hook in state.modules.hooks.clone() {
         if hook.event != EventId::Key as u64 {
             continue;
         }
-        let Some(value) = old.take() else { break };
         let mut context = Context::new(Some(hook.module.clone()), Occasion::Callback);
         context.db = db;
         let address: *mut Context = &mut context;
-        let handle = keys::make(address, db, key, keys::READ, Some(value));
+        let handle = keys::make(address, db, key, keys::READ | keys::ACCESS_EXPIRED);
         let mut data = KeyData {
             version: 1,
             key: handle,
@@ -234,21 +232,17 @@ pub fn fire_key(state: &mut State, sub: u64, db: DbId, key: &[u8], old: Removed)
             id: hook.event,
             version: 1,
         };
-        unit(state, |state| {
-            enter(state, &mut context, |address| {
-                // SAFETY: the module is loaded; context, data and key outlive the call.
-                unsafe { run(address, name, sub, data.cast()) }
-            });
+        state.effects.enter();
+        enter(state, &mut context, |address| {
+            // SAFETY: the module is loaded; context, data and key outlive the call. By contract it does not close the
+            // key.
+            unsafe {
+                run(address, name, sub, data.cast());
+                keys::free(handle);
+            }
         });
-        // SAFETY: made above; by contract the module does not close it.
-        unsafe {
-            old = (*handle).old.take();
-            (*handle).mode = 0;
-            context::lend(state, || keys::free(handle));
+        if state.effects.leave() {
+            crate::command::act::after_unit(state);
         }
-    }
-    match old {
-        Some(old) => old,
-        None => unreachable!("a module closed a key that it was only shown"),
     }
 }

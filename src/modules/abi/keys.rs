@@ -4,8 +4,7 @@
 //! into the keyspace outlives an API function. The exceptions are pointers that C gets by contract: of a string
 //! (`StringDMA`, valid until the next use of the key), and of a value of a module's own type.
 //!
-//! Invariant: `name` is one reference of the handle; `old` is the value of a key that is gone, and then the handle is for
-//! reading alone.
+//! Invariant: `name` is one reference of the handle.
 //!
 //! Mirrors: RM_OpenKey() and its kin of module.c.
 //! Differs: Redis keeps a pointer to the value in the handle.
@@ -20,7 +19,7 @@ use super::{ERR, OK};
 use crate::collections::shared::BigStr;
 use crate::keyspace::act::{keys, notify};
 use crate::keyspace::events::Event;
-use crate::keyspace::{DbId, Deadline, Entry, Kind, NewValue, Removed, ValueRef};
+use crate::keyspace::{DbId, Deadline, Entry, Kind, NewValue, ValueRef};
 use crate::modules::{Module, Opaque};
 use crate::state::State;
 use crate::types::{Held, Value};
@@ -33,7 +32,7 @@ const NO_NOTIFY: c_int = 1 << 17;
 const NO_STATS: c_int = 1 << 18;
 const NO_EXPIRE: c_int = 1 << 19;
 const NO_EFFECTS: c_int = 1 << 20;
-const ACCESS_EXPIRED: c_int = 1 << 21;
+pub const ACCESS_EXPIRED: c_int = 1 << 21;
 
 /// Longest string that a module may make.
 const STRING_MAX: usize = 512 << 20;
@@ -56,8 +55,6 @@ pub struct Key {
     big: Option<BigStr>,
     /// An iteration.
     pub cursor: Cursor,
-    /// The value of a key that is gone.
-    pub old: Option<Removed>,
 }
 
 impl Key {
@@ -69,7 +66,7 @@ impl Key {
 
     /// Whether it may be written.
     pub fn writes(&self) -> bool {
-        self.mode & WRITE != 0 && self.old.is_none()
+        self.mode & WRITE != 0
     }
 
     /// Whether fields of hashes that are over are seen.
@@ -79,9 +76,6 @@ impl Key {
 
     /// The entry, as this handle sees it.
     pub fn entry<'s>(&'s self, state: &'s State) -> Option<Entry<'s>> {
-        if let Some(old) = &self.old {
-            return Some(Entry::of(old));
-        }
         let db = &state.keyspace[self.db];
         match self.sees_expired() {
             true => db.peek_raw(self.bytes()),
@@ -122,6 +116,7 @@ impl Key {
                         NewValue::Object(value),
                         Deadline::Set(None),
                     );
+                    state.blocked.touch(self.db, name);
                 }
                 Some(result)
             }
@@ -139,18 +134,13 @@ impl Key {
         });
         if empty {
             keys::delete(state, self.db, self.bytes(), false);
+            state.blocked.touch(self.db, self.bytes());
         }
     }
 }
 
 /// A handle, for whoever hands keys to modules.
-pub fn make(
-    context: *mut Context,
-    db: DbId,
-    name: &[u8],
-    mode: c_int,
-    old: Option<Removed>,
-) -> *mut Key {
+pub fn make(context: *mut Context, db: DbId, name: &[u8], mode: c_int) -> *mut Key {
     Box::into_raw(Box::new(Key {
         context,
         db,
@@ -160,7 +150,6 @@ pub fn make(
         scratch: Vec::new(),
         big: None,
         cursor: Cursor::None,
-        old,
     }))
 }
 
@@ -212,7 +201,6 @@ pub unsafe extern "C" fn open(ctx: Opaque, name: *mut RString, mode: c_int) -> *
         scratch: Vec::new(),
         big: None,
         cursor: Cursor::None,
-        old: None,
     }));
     if context.auto.is_none() {
         // Without automatic memory the handle may outlive the context.
@@ -230,8 +218,8 @@ pub unsafe extern "C" fn open(ctx: Opaque, name: *mut RString, mode: c_int) -> *
 pub unsafe fn free(key: *mut Key) {
     // SAFETY: as promised by the caller.
     let key = unsafe { Box::from_raw(key) };
-    if key.signals && key.old.is_none() {
-        context::with(|state| notify::touched(state, key.db, key.bytes()));
+    if key.signals {
+        context::with(|state| notify::signalled(state, key.db, key.bytes()));
     }
     // SAFETY: the reference of the handle.
     unsafe { strings::release(key.name) };
@@ -298,6 +286,7 @@ unsafe fn remove(key: *mut Key, lazy: bool) -> c_int {
                 return false;
             }
             keys::delete(state, key.db, key.bytes(), lazy);
+            state.blocked.touch(key.db, key.bytes());
             key.cursor = Cursor::None;
             true
         })
@@ -355,6 +344,7 @@ pub unsafe extern "C" fn string_set(key: *mut Key, value: *mut RString) -> c_int
             }
             let value = NewValue::Bytes(bytes(value));
             keys::store_as_is(state, key.db, key.bytes(), value, Deadline::Set(None));
+            state.blocked.touch(key.db, key.bytes());
             true
         })
     }

@@ -14,7 +14,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::calls::{self, CallReply};
+use super::calls::CallReply;
 use super::context::{Context, Occasion, enter, unit, with};
 use super::{ERR, OK};
 use crate::clients::ClientKey;
@@ -22,7 +22,7 @@ use crate::command::Targets;
 use crate::keyspace::DbId;
 use crate::modules::act::call::{Caller, Options, return_client};
 use crate::modules::{Module, Opaque};
-use crate::resp::{Protocol, Value};
+use crate::resp::{Protocol, Reply, Value};
 use crate::state::State;
 
 /// Called with the reply: context, reply, private data.
@@ -63,7 +63,7 @@ pub fn make(
 }
 
 /// The readers that a promised command's effects are for.
-pub fn targets(state: &State, client: ClientKey) -> Option<Targets> {
+fn targets(state: &State, client: ClientKey) -> Option<Targets> {
     let found = state
         .modules
         .promises
@@ -74,7 +74,7 @@ pub fn targets(state: &State, client: ClientKey) -> Option<Targets> {
 }
 
 /// The command of a promise is served: its reply goes to the module.
-pub fn fulfil(state: &mut State, client: ClientKey, value: Value) {
+fn fulfil(state: &mut State, client: ClientKey, value: Value) {
     let at = state
         .modules
         .promises
@@ -94,6 +94,7 @@ pub fn fulfil(state: &mut State, client: ClientKey, value: Value) {
     };
     let mut context = Context::new(promise.module.clone(), Occasion::Callback);
     context.db = promise.db;
+    // The module frees it.
     let reply = Box::into_raw(Box::new(CallReply::root(value, promise.protocol)));
     unit(state, |state| {
         enter(state, &mut context, |address| {
@@ -101,8 +102,24 @@ pub fn fulfil(state: &mut State, client: ClientKey, value: Value) {
             unsafe { handler(address, reply, promise.private.get()) }
         });
     });
-    // SAFETY: made above.
-    unsafe { calls::free(reply) };
+}
+
+/// Serves the command of a promise: its effects, and those of the module's handler, are one unit.
+pub fn serve(state: &mut State, client: ClientKey, write: &mut dyn FnMut(&mut State, &mut Reply)) {
+    let protocol = state.clients[client].protocol;
+    let mut reply = Reply::to_value(protocol);
+    unit(state, |state| {
+        let wanted = targets(state, client).unwrap_or(Targets::NONE);
+        let before = state.effects.allow_only(Targets::ALL);
+        state.effects.allow_only(wanted.and(before));
+        write(state, &mut reply);
+        state.effects.allow_only(before);
+        let blocked = state.clients.get(client).is_none_or(|who| who.blocked());
+        if !blocked {
+            let value = reply.take_value().unwrap_or(Value::Null);
+            fulfil(state, client, value);
+        }
+    });
 }
 
 unsafe fn of<'a>(reply: *mut CallReply) -> Option<&'a Rc<Promise>> {

@@ -71,7 +71,7 @@ pub unsafe extern "C" fn scan(
     let address: *mut Context = context;
     for name in names {
         let string = strings::new(&name);
-        let key = keys::make(address, db, &name, keys::READ, None);
+        let key = keys::make(address, db, &name, keys::READ);
         // SAFETY: key and name live through the call.
         unsafe {
             run(ctx, string, key, private);

@@ -145,15 +145,23 @@ pub unsafe extern "C" fn delete(key: *mut Key, id: *const StreamIdC) -> c_int {
     }
 }
 
+/// Blocks' worth of entries that an approximate trim takes at most.
+const TRIM_BLOCKS: u64 = 100;
+
 unsafe fn trim(key: *mut Key, flags: c_int, to: TrimTo) -> i64 {
     if key.is_null() || flags & !TRIM_APPROXIMATELY != 0 {
         set_errno(libc::EINVAL);
         return -1;
     }
+    let approximate = flags & TRIM_APPROXIMATELY != 0;
+    let block = context::with(|state| state.config.stream_node_max_entries as u64);
     let trim = Trim {
         to,
-        approximate: flags & TRIM_APPROXIMATELY != 0,
-        limit: 0,
+        approximate,
+        limit: match approximate {
+            true => TRIM_BLOCKS * block.unwrap_or(0),
+            false => 0,
+        },
         references: References::Keep,
     };
     match unsafe { on_stream(key, |stream| stream.trim(&trim).entries) } {

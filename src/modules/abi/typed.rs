@@ -244,9 +244,10 @@ pub unsafe extern "C" fn list_insert(key: *mut Key, index: c_long, value: *const
                     let len = list.len();
                     // Before the element at the index; counted from the end, behind it.
                     let at = match index < 0 {
-                        true => position(index, len).map(|at| at + 1),
-                        false => position(index, len).or((index == len as c_long).then_some(len)),
+                        true => index + len as c_long + 1,
+                        false => index,
                     };
+                    let at = usize::try_from(at).ok().filter(|at| *at <= len);
                     let Some(at) = at else { return false };
                     list.grow_for(value.len(), 1, limits);
                     match at == list.len() {
@@ -644,6 +645,10 @@ unsafe extern "C" fn oxidis_module_hash_set(
                             .is_some_and(|found| !is_past(found.deadline, now));
                         if flags & HASH_XX != 0 && !live || flags & HASH_NX != 0 && live {
                             continue;
+                        }
+                        if !live {
+                            // Over, if it is there at all: what comes now is new.
+                            hash.remove(name);
                         }
                         if value.addr() == DELETE {
                             count += c_int::from(hash.remove(name));

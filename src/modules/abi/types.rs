@@ -542,6 +542,7 @@ pub unsafe extern "C" fn set_value(key: *mut Key, kind: *const Type, value: Opaq
             let value = Foreign::new(Held::new(kind, value));
             let value = NewValue::Object(value.into());
             keys::store(state, key.db, key.bytes(), value, Deadline::Set(None));
+            state.blocked.touch(key.db, key.bytes());
             true
         })
     };

@@ -164,6 +164,11 @@ pub fn call_command(
     let argv = argv.as_argv();
     let id = match identify(state, argv) {
         Ok(id) => id,
+        Err((None, Error::Quoting(mut line))) if argv.len() == 1 => {
+            // A client that names a command alone is not told of arguments; a module always is.
+            line.extend_from_slice(b", with args beginning with: ");
+            return refuse(libc::ENOENT, Error::Quoting(line));
+        }
         Err((None, error)) => return refuse(libc::ENOENT, error),
         Err((Some(_), error)) => return refuse(libc::EINVAL, error),
     };

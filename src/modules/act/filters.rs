@@ -19,7 +19,8 @@ pub fn filtered(
         return None;
     }
     let client = client.and_then(|key| state.clients.get(key));
-    let id = client.map_or(0, |client| client.id.0);
+    // A call of a module or a script has no client that could be named.
+    let id = client.map_or(u64::MAX, |client| client.id.0);
     let filters = state.modules.filters.clone();
     let wanted = filters
         .into_iter()

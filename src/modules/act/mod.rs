@@ -12,6 +12,11 @@ pub mod timers;
 
 use crate::state::{ModuleDoors, State};
 
+/// Runs the wait of the loop: threads of modules may use the state meanwhile.
+pub fn wait<R>(state: &mut State, wait: impl FnOnce() -> R) -> R {
+    super::abi::gate::around(state, wait)
+}
+
 /// Lets a server load modules.
 pub fn install(state: &mut State) {
     state.module_doors = Some(ModuleDoors {
@@ -26,7 +31,8 @@ pub fn install(state: &mut State) {
         may_time_out: super::abi::blocked::may_time_out,
         event: super::abi::events::fire,
         key_event: super::abi::events::fire_key,
-        fulfil: super::abi::promises::fulfil,
+        serve_call: super::abi::promises::serve,
+        user_changed: super::abi::users::tell_changed,
         get_options: config::get,
         set_options: config::set,
         option_lines: config::lines,

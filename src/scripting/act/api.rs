@@ -453,6 +453,16 @@ fn script_call(
     state: &mut State,
     argv: Argv<'_>,
 ) -> Result<(crate::resp::Value, bool), ScriptError> {
+    let filtered;
+    let argv = match state.modules.filters.is_empty() {
+        true => argv,
+        false => {
+            filtered = state
+                .module_doors
+                .and_then(|doors| (doors.filter)(state, None, argv));
+            filtered.as_ref().map_or(argv, OwnedArgv::as_argv)
+        }
+    };
     let looked_up = state.commands.lookup(argv);
     let checked = match looked_up {
         Ok(id) if state.commands[id].accepts(argv.len()) => run::script_may_call(state, id, argv)

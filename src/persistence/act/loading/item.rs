@@ -3,6 +3,8 @@
 //! Mirrors: the loop of `rdbLoadRioWithLoadingCtx()` and `rdbReportError()` of rdb.c.
 
 use super::delay_loading;
+use crate::keyspace::act::notify;
+use crate::keyspace::events::Class;
 use crate::keyspace::{DbId, Deadline, Inserted, Keyspace, NewValue};
 use crate::persistence::loading::{Flags, Loading};
 use crate::persistence::rdb::check::circumstances;
@@ -161,6 +163,9 @@ fn load_key(state: &mut State, loading: &mut Loading, key: Key<'_>) -> Result<()
             db.0
         ));
         return Err(Reason::DuplicateKey);
+    }
+    if state.modules.listened & Class::Loaded as u32 != 0 && loading.beside.is_none() {
+        notify::notify_named(state, Class::Loaded as u32, b"loaded", db, name);
     }
     Ok(())
 }
