@@ -61,6 +61,8 @@ pub struct Cluster {
     unsaved: Vec<Unsaved>,
     /// Acts that change data while a script runs: they wait for its end.
     postponed: VecDeque<Act>,
+    /// The latest time that the machine was told, by its own clock.
+    told_ms: u64,
     /// A save that the disk refused, to be tried again.
     refused_save: Option<RefusedSave>,
 }

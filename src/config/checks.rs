@@ -149,18 +149,31 @@ pub fn title_template(template: &str) -> Result<(), Reason> {
     )
 }
 
-/// The option that cannot be switched on while the server runs, if it is, and why: what keys weigh is counted from the
-/// first one on or not at all.
+/// The option that cannot be set so while the server runs, if one is, and why: what keys weigh is counted from the first
+/// one on or not at all, and a protected bus stays under TLS.
 pub fn at_start_only(old: &Config, new: &Config) -> Option<(&'static str, &'static str)> {
     const REASON: &str = "memory tracking cannot be enabled at runtime";
     let of_keys = new.key_memory_histograms && !old.key_memory_histograms;
     let of_slots = |config: &Config| config.cluster_slot_stats_enabled.memory;
     let of_slots = new.cluster_enabled && of_slots(new) && !of_slots(old);
-    match (of_keys, of_slots) {
-        (true, _) => Some(("key-memory-histograms", REASON)),
-        (_, true) => Some(("cluster-slot-stats-enabled", REASON)),
+    match (of_keys, of_slots, bus_is_open(new)) {
+        (true, ..) => Some(("key-memory-histograms", REASON)),
+        (_, true, _) => Some(("cluster-slot-stats-enabled", REASON)),
+        (.., true) if old.cluster_bus_port_protected_mode => Some((
+            "tls-cluster",
+            "can't disable tls-cluster while cluster-bus-port-protected-mode is enabled",
+        )),
+        (.., true) => Some((
+            "cluster-bus-port-protected-mode",
+            "can't enable cluster-bus-port-protected-mode while tls-cluster is disabled",
+        )),
         _ => None,
     }
+}
+
+/// Whether the bus of a cluster would be open to everybody although that is forbidden.
+pub fn bus_is_open(config: &Config) -> bool {
+    config.cluster_bus_port_protected_mode && config.cluster_enabled && !config.tls_cluster
 }
 
 /// A power of two.

@@ -94,16 +94,10 @@ pub fn glob(pattern: &Path) -> Vec<PathBuf> {
 /// too. An error means that the old one is there, or, if only the directory could not be forced to disk, that it may be
 /// there again after a power cut.
 pub fn replace(disk: &Disk, path: &Path, content: &[u8]) -> io::Result<()> {
-    replace_with(disk, path, content, true)
-}
-
-/// As [`replace`]; without `sync` nothing is forced to disk, so that after a power cut the old file may be there, or an
-/// empty one.
-pub fn replace_with(disk: &Disk, path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
     let (temporary, mut file) = temporary_beside(disk, path)?;
     let written = file
         .write_all(content)
-        .and_then(|()| if sync { file.sync_all() } else { Ok(()) })
+        .and_then(|()| file.sync_all())
         .and_then(|()| disk.rename(&temporary, path));
     if let Err(error) = written {
         // The error that counts is the first one.
@@ -111,8 +105,8 @@ pub fn replace_with(disk: &Disk, path: &Path, content: &[u8], sync: bool) -> io:
         return Err(error);
     }
     match path.parent().filter(|it| !it.as_os_str().is_empty()) {
-        Some(directory) if sync => disk.sync_dir(directory),
-        _ => Ok(()),
+        Some(directory) => disk.sync_dir(directory),
+        None => Ok(()),
     }
 }
 

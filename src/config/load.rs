@@ -402,6 +402,13 @@ impl<'a> Loader<'a> {
             let reason = "replicaof directive not allowed in cluster mode";
             return Err(Fatal::Whole(reason.into()));
         }
+        if super::checks::bus_is_open(config) {
+            return Err(Fatal::Whole(
+                "cluster-bus-port-protected-mode is enabled but tls-cluster is disabled: whoever reaches the port of \
+                 the cluster bus could join the cluster. Set tls-cluster yes, or cluster-bus-port-protected-mode no."
+                    .into(),
+            ));
+        }
         if config.cluster_enabled && config.databases > 1 {
             let was = std::mem::replace(&mut config.databases, 1);
             self.remark(

@@ -443,6 +443,8 @@ options! {
     cluster_node_timeout("cluster-node-timeout"): u64 = 15000, Int(0, LONG);
     /// Milliseconds between pings; 0 for the usual pace.
     cluster_ping_interval("cluster-ping-interval"): u64 = 0, Int(0, LONG), [Hidden];
+    /// Refuse to start while the bus lets everybody in: without TLS.
+    cluster_bus_port_protected_mode("cluster-bus-port-protected-mode"): bool = false, YesNo;
     /// Port of the bus; 0 for the client port plus 10000.
     cluster_port("cluster-port"): u16 = 0, Int(0, 65535), [Immutable];
     /// Age of its data up to which a replica stands for election, in node timeouts; 0 any age.

@@ -298,7 +298,7 @@ impl Unpacking {
         }
         let mut count = 0;
         while !rest.is_empty() && (count as i64) < self.limit {
-            if !to.room() {
+            if count >= Pusher::ROOM && !to.room() {
                 return Err("out of Lua stack".into());
             }
             unpack(to, &mut rest, 0).map_err(|bad| match bad {

@@ -247,7 +247,7 @@ impl Unpacking {
         // The last value, when it is a number: the size of the string that follows as `c0`.
         let mut last = None;
         while let Some((letter, size, padding)) = format.next(at)? {
-            if !to.room() {
+            if count >= Pusher::ROOM && !to.room() {
                 return Err("too many results to unpack".into());
             }
             at = at.checked_add(padding).ok_or_else(short)?;

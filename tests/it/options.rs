@@ -137,6 +137,9 @@ client-query-buffer-limit             server/io.rs
 proto-max-bulk-len                    commands/string/compare.rs
 tracking-table-max-keys               clients/act/tracking.rs
 lookahead                             server/io.rs
+replica-full-sync-buffer-limit        replication/act/channel.rs
+repl-rdb-channel                      replication/act/link.rs
+cluster-compatibility-sample-ratio    cluster/act/compatible.rs
 prefetch-batch-max-size               server/io.rs
 maxmemory                             clients/usage.rs
 maxmemory-policy                      commands/keys/object.rs
@@ -157,8 +160,11 @@ disable-thp                           server/process.rs
 server-cpulist                        server/process.rs
 bio-cpulist                           server/process.rs
 busy-reply-threshold                  scripting/act/api.rs
+replica-full-sync-buffer-limit        replication/act/channel.rs
+repl-rdb-channel                      replication/act/link.rs
 cluster-enabled                       cluster/act/start.rs
 cluster-config-file                   cluster/act/start.rs
+cluster-bus-port-protected-mode       config/checks.rs
 cluster-node-timeout                  cluster/act/node.rs
 cluster-ping-interval                 cluster/act/node.rs
 cluster-replica-validity-factor       cluster/act/node.rs

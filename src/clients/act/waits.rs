@@ -133,6 +133,8 @@ pub fn end_all_waits(state: &mut State) {
         .clients
         .iter()
         .filter(|c| c.blocked())
+        // A save goes on whatever the role.
+        .filter(|c| !matches!(c.waiting.as_ref().map(|w| w.kind), Some(WaitKind::Saved(_))))
         .map(|c| c.key)
         .collect();
     for client in waiting {

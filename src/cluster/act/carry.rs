@@ -12,7 +12,7 @@
 
 use super::{links, migration, node, save, slots};
 use crate::clients::{PauseMode, PausePurpose};
-use crate::cluster::machine::{Act, Command, Input, Level, Machine, Reply};
+use crate::cluster::machine::{Act, Command, Facts, Input, Level, Machine, Reply};
 use crate::config::Primary;
 use crate::keyspace::{DbId, Ms};
 use crate::pubsub::Kind;
@@ -21,9 +21,24 @@ use crate::sys::log;
 use crate::wires::{Dial, Owner};
 use crate::{clients, command, keyspace, replication};
 
+/// A tick may come so much earlier than the machine asked for it, in milliseconds: then the server's own cron, which comes
+/// as often, wakes the process for both.
+const EARLY_MS: u64 = 2;
+
+/// The facts of this moment, by a clock that does not go back behind a tick that came early.
+fn facts(state: &mut State) -> Facts {
+    let mut facts = node::facts(state);
+    facts.now_ms = facts.now_ms.max(state.cluster.told_ms);
+    state.cluster.told_ms = facts.now_ms;
+    facts
+}
+
 /// Hands the machine an input and does what follows from it. Outside of a cluster it does nothing.
 pub fn step(state: &mut State, input: Input<'_>) {
-    let facts = node::facts(state);
+    if state.cluster.machine.is_none() {
+        return;
+    }
+    let facts = facts(state);
     if let Some(machine) = &mut state.cluster.machine {
         let acts = machine.step(&facts, input);
         carry(state, acts);
@@ -35,12 +50,17 @@ pub fn step(state: &mut State, input: Input<'_>) {
 /// # Errors
 /// The words of the refusal, without `ERR`.
 pub fn order(state: &mut State, command: Command<'_>) -> Result<(Reply, Option<u64>), String> {
-    let facts = node::facts(state);
+    let facts = facts(state);
     let Some(machine) = &mut state.cluster.machine else {
         return Err("This instance has cluster support disabled".to_owned());
     };
+    let epoch = machine.myself().epoch;
     let (answer, acts) = machine.command(&facts, command);
-    let barrier = machine.reply_barrier();
+    // A tool moves thousands of slots one by one. Other nodes hear of each when it is on disk; the tool waits where this
+    // node takes a new epoch, which is once.
+    let of_slot = matches!(command, Command::SetSlot { .. });
+    let waits = !of_slot || machine.myself().epoch != epoch;
+    let barrier = machine.barrier().filter(|_| waits);
     carry(state, acts);
     answer.map(|reply| (reply, barrier))
 }
@@ -66,10 +86,12 @@ pub fn tick(state: &mut State) {
         return;
     };
     let now = node::now_ms(state);
-    let due = machine.wake_ms() <= now || machine.in_manual_failover();
+    let early = machine.wake_ms().min(now + EARLY_MS);
+    let due = machine.wake_ms() == early || machine.in_manual_failover();
     if !due || is_silent(state, machine) {
         return;
     }
+    state.cluster.told_ms = state.cluster.told_ms.max(early);
     links::free_overfull(state);
     save::retry(state, now);
     step(state, Input::Tick);
@@ -140,7 +162,8 @@ fn perform(state: &mut State, act: Act) {
                 state.wires.close(wire);
             }
         }
-        Act::Save { token, text, sync } => save::begin(state, token, text, sync),
+        // Forced to disk in any case: a file that was renamed without that may be empty after a power cut.
+        Act::Save { token, text, .. } => save::begin(state, token, text),
         Act::Follow { ip, port, tls_port } => {
             let port = match state.config.tls_replication {
                 true => tls_port,

@@ -24,11 +24,11 @@ use crate::{clients, cluster};
 const AGAIN_MS: u64 = 1000;
 
 /// Has a text written on the thread.
-pub(super) fn begin(state: &mut State, token: u64, text: String, sync: bool) {
+pub(super) fn begin(state: &mut State, token: u64, text: String) {
     let path = state.config.dir.join(&state.config.cluster_config_file);
     let (disk, mailbox) = (state.disk.clone(), state.mailbox.clone());
     state.keeper.submit(move || {
-        let written = disk::replace_with(&disk, &path, text.as_bytes(), sync);
+        let written = disk::replace(&disk, &path, text.as_bytes());
         let written = written.map_err(|error| disk::reason(&error));
         // The server may have ended.
         mailbox.send(move |state: &mut State| ended(state, token, text, written));
@@ -63,7 +63,7 @@ fn ended(state: &mut State, token: u64, text: String, written: Result<(), String
 pub(super) fn retry(state: &mut State, now_ms: u64) {
     let due = |save: &mut RefusedSave| save.again_ms <= now_ms;
     if let Some(RefusedSave { token, text, .. }) = state.cluster.refused_save.take_if(due) {
-        begin(state, token, text, true);
+        begin(state, token, text);
     }
 }
 

@@ -96,7 +96,7 @@ pub enum Command<'a> {
     Failover(FailoverKind),
     /// CLUSTER COUNT-FAILURE-REPORTS.
     CountFailureReports(&'a [u8]),
-    /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::reply_barrier`].
+    /// CLUSTER SAVECONFIG. Its reply waits for [`Machine::barrier`].
     SaveConfig,
     /// Slots were imported with all their keys: they are this node's now, under an epoch of its own.
     Claim(&'a SlotSet),

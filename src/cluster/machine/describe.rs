@@ -219,7 +219,7 @@ impl Machine {
             Some(LinkView {
                 link: *id,
                 node: self.id_of(link.node)?,
-                since_ms: self.wall(link.since_ms),
+                since_ms: link.since_wall_ms,
             })
         });
         links.collect()

@@ -52,6 +52,7 @@ impl Machine {
             peer: Some(peer),
             local: Some(local),
             since_ms: self.now(),
+            since_wall_ms: self.facts.wall_ms,
             heard_ms: self.now(),
             up: true,
         };
@@ -80,6 +81,7 @@ impl Machine {
             peer: None,
             local: None,
             since_ms: self.now(),
+            since_wall_ms: self.facts.wall_ms,
             heard_ms: 0,
             up: false,
         };

@@ -331,6 +331,8 @@ struct Link {
     /// The address of this node that it came to.
     local: Option<IpAddr>,
     since_ms: u64,
+    /// The same by the wall clock, as people see it.
+    since_wall_ms: u64,
     /// The time of the last message on it.
     heard_ms: u64,
     up: bool,

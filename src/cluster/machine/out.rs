@@ -41,7 +41,7 @@ pub struct Held {
 pub(super) enum Keep {
     /// In the file, soon.
     Soon,
-    /// In the file at once, so that the end of the process does not lose it. No node's safety rests on it.
+    /// On its way to the disk at once. Nothing waits for it, for no other node's safety rests on it.
     Now,
     /// On disk, at once.
     Synced,
@@ -103,16 +103,7 @@ impl Machine {
         self.out.held.iter()
     }
 
-    /// The save that a client's reply should wait for, if the change that it reports is not in the file yet.
-    pub fn reply_barrier(&self) -> Option<u64> {
-        match (self.out.dirty, self.out.saving) {
-            (Some(keep), _) if keep > Keep::Soon => Some(self.out.last_token + 1),
-            (_, Some((token, keep))) if keep > Keep::Soon => Some(token),
-            _ => None,
-        }
-    }
-
-    /// The save that messages wait for, if a claim that stands in each of them is not on disk yet.
+    /// The save that messages wait for, and a client's reply should, if an own claim is not on disk yet.
     pub fn barrier(&self) -> Option<u64> {
         match (self.out.dirty, self.out.saving) {
             (Some(Keep::Claimed), _) => Some(self.out.last_token + 1),

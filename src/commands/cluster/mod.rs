@@ -10,6 +10,7 @@
 //! | `nodes` | nodes meet, follow, take over, are forgotten |
 //! | `migration` | slots move as a whole |
 //! | `show` | the cluster as texts and tables |
+//! | `stats` | keys per slot |
 //! | `asking` | how a connection is routed |
 //!
 //! Mirrors: `clusterCommand` of cluster.c and cluster_legacy.c.
@@ -19,6 +20,7 @@ mod migration;
 mod nodes;
 mod show;
 mod slots;
+mod stats;
 
 pub(super) use show::info_text;
 
@@ -77,6 +79,7 @@ const CLUSTER: Command = Command {
         &show::CLUSTER_SHARDS,
         &show::CLUSTER_SLAVES,
         &show::CLUSTER_SLOTS,
+        &stats::CLUSTER_SLOT_STATS,
         &migration::CLUSTER_SYNCSLOTS,
     ],
     ..Command::BASE
@@ -155,6 +158,8 @@ fn cluster_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             "    Opens a slot for a move of its keys, closes it, or gives it to a node.",
             "SHARDS",
             "    Slots and nodes, shard by shard.",
+            "SLOT-STATS (SLOTSRANGE <first> <last>|ORDERBY <metric> [LIMIT <count>] [ASC|DESC])",
+            "    How many keys slots have.",
             "SLOTS",
             "    Which node serves which slots.",
         ],

@@ -156,7 +156,7 @@ pub(super) const CLUSTER_SETSLOT: Command = Command {
 };
 
 /// Opens a slot so that its keys can move (MIGRATING here, IMPORTING there), closes it (STABLE), or gives it to a node
-/// (NODE). The reply waits until the change is on disk.
+/// (NODE). The reply waits for the disk only if this node takes a new epoch.
 fn cluster_setslot(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     let all = args;

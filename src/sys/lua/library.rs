@@ -505,6 +505,9 @@ unsafe fn raise(state: State, host: &Host, fault: Fault) -> c_int {
     }
 }
 
+/// Captures for which a C function has room on the stack anyway, besides its arguments and two results.
+const CAPTURES_WITH_ROOM: usize = 12;
+
 /// Pushes what a match captured; the match as a whole when `whole` and there are no captures.
 unsafe fn push_captures(
     state: State,
@@ -517,8 +520,12 @@ unsafe fn push_captures(
         0 if whole => 1,
         count => count,
     };
+    if count > CAPTURES_WITH_ROOM {
+        // SAFETY: raises where the stack is full; nobody owns anything.
+        unsafe { ffi::luaL_checkstack(state, 34, c"too many captures".as_ptr()) };
+    }
     for i in 0..count {
-        // SAFETY: the caller made room for 32 values.
+        // SAFETY: there is room, by what was just asked or because a C function has that much.
         unsafe { push_capture(state, text, matcher.capture(i, start, end)?) };
     }
     Ok(count as c_int)
@@ -552,11 +559,12 @@ unsafe extern "C-unwind" fn first_match(state: State) -> c_int {
 unsafe fn search(state: State, finds: bool) -> c_int {
     // SAFETY: the strings stay on the stack. The matcher owns nothing.
     unsafe {
-        let host = host(state);
         let text = check_bytes(state, 1);
         let pattern = check_bytes(state, 2);
-        let init = match ffi::lua_type(state, 3) {
-            ffi::LUA_TNONE | ffi::LUA_TNIL => 1,
+        let given = ffi::lua_gettop(state);
+        let init = match given {
+            ..=2 => 1,
+            _ if ffi::lua_type(state, 3) == ffi::LUA_TNIL => 1,
             _ => ffi::luaL_checkinteger(state, 3),
         };
         let len = text.len();
@@ -565,7 +573,8 @@ unsafe fn search(state: State, finds: bool) -> c_int {
             0 => 0,
             _ => len.saturating_sub(init.unsigned_abs() as usize),
         };
-        if finds && (ffi::lua_toboolean(state, 4) != 0 || !is_special(pattern)) {
+        let plain = given > 3 && ffi::lua_toboolean(state, 4) != 0;
+        if finds && (plain || !is_special(pattern)) {
             return match position(&text[init..], pattern) {
                 Some(at) => {
                     ffi::lua_pushnumber(state, (init + at + 1) as f64);
@@ -578,7 +587,7 @@ unsafe fn search(state: State, finds: bool) -> c_int {
                 }
             };
         }
-        ffi::luaL_checkstack(state, 34, c"too many captures".as_ptr());
+        let host = host(state);
         let stop = || host.must_end();
         let anchored = pattern.first() == Some(&b'^');
         let mut matcher = Matcher::new(text, pattern, &stop);
@@ -668,7 +677,6 @@ unsafe extern "C-unwind" fn gmatch_next(state: State) -> c_int {
         let text = bytes_at(state, ffi::lua_upvalueindex(2)).unwrap_or_default();
         let pattern = bytes_at(state, ffi::lua_upvalueindex(3)).unwrap_or_default();
         let from = ffi::lua_tonumber(state, ffi::lua_upvalueindex(4)) as usize;
-        ffi::luaL_checkstack(state, 34, c"too many captures".as_ptr());
         let stop = || host.must_end();
         let mut matcher = Matcher::new(text, pattern, &stop);
         for start in from..=text.len() {

@@ -254,6 +254,9 @@ impl<'a> Pusher<'a> {
         unsafe { bytes_at(self.state, index) }
     }
 
+    /// Values for which a C function has room anyway, besides its arguments.
+    pub const ROOM: usize = 16;
+
     /// Makes room for a value more; whether there is any.
     pub fn room(&mut self) -> bool {
         // SAFETY: asks for it, and one place is left for the name of a field.
