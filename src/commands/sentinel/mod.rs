@@ -166,7 +166,7 @@ fn help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
 const NO_SUCH_GROUP: Error =
     Error::Once(std::borrow::Cow::Borrowed("No such master with that name"));
 
-/// Asks the sentinel, or has it change something. A sentinel's table is that of a process that has one.
+/// Asks the sentinel, or has it change something. These commands are only in the table of a process that has a sentinel.
 fn tell<T>(ctx: &mut Ctx<'_>, ask: impl FnOnce(&mut Sentinel) -> T) -> Result<T> {
     let told = sentinel::act::tell(ctx.state, ask);
     told.ok_or_else(|| Error::once("this server is no sentinel"))

@@ -95,7 +95,7 @@ pub fn finish(state: &mut State) {
 
 /// A save is over: answers that waited for it leave, without what it should have made safe if it failed.
 fn saved(state: &mut State, generation: u64, result: Result<(), String>) {
-    let result = result.as_ref().map(|()| ()).map_err(String::as_str);
+    let result = result.as_ref().copied().map_err(String::as_str);
     if let Some(watch) = &mut state.sentinel {
         watch.saving = None;
     }

@@ -10,6 +10,7 @@ pub mod file;
 mod scripts;
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clients;
@@ -214,15 +215,18 @@ fn look_up(
     then: impl FnOnce(&mut State, Result<IpAddr, String>) + Send + 'static,
 ) {
     let mailbox = state.mailbox.clone();
-    let work = move || {
-        let found = address_of(&host);
-        mailbox.send(move |state| then(state, found));
+    // The thread tells the result, or we do if there can be no thread.
+    let then = Arc::new(Mutex::new(Some(then)));
+    let tell = move |found: Result<IpAddr, String>| {
+        let then = then.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(then) = then {
+            mailbox.send(move |state| then(state, found));
+        }
     };
+    let told = tell.clone();
+    let work = move || told(address_of(&host));
     if let Err(error) = state.helpers.begin("resolve", work) {
-        let reason = disk::reason(&error);
-        state.log.warning(format_args!(
-            "Can't start a thread to resolve names: {reason}"
-        ));
+        tell(Err(disk::reason(&error)));
     }
 }
 
