@@ -319,7 +319,7 @@ fn describe(client: &mut Client, key: &[u8]) -> Vec<String> {
 /// in good order. `master_repl_offset` goes on from there after a restart.
 #[test]
 fn increments_say_where_in_the_stream_they_are() {
-    let mut server = Server::oxidis().config("appendonly yes\n").start();
+    let mut server = Server::oxidis().args(["--appendonly", "yes"]).start();
     let manifest = server.dir().join("appendonlydir/appendonly.aof.manifest");
     let last_line = || {
         let text = fs::read_to_string(&manifest).expect("a manifest");

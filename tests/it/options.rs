@@ -137,6 +137,9 @@ client-query-buffer-limit             server/io.rs
 proto-max-bulk-len                    commands/string/compare.rs
 tracking-table-max-keys               clients/act/tracking.rs
 lookahead                             server/io.rs
+replica-full-sync-buffer-limit        replication/act/channel.rs
+repl-rdb-channel                      replication/act/link.rs
+cluster-compatibility-sample-ratio    cluster/act/compatible.rs
 prefetch-batch-max-size               server/io.rs
 maxmemory                             clients/usage.rs
 maxmemory-policy                      commands/keys/object.rs

@@ -21,7 +21,10 @@ fn field(map: &Reply, name: &str) -> Reply {
 /// The state of the newest task.
 fn state(node: &mut Node) -> String {
     let tasks = node.client.cmd("CLUSTER MIGRATION STATUS ALL");
-    let newest = tasks.items().first().map(|task| field(task, "state").text());
+    let newest = tasks
+        .items()
+        .first()
+        .map(|task| field(task, "state").text());
     newest.unwrap_or_default()
 }
 
@@ -31,19 +34,31 @@ fn fill(node: &mut Node) {
         client.call(&["SET", &key(&format!("k{n}")), "v"]).ok();
     }
     client.call(&["RPUSH", &key("list"), "a", "b", "c"]).is(3);
-    client.call(&["HSET", &key("hash"), "f", "v", "g", "w"]).is(2);
-    client.call(&["ZADD", &key("zset"), "1", "a", "2", "b"]).is(2);
+    client
+        .call(&["HSET", &key("hash"), "f", "v", "g", "w"])
+        .is(2);
+    client
+        .call(&["ZADD", &key("zset"), "1", "a", "2", "b"])
+        .is(2);
     client.call(&["SADD", &key("set"), "x", "y"]).is(2);
     client.call(&["XADD", &key("stream"), "1-1", "a", "b"]);
     client.call(&["SET", &key("timed"), "v", "EX", "1000"]).ok();
     for n in 0..600 {
-        client.call(&["RPUSH", &key("long"), &n.to_string()]).is(n + 1);
+        client
+            .call(&["RPUSH", &key("long"), &n.to_string()])
+            .is(n + 1);
     }
 }
 
 fn check(node: &mut Node) {
     let client = &mut node.client;
-    assert_eq!(client.call(&["LRANGE", &key("list"), "0", "-1"]).items().len(), 3);
+    assert_eq!(
+        client
+            .call(&["LRANGE", &key("list"), "0", "-1"])
+            .items()
+            .len(),
+        3
+    );
     assert_eq!(client.call(&["HGET", &key("hash"), "g"]).text(), "w");
     assert_eq!(client.call(&["ZSCORE", &key("zset"), "b"]).text(), "2");
     client.call(&["SCARD", &key("set")]).is(2);
@@ -129,7 +144,10 @@ fn keys_on_their_way_are_not_seen() {
     form(&mut nodes, 2);
     fill(&mut nodes[0]);
     // The source never gets to the end, because the destination may not be a byte behind, and writes go on.
-    nodes[0].client.cmd("CONFIG SET rdb-key-save-delay 1000000").ok();
+    nodes[0]
+        .client
+        .cmd("CONFIG SET rdb-key-save-delay 1000000")
+        .ok();
     nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 0");
     await_that("keys come", || {
         let keyspace = nodes[1].client.cmd("INFO keyspace").text();
@@ -152,12 +170,20 @@ fn a_destination_that_dies_costs_the_source_nothing() {
     let mut nodes = [Node::ours(), Node::ours()];
     form(&mut nodes, 2);
     fill(&mut nodes[0]);
-    nodes[0].client.cmd("CONFIG SET rdb-key-save-delay 1000000").ok();
+    nodes[0]
+        .client
+        .cmd("CONFIG SET rdb-key-save-delay 1000000")
+        .ok();
     nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 0");
-    await_that("it has begun", || state(&mut nodes[0]) == "send-bulk-and-stream");
+    await_that("it has begun", || {
+        state(&mut nodes[0]) == "send-bulk-and-stream"
+    });
     nodes[1].server.kill();
     await_that("the source gives up", || state(&mut nodes[0]) == "failed");
-    nodes[0].client.cmd("CONFIG SET cluster-require-full-coverage no").ok();
+    nodes[0]
+        .client
+        .cmd("CONFIG SET cluster-require-full-coverage no")
+        .ok();
     await_that("the source serves", || {
         nodes[0].client.call(&["SET", &key("after"), "1"]) == Reply::Status(b"OK".to_vec())
     });
@@ -170,22 +196,48 @@ fn imports_are_refused_in_redis_words() {
     form(&mut nodes, 2);
     let client = &mut nodes[0].client;
     let refused = [
-        ("CLUSTER MIGRATION IMPORT 1", "ERR wrong number of arguments"),
-        ("CLUSTER MIGRATION IMPORT 5 3", "ERR start slot number 5 is greater than end slot number 3"),
-        ("CLUSTER MIGRATION IMPORT 8192 8193 8193 8194", "ERR Slot 8193 specified multiple times"),
-        ("CLUSTER MIGRATION IMPORT 0 0", "ERR this node is already the owner of the slot range"),
-        ("CLUSTER MIGRATION IMPORT 0 9000", "ERR slots belong to different source nodes"),
-        ("CLUSTER MIGRATION IMPORT 99999 1", "ERR Invalid or out of range slot"),
+        (
+            "CLUSTER MIGRATION IMPORT 1",
+            "ERR wrong number of arguments",
+        ),
+        (
+            "CLUSTER MIGRATION IMPORT 5 3",
+            "ERR start slot number 5 is greater than end slot number 3",
+        ),
+        (
+            "CLUSTER MIGRATION IMPORT 8192 8193 8193 8194",
+            "ERR Slot 8193 specified multiple times",
+        ),
+        (
+            "CLUSTER MIGRATION IMPORT 0 0",
+            "ERR this node is already the owner of the slot range",
+        ),
+        (
+            "CLUSTER MIGRATION IMPORT 0 9000",
+            "ERR slots belong to different source nodes",
+        ),
+        (
+            "CLUSTER MIGRATION IMPORT 99999 1",
+            "ERR Invalid or out of range slot",
+        ),
         ("CLUSTER MIGRATION CANCEL foo", "ERR unknown argument"),
         ("CLUSTER MIGRATION STATUS foo", "ERR unknown argument"),
-        ("TRIMSLOTS RANGES 1 0 0", "ERR the slot 0 is served by this node"),
+        (
+            "TRIMSLOTS RANGES 1 0 0",
+            "ERR the slot 0 is served by this node",
+        ),
         ("TRIMSLOTS RANGES 2 0 0", "ERR invalid number of ranges"),
     ];
     for (request, words) in refused {
         client.cmd(request).error(words);
     }
     client.cmd("CLUSTER MIGRATION CANCEL ALL").is(0);
-    assert!(client.cmd("CLUSTER MIGRATION STATUS ALL").items().is_empty());
+    assert!(
+        client
+            .cmd("CLUSTER MIGRATION STATUS ALL")
+            .items()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -193,8 +245,13 @@ fn strangers_have_no_word_in_it() {
     let node = Node::ours();
     let mut stranger = node.server.client();
     let words = "ERR CLUSTER SYNCSLOTS subcommands are only allowed for internal clients";
-    stranger.cmd("CLUSTER SYNCSLOTS CONF NODE-ID x").error(words);
-    assert!(stranger.send(b"PING\r\n").is_err() || stranger.read().is_err(), "it is closed");
+    stranger
+        .cmd("CLUSTER SYNCSLOTS CONF NODE-ID x")
+        .error(words);
+    assert!(
+        stranger.send(b"PING\r\n").is_err() || stranger.read().is_err(),
+        "it is closed"
+    );
     let mut guesser = node.server.client();
     let secret = "0".repeat(40);
     for guess in ["", "x", &secret] {
@@ -202,6 +259,8 @@ fn strangers_have_no_word_in_it() {
         reply.error("WRONGPASS invalid internal password");
     }
     let alone = Server::oxidis().start();
-    let reply = alone.client().call(&["AUTH", "internal connection", &secret]);
+    let reply = alone
+        .client()
+        .call(&["AUTH", "internal connection", &secret]);
     reply.error("ERR Cannot authenticate as an internal connection on non-cluster instances");
 }

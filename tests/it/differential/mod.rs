@@ -279,6 +279,18 @@ fn parts_the_servers(command: &[Vec<u8>], newest: bool) -> bool {
         b"LREM" | b"XSETID" if newest => return false,
         // A vector set is copied here.
         b"COPY" if newest => return command.iter().any(|arg| arg.starts_with(b"v:")),
+        // How much `~` trims hangs on blocks, which references divide otherwise.
+        b"XTRIM" | b"XADD" if newest => return word(b"~") && (word(b"DELREF") || word(b"ACKED")),
+        // Infinite and enormous components are refused here.
+        b"VADD" | b"VSIM" => {
+            let enormous = |arg: &Vec<u8>| {
+                let number = str::from_utf8(arg)
+                    .ok()
+                    .and_then(|arg| arg.trim().parse::<f64>().ok());
+                number.is_some_and(|number| number.is_nan() || number.abs() > 1e30)
+            };
+            return word(b"FP32") || command.iter().any(enormous);
+        }
         // Redis keeps the low 32 bits of the index.
         b"LSET" if newest => {
             let index = command
