@@ -160,8 +160,6 @@ disable-thp                           server/process.rs
 server-cpulist                        server/process.rs
 bio-cpulist                           server/process.rs
 busy-reply-threshold                  scripting/act/api.rs
-replica-full-sync-buffer-limit        replication/act/channel.rs
-repl-rdb-channel                      replication/act/link.rs
 cluster-enabled                       cluster/act/start.rs
 cluster-config-file                   cluster/act/start.rs
 cluster-bus-port-protected-mode       config/checks.rs
