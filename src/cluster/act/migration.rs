@@ -257,6 +257,32 @@ pub fn feed(state: &mut State, unit: &[Said]) {
     }
 }
 
+/// The lines of CLUSTER INFO about migrations.
+pub fn info_text(state: &State) -> String {
+    let (migrations, channels) = (&state.cluster.migrations, &state.cluster.channels);
+    let trim = channels.trim;
+    let running = !channels.trims.is_empty();
+    let current = |n: u64| if running { n } else { 0 };
+    let lines = [
+        ("active_tasks", u64::from(migrations.is_busy())),
+        ("active_trim_running", u64::from(running)),
+        ("active_trim_current_job_keys", current(trim.keys)),
+        ("active_trim_current_job_trimmed", current(trim.trimmed)),
+        ("stats_active_trim_started", trim.started),
+        ("stats_active_trim_completed", trim.completed),
+        ("stats_active_trim_cancelled", 0),
+    ];
+    let line = |(name, n)| format!("cluster_slot_migration_{name}:{n}\r\n");
+    lines.into_iter().map(line).collect()
+}
+
+/// Bytes that wait for the destination of a task.
+pub fn unsent_bytes(state: &State) -> usize {
+    let client = state.cluster.channels.client(Channel::Main);
+    let export = state.cluster.migrations.export.as_ref().and(client);
+    export.and_then(|client| state.clients.get(client)).map_or(0, |client| client.out.len())
+}
+
 /// Whether a request is held back because it may change slots that change hands right now.
 pub fn holds_back(state: &State, slot: Option<u16>) -> bool {
     let pauses = state.cluster.channels.pauses.as_ref();
@@ -478,11 +504,7 @@ fn perform(state: &mut State, act: Act) {
         Act::Apply(channel) => apply(state, channel),
         Act::Close(channel) => close(state, channel),
         Act::Claim(slots) => claim(state, &slots),
-        Act::Trim(slots) => {
-            for slot in slots.iter() {
-                state.cluster.channels.trims.insert(slot);
-            }
-        }
+        Act::Trim(slots) => begin_trim(state, &slots),
         Act::Reply(channel, line) => {
             if let Some(client) = state.cluster.channels.end(channel).client {
                 state.clients.send(client, |reply| reply.simple(line));
@@ -610,6 +632,9 @@ pub fn wire_received(state: &mut State, channel: Channel, mut bytes: &[u8]) -> T
         let end = state.cluster.channels.end(channel);
         if end.carries_commands {
             end.kept.extend_from_slice(bytes);
+            let kept = end.kept.len();
+            let peak = &mut state.cluster.channels.kept_peak;
+            *peak = kept.max(*peak);
             return Then::Read;
         }
         let Some(at) = bytes.iter().position(|byte| *byte == b'\n') else {
@@ -752,6 +777,29 @@ fn keys_written(state: &mut State, id: Option<TaskId>, result: Result<(), String
     }
 }
 
+/// Has the keys of slots deleted that are not this node's, a few at a time.
+fn begin_trim(state: &mut State, slots: &SlotSet) {
+    let keys = keys_in(state, slots);
+    let channels = &mut state.cluster.channels;
+    if channels.trims.is_empty() {
+        channels.trim.started += 1;
+        (channels.trim.keys, channels.trim.trimmed) = (0, 0);
+    }
+    channels.trim.keys += keys;
+    for slot in slots.iter() {
+        channels.trims.insert(slot);
+    }
+    let ranges = slots.ranges();
+    let (first, last) = (ranges.first(), ranges.last());
+    if let (Some(first), Some(last)) = (first, last) {
+        state.log.notice(format_args!(
+            "Active trim initiated for slots: {}-{} to trim {keys} keys.",
+            first.start(),
+            last.end()
+        ));
+    }
+}
+
 /// Deletes some keys of slots that left.
 fn trim_some(state: &mut State) {
     let mut left = TRIMMED;
@@ -769,9 +817,14 @@ fn trim_some(state: &mut State) {
             _ => slots::delete_some(state, slot, left),
         };
         left -= done;
+        state.cluster.channels.trim.trimmed += done as u64;
         if done == 0 || state.keyspace[DbId(0)].slot_len(slot) == 0 {
             state.cluster.channels.trims.remove(slot);
             left = left.saturating_sub(1);
+            if state.cluster.channels.trims.is_empty() {
+                state.cluster.channels.trim.completed += 1;
+                state.log.notice("Active trim completed");
+            }
         }
     }
 }

@@ -62,6 +62,23 @@ pub struct Channels {
     pub keys: Option<Keys>,
     /// Slots whose keys are being deleted, bit by bit.
     pub trims: SlotSet,
+    /// How far that is, and how often it was done.
+    pub trim: Trim,
+    /// Destination: the most bytes of the stream that were ever kept.
+    pub kept_peak: usize,
+}
+
+/// The deletion of keys whose slots have left.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trim {
+    /// Keys that the present deletion found, and those of them that it has deleted.
+    pub keys: u64,
+    /// See `keys`.
+    pub trimmed: u64,
+    /// Deletions since the start.
+    pub started: u64,
+    /// Deletions that came to their end.
+    pub completed: u64,
 }
 
 impl Channels {
@@ -79,6 +96,19 @@ impl Channels {
             return Some(Channel::Main);
         }
         (self.rdb.client == Some(client)).then_some(Channel::Rdb)
+    }
+
+    /// Bytes of the stream that the destination keeps until the keys are there.
+    pub fn kept_bytes(&self) -> usize {
+        self.main.kept.len()
+    }
+
+    /// The client of a channel, if it has one.
+    pub fn client(&self, channel: Channel) -> Option<ClientKey> {
+        match channel {
+            Channel::Main => self.main.client,
+            Channel::Rdb => self.rdb.client,
+        }
     }
 
     /// Whether the destination takes more bytes of a channel.
