@@ -141,21 +141,21 @@ pub struct ModuleDoors {
     /// Tells modules of a key whose value is about to go: kind, database, key.
     pub key_event: fn(&mut State, u64, DbId, &[u8]),
     /// Serves the command of a module's call that blocked: the client that it runs as, and what writes the reply.
-    pub serve_call: fn(&mut State, ClientKey, &mut dyn FnMut(&mut State, &mut Reply)),
+    pub serve_call: fn(&mut State, ClientKey, Answering<'_>),
     /// Tells a module that a client it logged in acts as another user, or is gone.
     pub user_changed: fn(&mut State, Option<ClientKey>),
     /// The options of modules that patterns name, with their values.
-    pub get_options: fn(&mut State, &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)>,
+    pub get_options: fn(&mut State, &[&[u8]]) -> Vec<NamedValue>,
     /// Sets options of modules; on a failure the option at fault, and why.
-    pub set_options: fn(&mut State, &[(&[u8], &[u8])]) -> Result<(), (Vec<u8>, String)>,
+    pub set_options: fn(&mut State, &[(&[u8], &[u8])]) -> Result<(), Refusal>,
     /// The lines of options for the configuration file: at its default?, name, value.
-    pub option_lines: fn(&mut State) -> Vec<(bool, Vec<u8>, Vec<u8>)>,
+    pub option_lines: fn(&mut State) -> Vec<OptionLine>,
     /// Makes a value of a foreign type of its bytes.
     pub realise: fn(&mut State, &Foreign, DbId, &[u8]) -> Option<Foreign>,
     /// Hands a foreign type the data that it saved beside keys: number, when, bytes.
     pub load_aux: fn(&mut State, u64, i32, Vec<u8>) -> bool,
     /// The data that foreign types save beside keys: before them (1), behind them (2).
-    pub save_aux: fn(&mut State, i32) -> Vec<(u64, Vec<u8>)>,
+    pub save_aux: fn(&mut State, i32) -> Vec<Aux>,
     /// Runs what callbacks left for the end of a unit of execution.
     pub post_jobs: fn(&mut State),
 }

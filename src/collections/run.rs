@@ -316,7 +316,7 @@ impl<T: Part> Pages<T> {
         // 2019).
         let chunk = match self.rows {
             1 => row,
-            _ => (u128::from(self.inverse) * u128::from(row) >> 64) as u32,
+            _ => ((u128::from(self.inverse) * u128::from(row)) >> 64) as u32,
         };
         let at = row - chunk * self.rows;
         let (folder, place) = (chunk >> FOLDER_BITS, chunk & ((1 << FOLDER_BITS) - 1));

@@ -462,7 +462,7 @@ fn send_keys(state: &mut State) {
                     encode(&[b"CLUSTER", b"SYNCSLOTS", b"SNAPSHOT-EOF"], &mut bytes);
                     state.clients.send(client, |reply| reply.raw(&bytes));
                 }
-                let result = result.as_ref().map(|()| ()).map_err(String::as_str);
+                let result = result.as_ref().copied().map_err(String::as_str);
                 export_step(state, export::Input::SnapshotWritten(result));
                 return;
             }

@@ -48,11 +48,11 @@ impl Pair {
         pair
     }
 
-    fn to_dest(&mut self, input: import::Input<'_>) {
+    fn tell_dest(&mut self, input: import::Input<'_>) {
         self.dest.import_step(self.now, self.now, input);
     }
 
-    fn to_source(&mut self, input: export::Input<'_>) {
+    fn tell_source(&mut self, input: export::Input<'_>) {
         self.source.export_step(self.now, self.now, input);
     }
 
@@ -76,8 +76,8 @@ impl Pair {
 
     fn dest_act(&mut self, act: Act) {
         match act {
-            Act::Dial(channel) => self.to_dest(import::Input::Up(channel)),
-            Act::Auth(channel) => self.to_dest(import::Input::Line(channel, b"+OK")),
+            Act::Dial(channel) => self.tell_dest(import::Input::Up(channel)),
+            Act::Auth(channel) => self.tell_dest(import::Input::Line(channel, b"+OK")),
             Act::Send(_, words) => self.request(&words),
             Act::Apply(_) | Act::Close(_) => {}
             Act::Claim(slots) => {
@@ -85,8 +85,8 @@ impl Pair {
                 assert!(self.paused);
                 assert_eq!(slots.len(), 4);
                 self.claimed = true;
-                self.to_dest(import::Input::Claimed(Ok(3)));
-                self.to_source(export::Input::Claimed(3));
+                self.tell_dest(import::Input::Claimed(Ok(3)));
+                self.tell_source(export::Input::Claimed(3));
             }
             Act::Trim(_) => self.trimmed_at_dest += 1,
             Act::Log(_, text) => self.logs.push(text),
@@ -96,22 +96,22 @@ impl Pair {
 
     fn request(&mut self, words: &[Vec<u8>]) {
         match words[0].as_slice() {
-            b"CONF" => self.to_dest(import::Input::Line(Channel::Main, b"+OK")),
+            b"CONF" => self.tell_dest(import::Input::Line(Channel::Main, b"+OK")),
             b"SYNC" => {
                 assert_eq!(words[2..], [b"5", b"7", b"9", b"9"].map(|w| w.to_vec()));
                 if self.source.may_export(id(1)) {
-                    self.to_source(export::Input::Replaced);
+                    self.tell_source(export::Input::Replaced);
                     self.source
                         .begin_export(self.now, self.now, task(Operation::Migrate));
                 } else {
-                    self.to_dest(import::Input::Line(Channel::Main, b"-NOTREADY busy"));
+                    self.tell_dest(import::Input::Line(Channel::Main, b"-NOTREADY busy"));
                 }
             }
-            b"RDBCHANNEL" => self.to_source(export::Input::RdbChannel),
+            b"RDBCHANNEL" => self.tell_source(export::Input::RdbChannel),
             b"ACK" => {
                 let applied: u64 = std::str::from_utf8(&words[2]).unwrap().parse().unwrap();
                 let sent = self.sent;
-                self.to_source(export::Input::Ack {
+                self.tell_source(export::Input::Ack {
                     state: &words[1],
                     applied,
                     sent,
@@ -125,7 +125,7 @@ impl Pair {
         match act {
             Act::Reply(channel, line) => {
                 let line = format!("+{line}");
-                self.to_dest(import::Input::Line(channel, line.as_bytes()));
+                self.tell_dest(import::Input::Line(channel, line.as_bytes()));
             }
             Act::Snapshot(_) => {
                 self.snapshot = true;
@@ -145,8 +145,8 @@ impl Pair {
 
     fn tick(&mut self, ms: u64) {
         self.now += ms;
-        self.to_dest(import::Input::Tick);
-        self.to_source(export::Input::Tick);
+        self.tell_dest(import::Input::Tick);
+        self.tell_source(export::Input::Tick);
         self.settle();
     }
 
@@ -157,21 +157,21 @@ impl Pair {
 
     /// All keys and all bytes of the stream reach the destination.
     fn deliver(&mut self) {
-        self.to_source(export::Input::SnapshotWritten(Ok(())));
-        self.to_dest(import::Input::SnapshotEnd);
+        self.tell_source(export::Input::SnapshotWritten(Ok(())));
+        self.tell_dest(import::Input::SnapshotEnd);
         self.settle();
         self.apply();
     }
 
     fn apply(&mut self) {
         self.applied = self.sent;
-        self.to_dest(import::Input::Applied(self.sent, false));
+        self.tell_dest(import::Input::Applied(self.sent, false));
         self.settle();
     }
 
     fn end(&mut self) {
         assert!(self.stream_ended);
-        self.to_dest(import::Input::StreamEnd);
+        self.tell_dest(import::Input::StreamEnd);
         self.settle();
     }
 
@@ -205,14 +205,14 @@ fn writes_are_paused_only_when_the_destination_is_close_behind() {
     let mut pair = Pair::new();
     pair.settle();
     pair.write(5 << 20);
-    pair.to_source(export::Input::SnapshotWritten(Ok(())));
-    pair.to_dest(import::Input::SnapshotEnd);
+    pair.tell_source(export::Input::SnapshotWritten(Ok(())));
+    pair.tell_dest(import::Input::SnapshotEnd);
     pair.settle();
-    pair.to_dest(import::Input::Applied(1 << 20, true));
+    pair.tell_dest(import::Input::Applied(1 << 20, true));
     pair.settle();
     assert_eq!(pair.states(), ("streaming-buffer", "send-stream"));
     assert!(!pair.paused);
-    pair.to_dest(import::Input::Applied((4 << 20) + 5, true));
+    pair.tell_dest(import::Input::Applied((4 << 20) + 5, true));
     pair.settle();
     assert!(pair.paused);
 }
@@ -223,8 +223,8 @@ fn a_lost_connection_is_no_lost_key() {
         let mut pair = Pair::new();
         pair.settle();
         pair.write(10);
-        pair.to_dest(import::Input::Down(channel, "reset by peer"));
-        pair.to_source(export::Input::Lost(channel, "reset by peer"));
+        pair.tell_dest(import::Input::Down(channel, "reset by peer"));
+        pair.tell_source(export::Input::Lost(channel, "reset by peer"));
         pair.settle();
         assert_eq!(pair.states(), ("failed", "failed"));
         assert_eq!((pair.trimmed_at_dest, pair.trimmed_at_source), (1, 0));
@@ -247,7 +247,7 @@ fn a_claim_that_does_not_come_lets_writes_go_on() {
     pair.deliver();
     assert!(pair.paused);
     pair.now += 10_000;
-    pair.to_source(export::Input::Tick);
+    pair.tell_source(export::Input::Tick);
     let acts = pair.source.take_acts();
     assert!(acts.contains(&Act::Resume) && acts.contains(&Act::Close(Channel::Main)));
     assert!(!acts.iter().any(|act| matches!(act, Act::Trim(_))));
@@ -285,7 +285,7 @@ fn cancelling_at_the_destination_ends_it() {
             .cancel(1000, 1000, Some(name.as_bytes()), "user request"),
         1
     );
-    pair.to_source(export::Input::Lost(Channel::Main, "connection lost"));
+    pair.tell_source(export::Input::Lost(Channel::Main, "connection lost"));
     pair.settle();
     assert_eq!(pair.states(), ("canceled", "failed"));
     assert_eq!((pair.trimmed_at_dest, pair.trimmed_at_source), (1, 0));
@@ -297,8 +297,8 @@ fn cancelling_at_the_destination_ends_it() {
 fn an_unexpected_word_fails_the_try() {
     for line in [b"-ERR no".as_slice(), b"+FULLRESYNC", b"$5", b"\xff\0"] {
         let mut pair = Pair::new();
-        pair.to_dest(import::Input::Up(Channel::Main));
-        pair.to_dest(import::Input::Line(Channel::Main, line));
+        pair.tell_dest(import::Input::Up(Channel::Main));
+        pair.tell_dest(import::Input::Line(Channel::Main, line));
         assert_eq!(pair.states().0, "failed");
     }
 }
@@ -308,12 +308,12 @@ fn a_silent_other_end_is_given_up() {
     let mut pair = Pair::new();
     pair.settle();
     pair.now += 60_001;
-    pair.to_source(export::Input::Tick);
+    pair.tell_source(export::Input::Tick);
     assert_eq!(pair.states().1, "failed");
     let mut pair = Pair::new();
     pair.dest.take_acts();
     pair.now += 60_001;
-    pair.to_dest(import::Input::Tick);
+    pair.tell_dest(import::Input::Tick);
     assert_eq!(pair.states().0, "failed");
 }
 
