@@ -4,6 +4,9 @@
 //! takes options from the environment, and a makefile that is read before it calls this program again to
 //! change some lines, in the copy that is built. `docs/decisions/interpreter.md` says why.
 
+// A build script is no part of the server.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::path::PathBuf;
 use std::{env, fs};
 

@@ -14,6 +14,9 @@
 //!
 //! Further workloads are one line each in [`WORKLOADS`] and [`SHAPES`].
 
+// A benchmark measures real time on the real machine.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 #[path = "../tests/it/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod support;

@@ -12,6 +12,9 @@
 //! faster would be judged by coarser clocks. How popular a key is has nothing to do with its name or its age. Half
 //! way, `shift` makes another tenth of the keys the popular ones: how soon does the old fame fade?
 
+// A benchmark measures real time on the real machine.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 #[path = "../tests/it/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod support;

@@ -4,6 +4,9 @@
 //! nothing (thread CPU time, so that what else the machine does stays out), and what a snapshot costs at its start
 //! and to the writes under it. Numbers vary with the machine; read them as ratios.
 
+// A benchmark measures real time on the real machine.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::alloc::{GlobalAlloc, Layout};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};

@@ -1,6 +1,9 @@
 //! The cost of the packed encodings and the B+tree, in nanoseconds per operation: `cargo bench --bench packed`.
 //! Figures quoted in module headers come from here. Numbers vary with the machine; read them as ratios.
 
+// A benchmark measures real time on the real machine.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -17,6 +17,9 @@
 //! whoever else wants one. So there is a third time: nobody saves, and a stranger of low priority counts for as long
 //! as the save took. Only a delay of GETs beyond the stranger's is the server's doing.
 
+// A benchmark measures real time on the real machine.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 #[path = "../tests/it/support/mod.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod support;

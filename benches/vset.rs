@@ -5,6 +5,9 @@
 //! CPU time; for the best of two rounds. With a file name as the third argument, vectors and queries are written there, as
 //! little-endian floats, for other libraries to be measured with.
 
+// A benchmark measures real time on the real machine.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::io::Write as _;
 
 use oxidis::types::Vset;

@@ -11,6 +11,9 @@
 //!
 //! Run it with `cargo run --example embedded`.
 
+// The program around the server is its own.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use redis::Commands;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -16,8 +16,7 @@
 //! Differs: lists of subscribers are sorted vectors, a walk over memory in order, where Redis walks the chains of a
 //! hash table; and Redis encodes a message anew for each client.
 
-use std::collections::BTreeSet;
-
+pub use crate::clients::subscriptions::{Kind, Subscriptions};
 use crate::clients::{ClientFlags, ClientKey, Clients};
 use crate::collections::byte_map::{ByteMap, Seed};
 use crate::collections::shared::BigStr;
@@ -27,17 +26,6 @@ use crate::util::num::IntBuf;
 
 /// Payloads from this size on are shared by the output queues.
 const SHARE_FROM: usize = 16 * 1024;
-
-/// A kind of subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A channel by its name.
-    Channel,
-    /// All channels that match a glob.
-    Pattern,
-    /// A channel that belongs to the slot of its name.
-    Shard,
-}
 
 impl Kind {
     fn joined(self) -> &'static [u8] {
@@ -54,58 +42,6 @@ impl Kind {
             Kind::Pattern => b"punsubscribe",
             Kind::Shard => b"sunsubscribe",
         }
-    }
-}
-
-/// The subscriptions of a client, by [`Kind`].
-#[derive(Debug, Default)]
-pub struct Subscriptions {
-    names: [BTreeSet<Box<[u8]>>; 3],
-    /// Bytes of all names.
-    bytes: usize,
-}
-
-impl Subscriptions {
-    /// How many of a kind.
-    pub fn len(&self, kind: Kind) -> usize {
-        self.names[kind as usize].len()
-    }
-
-    /// Whether there are none at all.
-    pub fn is_empty(&self) -> bool {
-        self.names.iter().all(BTreeSet::is_empty)
-    }
-
-    /// The number a confirmation tells: channels and patterns together, shard channels apart.
-    fn told(&self, kind: Kind) -> usize {
-        match kind {
-            Kind::Shard => self.len(Kind::Shard),
-            _ => self.len(Kind::Channel) + self.len(Kind::Pattern),
-        }
-    }
-
-    /// The names of a kind, in order.
-    pub fn names(&self, kind: Kind) -> impl Iterator<Item = &[u8]> {
-        self.names[kind as usize].iter().map(|name| &**name)
-    }
-
-    /// Bytes held, the two entries per name counted. O(1).
-    #[doc(alias = "pubsubMemOverhead")]
-    pub fn memory(&self) -> usize {
-        let names: usize = self.names.iter().map(BTreeSet::len).sum();
-        2 * self.bytes + names * (2 * size_of::<Box<[u8]>>() + size_of::<ClientKey>())
-    }
-
-    fn insert(&mut self, kind: Kind, name: &[u8]) -> bool {
-        let new = self.names[kind as usize].insert(name.into());
-        self.bytes += if new { name.len() } else { 0 };
-        new
-    }
-
-    fn remove(&mut self, kind: Kind, name: &[u8]) -> bool {
-        let was = self.names[kind as usize].remove(name);
-        self.bytes -= if was { name.len() } else { 0 };
-        was
     }
 }
 
@@ -226,7 +162,7 @@ impl PubSub {
     ) {
         let own = clients[client].subscriptions.as_ref();
         let names: Vec<Box<[u8]>> = own
-            .map(|own| own.names[kind as usize].iter().cloned().collect())
+            .map(|own| own.names(kind).map(Box::from).collect())
             .unwrap_or_default();
         if let (true, Some(reply)) = (names.is_empty(), &mut reply) {
             let told = own.map_or(0, |own| own.told(kind));

@@ -7,10 +7,10 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::sys::crash::SpareStack;
-use crate::sys::process;
+use crate::sys::{clock, process, threads};
 
 /// No sleep is longer than this before the orders are read again.
 const NAP: Duration = Duration::from_millis(5);
@@ -33,8 +33,7 @@ struct Orders {
 impl Job {
     /// Begins it, on a thread that stands back for the one that serves clients.
     pub fn begin(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let thread = std::thread::Builder::new().name(name.into());
-        let started = thread.spawn(move || {
+        let started = threads::spawn(name, move || {
             let _spare = SpareStack::new();
             process::stand_back();
             work();
@@ -95,17 +94,17 @@ impl Job {
     fn sleep(&self, delay: i32, keys: u64) {
         if delay < 0 {
             if keys.is_multiple_of(u64::from(delay.unsigned_abs())) {
-                std::thread::sleep(Duration::from_micros(1));
+                clock::nap(Duration::from_micros(1));
             }
             return;
         }
-        let start = Instant::now();
+        let start = clock::instant();
         while !self.is_cancelled() {
             // Read anew: lowering the delay wakes a job that sleeps.
             let delay = self.0.delay.load(Relaxed).max(0);
             let total = Duration::from_micros(delay as u64);
-            match total.checked_sub(start.elapsed()) {
-                Some(left) if !left.is_zero() => std::thread::sleep(left.min(NAP)),
+            match total.checked_sub(clock::since(start)) {
+                Some(left) if !left.is_zero() => clock::nap(left.min(NAP)),
                 _ => return,
             }
         }

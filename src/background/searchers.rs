@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::sys::process;
+use crate::sys::{process, threads};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -39,8 +39,7 @@ impl Searchers {
         let mut started = false;
         for _ in 0..processors.saturating_sub(1).clamp(1, MOST) {
             let queue = Arc::clone(&queue);
-            let thread = thread::Builder::new().name("vset_search".into());
-            let thread = thread.spawn(move || {
+            let thread = threads::spawn("vset_search", move || {
                 process::stand_back();
                 search(&queue);
             });

@@ -4,10 +4,10 @@
 //! Differs: a thread per purpose with its own queue, started by the first job.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 
 use super::Helpers;
 use crate::sys::crash::SpareStack;
+use crate::sys::threads;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -44,8 +44,7 @@ impl Worker {
     fn queue(&mut self) -> Option<&Sender<Job>> {
         if self.jobs.is_none() {
             let (jobs, queue) = channel();
-            let thread = thread::Builder::new().name(self.name.into());
-            let started = thread.spawn(move || {
+            let started = threads::spawn(self.name, move || {
                 let _spare = SpareStack::new();
                 bioProcessBackgroundJobs(&queue);
             });

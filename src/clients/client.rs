@@ -14,13 +14,13 @@
 use std::fmt;
 use std::rc::Rc;
 
+use super::subscriptions::Subscriptions;
 use crate::acl::User;
 use crate::clients::tracking::Tracked;
 use crate::clients::transaction::Transaction;
 use crate::clients::{ClientKey, Fieldsets};
 use crate::command::table::CommandId;
 use crate::keyspace::{DbId, Ms};
-use crate::pubsub::Subscriptions;
 use crate::resp::request::{Parser, Request};
 use crate::resp::{Output, Protocol};
 

@@ -19,6 +19,7 @@ pub(crate) mod cron;
 mod fieldsets;
 mod list;
 mod pause;
+pub mod subscriptions;
 pub mod tracking;
 pub mod transaction;
 pub mod usage;

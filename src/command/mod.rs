@@ -565,6 +565,17 @@ pub mod arg {
     }
 }
 
+/// Where the first argument of a command that runs a script leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptFrom {
+    /// It is the script: EVAL.
+    Text,
+    /// It is the SHA1 of a script that the server keeps: EVALSHA.
+    Digest,
+    /// It is the name of a function of a library: FCALL.
+    Library,
+}
+
 /// The group a command belongs to in the documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -679,6 +690,8 @@ pub struct Command {
     pub subcommands: &'static [&'static Command],
     /// In a cluster, served in a slot that migrates whatever keys are here: MIGRATE.
     pub serves_open_slots: bool,
+    /// Where the script is that it runs, if it is a [`Flag::ScriptRunner`].
+    pub script: ScriptFrom,
     /// The handler.
     pub run: Handler,
 }
@@ -701,6 +714,7 @@ impl Command {
         described: false,
         subcommands: &[],
         serves_open_slots: false,
+        script: ScriptFrom::Text,
         run: container,
     };
 

@@ -12,6 +12,7 @@
 use super::prelude::*;
 use super::scripting::count_of_keys;
 use crate::clients::ClientFlags;
+use crate::command::ScriptFrom;
 use crate::persistence::rdb::NEWEST_READ;
 use crate::scripting;
 use crate::scripting::act::run::Invocation;
@@ -51,6 +52,7 @@ const FCALL: Command = Command {
         summary: "Calls a function of a library.",
         ..DOCS
     },
+    script: ScriptFrom::Library,
     run: fcall,
     ..Command::BASE
 };
@@ -85,6 +87,7 @@ const FCALL_RO: Command = Command {
         summary: "Calls a function of a library that may not write.",
         ..DOCS
     },
+    script: ScriptFrom::Library,
     run: fcall_ro,
     ..Command::BASE
 };

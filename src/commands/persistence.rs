@@ -11,6 +11,7 @@ use crate::persistence;
 use crate::persistence::rdb::dump;
 use crate::persistence::rdb::write_value::Unwritten;
 use crate::persistence::saving::Purpose;
+use crate::replication;
 use crate::types::{Foreign, Held};
 
 pub const COMMANDS: &[&Command] = &[
@@ -89,7 +90,7 @@ fn bgsave(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if cancel {
         if std::mem::take(&mut persistence.save_scheduled) {
             ctx.reply.simple("Scheduled background saving cancelled");
-        } else if persistence::act::saving::cancel_save(ctx.state) {
+        } else if replication::act::full_sync::cancel_save(ctx.state) {
             ctx.reply.simple("Background saving cancelled");
         } else {
             return Err(Error::once(
@@ -118,7 +119,8 @@ fn bgsave(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             Ok(())
         }
         None => {
-            if !persistence::act::saving::save_in_background(ctx.state) {
+            let after_save = replication::act::full_sync::after_save;
+            if !persistence::act::saving::save_in_background(ctx.state, after_save) {
                 return Err(Error::coded("ERR"));
             }
             ctx.reply.simple("Background saving started");

@@ -3,6 +3,7 @@
 //! Mirrors: the commands of eval.c; scripts are run by `scripting/act`.
 
 use super::prelude::*;
+use crate::command::ScriptFrom;
 use crate::scripting;
 use crate::scripting::act::run::Invocation;
 
@@ -104,6 +105,7 @@ const EVALSHA: Command = Command {
         summary: "Runs a Lua script of the cache, named by its SHA-1.",
         ..DOCS
     },
+    script: ScriptFrom::Digest,
     run: evalsha,
     ..Command::BASE
 };
@@ -137,6 +139,7 @@ const EVALSHA_RO: Command = Command {
         summary: "Runs a Lua script of the cache that may not write.",
         ..DOCS
     },
+    script: ScriptFrom::Digest,
     run: evalsha_ro,
     ..Command::BASE
 };

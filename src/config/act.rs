@@ -2,6 +2,8 @@
 //!
 //! Mirrors: `setOOMScoreAdj()` of server.c.
 
+mod apply;
+
 use crate::config::{ApplyError, OomScoreAdj, disk};
 use crate::state::State;
 

@@ -11,9 +11,10 @@ use crate::util::glob::{self, Case};
 
 /// The directory in its absolute form, links resolved; an error when it is none.
 pub fn directory(path: &Path) -> io::Result<PathBuf> {
-    let path = std::fs::canonicalize(path)?;
+    let disk = Disk::machine();
+    let path = disk.canonical(path)?;
     // Listing it asks the kernel the same questions as changing to it: is it a directory, may we?
-    std::fs::read_dir(&path)?;
+    disk.list(&path)?;
     Ok(path)
 }
 
@@ -56,8 +57,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Can lines be appended to this file? It exists afterwards.
 pub fn can_append(path: &Path) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.append(true).create(true).open(path).map(|_| ())
+    Disk::machine().append(path).map(drop)
 }
 
 /// Paths found for one pattern: this many and no more.
@@ -73,8 +73,7 @@ pub fn glob(pattern: &Path) -> Vec<PathBuf> {
             continue;
         }
         let inside = |directory: &PathBuf| {
-            let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-            let names = entries.map(|entry| entry.file_name());
+            let names = Disk::machine().list(directory).into_iter().flatten();
             let matching = names.filter(|name| {
                 let name = name.as_encoded_bytes();
                 let hidden = name.starts_with(b".") && !wanted.starts_with(b".");

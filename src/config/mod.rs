@@ -22,6 +22,7 @@
 pub mod act;
 mod checks;
 pub mod disk;
+pub mod events;
 pub mod kinds;
 mod load;
 mod logging;

@@ -431,7 +431,7 @@ options! {
     /// Milliseconds after which a script is called slow and others are answered BUSY.
     busy_reply_threshold("busy-reply-threshold", "lua-time-limit"): u64 = 5000, Int(0, LONG);
     /// Bring back the Lua functions that were taken out for safety.
-    lua_enable_deprecated_api("lua-enable-deprecated-api"): bool = false, YesNo, [Immutable, Hidden, NoEffect("scripts have the same functions whatever it says")];
+    lua_enable_deprecated_api("lua-enable-deprecated-api"): bool = false, YesNo, [Immutable, Hidden];
 
     // Cluster.
 

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use crate::keyspace::events::Class;
+use crate::config::events::Class;
 pub use crate::sys::log::{Facility as SyslogFacility, Format as LogFormat, Level as LogLevel};
 
 /// An option that takes one word out of a fixed list.

@@ -30,7 +30,7 @@
 //!    it as [`Argv`](crate::resp::argv::Argv) and read it through [`Args`](crate::command::args::Args). The exception
 //!    is an argument of [`BIG`](crate::resp::request::BIG) bytes (32 KiB) or more that arrives in pieces: it is read
 //!    straight into the allocation that becomes the stored value.
-//! 4. **Look ahead.** `run_batches` in `server/io.rs` parses up to sixteen requests of a pipeline (option `lookahead`)
+//! 4. **Look ahead.** `parse_ahead` in `server/io.rs` parses up to sixteen requests of a pipeline (option `lookahead`)
 //!    before it runs the first, and asks the processor to fetch the memory that their keys lie in. So the cache misses
 //!    of sixteen lookups overlap.
 //! 5. **Gate.** [`process`](crate::dispatch::process) finds the command ([`identify`](crate::dispatch::gate::identify))

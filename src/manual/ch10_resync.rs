@@ -60,7 +60,7 @@
 //! are the same (`shift_id` in `replication/act/link.rs`). So the former siblings of the new primary go on with a
 //! partial resynchronisation. A restart does not lose them: name and position stand in the RDB file; a replica goes on
 //! with them, and for a primary the name becomes the former one
-//! ([`resume_stream`](crate::replication::act::link::resume_stream)).
+//! ([`resume_stream`](crate::replication::act::resume::resume_stream)).
 //!
 //! # What the difference buys
 //!

@@ -211,7 +211,7 @@ pub fn remove_abandoned(
         let path = directory.join(&name);
         let metadata = disk.link_metadata(&path).ok().filter(|it| it.is_file)?;
         let gone = match pid == std::process::id() {
-            true => metadata.modified?.elapsed().ok()? >= ABANDONED_AFTER,
+            true => metadata.age()? >= ABANDONED_AFTER,
             false => !is_alive(pid),
         };
         (gone && disk.remove_file(&path).is_ok()).then_some((name, pid))

@@ -12,7 +12,6 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use super::aof::reader::CommandReader;
 use super::aof::replay::Replayer;
@@ -29,8 +28,8 @@ pub struct Loading {
     /// Commands run for this client.
     pub(super) replayer: Option<Replayer>,
     pub(super) aof: bool,
-    pub(super) started: Instant,
-    pub(super) part_started: Instant,
+    pub(super) started_ns: u64,
+    pub(super) part_started_ns: u64,
     /// Bytes of the parts that are done.
     pub(super) done_bytes: u64,
     pub(super) used_memory: u64,
@@ -145,7 +144,7 @@ pub(super) struct Stream {
 }
 
 /// The result of one slice of a load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Slice {
     /// There is more.
     More,
@@ -153,6 +152,8 @@ pub enum Slice {
     Done,
     /// The file is bad, the log says how; the keyspace holds a part of it.
     Failed,
+    /// The data set of our primary is loaded, or cannot be: the link to it goes on from here.
+    OfPrimary(Box<Loaded>),
 }
 
 /// The result of opening a file.

@@ -266,3 +266,8 @@ fn needed(replicas: &[Replica]) -> u64 {
         .min()
         .unwrap_or(u64::MAX)
 }
+
+/// Whether a word can be the name of a stream.
+pub(crate) fn is_id(word: &str) -> bool {
+    word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}

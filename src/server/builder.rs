@@ -195,9 +195,7 @@ impl Builder {
                 }
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("oxidis".into())
-            .spawn(run)
+        let thread = crate::sys::threads::spawn("oxidis", run)
             .map_err(|error| StartError(error.to_string()))?;
         match told.recv() {
             Ok(Ok((mailbox, address))) => Ok(Handle {

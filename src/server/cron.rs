@@ -2,11 +2,12 @@
 //!
 //! Mirrors: `serverCron` and `clientsCron` of server.c.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::event_loop::Turn;
 use super::turn;
 use crate::sentinel;
+use crate::sys::clock;
 
 /// With more clients than this per turn of the cron, `dynamic-hz` raises the frequency.
 const CLIENTS_PER_RUN: usize = 200;
@@ -16,7 +17,8 @@ impl Turn<'_> {
     /// One turn of the cron.
     pub(super) fn cron(&mut self) {
         let hz = self.hz();
-        self.sockets.next_cron = Instant::now() + Duration::from_micros(1_000_000 / u64::from(hz));
+        self.sockets.next_cron =
+            clock::instant() + Duration::from_micros(1_000_000 / u64::from(hz));
         if self.state.debug.pause_cron {
             return;
         }
@@ -25,7 +27,7 @@ impl Turn<'_> {
         turn::cron(self.state, self.sockets.cron_runs, hz);
         // Where there is a sentinel it sets the pace.
         if let Some(pause) = sentinel::act::tick(self.state) {
-            self.sockets.next_cron = Instant::now() + pause;
+            self.sockets.next_cron = clock::instant() + pause;
         }
         let took = self.state.clock.monotonic_ns().saturating_sub(started);
         self.state.stats.eventloop_cron.add(took);

@@ -11,7 +11,6 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
-use std::thread;
 use std::time::Duration;
 
 use socket2::Socket;
@@ -25,6 +24,7 @@ use crate::scripting::Apart;
 use crate::state::Host;
 use crate::state::Mailbox;
 use crate::sys::crash::SpareStack;
+use crate::sys::threads;
 
 /// Sessions at a time. Each keeps a snapshot for as long as its user thinks.
 const SESSIONS_MAX: usize = 16;
@@ -52,14 +52,13 @@ pub(super) fn start(session: Apart, socket: Socket, count: &Count) -> Result<(),
     if count.fetch_add(1, SeqCst) >= SESSIONS_MAX {
         return Err("there are too many debugging sessions already".into());
     }
-    let thread = thread::Builder::new().name("debug_session".into());
     let run = move || {
         let _counted = counted;
         let _spare = SpareStack::new();
         // An error means that the socket broke: the client has left and needs no answer.
         let _ = run(session, socket);
     };
-    let started = thread.spawn(run);
+    let started = threads::spawn("debug_session", run);
     started.map(drop).map_err(|error| error.to_string())
 }
 

@@ -31,7 +31,7 @@ use crate::resp::request::{READ_BUFFER, Request};
 use crate::shutdown;
 use crate::state::Letter;
 use crate::state::{ServerRequest, State};
-use crate::sys::clock::Clock;
+use crate::sys::clock::{self, Clock};
 use crate::sys::entropy::Entropy;
 use crate::sys::notify::Supervisor;
 use crate::wires::WireKey;
@@ -143,7 +143,7 @@ impl Server {
             read_buffer: vec![0; READ_BUFFER],
             batch,
             inbox,
-            next_cron: Instant::now(),
+            next_cron: clock::instant(),
             cron_runs: 0,
             accepting: Vec::new(),
             exit: None,
@@ -270,7 +270,7 @@ impl Turn<'_> {
             self.load();
             self.serve(&events);
             modules::act::timers::fire(self.state);
-            if Instant::now() >= self.sockets.next_cron {
+            if clock::instant() >= self.sockets.next_cron {
                 self.cron();
             }
         }
@@ -346,16 +346,22 @@ impl Turn<'_> {
         if !persistence::act::loading::can_load(self.state) {
             return;
         }
-        let from_primary = replication::act::transfer::is_loading_from_primary(self.state);
         match persistence::act::loading::load_slice(self.state) {
             Slice::More => {}
             Slice::Done => {
                 cluster::act::start::data_loaded(self.state);
                 self.announce();
             }
-            // A data set from the primary failed to load; the primary may send another.
-            Slice::Failed if from_primary => {}
             Slice::Failed => self.sockets.exit = Some(1),
+            Slice::OfPrimary(loaded) => {
+                // If it failed to load, the primary may send another.
+                let ok = loaded.ok;
+                replication::act::transfer::primary_loaded(self.state, *loaded);
+                if ok {
+                    cluster::act::start::data_loaded(self.state);
+                    self.announce();
+                }
+            }
         }
     }
 
@@ -438,7 +444,7 @@ impl Turn<'_> {
         let until_cron = self
             .sockets
             .next_cron
-            .saturating_duration_since(Instant::now());
+            .saturating_duration_since(clock::instant());
         let until_cron = match cluster::act::carry::sleep_ms(self.state) {
             Some(ms) => until_cron.min(Duration::from_millis(ms)),
             None => until_cron,
@@ -649,7 +655,8 @@ impl Turn<'_> {
         self.sockets.listeners.list.borrow_mut().close_all();
         let config = &self.state.config;
         if let Some(path) = &config.unixsocket {
-            let _ = std::fs::remove_file(config.dir.join(path));
+            // A socket that stays is replaced by the next server.
+            let _ = self.state.disk.remove_file(&config.dir.join(path));
         }
     }
 }

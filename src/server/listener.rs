@@ -2,11 +2,10 @@
 //!
 //! Mirrors: `listenToPort`, `acceptTcpHandler` and `acceptCommonHandler` (networking.c), anet.c.
 
-use std::fs::{File, Permissions};
+use crate::sys::files::{self, Disk};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -85,12 +84,12 @@ impl Listener {
     /// the mode that is asked for (CVE-2023-45145): it is bound with no more rights than that, and listens last.
     pub(super) fn unix(path: &Path, mode: u32, backlog: u32) -> io::Result<Listener> {
         if path.symlink_metadata().is_ok() {
-            std::fs::remove_file(path)?;
+            Disk::machine().remove_file(path)?;
         }
         let socket = bound(path, mode)?;
         if mode != 0 {
             // The umask may have removed permissions at bind, so they are set again.
-            std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+            Disk::machine().set_mode(path, mode)?;
         }
         socket.listen(backlog.min(i32::MAX as u32) as i32)?;
         Ok(Listener::Unix(UnixListener::from_std(socket.into())))
@@ -175,12 +174,8 @@ fn bound(path: &Path, mode: u32) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     let socket = match mode {
         0 => socket,
-        _ => {
-            let file = File::from(OwnedFd::from(socket));
-            // Elsewhere sockets have no mode of their own; there the order alone protects.
-            let _ = file.set_permissions(Permissions::from_mode(mode));
-            Socket::from(OwnedFd::from(file))
-        }
+        // Elsewhere sockets have no mode of their own; there the order alone protects.
+        _ => Socket::from(files::with_mode(OwnedFd::from(socket), mode)),
     };
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     Ok(socket)
@@ -231,6 +226,8 @@ pub(super) fn set_keepalive(stream: &Stream, seconds: u32) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use std::os::unix::net::UnixStream;
 

@@ -21,7 +21,6 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -34,6 +33,7 @@ use crate::config::{Config, disk};
 use crate::observe::exporter;
 use crate::state::Mailbox;
 use crate::state::State;
+use crate::sys::{clock, threads};
 
 /// A request that is longer is none of ours.
 const REQUEST_MAX: usize = 8 * 1024;
@@ -63,8 +63,7 @@ pub(super) fn serve(config: &Config, mailbox: &Mailbox) -> Result<(), String> {
         format!("Can't serve metrics on port {port}: {reason}")
     };
     let server = MetricsPort::open(config, mailbox.clone()).map_err(failed)?;
-    let thread = thread::Builder::new().name("metrics".into());
-    let thread = thread.spawn(move || server.run());
+    let thread = threads::spawn("metrics", move || server.run());
     thread.map(drop).map_err(failed)
 }
 
@@ -194,7 +193,7 @@ impl MetricsPort {
     }
 
     fn sleep_time(&self) -> Option<Duration> {
-        let now = Instant::now();
+        let now = clock::instant();
         let ends = self.connections.values().map(Connection::end);
         let waits = |c: &Connection| matches!(c.phase, Phase::Waits(_));
         let ask = !self.asking && self.connections.values().any(waits);
@@ -239,7 +238,7 @@ impl MetricsPort {
             let connection = Connection {
                 stream,
                 local,
-                began: Instant::now(),
+                began: clock::instant(),
                 phase: Phase::Reads(Vec::new()),
             };
             self.connections.insert(number, connection);
@@ -258,7 +257,7 @@ impl MetricsPort {
 
     /// Asks the data thread for all who wait; false when it has ended.
     fn ask(&mut self) -> bool {
-        let soon = |last: Instant| last.elapsed() < BETWEEN_ASKS;
+        let soon = |last: Instant| clock::since(last) < BETWEEN_ASKS;
         if self.asking || self.last_ask.is_some_and(soon) {
             return true;
         }
@@ -272,7 +271,7 @@ impl MetricsPort {
         if asks.is_empty() {
             return true;
         }
-        self.last_ask = Some(Instant::now());
+        self.last_ask = Some(clock::instant());
         self.asking = true;
         let (tell, waker) = (self.answers.0.clone(), self.waker.clone());
         self.mailbox.send(move |state| {
@@ -313,7 +312,7 @@ impl MetricsPort {
     }
 
     fn end_overdue(&mut self) {
-        let now = Instant::now();
+        let now = clock::instant();
         let overdue = self.connections.iter().filter(|(_, c)| c.end() <= now);
         let overdue: Vec<usize> = overdue.map(|(number, _)| *number).collect();
         for number in overdue {

@@ -9,7 +9,7 @@
 //! Mirrors: main() of server.c.
 
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, Write};
 
 use super::listeners::UNIX_FAILED;
 use super::turn;
@@ -30,6 +30,7 @@ use crate::persistence::{aof, rdb};
 use crate::replication;
 use crate::sentinel::act::file::check;
 use crate::sentinel::{Sentinel, Watch};
+use crate::sys::files::Disk;
 use crate::sys::log::{Level, Logger, Role};
 use crate::sys::notify::Supervisor;
 use crate::sys::title::Title;
@@ -197,7 +198,7 @@ fn serve(
     if let Some(file) = pid_file {
         log.notice("Removing the pid file.");
         // The next server overwrites one that stays.
-        let _ = std::fs::remove_file(file);
+        let _ = Disk::machine().remove_file(&file);
     }
     code
 }
@@ -366,7 +367,8 @@ fn write_pid_file(config: &Config, log: &Logger) -> Option<std::path::PathBuf> {
         (None, false) => return None,
     };
     let file = config.dir.join(file);
-    match std::fs::write(&file, format!("{}\n", std::process::id())) {
+    let written = Disk::machine().create(&file);
+    match written.and_then(|mut file| writeln!(file, "{}", std::process::id())) {
         Ok(()) => Some(file),
         Err(error) => {
             let reason = disk::reason(&error);

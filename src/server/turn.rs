@@ -87,7 +87,7 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     }
     // Before each command as well; here for a bound that CONFIG SET lowered while no client sends a command.
     clients::act::tracking::limit_tracking(state);
-    persistence::act::saving::cron(state);
+    persistence::act::saving::cron(state, replication::act::full_sync::after_save);
     state.tell_modules(EventId::Cron, 0, EventData::Pair(hz as i32, 0));
     scripting::act::clients::free_scripts(state);
 }

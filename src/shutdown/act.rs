@@ -49,7 +49,8 @@ pub fn begin(state: &mut State, how: ShutdownFlags) -> Ending {
 fn finish(state: &mut State, how: ShutdownFlags) -> Ending {
     replication::act::primary::log_lagging_replicas(state);
     state.tell_modules(EventId::Shutdown, 0, EventData::None);
-    if !persistence::act::saving::save_before_end(state, how) {
+    let cancel_save = replication::act::full_sync::cancel_save;
+    if !persistence::act::saving::save_before_end(state, how, cancel_save) {
         state
             .log
             .warning("Errors trying to shut down the server. Check the logs for more information.");

@@ -1,8 +1,12 @@
 //! Time: unix time cached for expiry, monotonic time for measuring.
 //!
+//! A server has a [`Clock`] of its own, and all that a command or a cron sees of time comes from it. The functions beside
+//! it read the machine's clocks for those who have no server or wait for what is real: tools, the loop's poll, helper
+//! threads, sessions of TLS.
+//!
 //! Mirrors: `ustime`, `updateCachedTime` (server.c) and monotonic.c.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A server's clock: the machine's, or one that a test moves by hand.
 #[derive(Debug)]
@@ -56,17 +60,14 @@ impl Clock {
     pub fn refresh(&mut self) {
         self.unix_us = match &self.source {
             Source::Manual { unix_us, .. } => *unix_us,
-            Source::Machine(_) => match SystemTime::now().duration_since(UNIX_EPOCH) {
-                Ok(since) => since.as_micros() as i64,
-                Err(_) => 0,
-            },
+            Source::Machine(_) => unix_us(),
         };
     }
 
     /// Lets time pass, the thread doing nothing.
     pub fn sleep(&mut self, us: u64) {
         match self.source {
-            Source::Machine(_) => std::thread::sleep(std::time::Duration::from_micros(us)),
+            Source::Machine(_) => nap(Duration::from_micros(us)),
             Source::Manual { .. } => self.advance(us),
         }
     }
@@ -95,4 +96,27 @@ impl Clock {
             Source::Manual { monotonic_ns, .. } => *monotonic_ns,
         }
     }
+}
+
+/// The machine's unix time in microseconds; 0 before 1970.
+pub fn unix_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as i64)
+}
+
+/// The machine's monotonic clock.
+#[inline]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// The time that passed since an [`instant`].
+#[inline]
+pub fn since(start: Instant) -> Duration {
+    start.elapsed()
+}
+
+/// Stops this thread for a while. The thread that owns the data uses [`Clock::sleep`] instead.
+pub fn nap(time: Duration) {
+    std::thread::sleep(time);
 }

@@ -1,11 +1,14 @@
 //! The door out of the process: clock, files, random seeds, signals, the allocator, the log, limits, processes.
 //!
-//! Commands take the time from [`clock`] and chance from the seed of the state, so that a test that brings its own gets
-//! the same bytes. Files that hold data, users or the state of a cluster node are reached through a [`files::Disk`].
-//! Not everything goes through this door: `server/` owns the sockets, the loop and helper threads measure with
-//! [`std::time::Instant`], and the configuration, certificates and the tools that check files use [`std::fs`].
+//! It is the only one: `clippy.toml` bans clocks, sleep, files, threads and random numbers of the standard library
+//! everywhere else, by name. Commands take the time from [`clock`] and chance from the seed of the state, so that a test
+//! that brings its own gets the same bytes; files are reached through a [`files::Disk`], which a test may replace. Only
+//! sockets are elsewhere: `server/` owns them.
 //!
 //! Mirrors: monotonic.c, zmalloc.c, setproctitle.c and the signal handlers of server.c.
+
+// What `clippy.toml` bans elsewhere is called here, and only here.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod affinity;
 pub mod alloc;
@@ -26,6 +29,7 @@ pub mod peer;
 pub mod process;
 pub mod signal;
 pub mod syscheck;
+pub mod threads;
 pub mod title;
 
 /// Fills a buffer with bytes fit for secrets, from the kernel's generator.

@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::config::disk;
+use crate::sys::files::Disk;
 
 /// Largest file of certificates or keys that is read.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -28,8 +29,12 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 
 /// The certificates of all files of a directory; what is no certificate is passed over.
 pub(super) fn directory(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let files = std::fs::read_dir(path).map_err(|error| disk::reason(&error))?;
-    let files = files.flatten().take(MAX_FILES).map(|file| file.path());
+    let names = Disk::machine().list(path);
+    let names = names.map_err(|error| disk::reason(&error))?;
+    let files = names
+        .into_iter()
+        .take(MAX_FILES)
+        .map(|name| path.join(name));
     let found = files
         .filter(|file| file.is_file())
         .map(|file| certificates(&file));

@@ -23,6 +23,7 @@ use rustls::{
 
 use super::keys;
 use crate::config::{Config, TlsAuthClients};
+use crate::sys::clock;
 
 /// Errors are a line for the log.
 type Result<T> = std::result::Result<T, String>;
@@ -341,7 +342,7 @@ impl Sessions {
 
 impl StoresServerSessions for Sessions {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        let (now, mut kept) = (Instant::now(), self.kept());
+        let (now, mut kept) = (clock::instant(), self.kept());
         let Kept { by_key, ages } = &mut *kept;
         ages.push_back((now, key.clone()));
         by_key.insert(key, (now, value));
@@ -361,12 +362,12 @@ impl StoresServerSessions for Sessions {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         let kept = self.kept();
         let (since, value) = kept.by_key.get(key)?;
-        (since.elapsed() < self.timeout).then(|| value.clone())
+        (clock::since(*since) < self.timeout).then(|| value.clone())
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
         let (since, value) = self.kept().by_key.remove(key)?;
-        (since.elapsed() < self.timeout).then_some(value)
+        (clock::since(since) < self.timeout).then_some(value)
     }
 
     fn can_cache(&self) -> bool {

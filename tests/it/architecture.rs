@@ -23,12 +23,13 @@ const FLOORS: &[&str] = &[
     "resp",
     // The declaration of commands.
     "command",
+    "cluster/id",
     "acl",
     "clients",
     "wires",
     "pubsub",
-    "cluster sentinel",
     "background",
+    "cluster sentinel",
     "modules",
     "scripting",
     "persistence",
@@ -45,7 +46,7 @@ const FLOORS: &[&str] = &[
     "persistence/act",
     "command/act",
     "keyspace/act",
-    "replication/act/writable clients/act/forget",
+    "replication/act/writable replication/act/resume clients/act/forget",
     // How a command runs.
     "dispatch",
     // Acting code that runs commands by itself: scripts, files, a primary's stream.
@@ -55,6 +56,7 @@ const FLOORS: &[&str] = &[
     "clients/act/leave shutdown/act",
     // A cluster's machine is carried out: slots, replication and pauses follow its acts.
     "cluster/act/carry cluster/act/links cluster/act/save cluster/act/slots cluster/act/start",
+    "config/act/apply sentinel/act",
     "commands",
     // Foreign code, and what calls it: it may use every room that acts, through whose functions it is called as well.
     "modules/act modules/abi",
@@ -64,31 +66,16 @@ const FLOORS: &[&str] = &[
 ];
 
 /// Arrows that turn back: from, to, and the reason. A name ending in `/*` stands for every file of a room.
+///
+/// All are of one kind: data below holds a function of the rooms above, to be called when its time comes. It is the
+/// handler in a declaration, the functions in an interpreter, the closure in a mailbox. Counted along, the first alone
+/// joins about seventy files, from the declaration of a command to the context that its handler is given; no file of
+/// them imports its way round but through that one type.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     (
-        "clients/client",
-        "pubsub",
-        "a client holds its subscriptions, and a channel the clients that it has",
-    ),
-    (
-        "command",
+        "command/*",
         "dispatch/context",
         "a declaration holds its handler, a function of the context",
-    ),
-    (
-        "config/values",
-        "keyspace/events",
-        "the letters of notify-keyspace-events are read by the option, and mean classes of events",
-    ),
-    (
-        "persistence/act/loading/*",
-        "replication/act/*",
-        "a data set that came from a primary is loaded: the link goes on",
-    ),
-    (
-        "persistence/act/saving",
-        "replication/act/full_sync",
-        "a save is over: replicas that wait for it get the file",
     ),
     (
         "scripting/engine",
@@ -253,7 +240,10 @@ fn circles_do_not_grow() {
 
 #[test]
 fn the_state_is_data() {
-    let elsewhere = files().into_iter().filter(|(name, _)| name != "state");
+    // A machine may have a `State` of its own.
+    let own = |text: &str| text.contains("\nenum State {") || text.contains("\nstruct State {");
+    let files = files().into_iter();
+    let elsewhere = files.filter(|(name, text)| name != "state" && !own(text));
     let count: usize = elsewhere.map(|(_, text)| paths::count_impls(&text)).sum();
     assert_eq!(count, 0, "blocks of impl State outside of its file");
 }

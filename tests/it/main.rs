@@ -1,5 +1,8 @@
 //! Tests of the server from outside, one file per theme; see `support` for what they stand on.
 
+// Real threads, files and clocks: the tests stand outside of the servers that they run.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod architecture;
 mod backup;
 mod check;

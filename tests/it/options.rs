@@ -172,6 +172,7 @@ cluster-replica-no-failover           cluster/act/node.rs
 cluster-link-sendbuf-limit            cluster/act/links.rs
 cluster-announce-tls-port             cluster/act/node.rs
 cluster-announce-human-nodename       cluster/act/node.rs
+lua-enable-deprecated-api             state.rs
 cluster-port                          cluster/act/node.rs
 cluster-require-full-coverage         cluster/act/node.rs
 cluster-allow-reads-when-down         cluster/act/route.rs

@@ -175,7 +175,7 @@ impl Machine {
                     match oxidis::persistence::act::loading::load_slice(state) {
                         Slice::More => {}
                         Slice::Done => break true,
-                        Slice::Failed => break false,
+                        Slice::Failed | Slice::OfPrimary(_) => break false,
                     }
                 },
             };

@@ -8,6 +8,7 @@
 
 use super::super::prelude::*;
 use super::{HDEL_EVENT, change, field_time, remove_if_empty};
+use crate::command::Arg;
 use crate::keyspace::Ms;
 use crate::resp::Reply;
 use crate::types::Hash;
@@ -102,40 +103,47 @@ impl Condition {
     }
 }
 
-pub(super) const HEXPIRE: Command = Command {
-    name: "hexpire",
+const CONDITION: Arg = arg::one_of(
+    "condition",
+    &[
+        arg::word("nx", "NX"),
+        arg::word("xx", "XX"),
+        arg::word("gt", "GT"),
+        arg::word("lt", "LT"),
+    ],
+)
+.optional();
+
+const FIELDS: Arg = arg::block(
+    "fields",
+    &[arg::integer("numfields"), arg::string("field").multiple()],
+)
+.token("FIELDS");
+
+/// The declaration that HEXPIRE, HPEXPIRE, HEXPIREAT and HPEXPIREAT share.
+const SETTER: Command = Command {
     arity: Arity::AtLeast(6),
     flags: &[Write, Fast],
     acl: &[Category::Hash],
     keys: &[KeySpec::at(1, &[Rw, Update])],
-    args: &[
-        arg::key("key"),
-        arg::integer("seconds"),
-        arg::one_of(
-            "condition",
-            &[
-                arg::word("nx", "NX"),
-                arg::word("xx", "XX"),
-                arg::word("gt", "GT"),
-                arg::word("lt", "LT"),
-            ],
-        )
-        .optional(),
-        arg::block(
-            "fields",
-            &[arg::integer("numfields"), arg::string("field").multiple()],
-        )
-        .token("FIELDS"),
-    ],
     docs: Docs {
         group: Group::Hash,
         since: "7.4.0",
         complexity: "O(N) where N is the number of fields named.",
-        summary: "Gives fields of a hash so many seconds to live.",
         ..Docs::BASE
     },
-    run: hexpire,
     ..Command::BASE
+};
+
+pub(super) const HEXPIRE: Command = Command {
+    name: "hexpire",
+    args: &[arg::key("key"), arg::integer("seconds"), CONDITION, FIELDS],
+    docs: Docs {
+        summary: "Gives fields of a hash so many seconds to live.",
+        ..SETTER.docs
+    },
+    run: hexpire,
+    ..SETTER
 };
 
 #[doc(alias = "hexpireCommand")]
@@ -145,38 +153,18 @@ fn hexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const HPEXPIRE: Command = Command {
     name: "hpexpire",
-    arity: Arity::AtLeast(6),
-    flags: &[Write, Fast],
-    acl: &[Category::Hash],
-    keys: &[KeySpec::at(1, &[Rw, Update])],
     args: &[
         arg::key("key"),
         arg::integer("milliseconds"),
-        arg::one_of(
-            "condition",
-            &[
-                arg::word("nx", "NX"),
-                arg::word("xx", "XX"),
-                arg::word("gt", "GT"),
-                arg::word("lt", "LT"),
-            ],
-        )
-        .optional(),
-        arg::block(
-            "fields",
-            &[arg::integer("numfields"), arg::string("field").multiple()],
-        )
-        .token("FIELDS"),
+        CONDITION,
+        FIELDS,
     ],
     docs: Docs {
-        group: Group::Hash,
-        since: "7.4.0",
-        complexity: "O(N) where N is the number of fields named.",
         summary: "Gives fields of a hash so many milliseconds to live.",
-        ..Docs::BASE
+        ..SETTER.docs
     },
     run: hpexpire,
-    ..Command::BASE
+    ..SETTER
 };
 
 #[doc(alias = "hpexpireCommand")]
@@ -186,38 +174,18 @@ fn hpexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const HEXPIREAT: Command = Command {
     name: "hexpireat",
-    arity: Arity::AtLeast(6),
-    flags: &[Write, Fast],
-    acl: &[Category::Hash],
-    keys: &[KeySpec::at(1, &[Rw, Update])],
     args: &[
         arg::key("key"),
         arg::unix_time("unix-time-seconds"),
-        arg::one_of(
-            "condition",
-            &[
-                arg::word("nx", "NX"),
-                arg::word("xx", "XX"),
-                arg::word("gt", "GT"),
-                arg::word("lt", "LT"),
-            ],
-        )
-        .optional(),
-        arg::block(
-            "fields",
-            &[arg::integer("numfields"), arg::string("field").multiple()],
-        )
-        .token("FIELDS"),
+        CONDITION,
+        FIELDS,
     ],
     docs: Docs {
-        group: Group::Hash,
-        since: "7.4.0",
-        complexity: "O(N) where N is the number of fields named.",
         summary: "Has fields of a hash live until a unix time in seconds.",
-        ..Docs::BASE
+        ..SETTER.docs
     },
     run: hexpireat,
-    ..Command::BASE
+    ..SETTER
 };
 
 #[doc(alias = "hexpireatCommand")]
@@ -227,38 +195,18 @@ fn hexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const HPEXPIREAT: Command = Command {
     name: "hpexpireat",
-    arity: Arity::AtLeast(6),
-    flags: &[Write, Fast],
-    acl: &[Category::Hash],
-    keys: &[KeySpec::at(1, &[Rw, Update])],
     args: &[
         arg::key("key"),
         arg::unix_time("unix-time-milliseconds"),
-        arg::one_of(
-            "condition",
-            &[
-                arg::word("nx", "NX"),
-                arg::word("xx", "XX"),
-                arg::word("gt", "GT"),
-                arg::word("lt", "LT"),
-            ],
-        )
-        .optional(),
-        arg::block(
-            "fields",
-            &[arg::integer("numfields"), arg::string("field").multiple()],
-        )
-        .token("FIELDS"),
+        CONDITION,
+        FIELDS,
     ],
     docs: Docs {
-        group: Group::Hash,
-        since: "7.4.0",
-        complexity: "O(N) where N is the number of fields named.",
         summary: "Has fields of a hash live until a unix time in milliseconds.",
-        ..Docs::BASE
+        ..SETTER.docs
     },
     run: hpexpireat,
-    ..Command::BASE
+    ..SETTER
 };
 
 #[doc(alias = "hpexpireatCommand")]
@@ -425,30 +373,31 @@ fn set_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) 
     Ok(())
 }
 
-pub(super) const HTTL: Command = Command {
-    name: "httl",
+/// The declaration that HTTL, HPTTL, HEXPIRETIME and HPEXPIRETIME share.
+const GETTER: Command = Command {
     arity: Arity::AtLeast(5),
     flags: &[ReadOnly, Fast],
     acl: &[Category::Hash],
     keys: &[KeySpec::at(1, &[Ro, Access])],
-    args: &[
-        arg::key("key"),
-        arg::block(
-            "fields",
-            &[arg::integer("numfields"), arg::string("field").multiple()],
-        )
-        .token("FIELDS"),
-    ],
-    tips: &["nondeterministic_output"],
+    args: &[arg::key("key"), FIELDS],
     docs: Docs {
         group: Group::Hash,
         since: "7.4.0",
         complexity: "O(N) where N is the number of fields named.",
-        summary: "Returns how many seconds fields of a hash have to live.",
         ..Docs::BASE
     },
-    run: httl,
     ..Command::BASE
+};
+
+pub(super) const HTTL: Command = Command {
+    name: "httl",
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        summary: "Returns how many seconds fields of a hash have to live.",
+        ..GETTER.docs
+    },
+    run: httl,
+    ..GETTER
 };
 
 #[doc(alias = "httlCommand")]
@@ -458,28 +407,13 @@ fn httl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const HPTTL: Command = Command {
     name: "hpttl",
-    arity: Arity::AtLeast(5),
-    flags: &[ReadOnly, Fast],
-    acl: &[Category::Hash],
-    keys: &[KeySpec::at(1, &[Ro, Access])],
-    args: &[
-        arg::key("key"),
-        arg::block(
-            "fields",
-            &[arg::integer("numfields"), arg::string("field").multiple()],
-        )
-        .token("FIELDS"),
-    ],
     tips: &["nondeterministic_output"],
     docs: Docs {
-        group: Group::Hash,
-        since: "7.4.0",
-        complexity: "O(N) where N is the number of fields named.",
         summary: "Returns how many milliseconds fields of a hash have to live.",
-        ..Docs::BASE
+        ..GETTER.docs
     },
     run: hpttl,
-    ..Command::BASE
+    ..GETTER
 };
 
 #[doc(alias = "hpttlCommand")]
@@ -489,27 +423,12 @@ fn hpttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const HEXPIRETIME: Command = Command {
     name: "hexpiretime",
-    arity: Arity::AtLeast(5),
-    flags: &[ReadOnly, Fast],
-    acl: &[Category::Hash],
-    keys: &[KeySpec::at(1, &[Ro, Access])],
-    args: &[
-        arg::key("key"),
-        arg::block(
-            "fields",
-            &[arg::integer("numfields"), arg::string("field").multiple()],
-        )
-        .token("FIELDS"),
-    ],
     docs: Docs {
-        group: Group::Hash,
-        since: "7.4.0",
-        complexity: "O(N) where N is the number of fields named.",
         summary: "Returns until when fields of a hash live, as unix times in seconds.",
-        ..Docs::BASE
+        ..GETTER.docs
     },
     run: hexpiretime,
-    ..Command::BASE
+    ..GETTER
 };
 
 #[doc(alias = "hexpiretimeCommand")]
@@ -519,27 +438,12 @@ fn hexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const HPEXPIRETIME: Command = Command {
     name: "hpexpiretime",
-    arity: Arity::AtLeast(5),
-    flags: &[ReadOnly, Fast],
-    acl: &[Category::Hash],
-    keys: &[KeySpec::at(1, &[Ro, Access])],
-    args: &[
-        arg::key("key"),
-        arg::block(
-            "fields",
-            &[arg::integer("numfields"), arg::string("field").multiple()],
-        )
-        .token("FIELDS"),
-    ],
     docs: Docs {
-        group: Group::Hash,
-        since: "7.4.0",
-        complexity: "O(N) where N is the number of fields named.",
         summary: "Returns until when fields of a hash live, as unix times in milliseconds.",
-        ..Docs::BASE
+        ..GETTER.docs
     },
     run: hpexpiretime,
-    ..Command::BASE
+    ..GETTER
 };
 
 #[doc(alias = "hpexpiretimeCommand")]
@@ -586,14 +490,7 @@ pub(super) const HPERSIST: Command = Command {
     flags: &[Write, Fast],
     acl: &[Category::Hash],
     keys: &[KeySpec::at(1, &[Rw, Update])],
-    args: &[
-        arg::key("key"),
-        arg::block(
-            "fields",
-            &[arg::integer("numfields"), arg::string("field").multiple()],
-        )
-        .token("FIELDS"),
-    ],
+    args: &[arg::key("key"), FIELDS],
     docs: Docs {
         group: Group::Hash,
         since: "7.4.0",

@@ -11,6 +11,7 @@
 //! Mirrors: the command half of expire.c.
 
 use super::super::prelude::*;
+use crate::command::Arg;
 use crate::keyspace;
 use crate::keyspace::Ms;
 use crate::util::num;
@@ -72,36 +73,42 @@ impl Conditions {
     }
 }
 
-pub(super) const EXPIRE: Command = Command {
-    name: "expire",
+const CONDITION: Arg = arg::one_of(
+    "condition",
+    &[
+        arg::word("nx", "NX"),
+        arg::word("xx", "XX"),
+        arg::word("gt", "GT"),
+        arg::word("lt", "LT"),
+    ],
+)
+.optional()
+.since("7.0.0");
+
+/// The declaration that EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT share.
+const SETTER: Command = Command {
     arity: Arity::AtLeast(3),
     flags: &[Write, Fast],
     acl: &[Category::Keyspace],
     keys: &[KeySpec::at(1, &[Rw, Update])],
-    args: &[
-        arg::key("key"),
-        arg::integer("seconds"),
-        arg::one_of(
-            "condition",
-            &[
-                arg::word("nx", "NX"),
-                arg::word("xx", "XX"),
-                arg::word("gt", "GT"),
-                arg::word("lt", "LT"),
-            ],
-        )
-        .optional()
-        .since("7.0.0"),
-    ],
     docs: Docs {
         group: Group::Generic,
-        since: "1.0.0",
         complexity: "O(1)",
-        summary: "Gives a key so many seconds to live.",
         ..Docs::BASE
     },
-    run: expire,
     ..Command::BASE
+};
+
+pub(super) const EXPIRE: Command = Command {
+    name: "expire",
+    args: &[arg::key("key"), arg::integer("seconds"), CONDITION],
+    docs: Docs {
+        since: "1.0.0",
+        summary: "Gives a key so many seconds to live.",
+        ..SETTER.docs
+    },
+    run: expire,
+    ..SETTER
 };
 
 #[doc(alias = "expireCommand")]
@@ -112,34 +119,14 @@ fn expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const PEXPIRE: Command = Command {
     name: "pexpire",
-    arity: Arity::AtLeast(3),
-    flags: &[Write, Fast],
-    acl: &[Category::Keyspace],
-    keys: &[KeySpec::at(1, &[Rw, Update])],
-    args: &[
-        arg::key("key"),
-        arg::integer("milliseconds"),
-        arg::one_of(
-            "condition",
-            &[
-                arg::word("nx", "NX"),
-                arg::word("xx", "XX"),
-                arg::word("gt", "GT"),
-                arg::word("lt", "LT"),
-            ],
-        )
-        .optional()
-        .since("7.0.0"),
-    ],
+    args: &[arg::key("key"), arg::integer("milliseconds"), CONDITION],
     docs: Docs {
-        group: Group::Generic,
         since: "2.6.0",
-        complexity: "O(1)",
         summary: "Gives a key so many milliseconds to live.",
-        ..Docs::BASE
+        ..SETTER.docs
     },
     run: pexpire,
-    ..Command::BASE
+    ..SETTER
 };
 
 #[doc(alias = "pexpireCommand")]
@@ -150,34 +137,18 @@ fn pexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const EXPIREAT: Command = Command {
     name: "expireat",
-    arity: Arity::AtLeast(3),
-    flags: &[Write, Fast],
-    acl: &[Category::Keyspace],
-    keys: &[KeySpec::at(1, &[Rw, Update])],
     args: &[
         arg::key("key"),
         arg::unix_time("unix-time-seconds"),
-        arg::one_of(
-            "condition",
-            &[
-                arg::word("nx", "NX"),
-                arg::word("xx", "XX"),
-                arg::word("gt", "GT"),
-                arg::word("lt", "LT"),
-            ],
-        )
-        .optional()
-        .since("7.0.0"),
+        CONDITION,
     ],
     docs: Docs {
-        group: Group::Generic,
         since: "1.2.0",
-        complexity: "O(1)",
         summary: "Lets a key live until a moment, in seconds of unix time.",
-        ..Docs::BASE
+        ..SETTER.docs
     },
     run: expireat,
-    ..Command::BASE
+    ..SETTER
 };
 
 #[doc(alias = "expireatCommand")]
@@ -187,34 +158,18 @@ fn expireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const PEXPIREAT: Command = Command {
     name: "pexpireat",
-    arity: Arity::AtLeast(3),
-    flags: &[Write, Fast],
-    acl: &[Category::Keyspace],
-    keys: &[KeySpec::at(1, &[Rw, Update])],
     args: &[
         arg::key("key"),
         arg::unix_time("unix-time-milliseconds"),
-        arg::one_of(
-            "condition",
-            &[
-                arg::word("nx", "NX"),
-                arg::word("xx", "XX"),
-                arg::word("gt", "GT"),
-                arg::word("lt", "LT"),
-            ],
-        )
-        .optional()
-        .since("7.0.0"),
+        CONDITION,
     ],
     docs: Docs {
-        group: Group::Generic,
         since: "2.6.0",
-        complexity: "O(1)",
         summary: "Lets a key live until a moment, in milliseconds of unix time.",
-        ..Docs::BASE
+        ..SETTER.docs
     },
     run: pexpireat,
-    ..Command::BASE
+    ..SETTER
 };
 
 #[doc(alias = "pexpireatCommand")]
@@ -273,23 +228,31 @@ fn set_deadline(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, base: Ms) -> 
     Ok(())
 }
 
-pub(super) const TTL: Command = Command {
-    name: "ttl",
+/// The declaration that TTL, PTTL, EXPIRETIME and PEXPIRETIME share.
+const GETTER: Command = Command {
     arity: Arity::Exactly(2),
     flags: &[ReadOnly, Fast],
     acl: &[Category::Keyspace],
     keys: &[KeySpec::at(1, &[Ro, Access])],
     args: &[arg::key("key")],
-    tips: &["nondeterministic_output"],
     docs: Docs {
         group: Group::Generic,
-        since: "1.0.0",
         complexity: "O(1)",
-        summary: "Returns how many seconds a key has to live; -1 if it has no deadline, -2 if there is no such key.",
         ..Docs::BASE
     },
-    run: ttl,
     ..Command::BASE
+};
+
+pub(super) const TTL: Command = Command {
+    name: "ttl",
+    tips: &["nondeterministic_output"],
+    docs: Docs {
+        since: "1.0.0",
+        summary: "Returns how many seconds a key has to live; -1 if it has no deadline, -2 if there is no such key.",
+        ..GETTER.docs
+    },
+    run: ttl,
+    ..GETTER
 };
 
 #[doc(alias = "ttlCommand")]
@@ -300,21 +263,14 @@ fn ttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const PTTL: Command = Command {
     name: "pttl",
-    arity: Arity::Exactly(2),
-    flags: &[ReadOnly, Fast],
-    acl: &[Category::Keyspace],
-    keys: &[KeySpec::at(1, &[Ro, Access])],
-    args: &[arg::key("key")],
     tips: &["nondeterministic_output"],
     docs: Docs {
-        group: Group::Generic,
         since: "2.6.0",
-        complexity: "O(1)",
         summary: "Returns how many milliseconds a key has to live; -1 if it has no deadline, -2 if there is no such key.",
-        ..Docs::BASE
+        ..GETTER.docs
     },
     run: pttl,
-    ..Command::BASE
+    ..GETTER
 };
 
 #[doc(alias = "pttlCommand")]
@@ -325,20 +281,13 @@ fn pttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const EXPIRETIME: Command = Command {
     name: "expiretime",
-    arity: Arity::Exactly(2),
-    flags: &[ReadOnly, Fast],
-    acl: &[Category::Keyspace],
-    keys: &[KeySpec::at(1, &[Ro, Access])],
-    args: &[arg::key("key")],
     docs: Docs {
-        group: Group::Generic,
         since: "7.0.0",
-        complexity: "O(1)",
         summary: "Returns a key's deadline in seconds of unix time; -1 if it has none, -2 if there is no such key.",
-        ..Docs::BASE
+        ..GETTER.docs
     },
     run: expiretime,
-    ..Command::BASE
+    ..GETTER
 };
 
 #[doc(alias = "expiretimeCommand")]
@@ -348,20 +297,13 @@ fn expiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const PEXPIRETIME: Command = Command {
     name: "pexpiretime",
-    arity: Arity::Exactly(2),
-    flags: &[ReadOnly, Fast],
-    acl: &[Category::Keyspace],
-    keys: &[KeySpec::at(1, &[Ro, Access])],
-    args: &[arg::key("key")],
     docs: Docs {
-        group: Group::Generic,
         since: "7.0.0",
-        complexity: "O(1)",
         summary: "Returns a key's deadline in milliseconds of unix time; -1 if it has none, -2 if there is no such key.",
-        ..Docs::BASE
+        ..GETTER.docs
     },
     run: pexpiretime,
-    ..Command::BASE
+    ..GETTER
 };
 
 #[doc(alias = "pexpiretimeCommand")]

@@ -14,6 +14,7 @@ use crate::keyspace;
 use crate::keyspace::DbId;
 use crate::observe;
 use crate::persistence;
+use crate::replication;
 use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 
@@ -100,6 +101,8 @@ fn flush(ctx: &mut Ctx<'_>, mut args: Args<'_>, which: Option<DbId>) -> Result {
     // Propagated even if there was nothing to delete here, since a replica may have keys to delete.
     ctx.forced = crate::command::Targets::ALL;
     if which.is_none() {
+        // The running save holds deleted keys.
+        replication::act::full_sync::cancel_save(ctx.state);
         persistence::act::saving::reset_rdb(ctx.state);
     }
 

@@ -198,8 +198,8 @@ fn estimate(sets: &[Option<&Set>]) -> usize {
     hyperloglog::count(&hll).unwrap_or(0) as usize
 }
 
-pub(super) const SUNION: Command = Command {
-    name: "sunion",
+/// The declaration that SUNION, SINTER and SDIFF share.
+const SHOWN: Command = Command {
     arity: Arity::AtLeast(2),
     flags: &[ReadOnly],
     acl: &[Category::Set],
@@ -209,12 +209,20 @@ pub(super) const SUNION: Command = Command {
     docs: Docs {
         group: Group::Set,
         since: "1.0.0",
-        complexity: "O(N) where N is the number of members of all sets",
-        summary: "Returns the members that any set has.",
         ..Docs::BASE
     },
-    run: sunion,
     ..Command::BASE
+};
+
+pub(super) const SUNION: Command = Command {
+    name: "sunion",
+    docs: Docs {
+        complexity: "O(N) where N is the number of members of all sets",
+        summary: "Returns the members that any set has.",
+        ..SHOWN.docs
+    },
+    run: sunion,
+    ..SHOWN
 };
 
 #[doc(alias = "sunionCommand")]
@@ -224,21 +232,13 @@ fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const SINTER: Command = Command {
     name: "sinter",
-    arity: Arity::AtLeast(2),
-    flags: &[ReadOnly],
-    acl: &[Category::Set],
-    keys: &[KeySpec::at(1, &[Ro, Access]).to(-1, 1)],
-    args: &[arg::key("key").multiple()],
-    tips: &["nondeterministic_output_order"],
     docs: Docs {
-        group: Group::Set,
-        since: "1.0.0",
         complexity: "O(N*M) where N is the size of the smallest set and M the number of sets",
         summary: "Returns the members that all sets have.",
-        ..Docs::BASE
+        ..SHOWN.docs
     },
     run: sinter,
-    ..Command::BASE
+    ..SHOWN
 };
 
 #[doc(alias = "sinterCommand")]
@@ -248,21 +248,13 @@ fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 
 pub(super) const SDIFF: Command = Command {
     name: "sdiff",
-    arity: Arity::AtLeast(2),
-    flags: &[ReadOnly],
-    acl: &[Category::Set],
-    keys: &[KeySpec::at(1, &[Ro, Access]).to(-1, 1)],
-    args: &[arg::key("key").multiple()],
-    tips: &["nondeterministic_output_order"],
     docs: Docs {
-        group: Group::Set,
-        since: "1.0.0",
         complexity: "O(N) where N is the number of members of all sets",
         summary: "Returns the members of the first set that no other has.",
-        ..Docs::BASE
+        ..SHOWN.docs
     },
     run: sdiff,
-    ..Command::BASE
+    ..SHOWN
 };
 
 #[doc(alias = "sdiffCommand")]
@@ -270,8 +262,8 @@ fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     show(ctx, args, Op::Diff)
 }
 
-pub(super) const SUNIONSTORE: Command = Command {
-    name: "sunionstore",
+/// The declaration that SUNIONSTORE, SINTERSTORE and SDIFFSTORE share.
+const STORED: Command = Command {
     arity: Arity::AtLeast(3),
     flags: &[Write, DenyOom],
     acl: &[Category::Set],
@@ -283,12 +275,20 @@ pub(super) const SUNIONSTORE: Command = Command {
     docs: Docs {
         group: Group::Set,
         since: "1.0.0",
-        complexity: "O(N) where N is the number of members of all sets",
-        summary: "Stores the members that any set has.",
         ..Docs::BASE
     },
-    run: sunionstore,
     ..Command::BASE
+};
+
+pub(super) const SUNIONSTORE: Command = Command {
+    name: "sunionstore",
+    docs: Docs {
+        complexity: "O(N) where N is the number of members of all sets",
+        summary: "Stores the members that any set has.",
+        ..STORED.docs
+    },
+    run: sunionstore,
+    ..STORED
 };
 
 #[doc(alias = "sunionstoreCommand")]
@@ -299,23 +299,13 @@ fn sunionstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 pub(super) const SINTERSTORE: Command = Command {
     name: "sinterstore",
-    arity: Arity::AtLeast(3),
-    flags: &[Write, DenyOom],
-    acl: &[Category::Set],
-    keys: &[
-        KeySpec::at(1, &[Ow, Update]),
-        KeySpec::at(2, &[Ro, Access]).to(-1, 1),
-    ],
-    args: &[arg::key("destination"), arg::key("key").spec(1).multiple()],
     docs: Docs {
-        group: Group::Set,
-        since: "1.0.0",
         complexity: "O(N*M) where N is the size of the smallest set and M the number of sets",
         summary: "Stores the members that all sets have.",
-        ..Docs::BASE
+        ..STORED.docs
     },
     run: sinterstore,
-    ..Command::BASE
+    ..STORED
 };
 
 #[doc(alias = "sinterstoreCommand")]
@@ -326,23 +316,13 @@ fn sinterstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 pub(super) const SDIFFSTORE: Command = Command {
     name: "sdiffstore",
-    arity: Arity::AtLeast(3),
-    flags: &[Write, DenyOom],
-    acl: &[Category::Set],
-    keys: &[
-        KeySpec::at(1, &[Ow, Update]),
-        KeySpec::at(2, &[Ro, Access]).to(-1, 1),
-    ],
-    args: &[arg::key("destination"), arg::key("key").spec(1).multiple()],
     docs: Docs {
-        group: Group::Set,
-        since: "1.0.0",
         complexity: "O(N) where N is the number of members of all sets",
         summary: "Stores the members of the first set that no other has.",
-        ..Docs::BASE
+        ..STORED.docs
     },
     run: sdiffstore,
-    ..Command::BASE
+    ..STORED
 };
 
 #[doc(alias = "sdiffstoreCommand")]
@@ -351,12 +331,21 @@ fn sdiffstore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     store(ctx, destination, args, Op::Diff)
 }
 
-pub(super) const SUNIONCARD: Command = Command {
-    name: "sunioncard",
+/// The declaration that SUNIONCARD, SINTERCARD and SDIFFCARD share.
+const COUNTED: Command = Command {
     arity: Arity::AtLeast(3),
     flags: &[ReadOnly, MovableKeys],
     acl: &[Category::Set],
     keys: &[KeySpec::at(1, &[Ro, Access]).counted(0, 1, 1)],
+    docs: Docs {
+        group: Group::Set,
+        ..Docs::BASE
+    },
+    ..Command::BASE
+};
+
+pub(super) const SUNIONCARD: Command = Command {
+    name: "sunioncard",
     args: &[
         arg::integer("numkeys"),
         arg::key("key").multiple(),
@@ -364,14 +353,13 @@ pub(super) const SUNIONCARD: Command = Command {
         arg::integer("limit").token("LIMIT").optional(),
     ],
     docs: Docs {
-        group: Group::Set,
         since: "8.10.0",
         complexity: "O(N) where N is the number of members of all sets",
         summary: "Counts the members that any set has, exactly or about.",
-        ..Docs::BASE
+        ..COUNTED.docs
     },
     run: sunioncard,
-    ..Command::BASE
+    ..COUNTED
 };
 
 #[doc(alias = "sunionCardCommand")]
@@ -381,24 +369,19 @@ fn sunioncard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 pub(super) const SINTERCARD: Command = Command {
     name: "sintercard",
-    arity: Arity::AtLeast(3),
-    flags: &[ReadOnly, MovableKeys],
-    acl: &[Category::Set],
-    keys: &[KeySpec::at(1, &[Ro, Access]).counted(0, 1, 1)],
     args: &[
         arg::integer("numkeys"),
         arg::key("key").multiple(),
         arg::integer("limit").token("LIMIT").optional(),
     ],
     docs: Docs {
-        group: Group::Set,
         since: "7.0.0",
         complexity: "O(N*M) where N is the size of the smallest set and M the number of sets",
         summary: "Counts the members that all sets have.",
-        ..Docs::BASE
+        ..COUNTED.docs
     },
     run: sintercard,
-    ..Command::BASE
+    ..COUNTED
 };
 
 #[doc(alias = "sinterCardCommand")]
@@ -408,24 +391,19 @@ fn sintercard(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 pub(super) const SDIFFCARD: Command = Command {
     name: "sdiffcard",
-    arity: Arity::AtLeast(3),
-    flags: &[ReadOnly, MovableKeys],
-    acl: &[Category::Set],
-    keys: &[KeySpec::at(1, &[Ro, Access]).counted(0, 1, 1)],
     args: &[
         arg::integer("numkeys"),
         arg::key("key").multiple(),
         arg::integer("limit").token("LIMIT").optional(),
     ],
     docs: Docs {
-        group: Group::Set,
         since: "8.10.0",
         complexity: "O(N) where N is the number of members of all sets",
         summary: "Counts the members of the first set that no other has.",
-        ..Docs::BASE
+        ..COUNTED.docs
     },
     run: sdiffcard,
-    ..Command::BASE
+    ..COUNTED
 };
 
 #[doc(alias = "sdiffCardCommand")]

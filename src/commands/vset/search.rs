@@ -22,6 +22,7 @@ use super::{KEYS, project, set_or_miss, vector, wrong_dimension};
 use crate::clients::act::waits::answer_blocked;
 use crate::clients::{WaitKind, Waiting};
 use crate::resp::Reply;
+use crate::sys::clock;
 use crate::types::Vset;
 use crate::types::vset::{Filter, Query};
 
@@ -169,11 +170,11 @@ fn vsim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.block(waiting, []);
     let mailbox = ctx.state.mailbox.clone();
     ctx.state.searchers.submit(move || {
-        let start = std::time::Instant::now();
+        let start = clock::instant();
         let found = search.run(Some(&cancelled));
         // The snapshot is freed on this thread, and with it the whole set if the key was deleted meanwhile.
         drop(search);
-        let elapsed = start.elapsed();
+        let elapsed = clock::since(start);
         mailbox.send(move |state| {
             answer_blocked(state, client, kind, elapsed, |reply| found.write(reply));
         });

@@ -5,8 +5,6 @@
 //!
 //! Mirrors: performEvictions() of evict.c.
 
-use std::time::Duration;
-
 use super::{keys, notify};
 use crate::background::LazyFree;
 use crate::keyspace::events::Event;
@@ -205,7 +203,7 @@ fn lazily_freed_in_time(state: &mut State, start_ns: u64, limit_us: u64) -> bool
         if (now_ns - start_ns) / 1000 >= limit_us {
             break;
         }
-        std::thread::sleep(Duration::from_micros(limit_us.min(1000)));
+        state.clock.sleep(limit_us.min(1000));
         enough = bytes_over_maxmemory(state) == 0;
     }
     let ms = (state.clock.monotonic_ns() - wait_ns) / 1_000_000;

@@ -32,6 +32,7 @@ use crate::observe;
 use crate::resp::argv::OwnedArgv;
 use crate::resp::{Output, Protocol, Reply};
 use crate::state::State;
+use crate::sys::clock;
 
 /// Called when the client is gone: context, handle.
 pub type DisconnectFn = unsafe extern "C" fn(Opaque, Opaque);
@@ -354,7 +355,7 @@ fn finish(state: &mut State, address: usize, with_reply: bool) {
             let asker = state.current_client.replace(key);
             answer(state, key, waiting.silent, |state, reply| {
                 let errors_before = reply.errors();
-                let started = Instant::now();
+                let started = clock::instant();
                 if with_reply
                     && !blocked.on_keys
                     && let Some(function) = blocked.reply
@@ -365,7 +366,7 @@ fn finish(state: &mut State, address: usize, with_reply: bool) {
                         run(state, &mut context, function, &waiting.argv, reply)
                     });
                 }
-                let replying = started.elapsed();
+                let replying = clock::since(started);
                 free_private(state, blocked, address);
                 let mut replies = std::mem::take(&mut *guard(&blocked.replies));
                 for value in replies.take_values() {
@@ -555,7 +556,7 @@ pub unsafe extern "C" fn measure_start(handle: Opaque) -> c_int {
     let Some(blocked) = (unsafe { of(handle) }) else {
         return ERR;
     };
-    guard(&blocked.clock).0 = Some(Instant::now());
+    guard(&blocked.clock).0 = Some(clock::instant());
     OK
 }
 
@@ -563,10 +564,10 @@ pub unsafe extern "C" fn measure_end(handle: Opaque) -> c_int {
     let Some(blocked) = (unsafe { of(handle) }) else {
         return ERR;
     };
-    let mut clock = guard(&blocked.clock);
-    match clock.0.take() {
+    let mut measured = guard(&blocked.clock);
+    match measured.0.take() {
         Some(started) => {
-            clock.1 += started.elapsed();
+            measured.1 += clock::since(started);
             OK
         }
         None => ERR,

@@ -18,7 +18,7 @@ use crate::replication::link::Step;
 use crate::resp::argv::OwnedArgv;
 use crate::resp::{Protocol, Value};
 use crate::state::State;
-use crate::sys::clock::Clock;
+use crate::sys::clock::{Clock, unix_us};
 use crate::sys::log::Level;
 use crate::util::crc16::key_hash_slot;
 
@@ -62,11 +62,6 @@ pub unsafe extern "C" fn assertion(text: *const c_char, file: *const c_char, lin
 }
 
 // ---- Time and chance ---------------------------------------------------------------------------------
-
-fn unix_us() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| now.as_micros() as i64)
-}
 
 pub extern "C" fn milliseconds() -> i64 {
     unix_us() / 1000

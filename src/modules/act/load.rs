@@ -8,9 +8,12 @@
 //!
 //! Mirrors: moduleLoad(), moduleUnload(), moduleLoadFromQueue() of module.c.
 
+use std::path::Path;
+
 use crate::acl;
 use crate::modules::{EventData, EventId, Loaded, ModuleId, abi};
 use crate::state::{LoadRequest, State};
+use crate::sys::files::Disk;
 
 /// Loads a module. Why it failed is in the log.
 #[doc(alias = "moduleLoad")]
@@ -93,19 +96,10 @@ pub fn queue_option(state: &mut State, name: &[u8], value: &[u8]) {
 /// Whether a file, if it is there at all, may be executed by somebody. A missing one fails later, in words of the
 /// system.
 fn may_execute(path: &str) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        match std::fs::metadata(path) {
-            Ok(found) => found.permissions().mode() & 0o111 != 0,
-            Err(_) => true,
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        true
-    }
+    let found = Disk::machine().metadata(Path::new(path));
+    found.map_or(true, |found| {
+        found.mode.is_none_or(|mode| mode & 0o111 != 0)
+    })
 }
 
 /// Unloads a module.

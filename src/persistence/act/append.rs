@@ -14,7 +14,6 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::backup;
 use crate::command::Said;
@@ -121,7 +120,7 @@ pub fn flush(state: &mut State, force: bool) {
         }
     }
     if aof.flush_sleep_us > 0 {
-        std::thread::sleep(Duration::from_micros(aof.flush_sleep_us));
+        state.clock.sleep(aof.flush_sleep_us);
     }
     aof.postponed_since = None;
     if let Some(bytes) = aof.follows.take() {

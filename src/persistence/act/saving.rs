@@ -6,7 +6,6 @@
 //! touches.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use super::{backup, rewrite};
 use crate::background::Job;
@@ -94,9 +93,9 @@ fn place(state: &State, job: Option<u64>) -> Place {
 
 /// Freezes the keyspace, counts and times it.
 fn take_snapshot(state: &mut State) -> Snapshot {
-    let start = Instant::now();
+    let started_ns = state.clock.monotonic_ns();
     let snapshot = state.keyspace.snapshot();
-    state.persistence.stats.last_snapshot_us = start.elapsed().as_micros() as u64;
+    state.persistence.stats.last_snapshot_us = (state.clock.monotonic_ns() - started_ns) / 1000;
     state.stats.snapshots += 1;
     snapshot
 }
@@ -151,12 +150,16 @@ pub fn save_now(state: &mut State) -> bool {
 
 /// Starts a save in the background. Returns whether it started.
 #[doc(alias = "rdbSaveBackground")]
-pub fn save_in_background(state: &mut State) -> bool {
-    run_save(state, Purpose::Save)
+pub fn save_in_background(state: &mut State, then: AfterSave) -> bool {
+    run_save(state, Purpose::Save, then)
 }
 
+/// Called when a save in the background is over: for whom it was, and whether the file is there. Replication hands it
+/// in, for replicas may wait for this file or for their turn.
+pub type AfterSave = fn(&mut State, Purpose, bool);
+
 /// As [`save_in_background`], for any purpose.
-pub(crate) fn run_save(state: &mut State, purpose: Purpose) -> bool {
+pub(crate) fn run_save(state: &mut State, purpose: Purpose, then: AfterSave) -> bool {
     if state.persistence.running.is_some() {
         return false;
     }
@@ -171,7 +174,7 @@ pub(crate) fn run_save(state: &mut State, purpose: Purpose) -> bool {
     let disk = state.disk.clone();
     let started = state.helpers.begin("bgsave", move || {
         let result = files::write_rdb(&disk, &place, snapshot, &options, &job);
-        mailbox.send(move |state| save_done(state, id, result));
+        mailbox.send(move |state| save_done(state, id, result, then));
     });
     match started {
         Ok(()) => {
@@ -195,11 +198,10 @@ pub(crate) fn run_save(state: &mut State, purpose: Purpose) -> bool {
 }
 
 #[doc(alias = "backgroundSaveDoneHandler")]
-fn save_done(state: &mut State, id: u64, result: Result<u64, SaveError>) {
+fn save_done(state: &mut State, id: u64, result: Result<u64, SaveError>, then: AfterSave) {
     let Some(running) = leave_job(state, id) else {
         return;
     };
-    let for_replicas = running.purpose == Purpose::Sync;
     let ok = result.is_ok();
     let now = state.clock.unix_seconds();
     let stats = &mut state.persistence.stats;
@@ -230,10 +232,7 @@ fn save_done(state: &mut State, id: u64, result: Result<u64, SaveError>) {
             state.log.warning("Background saving error");
         }
     }
-    match for_replicas {
-        true => replication::act::full_sync::sync_file_written(state, ok),
-        false => replication::act::full_sync::start_due_full_sync(state),
-    }
+    then(state, running.purpose, ok);
 }
 
 /// Ends the job of this number, unless it was forgotten already.
@@ -257,16 +256,12 @@ fn look_at_copies(state: &mut State) {
     }
 }
 
-/// Cancels the save in the background, if there is one; its file never appears. Returns whether there was one.
+/// Cancels the save in the background, if there is one; its file never appears. Returns for whom it was:
+/// `replication::act::full_sync::cancel_save` calls this and tells the replicas that waited for it.
 #[doc(alias = "killRDBChild")]
-pub fn cancel_save(state: &mut State) -> bool {
-    let Some(running) = state
-        .persistence
-        .running
-        .take_if(|running| running.is_save())
-    else {
-        return false;
-    };
+pub fn cancel_save(state: &mut State) -> Option<Purpose> {
+    let running = &mut state.persistence.running;
+    let running = running.take_if(|running| running.is_save())?;
     // Its thread ends by itself, and its answer finds no job of that number.
     running.job.cancel();
     let stats = &mut state.persistence.stats;
@@ -274,17 +269,13 @@ pub fn cancel_save(state: &mut State) -> bool {
     state
         .log
         .warning("Background saving terminated by a cancellation");
-    if running.purpose == Purpose::Sync {
-        replication::act::full_sync::sync_save_cancelled(state);
-    }
-    true
+    Some(running.purpose)
 }
 
-/// All keys were deleted (FLUSHALL). The running save is cancelled, because it holds deleted keys; with save points,
-/// the empty data set is saved over the old file, so that they do not come back.
+/// All keys were deleted (FLUSHALL). With save points, the empty data set is saved over the old file, so that they do
+/// not come back.
 #[doc(alias = "flushAllDataAndResetRDB")]
 pub fn reset_rdb(state: &mut State) {
-    cancel_save(state);
     if !state.config.save.is_empty() {
         // A failure is in the log, and in INFO.
         save_now(state);
@@ -292,7 +283,7 @@ pub fn reset_rdb(state: &mut State) {
 }
 
 /// The part of the cron for persistence: the running job, BACKUP, the append-only file, save points.
-pub fn cron(state: &mut State) {
+pub fn cron(state: &mut State, after_save: AfterSave) {
     if let Some(running) = &state.persistence.running {
         running.job.set_delay(state.config.rdb_key_save_delay);
         look_at_copies(state);
@@ -307,7 +298,7 @@ pub fn cron(state: &mut State) {
     let may_try = now - stats.last_save_try_s > RETRY_AFTER_S || !stats.last_bgsave_failed;
     if state.persistence.save_scheduled && may_try {
         state.persistence.save_scheduled = false;
-        save_in_background(state);
+        save_in_background(state, after_save);
         return;
     }
     let since = now - stats.last_save_s;
@@ -323,7 +314,7 @@ pub fn cron(state: &mut State) {
             "{} changes in {} seconds. Saving...",
             point.changes, point.seconds
         ));
-        save_in_background(state);
+        save_in_background(state, after_save);
     }
 }
 
@@ -335,9 +326,13 @@ pub fn save_delay_changed(state: &State) {
 }
 
 /// Saves the data set before the server ends: with save points, or if SHUTDOWN SAVE asks for it. Returns false if the
-/// save failed, and the server goes on.
+/// save failed, and the server goes on. `cancel_save` ends a save that runs.
 #[doc(alias = "finishShutdown")]
-pub fn save_before_end(state: &mut State, how: ShutdownFlags) -> bool {
+pub fn save_before_end(
+    state: &mut State,
+    how: ShutdownFlags,
+    cancel_save: fn(&mut State) -> bool,
+) -> bool {
     // The first rewrite runs: until its base is written, the append-only file holds no data set.
     let persistence = &state.persistence;
     if persistence.aof.mode == Mode::AwaitsRewrite

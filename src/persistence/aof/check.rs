@@ -14,7 +14,6 @@
 //! Mirrors: redis-check-aof.c, its output and exit codes.
 //! Differs: a file is opened for writing only to be cut, so a read-only one can be checked.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -22,7 +21,7 @@ use super::manifest::{FileInfo, Manifest};
 use super::reader::MAX_LINE;
 use crate::config::disk::reason;
 use crate::persistence::rdb::check::{self as rdb, path_of};
-use crate::sys::files::Disk;
+use crate::sys::files::{Disk, File};
 
 /// Longest line of a count or a length.
 const MAX_NUMBER: usize = 127;
@@ -125,7 +124,8 @@ impl Checker<'_> {
         path: &Path,
         what: fn(&mut dyn BufRead) -> io::Result<bool>,
     ) -> Result<bool> {
-        let opened = File::open(path).and_then(|file| what(&mut BufReader::new(file)));
+        let opened = Disk::machine().open(path);
+        let opened = opened.and_then(|file| what(&mut BufReader::new(file)));
         opened.map_err(|error| {
             self.stop(format_args!(
                 "Cannot open file {}: {}",
@@ -201,7 +201,8 @@ impl Checker<'_> {
         is_last: bool,
         preamble: bool,
     ) -> Result<Finding> {
-        let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let opened = Disk::machine().open(path);
+        let opened = opened.and_then(|file| Ok((file.len()?, file)));
         let (size, mut file) = opened.map_err(|error| {
             let (path, reason) = (path.display(), reason(&error));
             self.stop(format_args!(
@@ -520,7 +521,7 @@ impl Scan {
 
 /// Ends a file at `len` bytes, and forces that to disk.
 fn cut(path: &Path, len: u64) -> io::Result<()> {
-    let file = File::options().write(true).open(path)?;
+    let file = Disk::machine().change(path)?;
     file.set_len(len)?;
     file.sync_all()
 }

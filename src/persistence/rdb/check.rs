@@ -14,16 +14,15 @@
 //! Differs: an error inside a value is named without a line of our source; a key without elements is called that (there
 //! it is an early end of the file), and counts as an error as it does there.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::load::{Doing, Item, Loader, Sum};
 use super::read_value::{Limits, Reading};
 use super::{Decoder, Error, Reason, Type};
 use crate::config::Config;
 use crate::keyspace::NewValue;
+use crate::sys::{clock, files::Disk};
 use crate::types::{Hash, Held};
 
 /// No text of a file makes a longer line.
@@ -52,7 +51,10 @@ pub fn run(arguments: &[Vec<u8>], out: &mut dyn Write) -> i32 {
 
 fn check_file(name: &[u8], out: &mut dyn Write) -> io::Result<bool> {
     let path = path_of(name);
-    match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
+    match Disk::machine()
+        .open(&path)
+        .and_then(|file| Ok((file.len()?, file)))
+    {
         Ok((size, file)) => Ok(check(name, file, size, out)?.is_some()),
         Err(error) => {
             start(name, out)?;
@@ -102,8 +104,7 @@ pub fn check(
         }
     };
     loader.skip_modules = true;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_millis() as i64);
+    let now = clock::unix_us() / 1000;
     loop {
         let error = match step(&mut loader, &mut seen, now, out)? {
             Ok(true) => continue,

@@ -159,7 +159,7 @@ fn start_full_sync(state: &mut State, wants: Wants) {
     let started = if to_sockets {
         save_to_sockets(state, wants)
     } else {
-        let started = persistence::act::saving::run_save(state, Purpose::Sync);
+        let started = persistence::act::saving::run_save(state, Purpose::Sync, after_save);
         let running = state.persistence.running.as_ref();
         running
             .filter(|_| started)
@@ -476,7 +476,7 @@ fn say_rdb_only(state: &State, name: &str) {
 
 /// The file that replicas wait for is there, or not.
 #[doc(alias = "updateSlavesWaitingBgsave")]
-pub(crate) fn sync_file_written(state: &mut State, ok: bool) {
+fn sync_file_written(state: &mut State, ok: bool) {
     state.replication.save = None;
     let path = state.config.dir.join(&state.config.dbfilename);
     for client in writing_replicas(state) {
@@ -577,15 +577,32 @@ pub(in crate::replication) fn sync_save_lost_one(state: &mut State) {
         state
             .log
             .warning("Diskless rdb transfer, last replica dropped, killing fork child.");
-        persistence::act::saving::cancel_save(state);
+        cancel_save(state);
         state.log.warning("Background transfer error");
     } else if state.config.save.is_empty() {
-        persistence::act::saving::cancel_save(state);
+        cancel_save(state);
     }
 }
 
+/// A save in the background is over. Replicas that waited for its file get it; others may be due for one of their own.
+pub fn after_save(state: &mut State, purpose: Purpose, ok: bool) {
+    match purpose {
+        Purpose::Sync => sync_file_written(state, ok),
+        _ => start_due_full_sync(state),
+    }
+}
+
+/// Cancels the save in the background, whoever it is for. Returns whether there was one.
+pub fn cancel_save(state: &mut State) -> bool {
+    let cancelled = persistence::act::saving::cancel_save(state);
+    if cancelled == Some(Purpose::Sync) {
+        sync_save_cancelled(state);
+    }
+    cancelled.is_some()
+}
+
 /// The save was cancelled: its replicas are disconnected, and ask again.
-pub(crate) fn sync_save_cancelled(state: &mut State) {
+fn sync_save_cancelled(state: &mut State) {
     state.replication.save = None;
     for client in streaming_replicas(state) {
         state.clients.close_asap(client);

@@ -8,15 +8,16 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::{acks, channel, failover, primary, stream, transfer};
 use crate::clients::{ClientFlags, ClientKey};
-use crate::command::Said;
 use crate::config::{Primary, disk};
 use crate::keyspace::{DbId, Ms};
 use crate::replication::failover::Stage;
+use crate::replication::is_id;
 use crate::replication::link::Step;
 use crate::state::State;
 use crate::sys::log::Role;
+use crate::sys::threads;
 use crate::wires::{Dial, Owner, Then, WireKey};
-use crate::{clients, config, keyspace};
+use crate::{clients, config};
 
 /// No line of the handshake is longer.
 const LONGEST_LINE: usize = 1024;
@@ -99,43 +100,6 @@ fn role_changed(state: &mut State) {
     clients::act::pause::hide_or_expire(state);
     // A score that cannot be set was logged.
     let _ = config::act::set_oom_score(state, "oom-score-adj");
-}
-
-/// The data set a server starts with tells where the stream of effects stood: a replica goes on from there, and
-/// replicas of a primary may.
-#[doc(alias = "loadDataFromDisk")]
-pub fn resume_stream(state: &mut State, id: &str, offset: u64, db: DbId) {
-    if !is_id(id) || offset > i64::MAX as u64 {
-        return;
-    }
-    let replica = state.config.is_replica();
-    let replication = &mut state.replication;
-    replication.offset = offset;
-    if replica {
-        replication.id = id.to_owned();
-        let known = (db.0 as usize) < state.keyspace.len_dbs();
-        replication.link.cached = Some(if known { db } else { DbId(0) });
-        return;
-    }
-    replication.id2 = id.to_owned();
-    replication.second_offset = Some(offset + 1);
-    stream::create_backlog(state);
-}
-
-/// A key of a file that is loaded has expired since the file was written. Replicas that continue from the file's
-/// position have that key, so a deletion is propagated to them.
-pub(crate) fn say_expired_in_file(state: &mut State, db: DbId, key: &[u8]) {
-    if state.replication.backlog.is_some() {
-        let word = keyspace::act::expire::expire_word(state);
-        stream::feed_replicas(
-            state,
-            &[Said {
-                db: Some(db),
-                argv: crate::resp::argv::OwnedArgv::from_words([word.as_bytes(), key]),
-                targets: crate::command::Targets::REPLICAS,
-            }],
-        );
-    }
 }
 
 /// The server starts as a replica.
@@ -235,8 +199,7 @@ fn resolve(
             });
         mailbox.send(move |state| dial(state, attempt, found));
     };
-    let thread = std::thread::Builder::new().name("resolve".into());
-    if let Err(error) = thread.spawn(lookup) {
+    if let Err(error) = threads::spawn("resolve", lookup) {
         dial(state, attempt, Err(disk::reason(&error)));
     }
 }
@@ -827,9 +790,4 @@ pub fn cron(state: &mut State) {
     failover::update_failover(state);
     care_for_link(state);
     primary::care_for_replicas(state);
-}
-
-/// Whether a word can be the name of a stream.
-fn is_id(word: &str) -> bool {
-    word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

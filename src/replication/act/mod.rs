@@ -11,6 +11,7 @@ pub mod full_sync;
 pub mod info;
 pub mod link;
 pub mod primary;
+pub mod resume;
 pub mod standing;
 pub mod stream;
 pub mod transfer;

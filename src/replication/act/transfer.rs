@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{channel, link, primary, stream};
+use super::{channel, full_sync, link, primary, stream};
 use crate::background::LazyFree;
 use crate::config::{ReplDisklessLoad, disk};
 use crate::keyspace::{DbId, RemovedTable};
@@ -17,6 +17,7 @@ use crate::replication::link::Step;
 use crate::replication::transfer::{Length, MARK, Secured, Target, Transfer};
 use crate::state::State;
 use crate::sys::files::{Disk, File};
+use crate::sys::threads;
 use crate::util::num::parse_u64;
 use crate::wires::Then;
 
@@ -220,8 +221,7 @@ fn secure_transfer(state: &mut State, has_mark: bool) {
             });
         });
     };
-    let thread = std::thread::Builder::new().name("transfer".into());
-    if let Err(error) = thread.spawn(secure) {
+    if let Err(error) = threads::spawn("transfer", secure) {
         let reason = disk::reason(&error);
         state.replication.link.secured = Some(Secured {
             attempt,
@@ -336,7 +336,7 @@ fn make_way(state: &mut State) {
     if state.persistence.aof.mode != Mode::Off {
         persistence::act::rewrite::stop_aof(state);
     }
-    persistence::act::saving::cancel_save(state);
+    full_sync::cancel_save(state);
 }
 
 fn flush_old_data(state: &mut State) -> Vec<RemovedTable> {

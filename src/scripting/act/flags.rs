@@ -3,6 +3,7 @@
 //! Mirrors: evalGetCommandFlags() and fcallGetCommandFlags().
 //! Differs: in nothing that a client sees.
 
+use crate::command::ScriptFrom;
 use crate::command::table::{CommandId, Flags};
 use crate::resp::argv::Argv;
 use crate::scripting::ScriptFlags;
@@ -14,10 +15,10 @@ use crate::state::State;
 #[doc(alias = "fcallGetCommandFlags")]
 pub(crate) fn script_flags(state: &State, id: CommandId, flags: Flags, argv: Argv<'_>) -> Flags {
     let word = argv.get(1);
-    let own = match state.commands[id].decl.name {
-        "fcall" | "fcall_ro" => state.scripts.libraries.function(word).map(|f| f.flags),
-        "evalsha" | "evalsha_ro" => state.scripts.get(word).map(|script| script.flags),
-        _ => crate::scripting::shebang(word).ok().map(|(flags, _)| flags),
+    let own = match state.commands[id].decl.script {
+        ScriptFrom::Library => state.scripts.libraries.function(word).map(|f| f.flags),
+        ScriptFrom::Digest => state.scripts.get(word).map(|script| script.flags),
+        ScriptFrom::Text => crate::scripting::shebang(word).ok().map(|(flags, _)| flags),
     };
     let Some(own) = own.filter(|own| !own.has(ScriptFlags::COMPAT)) else {
         return flags;

@@ -12,6 +12,7 @@ use crate::config::{Config, Rewrite, disk};
 use crate::resp::Error;
 use crate::sentinel::{Held, Input, Verdict};
 use crate::state::State;
+use crate::sys::files::Disk;
 use crate::util::args;
 
 const NOT_SAVED: Error = Error::Once(std::borrow::Cow::Borrowed(
@@ -26,7 +27,7 @@ pub fn check(config: &Config) -> Result<(), String> {
     let Some(path) = &config.file else {
         return Err("Sentinel needs config file on disk to save state. Exiting...".into());
     };
-    let opened = std::fs::OpenOptions::new().append(true).open(path);
+    let opened = Disk::machine().change(path);
     opened.map(drop).map_err(|error| {
         let (path, reason) = (path.display(), disk::reason(&error));
         format!("Sentinel config file {path} is not writable: {reason}. Exiting...")

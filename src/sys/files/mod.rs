@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use self::simulated::SimulatedFile;
 use super::cache;
@@ -44,8 +44,17 @@ pub struct Metadata {
     pub len: u64,
     /// A regular file, not a directory or a pipe.
     pub is_file: bool,
+    /// Permissions, where the system has them as bits; unknown on a simulated disk.
+    pub mode: Option<u32>,
     /// When it was last written to; unknown on a simulated disk.
     pub modified: Option<SystemTime>,
+}
+
+impl Metadata {
+    /// The time since the last change; unknown on a simulated disk, and for a change in the future.
+    pub fn age(&self) -> Option<Duration> {
+        self.modified?.elapsed().ok()
+    }
 }
 
 impl From<fs::Metadata> for Metadata {
@@ -53,6 +62,12 @@ impl From<fs::Metadata> for Metadata {
         Metadata {
             len: metadata.len(),
             is_file: metadata.is_file(),
+            #[cfg(unix)]
+            mode: Some(std::os::unix::fs::PermissionsExt::mode(
+                &metadata.permissions(),
+            )),
+            #[cfg(not(unix))]
+            mode: None,
             modified: metadata.modified().ok(),
         }
     }
@@ -170,6 +185,16 @@ impl Disk {
         }
     }
 
+    /// Gives a file permissions, as the low nine bits of `mode`; a simulated disk has none.
+    #[cfg(unix)]
+    pub fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        match &self.0 {
+            Kind::Machine => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+            Kind::Simulated(_) => Ok(()),
+        }
+    }
+
     /// Takes a name away.
     pub fn remove_file(&self, path: &Path) -> io::Result<()> {
         match &self.0 {
@@ -270,6 +295,15 @@ impl Disk {
             Kind::Simulated(disk) => disk.metadata(path).map(|_| path.to_owned()),
         }
     }
+}
+
+/// Gives the file or socket behind a descriptor permissions, if it can have any, and hands the descriptor back.
+#[cfg(unix)]
+pub fn with_mode(descriptor: std::os::fd::OwnedFd, mode: u32) -> std::os::fd::OwnedFd {
+    use std::os::unix::fs::PermissionsExt;
+    let file = fs::File::from(descriptor);
+    let _ = file.set_permissions(fs::Permissions::from_mode(mode));
+    file.into()
 }
 
 /// A file that no other process may lock. Dropping it unlocks the file.

@@ -503,6 +503,7 @@ impl SimulatedDisk {
         Ok(Metadata {
             len,
             is_file,
+            mode: None,
             modified: None,
         })
     }

@@ -12,7 +12,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use super::super::{rewrite, upgrade};
 use super::{end_loading, explain};
@@ -230,7 +229,7 @@ fn begin_parts(state: &mut State, parts: VecDeque<Part>, aof: bool, flags: Flags
 /// Puts the server into the state of loading.
 #[doc(alias = "startLoading")]
 fn new_loading(state: &mut State, parts: VecDeque<Part>, aof: bool, flags: Flags) -> Box<Loading> {
-    let now = Instant::now();
+    let now_ns = state.clock.monotonic_ns();
     state.persistence.progress = Some(Progress {
         started_s: state.clock.unix_seconds(),
         total_bytes: parts.iter().map(|part| part.size).sum(),
@@ -243,8 +242,8 @@ fn new_loading(state: &mut State, parts: VecDeque<Part>, aof: bool, flags: Flags
         current: None,
         replayer: None,
         aof,
-        started: now,
-        part_started: now,
+        started_ns: now_ns,
+        part_started_ns: now_ns,
         done_bytes: 0,
         used_memory: 0,
         keys_loaded: 0,
@@ -319,7 +318,7 @@ fn read_manifest(state: &State, path: &Path) -> Result<Manifest, Fatal> {
 
 /// Opens the next file that has anything in it. `current` is empty afterwards if there is none.
 pub(super) fn next_part(state: &mut State, loading: &mut Loading) -> Result<(), Fatal> {
-    loading.part_started = Instant::now();
+    loading.part_started_ns = state.clock.monotonic_ns();
     while let Some(part) = loading.parts.pop_front() {
         if part.size == 0 && part.what != What::Rdb {
             loading.note_before(&part);

@@ -131,7 +131,7 @@ fn load_aux(state: &mut State, loading: &mut Loading, name: &[u8], value: &[u8])
         loading.flags.at_start,
     ) {
         let db = DbId(loading.stream.db.unwrap_or(0));
-        replication::act::link::resume_stream(state, id, offset, db);
+        replication::act::resume::resume_stream(state, id, offset, db);
         loading.flags.at_start = false;
     }
     log_aux(state, name, value);
@@ -150,7 +150,7 @@ fn load_key(state: &mut State, loading: &mut Loading, key: Key<'_>) -> Result<()
         && key.deadline.is_some_and(|deadline| deadline < now)
     {
         loading.keys_expired += 1;
-        replication::act::link::say_expired_in_file(state, key.db, key.key);
+        replication::act::resume::say_expired_in_file(state, key.db, key.key);
         return Ok(());
     }
     loading.keys_loaded += 1;

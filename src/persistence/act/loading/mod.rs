@@ -14,8 +14,6 @@ mod begin;
 mod item;
 mod reload;
 
-use std::time::Duration;
-
 use super::{rewrite, tails};
 use crate::config::disk;
 use crate::persistence::aof::reader::{CommandReader, Line, Trouble};
@@ -73,8 +71,7 @@ pub fn load_slice(state: &mut State) -> Slice {
             end_loading(state, &loading);
             loading_done(state, &loading);
             if loading.flags.from_primary {
-                replication::act::transfer::primary_loaded(state, loading.come_to(true));
-                return Slice::Done;
+                return Slice::OfPrimary(Box::new(loading.come_to(true)));
             }
             match rewrite::open_aof_at_start(state) {
                 true => Slice::Done,
@@ -84,7 +81,7 @@ pub fn load_slice(state: &mut State) -> Slice {
         Err(Fatal) => {
             end_loading(state, &loading);
             if loading.flags.from_primary {
-                replication::act::transfer::primary_loaded(state, loading.come_to(false));
+                return Slice::OfPrimary(Box::new(loading.come_to(false)));
             }
             Slice::Failed
         }
@@ -164,7 +161,7 @@ fn load_step(
 }
 
 fn part_done(state: &mut State, loading: &Loading, part: &Part) {
-    let seconds = loading.part_started.elapsed().as_secs_f64();
+    let seconds = seconds_since(state, loading.part_started_ns);
     let kind = match part.what {
         What::Rdb | What::Stream => return,
         What::Base | What::OldStyle => "base",
@@ -275,7 +272,7 @@ fn loading_done(state: &mut State, loading: &Loading) {
     let stats = &mut state.persistence.stats;
     stats.load_keys_loaded = loading.keys_loaded;
     stats.load_keys_expired = loading.keys_expired;
-    let seconds = loading.started.elapsed().as_secs_f64();
+    let seconds = seconds_since(state, loading.started_ns);
     if loading.flags.received {
         state
             .log
@@ -291,14 +288,19 @@ fn loading_done(state: &mut State, loading: &Loading) {
     }
 }
 
+/// The seconds that passed since a reading of the server's monotonic clock.
+fn seconds_since(state: &State, ns: u64) -> f64 {
+    state.clock.monotonic_ns().saturating_sub(ns) as f64 / 1e9
+}
+
 /// `key-load-delay`, for tests.
-fn delay_loading(state: &State, keys: u64) {
+fn delay_loading(state: &mut State, keys: u64) {
     match state.config.key_load_delay {
         0 => {}
-        delay @ 1.. => std::thread::sleep(Duration::from_micros(delay as u64)),
+        delay @ 1.. => state.clock.sleep(delay as u64),
         delay => {
             if keys.is_multiple_of(u64::from(delay.unsigned_abs())) {
-                std::thread::sleep(Duration::from_micros(1));
+                state.clock.sleep(1);
             }
         }
     }

@@ -77,7 +77,8 @@ pub fn load_all(state: &mut State) -> bool {
                 break false;
             }
             Slice::Done => break true,
-            Slice::Failed => break false,
+            // A client's command loads no data set of a primary.
+            Slice::Failed | Slice::OfPrimary(_) => break false,
         }
     };
     mark(state, false);
