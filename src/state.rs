@@ -114,6 +114,17 @@ pub struct LoadRequest {
     pub options: Option<Vec<(Vec<u8>, Vec<u8>)>>,
 }
 
+/// Writes the reply of a command that a module called.
+pub type Answering<'a> = &'a mut dyn FnMut(&mut State, &mut Reply);
+/// The name and the value of an option.
+pub type NamedValue = (Vec<u8>, Vec<u8>);
+/// The option that was refused, and why.
+pub type Refusal = (Vec<u8>, String);
+/// A line for the configuration file: whether the option is at its default, its name, its value.
+pub type OptionLine = (bool, Vec<u8>, Vec<u8>);
+/// Data that a foreign type saves beside keys: the type's number, the data.
+pub type Aux = (u64, Vec<u8>);
+
 /// The functions of `modules/act`, for rooms below it. Without them (tests of commands) no module can be loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct ModuleDoors {

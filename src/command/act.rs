@@ -31,7 +31,7 @@ pub fn after_unit(state: &mut State) {
 pub fn feed_unit(state: &mut State, unit: &[Said]) {
     persistence::act::append::feed(state, unit);
     replication::act::stream::feed_replicas(state, unit);
-    cluster::act::migration::feed(state, unit);
+    cluster::act::moving::feed(state, unit);
     if let Some(client) = state
         .current_client
         .and_then(|key| state.clients.get_mut(key))

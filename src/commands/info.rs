@@ -534,7 +534,7 @@ fn memory(state: &State, out: &mut String) {
         "mem_replica_full_sync_buffer": state.replication.link.buffer.size(),
         "mem_clients_slaves": overview.clients_replicas,
         "mem_clients_normal": overview.clients_normal,
-        "mem_cluster_slot_migration_output_buffer": crate::cluster::act::migration::unsent_bytes(state),
+        "mem_cluster_slot_migration_output_buffer": crate::cluster::act::moving::unsent_bytes(state),
         "mem_cluster_slot_migration_input_buffer": state.cluster.channels.kept_bytes(),
         "mem_cluster_slot_migration_input_buffer_peak": state.cluster.channels.kept_peak,
         "mem_cluster_links": crate::cluster::act::links::memory(state),

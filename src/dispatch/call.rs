@@ -178,7 +178,7 @@ fn refuse(state: &mut State, call: Call<'_>, reply: &mut Reply, begun: &Begun, e
     state.stats.count_error(error);
     let client = state.clients.get(call.client);
     if client.is_some_and(|client| client.flags.has(ClientFlags::IMPORTS)) {
-        cluster::act::migration::command_refused(state, call.client, &error.to_string());
+        cluster::act::moving::command_refused(state, call.client, &error.to_string());
     }
     let client = state.clients.get(call.client);
     if client.is_some_and(Client::is_peer) && *error != Error::AlreadySaid {

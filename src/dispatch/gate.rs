@@ -475,7 +475,7 @@ fn slot_moves(state: &mut State, key: ClientKey, id: CommandId, argv: Argv<'_>) 
         return false;
     }
     let slot = cluster::act::route::route_request(state, key, id, argv, true).unwrap_or(None);
-    if !cluster::act::migration::holds_back(state, slot) {
+    if !cluster::act::moving::holds_back(state, slot) {
         return false;
     }
     state.clients[key].flags.set(ClientFlags::PAUSED);
@@ -511,7 +511,7 @@ fn reject(
         replication::act::trouble::peer_was_refused(state, client, &name, &error.to_string());
     }
     if state.clients[client].flags.has(ClientFlags::IMPORTS) {
-        cluster::act::migration::command_refused(state, client, &error.to_string());
+        cluster::act::moving::command_refused(state, client, &error.to_string());
     }
     let who = &mut state.clients[client];
     if who.flags.has(ClientFlags::MULTI) {

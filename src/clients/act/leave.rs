@@ -21,7 +21,7 @@ pub fn forget_client(state: &mut State, key: ClientKey) {
     }
     replication::act::primary::forget_replica(state, key);
     replication::act::link::primary_lost(state, key);
-    cluster::act::migration::client_left(state, key);
+    cluster::act::moving::client_left(state, key);
     forget::forget(state, key);
 }
 

@@ -10,7 +10,7 @@
 //!
 //! Mirrors: clusterCron(), clusterBeforeSleep() and the calls that cluster_legacy.c makes where it stands.
 
-use super::{links, migration, node, save, slots};
+use super::{links, migration, moving, node, save, slots};
 use crate::clients::{PauseMode, PausePurpose};
 use crate::cluster::machine::{Act, Command, Facts, Input, Level, Machine, Reply};
 use crate::config::Primary;
@@ -173,7 +173,7 @@ fn perform(state: &mut State, act: Act) {
         }
         Act::FollowNobody => replication::act::link::follow_nobody(state),
         Act::Empty => empty(state),
-        Act::DeleteKeys(left) => slots::delete_keys(state, &migration::not_moving(state, left)),
+        Act::DeleteKeys(left) => slots::delete_keys(state, &moving::not_moving(state, left)),
         Act::SlotsLeft(left) => {
             slots::leave_channels(state, &left);
             slots::redirect_blocked(state);

@@ -10,6 +10,7 @@
 //! | [`carry`] | inputs go to the machine, its acts are done |
 //! | [`links`] | the bytes of the bus |
 //! | [`migration`] | slots move as a whole, with their keys |
+//! | [`moving`] | the same slots as other rooms meet them |
 //! | [`save`] | the node's file is written, on a thread |
 //! | [`slots`] | slots have left: their keys, channels and blocked clients |
 //!
@@ -19,6 +20,7 @@ pub mod carry;
 pub(crate) mod compatible;
 pub mod links;
 pub mod migration;
+pub mod moving;
 pub mod node;
 pub mod route;
 pub mod save;

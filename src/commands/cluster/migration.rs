@@ -8,7 +8,7 @@ use super::needs_cluster;
 use super::slots::ranges;
 use crate::clients::ClientFlags;
 use crate::cluster;
-use crate::cluster::act::migration;
+use crate::cluster::act::{migration, moving};
 use crate::cluster::id::NodeId;
 use crate::cluster::migration::{Task, import};
 use crate::cluster::slots::SlotSet;
@@ -78,7 +78,7 @@ fn cluster_migration(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         _ => return Err(Error::WrongArity("cluster|migration".to_owned())),
     };
     if cancel {
-        let cancelled = migration::cancel(ctx.state, id, "user request");
+        let cancelled = moving::cancel(ctx.state, id, "user request");
         ctx.reply.count(cancelled);
         return Ok(());
     }
@@ -182,11 +182,11 @@ fn cluster_syncslots(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return conf(ctx, args);
     }
     if args.word("SNAPSHOT-EOF") {
-        migration::import_step(ctx.state, import::Input::SnapshotEnd);
+        moving::import_step(ctx.state, import::Input::SnapshotEnd);
         return Ok(());
     }
     if args.word("STREAM-EOF") {
-        migration::import_step(ctx.state, import::Input::StreamEnd);
+        moving::import_step(ctx.state, import::Input::StreamEnd);
         return Ok(());
     }
     Err(Error::once("unknown argument"))

@@ -48,7 +48,7 @@ pub fn info_text(state: &State) -> String {
     text.push_str(&format!(
         "total_cluster_links_buffer_limit_exceeded:{over}\r\n"
     ));
-    text.push_str(&cluster::act::migration::info_text(state));
+    text.push_str(&cluster::act::moving::info_text(state));
     text
 }
 

@@ -88,7 +88,7 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     // The cursor comes first in the reply but is known last, so the keys are gathered before they are written.
     let mut names = Vec::new();
     let mut ends = Vec::new();
-    let hides = cluster::act::migration::hides_any(ctx.state);
+    let hides = cluster::act::moving::hides_any(ctx.state);
     let db = &ctx.state.keyspace[ctx.db];
     let next = db.scan(cursor, count, &mut |entry| {
         // The pattern is looked at first and the type last: an expired key of another type is deleted all the same.
@@ -117,7 +117,7 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 
 /// Whether a key is here that clients are not to see: its slot is on the way to or from another node.
 fn is_hidden(state: &State, key: &[u8]) -> bool {
-    cluster::act::migration::hides(state, key_hash_slot(key))
+    cluster::act::moving::hides(state, key_hash_slot(key))
 }
 
 /// Whether expired keys that the command came across stay for the expire cycle to delete: inside of a transaction or a
@@ -159,7 +159,7 @@ fn keys(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let pattern = args.bytes()?;
     let all = pattern == b"*";
     let now = ctx.now_ms();
-    let hides = cluster::act::migration::hides_any(ctx.state);
+    let hides = cluster::act::moving::hides_any(ctx.state);
     let mark = ctx.reply.open();
     let mut n = 0;
     for entry in ctx.state.keyspace[ctx.db].iter() {
@@ -203,14 +203,14 @@ pub(super) const RANDOMKEY: Command = Command {
 #[doc(alias = "randomkeyCommand")]
 fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     let spares = spares_the_dead(ctx);
-    let hides = cluster::act::migration::hides_any(ctx.state);
+    let hides = cluster::act::moving::hides_any(ctx.state);
     for attempt in 1.. {
         let state = &mut *ctx.state;
         let (db, rng) = (&state.keyspace[ctx.db], &mut state.rng);
         let Some(entry) = db.random(&mut || rng.next_u64()) else {
             break;
         };
-        let hidden = hides && cluster::act::migration::hides(state, key_hash_slot(entry.key()));
+        let hidden = hides && cluster::act::moving::hides(state, key_hash_slot(entry.key()));
         if hidden && attempt == RANDOM_TRIES {
             break;
         }
@@ -250,7 +250,7 @@ pub(super) const DBSIZE: Command = Command {
 
 #[doc(alias = "dbsizeCommand")]
 fn dbsize(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
-    let len = ctx.db().len() - cluster::act::migration::hidden_keys(ctx.state);
+    let len = ctx.db().len() - cluster::act::moving::hidden_keys(ctx.state);
     ctx.reply.count(len);
     Ok(())
 }
