@@ -4,6 +4,7 @@
 
 use super::super::prelude::*;
 use super::{consumer_created, no_group, strict_id};
+use crate::clients::ClientFlags;
 use crate::keyspace;
 use crate::types::Stream;
 use crate::types::stream::{Group as ConsumerGroup, StreamId, UNKNOWN};
@@ -56,8 +57,11 @@ impl Options {
     }
 
     /// The number of entries that the group has read, as ENTRIESREAD gives it, at most the number ever added; otherwise
-    /// unknown.
-    fn entries_read(&self, stream: &Stream) -> i64 {
+    /// unknown. A primary or a file (`exact`) is believed: its group may have counted past the stream.
+    fn entries_read(&self, stream: &Stream, exact: bool) -> i64 {
+        if exact {
+            return self.entries_read.unwrap_or(UNKNOWN);
+        }
         let added = stream.counters().entries_added;
         let added = i64::try_from(added).unwrap_or(i64::MAX);
         self.entries_read.map_or(UNKNOWN, |read| read.min(added))
@@ -128,6 +132,7 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, word) = (args.key()?, args.bytes()?, args.bytes()?);
     let options = Options::take(&mut args, true)?;
 
+    let exact = ctx.client().flags.has(ClientFlags::MUST_OBEY);
     let mut fresh = None;
     let stream = match ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? {
         Some(stream) => stream,
@@ -141,7 +146,7 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         b"$" => stream.last_id(),
         _ => strict_id(word)?,
     };
-    let read = options.entries_read(stream);
+    let read = options.entries_read(stream, exact);
     if !stream.create_group(name, ConsumerGroup::new(last_id, read)) {
         return Err(Error::coded("BUSYGROUP Consumer Group name already exists"));
     }
@@ -189,6 +194,7 @@ fn xgroup_setid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name, word) = (args.key()?, args.bytes()?, args.bytes()?);
     let options = Options::take(&mut args, false)?;
 
+    let exact = ctx.client().flags.has(ClientFlags::MUST_OBEY);
     let wrong = wrong_subcommand(&args);
     let stream = stream(ctx, key)?;
     if stream.group(name).is_none() {
@@ -201,7 +207,7 @@ fn xgroup_setid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         b"$" => stream.last_id(),
         _ => StreamId::parse_bound(word, 0).ok_or(super::INVALID_ID)?,
     };
-    let read = options.entries_read(stream);
+    let read = options.entries_read(stream, exact);
     if let Some(group) = stream.group_mut(name) {
         group.last_id = id;
         group.entries_read = read;

@@ -271,6 +271,8 @@ fn a_flood_of_publish_fails_nobody() {
         }
         world.run(10);
     }
+    // The last messages are still on their way.
+    world.run(1000);
     for id in 0..5 {
         let nodes = world.machine(id).nodes();
         let stopped = world.machine(5).myself().id;
