@@ -11,8 +11,11 @@
 //! Both kinds watch servers of the same kind (real ones where they are installed), in turns. Processor time and memory
 //! come from /proc, so this is for Linux. Groups share three servers under different names.
 
+// A benchmark starts servers and reads their files as anybody would.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 #[path = "../tests/it/support/mod.rs"]
-#[allow(dead_code, reason = "the tests use more of it")]
+#[allow(dead_code, unused_imports, reason = "the tests use more of it")]
 mod support;
 
 use std::fs;

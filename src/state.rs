@@ -118,6 +118,8 @@ pub struct LoadRequest {
 pub type Answering<'a> = &'a mut dyn FnMut(&mut State, &mut Reply);
 /// The name and the value of an option.
 pub type NamedValue = (Vec<u8>, Vec<u8>);
+/// The name of an option and the value to set.
+pub type Given<'a> = (&'a [u8], &'a [u8]);
 /// The option that was refused, and why.
 pub type Refusal = (Vec<u8>, String);
 /// A line for the configuration file: whether the option is at its default, its name, its value.
@@ -158,7 +160,7 @@ pub struct ModuleDoors {
     /// The options of modules that patterns name, with their values.
     pub get_options: fn(&mut State, &[&[u8]]) -> Vec<NamedValue>,
     /// Sets options of modules; on a failure the option at fault, and why.
-    pub set_options: fn(&mut State, &[(&[u8], &[u8])]) -> Result<(), Refusal>,
+    pub set_options: fn(&mut State, &[Given<'_>]) -> Result<(), Refusal>,
     /// The lines of options for the configuration file: at its default?, name, value.
     pub option_lines: fn(&mut State) -> Vec<OptionLine>,
     /// Makes a value of a foreign type of its bytes.

@@ -59,7 +59,9 @@ const FLOORS: &[&str] = &[
     "config/act/apply sentinel/act",
     "commands",
     // Foreign code, and what calls it: it may use every room that acts, through whose functions it is called as well.
-    "modules/act modules/abi",
+    "modules/act",
+    "modules/abi",
+    "modules/abi/table",
     "server",
     // Documentation alone: it links to every room, and no room to it.
     "manual",
@@ -76,6 +78,16 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "command/*",
         "dispatch/context",
         "a declaration holds its handler, a function of the context",
+    ),
+    (
+        "modules/abi/context",
+        "modules/abi/table",
+        "the first word of a context is the function that finds all others",
+    ),
+    (
+        "modules/act/*",
+        "modules/abi/*",
+        "what a module registered is a C function: it is called through the room that knows the layouts",
     ),
     (
         "scripting/engine",

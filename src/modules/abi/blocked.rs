@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::codes::{ERR, OK};
 use super::commands::Words;
 use super::context::{self, Context, Occasion, enter, unit, with};
 use super::gate;
 use super::strings::{self, RString, bytes};
-use super::{ERR, OK};
 use crate::clients::act::waits::answer;
 use crate::clients::{ClientFlags, ClientKey, WaitKind, Waiting};
 use crate::command::Redacted;

@@ -11,9 +11,9 @@ use std::cell::{OnceCell, RefCell};
 use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 
+use super::codes::{ERR, OK};
 use super::context::{self, Auto, Context, Occasion, set_errno};
 use super::strings::{self, RString, buffer, bytes, c_bytes};
-use super::{ERR, OK};
 use crate::modules::Opaque;
 use crate::modules::act::call::{Called, Caller, Options, call_command, replicate};
 use crate::resp::argv::OwnedArgv;

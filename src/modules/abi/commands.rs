@@ -14,9 +14,9 @@
 use std::ffi::{c_char, c_int};
 use std::ptr;
 
+use super::codes::{ERR, OK};
 use super::context::{self, Context, Occasion, enter};
 use super::strings::{self, RString, bytes, c_bytes};
-use super::{ERR, OK};
 use crate::command::args::Args;
 use crate::command::table::CommandId;
 use crate::command::{

@@ -5,9 +5,9 @@
 use std::ffi::{CString, c_char, c_int, c_uint};
 use std::ptr;
 
+use super::codes::{ERR, OK};
 use super::context::{self, Context, Occasion, enter, set_errno, with};
 use super::strings::{self, RString, bytes, c_bytes};
-use super::{ERR, OK};
 use crate::modules::act::commands::is_name;
 use crate::modules::act::config as act;
 use crate::modules::{ModuleOption, Opaque, OptionKind, OptionValue};

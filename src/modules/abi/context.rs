@@ -146,7 +146,7 @@ impl Context {
     /// A context for a module.
     pub fn new(module: Option<Arc<Module>>, occasion: Occasion) -> Context {
         Context {
-            get_api: super::get_api,
+            get_api: super::table::get_api,
             module,
             client: None,
             db: DbId(0),

@@ -10,9 +10,9 @@ use std::ffi::{c_char, c_int, c_void};
 use std::ops::Bound;
 use std::ptr;
 
+use super::codes::{ERR, OK};
 use super::context::{self, Auto};
 use super::strings::{self, RString, buffer, bytes, c_bytes};
-use super::{ERR, OK};
 use crate::modules::Opaque;
 
 /// A dictionary.

@@ -7,10 +7,10 @@
 use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 
+use super::codes::{ERR, OK};
 use super::context::{self, Context, Occasion, enter, unit, with};
 use super::keys;
 use super::misc::describe;
-use super::{ERR, OK};
 use crate::keyspace::DbId;
 use crate::modules::{EventData, EventId, Hook, Opaque, ServerEvent};
 use crate::state::State;

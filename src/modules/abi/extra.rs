@@ -8,11 +8,11 @@
 use std::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use std::ptr;
 
+use super::codes::{ERR, OK};
 use super::context::{self, with};
 use super::gate;
 use super::memory;
 use super::strings::{self, RString, c_bytes};
-use super::{ERR, OK};
 use crate::clients::ClientFlags;
 use crate::modules::Opaque;
 use crate::persistence;

@@ -5,10 +5,10 @@
 use std::ffi::c_int;
 use std::ptr;
 
+use super::codes::{ERR, OK};
 use super::commands::Words;
 use super::context::{self, Occasion, lend};
 use super::strings::{self, RString, bytes};
-use super::{ERR, OK};
 use crate::modules::{Filter, FilterFn, Opaque};
 use crate::resp::argv::{Argv, OwnedArgv};
 use crate::state::State;

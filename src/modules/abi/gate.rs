@@ -23,8 +23,8 @@ use std::ffi::c_int;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::codes::{ERR, OK};
 use super::context::{begin_thread, end_thread, set_errno, with};
-use super::{ERR, OK};
 use crate::command::act::after_unit;
 use crate::modules::Opaque;
 use crate::state::{Letter, Mailbox, State};

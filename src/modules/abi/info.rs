@@ -7,9 +7,9 @@ use std::ffi::{CString, c_char, c_int};
 use std::fmt::Write;
 use std::ptr;
 
+use super::codes::{ERR, OK};
 use super::context::{self, Auto, lend};
 use super::strings::{self, RString, bytes, c_bytes};
-use super::{ERR, OK};
 use crate::modules::{InfoFn, InfoSource, Opaque};
 use crate::state::{InfoAsked, State};
 use crate::util::num::{parse_f64, parse_i64, parse_u64};

@@ -12,10 +12,10 @@
 use std::ffi::{c_char, c_int};
 use std::ptr;
 
+use super::codes::{ERR, OK};
 use super::context::{self, Auto, Context};
 use super::strings::{self, RString, bytes};
 use super::typed::Cursor;
-use super::{ERR, OK};
 use crate::collections::shared::BigStr;
 use crate::keyspace::act::{keys, notify};
 use crate::keyspace::events::Event;

@@ -8,10 +8,10 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 
+use super::codes::{ERR, OK};
 use super::commands::Words;
 use super::context::{Context, Occasion, enter, of, with};
 use super::strings::c_bytes;
-use super::{ERR, OK};
 use crate::modules::act::load::{Loading, forget};
 use crate::modules::{Module, ModuleId, Opaque};
 use crate::resp::argv::OwnedArgv;

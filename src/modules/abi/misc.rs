@@ -6,9 +6,9 @@ use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
 use super::calls::CallReply;
+use super::codes::{ERR, OK};
 use super::context::{self, Context, Occasion, set_errno, with};
 use super::strings::{self, RString, buffer, bytes, c_bytes};
-use super::{ERR, OK};
 use crate::clients::{Client, ClientFlags, ClientId};
 use crate::modules::act::call::{Called, Caller, Options, call_command};
 use crate::modules::{

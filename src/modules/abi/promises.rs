@@ -15,8 +15,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::calls::CallReply;
+use super::codes::{ERR, OK};
 use super::context::{Context, Occasion, enter, unit, with};
-use super::{ERR, OK};
 use crate::clients::ClientKey;
 use crate::command::Targets;
 use crate::keyspace::DbId;

@@ -8,9 +8,9 @@
 use std::ffi::{c_char, c_int, c_long};
 
 use super::calls::CallReply;
+use super::codes::{ERR, OK};
 use super::context::{self, Context, Occasion};
 use super::strings::{RString, buffer, bytes, c_bytes};
-use super::{ERR, OK};
 use crate::modules::Opaque;
 use crate::resp::Protocol;
 

@@ -8,11 +8,11 @@
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_long};
 
+use super::codes::{ERR, OK};
 use super::context::{self, set_errno};
 use super::keys::{Key, using};
 use super::strings::{self, RString, StreamIdC, bytes};
 use super::typed::{Cursor, entry_bytes};
-use super::{ERR, OK};
 use crate::keyspace::act::{keys, notify};
 use crate::keyspace::{Deadline, NewValue};
 use crate::types::Stream;

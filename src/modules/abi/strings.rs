@@ -15,8 +15,8 @@ use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::codes::{ERR, OK};
 use super::context::{self, Auto};
-use super::{ERR, OK};
 use crate::modules::Opaque;
 use crate::types::stream::{IdBuf, StreamId};
 use crate::util::num::{IntBuf, parse_f64, parse_i64, parse_u64};

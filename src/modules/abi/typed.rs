@@ -7,10 +7,10 @@
 use std::ffi::{c_char, c_int, c_long};
 use std::ops::Range;
 
+use super::codes::{ERR, OK};
 use super::context::set_errno;
 use super::keys::{Key, using};
 use super::strings::{self, RString, bytes, c_bytes};
-use super::{ERR, OK};
 use crate::collections::listpack::LpEntry;
 use crate::keyspace::DbId;
 use crate::state::State;

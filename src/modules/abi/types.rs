@@ -26,12 +26,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use super::codes::{ERR, OK};
 use super::context::{self, Occasion, with};
 use super::gate;
 use super::io::{Digest, Io};
 use super::keys::{Key, using};
 use super::strings::{self, RString, bytes, c_bytes};
-use super::{ERR, OK};
 use crate::keyspace::act::keys;
 use crate::keyspace::{DbId, Deadline, NewValue};
 use crate::modules::{Module, Opaque, TypeEntry};

@@ -12,9 +12,9 @@ use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::rc::Rc;
 
+use super::codes::{ERR, OK};
 use super::context::{self, Occasion, set_errno, with};
 use super::strings::{self, RString, bytes, c_bytes};
-use super::{ERR, OK};
 use crate::acl::act as acl_act;
 use crate::acl::{Context as AclContext, Reason, User};
 use crate::clients::ClientKey;
