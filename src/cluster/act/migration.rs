@@ -562,6 +562,7 @@ fn begin_keys(state: &mut State, slots: SlotSet) {
     let libraries = scripting::act::functions::dump(state);
     let (sender, pieces) = sync_channel(AHEAD);
     let job = Job::default();
+    job.set_delay(state.config.rdb_key_save_delay);
     let mailbox = state.mailbox.clone();
     let id = state
         .cluster

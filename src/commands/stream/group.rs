@@ -156,8 +156,26 @@ fn xgroup_create(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     ctx.state.dirty += 1;
     ctx.notify(key, Event::stream("xgroup-create"));
+    propagate_count(ctx, &args, options.entries_read, read);
     ctx.reply.ok();
     Ok(())
+}
+
+/// Propagates the count of entries read that was taken, if it is not the one that was given: replicas believe it.
+fn propagate_count(ctx: &mut Ctx<'_>, args: &Args<'_>, given: Option<i64>, taken: i64) {
+    if given.is_none_or(|given| given == taken) {
+        return;
+    }
+    let (argv, digits) = (args.argv(), taken.to_string());
+    let word = |at: usize| {
+        let is_count = at >= 6 && argv.get(at - 1).eq_ignore_ascii_case(b"ENTRIESREAD");
+        match is_count {
+            true => digits.as_bytes(),
+            false => argv.get(at),
+        }
+    };
+    let words: Vec<&[u8]> = (0..argv.len()).map(word).collect();
+    ctx.rewrite_as(&words);
 }
 
 const XGROUP_SETID: Command = Command {
@@ -214,6 +232,7 @@ fn xgroup_setid(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     ctx.state.dirty += 1;
     ctx.notify(key, Event::stream("xgroup-setid"));
+    propagate_count(ctx, &args, options.entries_read, read);
     ctx.reply.ok();
     Ok(())
 }
