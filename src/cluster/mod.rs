@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`machine`] holds all decisions and touches nothing; [`act`] does what it says. The files between are the bus's
-//! bytes ([`bus`]), `nodes.conf` ([`file`]), and the table of connections ([`links`]). Slots move from node to node as a
+//! bytes ([`bus`]), `nodes.conf` ([`file`](mod@file)), and the table of connections ([`links`]). Slots move from node to node as a
 //! whole by [`migration`].
 //!
 //! Mirrors: cluster.c and cluster_legacy.c.

@@ -227,7 +227,7 @@ pub struct Scripts {
     /// The script that runs now.
     pub run: Option<Run>,
     /// The slot of the request that may run a script, while it is looked at for use in a cluster
-    /// ([`compatible`](crate::cluster::act::compatible)).
+    /// (`cluster/act/compatible.rs`).
     pub request_slot: Option<Option<u16>>,
     /// Interpreters that were flushed.
     leaving: Vec<Leaving>,

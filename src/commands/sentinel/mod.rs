@@ -1,8 +1,8 @@
 //! SENTINEL, and the commands of a process that is a sentinel.
 //!
 //! A sentinel holds no data, so most commands do not exist there: not for COMMAND, not for the ACL, and a request for
-//! one is answered as unknown. [`table`] makes its table: the commands named in [`SHARED`] as they are everywhere, and
-//! those of [`COMMANDS`], some of which have the declaration of a server's command and a handler of their own.
+//! one is answered as unknown. [`table`] makes its table: the commands named in `SHARED` as they are everywhere, and
+//! those of `COMMANDS`, some of which have the declaration of a server's command and a handler of their own.
 //!
 //! | file | subcommands |
 //! |---|---|

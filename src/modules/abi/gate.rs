@@ -7,7 +7,7 @@
 //!
 //! A thread that holds the lock is the only user of the state: the loop does not go on before it has the gate closed.
 //!
-//! Invariant: `lent` holds a pointer only between [`Gate::open`] and [`Gate::close`], while the loop that owns the state
+//! Invariant: `lent` holds a pointer only between `Gate::open` and `Gate::close`, while the loop that owns the state
 //! does not touch it. At most one thread is `busy` with it, and hands it back before `close` returns.
 //!
 //! So a `State`, which is not `Send`, is used by other threads. What makes that sound: the hand-over goes through a

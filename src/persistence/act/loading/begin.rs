@@ -48,7 +48,7 @@ pub fn reading(state: &State, client: Option<&Client>) -> Reading {
     }
 }
 
-/// Begins to load the data set as the configuration says. Slices do the rest ([`load_slice`]).
+/// Begins to load the data set as the configuration says. Slices do the rest ([`load_slice`](super::load_slice)).
 #[doc(alias = "loadDataFromDisk")]
 pub fn begin_loading(state: &mut State) -> Opened {
     if load_manifest(state).is_err() {
