@@ -54,6 +54,11 @@ fn three_sentinels_fail_over_and_heal() {
     let file = fleet.sentinels[0].file();
     assert!(file.contains("sentinel leader-epoch m 1\n"), "{file}");
     let id = fleet.sentinels[0].cmd("SENTINEL MYID");
+    // The switch is told at once and saved on a thread, so the file has it a moment later.
+    wait_for("the file names the new primary", || {
+        let line = format!("sentinel monitor m 127.0.0.1 {port} ");
+        fleet.sentinels[0].file().contains(&line)
+    });
     fleet.sentinels[0].restart();
     assert_eq!(fleet.sentinels[0].cmd("SENTINEL MYID"), id);
     assert_eq!(fleet.sentinels[0].told(), Some(port));
