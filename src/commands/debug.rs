@@ -62,8 +62,8 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.reply.ok();
         }
         (b"keysizes-hist-assert" | b"reply-copy-avoidance", 1) => {
-            // Nothing to switch: the histograms are counted where sizes change, and a large value is sent from where it
-            // lies in any case.
+            // Both switches are taken without effect: the histograms are always kept exact, and a large value is never
+            // copied into the reply.
             switch(&mut args)?;
             ctx.reply.ok();
         }

@@ -120,7 +120,7 @@ fn diagnosis(state: &State) -> String {
     text
 }
 
-/// What may help against the delays of an event.
+/// Advice against the delays of an event.
 fn advice_for(event: &str, config: &Config) -> Vec<Advice> {
     let threshold = config.latency_monitor_threshold;
     match event {

@@ -89,7 +89,7 @@ pub fn run(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     for position in &context.redacted {
         ctx.redact(*position);
     }
-    // What is propagated the module has said itself.
+    // The module names its effects by itself (RM_Replicate), so the command is not propagated as it came.
     ctx.suppress();
     Ok(())
 }

@@ -53,7 +53,7 @@ pub fn lend<R>(state: &mut State, f: impl FnOnce() -> R) -> R {
 /// Lends the state to this thread, which is not its owner, until [`end_thread`].
 ///
 /// # Safety
-/// Nobody else uses the state until then.
+/// No other thread uses the state before [`end_thread`] is called.
 pub unsafe fn begin_thread(state: *mut State) {
     // SAFETY: as promised by the caller.
     LOAN.with(|loan| unsafe { loan.put(state) });
@@ -108,7 +108,7 @@ pub struct Context {
     pub postponed: Vec<Mark>,
     /// Errors replied.
     pub failed: bool,
-    /// What automatic memory frees at the end; none while that is off.
+    /// Objects that automatic memory frees when the context ends; `None` while automatic memory is off.
     pub auto: Option<Vec<Auto>>,
     /// Small allocations that live as long as this.
     pub pool: Vec<Box<[u64]>>,

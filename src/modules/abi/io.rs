@@ -92,7 +92,7 @@ impl Io {
         Io::new(Way::Rewrite(Vec::new()), module, place)
     }
 
-    /// What was written: with the end mark, if that belongs to it.
+    /// The bytes that the module wrote, followed by the end mark of a module value if `end` is set.
     pub fn finish(mut self, end: bool) -> Vec<u8> {
         match std::mem::replace(&mut self.way, Way::Rewrite(Vec::new())) {
             Way::Save(mut encoder) => {

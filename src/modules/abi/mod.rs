@@ -14,7 +14,7 @@
 //!
 //! Mirrors: moduleRegisterCoreAPI() and RM_GetApi() of module.c.
 #![allow(unsafe_code)]
-// What the caller must promise is the interface's contract, told at the top.
+// Every function has the same safety contract, the interface's own; the header of this file tells it.
 #![allow(clippy::missing_safety_doc)]
 // In this room a block under `unsafe` is a function's whole body: it does nothing but follow the module's pointers.
 #![allow(clippy::undocumented_unsafe_blocks)]
