@@ -201,16 +201,19 @@ fn perform(state: &mut State, act: Act) {
         }
         // No module is here to get it.
         Act::Module { .. } => {}
-        Act::Log { level, text } => {
-            let level = match level {
-                Level::Debug => log::Level::Debug,
-                Level::Verbose => log::Level::Verbose,
-                Level::Notice => log::Level::Notice,
-                Level::Warning => log::Level::Warning,
-            };
-            state.log.write(level, &text);
-        }
+        Act::Log { level, text } => write_log(state, level, &text),
     }
+}
+
+/// Writes a line of a machine into the log.
+pub(super) fn write_log(state: &State, level: Level, text: &str) {
+    let level = match level {
+        Level::Debug => log::Level::Debug,
+        Level::Verbose => log::Level::Verbose,
+        Level::Notice => log::Level::Notice,
+        Level::Warning => log::Level::Warning,
+    };
+    state.log.write(level, &text);
 }
 
 /// Replicates a primary, unless that is done already: after a start the data set that was loaded goes on where it was.

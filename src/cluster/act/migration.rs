@@ -16,7 +16,7 @@ use super::moving::{export_step, import_step, keys_in, now};
 use super::{carry, slots};
 use crate::background::Job;
 use crate::clients::{ClientFlags, ClientKey};
-use crate::cluster::machine::{Command, Level};
+use crate::cluster::machine::Command;
 use crate::cluster::migration::channels::Keys;
 use crate::cluster::migration::{
     Act, Channel, Operation, Task, TaskId, export, import, refuse_import,
@@ -29,7 +29,6 @@ use crate::persistence::rdb::encoder::Sink;
 use crate::resp::argv::OwnedArgv;
 use crate::scripting;
 use crate::state::{Mailbox, State};
-use crate::sys::log;
 use crate::wires::{Dial, Owner, Then, WireKey};
 
 /// Bytes of a piece of the snapshot, and pieces written ahead.
@@ -343,7 +342,7 @@ fn perform(state: &mut State, act: Act) {
             }
             end_stream(state);
         }
-        Act::Pause(slots, _) => state.cluster.channels.pauses = Some(slots),
+        Act::Pause(slots) => state.cluster.channels.pauses = Some(slots),
         Act::Resume => {
             state.cluster.channels.pauses = None;
             crate::clients::act::pause::release(state);
@@ -356,15 +355,7 @@ fn perform(state: &mut State, act: Act) {
                 state.clients.send(client, |reply| reply.raw(&bytes));
             }
         }
-        Act::Log(level, text) => {
-            let level = match level {
-                Level::Debug => log::Level::Debug,
-                Level::Verbose => log::Level::Verbose,
-                Level::Notice => log::Level::Notice,
-                Level::Warning => log::Level::Warning,
-            };
-            state.log.write(level, &text);
-        }
+        Act::Log(level, text) => carry::write_log(state, level, &text),
     }
 }
 

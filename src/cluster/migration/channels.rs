@@ -98,6 +98,13 @@ impl Channels {
         (self.rdb.client == Some(client)).then_some(Channel::Rdb)
     }
 
+    fn at(&self, channel: Channel) -> &End {
+        match channel {
+            Channel::Main => &self.main,
+            Channel::Rdb => &self.rdb,
+        }
+    }
+
     /// Bytes of the stream that the destination keeps until the keys are there.
     pub fn kept_bytes(&self) -> usize {
         self.main.kept.len()
@@ -105,18 +112,11 @@ impl Channels {
 
     /// The client of a channel, if it has one.
     pub fn client(&self, channel: Channel) -> Option<ClientKey> {
-        match channel {
-            Channel::Main => self.main.client,
-            Channel::Rdb => self.rdb.client,
-        }
+        self.at(channel).client
     }
 
     /// Whether the destination takes more bytes of a channel.
     pub fn takes_bytes(&self, channel: Channel) -> bool {
-        let end = match channel {
-            Channel::Main => &self.main,
-            Channel::Rdb => &self.rdb,
-        };
-        end.kept.len() < KEPT
+        self.at(channel).kept.len() < KEPT
     }
 }

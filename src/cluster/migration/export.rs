@@ -261,8 +261,7 @@ impl Export {
                 self.task.slots_text()
             ),
         );
-        let until = now.saturating_add(options.pause_ms);
-        self.acts.push(Act::Pause(self.task.slots.clone(), until));
+        self.acts.push(Act::Pause(self.task.slots.clone()));
         self.acts.push(Act::EndStream);
         self.log(
             Level::Notice,

@@ -94,8 +94,8 @@ pub enum Act {
     Snapshot(SlotSet),
     /// Source: stop the snapshot and the stream.
     Stop,
-    /// Source: hold writes of the slots back, until the given moment of the machine's clock at the latest.
-    Pause(SlotSet, u64),
+    /// Source: hold writes of the slots back until [`Act::Resume`].
+    Pause(SlotSet),
     /// Source: writes go on.
     Resume,
     /// Source: the stream ends here.
