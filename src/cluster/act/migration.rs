@@ -9,8 +9,7 @@
 //! Differs: keys of slots that left are deleted a few at a time between other requests, and propagated as DEL, which
 //! replicas of any version understand; Redis hands whole tables to a thread and propagates TRIMSLOTS.
 
-use std::io;
-use std::sync::mpsc::{SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{TryRecvError, sync_channel};
 
 use super::moving::{export_step, import_step, keys_in, now};
 use super::{carry, slots};
@@ -25,14 +24,13 @@ use crate::cluster::slots::SlotSet;
 use crate::config::disk;
 use crate::keyspace::DbId;
 use crate::persistence::aof::commands;
-use crate::persistence::rdb::encoder::Sink;
+use crate::replication::act::full_sync::PipeSink;
 use crate::resp::argv::OwnedArgv;
 use crate::scripting;
-use crate::state::{Mailbox, State};
+use crate::state::State;
 use crate::wires::{Dial, Owner, Then, WireKey};
 
-/// Bytes of a piece of the snapshot, and pieces written ahead.
-const PIECE: usize = 256 * 1024;
+/// Pieces of the snapshot written ahead.
 const AHEAD: usize = 2;
 /// The next piece is taken when fewer bytes wait for the destination's socket.
 const WAITING: usize = 1 << 20;
@@ -526,26 +524,6 @@ fn claim(state: &mut State, slots: &SlotSet) {
     import_step(state, import::Input::Claimed(result));
 }
 
-/// The sink of the snapshot: pieces go into a bounded channel.
-struct Pieces {
-    sender: SyncSender<Vec<u8>>,
-    mailbox: Mailbox,
-    job: Job,
-}
-
-impl Sink for Pieces {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for piece in bytes.chunks(PIECE) {
-            if self.job.is_cancelled() || self.sender.send(piece.to_vec()).is_err() {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            // Wakes the loop, which looks for pieces before it sleeps.
-            self.mailbox.send(|_| {});
-        }
-        Ok(())
-    }
-}
-
 /// Takes a snapshot of the slots, and has a thread write it; from this moment on their writes go to the stream.
 fn begin_keys(state: &mut State, slots: SlotSet) {
     let numbers: Vec<u16> = slots.iter().collect();
@@ -563,8 +541,8 @@ fn begin_keys(state: &mut State, slots: SlotSet) {
         .map(|export| export.task().id);
     let of_thread = job.clone();
     let started = Job::begin("slotsave", move || {
-        let mut sink = Pieces {
-            sender,
+        let mut sink = PipeSink {
+            pieces: sender,
             mailbox: mailbox.clone(),
             job: of_thread.clone(),
         };

@@ -30,11 +30,11 @@ const AHEAD: usize = 2;
 /// Bytes of a piece.
 const PIPE_PIECE: usize = 64 * 1024;
 
-/// The sink of a save to sockets: it puts pieces into the bounded channel.
-struct PipeSink {
-    pieces: SyncSender<Vec<u8>>,
-    mailbox: crate::state::Mailbox,
-    job: Job,
+/// The sink of a thread whose bytes go to sockets: it puts pieces into the bounded channel, and wakes the loop.
+pub(crate) struct PipeSink {
+    pub(crate) pieces: SyncSender<Vec<u8>>,
+    pub(crate) mailbox: crate::state::Mailbox,
+    pub(crate) job: Job,
 }
 
 impl Sink for PipeSink {
