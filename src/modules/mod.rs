@@ -27,6 +27,7 @@ pub mod act;
 #[cfg(not(feature = "c-modules"))]
 #[path = "act/without.rs"]
 pub mod act;
+pub mod kinds;
 pub mod native;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -222,6 +223,7 @@ pub enum EventId {
     Module = 9,
     LoadingProgress = 10,
     SwapDb = 11,
+    ForkChild = 13,
     AsyncLoad = 14,
     EventLoop = 15,
     Config = 16,
@@ -442,6 +444,13 @@ impl Modules {
     #[inline]
     pub fn hears(&self, event: EventId) -> bool {
         self.hooked & 1 << event as u64 != 0
+    }
+
+    /// Whether all modules can follow a data set that is loaded beside the old one.
+    #[doc(alias = "moduleAllModulesHandleReplAsyncLoad")]
+    pub fn know_async_load(&self) -> bool {
+        let mut loaded = self.loaded.iter();
+        loaded.all(|loaded| loaded.module.has(Module::HANDLE_ASYNC_LOAD))
     }
 
     /// Whether there is a type of this number in RDB files, of whatever version.

@@ -18,7 +18,7 @@ use super::aof::replay::Replayer;
 use super::rdb::load::Loader;
 use super::receiving::Beside;
 use crate::command::Targets;
-use crate::keyspace::{DbId, Keyspace};
+use crate::keyspace::{DbId, Keyspace, Ms};
 
 /// A load in progress.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub struct Loading {
     pub(super) beside: Option<Beside>,
     /// Where the stream of effects stood when the file was written: database, name, position.
     pub(super) stream: Stream,
+    /// When modules are told next how far it is.
+    pub(super) progress_due_ms: Ms,
     /// The readers of the stream of effects before the load. During the load there are none: replayed commands are
     /// not propagated.
     pub(super) listening: Targets,
@@ -192,6 +194,14 @@ impl Loading {
 }
 
 impl Progress {
+    /// The part that is loaded, of 1024; -1 when the length is not known.
+    pub fn share_of_1024(&self) -> i32 {
+        match self.total_bytes {
+            0 => -1,
+            total => (u128::from(self.loaded_bytes) * 1024 / u128::from(total)) as i32,
+        }
+    }
+
     /// Whether clients are served from the old data set.
     pub fn serves_old(&self) -> bool {
         self.serves_old

@@ -45,7 +45,16 @@ fn loads_from_socket(state: &State) -> bool {
     match state.config.repl_diskless_load {
         ReplDisklessLoad::Disabled => false,
         ReplDisklessLoad::OnEmptyDb => state.keyspace.keys() == 0,
-        ReplDisklessLoad::Swapdb | ReplDisklessLoad::FlushBeforeLoad => true,
+        ReplDisklessLoad::FlushBeforeLoad => true,
+        ReplDisklessLoad::Swapdb => {
+            let aware = state.modules.know_async_load();
+            if !aware {
+                state.log.notice(
+                    "Skipping diskless-load because there are modules that are not aware of async replication.",
+                );
+            }
+            aware
+        }
     }
 }
 

@@ -88,6 +88,6 @@ pub fn load_all(state: &mut State) -> bool {
 /// Gives a load up because the server ends: the part loaded so far does not matter.
 fn abort_loading(state: &mut State) {
     if let Some(loading) = state.persistence.loading.take() {
-        end_loading(state, &loading);
+        end_loading(state, &loading, false);
     }
 }
