@@ -206,6 +206,30 @@ pub struct AuthWatch {
     pub private: Opaque,
 }
 
+/// A function that decides logins.
+#[derive(Clone, Debug)]
+pub struct AuthCallback {
+    /// The module.
+    pub module: Arc<Module>,
+    /// The number that stands for it.
+    pub id: u64,
+    /// The address of the function.
+    pub run: usize,
+}
+
+/// A login that modules are asked about.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The client.
+    pub client: ClientKey,
+    /// The callback that was asked last.
+    pub last: Option<u64>,
+    /// A module logged the client in.
+    pub accepted: bool,
+    /// The address of a handle that the client was blocked under, and that was unblocked.
+    pub answered: Option<usize>,
+}
+
 /// The numbers of server events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -390,6 +414,10 @@ pub struct Modules {
     pub hooked: u32,
     /// Clients that modules logged in and watch.
     pub auth_watches: Vec<AuthWatch>,
+    /// Functions that decide logins, in the order in which they are asked: the newest first.
+    pub auth_callbacks: Vec<AuthCallback>,
+    /// Logins that modules are being asked about.
+    pub logins: Vec<Login>,
     /// Options, in order.
     pub options: Vec<ModuleOption>,
     /// Modules that asked for the values of their options.
@@ -410,8 +438,6 @@ pub struct Modules {
     pub queued_options: Vec<(Vec<u8>, Vec<u8>)>,
     /// Clients blocked by each module, those included that are gone and whose module has yet to say so.
     pub blocked: BTreeMap<ModuleId, usize>,
-    /// Since when a module's long command lets others be served, monotonic nanoseconds.
-    pub yielding_since: Option<u64>,
     /// While others are served in the middle of a module's long command: the words of their error.
     pub busy_reply: Option<String>,
     /// What threads of modules reach this server through.
@@ -429,6 +455,11 @@ impl Modules {
         self.loaded.is_empty()
     }
 
+    /// A client's login, while modules are asked about it.
+    pub fn login(&mut self, client: ClientKey) -> Option<&mut Login> {
+        self.logins.iter_mut().find(|login| login.client == client)
+    }
+
     /// A module by its name.
     pub fn find(&self, name: &[u8]) -> Option<&Loaded> {
         let mut loaded = self.loaded.iter();
@@ -444,6 +475,11 @@ impl Modules {
     #[inline]
     pub fn hears(&self, event: EventId) -> bool {
         self.hooked & 1 << event as u64 != 0
+    }
+
+    /// Whether some module wants to see keys before they go: for an event, or because it has values of its own.
+    pub fn hears_of_keys(&self) -> bool {
+        self.hears(EventId::Key) || !self.types.is_empty()
     }
 
     /// Whether all modules can follow a data set that is loaded beside the old one.
@@ -478,6 +514,7 @@ impl Modules {
     /// Removes whatever belongs to a module, its commands left out.
     pub fn forget(&mut self, module: ModuleId) {
         self.filters.retain(|filter| filter.module.id != module);
+        self.auth_callbacks.retain(|own| own.module.id != module);
         self.listeners.retain(|l| l.module.id != module);
         self.listened = self.listeners.iter().fold(0, |all, l| all | l.classes);
         self.timers.retain(|_, timer| timer.module.id != module);

@@ -269,7 +269,10 @@ impl Turn<'_> {
             keyspace::act::evict::go_on_evicting(self.state);
             self.load();
             self.serve(&events);
-            modules::act::timers::fire(self.state);
+            if !self.state.modules.timers.is_empty() {
+                let lent = self.sockets.listeners.lent.clone();
+                lent.lend(self.sockets, || modules::act::timers::fire(self.state));
+            }
             if clock::instant() >= self.sockets.next_cron {
                 self.cron();
             }
@@ -346,7 +349,12 @@ impl Turn<'_> {
         if !persistence::act::loading::can_load(self.state) {
             return;
         }
-        match persistence::act::loading::load_slice(self.state) {
+        // A module that reads a large value may let others be served meanwhile.
+        let lent = self.sockets.listeners.lent.clone();
+        let slice = lent.lend(self.sockets, || {
+            persistence::act::loading::load_slice(self.state)
+        });
+        match slice {
             Slice::More => {}
             Slice::Done => {
                 cluster::act::start::data_loaded(self.state);

@@ -152,10 +152,12 @@ pub(crate) fn refuse_blocked(
 ) -> Option<Refusal> {
     let who = state.clients.get(client)?;
     let waiting = who.waiting.as_ref()?;
-    if !matches!(
-        waiting.kind,
-        WaitKind::List | WaitKind::Zset | WaitKind::Stream
-    ) {
+    let on_keys = match waiting.kind {
+        WaitKind::List | WaitKind::Zset | WaitKind::Stream => true,
+        WaitKind::Module(_) => waiting.keys().1.next().is_some(),
+        _ => false,
+    };
+    if !on_keys {
         return None;
     }
     if !machine.is_up() {

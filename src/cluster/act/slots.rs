@@ -34,11 +34,14 @@ pub(super) fn delete_some(state: &mut State, slot: u16, at_most: usize) -> usize
     let db = DbId(0);
     let mut deleted = 0;
     for key in state.keyspace[db].slot_keys(slot, at_most) {
+        let alone = state.effects.depth() == 0;
+        state.effects.enter();
+        keyspace::act::keys::leaving(state, keyspace::act::keys::KeyLeft::Deleted, db, &key);
         let Some(removed) = state.keyspace[db].remove(&key) else {
+            state.effects.leave();
             continue;
         };
         deleted += 1;
-        state.effects.enter();
         keyspace::act::keys::discard(state, removed, state.config.lazyfree_lazy_server_del);
         keyspace::act::notify::touched(state, db, &key);
         if state.effects.listening != Targets::NONE {
@@ -46,7 +49,7 @@ pub(super) fn delete_some(state: &mut State, slot: u16, at_most: usize) -> usize
             state.effects.say(db, argv.as_argv(), Targets::ALL);
         }
         state.dirty += 1;
-        if state.effects.leave() {
+        if state.effects.leave() && alone {
             command::act::after_unit(state);
         }
     }

@@ -134,8 +134,11 @@ fn evict(state: &mut State, db: DbId, key: &[u8]) -> usize {
     };
     let lazy = state.config.lazyfree_lazy_eviction;
     let before = alloc::used();
+    // Modules may do something about the key, which belongs to the unit of its eviction.
+    state.effects.enter();
     super::keys::leaving(state, super::keys::KeyLeft::Evicted, db, key);
     let Some(removed) = state.keyspace[db].remove(key) else {
+        state.effects.leave();
         return 0;
     };
     let freed = release(state, removed, lazy, before);
@@ -143,7 +146,6 @@ fn evict(state: &mut State, db: DbId, key: &[u8]) -> usize {
         let ms = (state.clock.monotonic_ns() - start_ns) / 1_000_000;
         observe::act::calls::note_latency(state, "eviction-del", ms);
     }
-    state.effects.enter();
     state.stats.evicted_keys += 1;
     notify::notify(state, Event::EVICTED, db, key);
     notify::touched(state, db, key);

@@ -53,10 +53,17 @@ fn reap(state: &mut State) {
 /// unless a command is running.
 #[doc(alias = "deleteExpiredKeyAndPropagate")]
 fn bury(state: &mut State, db: DbId, removed: Removed) {
+    as_unit(state, |state| {
+        say_expired(state, db, removed.key());
+        keys::discard(state, removed, state.config.lazyfree_lazy_expire);
+    });
+}
+
+/// Runs something as a unit of its own, or as a part of the command that runs.
+fn as_unit(state: &mut State, f: impl FnOnce(&mut State)) {
     let alone = state.effects.depth() == 0;
     state.effects.enter();
-    say_expired(state, db, removed.key());
-    keys::discard(state, removed, state.config.lazyfree_lazy_expire);
+    f(state);
     if state.effects.leave() && alone {
         command::act::after_unit(state);
     }
@@ -64,10 +71,12 @@ fn bury(state: &mut State, db: DbId, removed: Removed) {
 
 /// Deletes a key that is over, though we are a replica: it is of our own making.
 pub(crate) fn expire_own_key(state: &mut State, db: DbId, key: &[u8]) {
-    keys::leaving(state, keys::KeyLeft::Expired, db, key);
-    if let Some(removed) = state.keyspace[db].remove(key) {
-        bury(state, db, removed);
-    }
+    as_unit(state, |state| {
+        keys::leaving(state, keys::KeyLeft::Expired, db, key);
+        if let Some(removed) = state.keyspace[db].remove(key) {
+            bury(state, db, removed);
+        }
+    });
 }
 
 /// Counts, publishes and propagates the expiry of a key that is already deleted.
@@ -131,7 +140,14 @@ pub fn expire_some(state: &mut State, pace: Pace) {
             died += step.expired;
             state.stats.expired_keys_active += dead.len() as u64;
             for removed in dead {
-                bury(state, id, removed);
+                if !state.modules.hears_of_keys() {
+                    bury(state, id, removed);
+                    continue;
+                }
+                // Modules read the key once more before it goes.
+                let key = removed.key().to_vec();
+                state.keyspace[id].put(&key, removed);
+                expire_own_key(state, id, &key);
             }
             if step.complete || budget.is_enough(seen, died) {
                 break;

@@ -63,6 +63,14 @@ pub fn swapping(state: &mut State, a: DbId, b: DbId) {
     state.tell_modules(EventId::SwapDb, 0, pair);
 }
 
+/// A key appeared: clients that a module blocked on it are served, and the event is published.
+#[doc(alias = "dbAdd")]
+#[inline]
+pub fn appeared(state: &mut State, db: DbId, key: &[u8]) {
+    state.blocked.offer(db, key);
+    notify(state, Event::NEW, db, key);
+}
+
 /// Publishes a keyspace event if its class is asked for.
 #[inline]
 pub fn notify(state: &mut State, event: Event, db: DbId, key: &[u8]) {

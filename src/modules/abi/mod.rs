@@ -20,6 +20,7 @@
 #![allow(clippy::undocumented_unsafe_blocks)]
 #![allow(clippy::not_unsafe_ptr_arg_deref)]
 
+pub mod auth;
 pub mod blocked;
 pub mod callbacks;
 pub mod calls;

@@ -7,7 +7,7 @@ use std::ptr;
 
 use super::codes::{ERR, OK};
 use super::{
-    blocked, calls, commands, configs, dicts, events, extra, filters, gate, info, io, keys,
+    auth, blocked, calls, commands, configs, dicts, events, extra, filters, gate, info, io, keys,
     library, memory, misc, promises, replies, scan, streams, strings, typed, types, users,
 };
 use crate::modules::Opaque;
@@ -82,6 +82,8 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"GetCommand" => commands::get_command;
         b"CreateSubcommand" => commands::create_subcommand;
         b"SetCommandInfo" => commands::set_command_info;
+        b"RegisterAuthCallback" => auth::register;
+        b"BlockClientOnAuth" => auth::block_on_login;
         b"SetCommandACLCategories" => commands::set_acl_categories;
         b"AddACLCategory" => commands::add_acl_category;
         b"WrongArity" => commands::wrong_arity;

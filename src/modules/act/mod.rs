@@ -33,6 +33,7 @@ pub fn install(state: &mut State) {
         key_event: super::abi::events::fire_key,
         serve_call: super::abi::promises::serve,
         user_changed: super::abi::users::tell_changed,
+        log_in: super::abi::auth::log_in,
         get_options: config::get,
         set_options: config::set,
         option_lines: config::lines,
