@@ -16,6 +16,7 @@ use crate::clients::transaction::Watches;
 use crate::clients::usage;
 use crate::clients::{Blocked, ClientKey, Clients, Pauses};
 use crate::cluster::Cluster;
+use crate::cluster::id::NodeId;
 use crate::command::Command;
 use crate::command::Effects;
 use crate::command::table::CommandTable;
@@ -159,6 +160,8 @@ pub struct ModuleDoors {
     pub user_changed: fn(&mut State, Option<ClientKey>),
     /// Asks modules about a login: the client, its request, the user's name, the password.
     pub log_in: fn(&mut State, ClientKey, Argv<'_>, &[u8], &[u8]) -> ModuleLogin,
+    /// Gives a message of another node to a module: sender, the module's number, kind, payload.
+    pub cluster_message: fn(&mut State, &NodeId, [u8; 8], u8, &[u8]),
     /// The options of modules that patterns name, with their values.
     pub get_options: fn(&mut State, &[&[u8]]) -> Vec<NamedValue>,
     /// Sets options of modules; on a failure the option at fault, and why.

@@ -56,6 +56,8 @@ pub enum WaitKind {
     Saved(u64),
     /// A module: the number stands for its handle.
     Module(u64),
+    /// A change of whatever kind, for a command of an embedder.
+    Change,
 }
 
 impl WaitKind {
@@ -75,7 +77,7 @@ impl WaitKind {
             (WaitKind::List, Kind::List)
                 | (WaitKind::Zset, Kind::Zset)
                 | (WaitKind::Stream, Kind::Stream)
-                | (WaitKind::Module(_), _)
+                | (WaitKind::Module(_) | WaitKind::Change, _)
         )
     }
 }

@@ -73,6 +73,26 @@ impl Ctx<'_> {
         self.block(waiting, keys);
     }
 
+    /// Blocks the client until one of `keys` changes in any way, or goes; then the command, as it came, is run again, and
+    /// may block again. The handler writes no reply after this. After `deadline` (unix time in milliseconds; none blocks
+    /// for ever) the reply is null. False where no client can be blocked (MULTI, scripts, replayed commands): then the
+    /// command answers as if its time were over.
+    pub fn wait_for_keys<'a>(
+        &mut self,
+        args: Args<'_>,
+        deadline: Option<Ms>,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) -> bool {
+        if !self.may_block() {
+            return false;
+        }
+        let argv = args.argv().to_owned();
+        let mut waiting = Waiting::new(WaitKind::Change, self.command, argv, deadline);
+        waiting.even_without_key = true;
+        self.block(waiting, keys);
+        true
+    }
+
     /// As [`Ctx::block_on_keys`], with all options of a blocked client.
     pub fn block<'a>(&mut self, waiting: Waiting, keys: impl IntoIterator<Item = &'a [u8]>) {
         let (client, state) = (self.client, &mut *self.state);

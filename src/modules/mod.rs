@@ -59,6 +59,13 @@ pub type FilterFn = unsafe extern "C" fn(Opaque);
 /// Writes sections of INFO: info context, whether for a crash report.
 pub type InfoFn = unsafe extern "C" fn(Opaque, c_int);
 
+/// A watched descriptor is ready: descriptor, the module's pointer, for reading (1) or writing (2).
+pub type WatchFn = unsafe extern "C" fn(c_int, Opaque, c_int);
+/// A module's child has ended: exit code, signal, the module's pointer.
+pub type ForkDoneFn = unsafe extern "C" fn(c_int, c_int, Opaque);
+/// A message of another node came: context, sender, kind, payload, its length.
+pub type ReceiverFn = unsafe extern "C" fn(Opaque, *const c_char, u8, *const u8, u32);
+
 /// Hears that a client acts as another user: the client's number, the module's pointer.
 pub type UserChangedFn = unsafe extern "C" fn(u64, Opaque);
 
@@ -228,6 +235,39 @@ pub struct Login {
     pub accepted: bool,
     /// The address of a handle that the client was blocked under, and that was unblocked.
     pub answered: Option<usize>,
+}
+
+/// A descriptor that a module watches.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Called when it can be read.
+    pub read: Option<WatchFn>,
+    /// Called when it can be written.
+    pub write: Option<WatchFn>,
+    /// The module's pointer.
+    pub data: Opaque,
+}
+
+/// A copy of the process that a module asked for.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The number of the process.
+    pub pid: i32,
+    /// Called when it has ended.
+    pub done: Option<ForkDoneFn>,
+    /// The module's pointer.
+    pub data: Opaque,
+}
+
+/// A function that gets messages of other nodes.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// The module.
+    pub module: Arc<Module>,
+    /// The kind of message.
+    pub kind: u8,
+    /// The function.
+    pub run: ReceiverFn,
 }
 
 /// The numbers of server events.
@@ -418,6 +458,20 @@ pub struct Modules {
     pub auth_callbacks: Vec<AuthCallback>,
     /// Logins that modules are being asked about.
     pub logins: Vec<Login>,
+    /// Descriptors that modules watch.
+    pub watched: BTreeMap<i32, Watched>,
+    /// They are others than before the loop last slept.
+    pub watched_changed: bool,
+    /// The copy of the process that a module asked for.
+    pub child: Option<Child>,
+    /// Functions that get messages of other nodes.
+    pub receivers: Vec<Receiver>,
+    /// A module wants no replica to take over by itself.
+    pub no_failover: bool,
+    /// A module wants clients of a cluster to be served whatever their keys.
+    pub no_redirection: bool,
+    /// Names of latency events that modules gave.
+    pub latency_names: Vec<&'static str>,
     /// Options, in order.
     pub options: Vec<ModuleOption>,
     /// Modules that asked for the values of their options.
@@ -426,6 +480,8 @@ pub struct Modules {
     pub promises: Vec<(ClientKey, std::rc::Rc<dyn std::any::Any>)>,
     /// Data types, in order.
     pub types: Vec<TypeEntry>,
+    /// Data types of embedders.
+    pub native_types: Vec<native::NativeType>,
     /// Sources of INFO sections, in order.
     pub info: Vec<InfoSource>,
     /// Pointers that modules offer to each other.
@@ -491,7 +547,29 @@ impl Modules {
 
     /// Whether there is a type of this number in RDB files, of whatever version.
     pub fn knows_type(&self, id: u64) -> bool {
-        self.types.iter().any(|known| known.id >> 10 == id >> 10)
+        self.native(id).is_some() || self.types.iter().any(|known| known.id >> 10 == id >> 10)
+    }
+
+    /// The embedder's type of a number in RDB files, of whatever version.
+    pub fn native(&self, id: u64) -> Option<native::NativeType> {
+        let mut types = self.native_types.iter();
+        let found = types.find(|known| known.id.is_some_and(|own| own >> 10 == id >> 10));
+        found.copied()
+    }
+
+    /// Whether a type of this name is there.
+    pub fn has_type(&self, name: &str) -> bool {
+        self.types.iter().any(|known| known.name == name)
+            || self.native_types.iter().any(|known| known.name == name)
+    }
+
+    /// Adds a data type of an embedder. False if its name is taken, or cannot be one.
+    pub fn add_native(&mut self, kind: native::NativeType) -> bool {
+        let fine = kind.id.is_some() && !self.has_type(kind.name);
+        if fine {
+            self.native_types.push(kind);
+        }
+        fine
     }
 
     /// How many clients a module has blocked.
@@ -515,6 +593,7 @@ impl Modules {
     pub fn forget(&mut self, module: ModuleId) {
         self.filters.retain(|filter| filter.module.id != module);
         self.auth_callbacks.retain(|own| own.module.id != module);
+        self.receivers.retain(|own| own.module.id != module);
         self.listeners.retain(|l| l.module.id != module);
         self.listened = self.listeners.iter().fold(0, |all, l| all | l.classes);
         self.timers.retain(|_, timer| timer.module.id != module);

@@ -124,6 +124,8 @@ pub struct Flags {
     pub received: bool,
     /// Clients are served from the old data set meanwhile.
     pub serves_old: bool,
+    /// The append-only file is none of its business: who began the load switches it on again.
+    pub leaves_aof: bool,
 }
 
 /// The result of loading the data set of our primary.

@@ -225,7 +225,7 @@ pub fn answer(
 #[doc(alias = "replyToBlockedClientTimedOut")]
 fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
     match kind {
-        WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
+        WaitKind::List | WaitKind::Zset | WaitKind::Stream | WaitKind::Change => reply.null_array(),
         // These end by themselves, and CLIENT UNBLOCK does not touch them.
         WaitKind::Search(_) | WaitKind::Sentinel(_) | WaitKind::Saved(_) | WaitKind::Module(_) => {
             reply.null_array();

@@ -7,6 +7,7 @@ use crate::clients::ClientKey;
 use crate::cluster::slots::SlotSet;
 use crate::command::Targets;
 use crate::keyspace::DbId;
+use crate::keyspace::events::Event;
 use crate::pubsub::Kind;
 use crate::resp::argv::OwnedArgv;
 use crate::state::State;
@@ -48,6 +49,7 @@ pub(super) fn delete_some(state: &mut State, slot: u16, at_most: usize) -> usize
             let argv = OwnedArgv::from_words([b"DEL".as_slice(), &key]);
             state.effects.say(db, argv.as_argv(), Targets::ALL);
         }
+        keyspace::act::notify::notify_modules(state, Event::DEL, db, &key);
         state.dirty += 1;
         if state.effects.leave() && alone {
             command::act::after_unit(state);

@@ -94,6 +94,15 @@ pub fn notify_named(state: &mut State, class: u32, name: &[u8], db: DbId, key: &
     }
 }
 
+/// As [`notify_named`], for modules alone: to a cluster's clients a key that moved to another node is not deleted.
+pub fn notify_modules(state: &mut State, event: Event, db: DbId, key: &[u8]) {
+    if state.modules.listened & event.class as u32 != 0
+        && let Some(doors) = state.module_doors
+    {
+        (doors.notify)(state, event.class as u32, event.name.as_bytes(), db, key);
+    }
+}
+
 fn publish_event(state: &mut State, name: &[u8], db: DbId, key: &[u8]) {
     if state.pubsub.is_empty() {
         return;

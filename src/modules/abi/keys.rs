@@ -77,9 +77,12 @@ impl Key {
     /// The entry, as this handle sees it.
     pub fn entry<'s>(&'s self, state: &'s State) -> Option<Entry<'s>> {
         let db = &state.keyspace[self.db];
-        match self.sees_expired() {
-            true => db.peek_raw(self.bytes()),
-            false => db.peek(self.bytes()),
+        if self.sees_expired() {
+            db.peek_raw(self.bytes())
+        } else if leaves_expired(self.mode) {
+            db.peek_raw(self.bytes()).filter(|entry| !db.is_dead(entry))
+        } else {
+            db.peek(self.bytes())
         }
     }
 
@@ -139,6 +142,11 @@ impl Key {
     }
 }
 
+/// Whether a key that is over is not even noted to be deleted.
+fn leaves_expired(mode: c_int) -> bool {
+    mode & (NO_EFFECTS | NO_EXPIRE) != 0
+}
+
 /// A handle, for whoever hands keys to modules.
 pub fn make(context: *mut Context, db: DbId, name: &[u8], mode: c_int) -> *mut Key {
     Box::into_raw(Box::new(Key {
@@ -167,7 +175,10 @@ pub unsafe extern "C" fn open(ctx: Opaque, name: *mut RString, mode: c_int) -> *
             state.keyspace[db].get_mut(text).is_some()
         } else if mode & ACCESS_EXPIRED != 0 {
             state.keyspace[db].peek_raw(text).is_some()
-        } else if quiet || mode & NO_STATS != 0 {
+        } else if leaves_expired(mode) {
+            let db = &state.keyspace[db];
+            db.peek_raw(text).is_some_and(|entry| !db.is_dead(&entry))
+        } else if mode & NO_STATS != 0 {
             state.keyspace[db].peek(text).is_some()
         } else if mode & NO_TOUCH != 0 {
             state.keyspace[db].get_untouched(text).is_some()
@@ -181,7 +192,7 @@ pub unsafe extern "C" fn open(ctx: Opaque, name: *mut RString, mode: c_int) -> *
             return None;
         }
         // A lookup notes a key that is over; the module asked not to have it deleted.
-        if !found && !quiet && mode & NO_EXPIRE == 0 {
+        if !found && !leaves_expired(mode) {
             crate::keyspace::act::expire::reap_expired(state);
         }
         Some(db)

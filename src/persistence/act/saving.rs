@@ -156,6 +156,29 @@ pub fn save_now(state: &mut State) -> bool {
     }
 }
 
+/// Saves now into a file of another name, for a module: save points and counters are not concerned. Returns whether it
+/// worked; the log has the reason if not.
+#[doc(alias = "rdbSaveToFile")]
+pub fn save_to(state: &mut State, path: &std::path::Path) -> bool {
+    tell(state, kinds::persistence::SYNC_RDB_START);
+    let options = save_options(state, false);
+    let path = state.config.dir.join(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let place = Place {
+        directory: path.parent().unwrap_or(&state.config.dir).to_owned(),
+        name: name.into_owned(),
+        ..place(state, None)
+    };
+    let job = Job::default();
+    job.set_delay(state.config.rdb_key_save_delay);
+    let snapshot = state.keyspace.snapshot();
+    let saved = files::write_rdb(&state.disk, &place, snapshot, &options, &job);
+    tell(state, kinds::persistence::end(saved.is_ok()));
+    saved
+        .inspect_err(|error| state.log.warning(&error.line))
+        .is_ok()
+}
+
 /// Starts a save in the background. Returns whether it started.
 #[doc(alias = "rdbSaveBackground")]
 pub fn save_in_background(state: &mut State, then: AfterSave) -> bool {

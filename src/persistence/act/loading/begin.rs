@@ -45,7 +45,7 @@ pub fn reading(state: &State, client: Option<&Client>) -> Reading {
             SanitizeDumpPayload::Clients => client.is_some_and(|client| !trusted(client)),
         },
         limits: Limits::of(&state.config, state.member_seed).with_plain_from(state.list_plain_from),
-        foreign: !state.modules.types.is_empty(),
+        foreign: !state.modules.types.is_empty() || !state.modules.native_types.is_empty(),
     }
 }
 

@@ -76,7 +76,7 @@ pub fn load_slice(state: &mut State) -> Slice {
             if loading.flags.from_primary {
                 return Slice::OfPrimary(Box::new(loading.come_to(true)));
             }
-            match rewrite::open_aof_at_start(state) {
+            match loading.flags.leaves_aof || rewrite::open_aof_at_start(state) {
                 true => Slice::Done,
                 false => Slice::Failed,
             }
