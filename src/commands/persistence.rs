@@ -441,7 +441,7 @@ fn realised<'a>(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'a>) -> Result<Ne
     };
     let id = raw.get().rdb_id();
     let made = match (raw.downcast::<Raw>(), ctx.state.modules.native(id)) {
-        (Some(bytes), Some(kind)) => kind.load(bytes),
+        (Some(bytes), Some(kind)) => (kind.load)(bytes),
         _ => {
             let doors = ctx.state.module_doors;
             doors.and_then(|doors| (doors.realise)(ctx.state, &raw, ctx.db, key))

@@ -38,6 +38,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use crate::clients::ClientKey;
 use crate::command::table::CommandId;
 use crate::sys::log::Logger;
+use crate::types::Foreign;
+use crate::types::foreign::Raw;
 
 /// A pointer of a module, which the server keeps and hands back.
 pub type Opaque = *mut c_void;
@@ -431,6 +433,17 @@ pub struct TypeEntry {
     pub handle: Opaque,
 }
 
+/// A data type that an embedder added, without its Rust type.
+#[derive(Clone, Copy, Debug)]
+pub struct NativeType {
+    /// Its name.
+    pub name: &'static str,
+    /// Its number in RDB files: the name and a version. `None` for a name that is none.
+    pub id: Option<u64>,
+    /// Makes a value of the bytes that a file has; `None` if they are damaged.
+    pub load: fn(&Raw) -> Option<Foreign>,
+}
+
 /// The modules of a server, and what they added.
 #[derive(Debug, Default)]
 pub struct Modules {
@@ -481,7 +494,7 @@ pub struct Modules {
     /// Data types, in order.
     pub types: Vec<TypeEntry>,
     /// Data types of embedders.
-    pub native_types: Vec<native::NativeType>,
+    pub native_types: Vec<NativeType>,
     /// Sources of INFO sections, in order.
     pub info: Vec<InfoSource>,
     /// Pointers that modules offer to each other.
@@ -551,7 +564,7 @@ impl Modules {
     }
 
     /// The embedder's type of a number in RDB files, of whatever version.
-    pub fn native(&self, id: u64) -> Option<native::NativeType> {
+    pub fn native(&self, id: u64) -> Option<NativeType> {
         let mut types = self.native_types.iter();
         let found = types.find(|known| known.id.is_some_and(|own| own >> 10 == id >> 10));
         found.copied()
@@ -564,7 +577,7 @@ impl Modules {
     }
 
     /// Adds a data type of an embedder. False if its name is taken, or cannot be one.
-    pub fn add_native(&mut self, kind: native::NativeType) -> bool {
+    pub fn add_native(&mut self, kind: NativeType) -> bool {
         let fine = kind.id.is_some() && !self.has_type(kind.name);
         if fine {
             self.native_types.push(kind);

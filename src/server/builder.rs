@@ -15,7 +15,8 @@ use crate::cluster;
 use crate::command::Command;
 use crate::config::Config;
 use crate::dispatch;
-use crate::modules::native::{DataType, NativeType};
+use crate::modules::NativeType;
+use crate::modules::native::{self, DataType};
 use crate::persistence;
 use crate::persistence::loading::Opened;
 use crate::resp::{Protocol, Reply, Value};
@@ -146,7 +147,7 @@ impl Builder {
     /// A data type of your own; see [`crate::modules::native`]. Files that hold values of it can be loaded from then on,
     /// and RESTORE makes values of it. A name that is taken, or is none, makes [`Builder::start`] fail.
     pub fn data_type<T: DataType>(mut self) -> Self {
-        self.types.push(NativeType::of::<T>());
+        self.types.push(native::entry_of::<T>());
         self
     }
 

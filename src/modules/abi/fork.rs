@@ -5,7 +5,6 @@
 use std::ffi::{OsStr, c_char, c_int};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::ptr;
 
 use super::codes::{ERR, OK};
 use super::context::{set_errno, with};

@@ -15,6 +15,7 @@ use std::io::Cursor;
 use crate::command::Result;
 use crate::dispatch::Ctx;
 use crate::keyspace::{Deadline, NewValue};
+use crate::modules::NativeType;
 use crate::persistence::rdb::{Decoder, Encoder};
 use crate::resp::Error;
 use crate::types::foreign::{ForeignValue, Place, Raw, encode_id};
@@ -147,29 +148,12 @@ impl Loader<'_> {
     }
 }
 
-/// A data type that an embedder added, without its Rust type.
-#[derive(Clone, Copy, Debug)]
-pub struct NativeType {
-    /// Its name.
-    pub name: &'static str,
-    /// Its number in RDB files: the name and a version. `None` for a name that is none.
-    pub id: Option<u64>,
-    load: fn(&Raw) -> Option<Foreign>,
-}
-
-impl NativeType {
-    /// The entry of a type.
-    pub fn of<T: DataType>() -> NativeType {
-        NativeType {
-            name: T::NAME,
-            id: encode_id(T::NAME.as_bytes(), i32::from(T::VERSION)),
-            load: load::<T>,
-        }
-    }
-
-    /// Makes a value of the bytes that a file has; `None` if they are damaged.
-    pub fn load(&self, raw: &Raw) -> Option<Foreign> {
-        (self.load)(raw)
+/// The entry of a type among those of a server.
+pub fn entry_of<T: DataType>() -> NativeType {
+    NativeType {
+        name: T::NAME,
+        id: encode_id(T::NAME.as_bytes(), i32::from(T::VERSION)),
+        load: load::<T>,
     }
 }
 

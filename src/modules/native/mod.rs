@@ -86,4 +86,5 @@ pub use crate::dispatch::Ctx;
 pub use crate::keyspace::events::Event;
 pub use crate::keyspace::{Deadline, NewValue};
 pub use crate::resp::{Error, Reply, Value};
-pub use data::{BadValue, DataType, Loader, NativeType, Saver};
+pub(crate) use data::entry_of;
+pub use data::{BadValue, DataType, Loader, Saver};

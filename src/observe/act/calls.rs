@@ -89,7 +89,7 @@ pub fn after_call(state: &mut State, ran: Ran<'_>) {
     // A negative threshold is beyond every duration when it is read without a sign.
     let slow = us >= state.config.slowlog_log_slower_than as u64;
     let late = us / 1000 >= state.config.latency_monitor_threshold;
-    if (slow || late && state.config.latency_monitor_threshold != 0) {
+    if slow || late && state.config.latency_monitor_threshold != 0 {
         let kind = if flags.has(crate::command::Flag::Fast) {
             "fast-command"
         } else {

@@ -105,7 +105,7 @@ fn realise(state: &mut State, key: &mut Key<'_>) -> Result<(), Reason> {
     let raw = raw.clone();
     let id = raw.get().rdb_id();
     let made = match (raw.downcast::<Raw>(), state.modules.native(id)) {
-        (Some(bytes), Some(kind)) => kind.load(bytes),
+        (Some(bytes), Some(kind)) => (kind.load)(bytes),
         _ => state
             .module_doors
             .and_then(|doors| (doors.realise)(state, &raw, key.db, key.key)),
