@@ -507,6 +507,8 @@ pub struct Modules {
     pub queued_options: Vec<(Vec<u8>, Vec<u8>)>,
     /// Clients blocked by each module, those included that are gone and whose module has yet to say so.
     pub blocked: BTreeMap<ModuleId, usize>,
+    /// The client whose command let others be served: what it sent meanwhile is still to be read.
+    pub yielded: Option<ClientKey>,
     /// While others are served in the middle of a module's long command: the words of their error.
     pub busy_reply: Option<String>,
     /// What threads of modules reach this server through.

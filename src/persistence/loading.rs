@@ -18,7 +18,7 @@ use super::aof::replay::Replayer;
 use super::rdb::load::Loader;
 use super::receiving::Beside;
 use crate::command::Targets;
-use crate::keyspace::{DbId, Keyspace, Ms};
+use crate::keyspace::{DbId, Keyspace};
 
 /// A load in progress.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ pub struct Loading {
     pub(super) beside: Option<Beside>,
     /// Where the stream of effects stood when the file was written: database, name, position.
     pub(super) stream: Stream,
-    /// When modules are told next how far it is.
-    pub(super) progress_due_ms: Ms,
+    /// When modules are told next how far it is, monotonic.
+    pub(super) progress_due_ns: u64,
     /// The readers of the stream of effects before the load. During the load there are none: replayed commands are
     /// not propagated.
     pub(super) listening: Targets,

@@ -149,13 +149,8 @@ fn evict(state: &mut State, db: DbId, key: &[u8]) -> usize {
     state.stats.evicted_keys += 1;
     notify::notify(state, Event::EVICTED, db, key);
     notify::touched(state, db, key);
-    if state.effects.listening != crate::command::Targets::NONE {
-        let word = if lazy { "UNLINK" } else { "DEL" };
-        let argv = crate::resp::argv::OwnedArgv::from_words([word.as_bytes(), key]);
-        state
-            .effects
-            .say(db, argv.as_argv(), crate::command::Targets::ALL);
-    }
+    let word = if lazy { "UNLINK" } else { "DEL" };
+    super::expire::say_deleted(state, db, word, key);
     if state.effects.leave() {
         command::act::after_unit(state);
     }

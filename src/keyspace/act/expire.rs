@@ -8,8 +8,10 @@
 //! `activeExpireCycle()` in expire.c.
 
 use super::{keys, notify};
+use crate::command::Targets;
 use crate::keyspace::events::Event;
 use crate::keyspace::{DbId, Pace, Removed};
+use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::{command, observe};
 
@@ -85,11 +87,17 @@ pub(crate) fn say_expired(state: &mut State, db: DbId, key: &[u8]) {
     notify::notify(state, Event::EXPIRED, db, key);
     notify::touched(state, db, key);
     let word = expire_word(state);
-    if state.effects.listening != crate::command::Targets::NONE {
-        let argv = crate::resp::argv::OwnedArgv::from_words([word.as_bytes(), key]);
-        state
-            .effects
-            .say(db, argv.as_argv(), crate::command::Targets::ALL);
+    say_deleted(state, db, word, key);
+}
+
+/// Propagates the deletion of a key that no command asked for, also out of a call of a module that propagates nothing.
+#[doc(alias = "propagateDeletion")]
+pub(crate) fn say_deleted(state: &mut State, db: DbId, word: &str, key: &[u8]) {
+    if state.effects.listening != Targets::NONE {
+        let argv = OwnedArgv::from_words([word.as_bytes(), key]);
+        let before = state.effects.allow_only(Targets::ALL);
+        state.effects.say(db, argv.as_argv(), Targets::ALL);
+        state.effects.allow_only(before);
     }
 }
 

@@ -405,6 +405,17 @@ fn finish(state: &mut State, address: usize, with_reply: bool) {
                     run(state, &mut context, function, &waiting.argv, reply)
                 });
             }
+            // A client blocked on keys that is unblocked by hand is answered as if its time were over.
+            if with_reply
+                && blocked.on_keys
+                && let Some(function) = blocked.timeout
+            {
+                let mut context = context_for(blocked, address, Occasion::BlockedTimeout);
+                context.command = Some(waiting.id);
+                unit(state, |state| {
+                    run(state, &mut context, function, &waiting.argv, reply)
+                });
+            }
             let replying = clock::since(started);
             free_private(state, blocked, address);
             let mut replies = std::mem::take(&mut *guard(&blocked.replies));

@@ -81,6 +81,9 @@ pub fn run(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         // SAFETY: the function was registered by a module that is loaded; the context and the words outlive the call.
         unsafe { function(address, argv.as_mut_ptr().cast(), argv.len() as c_int) }
     });
+    if let Some(client) = ctx.state.modules.yielded.take() {
+        ctx.state.clients.resume(client);
+    }
     words.0 = std::mem::take(&mut context.words);
     *ctx.reply = std::mem::take(&mut context.reply);
     for position in &context.redacted {

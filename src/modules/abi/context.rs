@@ -63,6 +63,11 @@ pub unsafe fn begin_thread(state: *mut State) {
     LOAN.with(|loan| unsafe { loan.put(state) });
 }
 
+/// Whether this thread was lent a state.
+pub fn is_lent() -> bool {
+    with(|_| ()).is_some()
+}
+
 /// Whether this thread has the state although it is not its owner.
 pub fn is_guest() -> bool {
     GUEST.get()

@@ -96,7 +96,11 @@ pub unsafe extern "C" fn my_cluster_id() -> *const c_char {
 }
 
 /// Runs a function on the thread that owns the state, from whatever thread this is called.
-pub unsafe extern "C" fn one_shot(run: OneShotFn, data: Opaque) -> c_int {
+pub unsafe extern "C" fn one_shot(run: Option<OneShotFn>, data: Opaque) -> c_int {
+    let Some(run) = run else {
+        context::set_errno(libc::EINVAL);
+        return ERR;
+    };
     let address = data.expose_provenance();
     let sent = gate::post(Box::new(move |state| {
         context::unit(state, |state| {
@@ -164,6 +168,7 @@ pub unsafe extern "C" fn give_way(ctx: Opaque, flags: c_int, text: *const c_char
         mark(state, true);
         state.serve_meanwhile();
         mark(state, nested);
+        state.modules.yielded = served;
         state.modules.busy_reply = before;
     });
 }

@@ -37,6 +37,8 @@ static OWNER: Mutex<Weak<Owner>> = Mutex::new(Weak::new());
 pub struct Owner {
     /// The gate.
     pub gate: Gate,
+    /// How many databases the server has.
+    pub databases: u32,
     mailbox: Mutex<Mailbox>,
 }
 
@@ -68,6 +70,7 @@ pub fn own(state: &mut State) -> bool {
     }
     let owner = Arc::new(Owner {
         gate: Gate::default(),
+        databases: state.keyspace.len_dbs() as u32,
         mailbox: Mutex::new(state.mailbox.clone()),
     });
     *place = Arc::downgrade(&owner);

@@ -80,7 +80,9 @@ impl Key {
         if self.sees_expired() {
             db.peek_raw(self.bytes())
         } else if leaves_expired(self.mode) {
-            db.peek_raw(self.bytes()).filter(|entry| !db.is_dead(entry))
+            let now = state.keyspace.env().now_ms();
+            let entry = db.peek_raw(self.bytes());
+            entry.filter(|entry| !entry.is_expired(now))
         } else {
             db.peek(self.bytes())
         }
@@ -176,8 +178,9 @@ pub unsafe extern "C" fn open(ctx: Opaque, name: *mut RString, mode: c_int) -> *
         } else if mode & ACCESS_EXPIRED != 0 {
             state.keyspace[db].peek_raw(text).is_some()
         } else if leaves_expired(mode) {
-            let db = &state.keyspace[db];
-            db.peek_raw(text).is_some_and(|entry| !db.is_dead(&entry))
+            let now = state.keyspace.env().now_ms();
+            let entry = state.keyspace[db].peek_raw(text);
+            entry.is_some_and(|entry| !entry.is_expired(now))
         } else if mode & NO_STATS != 0 {
             state.keyspace[db].peek(text).is_some()
         } else if mode & NO_TOUCH != 0 {
@@ -575,8 +578,18 @@ pub unsafe extern "C" fn select_db(ctx: Opaque, db: c_int) -> c_int {
     let Some(context) = (unsafe { context::of(ctx) }) else {
         return ERR;
     };
+    let Ok(db) = u32::try_from(db).map(DbId) else {
+        return ERR;
+    };
+    if !context::is_lent() {
+        // A thread may choose the database before it has the lock.
+        let known = super::gate::owner().is_some_and(|owner| db.0 < owner.databases);
+        if known {
+            context.db = db;
+        }
+        return if known { OK } else { ERR };
+    }
     let selected = context::with(|state| {
-        let db = u32::try_from(db).ok().map(DbId)?;
         state.keyspace.get(db)?;
         context.db = db;
         if let Some(client) = context.client.and_then(|key| state.clients.get_mut(key)) {

@@ -12,12 +12,19 @@ use crate::modules::{Opaque, WatchFn, Watched};
 const READABLE: c_int = 1;
 const WRITABLE: c_int = 1 << 1;
 
+/// Descriptors beyond those of `maxclients`.
+#[doc(alias = "CONFIG_FDSET_INCR")]
+const MORE: c_int = 128;
+
 /// Whether these can be a descriptor and a mask; if not, `errno` says what is wrong.
 fn fits(fd: c_int, mask: c_int) -> bool {
-    let errno = match (fd, mask) {
-        (..0, _) => libc::ERANGE,
-        (_, mask) if mask & !(READABLE | WRITABLE) != 0 => libc::EINVAL,
-        _ => return true,
+    let most = with(|state| state.config.maxclients as c_int).unwrap_or(0);
+    let errno = if fd < 0 || fd >= most.saturating_add(MORE) {
+        libc::ERANGE
+    } else if mask & !(READABLE | WRITABLE) != 0 {
+        libc::EINVAL
+    } else {
+        return true;
     };
     set_errno(errno);
     false

@@ -65,10 +65,6 @@ pub(crate) fn report_dropped_errors(state: &mut State) {
 /// Counts a command that ran: its calls, its time, its place in the slow log.
 #[inline]
 pub fn after_call(state: &mut State, ran: Ran<'_>) {
-    // Commands of an append-only file run past the counters, in Redis as well.
-    if ran.replayed {
-        return;
-    }
     let entry = &mut state.commands[ran.id];
     let flags = entry.flags;
     let us = ran.elapsed_ns / 1000;
@@ -89,7 +85,7 @@ pub fn after_call(state: &mut State, ran: Ran<'_>) {
     // A negative threshold is beyond every duration when it is read without a sign.
     let slow = us >= state.config.slowlog_log_slower_than as u64;
     let late = us / 1000 >= state.config.latency_monitor_threshold;
-    if slow || late && state.config.latency_monitor_threshold != 0 {
+    if (slow || late && state.config.latency_monitor_threshold != 0) && !ran.replayed {
         let kind = if flags.has(crate::command::Flag::Fast) {
             "fast-command"
         } else {

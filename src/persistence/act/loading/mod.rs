@@ -16,7 +16,6 @@ mod reload;
 
 use super::{rewrite, tails};
 use crate::config::disk;
-use crate::keyspace::Ms;
 use crate::modules::{EventData, EventId, kinds};
 use crate::persistence::aof::reader::{CommandReader, Line, Trouble};
 use crate::persistence::loading::{Fatal, Hold, Loading, Part, Slice, Source, What};
@@ -285,15 +284,15 @@ fn tell_progress(state: &mut State, loading: &mut Loading) {
     if !state.modules.hears(EventId::LoadingProgress) {
         return;
     }
-    let now = state.clock.unix_ms();
+    let now = state.clock.monotonic_ns();
     let Some(progress) = state
         .persistence
         .progress
-        .filter(|_| now >= loading.progress_due_ms)
+        .filter(|_| now >= loading.progress_due_ns)
     else {
         return;
     };
-    loading.progress_due_ms = now + Ms::from(1000 / state.hz.max(1));
+    loading.progress_due_ns = now + 1_000_000_000 / u64::from(state.hz.max(1));
     let kind = match loading.current {
         Some((_, Source::Commands { .. })) => COMMANDS,
         _ => RDB,

@@ -82,6 +82,10 @@ pub fn load_all(state: &mut State) -> bool {
         }
     };
     mark(state, false);
+    if let Some(caller) = caller {
+        // Requests that came meanwhile wait in its query buffer or its socket.
+        state.clients.resume(caller);
+    }
     loaded
 }
 
