@@ -28,7 +28,8 @@
 //! - **Sentinel.** The room is [`crate::sentinel`], a pure machine as well; `sentinel/act` carries its orders out and
 //!   `commands/sentinel` has its commands. Its header shows one failover on one line, and `docs/SENTINEL.md` is for
 //!   operators. A chapter of its own is still to be written.
-//! - **Modules.** There is no room yet, and MODULE says so in Redis's words; the chapter comes with the room.
+//! - **Modules.** [`crate::modules`] has the tables, `docs/MODULES.md` is for operators, and
+//!   [`crate::modules::native`] for programs that add commands and types. A chapter of its own is still to be written.
 //! - **Vector sets.** The type is [`crate::types::vset`] and `docs/decisions/vector-sets.md` says why it is so; a
 //!   chapter of its own is still to be written.
 //!

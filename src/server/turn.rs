@@ -66,6 +66,7 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
         state.stats.peak_memory_s = state.clock.unix_seconds();
     }
     shutdown::act::cron(state);
+    modules::act::fork::cron(state);
     if state.persistence.is_loading() {
         if every(1000, runs, hz) {
             replication::act::link::care_for_link_while_loading(state);

@@ -199,8 +199,16 @@ fn perform(state: &mut State, act: Act) {
                 .pubsub
                 .publish(&mut state.clients, kind, &channel, &text);
         }
-        // No module is here to get it.
-        Act::Module { .. } => {}
+        Act::Module {
+            from,
+            module,
+            kind,
+            payload,
+        } => {
+            if let Some(doors) = state.module_doors {
+                (doors.cluster_message)(state, &from, module, kind, &payload);
+            }
+        }
         Act::Log { level, text } => write_log(state, level, &text),
     }
 }
