@@ -76,7 +76,10 @@ fn main() {
         ("migration", migration),
     ];
     for (name, part) in parts {
-        if only.as_deref().is_none_or(|only| only.split(',').any(|word| word == name)) {
+        if only
+            .as_deref()
+            .is_none_or(|only| only.split(',').any(|word| word == name))
+        {
             println!("{name}");
             kinds.iter().for_each(|kind| part(kind, &given));
         }
@@ -112,14 +115,25 @@ impl Cluster {
         let timeout = timeout_ms.to_string();
         let start = |_| {
             Server::program(program)
-                .args(["--cluster-enabled", "yes", "--cluster-node-timeout", &timeout])
+                .args([
+                    "--cluster-enabled",
+                    "yes",
+                    "--cluster-node-timeout",
+                    &timeout,
+                ])
                 .args(["--repl-diskless-sync-delay", "0"])
                 .start()
         };
         let nodes: Vec<Server> = (0..nodes).map(start).collect();
         let mut words: Vec<String> = ["--cluster", "create"].map(str::to_owned).into();
-        words.extend(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())));
-        words.extend(["--cluster-replicas", &replicas.to_string(), "--cluster-yes"].map(str::to_owned));
+        words.extend(
+            nodes
+                .iter()
+                .map(|node| format!("127.0.0.1:{}", node.port())),
+        );
+        words.extend(
+            ["--cluster-replicas", &replicas.to_string(), "--cluster-yes"].map(str::to_owned),
+        );
         let started = Instant::now();
         cli(&words);
         let done = started.elapsed().as_secs_f64();
@@ -192,7 +206,10 @@ fn cli(words: &[String]) {
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(120), "never: {what}");
+        assert!(
+            started.elapsed() < Duration::from_secs(120),
+            "never: {what}"
+        );
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -215,7 +232,9 @@ fn kill(kind: &Kind, given: &Matches) {
         thread::sleep(Duration::from_millis(1500 + run * 173 % 1000));
         let killed = Instant::now();
         cluster.nodes[primary].kill();
-        wait_for("the replica takes writes", || client.cmd("SET key value") == Reply::Status(b"OK".to_vec()));
+        wait_for("the replica takes writes", || {
+            client.cmd("SET key value") == Reply::Status(b"OK".to_vec())
+        });
         times.push(killed.elapsed().as_secs_f64() * 1000.0);
     }
     kind.says(format_args!(
@@ -243,7 +262,10 @@ impl Writer {
                 match client.cmd(&line) {
                     Reply::Integer(n) => {
                         let before = count.replace(n);
-                        assert!(before.is_none_or(|before| n == before + 1), "a write was lost");
+                        assert!(
+                            before.is_none_or(|before| n == before + 1),
+                            "a write was lost"
+                        );
                         longest = longest.max(last.elapsed());
                         last = Instant::now();
                     }
@@ -380,7 +402,9 @@ fn messages(cluster: &Cluster) -> u64 {
         let field = text
             .lines()
             .find_map(|line| line.strip_prefix("cluster_stats_messages_sent:"));
-        field.and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0)
+        field
+            .and_then(|n| n.trim().parse::<u64>().ok())
+            .unwrap_or(0)
     };
     cluster.clients().iter_mut().map(count).sum()
 }
@@ -390,9 +414,16 @@ fn bus_bytes(cluster: &Cluster) -> u64 {
     let ports: Vec<String> = cluster
         .clients()
         .iter_mut()
-        .map(|client| format!(":{}", client.cmd("CONFIG GET cluster-port").items()[1].text()))
+        .map(|client| {
+            format!(
+                ":{}",
+                client.cmd("CONFIG GET cluster-port").items()[1].text()
+            )
+        })
         .collect();
-    let output = Command::new("ss").args(["-tinH", "state", "established"]).output();
+    let output = Command::new("ss")
+        .args(["-tinH", "state", "established"])
+        .output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
@@ -501,7 +532,9 @@ fn migration(kind: &Kind, given: &Matches) {
         let fields = reply.items()[0].items().to_vec();
         let field = |name: &str| {
             let mut pairs = fields.chunks(2);
-            pairs.find(|pair| pair[0].text() == name).map(|pair| pair[1].text())
+            pairs
+                .find(|pair| pair[0].text() == name)
+                .map(|pair| pair[1].text())
         };
         pause = field("write_pause_ms").unwrap_or_default();
         field("state").as_deref() == Some("completed")

@@ -92,7 +92,10 @@ impl ResidentMeter {
             let len = file.and_then(|file| file.read_at(&mut text, 0).ok());
             let text = std::str::from_utf8(&text[..len.unwrap_or(0)]).unwrap_or_default();
             let pages = text.split(' ').nth(1);
-            pages.and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * page_bytes()
+            pages
+                .and_then(|pages| pages.parse::<usize>().ok())
+                .unwrap_or(0)
+                * page_bytes()
         }
         #[cfg(not(target_os = "linux"))]
         0

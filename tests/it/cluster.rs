@@ -2,6 +2,7 @@
 //! is installed. How nodes decide is tested without processes, in `src/cluster/machine/tests.rs` and `tests/sim/cluster`.
 
 mod bus;
+mod faults;
 mod figures;
 mod migration;
 

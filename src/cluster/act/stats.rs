@@ -95,15 +95,24 @@ pub fn inner_command(state: &mut State, id: CommandId, argv: Argv<'_>, queued: b
 /// Counts the bytes that replicas get.
 pub fn replicated(state: &mut State, unit: &[Said]) {
     let replicas = state.replication.replicas.iter().count() as u64;
-    if replicas == 0 || state.config.is_replica() || !state.config.cluster_slot_stats_enabled.network {
+    if replicas == 0
+        || state.config.is_replica()
+        || !state.config.cluster_slot_stats_enabled.network
+    {
         return;
     }
-    for said in unit.iter().filter(|said| said.targets.any(Targets::REPLICAS)) {
+    for said in unit
+        .iter()
+        .filter(|said| said.targets.any(Targets::REPLICAS))
+    {
         let argv = said.argv.as_argv();
         let Ok(id) = state.commands.lookup(argv) else {
             continue;
         };
-        let first = route::keys(state, id, argv).iter().next().map(|key| key.position);
+        let first = route::keys(state, id, argv)
+            .iter()
+            .next()
+            .map(|key| key.position);
         let slot = first.map(|position| key_hash_slot(argv.get(position)));
         if let Some(figures) = slot.and_then(|slot| state.cluster.stats.of_mut(slot)) {
             figures.bytes_out += replicas * wire_bytes(argv.iter());

@@ -60,12 +60,7 @@ enum Metric {
 }
 
 impl Metric {
-    const ALL: [Metric; 4] = [
-        Metric::Keys,
-        Metric::Cpu,
-        Metric::BytesIn,
-        Metric::BytesOut,
-    ];
+    const ALL: [Metric; 4] = [Metric::Keys, Metric::Cpu, Metric::BytesIn, Metric::BytesOut];
 
     fn word(self) -> &'static str {
         match self {
@@ -102,7 +97,9 @@ impl Metric {
 fn cluster_slot_stats(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let machine = needs_cluster(ctx.state)?;
     let wanted = ctx.state.config.cluster_slot_stats_enabled;
-    let metrics = Metric::ALL.into_iter().filter(|metric| metric.is_on(wanted));
+    let metrics = Metric::ALL
+        .into_iter()
+        .filter(|metric| metric.is_on(wanted));
     let metrics: Vec<Metric> = metrics.collect();
     let wrong = || {
         Error::once(

@@ -62,7 +62,8 @@ fn nodes_under_tls_fail_over() {
     agree(&mut nodes);
     // A plain connection to the bus gets nowhere.
     let bus = nodes[1].client.cmd("CONFIG GET cluster-port").items()[1].text();
-    let mut plain = TcpStream::connect(("127.0.0.1", bus.parse().expect("a port"))).expect("it listens");
+    let mut plain =
+        TcpStream::connect(("127.0.0.1", bus.parse().expect("a port"))).expect("it listens");
     plain.write_all(&[b'R'; 3000]).expect("it takes bytes");
     plain
         .set_read_timeout(Some(PATIENCE))
@@ -78,7 +79,9 @@ fn nodes_under_tls_fail_over() {
     nodes[0].server.kill();
     let replica = &mut nodes[3];
     await_that("the replica takes over", || replica.role() == "master");
-    await_that("it serves", || replica.client.cmd("GET bar") == Reply::from("1"));
+    await_that("it serves", || {
+        replica.client.cmd("GET bar") == Reply::from("1")
+    });
 }
 
 /// redis 7216, 12196: hundreds of megabytes of PUBLISH on the bus fail no node over. Answers of the nodes themselves go

@@ -40,7 +40,8 @@ fn bytes(node: &mut Node, slot: u16) -> (i64, i64) {
 #[test]
 fn requests_are_counted_for_their_slots() {
     let mut node = alone("cluster-slot-stats-enabled cpu net\n");
-    let slot = |node: &mut Node, key: &str| match node.client.cmd(&format!("CLUSTER KEYSLOT {key}")) {
+    let slot = |node: &mut Node, key: &str| match node.client.cmd(&format!("CLUSTER KEYSLOT {key}"))
+    {
         Reply::Integer(slot) => slot as u16,
         other => panic!("{other}"),
     };
@@ -71,14 +72,16 @@ fn requests_are_counted_for_their_slots() {
     node.client.cmd("DEL key");
     node.client.cmd("CONFIG RESETSTAT").ok();
     let mut blocked = node.server.client();
-    blocked.send(b"*3\r\n$5\r\nBLPOP\r\n$3\r\nkey\r\n$1\r\n0\r\n").expect("sent");
+    blocked
+        .send(b"*3\r\n$5\r\nBLPOP\r\n$3\r\nkey\r\n$1\r\n0\r\n")
+        .expect("sent");
     await_that("a client is blocked", || {
         node.field("INFO clients", "blocked_clients") == "1"
     });
     assert_eq!(bytes(&mut node, key), (0, 0));
     node.client.cmd("LPUSH key value").is(1);
     blocked.read().expect("a reply");
-    assert_eq!(bytes(&mut node, key), (31 + 35, 4 + 22));
+    assert_eq!(bytes(&mut node, key), (31 + 35, 4 + 24));
 
     // A script counts for the slot of the keys that it used; one of several slots for none.
     node.client.cmd("CONFIG RESETSTAT").ok();
@@ -110,7 +113,10 @@ fn figures_that_are_switched_off_are_not_told() {
     let mut node = alone("");
     node.client.cmd("SET key value").ok();
     let names = |node: &mut Node| -> Vec<String> {
-        figures(node, 12539).into_iter().map(|(name, _)| name).collect()
+        figures(node, 12539)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
     };
     assert_eq!(names(&mut node), ["key-count"]);
     let unknown = "ERR Unrecognized sort metric for ORDERBY.";
@@ -154,6 +160,16 @@ fn the_stream_is_counted_for_replicas() {
     assert_eq!(bytes(&mut nodes[0], 12539), (33, 5 + 33));
     await_that("the replica has it", || bytes(&mut nodes[1], 12539).0 == 33);
     assert_eq!(bytes(&mut nodes[1], 12539).1, 0);
+    // valkey 1912: a primary with replicas that becomes a replica, and counts, ended by an assertion.
+    nodes[1].client.cmd("CLUSTER FAILOVER").ok();
+    await_that("the roles have changed", || {
+        nodes[1].role() == "master" && nodes[0].role() == "slave"
+    });
+    let before = bytes(&mut nodes[0], 12539).0;
+    nodes[1].client.cmd("SET key VALUE").ok();
+    await_that("the old primary counts what comes", || {
+        bytes(&mut nodes[0], 12539).0 == before + 33
+    });
 }
 
 #[test]
