@@ -67,7 +67,7 @@ pub mod wires;
 
 /// The Redis release that the server says it is: in INFO, HELLO, the header of RDB files, scripts' `REDIS_VERSION` and
 /// the crash report. Many commands and options of later releases are there as well.
-pub const REDIS_VERSION: &str = "7.4.0";
+pub const REDIS_VERSION: &str = "8.10.0";
 
 /// The line that `--version` prints: Redis's, which tools read by its first words, with our own name and version at its
 /// end. `build` changes with the version and with nothing else.

@@ -90,7 +90,11 @@ impl<'a> Args<'a> {
             .take_while(|byte| byte.is_ascii_whitespace() || **byte == 0x0b);
         let number = &word[skipped.count()..];
         let cursor = match number.strip_prefix(b"-") {
-            Some(zeros) if !zeros.is_empty() && zeros.iter().all(|byte| *byte == b'0') => Some(0),
+            // As `strtoull` reads it: the number's complement. A number that fits 64 bits with its sign is refused.
+            Some([b'0'..=b'9', ..]) => match num::parse_i64(number) {
+                Some(..0) => None,
+                _ => num::parse_u64(&number[1..]).map(u64::wrapping_neg),
+            },
             _ => num::parse_u64(number),
         };
         cursor.ok_or_else(|| Error::once("invalid cursor"))
@@ -159,6 +163,27 @@ impl<'a> Args<'a> {
         } else {
             Err(Error::Syntax)
         }
+    }
+
+    /// Checks that at most this many arguments are left, for a subcommand whose declared arity has no upper end.
+    pub fn at_most(&self, count: usize) -> Result {
+        match self.len() > count {
+            true => Err(self.wrong_subcommand()),
+            false => Ok(()),
+        }
+    }
+
+    /// The error for a subcommand that has a wrong number of arguments or words that it does not know:
+    /// `unknown subcommand or wrong number of arguments for 'genpass'. Try ACL HELP.`
+    #[doc(alias = "addReplySubcommandSyntaxError")]
+    pub fn wrong_subcommand(&self) -> Error {
+        let asked = self.argv.get(1);
+        let container = String::from_utf8_lossy(self.argv.get(0)).to_uppercase();
+        Error::quoting(
+            "ERR unknown subcommand or wrong number of arguments for '",
+            &asked[..asked.len().min(128)],
+            &format!("'. Try {container} HELP."),
+        )
     }
 }
 

@@ -69,9 +69,7 @@ fn acl_cat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         return Ok(());
     };
-    if !args.is_empty() {
-        return Err(wrong_words(args));
-    }
+    args.at_most(0)?;
     let Some(bit) = ctx.state.commands.category(asked) else {
         let asked = &asked[..asked.len().min(128)];
         return Err(Error::quoting("ERR Unknown category '", asked, "'"));
@@ -85,14 +83,6 @@ fn acl_cat(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
     ctx.reply.close_array(open, count);
     Ok(())
-}
-
-/// The error for a wrong number of arguments.
-#[doc(alias = "addReplySubcommandSyntaxError")]
-fn wrong_words(args: Args<'_>) -> Error {
-    let before = "ERR unknown subcommand or wrong number of arguments for '";
-    let asked = args.argv().get(1);
-    Error::quoting(before, &asked[..asked.len().min(128)], "'. Try ACL HELP.")
 }
 
 const ACL_DELUSER: Command = Command {
@@ -197,14 +187,12 @@ const GENPASS_MAX_BITS: i64 = 4096;
 
 /// Answers a random password in hexadecimal digits, of 256 bits or as many as asked for, rounded up to 4.
 fn acl_genpass(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    args.at_most(1)?;
     let bits = if args.is_empty() {
         256
     } else {
         args.integer()?
     };
-    if !args.is_empty() {
-        return Err(wrong_words(args));
-    }
     if !(1..=GENPASS_MAX_BITS).contains(&bits) {
         return Err(Error::once(format!(
             "ACL GENPASS argument must be the number of bits for the output password, a positive number \
@@ -419,9 +407,7 @@ const ACL_LOG: Command = Command {
 
 /// Answers the latest entries about refused commands and logins (10, or as many as asked for); RESET empties the log.
 fn acl_log(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    if args.len() > 1 {
-        return Err(wrong_words(args));
-    }
+    args.at_most(1)?;
     if args.word("RESET") {
         ctx.state.acl.log.clear();
         ctx.reply.ok();

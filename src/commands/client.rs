@@ -563,6 +563,7 @@ const CLIENT_PAUSE: Command = Command {
 /// Holds back commands of all clients for the given milliseconds: all commands (ALL, the default), or those that may
 /// write (WRITE). A pause of all commands that is under way is not weakened to one of writes.
 fn client_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    args.at_most(2)?;
     let milliseconds = args.bytes()?;
     let mut mode = PauseMode::All;
     if let Some(word) = args.next() {
@@ -572,7 +573,6 @@ fn client_pause(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Err(Error::once("CLIENT PAUSE mode must be WRITE or ALL"));
         }
     }
-    args.end()?;
     let milliseconds = crate::util::num::parse_i64(milliseconds)
         .ok_or(Error::once("timeout is not an integer or out of range"))?;
     if milliseconds < 0 {
@@ -737,6 +737,7 @@ const CLIENT_UNBLOCK: Command = Command {
 /// Ends the blocking command of another client, as after a timeout or with the error UNBLOCKED. Answers 1, or 0 if that
 /// client is not blocked.
 fn client_unblock(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    args.at_most(2)?;
     let id = args.bytes()?;
     let with_error = match args.next() {
         None => false,

@@ -43,12 +43,6 @@ const DEBUG: Command = Command {
 #[inline(never)]
 fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let name = args.bytes()?;
-    let wrong = || {
-        let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
-        Error::once(format!(
-            "unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
-        ))
-    };
     let lower = name.to_ascii_lowercase();
     match (lower.as_slice(), args.len()) {
         (b"help", 0) => help(ctx),
@@ -126,9 +120,8 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.state.list_plain_from = bytes as usize;
             ctx.reply.ok();
         }
-        (b"replybuffer", 2) => {
-            reply_buffer(ctx, args).map_err(|error| error.unwrap_or_else(wrong))?
-        }
+        (b"replybuffer", 2) => reply_buffer(ctx, args)
+            .map_err(|error| error.unwrap_or_else(|| args.wrong_subcommand()))?,
         (b"aof-flush-sleep", 1) => {
             let us = num::parse_u64(args.bytes()?).ok_or(Error::NotInteger)?;
             ctx.state.persistence.aof.flush_sleep_us = us;
@@ -183,7 +176,7 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             );
             ctx.reply.bulk(sizes.as_bytes());
         }
-        _ => return Err(wrong()),
+        _ => return Err(args.wrong_subcommand()),
     }
     Ok(())
 }

@@ -222,7 +222,7 @@ fn function_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let lazily = !sync && args.word("ASYNC") || default;
     let known = sync || lazily;
     if args.len() > 1 || known && !args.is_empty() {
-        return Err(wrong_words(args));
+        return Err(args.wrong_subcommand());
     }
     if !known {
         return Err(Error::once(
@@ -238,14 +238,6 @@ fn function_flush(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     state.dirty += 1;
     ctx.reply.ok();
     Ok(())
-}
-
-/// The error for a wrong number of arguments.
-fn wrong_words(args: Args<'_>) -> Error {
-    let asked = String::from_utf8_lossy(args.argv().get(1)).into_owned();
-    Error::once(format!(
-        "unknown subcommand or wrong number of arguments for '{asked}'. Try FUNCTION HELP."
-    ))
 }
 
 const FUNCTION_HELP: Command = Command {
@@ -459,9 +451,7 @@ const FUNCTION_RESTORE: Command = Command {
 #[doc(alias = "functionRestoreCommand")]
 fn function_restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let payload = args.bytes()?;
-    if args.len() > 1 {
-        return Err(wrong_words(args));
-    }
+    args.at_most(1)?;
     let policy = if args.is_empty() || args.word("APPEND") {
         RestorePolicy::Append
     } else if args.word("REPLACE") {

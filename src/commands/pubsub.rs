@@ -321,9 +321,7 @@ fn pubsub_shardchannels(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 /// Answers the channels, or shard channels, that have subscribers and match a pattern.
 fn list_names(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
     let pattern = args.next();
-    if !args.is_empty() {
-        return Err(wrong_words(args));
-    }
+    args.at_most(0)?;
     let open = ctx.reply.open();
     let mut count = 0;
     for name in ctx.state.pubsub.names(kind) {
@@ -334,12 +332,6 @@ fn list_names(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
     }
     ctx.reply.close_array(open, count);
     Ok(())
-}
-
-/// The error for a wrong number of arguments.
-fn wrong_words(args: Args<'_>) -> Error {
-    let before = "ERR unknown subcommand or wrong number of arguments for '";
-    Error::quoting(before, args.argv().get(1), "'. Try PUBSUB HELP.")
 }
 
 const PUBSUB_NUMSUB: Command = Command {

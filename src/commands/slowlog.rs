@@ -42,10 +42,10 @@ const SLOWLOG_GET: Command = Command {
 fn slowlog_get(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let log = &ctx.state.slowlog;
     let mut count = 10;
+    args.at_most(1)?;
     if !args.is_empty() {
         let wrong = Error::once("count should be greater than or equal to -1");
         count = args.integer_or(wrong.clone())?;
-        args.end()?;
         match count {
             ..-1 => return Err(wrong),
             -1 => count = i64::MAX,

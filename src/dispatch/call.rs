@@ -48,7 +48,6 @@ pub enum CallOrigin {
 }
 
 /// One call: the command, its words, and the client that it runs for.
-#[derive(Clone, Copy)]
 struct Call<'a> {
     client: ClientKey,
     id: CommandId,
@@ -129,13 +128,13 @@ pub fn call(
 
     let mut ok = result.is_ok();
     if let Err(error) = result {
-        refuse(state, call, reply, &begun, &error);
+        refuse(state, &call, reply, &begun, &error);
     }
     // A module writes its errors itself.
     ok &= !(flags.has(Flag::Module) && reply.errors() > errors_before);
     reply.end_command(begun);
 
-    show(state, call, redacted, elapsed, ok);
+    show(state, &call, redacted, elapsed, ok);
     // Of a script, its caller's keys count; of a transaction, each command's.
     if state.hotkeys.is_some() && !matches!(origin, CallOrigin::Script | CallOrigin::Replay) {
         let replied = reply.output().map_or(0, Output::len);
@@ -161,7 +160,7 @@ pub fn call(
     // A save sets the count back, which is no change.
     let changed = state.dirty > dirty_before;
     if (changed || forced != Targets::NONE) && origin != CallOrigin::Replay {
-        propagate(state, call, effect, forced, changed);
+        propagate(state, &call, effect, forced, changed);
     }
     if state.effects.leave() {
         if flags.has(Flag::ArbitraryKeys) {
@@ -174,7 +173,7 @@ pub fn call(
 
 /// Answers with an error, in place of what the handler had written, and counts it. An error to the primary or a replica
 /// is told to the log, because nobody reads their replies.
-fn refuse(state: &mut State, call: Call<'_>, reply: &mut Reply, begun: &Begun, error: &Error) {
+fn refuse(state: &mut State, call: &Call<'_>, reply: &mut Reply, begun: &Begun, error: &Error) {
     if *error != Error::AlreadySaid {
         reply.take_back(begun);
     }
@@ -193,7 +192,7 @@ fn refuse(state: &mut State, call: Call<'_>, reply: &mut Reply, begun: &Begun, e
 
 /// Shows the command that ran to MONITOR, the slow log, the latency monitor and the statistics.
 #[inline]
-fn show(state: &mut State, call: Call<'_>, redacted: Redacted, elapsed_ns: u64, ok: bool) {
+fn show(state: &mut State, call: &Call<'_>, redacted: Redacted, elapsed_ns: u64, ok: bool) {
     let caller = state.clients.get(call.client).map(|c| c.flags);
     if !state.monitors.is_empty() && !call.flags.any(&[Flag::SkipMonitor, Flag::Admin]) {
         // MONITOR already showed this command when it first blocked.
@@ -223,7 +222,7 @@ fn show(state: &mut State, call: Call<'_>, redacted: Redacted, elapsed_ns: u64, 
 /// Propagates the command as it came, or as its handler rewrote it, if it changed anything (`changed`) or is to be
 /// propagated all the same (`forced`). A script is propagated as the commands that it called.
 #[inline]
-fn propagate(state: &mut State, call: Call<'_>, effect: Effect, forced: Targets, changed: bool) {
+fn propagate(state: &mut State, call: &Call<'_>, effect: Effect, forced: Targets, changed: bool) {
     let targets = if changed {
         Targets::ALL.or(forced)
     } else {

@@ -55,12 +55,16 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     }
     // A primary propagates a DEL for each key that expired there, so its commands still see keys that have expired
     // here.
-    let from_primary = state.clients[client].flags.has(ClientFlags::PRIMARY);
+    let standing = state.clients[client].flags;
+    let from_primary = standing.has(ClientFlags::PRIMARY);
     if from_primary {
         state.keyspace.env().set_see_expired(true);
     }
-    let asked = state.clients[client].flags.has(ClientFlags::ASKING);
-    let outcome = judge_and_run(state, client, argv, reply);
+    let asked = standing.has(ClientFlags::ASKING);
+    let outcome = match state.modules.filters.is_empty() {
+        true => judge_and_run(state, client, argv, reply),
+        false => filter_and_run(state, client, argv, reply),
+    };
     if asked && outcome == Outcome::Done {
         asking_served(state, client);
     }
@@ -74,6 +78,24 @@ pub fn process(state: &mut State, client: ClientKey, argv: Argv<'_>, reply: &mut
     outcome
 }
 
+/// As [`judge_and_run`], with the words that the modules' command filters make of the request.
+#[cold]
+fn filter_and_run(
+    state: &mut State,
+    client: ClientKey,
+    argv: Argv<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let filtered = state
+        .module_doors
+        .and_then(|doors| (doors.filter)(state, Some(client), argv));
+    let argv = filtered.as_ref().map_or(argv, |changed| changed.as_argv());
+    match argv.is_empty() {
+        true => Outcome::Done,
+        false => judge_and_run(state, client, argv, reply),
+    }
+}
+
 #[inline]
 fn judge_and_run(
     state: &mut State,
@@ -81,22 +103,6 @@ fn judge_and_run(
     argv: Argv<'_>,
     reply: &mut Reply,
 ) -> Outcome {
-    let filtered;
-    let argv = match state.modules.filters.is_empty() {
-        true => argv,
-        false => {
-            filtered = state
-                .module_doors
-                .and_then(|doors| (doors.filter)(state, Some(client), argv));
-            match &filtered {
-                Some(changed) => changed.as_argv(),
-                None => argv,
-            }
-        }
-    };
-    if argv.is_empty() {
-        return Outcome::Done;
-    }
     match identify(state, argv) {
         Ok(id) => {
             state.clients[client].last_command = Some(id);
@@ -312,12 +318,10 @@ fn unknown(state: &State, argv: Argv<'_>, missing: Missing) -> Error {
 fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) -> Result<(), Error> {
     let flags = effective_flags(state, client, id, argv);
     let who = &state.clients[client];
-    let standing = who.flags;
+    let (standing, protocol) = (who.flags, who.protocol);
 
     admit_protected(state, who, flags)?;
-    if !flags.has(crate::command::Flag::NoAuth)
-        && acl::act::owes_auth(state, &state.clients[client])
-    {
+    if !flags.has(crate::command::Flag::NoAuth) && acl::act::owes_auth(state, who) {
         return Err(Error::NoAuth);
     }
     if standing.has(ClientFlags::MULTI) && flags.has(crate::command::Flag::NoMulti) {
@@ -341,7 +345,6 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
         }
         state.eviction.out_of_memory = exhausted;
     }
-    let who = &state.clients[client];
     if persistence::act::standing::cannot_persist(state)
         && !standing.has(ClientFlags::MUST_OBEY)
         && flags.any(&[
@@ -354,7 +357,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     if flags.has(crate::command::Flag::Write) {
         replication::act::standing::may_write(state, standing)?;
     }
-    if standing.has(ClientFlags::PUBSUB) && who.protocol == crate::resp::Protocol::Resp2 {
+    if standing.has(ClientFlags::PUBSUB) && protocol == crate::resp::Protocol::Resp2 {
         let allowed = flags.has(crate::command::Flag::WhileSubscribed);
         if !allowed {
             let name = state.commands[id].name.to_string();

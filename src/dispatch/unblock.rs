@@ -38,6 +38,7 @@ use crate::keyspace::{DbId, Ms};
 use crate::resp::Error;
 use crate::resp::argv::OwnedArgv;
 use crate::state::State;
+use crate::util::long_double::LongDouble;
 use crate::util::num;
 
 impl Ctx<'_> {
@@ -85,7 +86,9 @@ impl Ctx<'_> {
     /// ever.
     #[doc(alias = "getTimeoutFromObjectOrReply")]
     pub fn timeout_seconds(&self, args: &mut Args<'_>) -> Result<Option<Ms>> {
-        let seconds = num::parse_f64(args.bytes()?).ok_or(Error::TimeoutNotFloat)?;
+        let word = args.bytes()?;
+        let seconds = num::parse_f64(word).or_else(|| beyond_double(word));
+        let seconds = seconds.ok_or(Error::TimeoutNotFloat)?;
         let ms = (seconds * 1000.0).ceil();
         if ms > i64::MAX as f64 {
             return Err(TIMEOUT_OUT_OF_RANGE);
@@ -110,6 +113,16 @@ impl Ctx<'_> {
             },
         }
     }
+}
+
+/// A number that a double cannot hold but a long double can, which is what Redis reads: `1e400` is infinite and `1e-400`
+/// next to nothing.
+fn beyond_double(word: &[u8]) -> Option<f64> {
+    let number = LongDouble::parse(word)?;
+    let size = number
+        .truncated()
+        .map_or(f64::INFINITY, |_| f64::MIN_POSITIVE);
+    Some(if word.starts_with(b"-") { -size } else { size })
 }
 
 const TIMEOUT_OUT_OF_RANGE: Error =

@@ -21,6 +21,7 @@ use std::io;
 use crate::collections::shared::BigStr;
 use crate::resp::argv::{Argv, Span};
 use crate::util::args;
+use crate::util::num::parse_i64;
 
 /// Arguments from this size on get an allocation of their own when they arrive in pieces.
 pub const BIG: usize = 32 * 1024;
@@ -263,12 +264,12 @@ impl Parser {
                 Some(b'*') => {}
                 Some(_) => return self.inline(buf, request),
             }
-            let line = match self.line(buf, ProtocolError::MultibulkCountTooBig) {
-                Ok(Some(line)) => line,
+            let (count, next) = match self.header(buf, ProtocolError::MultibulkCountTooBig) {
+                Ok(Some(header)) => header,
                 Ok(None) => return Parsed::Incomplete,
                 Err(error) => return Parsed::Error(error),
             };
-            let count = match number(&buf[1..line]) {
+            let count = match count {
                 Some(n) if n <= i32::MAX as i64 => n,
                 _ => return Parsed::Error(ProtocolError::InvalidMultibulk),
             };
@@ -276,7 +277,7 @@ impl Parser {
                 return Parsed::Error(ProtocolError::UnauthenticatedMultibulk);
             }
             self.missing = Some(count.max(0));
-            self.pos = line + 2;
+            self.pos = next;
         }
         match self.arguments(buf, limits, request) {
             Ok(true) => {
@@ -317,20 +318,21 @@ impl Parser {
                     let Some(&first) = buf.get(self.pos) else {
                         return Ok(false);
                     };
-                    let Some(line) = self.line(buf, ProtocolError::BulkCountTooBig)? else {
+                    let header = self.header(buf, ProtocolError::BulkCountTooBig)?;
+                    let Some((len, next)) = header else {
                         return Ok(false);
                     };
                     if first != b'$' {
                         return Err(ProtocolError::ExpectedDollar(first));
                     }
-                    let len = match number(&buf[self.pos + 1..line]) {
+                    let len = match len {
                         Some(n) if n >= 0 && n as u64 <= limits.max_bulk => n,
                         _ => return Err(ProtocolError::InvalidBulk),
                     };
                     if len > UNAUTHENTICATED_BULK && limits.unauthenticated {
                         return Err(ProtocolError::UnauthenticatedBulk);
                     }
-                    self.pos = line + 2;
+                    self.pos = next;
                     self.bulk = Some(len as usize);
                     len as usize
                 }
@@ -374,6 +376,28 @@ impl Parser {
         }
     }
 
+    /// The number in the line that begins at `self.pos`, `None` if it is none, and where the next line begins. Answers
+    /// `Ok(None)` until the line is whole. Nearly all lines are `*3\r\n` or `$16\r\n`: one or two digits.
+    #[inline]
+    fn header(
+        &self,
+        buf: &[u8],
+        too_big: ProtocolError,
+    ) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
+        let digit = |byte: u8| i64::from(byte - b'0');
+        match buf[self.pos..] {
+            [_, d @ b'0'..=b'9', b'\r', b'\n', ..] => {
+                return Ok(Some((Some(digit(d)), self.pos + 4)));
+            }
+            [_, t @ b'1'..=b'9', d @ b'0'..=b'9', b'\r', b'\n', ..] => {
+                return Ok(Some((Some(10 * digit(t) + digit(d)), self.pos + 5)));
+            }
+            _ => {}
+        }
+        let line = self.line(buf, too_big)?;
+        Ok(line.map(|line| (parse_i64(&buf[self.pos + 1..line]), line + 2)))
+    }
+
     /// Where the line that begins at `self.pos` ends: the position of its `\r\n`.
     fn line(&self, buf: &[u8], too_big: ProtocolError) -> Result<Option<usize>, ProtocolError> {
         let rest = &buf[self.pos..];
@@ -410,15 +434,6 @@ impl Parser {
         request.inline = Some(bytes);
         request.len = end + 1;
         Parsed::Request
-    }
-}
-
-/// A decimal number with the strictness of the protocol: no sign but `-`, no spaces.
-#[inline]
-fn number(digits: &[u8]) -> Option<i64> {
-    match digits {
-        [d @ b'0'..=b'9'] => Some((d - b'0') as i64),
-        _ => crate::util::num::parse_i64(digits),
     }
 }
 

@@ -419,10 +419,11 @@ impl Turn<'_> {
             }
             let bytes = *used..*used + request.len;
             *used = bytes.end;
-            if self.state.clients[key].is_peer() {
+            let mut client = &mut self.state.clients[key];
+            if client.is_peer() {
                 self.heard_from_peer(key, request, &buf[bytes]);
+                client = &mut self.state.clients[key];
             }
-            let client = &mut self.state.clients[key];
             after_request(client, &mut reply);
             if !client.runnable() {
                 ended = Ended::Stopped;

@@ -4,7 +4,6 @@
 //! as HDEL.
 //!
 //! Mirrors: `hexpireGenericCommand()`, `httlGenericCommand()` and `hpersistCommand()` of t_hash.c.
-//! Differs: a count that does not fit the fields is refused in the words of Redis 7.4.
 
 use super::super::prelude::*;
 use super::{HDEL_EVENT, change, field_time, remove_if_empty};

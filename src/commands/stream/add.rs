@@ -168,18 +168,22 @@ impl<'a> Options<'a> {
             return Ok(false);
         }
         if self.message.is_some() {
-            return Err(Error::once("IDMP/IDMPAUTO specified multiple times"));
+            return Err(Error::once(
+                "syntax error, IDMP/IDMPAUTO specified multiple times",
+            ));
         }
         let pid = args.bytes()?;
         if pid.is_empty() {
             return Err(Error::once(match auto {
-                true => "IDMPAUTO requires a non-empty producer ID",
-                false => "IDMP requires a non-empty producer ID",
+                true => "syntax error, IDMPAUTO requires a non-empty producer ID",
+                false => "syntax error, IDMP requires a non-empty producer ID",
             }));
         }
         let iid = if auto { None } else { Some(args.bytes()?) };
         if iid.is_some_and(<[u8]>::is_empty) {
-            return Err(Error::once("IDMP requires a non-empty idempotent ID"));
+            return Err(Error::once(
+                "syntax error, IDMP requires a non-empty idempotent ID",
+            ));
         }
         self.message = Some(Message { pid, iid });
         Ok(true)
@@ -604,9 +608,7 @@ fn xidmprecord(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;
     let stream = stream.ok_or(Error::NoSuchKey)?;
     if !stream.contains(id) {
-        return Err(Error::once(
-            "The specified stream ID was deleted or doesn't exist",
-        ));
+        return Err(Error::once("No such message in stream"));
     }
     match stream.idmp().and_then(|idmp| idmp.get(pid, iid)) {
         Some(known) if known == id => {}

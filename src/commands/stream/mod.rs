@@ -176,7 +176,7 @@ fn references_and_ids<'a>(args: &mut Args<'a>) -> Result<(References, Args<'a>)>
     while !args.is_empty() {
         match references(args) {
             Some(said) if how.is_none() => how = Some(said),
-            None if which.is_none() && args.word_with("IDS", 2) => which = Some(counted_ids(args)?),
+            None if which.is_none() && args.word_with("IDS", 1) => which = Some(counted_ids(args)?),
             _ => return Err(Error::Syntax),
         }
     }

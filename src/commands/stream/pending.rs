@@ -115,6 +115,7 @@ pub(super) const XACKDEL: Command = Command {
 #[doc(alias = "xackdelCommand")]
 fn xackdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, name) = (args.key()?, args.bytes()?);
+    ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
     let (references, mut words) = references_and_ids(&mut args)?;
     let stream = ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
     let missed = stream.is_none();

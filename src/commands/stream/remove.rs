@@ -197,6 +197,7 @@ pub(super) const XDELEX: Command = Command {
 #[doc(alias = "xdelexCommand")]
 fn xdelex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
+    ctx.state.keyspace[ctx.db].get_as::<Stream>(key)?;
     let (references, mut words) = references_and_ids(&mut args)?;
     let Some(stream) = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)? else {
         ctx.reply.array(words.len());

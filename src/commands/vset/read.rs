@@ -374,6 +374,10 @@ fn vrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !args.is_empty() {
         return Err(Error::WrongArity(ctx.name()));
     }
+    let count = match count {
+        None => -1,
+        Some(word) => parse_i64(word).ok_or_else(|| Error::once("invalid COUNT value"))?,
+    };
     let bound = |word, which| {
         bound(word).ok_or_else(|| Error::once(format!("invalid {which} range format")))
     };
@@ -383,10 +387,6 @@ fn vrange(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             "'-' can only be used as first argument, '+' only as second",
         ));
     }
-    let count = match count {
-        None => -1,
-        Some(word) => parse_i64(word).ok_or_else(|| Error::once("invalid COUNT value"))?,
-    };
     let Some(set) = set_or_miss(ctx, key)? else {
         ctx.reply.array(0);
         return Ok(());
