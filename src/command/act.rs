@@ -32,6 +32,9 @@ pub fn feed_unit(state: &mut State, unit: &[Said]) {
     persistence::act::append::feed(state, unit);
     replication::act::stream::feed_replicas(state, unit);
     cluster::act::moving::feed(state, unit);
+    if state.cluster.stats.on {
+        cluster::act::stats::replicated(state, unit);
+    }
     if let Some(client) = state
         .current_client
         .and_then(|key| state.clients.get_mut(key))

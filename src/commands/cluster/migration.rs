@@ -123,7 +123,7 @@ fn show(reply: &mut Reply, task: &Task) {
 }
 
 /// The slots of ranges; each may be named once.
-fn slots_of(ranges: Vec<std::ops::RangeInclusive<u16>>) -> Result<SlotSet> {
+pub(super) fn slots_of(ranges: Vec<std::ops::RangeInclusive<u16>>) -> Result<SlotSet> {
     let mut slots = SlotSet::new();
     for range in ranges {
         for slot in range {
