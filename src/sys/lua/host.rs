@@ -120,8 +120,8 @@ impl Host {
         base != 0 && ptr::from_ref(&here).addr().abs_diff(base) > STACK_MAX
     }
 
-    /// Room for a string; to be given back.
-    pub(super) fn take_spare(&self) -> Vec<u8> {
+    /// Room for a string; to be given back, by [`Pusher::spare`](super::Pusher::spare) or [`Host::give_spare`].
+    pub fn take_spare(&self) -> Vec<u8> {
         let mut spare = self.spare.take();
         spare.clear();
         spare
@@ -138,11 +138,13 @@ impl Host {
         self.trim_spare();
     }
 
-    pub(super) fn give_spare(&self, spare: Vec<u8>) {
+    /// Takes room back that is not needed any more.
+    pub fn give_spare(&self, spare: Vec<u8>) {
         self.spare.replace(spare);
         self.trim_spare();
     }
 
+    #[inline]
     fn trim_spare(&self) {
         let mut spare = self.spare.borrow_mut();
         if spare.capacity() > SPARE_MAX {

@@ -5,7 +5,7 @@
 //! | `find`, `match`, `gmatch`, `gsub` | a pattern may take for ever: these ask whether to go on |
 //! | `gsub`, `sort` | they call back: C's stack is measured |
 //! | `insert`, `remove`, `sort`, `rawset` | a protected table stays as it is; a loop over 2^31 places can be ended |
-//! | `rawget` | a protected table shows the real one's fields |
+//! | `rawget`, `next` | a protected table shows the real one's fields |
 //! | `tohex` | no more than eight digits, as in Redis |
 //! | `loadstring` | text only: the loader of compiled chunks trusts what it reads |
 //!
@@ -20,14 +20,14 @@ use std::rc::Rc;
 use mlua::{Lua, Table, ffi};
 
 use super::host::{STRING_MAX, is_protected};
-use super::pattern::{Captured, Fault, Matcher, is_special};
+use super::pattern::{Captured, Fault, Matcher, is_special, position};
 use super::values::bytes_at;
 use super::{Host, State, without_panic};
 
 /// Moved elements between two questions whether to go on; a power of two.
 const PERIOD: i64 = 1 << 16;
 
-const FUNCTIONS: [(&str, ffi::lua_CFunction); 12] = [
+const FUNCTIONS: [(&str, ffi::lua_CFunction); 13] = [
     ("find", find),
     ("match", first_match),
     ("gmatch", gmatch),
@@ -37,6 +37,7 @@ const FUNCTIONS: [(&str, ffi::lua_CFunction); 12] = [
     ("sort", sort),
     ("rawget", rawget),
     ("rawset", rawset),
+    ("next", next),
     ("loadstring", loadstring),
     ("tohex", tohex),
     // Raises when C's stack is deep.
@@ -114,30 +115,72 @@ unsafe fn check_changeable(state: State) {
     }
 }
 
-/// `rawget(t, k)`; of a protected table it reads the real one, which is in the metatable as `__index`.
+/// Raises an error unless there are so many arguments, and takes off those that are too many.
+#[inline]
+unsafe fn exactly(state: State, count: c_int) {
+    // SAFETY: nothing is owned.
+    unsafe {
+        if ffi::lua_gettop(state) == count {
+            return;
+        }
+        (1..=count).for_each(|i| ffi::luaL_checkany(state, i));
+        ffi::lua_settop(state, count);
+    }
+}
+
+/// Puts the real table in the place of a protected one, which has it in its metatable as `__index`; whether it did.
+#[inline]
+unsafe fn look_behind(state: State) -> bool {
+    // SAFETY: nothing is owned; a table is at 1.
+    unsafe {
+        let protected =
+            is_protected(state, 1) && ffi::luaL_getmetafield(state, 1, c"__index".as_ptr()) != 0;
+        if protected {
+            ffi::lua_replace(state, 1);
+        }
+        protected
+    }
+}
+
+/// `rawget(t, k)`; of a protected table it reads the real one.
 unsafe extern "C-unwind" fn rawget(state: State) -> c_int {
     // SAFETY: nothing is owned.
     unsafe {
         ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
-        ffi::luaL_checkany(state, 2);
-        ffi::lua_settop(state, 2);
-        if is_protected(state, 1) && ffi::luaL_getmetafield(state, 1, c"__index".as_ptr()) != 0 {
-            ffi::lua_replace(state, 1);
-        }
+        exactly(state, 2);
+        look_behind(state);
         ffi::lua_rawget(state, 1);
     }
     1
 }
 
+/// `rawset(t, k, v)`
 unsafe extern "C-unwind" fn rawset(state: State) -> c_int {
     // SAFETY: nothing is owned.
     unsafe {
-        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
-        ffi::luaL_checkany(state, 2);
-        ffi::luaL_checkany(state, 3);
-        ffi::lua_settop(state, 3);
         check_changeable(state);
+        exactly(state, 3);
         ffi::lua_rawset(state, 1);
+    }
+    1
+}
+
+/// `next(t [, k])`; of a protected table it shows the real one, without the names that only the parser knows.
+unsafe extern "C-unwind" fn next(state: State) -> c_int {
+    // SAFETY: nothing is owned. A key and a value take the place of the key before.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        ffi::lua_settop(state, 2);
+        let protected = look_behind(state);
+        while ffi::lua_next(state, 1) != 0 {
+            let hidden =
+                protected && bytes_at(state, 2).is_some_and(|key| key.starts_with(b"\x01"));
+            if !hidden {
+                return 2;
+            }
+            ffi::lua_settop(state, 2);
+        }
+        ffi::lua_pushnil(state);
     }
     1
 }
@@ -591,16 +634,11 @@ unsafe fn search(state: State, finds: bool) -> c_int {
         let stop = || host.must_end();
         let anchored = pattern.first() == Some(&b'^');
         let mut matcher = Matcher::new(text, pattern, &stop);
-        let first = if anchored {
-            None
-        } else {
-            matcher.first_byte(0)
-        };
         let mut start = init;
         while start <= len {
-            if let Some(byte) = first {
-                match position(&text[start..], &[byte]) {
-                    Some(at) => start += at,
+            if !anchored {
+                match matcher.candidate(start) {
+                    Some(at) => start = at,
                     None => break,
                 }
             }
@@ -627,71 +665,57 @@ unsafe fn search(state: State, finds: bool) -> c_int {
     1
 }
 
-/// Texts up to this length are searched by comparing at each place, longer ones by `memmem`, which takes longer to
-/// begin.
-const SHORT_TEXT: usize = 64;
-
-/// Where bytes are in others. O(n) with any C library whose `memmem` is; those of glibc, musl and the BSDs are.
-fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    let Some(first) = wanted.first() else {
-        return Some(0);
-    };
-    if text.len() <= SHORT_TEXT {
-        let mut places = text.windows(wanted.len());
-        return places.position(|place| place[0] == *first && place == wanted);
-    }
-    // SAFETY: both places and lengths are of slices; what is found is within the first.
-    unsafe {
-        let found = libc::memmem(
-            text.as_ptr().cast(),
-            text.len(),
-            wanted.as_ptr().cast(),
-            wanted.len(),
-        );
-        match found.is_null() {
-            true => None,
-            false => Some(found.addr() - text.as_ptr().addr()),
-        }
-    }
+/// The state of an iterator of `gmatch`: a userdata of Lua's, which has no finaliser.
+///
+/// Lua does not move strings. The iterator holds the two it looks at, as its second and third upvalue.
+struct Iteration {
+    host: *const Host,
+    text: *const [u8],
+    pattern: *const [u8],
+    /// Where the next match may begin; behind the end when there is none.
+    from: usize,
 }
 
 /// `string.gmatch(s, pattern)`.
 unsafe extern "C-unwind" fn gmatch(state: State) -> c_int {
-    // SAFETY: the iterator's upvalues are the host, the two strings and where the next match may begin.
+    // SAFETY: the iterator's upvalues are its state and the two strings. Lua aligns userdata for a double.
     unsafe {
-        check_bytes(state, 1);
-        check_bytes(state, 2);
+        let iteration = Iteration {
+            host: host(state),
+            text: check_bytes(state, 1),
+            pattern: check_bytes(state, 2),
+            from: 0,
+        };
         ffi::lua_settop(state, 2);
-        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+        let place = ffi::lua_newuserdata(state, size_of::<Iteration>());
+        place.cast::<Iteration>().write(iteration);
         ffi::lua_insert(state, 1);
-        ffi::lua_pushnumber(state, 0.0);
-        ffi::lua_pushcclosure(state, gmatch_next, 4);
+        ffi::lua_pushcclosure(state, gmatch_next, 3);
     }
     1
 }
 
 unsafe extern "C-unwind" fn gmatch_next(state: State) -> c_int {
-    // SAFETY: the upvalues are those that `gmatch` gave it; strings that were numbers are strings since.
+    // SAFETY: the upvalues are those that `gmatch` gave it, and scripts cannot reach them. The strings are alive, and
+    // nobody else uses the state until this returns: a match calls no code of a script.
     unsafe {
-        let host = host(state);
-        let text = bytes_at(state, ffi::lua_upvalueindex(2)).unwrap_or_default();
-        let pattern = bytes_at(state, ffi::lua_upvalueindex(3)).unwrap_or_default();
-        let from = ffi::lua_tonumber(state, ffi::lua_upvalueindex(4)) as usize;
+        let iteration = ffi::lua_touserdata(state, ffi::lua_upvalueindex(1));
+        let iteration = &mut *iteration.cast::<Iteration>();
+        let (host, text) = (&*iteration.host, &*iteration.text);
         let stop = || host.must_end();
-        let mut matcher = Matcher::new(text, pattern, &stop);
-        for start in from..=text.len() {
-            match matcher.at(start, 0) {
+        let mut matcher = Matcher::new(text, &*iteration.pattern, &stop);
+        let mut start = iteration.from;
+        while let Some(at) = matcher.candidate(start) {
+            match matcher.at(at, 0) {
                 Err(fault) => return raise(state, host, fault),
                 Ok(Some(end)) => {
-                    let next = if end == start { end + 1 } else { end };
-                    ffi::lua_pushnumber(state, next as f64);
-                    ffi::lua_replace(state, ffi::lua_upvalueindex(4));
-                    return match push_captures(state, &matcher, text, (start, end), true) {
+                    iteration.from = if end == at { end + 1 } else { end };
+                    return match push_captures(state, &matcher, text, (at, end), true) {
                         Ok(count) => count,
                         Err(fault) => raise(state, host, fault),
                     };
                 }
-                Ok(None) => {}
+                Ok(None) => start = at + 1,
             }
         }
     }
@@ -768,7 +792,13 @@ unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
                 None => ffi::lua_error(state),
             };
         }
-        host.push_spare(state, out);
+        if count == 0 {
+            // The text as it was, which is a string already.
+            host.give_spare(out);
+            ffi::lua_pushvalue(state, 1);
+        } else {
+            host.push_spare(state, out);
+        }
         ffi::lua_pushnumber(state, count as f64);
     }
     2
@@ -794,6 +824,13 @@ impl Replacing<'_> {
         let mut matcher = Matcher::new(text, pattern, &stop);
         let mut at = 0;
         while self.count < self.max {
+            if !anchored {
+                let Some(next) = matcher.candidate(at) else {
+                    break;
+                };
+                self.out.extend_from_slice(&text[at..next]);
+                at = next;
+            }
             let end = matcher.at(at, anchored.into())?;
             if let Some(end) = end {
                 self.count += 1;
