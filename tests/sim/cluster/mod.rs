@@ -8,5 +8,5 @@ mod bugs;
 mod checks;
 mod data;
 mod scenarios;
-mod story;
-mod world;
+pub mod story;
+pub mod world;
