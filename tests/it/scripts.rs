@@ -467,3 +467,64 @@ fn libraries_take_numbers_as_strings() {
         assert!(text.contains(words), "{script}: {text:?}");
     }
 }
+
+/// A function that `gsub` calls may raise an error, call `gsub` again, or both: each text stays its own.
+#[test]
+fn texts_of_nested_replacements_stay_apart() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    let script = "
+        local function nest(depth)
+            return (('ab'):rep(3):gsub('%a', function(letter)
+                if depth == 0 then return letter:upper() end
+                local ok, said = pcall(string.gsub, 'xyz', '%a', function(inner)
+                    if inner == 'y' then error('no', 0) end
+                    return ('q'):rep(100)
+                end)
+                assert(not ok and said == 'no')
+                return letter == 'a' and nest(depth - 1) or depth
+            end))
+        end
+        local first = nest(3)
+        for i = 1, 2000 do
+            pcall(string.gsub, 'x', 'x', function() ('y'):rep(50):gsub('y', error) end)
+        end
+        assert(nest(3) == first)
+        return {first, (('a b'):gsub('%w', {a = 1, b = false})), (('ab'):gsub('', function() return '-' end)),
+                (('ab'):gsub('(a)(b)', function(a, b) return b .. a end))}";
+    let inner = "AB".repeat(3);
+    let one = format!("{inner}1").repeat(3);
+    let two = format!("{one}2").repeat(3);
+    let three = format!("{two}3").repeat(3);
+    eval(&mut c, script).is([three.as_str(), "1 b", "-a-b-", "ba"]);
+    for (script, words) in [
+        (
+            "('x'):gsub('x', function() return {} end)",
+            "invalid replacement value (a table)",
+        ),
+        (
+            "('x'):gsub('x', function() return true end)",
+            "invalid replacement value (a boolean)",
+        ),
+        ("('x'):gsub('(x', function() end)", "unfinished capture"),
+        (
+            "('x'):gsub('x', {x = true})",
+            "invalid replacement value (a boolean)",
+        ),
+        (
+            "('x'):gsub('x', setmetatable({}, {__index = function() error('mine') end}))",
+            "mine",
+        ),
+        (
+            "return {(('x'):gsub('x', setmetatable({}, {__index = function() return 'm' end})))}",
+            "m",
+        ),
+        (
+            "return {(('x'):gsub('x', function() return 1.5 end))}",
+            "1.5",
+        ),
+    ] {
+        let text = innermost(&eval(&mut c, script));
+        assert!(text.contains(words), "{script}: {text}");
+    }
+}

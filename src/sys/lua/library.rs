@@ -9,12 +9,13 @@
 //! | `tohex` | no more than eight digits, as in Redis |
 //! | `loadstring` | text only: the loader of compiled chunks trusts what it reads |
 //!
-//! Each is a C function whose upvalues are the address of the [`Host`] and the body of `gsub`. A function owns nothing
-//! at a moment when Lua may raise an error; `gsub` calls back inside `lua_pcall`.
+//! Each is a C function whose upvalue is the address of the [`Host`]. A function owns nothing at a moment when Lua may
+//! raise an error; `gsub` leaves its text with the host while it calls back.
 //!
 //! Mirrors: lstrlib.c, ltablib.c and lbaselib.c of Lua 5.1, as the reference manual describes them.
 
-use std::os::raw::{c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::os::raw::c_int;
 use std::rc::Rc;
 
 use mlua::{Lua, Table, ffi};
@@ -51,11 +52,10 @@ pub fn library(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let library = lua.create_table()?;
     for (name, function) in FUNCTIONS {
         let make = |state| {
-            // SAFETY: two values are pushed and become upvalues of the one that is left.
+            // SAFETY: a value is pushed and becomes an upvalue of the one that is left.
             unsafe {
                 ffi::lua_pushlightuserdata(state, address.cast_mut().cast());
-                ffi::lua_pushcclosure(state, replace_all, 0);
-                ffi::lua_pushcclosure(state, function, 2);
+                ffi::lua_pushcclosure(state, function, 1);
             }
         };
         // SAFETY: the closure owns nothing.
@@ -726,7 +726,7 @@ unsafe extern "C-unwind" fn gmatch_next(state: State) -> c_int {
 #[derive(Clone, Copy)]
 enum Instead<'a> {
     Text(&'a [u8]),
-    /// The table or function at stack index 2 of the replacing function is asked for each match.
+    /// The table or function that is the third argument is asked for each match.
     Asked,
 }
 
@@ -736,15 +736,15 @@ struct Replacing<'a> {
     pattern: &'a [u8],
     instead: Instead<'a>,
     max: usize,
+    /// Parked with the host whenever Lua is called: an error leaves this function without a word.
     out: Vec<u8>,
     count: usize,
-    fault: Option<Fault>,
 }
 
 /// `string.gsub(s, pattern, repl [, n])`.
 unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
-    // SAFETY: arguments are looked at before anything is owned. A text is put in without a call to Lua; a table
-    // or a function is asked inside `lua_pcall`, and what is owned is given back before an error is raised.
+    // SAFETY: arguments are looked at before anything is owned. A text is put in without a call to Lua, and what is
+    // owned is given back before an error is raised.
     unsafe {
         let host = host(state);
         let text = check_bytes(state, 1);
@@ -762,7 +762,8 @@ unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
             _ => ffi::luaL_checkinteger(state, 4).max(0) as usize,
         };
         check_stack(state);
-        let mut job = Replacing {
+        // An error of the script's function jumps over this frame: no destructor must be due in it.
+        let mut job = ManuallyDrop::new(Replacing {
             host,
             text,
             pattern,
@@ -770,27 +771,12 @@ unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
             max,
             out: host.take_spare(),
             count: 0,
-            fault: None,
-        };
-        let mut raised = false;
-        match instead {
-            Instead::Text(_) => job.fault = without_panic(|| job.run(state)).err(),
-            Instead::Asked => {
-                ffi::lua_pushvalue(state, ffi::lua_upvalueindex(2));
-                ffi::lua_pushlightuserdata(state, (&raw mut job).cast::<c_void>());
-                ffi::lua_pushvalue(state, 3);
-                raised = ffi::lua_pcall(state, 2, 0, 0) != ffi::LUA_OK;
-            }
-        }
-        let Replacing {
-            out, count, fault, ..
-        } = job;
-        if raised || fault.is_some() {
+        });
+        let fault = without_panic(|| job.run(state)).err();
+        let Replacing { out, count, .. } = ManuallyDrop::into_inner(job);
+        if let Some(fault) = fault {
             host.give_spare(out);
-            return match fault {
-                Some(fault) => raise(state, host, fault),
-                None => ffi::lua_error(state),
-            };
+            return raise(state, host, fault);
         }
         if count == 0 {
             // The text as it was, which is a string already.
@@ -802,17 +788,6 @@ unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
         ffi::lua_pushnumber(state, count as f64);
     }
     2
-}
-
-/// The body of a `gsub` that asks a table or a function.
-unsafe extern "C-unwind" fn replace_all(state: State) -> c_int {
-    // SAFETY: `gsub` passes the address of its job, which nobody else uses until this returns.
-    unsafe {
-        let job = &mut *ffi::lua_touserdata(state, 1).cast::<Replacing<'_>>();
-        ffi::luaL_checkstack(state, 36, c"too many captures".as_ptr());
-        job.fault = job.run(state).err();
-    }
-    0
 }
 
 impl Replacing<'_> {
@@ -892,34 +867,41 @@ impl Replacing<'_> {
                 }
                 Ok(())
             }
-            // SAFETY: `replace_all` runs this, inside `lua_pcall`, with room for 36 values; what `self` owns
-            // belongs to `gsub`. The matcher owns nothing.
+            // SAFETY: room is asked for, and nothing is owned while Lua is called: the matcher owns nothing, and the
+            // text is parked, under an address that no other frame alive has.
             Instead::Asked => unsafe {
-                let asked = 2;
-                if ffi::lua_type(state, asked) == ffi::LUA_TTABLE {
-                    push_capture(state, text, matcher.capture(0, start, end)?);
-                    ffi::lua_gettable(state, asked);
+                let (asked, frame) = (3, (&raw const *self).addr());
+                self.host.park(frame, std::mem::take(&mut self.out));
+                ffi::luaL_checkstack(state, 36, c"too many captures".as_ptr());
+                let faulty = if ffi::lua_type(state, asked) == ffi::LUA_TTABLE {
+                    let whole = matcher.capture(0, start, end);
+                    whole.map(|whole| {
+                        push_capture(state, text, whole);
+                        ffi::lua_gettable(state, asked);
+                    })
                 } else {
                     ffi::lua_pushvalue(state, asked);
-                    let count = push_captures(state, matcher, text, (start, end), true)?;
-                    ffi::lua_call(state, count, 1);
+                    let pushed = push_captures(state, matcher, text, (start, end), true);
+                    pushed.map(|count| ffi::lua_call(state, count, 1))
+                };
+                if let Err(fault) = faulty {
+                    self.out = self.host.unpark(frame);
+                    return Err(fault);
                 }
-                match ffi::lua_type(state, -1) {
-                    ffi::LUA_TSTRING | ffi::LUA_TNUMBER => {
-                        let mut len = 0;
-                        let bytes = ffi::lua_tolstring(state, -1, &mut len);
-                        let bytes = std::slice::from_raw_parts(bytes.cast(), len);
-                        self.out.extend_from_slice(bytes);
-                    }
-                    _ if ffi::lua_toboolean(state, -1) == 0 => {
-                        self.out.extend_from_slice(&text[start..end]);
-                    }
-                    kind => {
-                        let words = c"invalid replacement value (a %s)";
-                        let kind = ffi::lua_typename(state, kind);
-                        ffi::luaL_error(state, words.as_ptr(), kind);
-                    }
+                let mut len = 0;
+                // A number becomes a string here, for which there may be no memory.
+                let bytes = ffi::lua_tolstring(state, -1, &mut len);
+                if bytes.is_null() && ffi::lua_toboolean(state, -1) != 0 {
+                    let words = c"invalid replacement value (a %s)";
+                    let kind = ffi::lua_typename(state, ffi::lua_type(state, -1));
+                    ffi::luaL_error(state, words.as_ptr(), kind);
                 }
+                self.out = self.host.unpark(frame);
+                let put = match bytes.is_null() {
+                    true => &text[start..end],
+                    false => std::slice::from_raw_parts(bytes.cast(), len),
+                };
+                self.out.extend_from_slice(put);
                 ffi::lua_settop(state, -2);
                 Ok(())
             },
