@@ -164,7 +164,7 @@ fn wrong_arguments() {
     let wanted = std::env::var("OXIDIS_DIFF_COMMANDS")
         .map_or(10_000, |n| n.parse().expect("a number of commands"));
     let (mut ours, mut theirs) = (oxidis.client(), redis.client());
-    let grammar = grammar(&mut ours, &mut theirs);
+    let grammar = grammar(&mut theirs, &mut ours);
     assert!(grammar.len() > 200, "only {} commands", grammar.len());
 
     let mut random = Random::new(seed);
@@ -266,24 +266,24 @@ struct Part {
     inner: Vec<Part>,
 }
 
-/// The commands that both servers know, subcommands by themselves, and their arguments.
-fn grammar(ours: &mut Client, theirs: &mut Client) -> Vec<(String, Vec<Part>)> {
+/// The commands that both servers know, subcommands by themselves, and their arguments as the first server tells them.
+fn grammar(teller: &mut Client, other: &mut Client) -> Vec<(String, Vec<Part>)> {
     let mut found = Vec::new();
-    let docs = ours.cmd("COMMAND DOCS");
-    let known = |theirs: &mut Client, name: &str| match theirs.call(&["COMMAND", "INFO", name]) {
+    let docs = teller.cmd("COMMAND DOCS");
+    let known = |other: &mut Client, name: &str| match other.call(&["COMMAND", "INFO", name]) {
         Reply::Array(items) => matches!(items.first(), Some(Reply::Array(_))),
         _ => false,
     };
     for pair in docs.items().chunks(2) {
         let name = pair[0].text();
-        if LEFT_OUT.contains(&name.to_ascii_lowercase().as_str()) || !known(theirs, &name) {
+        if LEFT_OUT.contains(&name.to_ascii_lowercase().as_str()) || !known(other, &name) {
             continue;
         }
         match field(&pair[1], "subcommands") {
             Some(subcommands) => {
                 for pair in subcommands.items().chunks(2) {
                     let name = pair[0].text();
-                    if !name.ends_with("|help") && known(theirs, &name) {
+                    if !name.ends_with("|help") && known(other, &name) {
                         found.push((name, parts(&pair[1])));
                     }
                 }
