@@ -29,7 +29,10 @@ impl Bucket {
         // A token per second is a thousandth of a token per millisecond.
         let elapsed = now_ms.saturating_sub(self.seen_ms).max(0) as u64;
         let gained = elapsed.saturating_mul(per_second);
-        self.milli_tokens = self.milli_tokens.saturating_add(gained).min(capacity.saturating_mul(1000));
+        self.milli_tokens = self
+            .milli_tokens
+            .saturating_add(gained)
+            .min(capacity.saturating_mul(1000));
         self.seen_ms = now_ms;
     }
 }
@@ -136,7 +139,9 @@ const PEEK: Command = Command {
 
 fn peek(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
-    let tokens = ctx.value::<Bucket>(key)?.map(|bucket| bucket.milli_tokens / 1000);
+    let tokens = ctx
+        .value::<Bucket>(key)?
+        .map(|bucket| bucket.milli_tokens / 1000);
     match tokens {
         Some(tokens) => ctx.reply.unsigned(tokens),
         None => ctx.reply.null(),
@@ -200,7 +205,10 @@ fn main() -> std::result::Result<(), oxidis::StartError> {
     println!("type:   {:?}", server.execute(["TYPE", "alice"]));
     let dump = server.execute(["DUMP", "alice"]);
     let dump = dump.as_bytes().unwrap_or_default();
-    println!("copied: {:?}", server.execute([&b"RESTORE"[..], b"bob", b"0", dump]));
+    println!(
+        "copied: {:?}",
+        server.execute([&b"RESTORE"[..], b"bob", b"0", dump])
+    );
     println!("tokens: {:?}", server.execute(["RATELIMIT.PEEK", "bob"]));
     server.shutdown();
     Ok(())

@@ -174,7 +174,10 @@ fn refuse(state: &mut State, call: &Call<'_>, reply: &mut Reply, begun: &Begun, 
         reply.take_back(begun);
     }
     reply.error(error);
-    state.stats.count_error(error);
+    // An error of a module's call is counted if the module passes it on.
+    if call.origin != CallOrigin::Module {
+        state.stats.count_error(error);
+    }
     let client = state.clients.get(call.client);
     if client.is_some_and(|client| client.flags.has(ClientFlags::IMPORTS)) {
         cluster::act::moving::command_refused(state, call.client, &error.to_string());

@@ -21,9 +21,15 @@ pub fn now(asked: &[(i32, bool, bool)]) -> Vec<(i32, bool, bool)> {
     const BROKEN: i16 = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
     let judged = asked.iter().zip(&list).map(|((fd, reads, writes), told)| {
         let has = |bit: i16| told.revents & (bit | BROKEN) != 0;
-        (*fd, *reads && has(libc::POLLIN), *writes && has(libc::POLLOUT))
+        (
+            *fd,
+            *reads && has(libc::POLLIN),
+            *writes && has(libc::POLLOUT),
+        )
     });
-    judged.filter(|(_, reads, writes)| *reads || *writes).collect()
+    judged
+        .filter(|(_, reads, writes)| *reads || *writes)
+        .collect()
 }
 
 #[cfg(test)]

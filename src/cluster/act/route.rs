@@ -65,7 +65,11 @@ fn route<'a, I: Iterator<Item = (CommandId, Argv<'a>)>>(
     requests: impl Fn() -> I,
     writes: bool,
 ) -> Result<Option<u16>, Refusal> {
-    let Some(machine) = state.cluster.machine().filter(|_| !state.modules.no_redirection) else {
+    let Some(machine) = state
+        .cluster
+        .machine()
+        .filter(|_| !state.modules.no_redirection)
+    else {
         return Ok(None);
     };
     let mut first: Option<(u16, &[u8])> = None;
@@ -154,11 +158,7 @@ pub(crate) fn refuse_blocked(
     let waiting = who.waiting.as_ref()?;
     let redirected = matches!(
         waiting.kind,
-        WaitKind::List
-            | WaitKind::Zset
-            | WaitKind::Stream
-            | WaitKind::Module(_)
-            | WaitKind::Change
+        WaitKind::List | WaitKind::Zset | WaitKind::Stream | WaitKind::Module(_) | WaitKind::Change
     );
     if !redirected {
         return None;

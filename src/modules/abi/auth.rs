@@ -77,7 +77,10 @@ pub fn go_on(state: &mut State, client: ClientKey, address: usize) {
     }
     crate::dispatch::run_again(state, client);
     // The command may have been refused before it came there.
-    let left = state.modules.login(client).and_then(|login| login.answered.take());
+    let left = state
+        .modules
+        .login(client)
+        .and_then(|login| login.answered.take());
     if left == Some(address) {
         forget(state, client);
         let handle: *const Blocked = ptr::with_exposed_provenance(address);
@@ -123,7 +126,10 @@ pub fn log_in(
         return ModuleLogin::Blocked;
     }
     let authenticated = who.flags.has(ClientFlags::AUTHENTICATED);
-    let accepted = state.modules.login(client).is_some_and(|login| login.accepted);
+    let accepted = state
+        .modules
+        .login(client)
+        .is_some_and(|login| login.accepted);
     forget(state, client);
     match said {
         None => ModuleLogin::NotHandled,

@@ -129,7 +129,9 @@ pub unsafe extern "C" fn give_way(ctx: Opaque, flags: c_int, text: *const c_char
             true => turn,
             false => state.config.busy_reply_threshold.saturating_mul(1_000_000),
         };
-        let next = context.next_yield_ns.get_or_insert(now.saturating_add(first));
+        let next = context
+            .next_yield_ns
+            .get_or_insert(now.saturating_add(first));
         let due = now >= *next;
         if due {
             *next = now + turn;

@@ -120,4 +120,3 @@ fn load_file(state: &mut State, path: &Path) -> Result<(), c_int> {
     }
     loaded
 }
-

@@ -30,12 +30,7 @@ fn fits(fd: c_int, mask: c_int) -> bool {
     false
 }
 
-pub unsafe extern "C" fn add(
-    fd: c_int,
-    mask: c_int,
-    run: Option<WatchFn>,
-    data: Opaque,
-) -> c_int {
+pub unsafe extern "C" fn add(fd: c_int, mask: c_int, run: Option<WatchFn>, data: Opaque) -> c_int {
     if !fits(fd, mask) {
         return ERR;
     }

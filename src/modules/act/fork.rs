@@ -15,7 +15,11 @@ use crate::sys::log::{Level, Role};
 ///
 /// # Errors
 /// `errno`: there is a child, or a job in the background (EEXIST), or the system has no room.
-pub fn begin(state: &mut State, done: Option<crate::modules::ForkDoneFn>, data: crate::modules::Opaque) -> Result<i32, i32> {
+pub fn begin(
+    state: &mut State,
+    done: Option<crate::modules::ForkDoneFn>,
+    data: crate::modules::Opaque,
+) -> Result<i32, i32> {
     let refuse = |state: &State, errno: i32| {
         let reason = crate::config::disk::reason(&std::io::Error::from_raw_os_error(errno));
         state
@@ -49,7 +53,12 @@ pub fn begin(state: &mut State, done: Option<crate::modules::ForkDoneFn>, data: 
 /// Ends the child of this number. False if there is none.
 #[doc(alias = "TerminateModuleForkChild")]
 pub fn kill(state: &mut State, pid: i32, wait: bool) -> bool {
-    if state.modules.child.take_if(|child| child.pid == pid).is_none() {
+    if state
+        .modules
+        .child
+        .take_if(|child| child.pid == pid)
+        .is_none()
+    {
         return false;
     }
     state.log.write(

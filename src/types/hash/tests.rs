@@ -67,7 +67,10 @@ fn encodings_change_as_redis_has_them_do() {
 
     // A lower limit counts when a field is set the next time, also one that is there already.
     let mut lowered = hash_of(3);
-    let limits = Limits { entries: 2, ..SMALL };
+    let limits = Limits {
+        entries: 2,
+        ..SMALL
+    };
     assert!(!lowered.set(b"f1", bytes(b"2"), false, &limits));
     assert_eq!((lowered.encoding(), lowered.len()), ("hashtable", 3));
 

@@ -21,7 +21,8 @@ fn built() -> Option<&'static Path> {
             eprintln!("skipped: built without the interface for compiled modules");
             return None;
         }
-        let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("modules-{}", std::process::id()));
+        let to =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("modules-{}", std::process::id()));
         std::fs::create_dir_all(&to).expect("a folder for the modules");
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         for name in ["counter", "plain", "stress"] {
@@ -38,7 +39,10 @@ fn built() -> Option<&'static Path> {
                 }
                 Ok(output) => {
                     let words = String::from_utf8_lossy(&output.stderr).into_owned();
-                    assert!(output.status.success(), "{name}.c does not compile: {words}");
+                    assert!(
+                        output.status.success(),
+                        "{name}.c does not compile: {words}"
+                    );
                 }
             }
         }
@@ -59,32 +63,43 @@ fn server(names: &[&str], lines: &str) -> Option<Builder> {
 
 #[test]
 fn a_module_comes_and_goes_while_the_server_runs() {
-    let Some(builder) = server(&[], "") else { return };
+    let Some(builder) = server(&[], "") else {
+        return;
+    };
     let server = builder.start();
     let mut c = server.client();
     let plain = built().expect("built above").join("plain.so");
     let plain = plain.display();
-    c.cmd("PLAIN.ECHO 5").error("ERR unknown command 'PLAIN.ECHO'");
+    c.cmd("PLAIN.ECHO 5")
+        .error("ERR unknown command 'PLAIN.ECHO'");
     c.cmd(&format!("MODULE LOAD {plain}")).ok();
     c.cmd("PLAIN.ECHO 5").is(5);
-    c.cmd("PLAIN.ECHO").error("ERR wrong number of arguments for 'plain.echo' command");
-    c.cmd(&format!("MODULE LOAD {plain}")).error("ERR Error loading the extension");
+    c.cmd("PLAIN.ECHO")
+        .error("ERR wrong number of arguments for 'plain.echo' command");
+    c.cmd(&format!("MODULE LOAD {plain}"))
+        .error("ERR Error loading the extension");
     let own = c.cmd("COMMAND LIST FILTERBY MODULE plain");
     assert_eq!(own.items().len(), 1);
     assert_eq!(own.items()[0].text(), "plain.echo");
     c.cmd("MODULE UNLOAD plain").ok();
-    c.cmd("PLAIN.ECHO 5").error("ERR unknown command 'PLAIN.ECHO'");
-    c.cmd("MODULE UNLOAD plain").error("ERR Error unloading module: no such module with that name");
+    c.cmd("PLAIN.ECHO 5")
+        .error("ERR unknown command 'PLAIN.ECHO'");
+    c.cmd("MODULE UNLOAD plain")
+        .error("ERR Error unloading module: no such module with that name");
     // It fails at the last moment, after it registered a command.
-    c.cmd(&format!("MODULE LOAD {plain} fail")).error("ERR Error loading the extension");
-    c.cmd("PLAIN.ECHO 5").error("ERR unknown command 'PLAIN.ECHO'");
+    c.cmd(&format!("MODULE LOAD {plain} fail"))
+        .error("ERR Error loading the extension");
+    c.cmd("PLAIN.ECHO 5")
+        .error("ERR unknown command 'PLAIN.ECHO'");
     c.cmd(&format!("MODULE LOAD {plain}")).ok();
     c.cmd("PLAIN.ECHO 6").is(6);
 }
 
 #[test]
 fn a_modules_command_is_judged_described_and_counted_as_any_other() {
-    let Some(builder) = server(&["counter"], "") else { return };
+    let Some(builder) = server(&["counter"], "") else {
+        return;
+    };
     let server = builder.start();
     let mut c = server.client();
     c.cmd("COUNTER.INCR n").is(1);
@@ -93,7 +108,10 @@ fn a_modules_command_is_judged_described_and_counted_as_any_other() {
     c.cmd("SET s x").ok();
     c.cmd("COUNTER.INCR s").error("WRONGTYPE");
     c.cmd("GET n").error("WRONGTYPE");
-    assert_eq!(c.cmd("COMMAND GETKEYS COUNTER.INCR n").items()[0].text(), "n");
+    assert_eq!(
+        c.cmd("COMMAND GETKEYS COUNTER.INCR n").items()[0].text(),
+        "n"
+    );
     let stats = c.cmd("INFO commandstats").text();
     assert!(stats.contains("cmdstat_counter.incr:calls=3,"), "{stats}");
     c.cmd("ACL SETUSER bob on >pw ~a* +counter.incr").ok();
@@ -105,31 +123,36 @@ fn a_modules_command_is_judged_described_and_counted_as_any_other() {
 
 #[test]
 fn a_modules_value_outlives_restarts_by_every_file() {
-    for lines in [
-        "appendonly no",
-        "appendonly yes\naof-use-rdb-preamble yes",
-        "appendonly yes\naof-use-rdb-preamble no",
-    ] {
-        let Some(builder) = server(&["counter"], lines) else { return };
-        let mut server = builder.start();
+    for (appendonly, preamble) in [("no", "yes"), ("yes", "yes"), ("yes", "no")] {
+        let Some(builder) = server(&["counter"], "") else {
+            return;
+        };
+        let args = [
+            "--appendonly",
+            appendonly,
+            "--aof-use-rdb-preamble",
+            preamble,
+        ];
+        let mut server = builder.args(args).start();
         let mut c = server.client();
         for _ in 0..3 {
             c.cmd("COUNTER.INCR n");
         }
         c.cmd("EXPIRE n 1000").is(1);
-        match lines.starts_with("appendonly no") {
-            true => drop(c.cmd("SAVE").ok()),
+        match appendonly {
+            "no" => drop(c.cmd("SAVE").ok()),
             // The base is written anew: with the value's bytes, or with the command that `aof_rewrite` emits.
-            false => {
+            _ => {
                 assert!(c.cmd("BGREWRITEAOF").text().contains("started"));
                 crate::support::fleet::wait_for("the rewrite", || {
                     let info = c.cmd("INFO persistence").text();
-                    info.contains("aof_rewrite_in_progress:0") && !info.contains("aof_last_rewrite_time_sec:-1")
+                    info.contains("aof_rewrite_in_progress:0")
+                        && !info.contains("aof_last_rewrite_time_sec:-1")
                 });
             }
         }
         c.cmd("COUNTER.INCR n").is(4);
-        if lines.starts_with("appendonly no") {
+        if appendonly == "no" {
             c.cmd("SAVE").ok();
         }
         server.restart();
@@ -142,14 +165,19 @@ fn a_modules_value_outlives_restarts_by_every_file() {
 
 #[test]
 fn a_replica_gets_a_modules_values_and_commands() {
-    let Some(builder) = server(&["counter"], "") else { return };
+    let Some(builder) = server(&["counter"], "") else {
+        return;
+    };
     let primary = builder.start();
     let mut c = primary.client();
     c.cmd("COUNTER.SET n 41").is(41);
-    let Some(builder) = server(&["counter"], "") else { return };
+    let Some(builder) = server(&["counter"], "") else {
+        return;
+    };
     let replica = builder.start();
     let mut r = replica.client();
-    r.cmd(&format!("REPLICAOF 127.0.0.1 {}", primary.port())).ok();
+    r.cmd(&format!("REPLICAOF 127.0.0.1 {}", primary.port()))
+        .ok();
     crate::support::fleet::wait_for("the data set", || r.cmd("COUNTER.GET n") == 41.into());
     c.cmd("COUNTER.INCR n").is(42);
     c.cmd("COUNTER.CALL m").is(1);
@@ -160,7 +188,9 @@ fn a_replica_gets_a_modules_values_and_commands() {
 
 #[test]
 fn a_payload_of_a_modules_type_can_be_restored_and_a_damaged_one_is_refused() {
-    let Some(builder) = server(&["counter"], "") else { return };
+    let Some(builder) = server(&["counter"], "") else {
+        return;
+    };
     let server = builder.start();
     let mut c = server.client();
     c.cmd("COUNTER.SET n 7").is(7);

@@ -11,7 +11,9 @@ const KEYS: usize = 300;
 #[test]
 fn values_changed_during_a_save_come_out_as_of_its_beginning() {
     let mut random = Random::new(Random::seed_from_env("OXIDIS_MODULES_SEED"));
-    let Some(builder) = server(&["counter"], "save \"\"") else { return };
+    let Some(builder) = server(&["counter"], "save \"\"") else {
+        return;
+    };
     let server_one = builder.start();
     let mut c = server_one.client();
     let mut model = Vec::new();
@@ -24,7 +26,11 @@ fn values_changed_during_a_save_come_out_as_of_its_beginning() {
     c.cmd("CONFIG SET rdb-key-save-delay 500").ok();
     assert!(c.cmd("BGSAVE").text().contains("started"));
     let mut changes = 0;
-    while c.cmd("INFO persistence").text().contains("rdb_bgsave_in_progress:1") {
+    while c
+        .cmd("INFO persistence")
+        .text()
+        .contains("rdb_bgsave_in_progress:1")
+    {
         let key = random.below(KEYS);
         match random.below(6) {
             0 => drop(c.cmd(&format!("DEL c:{key}"))),
@@ -36,12 +42,21 @@ fn values_changed_during_a_save_come_out_as_of_its_beginning() {
         }
         changes += 1;
     }
-    assert!(changes > 10, "the save was over before anything changed: {changes}");
-    wait_for("the file", || c.cmd("INFO persistence").text().contains("rdb_last_bgsave_status:ok"));
+    assert!(
+        changes > 10,
+        "the save was over before anything changed: {changes}"
+    );
+    wait_for("the file", || {
+        c.cmd("INFO persistence")
+            .text()
+            .contains("rdb_last_bgsave_status:ok")
+    });
 
     let file = server_one.dir().join("dump.rdb");
     let preload = format!("preload-file rdb:{}", file.display());
-    let Some(builder) = server(&["counter"], &preload) else { return };
+    let Some(builder) = server(&["counter"], &preload) else {
+        return;
+    };
     let server_two = builder.start();
     let mut c = server_two.client();
     c.cmd("DBSIZE").is(KEYS as i64);

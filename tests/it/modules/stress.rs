@@ -12,18 +12,25 @@ fn threads_of_a_module_share_the_server_with_its_clients() {
         Ok(text) => text.parse().expect("milliseconds"),
         Err(_) => 2000,
     };
-    let Some(builder) = server(&["stress"], "") else { return };
+    let Some(builder) = server(&["stress"], "") else {
+        return;
+    };
     let mut server = builder.start();
     let mut runner = server.client();
     runner
         .send(format!("STRESS.RUN 4 {ms}\r\n").as_bytes())
         .expect("the run begins");
     let mut c = server.client();
-    wait_for("the run", || c.cmd("INFO clients").text().contains("blocked_clients:1"));
+    wait_for("the run", || {
+        c.cmd("INFO clients").text().contains("blocked_clients:1")
+    });
     let memory = |c: &mut Client| -> u64 {
         let info = c.cmd("INFO memory").text();
-        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
-        line.and_then(|n| n.trim().parse().ok()).expect("used_memory")
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
+        line.and_then(|n| n.trim().parse().ok())
+            .expect("used_memory")
     };
     let before = memory(&mut c);
     let mut served = 0u64;
@@ -38,7 +45,10 @@ fn threads_of_a_module_share_the_server_with_its_clients() {
         served += 1;
     }
     let turns = runner.read().expect("the run's reply");
-    assert!(matches!(turns, Reply::Integer(turns) if turns > 0), "{turns}");
+    assert!(
+        matches!(turns, Reply::Integer(turns) if turns > 0),
+        "{turns}"
+    );
     assert!(served > 0);
     assert!(server.is_alive());
     c.cmd("FLUSHALL").ok();
@@ -48,5 +58,8 @@ fn threads_of_a_module_share_the_server_with_its_clients() {
     });
     // Nothing of the keys, handles and strings of the run stays.
     let after = memory(&mut c);
-    assert!(after < before + (1 << 20), "{before} bytes before, {after} after");
+    assert!(
+        after < before + (1 << 20),
+        "{before} bytes before, {after} after"
+    );
 }

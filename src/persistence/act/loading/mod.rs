@@ -298,11 +298,7 @@ fn tell_progress(state: &mut State, loading: &mut Loading) {
         _ => RDB,
     };
     let (hz, share) = (state.hz as i32, progress.share_of_1024());
-    state.tell_modules(
-        EventId::LoadingProgress,
-        kind,
-        EventData::Pair(hz, share),
-    );
+    state.tell_modules(EventId::LoadingProgress, kind, EventData::Pair(hz, share));
 }
 
 fn loading_done(state: &mut State, loading: &Loading) {
