@@ -517,15 +517,6 @@ impl Turn<'_> {
             // Before the client that asked for the end learns of it, so that it finds the files complete.
             persistence::act::saving::end_persistence(self.state);
         }
-        // Who killed a replica's connection finds it closed when the reply comes.
-        for key in self.state.clients.take_to_close() {
-            let who = self.state.clients.get(key);
-            if who.is_some_and(|who| who.flags.has(ClientFlags::REPLICA)) {
-                self.close(key);
-            } else {
-                self.state.clients.close_later(key);
-            }
-        }
         let pending = self.state.clients.take_pending_write();
         for key in &pending {
             self.write_client(*key);
