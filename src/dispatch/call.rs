@@ -146,7 +146,7 @@ pub fn call(
     }
     if state.cluster.stats.on {
         let replied = reply.output().map_or(0, Output::len);
-        count_for_slot(state, call, elapsed, replied.saturating_sub(reply_before));
+        count_for_slot(state, &call, elapsed, replied.saturating_sub(reply_before));
     }
     if state.tracking.clients() > 0 && flags.has(Flag::ReadOnly) {
         remember_reads(state, id, argv);
@@ -261,8 +261,8 @@ fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
 
 /// Adds the cost of a command to its slot, while `cluster-slot-stats-enabled` says so.
 #[cold]
-fn count_for_slot(state: &mut State, call: Call<'_>, elapsed_ns: u64, replied: usize) {
-    let Call { id, argv, .. } = call;
+fn count_for_slot(state: &mut State, call: &Call<'_>, elapsed_ns: u64, replied: usize) {
+    let Call { id, argv, .. } = *call;
     match call.origin {
         CallOrigin::Client | CallOrigin::Unblocked => {
             let ran = cluster::act::stats::Ran {
