@@ -197,6 +197,14 @@ fn replicas_hear_of_a_task_and_end_it() {
     let mut nodes: Vec<Node> = (0..5).map(|_| Node::ours()).collect();
     form(&mut nodes, 3);
     fill(&mut nodes[0]);
+    // Keys leave in large pieces: some come long before the last.
+    let large = "x".repeat(40_000);
+    for n in 0..200 {
+        let client = &mut nodes[0].client;
+        client
+            .call(&["SET", &key(&format!("large{n}")), &large])
+            .ok();
+    }
     nodes[0]
         .client
         .cmd("CONFIG SET rdb-key-save-delay 20000")
