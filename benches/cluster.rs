@@ -530,11 +530,14 @@ fn migration(kind: &Kind, given: &Matches) {
     wait_for("the slots have moved", || {
         let reply = target.cmd(&status);
         let fields = reply.items()[0].items().to_vec();
+        let text = |reply: &Reply| match reply {
+            Reply::Integer(number) => number.to_string(),
+            other => other.text(),
+        };
         let field = |name: &str| {
             let mut pairs = fields.chunks(2);
-            pairs
-                .find(|pair| pair[0].text() == name)
-                .map(|pair| pair[1].text())
+            let pair = pairs.find(|pair| pair[0].text() == name);
+            pair.map(|pair| text(&pair[1]))
         };
         pause = field("write_pause_ms").unwrap_or_default();
         field("state").as_deref() == Some("completed")

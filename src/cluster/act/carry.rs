@@ -180,7 +180,10 @@ fn perform(state: &mut State, act: Act) {
             };
             follow(state, ip.to_string(), port);
         }
-        Act::FollowNobody => replication::act::link::follow_nobody(state),
+        Act::FollowNobody => {
+            replication::act::link::follow_nobody(state);
+            migration::left_primary(state);
+        }
         Act::Empty => empty(state),
         Act::DeleteKeys(left) => slots::delete_keys(state, &moving::not_moving(state, left)),
         Act::SlotsLeft(left) => {
@@ -242,6 +245,7 @@ fn follow(state: &mut State, host: String, port: u16) {
     let primary = Primary { host, port };
     if state.config.replicaof.as_ref() != Some(&primary) {
         replication::act::link::follow(state, primary);
+        migration::left_primary(state);
     }
 }
 

@@ -218,6 +218,11 @@ fn conf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             }
             ctx.client().announced.get_or_insert_default().node = Some(id);
         }
+        let of_primary = ctx.client().flags.has(ClientFlags::PRIMARY);
+        if of_primary && name.eq_ignore_ascii_case(b"ASM-TASK") {
+            let heard = migration::heard_of_task(ctx.state, value);
+            heard.then_some(()).ok_or(Error::once("invalid ASM task"))?;
+        }
     }
     ctx.reply.ok();
     Ok(())
