@@ -31,7 +31,8 @@ pub fn stands(bytes: &[u8]) -> bool {
             ("master -".to_owned(), "master -".to_owned()),
         ] {
             let mine = format!("{me} 10.0.0.9:7000@17000 myself,{my_role} 0 0 1 connected");
-            let its = format!("{sender} 10.0.0.1:7000@17000 {its_role} 0 1699999999000 2 connected");
+            let its =
+                format!("{sender} 10.0.0.1:7000@17000 {its_role} 0 1699999999000 2 connected");
             let slots = |role: &str, slots| match role {
                 "master -" => slots,
                 _ => "",
