@@ -1,6 +1,6 @@
 //! Oxidis: Redis to be read. A Redis-compatible server that never forks.
 //!
-//! This page is the table of contents of the crate. A reader begins with the [`manual`]: twelve chapters of ten minutes, and
+//! This page is the table of contents of the crate. A reader begins with the [`manual`]: fourteen chapters of ten minutes, and
 //! an index of where things are. A request goes
 //! [`server`] → [`resp::request`] → [`dispatch`] → a handler in [`commands`] → [`keyspace`] →
 //! [`resp::Reply`] → the client's output buffer → [`server`]. A room uses only rooms below it:

@@ -295,6 +295,8 @@ pub struct State {
     pub initial_memory: usize,
     /// Bytes of the process in physical memory, as the cron last saw them.
     pub resident_bytes: usize,
+    /// The meter that tells them.
+    pub resident_meter: crate::sys::process::ResidentMeter,
     /// DEBUG's switches.
     pub debug: DebugSwitches,
     /// Time.
@@ -414,6 +416,7 @@ impl State {
             hz: config_hz,
             initial_memory: crate::sys::alloc::used(),
             resident_bytes: 0,
+            resident_meter: Default::default(),
             debug: DebugSwitches::default(),
             clock,
             disk: Disk::machine(),

@@ -26,6 +26,7 @@ pub mod node;
 pub mod owners;
 mod route;
 pub mod slots;
+pub mod stats;
 
 pub use route::Refusal;
 
@@ -57,6 +58,8 @@ pub struct Cluster {
     pub migrations: Migrations,
     /// The connections that they move over.
     pub channels: Channels,
+    /// Figures of slots.
+    pub stats: stats::SlotStats,
     /// Clients whose order is carried out, and whose reply waits until that is on disk.
     unsaved: Vec<Unsaved>,
     /// Acts that change data while a script runs: they wait for its end.

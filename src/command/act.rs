@@ -1,4 +1,5 @@
-//! The end of a unit of execution: its effects go to the append-only file and to the replicas.
+//! The end of a unit of execution: its effects go to the append-only file, to the replicas, and to the node of a cluster
+//! that takes slots over.
 //!
 //! A unit is a command, a transaction or a script. [`super::effects`] collects what it did; here is the one place where
 //! the readers of that stream get it.
@@ -32,6 +33,9 @@ pub fn feed_unit(state: &mut State, unit: &[Said]) {
     persistence::act::append::feed(state, unit);
     replication::act::stream::feed_replicas(state, unit);
     cluster::act::moving::feed(state, unit);
+    if state.cluster.stats.on {
+        cluster::act::stats::replicated(state, unit);
+    }
     if let Some(client) = state
         .current_client
         .and_then(|key| state.clients.get_mut(key))

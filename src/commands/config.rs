@@ -283,6 +283,7 @@ fn config_resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Result {
     ctx.state.eviction.reset_figures();
     ctx.state.keyspace.env().reset_hits_and_misses();
     ctx.state.commands.reset_stats();
+    ctx.state.cluster.stats.reset();
     ctx.reply.ok();
     Ok(())
 }

@@ -244,6 +244,9 @@ fn send(ctx: &mut Ctx<'_>, mut args: Args<'_>, kind: Kind) -> Result {
         .publish(&mut state.clients, kind, channel, payload);
     // The cluster bus carries messages to other nodes; without it, replicas get them as effects.
     if state.config.cluster_enabled {
+        if kind == Kind::Shard {
+            cluster::act::stats::published(state, channel, payload, receivers);
+        }
         let input = Input::Publish {
             shard: kind == Kind::Shard,
             channel,

@@ -480,7 +480,7 @@ options! {
     /// Percent of commands checked for use in a cluster.
     cluster_compatibility_sample_ratio("cluster-compatibility-sample-ratio"): u32 = 0, Int(0, 100);
     /// The figures counted per slot.
-    cluster_slot_stats_enabled("cluster-slot-stats-enabled"): SlotStats = SlotStats::default(), AnyOf, [MultiArg, NO_FEATURE];
+    cluster_slot_stats_enabled("cluster-slot-stats-enabled"): SlotStats = SlotStats::default(), AnyOf, [MultiArg];
     /// Bytes of lag below which a migrating slot is handed over.
     cluster_slot_migration_handoff_max_lag_bytes("cluster-slot-migration-handoff-max-lag-bytes"): u64 = MB, Bytes(0, LONG as u64);
     /// Milliseconds writes wait for that handover.

@@ -88,9 +88,9 @@ pub fn call(
         state.keyspace.env().set_no_touch(!touches);
     }
 
-    let reply_before = match state.hotkeys {
-        Some(_) => reply.output().map_or(0, Output::len),
-        None => 0,
+    let reply_before = match state.hotkeys.is_some() || state.cluster.stats.on {
+        true => reply.output().map_or(0, Output::len),
+        false => 0,
     };
     state.effects.enter();
     // Requests of one batch follow each other closely: one reading is the end of one and the start of the next.
@@ -143,6 +143,10 @@ pub fn call(
             bytes: (argv.bytes() + replied.saturating_sub(reply_before)) as u64,
         };
         note_hot_keys(state, id, argv, cost);
+    }
+    if state.cluster.stats.on {
+        let replied = reply.output().map_or(0, Output::len);
+        count_for_slot(state, &call, elapsed, replied.saturating_sub(reply_before));
     }
     if state.tracking.clients() > 0 && flags.has(Flag::ReadOnly) {
         remember_reads(state, id, argv);
@@ -260,6 +264,30 @@ fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
     let keys = Keys::of(entry.decl, argv, Search::default()).unwrap_or_default();
     for key in keys.iter() {
         state.tracking.remember(client, argv.get(key.position));
+    }
+}
+
+/// Adds the cost of a command to its slot, while `cluster-slot-stats-enabled` says so.
+#[cold]
+fn count_for_slot(state: &mut State, call: &Call<'_>, elapsed_ns: u64, replied: usize) {
+    let &Call { id, argv, .. } = call;
+    match call.origin {
+        CallOrigin::Client | CallOrigin::Unblocked => {
+            let ran = cluster::act::stats::Ran {
+                client: call.client,
+                id,
+                argv,
+                elapsed_ns,
+                replied: replied as u64,
+                again: call.origin == CallOrigin::Unblocked,
+            };
+            cluster::act::stats::command(state, ran);
+        }
+        CallOrigin::Exec | CallOrigin::Script | CallOrigin::Module => {
+            let queued = call.origin == CallOrigin::Exec;
+            cluster::act::stats::inner_command(state, id, argv, queued);
+        }
+        CallOrigin::Replay => {}
     }
 }
 

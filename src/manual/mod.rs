@@ -19,19 +19,14 @@
 //! | 10 | [Resynchronisation](ch10_resync) | How does a replica get the data, and when does it need only the end of the stream? |
 //! | 11 | [Start and shutdown](ch11_start) | What happens before the first request and after SIGTERM? |
 //! | 12 | [Adding a command](ch12_command) | What must be written so that a new command exists? |
+//! | 13 | [Sentinels](ch13_sentinel) | How do watchers agree that a primary is down, and on one that replaces it? |
+//! | 14 | [A cluster](ch14_cluster) | Who serves a slot, how do nodes agree on that, and what if one dies? |
 //!
-//! # Places that are kept
+//! # Chapters still to be written
 //!
-//! - **Cluster.** The room is [`crate::cluster`]; its [`machine`](crate::cluster::machine) is a pure value that tests
-//!   run by the hundred, and [`crate::cluster::act`] connects a server to it. `docs/CLUSTER.md` is for operators; a
-//!   chapter of the manual is still to be written.
-//! - **Sentinel.** The room is [`crate::sentinel`], a pure machine as well; `sentinel/act` carries its orders out and
-//!   `commands/sentinel` has its commands. Its header shows one failover on one line, and `docs/SENTINEL.md` is for
-//!   operators. A chapter of its own is still to be written.
 //! - **Modules.** [`crate::modules`] has the tables, `docs/MODULES.md` is for operators, and
-//!   [`crate::modules::native`] for programs that add commands and types. A chapter of its own is still to be written.
-//! - **Vector sets.** The type is [`crate::types::vset`] and `docs/decisions/vector-sets.md` says why it is so; a
-//!   chapter of its own is still to be written.
+//!   [`crate::modules::native`] for programs that add commands and types.
+//! - **Vector sets.** The type is [`crate::types::vset`] and `docs/decisions/vector-sets.md` says why it is so.
 //!
 //! # Before you try something
 //!
@@ -63,8 +58,8 @@
 //!
 //! A *room* is a folder of `src/`. A command *propagates* its *effect* to the append-only file and to the replicas. A
 //! *unit* is a command, a transaction or a script: its effects are propagated together. A client that waits in `BLPOP`
-//! is *blocked*. A key's *deadline* is the time at which it expires. In the house's terms, *data* is what a subsystem
-//! knows, and the functions under `act` are what changes a whole [`State`](crate::state::State)
+//! is *blocked*. A key's *deadline* is the time at which it expires. Each subsystem has two halves: *data* is what it
+//! knows, and the functions in its folder `act` change a whole [`State`](crate::state::State)
 //! (`docs/decisions/house.md`).
 
 // Most of what the tour visits is private; the documentation is built with `--document-private-items`.
@@ -82,3 +77,5 @@ pub mod ch09_scripts;
 pub mod ch10_resync;
 pub mod ch11_start;
 pub mod ch12_command;
+pub mod ch13_sentinel;
+pub mod ch14_cluster;

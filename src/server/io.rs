@@ -400,6 +400,7 @@ impl Turn<'_> {
         self.state.lap_ns = Some(self.state.clock.monotonic_ns());
         for request in batch {
             let argv = request.argv(&buf[*used..]);
+            self.state.cluster.stats.request_bytes = request.len as u64;
             let outcome = lent.lend(self.sockets, || {
                 let who = &self.state.clients[key];
                 if who.flags.has(ClientFlags::REPLICA) {

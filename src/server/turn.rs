@@ -58,7 +58,7 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     clients::act::cron::cron(state, hz);
     if every(100, runs, hz) {
         observe::act::calls::sample_metrics(state);
-        state.resident_bytes = crate::sys::process::resident_bytes();
+        state.resident_bytes = state.resident_meter.read();
     }
     let used = crate::sys::alloc::used();
     if used > state.stats.peak_memory {
@@ -67,6 +67,9 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     }
     shutdown::act::cron(state);
     modules::act::fork::cron(state);
+    if every(100, runs, hz) {
+        cluster::act::carry::cron(state);
+    }
     if state.persistence.is_loading() {
         if every(1000, runs, hz) {
             replication::act::link::care_for_link_while_loading(state);
@@ -91,6 +94,9 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     persistence::act::saving::cron(state, replication::act::full_sync::after_save);
     state.tell_modules(EventId::Cron, 0, EventData::Pair(hz as i32, 0));
     scripting::act::clients::free_scripts(state);
+    if every(100, runs, hz) {
+        scripting::act::clients::collect_garbage(state);
+    }
 }
 
 /// Starts the helper threads that otherwise start when there is something to do: a process that is a server shows

@@ -360,7 +360,11 @@ impl Turn<'_> {
             let mut then = Then::Read;
             match socket.stream.read(&mut buffer) {
                 Ok(0) => self.lose_wire(key, "connection lost"),
-                Ok(n) => then = received(self.state, owner, key, &buffer[..n]),
+                Ok(n) => {
+                    // A read that came back short has drained the socket; TLS may keep more in its own buffer.
+                    socket.readable = n == buffer.len() || socket.stream.is_tls();
+                    then = received(self.state, owner, key, &buffer[..n]);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => socket.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => self.lose_wire(key, &disk::reason(&error)),

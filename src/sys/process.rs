@@ -70,20 +70,41 @@ pub fn stand_back() {
     }
 }
 
-/// Bytes of the process that are in physical memory; 0 where the system does not tell.
-#[doc(alias = "zmalloc_get_rss")]
-pub fn resident_bytes() -> usize {
-    #[cfg(target_os = "linux")]
-    {
-        let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-        let pages = text
-            .split(' ')
-            .nth(1)
-            .and_then(|pages| pages.parse::<usize>().ok());
-        pages.unwrap_or(0) * page_bytes()
+/// A meter of the memory of this process. It keeps the system's file open, so that a reading is one system call.
+#[derive(Debug, Default)]
+pub struct ResidentMeter {
+    /// `/proc/self/statm`, once it was asked for.
+    file: Option<std::fs::File>,
+}
+
+impl ResidentMeter {
+    /// Bytes of the process that are in physical memory; 0 where the system does not tell.
+    #[doc(alias = "zmalloc_get_rss")]
+    pub fn read(&mut self) -> usize {
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::unix::fs::FileExt;
+            if self.file.is_none() {
+                self.file = std::fs::File::open("/proc/self/statm").ok();
+            }
+            let mut text = [0; 128];
+            let file = self.file.as_ref();
+            let len = file.and_then(|file| file.read_at(&mut text, 0).ok());
+            let text = std::str::from_utf8(&text[..len.unwrap_or(0)]).unwrap_or_default();
+            let pages = text.split(' ').nth(1);
+            pages
+                .and_then(|pages| pages.parse::<usize>().ok())
+                .unwrap_or(0)
+                * page_bytes()
+        }
+        #[cfg(not(target_os = "linux"))]
+        0
     }
-    #[cfg(not(target_os = "linux"))]
-    0
+}
+
+/// One reading of a [`ResidentMeter`].
+pub fn resident_bytes() -> usize {
+    ResidentMeter::default().read()
 }
 
 fn system_figure(name: libc::c_int) -> usize {

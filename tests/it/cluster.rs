@@ -1,6 +1,9 @@
 //! Clusters of real processes: nodes meet, redirect, fail over, move slots; ours and real Redis in one cluster where that
 //! is installed. How nodes decide is tested without processes, in `src/cluster/machine/tests.rs` and `tests/sim/cluster`.
 
+mod bus;
+mod faults;
+mod figures;
 mod migration;
 
 use std::fs;

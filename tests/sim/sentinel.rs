@@ -98,6 +98,8 @@ struct World {
     /// The sentinel that promoted a replica, by epoch.
     promotions: BTreeMap<u64, usize>,
     switches: usize,
+    /// By sentinel: the moment at which it first told another address than the one it began with.
+    switched_at: Vec<Option<i64>>,
     log: Vec<String>,
 }
 
@@ -151,6 +153,7 @@ impl World {
             addresses: BTreeMap::new(),
             promotions: BTreeMap::new(),
             switches: 0,
+            switched_at: vec![None; sentinels],
             log: Vec::new(),
         };
         (0..sentinels).for_each(|n| world.start(n));
@@ -349,6 +352,9 @@ impl World {
         );
         let address = group.current_address();
         let address = (address.ip_text(), address.port);
+        if address.0 != host_of(0).to_string() {
+            self.switched_at[n].get_or_insert(self.now);
+        }
         if config > 0 {
             let known = self
                 .addresses
@@ -812,6 +818,58 @@ fn a_dead_primary_is_replaced_within_two_seconds() {
         }
         if !told(&world) {
             world.fail("the new address is not told");
+        }
+    }
+}
+
+/// A sentinel of Redis in the place of one of ours, as far as its connection to the primary goes.
+///
+/// It attempts to connect at the first tick after the connection broke, and again at the first tick that is a ping period
+/// later. When it switches to a new primary, it keeps the time of its last attempt, and the patience with the new
+/// primary begins: at a tick more than `down-after` later an unanswered primary is down. Its ticks are 52 to 100 ms
+/// apart. The answer is how long after the switch the tick comes that connects.
+fn redis_connects_after(rng: &mut Rng, broke: i64, switch: i64) -> i64 {
+    const PING_PERIOD: i64 = 1000;
+    let mut tick = broke + rng.below(100) as i64;
+    let mut tried = tick;
+    loop {
+        tick += 52 + rng.below(49) as i64;
+        if tick - tried >= PING_PERIOD {
+            tried = tick;
+            if tick >= switch {
+                return tick - switch;
+            }
+        }
+    }
+}
+
+/// Sentinels of Redis hear of a promotion when it does not make them fail over once more: a switch right behind an
+/// attempt to reach the old primary leaves the new one unanswered for a whole ping period, which a `down-after` of one
+/// second counts as down. Two of the three would be of Redis here, so both together are a quorum.
+#[test]
+fn sentinels_of_redis_do_not_fail_over_twice() {
+    for seed in seeds(100) {
+        let mut world = World::new(seed, 3);
+        world.run_until(world.now + 20_000 + (seed as i64 * 37) % 1000);
+        world.kill_server(0);
+        let died = world.now;
+        let end = died + 60_000;
+        while world.switched_at.contains(&None) && world.now < end {
+            world.run_until(world.now + 10);
+        }
+        let leader = world.promotions.values().next_back().copied();
+        let others = (0..3).filter(|n| Some(*n) != leader);
+        for n in others.collect::<Vec<_>>() {
+            let Some(switch) = world.switched_at[n] else {
+                world.fail("the new address is not told");
+            };
+            let after = redis_connects_after(&mut world.rng, died + 3, switch);
+            if after > DOWN_AFTER {
+                let (switch, tried) = (switch - died, after - 1000);
+                world.fail(&format!(
+                    "S{n} hears of it after {switch} ms, {tried} ms before its next attempt counts as too late"
+                ));
+            }
         }
     }
 }

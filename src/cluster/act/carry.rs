@@ -10,7 +10,7 @@
 //!
 //! Mirrors: clusterCron(), clusterBeforeSleep() and the calls that cluster_legacy.c makes where it stands.
 
-use super::{links, migration, moving, node, save, slots};
+use super::{links, migration, moving, node, save, slots, stats};
 use crate::clients::{PauseMode, PausePurpose};
 use crate::cluster::machine::{Act, Command, Facts, Input, Level, Machine, Reply};
 use crate::config::Primary;
@@ -21,9 +21,12 @@ use crate::sys::log;
 use crate::wires::{Dial, Owner};
 use crate::{clients, command, keyspace, replication};
 
-/// A tick may come so much earlier than the machine asked for it, in milliseconds: then the server's own cron, which comes
-/// as often, wakes the process for both.
+/// A tick may come so much earlier than the machine asked for it, in milliseconds.
 const EARLY_MS: u64 = 2;
+
+/// A tick may come so much earlier with the server's own cron. Both come ten times a second: once one tick was early, the
+/// process wakes up for both at the same time.
+const EARLY_WITH_CRON_MS: u64 = 60;
 
 /// The facts of this moment, by a clock that does not go back behind a tick that came early.
 fn facts(state: &mut State) -> Facts {
@@ -67,6 +70,7 @@ pub fn order(state: &mut State, command: Command<'_>) -> Result<(Reply, Option<u
 
 /// Tells the machine of changed options.
 pub fn configure(state: &mut State) {
+    stats::configure(state);
     if state.cluster.machine.is_some() {
         let options = node::options(state);
         step(state, Input::Configure(Box::new(options)));
@@ -82,11 +86,21 @@ pub(super) fn is_silent(state: &State, machine: &Machine) -> bool {
 /// Lets time pass, if the machine is due.
 #[doc(alias = "clusterCron")]
 pub fn tick(state: &mut State) {
+    links::send_put_off(state);
+    tick_within(state, EARLY_MS);
+}
+
+/// As [`tick`], when the process is awake for its cron.
+pub fn cron(state: &mut State) {
+    tick_within(state, EARLY_WITH_CRON_MS);
+}
+
+fn tick_within(state: &mut State, early_ms: u64) {
     let Some(machine) = state.cluster.machine() else {
         return;
     };
     let now = node::now_ms(state);
-    let early = machine.wake_ms().min(now + EARLY_MS);
+    let early = machine.wake_ms().min(now + early_ms);
     let due = machine.wake_ms() == early || machine.in_manual_failover();
     if !due || is_silent(state, machine) {
         return;
@@ -110,7 +124,7 @@ pub fn before_sleep(state: &mut State) {
 /// How long the loop may sleep, in milliseconds; `None` for ever.
 pub fn sleep_ms(state: &State) -> Option<u64> {
     let machine = state.cluster.machine()?;
-    if migration::is_busy(state) {
+    if migration::is_busy(state) || links::can_send(state) {
         return Some(0);
     }
     if is_silent(state, machine) {
@@ -151,12 +165,7 @@ fn perform(state: &mut State, act: Act) {
             let wire = state.wires.dial(Owner::Bus, dial);
             state.cluster.links.insert(link, wire);
         }
-        Act::Send { link, bytes } => {
-            let wire = state.cluster.links.wire(link);
-            if let Some(out) = wire.and_then(|wire| state.wires.out(wire)) {
-                out.extend_from_slice(&bytes);
-            }
-        }
+        Act::Send { link, bytes } => links::send(state, link, bytes),
         Act::Close { link } => {
             if let Some(wire) = state.cluster.links.remove(link) {
                 state.wires.close(wire);
@@ -171,10 +180,14 @@ fn perform(state: &mut State, act: Act) {
             };
             follow(state, ip.to_string(), port);
         }
-        Act::FollowNobody => replication::act::link::follow_nobody(state),
+        Act::FollowNobody => {
+            replication::act::link::follow_nobody(state);
+            migration::left_primary(state);
+        }
         Act::Empty => empty(state),
         Act::DeleteKeys(left) => slots::delete_keys(state, &moving::not_moving(state, left)),
         Act::SlotsLeft(left) => {
+            state.cluster.stats.forget(&left);
             slots::leave_channels(state, &left);
             slots::redirect_blocked(state);
         }
@@ -195,9 +208,12 @@ fn perform(state: &mut State, act: Act) {
             text,
         } => {
             let kind = if shard { Kind::Shard } else { Kind::Channel };
-            state
+            let receivers = state
                 .pubsub
                 .publish(&mut state.clients, kind, &channel, &text);
+            if shard {
+                stats::published(state, &channel, &text, receivers);
+            }
         }
         Act::Module {
             from,
@@ -229,6 +245,7 @@ fn follow(state: &mut State, host: String, port: u16) {
     let primary = Primary { host, port };
     if state.config.replicaof.as_ref() != Some(&primary) {
         replication::act::link::follow(state, primary);
+        migration::left_primary(state);
     }
 }
 

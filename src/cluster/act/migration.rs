@@ -183,6 +183,11 @@ pub fn cron(state: &mut State) {
     options.archived = config.cluster_slot_migration_max_archived_tasks as usize;
     options.silence_ms = u64::from(config.repl_timeout) * 1000;
     if state.cluster.migrations.wakes() {
+        // A replica that has begun to follow has not heard of the task.
+        let syncs = state.stats.sync_full;
+        if std::mem::replace(&mut state.cluster.channels.syncs_told, syncs) != syncs {
+            state.cluster.migrations.tell_again();
+        }
         if state.config.is_replica() {
             let (now, wall) = now(state);
             state
@@ -353,7 +358,54 @@ fn perform(state: &mut State, act: Act) {
                 state.clients.send(client, |reply| reply.raw(&bytes));
             }
         }
+        Act::Tell(task) => tell_replicas(state, &task),
         Act::Log(level, text) => carry::write_log(state, level, &text),
+    }
+}
+
+/// Puts a task into the stream, where replicas of this kind and of Redis 8.4 hear of it.
+fn tell_replicas(state: &mut State, task: &str) {
+    if !state.config.is_replica() {
+        let words = [b"CLUSTER".as_slice(), b"SYNCSLOTS", b"CONF", b"ASM-TASK"];
+        let words: Vec<&[u8]> = words.into_iter().chain([task.as_bytes()]).collect();
+        crate::replication::act::stream::say_to_replicas(state, &words);
+    }
+}
+
+/// SYNCSLOTS CONF ASM-TASK: the primary of this replica tells of its task. False if the text is no task.
+pub fn heard_of_task(state: &mut State, text: &[u8]) -> bool {
+    let Some(task) = Task::of_text(text) else {
+        return false;
+    };
+    let (_, wall) = now(state);
+    state.cluster.migrations.heard(wall, task);
+    true
+}
+
+/// This node does not follow its primary any more. The task that the primary had begun has failed; keys of slots that
+/// came with it and are another node's are deleted if this node is a primary now.
+pub(super) fn left_primary(state: &mut State) {
+    let (_, wall) = now(state);
+    let Some(task) = state.cluster.migrations.end_heard(wall) else {
+        return;
+    };
+    let (word, id, slots) = (task.operation.name(), task.id, task.slots_text());
+    let kind = match task.operation {
+        Operation::Import => "Import",
+        Operation::Migrate => "Migrate",
+    };
+    state.log.warning(format_args!(
+        "{kind} task {id} from old master failed: slots={slots}, operation={word}"
+    ));
+    let machine = state.cluster.machine();
+    let Some(machine) = machine.filter(|machine| machine.myself().is_primary()) else {
+        return;
+    };
+    if task.operation == Operation::Import {
+        let (me, owners) = (machine.my_key(), machine.owners());
+        let foreign = |slot: &u16| owners.of(*slot).is_some_and(|owner| owner != me);
+        let foreign: SlotSet = task.slots.iter().filter(foreign).collect();
+        begin_trim(state, &foreign);
     }
 }
 

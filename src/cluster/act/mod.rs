@@ -13,6 +13,7 @@
 //! | [`moving`] | the same slots as other rooms meet them |
 //! | [`save`] | the node's file is written, on a thread |
 //! | [`slots`] | slots have left: their keys, channels and blocked clients |
+//! | [`stats`] | what commands cost, slot by slot |
 //!
 //! Mirrors: cluster_legacy.c. Differs: decisions that need no state stand in the parent, [`crate::cluster`].
 
@@ -26,3 +27,4 @@ pub mod route;
 pub mod save;
 pub mod slots;
 pub mod start;
+pub mod stats;

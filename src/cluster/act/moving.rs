@@ -179,7 +179,7 @@ pub fn hidden_keys(state: &State) -> usize {
 
 /// Whether there are such keys.
 pub fn hides_any(state: &State) -> bool {
-    !state.cluster.channels.trims.is_empty() || state.cluster.migrations.import.is_some()
+    !state.cluster.channels.trims.is_empty() || state.cluster.migrations.hidden().is_some()
 }
 
 pub(super) fn keys_in(state: &State, slots: &SlotSet) -> u64 {

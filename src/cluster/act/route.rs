@@ -120,7 +120,7 @@ fn route<'a, I: Iterator<Item = (CommandId, Argv<'a>)>>(
 }
 
 /// The keys and shard channels that a request names.
-fn keys(state: &State, id: CommandId, argv: Argv<'_>) -> Keys {
+pub(super) fn keys(state: &State, id: CommandId, argv: Argv<'_>) -> Keys {
     let search = Search {
         not_keys: true,
         ..Search::default()

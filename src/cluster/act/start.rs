@@ -7,7 +7,7 @@
 
 use std::io::ErrorKind;
 
-use super::{carry, node};
+use super::{carry, node, stats};
 use crate::cluster::file::File;
 use crate::cluster::machine::{Command, Machine};
 use crate::cluster::slots::SlotSet;
@@ -48,6 +48,7 @@ pub fn start(state: &mut State) -> bool {
             return false;
         }
     };
+    stats::configure(state);
     let (options, facts) = (node::options(state), node::facts(state));
     let seed = state.entropy.seed();
     let new = text.is_empty();

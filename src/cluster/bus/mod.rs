@@ -97,6 +97,12 @@ impl Kind {
         Kind::ALL.get(usize::from(number)).copied()
     }
 
+    /// Whether it carries the bytes of a client or a module, of which there may be many: news of the nodes themselves do
+    /// not wait behind it.
+    pub fn is_freight(self) -> bool {
+        matches!(self, Kind::Publish | Kind::PublishShard | Kind::Module)
+    }
+
     /// The word for it in CLUSTER INFO and in the log.
     #[doc(alias = "clusterGetMessageTypeString")]
     pub fn word(self) -> &'static str {

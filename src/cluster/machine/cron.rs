@@ -28,6 +28,7 @@ impl Machine {
         self.next_cron_ms = now + CRON_MS;
         self.round += 1;
         self.tend_links();
+        self.introduce();
         if self.round.is_multiple_of(10) {
             self.ping_a_silent_one();
         }

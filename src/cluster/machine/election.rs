@@ -65,6 +65,8 @@ pub(super) struct Asked {
     again_ms: u64,
     pause_ms: u64,
     pub(super) voters: Vec<NodeKey>,
+    /// Another replica asks for votes in the same epoch.
+    contested: bool,
 }
 
 /// The reason why a replica does not take over.
@@ -266,6 +268,7 @@ impl Machine {
             again_ms: now + REPEAT_MS,
             pause_ms: REPEAT_MS,
             voters: Vec::new(),
+            contested: false,
         });
         self.log(
             Level::Notice,
@@ -282,6 +285,9 @@ impl Machine {
         let (now, quorum) = (self.now(), self.quorum());
         let valid = self.timeout().saturating_mul(2).max(2000);
         let overtaken_by = self.current_epoch;
+        let split_after = OVERTAKEN_MS.max(self.timeout() / 4);
+        let highest = self.nodes.iter().filter(|(key, _)| *key != self.me);
+        let highest = highest.map(|(_, node)| node.epoch).max();
         let Some(election) = &mut self.election else {
             return;
         };
@@ -300,13 +306,25 @@ impl Machine {
             self.election_after_ms = now + 100 + self.rng.below(DELAY_MS);
             return;
         }
-        if overtaken_by > epoch && age > OVERTAKEN_MS {
-            // Primaries that voted in the later epoch will not vote in this one, so the replica asks in a fresh
-            // epoch.
+        // Primaries that voted in a later epoch, or for another replica in this one, will not vote for this replica, so it
+        // asks in a fresh epoch (valkey 1009).
+        let why = match () {
+            () if highest.is_some_and(|highest| highest >= epoch) => {
+                Some(format!("another node has won epoch {epoch} or a later one"))
+            }
+            () if overtaken_by > epoch && age > OVERTAKEN_MS => {
+                Some(format!("epoch {overtaken_by} has begun"))
+            }
+            () if asked.contested && age > split_after => {
+                Some("another replica asks in the same epoch".to_owned())
+            }
+            () => None,
+        };
+        if let Some(why) = why {
             self.log(
                 Level::Notice,
                 format!(
-                    "Failover election for epoch {epoch} lost: {got} of {quorum} votes, and epoch {overtaken_by} has begun."
+                    "Failover election for epoch {epoch} lost: {got} of {quorum} votes, and {why}."
                 ),
             );
             let wait = self.rng.below(OVERTAKEN_MS);
@@ -407,6 +425,13 @@ impl Machine {
     #[doc(alias = "clusterSendFailoverAuthIfNeeded")]
     pub(super) fn asked_for_vote(&mut self, sender: NodeKey, header: &Header<'_>) {
         if !self.myself().votes() {
+            let own = self
+                .election
+                .as_mut()
+                .and_then(|election| election.asked.as_mut());
+            if let Some(own) = own {
+                own.contested |= own.epoch == header.current_epoch;
+            }
             return;
         }
         let id = self.nodes[sender].id;

@@ -1,7 +1,8 @@
 //! Gossip: which nodes a message tells of, to which nodes it goes, and which of its records are believed.
 //!
 //! A PING, PONG or MEET tells of a tenth of the nodes, at least three, drawn at random; and of every node that seems
-//! down from here, so that a quorum meets while reports are fresh (redis 2285).
+//! down from here, so that a quorum meets while reports are fresh (redis 2285). A node that has just joined is told to
+//! all others at once; in Redis it waits until enough random records have named it, seconds in a cluster of thirty.
 //!
 //! Mirrors: `clusterSendPing`, `clusterBroadcastPong`, `clusterProcessGossipSection`, `clusterProcessPingExtensions`,
 //! `clusterBuildMessageHdr` (cluster_legacy.c).
@@ -11,10 +12,16 @@ use std::sync::Arc;
 
 use super::join::FORGET_S;
 use super::out::Keep;
-use super::{Level, Machine};
+use super::{CRON_MS, Level, Machine};
 use crate::cluster::bus::{Body, EXT_DATA, Extension, Gossip, Header, Kind, Message, PAUSED};
 use crate::cluster::file::{valid_aux, valid_hostname};
 use crate::cluster::node::{Flags, LinkId, Node, NodeKey};
+
+/// A node that joined and has not connected in turn is introduced for so long.
+const INTRODUCTION_MS: u64 = 60_000;
+
+/// Nodes of which one message tells when nodes are introduced: as many as a stranger may send.
+const MOST_TOLD: usize = 500;
 
 impl Machine {
     /// Encodes a message of this node.
@@ -46,7 +53,13 @@ impl Machine {
 
     /// Encodes a PING, PONG or MEET, without gossip about its receiver.
     fn news(&mut self, kind: Kind, to: Option<NodeKey>, extended: bool) -> Arc<[u8]> {
-        let gossip = self.gossip(to);
+        let chosen = self.drawn(to);
+        self.news_of(kind, &chosen, extended)
+    }
+
+    /// As [`Machine::news`], about these nodes.
+    fn news_of(&mut self, kind: Kind, about: &[NodeKey], extended: bool) -> Arc<[u8]> {
+        let gossip = about.iter().map(|key| self.told_of(*key)).collect();
         let me = self.myself();
         let mut extensions = Vec::new();
         if extended {
@@ -73,7 +86,8 @@ impl Machine {
         self.message(0, body)
     }
 
-    fn gossip(&mut self, to: Option<NodeKey>) -> Vec<Gossip> {
+    /// The nodes that a message to a node tells of.
+    fn drawn(&mut self, to: Option<NodeKey>) -> Vec<NodeKey> {
         let count = self.nodes.len();
         let mut fresh = count.saturating_sub(2);
         let wanted = (count / 10).max(3).min(fresh);
@@ -104,21 +118,27 @@ impl Machine {
                 .filter(|(_, node)| node.flags.any(Flags::MAYBE_FAIL) && !node.flags.any(hidden));
             chosen.extend(ailing.map(|(key, _)| key).filter(|key| Some(*key) != to));
         }
-        let told = chosen.iter().map(|key| {
-            let node = &self.nodes[*key];
-            let (port, other_port) = self.ports(node.port, node.tls_port);
-            Gossip {
-                id: node.id,
-                ping_sent: (self.wall(node.ping_sent_ms) / 1000) as u32,
-                pong_received: (self.wall(node.pong_received_ms) / 1000) as u32,
-                ip: node.ip,
-                port,
-                other_port,
-                bus_port: node.bus_port,
-                flags: node.flags.bits(),
-            }
-        });
-        told.collect()
+        chosen
+    }
+
+    fn told_of(&self, key: NodeKey) -> Gossip {
+        let node = &self.nodes[key];
+        let (port, other_port) = self.ports(node.port, node.tls_port);
+        // With a long timeout the second is the nearest one, not the last: a receiver that believes a time half a second
+        // too old asks that much sooner than it has to.
+        let half = (self.timeout() / 30).min(500);
+        let pong_ms =
+            self.wall(node.pong_received_ms) + half * u64::from(node.pong_received_ms != 0);
+        Gossip {
+            id: node.id,
+            ping_sent: (self.wall(node.ping_sent_ms) / 1000) as u32,
+            pong_received: (pong_ms / 1000) as u32,
+            ip: node.ip,
+            port,
+            other_port,
+            bus_port: node.bus_port,
+            flags: node.flags.bits(),
+        }
     }
 
     /// Sends a PING or a MEET on the connection to a node. A question that is open already stays open since then.
@@ -184,6 +204,57 @@ impl Machine {
     #[doc(alias = "clusterBroadcastPong")]
     pub(super) fn broadcast_pong(&mut self) {
         self.spread(Kind::Pong, &self.nodes.keys());
+    }
+
+    /// Makes nodes that have joined through this one known: the others hear of them, and they of the others. It is done by
+    /// the two nodes that met and by nobody else, so it costs two messages per node, whatever the number that join.
+    pub(super) fn introduce(&mut self) {
+        if self.introduced.is_empty() {
+            return;
+        }
+        let hidden = Flags::HANDSHAKE.and(Flags::NO_ADDRESS);
+        // A newcomer believes gossip once it knows this node, which it does soon after it has connected in turn.
+        let ready = |machine: &Machine, key: NodeKey| {
+            let inbound = machine.nodes[key]
+                .inbound
+                .and_then(|id| machine.links.get(&id));
+            inbound.is_some_and(|link| machine.since(link.since_ms) >= CRON_MS / 2)
+        };
+        let (mut new, mut wait) = (Vec::new(), Vec::new());
+        for key in std::mem::take(&mut self.introduced) {
+            match self.nodes.get(key) {
+                Some(_) if ready(self, key) => new.push(key),
+                Some(node) if self.since(node.created_ms) < INTRODUCTION_MS => wait.push(key),
+                _ => {}
+            }
+        }
+        self.introduced = wait;
+        if new.is_empty() {
+            return;
+        }
+        let all: Vec<NodeKey> = self
+            .nodes
+            .iter()
+            .filter(|(key, node)| *key != self.me && !node.flags.any(hidden))
+            .map(|(key, _)| key)
+            .collect();
+        new.truncate(MOST_TOLD);
+        let most = &all[..all.len().min(MOST_TOLD)];
+        let for_others = self.news_of(Kind::Pong, &new, true);
+        let for_new = self.news_of(Kind::Pong, most, true);
+        for key in &all {
+            let node = &self.nodes[*key];
+            // Redis below 7.0 would refuse the message.
+            let link = node.link.filter(|_| node.flags.any(Flags::EXTENSIONS));
+            let bytes = if new.contains(key) {
+                &for_new
+            } else {
+                &for_others
+            };
+            if let Some(link) = link {
+                self.send(link, Kind::Pong, bytes.clone());
+            }
+        }
     }
 
     /// Publishes a client's message on the other nodes.

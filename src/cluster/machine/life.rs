@@ -104,6 +104,7 @@ impl Machine {
             round: 0,
             ailing: 0,
             told_fail_ms: 0,
+            introduced: Vec::new(),
             following: None,
             knows_own_ip: false,
             excuse: None,

@@ -388,6 +388,8 @@ pub struct Machine {
     /// Nodes that seemed down at the last tick: they go into every message.
     ailing: usize,
     told_fail_ms: u64,
+    /// Nodes whose handshake with this one has ended: the others are to hear of them, and they of the others.
+    introduced: Vec<NodeKey>,
     following: Option<NodeKey>,
     /// Whether a connection has confirmed this node's own address since the start.
     knows_own_ip: bool,

@@ -188,6 +188,7 @@ impl Machine {
         let text = format!("Handshake with node {} completed.", header.sender);
         self.log(Level::Debug, text);
         self.keep(Keep::Soon);
+        self.introduced.push(target);
         Some(target)
     }
 

@@ -64,6 +64,8 @@ pub struct Channels {
     pub trims: SlotSet,
     /// How far that is, and how often it was done.
     pub trim: Trim,
+    /// Full synchronisations of replicas when they were last told of the task.
+    pub syncs_told: u64,
     /// Destination: the most bytes of the stream that were ever kept.
     pub kept_peak: usize,
 }

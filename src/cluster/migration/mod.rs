@@ -35,6 +35,7 @@
 
 pub mod channels;
 pub mod export;
+mod heard;
 pub mod import;
 mod task;
 
@@ -100,6 +101,8 @@ pub enum Act {
     Resume,
     /// Source: the stream ends here.
     EndStream,
+    /// Tell replicas of a task that began or ended.
+    Tell(String),
     /// A line for the log.
     Log(Level, String),
 }
@@ -140,6 +143,8 @@ pub struct Migrations {
     pub import: Option<Import>,
     /// The task in which this node is the source.
     pub export: Option<Export>,
+    /// The task of the primary, on a replica.
+    heard: Option<Task>,
     /// Tasks that ended, the newest first.
     ended: VecDeque<Task>,
     acts: Vec<Act>,
@@ -166,6 +171,7 @@ impl Migrations {
             self.archive(failed.into_task(wall));
         }
         let (import, acts) = Import::begin(now, wall, task);
+        self.acts.push(Act::Tell(import.task().told()));
         self.import = Some(import);
         self.acts.extend(acts);
     }
@@ -180,7 +186,9 @@ impl Migrations {
         if import.is_over()
             && let Some(import) = self.import.take()
         {
-            self.archive(import.into_task());
+            let task = import.into_task();
+            self.acts.push(Act::Tell(task.told()));
+            self.archive(task);
         }
     }
 
@@ -200,6 +208,7 @@ impl Migrations {
             }
         }
         let (export, acts) = Export::begin(now, wall, task);
+        self.acts.push(Act::Tell(export.task().told()));
         self.export = Some(export);
         self.acts.extend(acts);
     }
@@ -214,8 +223,19 @@ impl Migrations {
         if export.is_over()
             && let Some(export) = self.export.take()
         {
-            self.archive(export.into_task(wall));
+            let task = export.into_task(wall);
+            self.acts.push(Act::Tell(task.told()));
+            self.archive(task);
         }
+    }
+
+    /// Tells replicas once more of the task that is under way: one of them has begun to follow.
+    pub fn tell_again(&mut self) {
+        let import = self.import.iter().map(Import::task);
+        let export = self.export.iter().map(Export::task);
+        let tasks = import.chain(export).filter(|task| !task.has_ended());
+        let told: Vec<String> = tasks.map(Task::told).collect();
+        self.acts.extend(told.into_iter().map(Act::Tell));
     }
 
     /// Cancels the task of this name, or whatever runs. Returns how many there were.
@@ -250,12 +270,15 @@ impl Migrations {
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         let import = self.import.iter().map(Import::task);
         let export = self.export.iter().map(Export::task);
-        import.chain(export).chain(&self.ended)
+        import.chain(export).chain(&self.heard).chain(&self.ended)
     }
 
     /// The slots whose keys are here, but not yet this node's: clients do not see them.
     pub fn hidden(&self) -> Option<&SlotSet> {
-        self.import.as_ref().map(Import::slots)
+        let heard = self.heard.as_ref();
+        let heard = heard.filter(|task| task.operation == Operation::Import);
+        let own = self.import.as_ref().map(Import::slots);
+        own.or_else(|| heard.map(|task| &task.slots))
     }
 
     fn archive(&mut self, task: Task) {

@@ -123,7 +123,7 @@ fn show(reply: &mut Reply, task: &Task) {
 }
 
 /// The slots of ranges; each may be named once.
-fn slots_of(ranges: Vec<std::ops::RangeInclusive<u16>>) -> Result<SlotSet> {
+pub(super) fn slots_of(ranges: Vec<std::ops::RangeInclusive<u16>>) -> Result<SlotSet> {
     let mut slots = SlotSet::new();
     for range in ranges {
         for slot in range {
@@ -217,6 +217,11 @@ fn conf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 return Err(Error::once(format!("unknown node {id}")));
             }
             ctx.client().announced.get_or_insert_default().node = Some(id);
+        }
+        let of_primary = ctx.client().flags.has(ClientFlags::PRIMARY);
+        if of_primary && name.eq_ignore_ascii_case(b"ASM-TASK") {
+            let heard = migration::heard_of_task(ctx.state, value);
+            heard.then_some(()).ok_or(Error::once("invalid ASM task"))?;
         }
     }
     ctx.reply.ok();

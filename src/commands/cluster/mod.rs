@@ -10,7 +10,8 @@
 //! | `nodes` | nodes meet, follow, take over, are forgotten |
 //! | `migration` | slots move as a whole |
 //! | `show` | the cluster as texts and tables |
-//! | `stats` | keys per slot |
+//! | `stats` | keys per slot, and what commands on them cost |
+//! | `sflush` | the keys of slots are deleted |
 //! | `asking` | how a connection is routed |
 //!
 //! Mirrors: `clusterCommand` of cluster.c and cluster_legacy.c.
@@ -18,6 +19,7 @@
 mod asking;
 mod migration;
 mod nodes;
+mod sflush;
 mod show;
 mod slots;
 mod stats;
@@ -37,6 +39,7 @@ pub const COMMANDS: &[&Command] = &[
     &asking::READONLY,
     &asking::READWRITE,
     &migration::TRIMSLOTS,
+    &sflush::SFLUSH,
 ];
 
 const CLUSTER: Command = Command {
@@ -159,7 +162,7 @@ fn cluster_help(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
             "SHARDS",
             "    Slots and nodes, shard by shard.",
             "SLOT-STATS (SLOTSRANGE <first> <last>|ORDERBY <metric> [LIMIT <count>] [ASC|DESC])",
-            "    How many keys slots have.",
+            "    How many keys slots have, and what commands on them cost.",
             "SLOTS",
             "    Which node serves which slots.",
         ],

@@ -76,8 +76,8 @@ fn cluster_links(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
     reply.array(links.len());
     for view in &links {
         let wire = state.cluster.links.wire(view.link);
-        let unsent = wire.map_or(0, |wire| state.wires.unsent(wire));
-        let allocated = wire.map_or(0, |wire| state.wires.memory(wire));
+        let unsent = wire.map_or(0, |wire| cluster::act::links::unsent(state, wire));
+        let allocated = wire.map_or(0, |wire| cluster::act::links::memory_of(state, wire));
         reply.map(6);
         reply.bulk(b"direction");
         reply.bulk(match view.link {

@@ -1,11 +1,14 @@
 //! CLUSTER SLOT-STATS: figures of the slots that this shard serves.
 //!
 //! Mirrors: cluster_slot_stats.c.
-//! Differs: keys are counted, nothing else: time and bytes per slot (`cluster-slot-stats-enabled`) are not.
+//! Differs: a slot's memory (`memory-bytes`) is not counted and not told.
 
 use super::super::prelude::*;
 use super::{needs_cluster, slot};
 use crate::cluster::machine::Machine;
+use crate::config::SlotStats;
+use crate::keyspace::DbId;
+use crate::state::State;
 use crate::util::crc16::SLOTS;
 
 pub(super) const CLUSTER_SLOT_STATS: Command = Command {
@@ -40,18 +43,64 @@ pub(super) const CLUSTER_SLOT_STATS: Command = Command {
         group: Group::Cluster,
         since: "8.2.0",
         complexity: "O(slots) with SLOTSRANGE, O(slots log slots) with ORDERBY",
-        summary: "Tells how many keys are in slots.",
+        summary: "Tells how many keys are in slots, and what commands on them cost.",
         ..Docs::BASE
     },
     run: cluster_slot_stats,
     ..Command::BASE
 };
 
+/// A figure of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metric {
+    Keys,
+    Cpu,
+    BytesIn,
+    BytesOut,
+}
+
+impl Metric {
+    const ALL: [Metric; 4] = [Metric::Keys, Metric::Cpu, Metric::BytesIn, Metric::BytesOut];
+
+    fn word(self) -> &'static str {
+        match self {
+            Metric::Keys => "key-count",
+            Metric::Cpu => "cpu-usec",
+            Metric::BytesIn => "network-bytes-in",
+            Metric::BytesOut => "network-bytes-out",
+        }
+    }
+
+    /// Whether it is counted now.
+    fn is_on(self, wanted: SlotStats) -> bool {
+        match self {
+            Metric::Keys => true,
+            Metric::Cpu => wanted.cpu,
+            Metric::BytesIn | Metric::BytesOut => wanted.network,
+        }
+    }
+
+    fn of(self, state: &State, db: DbId, slot: u16) -> u64 {
+        let figures = state.cluster.stats.of(slot);
+        match self {
+            Metric::Keys => state.keyspace[db].slot_len(slot) as u64,
+            Metric::Cpu => figures.cpu_ns / 1000,
+            Metric::BytesIn => figures.bytes_in,
+            Metric::BytesOut => figures.bytes_out,
+        }
+    }
+}
+
 /// Answers for each slot that this shard serves, in a range (SLOTSRANGE) or the largest or smallest ones (ORDERBY), its
-/// number and the count of its keys.
+/// number and its figures: the count of its keys, and those that `cluster-slot-stats-enabled` names.
 #[doc(alias = "clusterSlotStatsCommand")]
 fn cluster_slot_stats(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let machine = needs_cluster(ctx.state)?;
+    let wanted = ctx.state.config.cluster_slot_stats_enabled;
+    let metrics = Metric::ALL
+        .into_iter()
+        .filter(|metric| metric.is_on(wanted));
+    let metrics: Vec<Metric> = metrics.collect();
     let wrong = || {
         Error::once(
             "unknown subcommand or wrong number of arguments for 'slot-stats'. Try CLUSTER HELP.",
@@ -70,29 +119,31 @@ fn cluster_slot_stats(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         chosen.retain(|slot| (first..=last).contains(slot));
     } else if args.word("ORDERBY") {
-        let metric = args.bytes()?;
-        if !metric.eq_ignore_ascii_case(b"key-count") {
-            return Err(Error::once("Unrecognized sort metric for ORDERBY."));
-        }
+        let name = args.bytes()?;
+        let named = |metric: &&Metric| name.eq_ignore_ascii_case(metric.word().as_bytes());
+        let metric = metrics.iter().find(named);
+        let metric = *metric.ok_or(Error::once("Unrecognized sort metric for ORDERBY."))?;
         let (limit, ascending) = order(&mut args)?;
-        let db = &ctx.state.keyspace[ctx.db];
-        // A stable sort: slots with as many keys stay in the order of their numbers.
-        chosen.sort_by_key(|slot| {
-            let keys = db.slot_len(*slot) as i64;
-            if ascending { keys } else { -keys }
-        });
+        let figure = |slot: &u16| metric.of(ctx.state, ctx.db, *slot);
+        // A stable sort: slots with equal figures stay in the order of their numbers.
+        match ascending {
+            true => chosen.sort_by_cached_key(figure),
+            false => chosen.sort_by_cached_key(|slot| std::cmp::Reverse(figure(slot))),
+        }
         chosen.truncate(limit);
     } else {
         return Err(wrong());
     }
-    let (db, reply) = (&ctx.state.keyspace[ctx.db], &mut *ctx.reply);
+    let (state, db, reply) = (&*ctx.state, ctx.db, &mut *ctx.reply);
     reply.array(chosen.len());
     for slot in chosen {
         reply.array(2);
         reply.integer(i64::from(slot));
-        reply.map(1);
-        reply.bulk(b"key-count");
-        reply.count(db.slot_len(slot));
+        reply.map(metrics.len());
+        for metric in &metrics {
+            reply.bulk(metric.word().as_bytes());
+            reply.integer(metric.of(state, db, slot) as i64);
+        }
     }
     Ok(())
 }

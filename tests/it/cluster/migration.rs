@@ -190,6 +190,60 @@ fn a_destination_that_dies_costs_the_source_nothing() {
     check(&mut nodes[0]);
 }
 
+/// Replicas of both ends hear of a task. The one of the destination hides the keys that come, and when it has to take over
+/// it deletes them: they are still the source's.
+#[test]
+fn replicas_hear_of_a_task_and_end_it() {
+    let mut nodes: Vec<Node> = (0..5).map(|_| Node::ours()).collect();
+    form(&mut nodes, 3);
+    fill(&mut nodes[0]);
+    // Keys leave in large pieces: some come long before the last.
+    let large = "x".repeat(40_000);
+    for n in 0..200 {
+        let client = &mut nodes[0].client;
+        client
+            .call(&["SET", &key(&format!("large{n}")), &large])
+            .ok();
+    }
+    nodes[0]
+        .client
+        .cmd("CONFIG SET rdb-key-save-delay 20000")
+        .ok();
+    let id = nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 0").text();
+    for (replica, operation) in [(3, "migrate"), (4, "import")] {
+        await_that("the replica hears of it", || {
+            let tasks = nodes[replica].client.cmd("CLUSTER MIGRATION STATUS ALL");
+            let newest = tasks.items().first();
+            newest.is_some_and(|task| {
+                field(task, "id").text() == id && field(task, "operation").text() == operation
+            })
+        });
+    }
+    await_that("keys come to the replica", || {
+        let keyspace = nodes[4].client.cmd("INFO keyspace").text();
+        keyspace.contains("db0:keys=")
+    });
+    nodes[4].client.cmd("DBSIZE").is(0);
+    nodes[1].server.kill();
+    let replica = &mut nodes[4];
+    await_that("the replica takes over", || replica.role() == "master");
+    await_that("the task has failed", || state(replica) == "failed");
+    await_that("the keys are gone", || {
+        let keyspace = replica.client.cmd("INFO keyspace").text();
+        !keyspace.contains("db0")
+    });
+    let log = replica.server.log();
+    assert!(log.contains("from old master failed"), "{log}");
+    nodes[0].client.cmd("CONFIG SET rdb-key-save-delay 0").ok();
+    await_that("the source gives up", || state(&mut nodes[0]) == "failed");
+    check(&mut nodes[0]);
+    // A second try succeeds, and the replica of the source hears of its end.
+    nodes[4].client.cmd("CLUSTER MIGRATION IMPORT 0 0");
+    await_that("the slot has moved", || state(&mut nodes[4]) == "completed");
+    await_that("the replica knows", || state(&mut nodes[3]) == "completed");
+    check(&mut nodes[4]);
+}
+
 #[test]
 fn imports_are_refused_in_redis_words() {
     let mut nodes = [Node::ours(), Node::ours()];

@@ -434,3 +434,85 @@ fn one_of_two_primaries_decides_nothing_a_single_one_does() {
     assert!(nodes.get(key).expect("known").failed());
     world.settle();
 }
+
+/// valkey 1274: a manual failover that got no votes expired, and the next one had to wait for the retry time of an
+/// election while the primary stayed paused for nothing.
+#[test]
+fn a_manual_failover_does_not_wait_for_one_that_failed() {
+    let mut world = World::new(51);
+    world.build(&plan(3, 3, 15_000));
+    let order = Command::Failover(FailoverKind::Agreed);
+    // The voters do not hear the replica, its primary does.
+    for voter in [1, 2] {
+        world.cut(3, voter);
+    }
+    world.order(3, order).expect("a replica");
+    let over = |world: &World| !world.machine(3).in_manual_failover();
+    world.until(11_000, over).expect("it gives up");
+    assert!(world.machine(3).myself().is_replica());
+    world.heal();
+    let heard = |world: &World| {
+        [1, 2].iter().all(|voter| {
+            let nodes = world.machine(*voter).nodes();
+            nodes.iter().all(|(_, node)| !node.ailing())
+        })
+    };
+    world.until(20_000, heard).expect("the links are back");
+    world.run(200);
+    let order = Command::Failover(FailoverKind::Agreed);
+    world.order(3, order).expect("a replica");
+    let won = |world: &World| world.machine(3).myself().is_primary();
+    let took = world.until(5000, won).expect("a failover");
+    assert!(took < 1000, "{took} ms");
+    assert_eq!(world.hosts[0].paused_until, 0);
+    world.settle();
+}
+
+/// redis 10942, 12824, 13422, valkey 784: tables ended the process while a handshake was under way, listed failed
+/// replicas, and lost the slots of a primary that had failed.
+#[test]
+fn tables_while_nodes_fail_and_come() {
+    let mut world = World::new(52);
+    world.build(&plan(3, 4, 500));
+    let failed = |world: &World, host: usize, id| {
+        let nodes = world.machine(host).nodes();
+        let key = nodes.find(&id)?;
+        nodes.get(key).map(|node| node.failed())
+    };
+    // n3 and n6 replicate n0. One of them dies, then n0 and the other: its shard is served by nobody.
+    let ids: Vec<_> = (0..7).map(|id| world.machine(id).myself().id).collect();
+    world.crash(6, false, false);
+    let gone = |world: &World| failed(world, 1, ids[6]) == Some(true);
+    world.until(5000, gone).expect("a verdict");
+    let listed = |world: &World| {
+        let slots = world.machine(1).slots_view(1);
+        let nodes = slots.iter().flat_map(|range| &range.nodes);
+        nodes.map(|node| node.id).collect::<Vec<_>>()
+    };
+    assert!(!listed(&world).contains(&ids[6]) && listed(&world).contains(&ids[3]));
+    world.crash(3, false, false);
+    world.crash(0, false, false);
+    let gone = |world: &World| failed(world, 1, ids[0]) == Some(true);
+    world.until(5000, gone).expect("a verdict");
+    assert!(listed(&world).contains(&ids[0]));
+    let slots: usize = world
+        .machine(1)
+        .shards_view(1)
+        .iter()
+        .map(|shard| shard.slots.iter().map(|range| range.len()).sum::<usize>())
+        .sum();
+    assert_eq!(slots, 16384);
+    // A node that nobody can reach is greeted: the handshake is in no table of shards.
+    let ip = std::net::IpAddr::from([10, 9, 9, 9]);
+    let meet = Command::Meet {
+        ip,
+        port: 7000,
+        bus_port: 17000,
+    };
+    world.order(1, meet).expect("an address");
+    world.run(10);
+    let machine = world.machine(1);
+    assert!(machine.nodes().iter().any(|(_, node)| node.in_handshake()));
+    assert_eq!(machine.shards_view(1).len(), 3);
+    world.settle();
+}

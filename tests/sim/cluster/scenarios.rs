@@ -314,6 +314,38 @@ fn a_cluster_forms() {
         .expect("epochs differ");
 }
 
+/// Thirty nodes meet one, with the default timeout: everybody knows everybody in a second. By random gossip alone it
+/// takes more than ten.
+#[test]
+fn newcomers_are_introduced() {
+    for seed in 14..18 {
+        let mut world = World::new(seed);
+        let count = 30;
+        for _ in 0..count {
+            world.add_host(15_000);
+        }
+        for id in 1..count {
+            let meet = Command::Meet {
+                ip: world.hosts[id].ip,
+                port: 7000,
+                bus_port: 17000,
+            };
+            world.order(0, meet).expect("an address");
+            world.run(10);
+        }
+        let took = world.until(20_000, |world| {
+            (0..count).all(|id| {
+                let nodes = world.machine(id).nodes();
+                let linked = nodes
+                    .iter()
+                    .filter(|(_, node)| node.link.is_some() && !node.in_handshake());
+                linked.count() == count - 1
+            })
+        });
+        assert!(took.expect("everybody knows everybody") <= 1000, "{took:?}");
+    }
+}
+
 /// Three hundred nodes, a quarter dies at once. Minutes without optimisation: run with OXIDIS_SIM_LARGE=1.
 #[test]
 fn three_hundred_nodes() {
