@@ -648,7 +648,7 @@ impl Turn<'_> {
             .tell_modules(EventId::Client, 0, EventData::Client(key));
     }
 
-    fn close(&mut self, key: ClientKey) {
+    pub(super) fn close(&mut self, key: ClientKey) {
         clients::act::leave::forget_client(self.state, key);
         if let Some(place) = self.sockets.connections.get_mut(key.slot as usize)
             && place.as_ref().is_some_and(|c| c.key == key)
