@@ -172,9 +172,8 @@ pub fn replica_asks(state: &mut State, client: ClientKey, asked: Asked<'_>) -> A
     if state.replication.replicas.len() == 1 && state.replication.backlog.is_none() {
         state.replication.change_id(&mut state.entropy);
         state.replication.clear_id2();
-        // So that 0 stands for a replica without a data set, and a stream that begins is never mistaken for one that
-        // went on before it.
-        state.replication.offset += 1;
+        // In elections the offset 0 stands for a replica without a data set.
+        state.replication.offset += u64::from(state.config.cluster_enabled);
         stream::create_backlog(state);
         let replication = &state.replication;
         state.log.notice(format_args!(
