@@ -30,7 +30,7 @@ pub struct Figures {
 /// The slots that the commands inside a transaction or a script have named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Inside {
-    /// None yet.
+    /// No slot yet.
     #[default]
     Nothing,
     /// One.

@@ -185,7 +185,7 @@ pub struct PostJob {
     pub db: crate::keyspace::DbId,
 }
 
-/// What a module wants called when INFO is asked for.
+/// The function that a module wants called when INFO is asked for.
 #[derive(Clone, Debug)]
 pub struct InfoSource {
     /// The module.
@@ -297,10 +297,10 @@ pub enum EventId {
     Key = 17,
 }
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Clone, Debug)]
 pub enum EventData<'a> {
-    /// Nothing but itself.
+    /// The event has no subject but itself.
     None,
     /// Two numbers: what they are depends on the event.
     Pair(i32, i32),
@@ -328,7 +328,7 @@ pub struct ServerEvent<'a> {
     pub id: EventId,
     /// Which of its kinds.
     pub sub: u64,
-    /// What it is about.
+    /// Its subject.
     pub data: EventData<'a>,
 }
 
@@ -430,7 +430,7 @@ pub struct TypeEntry {
     pub name: &'static str,
     /// Its number in RDB files: the name and a version.
     pub id: u64,
-    /// What the module has as the type.
+    /// The module's own description of the type.
     pub handle: Opaque,
 }
 
@@ -520,7 +520,7 @@ pub struct Modules {
     pub info: Vec<InfoSource>,
     /// Pointers that modules offer to each other.
     pub shared: BTreeMap<String, SharedApi>,
-    /// Who uses whose pointers: user, owner.
+    /// The modules that use pointers of others: user, owner.
     pub uses: Vec<(ModuleId, ModuleId)>,
     /// Clients without a socket that modules' calls run as, for the next call.
     pub spare_clients: Vec<ClientKey>,
@@ -532,7 +532,7 @@ pub struct Modules {
     pub yielded: Option<ClientKey>,
     /// While others are served in the middle of a module's long command: the words of their error.
     pub busy_reply: Option<String>,
-    /// What threads of modules reach this server through.
+    /// The door through which threads of modules reach this server.
     pub owner: Option<Arc<dyn std::any::Any + Send + Sync>>,
     /// The next number of a filter or timer.
     pub next_id: u64,

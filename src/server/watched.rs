@@ -67,7 +67,7 @@ impl WatchedFds {
                 self.known.insert(*fd, interest);
             }
         }
-        // What was ready before it was added is not told as a change.
+        // A descriptor that was ready before it was added is not told as a change.
         self.ready = true;
     }
 

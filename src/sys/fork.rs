@@ -1,6 +1,6 @@
 //! A copy of the process, for a module that asks for one. The server never forks for itself.
 //!
-//! The child has one thread: the one that forked. Whatever other threads were at, their locks stay as they were, so the
+//! The child has one thread: the one that forked. Locks of other threads stay as they were, so the
 //! log, which the child writes to, is held across the fork, and the caller sees to it that no job runs that holds more.
 //!
 //! Mirrors: redisFork(), setupChildSignalHandlers(), exitFromChild() of server.c.

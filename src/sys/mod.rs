@@ -7,7 +7,7 @@
 //!
 //! Mirrors: monotonic.c, zmalloc.c, setproctitle.c and the signal handlers of server.c.
 
-// What `clippy.toml` bans elsewhere is called here, and only here.
+// Functions that `clippy.toml` bans elsewhere are called here, and only here.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod affinity;

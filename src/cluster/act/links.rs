@@ -2,9 +2,9 @@
 //!
 //! Mirrors: clusterAcceptHandler(), clusterReadHandler(), handleLinkIOError() and
 //! clusterSendBufferLimitReached... of cluster_legacy.c.
-//! Differs: a message that came whole is read where it lies; only a part of one is kept. What clients publish waits beside
-//! a connection's queue as soon as that is long, so that PONG, FAIL and votes go ahead of it (redis 7216, 12196): in Redis
-//! they wait behind megabytes of PUBLISH, and the node is taken for dead.
+//! Differs: a message that came whole is read where it lies; only a part of one is kept. A message that a client
+//! publishes waits beside a connection's queue as soon as that is long, so that PONG, FAIL and votes go ahead of it (redis
+//! 7216, 12196): in Redis they wait behind megabytes of PUBLISH, and the node is taken for dead.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -10,7 +10,7 @@
 //! Invariant: `lent` holds a pointer only between `Gate::open` and `Gate::close`, while the loop that owns the state
 //! does not touch it. At most one thread is `busy` with it, and hands it back before `close` returns.
 //!
-//! So a `State`, which is not `Send`, is used by other threads. What makes that sound: the hand-over goes through a
+//! So a `State`, which is not `Send`, is used by other threads. The hand-over makes that sound: it goes through a
 //! mutex, so that each user sees all that the one before wrote; there is one user at a time; and nothing in a state
 //! depends on the thread that uses it (reference counts are plain, but have one user; counters of the allocator are kept
 //! per thread and added up).

@@ -3,9 +3,10 @@
 //! This room alone calls into modules, and alone holds raw pointers of theirs. Each function checks the pointers that
 //! it is given, borrows the state for the time it needs ([`context::with`]), and leaves the rest to safe code.
 //!
-//! Unsafe: a module is native code. What it passes (strings, keys, contexts) must be what this server gave to it; that
-//! cannot be checked, here as little as in Redis. What *can* be wrong without the module's being broken (NULL where that
-//! is allowed, a name that is no name, a number out of range) is checked and answered with an error.
+//! Unsafe: a module is native code. The pointers that it passes (strings, keys, contexts) must be those that
+//! this server gave to it; that cannot be checked, here as little as in Redis. An argument that *can* be wrong without the
+//! module's being broken (NULL where that is allowed, a name that is no name, a number out of range) is checked and
+//! answered with an error.
 //!
 //! No panic crosses into C: all functions here are `extern "C"`, out of which Rust lets no panic unwind. It ends the
 //! process with the crash report instead.

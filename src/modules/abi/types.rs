@@ -136,7 +136,7 @@ impl Drop for KeyContext {
     }
 }
 
-/// What a holder holds.
+/// The value in a holder.
 #[derive(Debug)]
 struct Content {
     pointer: Opaque,
@@ -685,7 +685,7 @@ pub unsafe extern "C" fn option_to_key(context: *const KeyContext) -> *const RSt
 
 // ---- Data beside keys --------------------------------------------------------------------------------
 
-/// What types save beside keys: before them (1), or behind (2): the number of the type, and its bytes.
+/// The parts that types save beside keys: before them (1), or behind (2): the number of the type, and its bytes.
 #[doc(alias = "rdbSaveModulesAux")]
 pub fn aux_data(state: &mut State, when: c_int) -> Vec<(u64, Vec<u8>)> {
     let handles: Vec<Opaque> = state

@@ -87,7 +87,7 @@ impl Options {
     }
 }
 
-/// Who calls.
+/// The caller.
 #[derive(Debug)]
 pub struct Caller {
     /// The module.

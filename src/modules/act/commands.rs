@@ -12,7 +12,7 @@ use crate::state::State;
 /// The properties that a module gives to a command, as words.
 #[derive(Clone, Debug, Default)]
 pub struct CommandFlags {
-    /// Those that our own commands have as well.
+    /// The flags that our own commands have as well.
     pub flags: Vec<Flag>,
     /// The command tells its keys itself.
     pub getkeys: bool,

@@ -125,7 +125,7 @@ pub fn get(state: &mut State, patterns: &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
-/// CONFIG SET: sets options of modules, all of them or none. Those that were set get their old values back on a
+/// CONFIG SET: sets options of modules, all of them or none. Options that were set get their old values back on a
 /// failure.
 ///
 /// # Errors

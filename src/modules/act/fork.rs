@@ -4,7 +4,7 @@
 //! thread may be in the middle of something that a copy would find half done, so that none is made meanwhile.
 //!
 //! Mirrors: RM_Fork(), TerminateModuleForkChild(), ModuleForkDoneHandler() of module.c, checkChildrenDone() of server.c.
-//! Differs: only modules fork. What a child reports of its progress (`SendChildHeartbeat`) is not shown.
+//! Differs: only modules fork. The progress that a child reports (`SendChildHeartbeat`) is not shown.
 
 use crate::modules::{Child, EventData, EventId, abi, kinds};
 use crate::state::State;

@@ -1,4 +1,4 @@
-//! What stands in the place of this room in a server that is built without the interface for compiled modules.
+//! The stand-in for this room in a server that is built without the interface for compiled modules.
 
 use crate::keyspace::Ms;
 use crate::state::State;

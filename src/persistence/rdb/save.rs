@@ -30,7 +30,7 @@ pub struct Options {
     pub replication: Option<(i64, String, u64)>,
     /// The code of function libraries.
     pub functions: Vec<Vec<u8>>,
-    /// What foreign types save before the keys, and behind them: the number of the type, and its bytes.
+    /// The parts that foreign types save before the keys, and behind them: the number of the type, and its bytes.
     pub foreign: [Vec<(u64, Vec<u8>)>; 2],
     pub cluster: bool,
     /// The file holds functions only.
@@ -102,7 +102,7 @@ fn write_all(
     Ok(())
 }
 
-/// What foreign types save beside keys.
+/// The parts that foreign types save beside keys.
 #[doc(alias = "rdbSaveModulesAux")]
 fn write_foreign_aux(
     enc: &mut Encoder<'_>,

@@ -1,6 +1,6 @@
 //! The orders of a sentinel carried out: connections, the file, scripts, names, events.
 //!
-//! Whatever happens to the sentinel comes in by `step` or [`tell`]; what it wants done in return is done at once, but
+//! All events of the sentinel come in by `step` or [`tell`]; what it wants done in return is done at once, but
 //! for what takes long: the file is written, and names are looked up, by helper threads that answer through the mailbox.
 //!
 //! Mirrors: the callbacks of sentinel.c, sentinelFlushConfig(), sentinelRunPendingScripts(), sentinelEvent().

@@ -268,7 +268,7 @@ unsafe extern "C-unwind" fn sort(state: State) -> c_int {
 /// Sorts a table of numbers alone or of strings alone by what they are; whether it is one. At most [`PERIOD`]
 /// elements, as nobody asks meanwhile whether to go on.
 unsafe fn sort_plain(state: State, len: c_int) -> bool {
-    // SAFETY: there is room for the values that are pushed. Nothing here raises an error: strings are looked at
+    // SAFETY: there is room for the values that are pushed. No function here raises an error: strings are looked at
     // where they lie, and only places of the table that have a value get one. While the strings are moved each is
     // in the table or on the stack.
     unsafe {
