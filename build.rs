@@ -28,7 +28,11 @@ const OPTIONS: &str = "-O2 -fomit-frame-pointer -w -DLUAJIT_DISABLE_JIT -DLUAJIT
 ///
 /// A global variable is written to the table that the environment holds under a name no script uses, if there is one.
 /// So the environment itself, which Lua lets a chunk overwrite, is read without a detour and never written.
-const CHANGES: [(&str, &str, &str); 6] = [
+///
+/// A field of a library is a variable too: `string.find` is read from the environment in one step, under the name
+/// `"\1string.find"`, where the environment has one. To write to it is to write to the protected table, which refuses.
+/// Errors call such a variable a field, by the name behind the dot.
+const CHANGES: [(&str, &str, &str); 9] = [
     (
         "lj_parse.c",
         "if (bc_op(*ip) == BC_VARG) goto notailcall;",
@@ -40,6 +44,17 @@ const CHANGES: [(&str, &str, &str); 6] = [
         "    ins = BCINS_AD(BC_GSET, ra, const_str(fs, var));",
         WRITES_GLOBAL,
     ),
+    (
+        "lj_parse.c",
+        "/* Parse index expression with named field. */",
+        JOINED,
+    ),
+    (
+        "lj_parse.c",
+        "  ExpDesc key;\n  expr_toanyreg(fs, v);\n  expr_str(ls, &key);",
+        READS_JOINED,
+    ),
+    ("lj_debug.c", "\treturn \"global\";", NAMES_JOINED),
     (
         "lj_dispatch.c",
         "  mode |= (g->hookmask & LUA_MASKCALL) ? DISPMODE_CALL : 0;",
@@ -88,6 +103,41 @@ const WRITES_GLOBAL: &str = "    ExpDesc keeper;
       ins = BCINS_ABC(BC_TSETV, ra, to, to+1);
     } else
       ins = BCINS_AD(BC_GSET, ra, const_str(fs, var));";
+
+/// The name under which the environment holds the field of a library, or none.
+const JOINED: &str = "/* Parse index expression with named field. */
+static GCstr *joined(LexState *ls, GCstr *library, GCstr *field)
+{
+  char name[64];
+  cTValue *held;
+  MSize len = library->len + field->len + 2;
+  if (library->len > 30 || field->len > 30) return NULL;
+  name[0] = '\\1';
+  memcpy(name + 1, strdata(library), library->len);
+  name[1 + library->len] = '.';
+  memcpy(name + 2 + library->len, strdata(field), field->len);
+  held = lj_tab_getstr(tabref(ls->L->env), lj_str_new(ls->L, name, len));
+  return held && !tvisnil(held) ? lj_parse_keepstr(ls, name, len) : NULL;
+}
+";
+
+const READS_JOINED: &str = "  ExpDesc key;
+  if (v->k == VGLOBAL && lex_isname(ls->tok)) {
+    GCstr *name = joined(ls, v->u.sval, strV(&ls->tokval));
+    if (name) {
+      v->u.sval = name;
+      lj_lex_next(ls);
+      return;
+    }
+  }
+  expr_toanyreg(fs, v);
+  expr_str(ls, &key);";
+
+const NAMES_JOINED: &str = "\tif (**name == '\\1' && strchr(*name, '.')) {
+\t  *name = strchr(*name, '.') + 1;
+\t  return \"field\";
+\t}
+\treturn \"global\";";
 
 fn main() {
     if env::args().nth(1).is_some() {

@@ -16,6 +16,7 @@ use crate::clients::transaction::Watches;
 use crate::clients::usage;
 use crate::clients::{Blocked, ClientKey, Clients, Pauses};
 use crate::cluster::Cluster;
+use crate::cluster::id::NodeId;
 use crate::command::Command;
 use crate::command::Effects;
 use crate::command::table::CommandTable;
@@ -157,6 +158,10 @@ pub struct ModuleDoors {
     pub serve_call: fn(&mut State, ClientKey, Answering<'_>),
     /// Tells a module that a client it logged in acts as another user, or is gone.
     pub user_changed: fn(&mut State, Option<ClientKey>),
+    /// Asks modules about a login: the client, its request, the user's name, the password.
+    pub log_in: fn(&mut State, ClientKey, Argv<'_>, &[u8], &[u8]) -> ModuleLogin,
+    /// Gives a message of another node to a module: sender, the module's number, kind, payload.
+    pub cluster_message: fn(&mut State, &NodeId, [u8; 8], u8, &[u8]),
     /// The options of modules that patterns name, with their values.
     pub get_options: fn(&mut State, &[&[u8]]) -> Vec<NamedValue>,
     /// Sets options of modules; on a failure the option at fault, and why.
@@ -171,6 +176,19 @@ pub struct ModuleDoors {
     pub save_aux: fn(&mut State, i32) -> Vec<Aux>,
     /// Runs what callbacks left for the end of a unit of execution.
     pub post_jobs: fn(&mut State),
+}
+
+/// What modules say about a login.
+#[derive(Debug)]
+pub enum ModuleLogin {
+    /// None of them decides it: the password does.
+    NotHandled,
+    /// A module logged the client in.
+    Accepted,
+    /// A module refused; its error, if it has one.
+    Denied(Option<crate::resp::Error>),
+    /// A module blocked the client; the command runs again when that is over.
+    Blocked,
 }
 
 /// The part of INFO that is asked of modules.

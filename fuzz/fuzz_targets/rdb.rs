@@ -11,6 +11,7 @@ use oxidis::persistence::rdb::{Decoder, Reason, check};
 fn load(bytes: &[u8], deep: bool, total: Option<u64>) -> bool {
     let reading = Reading {
         deep,
+        foreign: false,
         limits: Limits::of(&Config::default(), 1),
     };
     let Ok(mut loader) = Loader::new(Decoder::new(bytes, total, true), reading) else {
@@ -31,6 +32,7 @@ fn load(bytes: &[u8], deep: bool, total: Option<u64>) -> bool {
 fn load_pieces(bytes: &[u8], size: usize) -> bool {
     let reading = Reading {
         deep: true,
+        foreign: false,
         limits: Limits::of(&Config::default(), 1),
     };
     let mut loader = Loader::fed(Decoder::fed(true), reading);

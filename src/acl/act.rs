@@ -16,7 +16,7 @@ use crate::config::{AclPubsubDefault, disk};
 use crate::pubsub::{Kind, Subscriptions};
 use crate::resp::Error;
 use crate::resp::argv::Argv;
-use crate::state::State;
+use crate::state::{ModuleLogin, State};
 use crate::{acl, observe};
 
 /// Largest ACL file that is read.
@@ -55,30 +55,40 @@ pub fn act_as_default(state: &mut State, client: ClientKey) -> bool {
     open
 }
 
-/// Lets a client act as a user, if the password is the user's. The one place where passwords are checked;
-/// `said` is what the client said to log in.
+/// Lets a client act as a user, if a module or the password says so. The one place where passwords are checked;
+/// `request` is the client's. False: a module blocked the client, and its request runs again when that is over.
 ///
 /// # Errors
-/// WRONGPASS.
+/// WRONGPASS, or the error of a module.
 #[doc(alias = "ACLAuthenticateUser")]
 pub fn authenticate(
     state: &mut State,
     client: ClientKey,
-    said: &[u8],
+    request: Argv<'_>,
     name: &[u8],
     password: &[u8],
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
+    const WRONG: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+    if !state.modules.auth_callbacks.is_empty()
+        && let Some(doors) = state.module_doors
+    {
+        match (doors.log_in)(state, client, request, name, password) {
+            ModuleLogin::NotHandled => {}
+            ModuleLogin::Accepted => return Ok(true),
+            ModuleLogin::Denied(error) => return Err(error.unwrap_or(Error::coded(WRONG))),
+            ModuleLogin::Blocked => return Ok(false),
+        }
+    }
     let user = state.acl.user(name).filter(|user| user.accepts(password));
     let Some(user) = user.cloned() else {
         let context = acl_context(state, client);
+        let said = request.get(0);
         note_denied(state, client, Reason::Auth, context, said, name);
-        return Err(Error::coded(
-            "WRONGPASS invalid username-password pair or user is disabled.",
-        ));
+        return Err(Error::coded(WRONG));
     };
     act_as(state, client, user);
     state.clients[client].flags.set(ClientFlags::AUTHENTICATED);
-    Ok(())
+    Ok(true)
 }
 
 /// Whether a client has yet to log in: it has not, and the default user needs a password.

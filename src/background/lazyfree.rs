@@ -82,6 +82,16 @@ impl LazyFree {
         self.worker.submit(job);
     }
 
+    /// Waits until the thread has done all that was left to it so far, for a second at most.
+    pub fn settle(&mut self) {
+        let (done, idle) = std::sync::mpsc::sync_channel(1);
+        self.then(move || {
+            // Nobody waits for it any more if it took too long.
+            let _ = done.send(());
+        });
+        let _ = idle.recv_timeout(std::time::Duration::from_secs(1));
+    }
+
     /// Counts objects that the data thread itself will free, bit by bit, when it has time.
     pub fn put_off(&self, objects: usize) {
         let pending = &self.counts.pending;

@@ -56,6 +56,8 @@ pub enum WaitKind {
     Saved(u64),
     /// A module: the number stands for its handle.
     Module(u64),
+    /// A change of whatever kind, for a command of an embedder.
+    Change,
 }
 
 impl WaitKind {
@@ -75,7 +77,7 @@ impl WaitKind {
             (WaitKind::List, Kind::List)
                 | (WaitKind::Zset, Kind::Zset)
                 | (WaitKind::Stream, Kind::Stream)
-                | (WaitKind::Module(_), _)
+                | (WaitKind::Module(_) | WaitKind::Change, _)
         )
     }
 }
@@ -158,6 +160,8 @@ struct Queue {
     /// How many of them want to know when the key is gone.
     even_without_key: usize,
     ready: bool,
+    /// It became ready because it appeared, or because a module said so.
+    offered: bool,
 }
 
 /// All blocked clients.
@@ -324,12 +328,30 @@ impl Blocked {
         }
     }
 
+    /// A key appeared, or a module says that clients which it blocked on the key can be served. Such clients are not
+    /// served by a mere change ([`Blocked::touch`]).
+    #[doc(alias = "signalKeyAsReady")]
+    #[inline]
+    pub fn offer(&mut self, db: DbId, key: &[u8]) {
+        if self.keys == 0 {
+            return;
+        }
+        self.touch(db, key);
+        let queues = self.dbs.get_mut(db.0 as usize);
+        if let Some(queue) = queues.and_then(|keys| keys.get_mut(key)) {
+            queue.offered = true;
+        }
+    }
+
     /// All keys of a database may have changed. O(keys waited for in it).
     #[doc(alias = "scanDatabaseForReadyKeys")]
     pub fn touch_db(&mut self, db: DbId) {
         let Some(queues) = self.dbs.get_mut(db.0 as usize) else {
             return;
         };
+        for queue in queues.values_mut() {
+            queue.offered = true;
+        }
         for (key, queue) in queues.iter_mut().filter(|(_, queue)| !queue.ready) {
             queue.ready = true;
             self.ready.push((db, key.clone()));
@@ -348,16 +370,18 @@ impl Blocked {
     }
 
     /// A key is about to be served: changes from here on make it ready anew. Returns the ticket at which to stop, so
-    /// that a client that blocks again is not served twice.
-    pub(crate) fn begin(&mut self, db: DbId, key: &[u8]) -> u64 {
+    /// that a client that blocks again is not served twice; and whether the key was offered ([`Blocked::offer`]).
+    pub(crate) fn begin(&mut self, db: DbId, key: &[u8]) -> (u64, bool) {
+        let mut offered = false;
         if let Some(queue) = self
             .dbs
             .get_mut(db.0 as usize)
             .and_then(|keys| keys.get_mut(key))
         {
             queue.ready = false;
+            offered = std::mem::take(&mut queue.offered);
         }
-        self.next_ticket
+        (self.next_ticket, offered)
     }
 
     /// The client blocked longest on a key, among tickets in this range, with its ticket.

@@ -130,6 +130,8 @@ flags! {
     TLS = 33;
     /// A module called its command and takes its reply later: it may block though it has no socket.
     MAY_BLOCK = 34;
+    /// A module's call that does not ask for the limit of memory: it does not hold for scripts that it runs either.
+    ALLOW_OOM = 35;
     /// Acts as a user that may not do everything.
     RESTRICTED = 40;
     /// Applies the keys and writes of slots that this node takes over.

@@ -24,8 +24,8 @@
 //!
 //! Invariant: a client is listed under a key exactly if the key is in the client's own list.
 //!
-//! A key's watchers lie in the order of their clients, so that a client is found among them by halving: neither a
-//! client with many keys nor a key with many clients makes WATCH, UNWATCH, EXEC or a change cost their square.
+//! A key's watchers lie in the order of their clients, so that a client is found among them by halving: the time of WATCH,
+//! UNWATCH, EXEC and of a change does not grow with the square of a client's keys or of a key's clients.
 //!
 //! A key that was already past its deadline when WATCH saw it counts as absent: its deletion by expiry is no change,
 //! anything else is.

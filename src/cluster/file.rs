@@ -156,6 +156,10 @@ impl File {
                 if self.nodes.iter().any(|node| node.id == entry.id) {
                     return Err("a node that is listed already");
                 }
+                // It would be written as a slave without a master, which is refused at the next start.
+                if entry.primary == Some(entry.id) {
+                    return Err("a node that is its own master");
+                }
                 let myself = Flags::MYSELF;
                 if entry.flags.any(myself) && self.nodes.iter().any(|node| node.flags.any(myself)) {
                     return Err("a second node that claims to be this one");
@@ -525,6 +529,10 @@ mod tests {
             (
                 &other.replace(" - ", " nobody "),
                 "a master's id that is none",
+            ),
+            (
+                &other.replace(" - ", &format!(" {S} ")),
+                "a node that is its own master",
             ),
             (
                 &other.replace("100-16383", "100-16384"),

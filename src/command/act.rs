@@ -1,4 +1,5 @@
-//! The end of a unit of execution: its effects go to the append-only file and to the replicas.
+//! The end of a unit of execution: its effects go to the append-only file, to the replicas, and to the node of a cluster
+//! that takes slots over.
 //!
 //! A unit is a command, a transaction or a script. [`super::effects`] collects what it did; here is the one place where
 //! the readers of that stream get it.

@@ -55,8 +55,9 @@ fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if argv.len() == 3 && user == INTERNAL_USER {
         return auth_internal(ctx, password);
     }
-    acl::act::authenticate(ctx.state, ctx.client, argv.get(0), user, password)?;
-    ctx.reply.ok();
+    if acl::act::authenticate(ctx.state, ctx.client, argv, user, password)? {
+        ctx.reply.ok();
+    }
     Ok(())
 }
 
@@ -193,8 +194,10 @@ fn hello(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     if let Some((user, password)) = login {
-        let said = args.argv().get(0);
-        acl::act::authenticate(ctx.state, ctx.client, said, user, password)?;
+        let request = args.argv();
+        if !acl::act::authenticate(ctx.state, ctx.client, request, user, password)? {
+            return Ok(());
+        }
     }
     if !ctx.client().flags.has(ClientFlags::AUTHENTICATED) {
         return Err(Error::coded(

@@ -69,7 +69,7 @@ impl Ctx<'_> {
 
     /// Deletes a key whose value has lost its last element. To be called after [`Ctx::modified`].
     pub fn emptied(&mut self, key: &[u8]) {
-        self.db().remove(key);
+        self.delete_emptied(key);
         self.notify(key, Event::DEL);
     }
 }

@@ -12,6 +12,7 @@ use crate::persistence::rdb::dump;
 use crate::persistence::rdb::write_value::Unwritten;
 use crate::persistence::saving::Purpose;
 use crate::replication;
+use crate::types::foreign::Raw;
 use crate::types::{Foreign, Held};
 
 pub const COMMANDS: &[&Command] = &[
@@ -438,8 +439,14 @@ fn realised<'a>(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'a>) -> Result<Ne
     let Some(raw) = Foreign::of(object).cloned() else {
         return Ok(value);
     };
-    let doors = ctx.state.module_doors;
-    let made = doors.and_then(|doors| (doors.realise)(ctx.state, &raw, ctx.db, key));
+    let id = raw.get().rdb_id();
+    let made = match (raw.downcast::<Raw>(), ctx.state.modules.native(id)) {
+        (Some(bytes), Some(kind)) => (kind.load)(bytes),
+        _ => {
+            let doors = ctx.state.module_doors;
+            doors.and_then(|doors| (doors.realise)(ctx.state, &raw, ctx.db, key))
+        }
+    };
     let made = made.ok_or(Error::once("Bad data format"))?;
     Ok(NewValue::Object(made.into()))
 }

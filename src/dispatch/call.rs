@@ -203,8 +203,12 @@ fn show(state: &mut State, call: &Call<'_>, redacted: Redacted, elapsed_ns: u64,
             observe::act::monitor::feed(state, call.client, call.db, call.argv, redacted);
         }
     }
-    // A command that blocked is timed and counted when it is served.
-    if !caller.is_some_and(|flags| flags.has(ClientFlags::BLOCKED)) {
+    // A command that blocked is timed and counted when it is served. One of an append-only file is not counted.
+    let uncounted = caller.is_some_and(|flags| {
+        let of_file = flags.has(ClientFlags::FAKE) && flags.has(ClientFlags::MUST_OBEY);
+        flags.has(ClientFlags::BLOCKED) || of_file
+    });
+    if !uncounted {
         let ran = observe::Ran {
             client: call.client,
             id: call.id,
@@ -262,7 +266,7 @@ fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
 /// Adds the cost of a command to its slot, while `cluster-slot-stats-enabled` says so.
 #[cold]
 fn count_for_slot(state: &mut State, call: &Call<'_>, elapsed_ns: u64, replied: usize) {
-    let Call { id, argv, .. } = *call;
+    let &Call { id, argv, .. } = call;
     match call.origin {
         CallOrigin::Client | CallOrigin::Unblocked => {
             let ran = cluster::act::stats::Ran {

@@ -121,6 +121,12 @@ impl Ctx<'_> {
         keyspace::act::keys::delete(self.state, self.db, key, lazy)
     }
 
+    /// Deletes a key whose value has lost its last element, and frees the value at once.
+    #[inline]
+    pub fn delete_emptied(&mut self, key: &[u8]) {
+        keyspace::act::keys::delete_emptied(self.state, self.db, key);
+    }
+
     /// A reading lookup found nothing under the key.
     #[inline]
     pub fn missed(&mut self, key: &[u8]) {

@@ -17,4 +17,5 @@ pub use call::{CallOrigin, call};
 pub use context::{Ctx, Effect};
 pub(crate) use gate::identify;
 pub use gate::{Outcome, process};
+pub(crate) use unblock::run_again;
 pub use unblock::serve_ready;

@@ -34,7 +34,7 @@ use crate::clients::{ClientFlags, ClientKey, PauseMode, WaitKind, Waiting};
 use crate::command::Result;
 use crate::command::args::Args;
 use crate::dispatch::Ctx;
-use crate::keyspace::{DbId, Ms};
+use crate::keyspace::{DbId, Kind, Ms};
 use crate::resp::Error;
 use crate::resp::argv::OwnedArgv;
 use crate::state::State;
@@ -72,6 +72,26 @@ impl Ctx<'_> {
     ) {
         let waiting = Waiting::new(kind, self.command, argv, deadline);
         self.block(waiting, keys);
+    }
+
+    /// Blocks the client until one of `keys` changes in any way, or goes; then the command, as it came, is run again, and
+    /// may block again. The handler writes no reply after this. After `deadline` (unix time in milliseconds; none blocks
+    /// for ever) the reply is null. False where no client can be blocked (MULTI, scripts, replayed commands): then the
+    /// command answers as if its time were over.
+    pub fn wait_for_keys<'a>(
+        &mut self,
+        args: Args<'_>,
+        deadline: Option<Ms>,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) -> bool {
+        if !self.may_block() {
+            return false;
+        }
+        let argv = args.argv().to_owned();
+        let mut waiting = Waiting::new(WaitKind::Change, self.command, argv, deadline);
+        waiting.even_without_key = true;
+        self.block(waiting, keys);
+        true
     }
 
     /// As [`Ctx::block_on_keys`], with all options of a blocked client.
@@ -156,7 +176,7 @@ fn serve(state: &mut State) {
 
 #[doc(alias = "handleClientsBlockedOnKey")]
 fn serve_key(state: &mut State, db: DbId, key: &[u8]) {
-    let end = state.blocked.begin(db, key);
+    let (end, offered) = state.blocked.begin(db, key);
     // The command that made the key ready may have taken long, so the clock is read again.
     state.refresh_clock();
     let mut next = 0;
@@ -177,15 +197,22 @@ fn serve_key(state: &mut State, db: DbId, key: &[u8]) {
         if helped {
             let waiting = state.clients[client].waiting.as_ref();
             match (waiting.map(|waiting| waiting.kind), state.module_doors) {
-                (Some(WaitKind::Module(_)), Some(doors)) => (doors.serve)(state, client, key),
+                (Some(WaitKind::Module(_)), Some(doors)) => {
+                    // A list that only grows is no news for a module that found it wanting, unlike a stream.
+                    let deleted = waiting.is_some_and(|waiting| waiting.even_without_key);
+                    if offered || deleted || kind == Some(Kind::Stream) {
+                        (doors.serve)(state, client, key);
+                    }
+                }
                 _ => run_again(state, client),
             }
         }
     }
 }
 
+/// Unblocks a client by running its command once more.
 #[doc(alias = "unblockClientOnKey")]
-fn run_again(state: &mut State, client: ClientKey) {
+pub(crate) fn run_again(state: &mut State, client: ClientKey) {
     let Some(waiting) = state.blocked.unblock(&mut state.clients, client) else {
         return;
     };

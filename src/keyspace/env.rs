@@ -149,8 +149,8 @@ impl Env {
     }
 
     /// Lookups for the replication stream and for loading see what is there, expired or not.
-    pub fn set_see_expired(&self, on: bool) {
-        self.see_expired.set(on);
+    pub fn set_see_expired(&self, on: bool) -> bool {
+        self.see_expired.replace(on)
     }
 
     /// The time by which fields of hashes are over: now, or never where expired keys are seen as well.

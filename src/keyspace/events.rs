@@ -60,6 +60,11 @@ impl Event {
         Event::new(Class::Array, name)
     }
 
+    /// An event of a command or a type that an embedder added.
+    pub const fn module(name: &'static str) -> Self {
+        Event::new(Class::Module, name)
+    }
+
     /// The key was deleted.
     pub const DEL: Event = Event::generic("del");
     /// The key died of time.

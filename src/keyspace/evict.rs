@@ -13,9 +13,9 @@
 //! or have been used since. A ghost is skipped. A used one is evicted all the same, as Redis does.
 //!
 //! Mirrors: `evictionPoolPopulate()` and the choosing half of `performEvictions()` in evict.c; the other half is
-//! Mirrors: `evictionPoolPopulate()` and the choosing half of `performEvictions()` in evict.c; the other half is
-//! `keyspace/act/evict.rs`.
-//! the deadline lies in the entry.
+//! `keyspace/act/evict.rs`. (`keyspace/eviction.rs` has the figures: how much memory is over the limit.)
+//! Differs: the pool belongs to a server, not to the process. No second lookup finds the value of a volatile key: the
+//! deadline lies in the entry.
 
 use super::{Db, DbId, Env, Keyspace};
 use crate::config::MaxmemoryPolicy;

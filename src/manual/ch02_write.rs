@@ -51,13 +51,16 @@
 //! **The unit.** [`call`](fn@crate::dispatch::call) is entered again by EXEC and by scripts, and counts how deep it is.
 //! When the outermost call leaves, [`after_unit`](crate::command::act::after_unit) takes what gathered; several effects
 //! are put between MULTI and EXEC ([`take_unit`](crate::command::Effects::take_unit)), so that they are replayed
-//! together or not at all. [`feed_unit`](crate::command::act::feed_unit) is the one place where effects reach their two
-//! readers:
+//! together or not at all. [`feed_unit`](crate::command::act::feed_unit) is the one place where effects reach their
+//! readers. Two are always the same:
 //!
 //! - [`persistence::act::append::feed`](crate::persistence::act::append::feed) encodes them into the buffer of the AOF,
 //!   with a SELECT before them when the database is another one than before;
 //! - [`feed_replicas`](crate::replication::act::stream::feed_replicas) encodes them once into the
 //!   [`Backlog`](crate::replication::backlog::Backlog), whatever the number of replicas. A replica is a position in it.
+//!
+//! In a cluster, a node that takes slots over is a third reader while the slots move, and the figures of
+//! CLUSTER SLOT-STATS count the bytes.
 //!
 //! **The order before the sleep** is set by `before_sleep` in `server/event_loop.rs`, and by
 //! [`turn::before_sleep`](crate::server::turn::before_sleep) for all that needs no socket:
@@ -67,7 +70,8 @@
 //! 2. [`append::flush`](crate::persistence::act::append::flush) writes the buffer of the AOF to the file and sees to
 //!    the fsync: at once on this thread with `always`, once a second on a helper thread with `everysec`, never with
 //!    `no`.
-//! 3. If what was promised to be safe could not be made so, the server exits now, and not a byte leaves.
+//! 3. If the append-only file with `appendfsync always` could not be written, the server exits now. No reply leaves that
+//!    would promise a write which is lost.
 //! 4. Replies and the stream of the replicas are sent.
 //!
 //! So a reply leaves after the write to the file. There is one exception, and Redis has it, too: with `everysec`, while

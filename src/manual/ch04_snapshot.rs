@@ -31,8 +31,8 @@
 //! with [`consume_db`](crate::keyspace::Snapshot::consume_db), which gives each block of a database up as soon as it is
 //! written, if the database has changed since: from then on the live side need not copy that block any more.
 //!
-//! **Meanwhile.** The live table asks one question on its way down to a write: is its *family* token shared? While no
-//! snapshot is out, the answer is no, and it looks at no counts. While one is out, it copies the block (2 KiB at most),
+//! **Meanwhile.** A table and its snapshots hold one counted token, the *family*. The live table asks one question on its
+//! way down to a write: is the token shared? While no snapshot is out, the answer is no, and it looks at no counts. While one is out, it copies the block (2 KiB at most),
 //! the segment and the entry that it is about to write, if they are shared, and each of them once. Large values are
 //! made of such nodes, too (the B+trees of lists, sorted sets and streams, the tables of sets and hashes): one HSET
 //! into a hash of a million fields copies one path, not the hash.

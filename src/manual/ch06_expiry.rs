@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   expiry     a lookup meets a dead key ─► hidden, noted ─► reap_expired ─► deleted, counted, propagated as DEL
-//!              the cycle walks the table ──────────────────► bury ─────────► the same
+//!              the cycle walks the table ─► expire_some ─────────────────────► the same
 //!
 //!   eviction   memory over maxmemory ─► samples ─► pool of 16 ─► the best candidate is deleted, propagated as DEL
 //! ```
@@ -31,8 +31,11 @@
 //! |---|---|---|
 //! | when | each turn of the cron, `hz` times a second | before the loop sleeps |
 //! | time | 25 % of a turn (25 ms with `hz 10`), 2 % more for each step of `active-expire-effort` | 1 ms, 0.25 ms more for each step |
-//! | condition | none | only if the last call ran out of time, or the mean share of dead keys among those looked at is 10 % or more; at most once in twice its own time |
+//! | condition | none | only if the last call ran out of time, or the mean share of dead keys among those looked at is 10 % or more; at most once in 2 ms |
 //! | databases | 16 with deadlines, all of them after a call that ran out of time | the same |
+//!
+//! The share of 10 % falls by 1 for each step of effort. A visit to a database also ends after 10,000 keys (`ENOUGH` in
+//! `keyspace/expire.rs`). The propagated word is UNLINK instead of DEL with `lazyfree-lazy-expire`.
 //!
 //! [`expire_some`](crate::keyspace::act::expire::expire_some) does the work, and `server/turn.rs` calls it at both
 //! places. It does not sample. Segments and blocks of the table keep a lower bound of their deadlines, so

@@ -57,8 +57,9 @@
 //!
 //! # What the difference buys
 //!
-//! The lists are ordered by client, so that a client is found in one by halving: neither a client that watches many
-//! keys nor a key that many clients watch makes WATCH, UNWATCH, EXEC or a change cost their square. No figure of its
+//! The lists are ordered by client, so that a client is found in one by halving: the time of WATCH, UNWATCH,
+//! EXEC and of a change grows with the number of keys that a client watches, or of clients that watch a key, and not
+//! with the square of that number. No figure of its
 //! own is measured for transactions.
 //!
 //! # Try it

@@ -46,6 +46,11 @@
 //! bytes to sockets (from the thread through a channel of pieces, at the pace of the slowest replica) or to a file
 //! first. Writes that come meanwhile gather in the backlog, and are sent when the replica has loaded the data.
 //!
+//! **Two connections.** A replica that says `capa rdb-channel-repl` (`repl-rdb-channel yes`, the default) is answered
+//! `+RDBCHANNELSYNC` if the save goes to sockets. It opens a second connection for the data set, and the first one carries
+//! the stream meanwhile, which the replica keeps until the data set is loaded
+//! ([`replication::channel`](crate::replication::channel)). So the primary's backlog need not grow.
+//!
 //! **Receiving.** [`Transfer`](crate::replication::transfer::Transfer) is the data set on its way: to a temporary file
 //! that a thread forces to disk, or straight into memory (`repl-diskless-load`). It is loaded slice by slice between
 //! turns of the loop, while clients are served or told `LOADING`. With `repl-diskless-load` no reader waits for bytes:

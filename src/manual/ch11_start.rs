@@ -57,9 +57,9 @@
 //!    [`save_before_end`](crate::persistence::act::saving::save_before_end): with save points a last RDB file is
 //!    written, on this thread. If that fails the shutdown is called off, and the server lives on.
 //! 5. **Exit.** A request [`Exit(0)`](crate::state::ServerRequest) ends the loop after this turn. Sockets stop
-//!    listening; `leave` in `server/event_loop.rs` calls
-//!    [`end_persistence`](crate::persistence::act::saving::end_persistence), which cancels jobs and writes and syncs
-//!    the append-only file, then sends what clients can still be sent.
+//!    listening, and [`end_persistence`](crate::persistence::act::saving::end_persistence) cancels jobs and writes and
+//!    syncs the append-only file. Only then do the last replies leave: `before_sleep` and `leave` in
+//!    `server/event_loop.rs` send what clients can still be sent.
 //!
 //! A second SIGINT ends the process at once and removes the temporary file of a save in the foreground. SHUTDOWN goes
 //! through the same `begin`; SHUTDOWN ABORT calls a waiting shutdown off ([`abort`](crate::shutdown::act::abort)).

@@ -22,11 +22,11 @@
 //! | 13 | [Sentinels](ch13_sentinel) | How do watchers agree that a primary is down, and on one that replaces it? |
 //! | 14 | [A cluster](ch14_cluster) | Who serves a slot, how do nodes agree on that, and what if one dies? |
 //!
-//! # Places that are kept
+//! # Chapters still to be written
 //!
-//! - **Modules.** There is no room yet, and MODULE says so in Redis's words; the chapter comes with the room.
-//! - **Vector sets.** The type is [`crate::types::vset`] and `docs/decisions/vector-sets.md` says why it is so; a
-//!   chapter of its own is still to be written.
+//! - **Modules.** [`crate::modules`] has the tables, `docs/MODULES.md` is for operators, and
+//!   [`crate::modules::native`] for programs that add commands and types.
+//! - **Vector sets.** The type is [`crate::types::vset`] and `docs/decisions/vector-sets.md` says why it is so.
 //!
 //! # Before you try something
 //!
@@ -58,8 +58,8 @@
 //!
 //! A *room* is a folder of `src/`. A command *propagates* its *effect* to the append-only file and to the replicas. A
 //! *unit* is a command, a transaction or a script: its effects are propagated together. A client that waits in `BLPOP`
-//! is *blocked*. A key's *deadline* is the time at which it expires. In the house's terms, *data* is what a subsystem
-//! knows, and the functions under `act` are what changes a whole [`State`](crate::state::State)
+//! is *blocked*. A key's *deadline* is the time at which it expires. Each subsystem has two halves: *data* is what it
+//! knows, and the functions in its folder `act` change a whole [`State`](crate::state::State)
 //! (`docs/decisions/house.md`).
 
 // Most of what the tour visits is private; the documentation is built with `--document-private-items`.

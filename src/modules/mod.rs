@@ -27,6 +27,7 @@ pub mod act;
 #[cfg(not(feature = "c-modules"))]
 #[path = "act/without.rs"]
 pub mod act;
+pub mod kinds;
 pub mod native;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -37,6 +38,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use crate::clients::ClientKey;
 use crate::command::table::CommandId;
 use crate::sys::log::Logger;
+use crate::types::Foreign;
+use crate::types::foreign::Raw;
 
 /// A pointer of a module, which the server keeps and hands back.
 pub type Opaque = *mut c_void;
@@ -57,6 +60,13 @@ pub type FreeDataFn = unsafe extern "C" fn(Opaque);
 pub type FilterFn = unsafe extern "C" fn(Opaque);
 /// Writes sections of INFO: info context, whether for a crash report.
 pub type InfoFn = unsafe extern "C" fn(Opaque, c_int);
+
+/// A watched descriptor is ready: descriptor, the module's pointer, for reading (1) or writing (2).
+pub type WatchFn = unsafe extern "C" fn(c_int, Opaque, c_int);
+/// A module's child has ended: exit code, signal, the module's pointer.
+pub type ForkDoneFn = unsafe extern "C" fn(c_int, c_int, Opaque);
+/// A message of another node came: context, sender, kind, payload, its length.
+pub type ReceiverFn = unsafe extern "C" fn(Opaque, *const c_char, u8, *const u8, u32);
 
 /// Hears that a client acts as another user: the client's number, the module's pointer.
 pub type UserChangedFn = unsafe extern "C" fn(u64, Opaque);
@@ -205,6 +215,63 @@ pub struct AuthWatch {
     pub private: Opaque,
 }
 
+/// A function that decides logins.
+#[derive(Clone, Debug)]
+pub struct AuthCallback {
+    /// The module.
+    pub module: Arc<Module>,
+    /// The number that stands for it.
+    pub id: u64,
+    /// The address of the function.
+    pub run: usize,
+}
+
+/// A login that modules are asked about.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The client.
+    pub client: ClientKey,
+    /// The callback that was asked last.
+    pub last: Option<u64>,
+    /// A module logged the client in.
+    pub accepted: bool,
+    /// The address of a handle that the client was blocked under, and that was unblocked.
+    pub answered: Option<usize>,
+}
+
+/// A descriptor that a module watches.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Called when it can be read.
+    pub read: Option<WatchFn>,
+    /// Called when it can be written.
+    pub write: Option<WatchFn>,
+    /// The module's pointer.
+    pub data: Opaque,
+}
+
+/// A copy of the process that a module asked for.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The number of the process.
+    pub pid: i32,
+    /// Called when it has ended.
+    pub done: Option<ForkDoneFn>,
+    /// The module's pointer.
+    pub data: Opaque,
+}
+
+/// A function that gets messages of other nodes.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// The module.
+    pub module: Arc<Module>,
+    /// The kind of message.
+    pub kind: u8,
+    /// The function.
+    pub run: ReceiverFn,
+}
+
 /// The numbers of server events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -222,6 +289,7 @@ pub enum EventId {
     Module = 9,
     LoadingProgress = 10,
     SwapDb = 11,
+    ForkChild = 13,
     AsyncLoad = 14,
     EventLoop = 15,
     Config = 16,
@@ -365,6 +433,17 @@ pub struct TypeEntry {
     pub handle: Opaque,
 }
 
+/// A data type that an embedder added, without its Rust type.
+#[derive(Clone, Copy, Debug)]
+pub struct NativeType {
+    /// Its name.
+    pub name: &'static str,
+    /// Its number in RDB files: the name and a version. `None` for a name that is none.
+    pub id: Option<u64>,
+    /// Makes a value of the bytes that a file has; `None` if they are damaged.
+    pub load: fn(&Raw) -> Option<Foreign>,
+}
+
 /// The modules of a server, and what they added.
 #[derive(Debug, Default)]
 pub struct Modules {
@@ -388,6 +467,24 @@ pub struct Modules {
     pub hooked: u32,
     /// Clients that modules logged in and watch.
     pub auth_watches: Vec<AuthWatch>,
+    /// Functions that decide logins, in the order in which they are asked: the newest first.
+    pub auth_callbacks: Vec<AuthCallback>,
+    /// Logins that modules are being asked about.
+    pub logins: Vec<Login>,
+    /// Descriptors that modules watch.
+    pub watched: BTreeMap<i32, Watched>,
+    /// They are others than before the loop last slept.
+    pub watched_changed: bool,
+    /// The copy of the process that a module asked for.
+    pub child: Option<Child>,
+    /// Functions that get messages of other nodes.
+    pub receivers: Vec<Receiver>,
+    /// A module wants no replica to take over by itself.
+    pub no_failover: bool,
+    /// A module wants clients of a cluster to be served whatever their keys.
+    pub no_redirection: bool,
+    /// Names of latency events that modules gave.
+    pub latency_names: Vec<&'static str>,
     /// Options, in order.
     pub options: Vec<ModuleOption>,
     /// Modules that asked for the values of their options.
@@ -396,6 +493,8 @@ pub struct Modules {
     pub promises: Vec<(ClientKey, std::rc::Rc<dyn std::any::Any>)>,
     /// Data types, in order.
     pub types: Vec<TypeEntry>,
+    /// Data types of embedders.
+    pub native_types: Vec<NativeType>,
     /// Sources of INFO sections, in order.
     pub info: Vec<InfoSource>,
     /// Pointers that modules offer to each other.
@@ -408,8 +507,8 @@ pub struct Modules {
     pub queued_options: Vec<(Vec<u8>, Vec<u8>)>,
     /// Clients blocked by each module, those included that are gone and whose module has yet to say so.
     pub blocked: BTreeMap<ModuleId, usize>,
-    /// Since when a module's long command lets others be served, monotonic nanoseconds.
-    pub yielding_since: Option<u64>,
+    /// The client whose command let others be served: what it sent meanwhile is still to be read.
+    pub yielded: Option<ClientKey>,
     /// While others are served in the middle of a module's long command: the words of their error.
     pub busy_reply: Option<String>,
     /// What threads of modules reach this server through.
@@ -425,6 +524,11 @@ impl Modules {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.loaded.is_empty()
+    }
+
+    /// A client's login, while modules are asked about it.
+    pub fn login(&mut self, client: ClientKey) -> Option<&mut Login> {
+        self.logins.iter_mut().find(|login| login.client == client)
     }
 
     /// A module by its name.
@@ -444,9 +548,43 @@ impl Modules {
         self.hooked & 1 << event as u64 != 0
     }
 
+    /// Whether some module wants to see keys before they go: for an event, or because it has values of its own.
+    pub fn hears_of_keys(&self) -> bool {
+        self.hears(EventId::Key) || !self.types.is_empty()
+    }
+
+    /// Whether all modules can follow a data set that is loaded beside the old one.
+    #[doc(alias = "moduleAllModulesHandleReplAsyncLoad")]
+    pub fn know_async_load(&self) -> bool {
+        let mut loaded = self.loaded.iter();
+        loaded.all(|loaded| loaded.module.has(Module::HANDLE_ASYNC_LOAD))
+    }
+
     /// Whether there is a type of this number in RDB files, of whatever version.
     pub fn knows_type(&self, id: u64) -> bool {
-        self.types.iter().any(|known| known.id >> 10 == id >> 10)
+        self.native(id).is_some() || self.types.iter().any(|known| known.id >> 10 == id >> 10)
+    }
+
+    /// The embedder's type of a number in RDB files, of whatever version.
+    pub fn native(&self, id: u64) -> Option<NativeType> {
+        let mut types = self.native_types.iter();
+        let found = types.find(|known| known.id.is_some_and(|own| own >> 10 == id >> 10));
+        found.copied()
+    }
+
+    /// Whether a type of this name is there.
+    pub fn has_type(&self, name: &str) -> bool {
+        self.types.iter().any(|known| known.name == name)
+            || self.native_types.iter().any(|known| known.name == name)
+    }
+
+    /// Adds a data type of an embedder. False if its name is taken, or cannot be one.
+    pub fn add_native(&mut self, kind: NativeType) -> bool {
+        let fine = kind.id.is_some() && !self.has_type(kind.name);
+        if fine {
+            self.native_types.push(kind);
+        }
+        fine
     }
 
     /// How many clients a module has blocked.
@@ -469,6 +607,8 @@ impl Modules {
     /// Removes whatever belongs to a module, its commands left out.
     pub fn forget(&mut self, module: ModuleId) {
         self.filters.retain(|filter| filter.module.id != module);
+        self.auth_callbacks.retain(|own| own.module.id != module);
+        self.receivers.retain(|own| own.module.id != module);
         self.listeners.retain(|l| l.module.id != module);
         self.listened = self.listeners.iter().fold(0, |all, l| all | l.classes);
         self.timers.retain(|_, timer| timer.module.id != module);

@@ -45,6 +45,8 @@ pub struct Loading {
     pub(super) beside: Option<Beside>,
     /// Where the stream of effects stood when the file was written: database, name, position.
     pub(super) stream: Stream,
+    /// When modules are told next how far it is, monotonic.
+    pub(super) progress_due_ns: u64,
     /// The readers of the stream of effects before the load. During the load there are none: replayed commands are
     /// not propagated.
     pub(super) listening: Targets,
@@ -122,6 +124,8 @@ pub struct Flags {
     pub received: bool,
     /// Clients are served from the old data set meanwhile.
     pub serves_old: bool,
+    /// The append-only file is none of its business: who began the load switches it on again.
+    pub leaves_aof: bool,
 }
 
 /// The result of loading the data set of our primary.
@@ -192,6 +196,14 @@ impl Loading {
 }
 
 impl Progress {
+    /// The part that is loaded, of 1024; -1 when the length is not known.
+    pub fn share_of_1024(&self) -> i32 {
+        match self.total_bytes {
+            0 => -1,
+            total => (u128::from(self.loaded_bytes) * 1024 / u128::from(total)) as i32,
+        }
+    }
+
     /// Whether clients are served from the old data set.
     pub fn serves_old(&self) -> bool {
         self.serves_old

@@ -176,6 +176,9 @@ pub struct Parser {
     arriving: Option<Arriving>,
 }
 
+/// The number of a header line, if it is one, and where the next line begins.
+type Header = (Option<i64>, usize);
+
 impl Parser {
     /// Whether part of a request was parsed already.
     pub fn in_request(&self) -> bool {
@@ -378,22 +381,25 @@ impl Parser {
 
     /// The number in the line that begins at `self.pos`, `None` if it is none, and where the next line begins. Answers
     /// `Ok(None)` until the line is whole. Nearly all lines are `*3\r\n` or `$16\r\n`: one or two digits.
-    #[inline]
-    fn header(
+    #[inline(always)]
+    fn header(&self, buf: &[u8], too_big: ProtocolError) -> Result<Option<Header>, ProtocolError> {
+        let digit = |byte: u8| i64::from(byte - b'0');
+        match buf[self.pos..] {
+            [_, d @ b'0'..=b'9', b'\r', b'\n', ..] => Ok(Some((Some(digit(d)), self.pos + 4))),
+            [_, t @ b'1'..=b'9', d @ b'0'..=b'9', b'\r', b'\n', ..] => {
+                Ok(Some((Some(10 * digit(t) + digit(d)), self.pos + 5)))
+            }
+            _ => self.long_header(buf, too_big),
+        }
+    }
+
+    /// As [`Parser::header`], for a line of any length.
+    #[inline(never)]
+    fn long_header(
         &self,
         buf: &[u8],
         too_big: ProtocolError,
-    ) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
-        let digit = |byte: u8| i64::from(byte - b'0');
-        match buf[self.pos..] {
-            [_, d @ b'0'..=b'9', b'\r', b'\n', ..] => {
-                return Ok(Some((Some(digit(d)), self.pos + 4)));
-            }
-            [_, t @ b'1'..=b'9', d @ b'0'..=b'9', b'\r', b'\n', ..] => {
-                return Ok(Some((Some(10 * digit(t) + digit(d)), self.pos + 5)));
-            }
-            _ => {}
-        }
+    ) -> Result<Option<Header>, ProtocolError> {
         let line = self.line(buf, too_big)?;
         Ok(line.map(|line| (parse_i64(&buf[self.pos + 1..line]), line + 2)))
     }

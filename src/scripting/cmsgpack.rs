@@ -5,14 +5,12 @@
 //! Mirrors: lua_cmsgpack.c.
 //! Differs: input nested deeper than [`DEPTH_MAX`] is refused instead of using up the stack.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
 use mlua::{Lua, Table};
 
-use super::Roomy;
-use crate::sys::lua::{Args, Fault, Host, Push, Pusher, Seen, TableView, View, door};
+use crate::sys::lua::{Args, Failure, Host, Pusher, Seen, TableView, View, Work, worker};
 
 /// Deepest nesting that is packed.
 const PACK_DEPTH: usize = 16;
@@ -23,81 +21,83 @@ const TEXT_MAX: usize = 1 << 30;
 /// Tables packed between two questions whether to go on; a power of two.
 const PERIOD: u32 = 1 << 16;
 
-/// A value returned by one of the functions.
-enum Out {
-    Packed(Roomy),
-    Unpacked(Unpacking),
-    /// The one value of an input of a byte.
-    Small(i8),
-}
-
-impl Push for Out {
-    fn number(&self) -> Option<f64> {
-        match self {
-            Out::Small(n) => Some((*n).into()),
-            _ => None,
-        }
-    }
-
-    fn push(&mut self, to: &mut Pusher<'_>) -> Result<usize, String> {
-        match self {
-            Out::Packed(bytes) => {
-                to.bytes(&bytes.text);
-                Ok(1)
-            }
-            Out::Small(n) => {
-                to.number((*n).into());
-                Ok(1)
-            }
-            Out::Unpacked(unpacking) => unpacking.some(to),
-        }
-    }
-}
-
 /// The library's table.
 pub fn open(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let cmsgpack = lua.create_table()?;
-    let asked = host.clone();
-    let room = Rc::default();
-    let pack = door(lua, host, move |args| {
-        if args.is_empty() {
-            return Err(Fault::Text(
-                "bad argument #0 to 'pack' (MessagePack pack needs input.)".into(),
-            ));
-        }
-        let packer = Packer {
-            host: &asked,
-            tables: Cell::new(0),
-        };
-        let mut out = Roomy::of(&room);
-        for i in 0..args.len() {
-            packer.pack(args.view(i), 0, &mut out.text)?;
-        }
-        Ok(Out::Packed(out))
-    })?;
-    cmsgpack.raw_set("pack", pack)?;
-    let unpack = door(lua, host, |args| Unpacking::read(args, 0, 0))?;
-    cmsgpack.raw_set("unpack", unpack)?;
-    let one = door(lua, host, |args| {
-        let offset = optional(args, 1)?;
-        Unpacking::read(args, 1, offset)
-    })?;
-    cmsgpack.raw_set("unpack_one", one)?;
-    let limited = door(lua, host, |args| {
-        let limit = args.number(1)? as i64;
-        let offset = optional(args, 2)?;
-        Unpacking::read(args, limit, offset)
-    })?;
-    cmsgpack.raw_set("unpack_limit", limited)?;
+    cmsgpack.raw_set("pack", worker::<Pack>(lua, host)?)?;
+    cmsgpack.raw_set("unpack", worker::<Unpack>(lua, host)?)?;
+    cmsgpack.raw_set("unpack_one", worker::<UnpackOne>(lua, host)?)?;
+    cmsgpack.raw_set("unpack_limit", worker::<UnpackLimit>(lua, host)?)?;
     cmsgpack.raw_set("_NAME", "cmsgpack")?;
     cmsgpack.raw_set("_VERSION", "lua-cmsgpack 0.4.0")?;
     Ok(cmsgpack)
 }
 
+/// `cmsgpack.pack(…)`
+struct Pack;
+
+impl Work for Pack {
+    fn run(host: &Host, args: &Args<'_>, to: &mut Pusher<'_>) -> Result<usize, Failure> {
+        if args.is_empty() {
+            return Err("bad argument #0 to 'pack' (MessagePack pack needs input.)".into());
+        }
+        let packer = Packer {
+            host,
+            tables: Cell::new(0),
+        };
+        let mut out = host.take_spare();
+        for i in 0..args.len() {
+            if let Err(failure) = packer.pack(args.view(i), 0, &mut out) {
+                host.give_spare(out);
+                return Err(failure);
+            }
+        }
+        to.spare(host, out);
+        Ok(1)
+    }
+}
+
+/// `cmsgpack.unpack(bytes)`: all values.
+struct Unpack;
+
+impl Work for Unpack {
+    fn run(_: &Host, args: &Args<'_>, to: &mut Pusher<'_>) -> Result<usize, Failure> {
+        let mut rest = args.text(0)?;
+        let mut count = 0;
+        while !rest.is_empty() {
+            next(to, &mut rest, count)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// `cmsgpack.unpack_one(bytes [, offset])`: where the next value begins, and one value.
+struct UnpackOne;
+
+impl Work for UnpackOne {
+    fn run(_: &Host, args: &Args<'_>, to: &mut Pusher<'_>) -> Result<usize, Failure> {
+        unpack_some(args, 1, optional(args, 1)?, to)
+    }
+}
+
+/// `cmsgpack.unpack_limit(bytes, limit [, offset])`: where the next value begins, and so many values.
+struct UnpackLimit;
+
+impl Work for UnpackLimit {
+    fn run(host: &Host, args: &Args<'_>, to: &mut Pusher<'_>) -> Result<usize, Failure> {
+        let limit = args.number(1)? as i64;
+        match (limit, optional(args, 2)?) {
+            (0, 0) => Unpack::run(host, args, to),
+            (limit, offset) => unpack_some(args, limit, offset, to),
+        }
+    }
+}
+
 fn optional(args: &Args<'_>, i: usize) -> Result<i64, String> {
-    match args.see(i) {
-        Seen::Nil => Ok(0),
-        _ => args.number(i).map(|n| n as i64),
+    match args.is_nil(i) {
+        true => Ok(0),
+        false => args.number(i).map(|n| n as i64),
     }
 }
 
@@ -107,7 +107,7 @@ struct Packer<'a> {
 }
 
 impl Packer<'_> {
-    fn pack(&self, value: View<'_>, level: usize, out: &mut Vec<u8>) -> Result<(), Fault<Out>> {
+    fn pack(&self, value: View<'_>, level: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
         match value.see() {
             Seen::Bytes(text) => pack_string(text, out),
             Seen::Boolean(yes) => out.push(if yes { 0xc3 } else { 0xc2 }),
@@ -128,23 +128,18 @@ impl Packer<'_> {
         Ok(())
     }
 
-    fn table(
-        &self,
-        table: TableView<'_>,
-        level: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Fault<Out>> {
+    fn table(&self, table: TableView<'_>, level: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
         let tables = self.tables.get().wrapping_add(1);
         self.tables.set(tables);
         if tables.is_multiple_of(PERIOD)
             && let Some(text) = self.host.poll()
         {
-            return Err(Fault::Killed(text));
+            return Err(Failure::Killed(text));
         }
         if out.len() > TEXT_MAX {
-            return Err(Fault::Text("not enough memory".into()));
+            return Err("not enough memory".into());
         }
-        let deep = || Fault::Text("out of Lua stack".to_owned());
+        let deep = || Failure::from("out of Lua stack");
         if is_array(table) {
             let len = table.length();
             header(len, [0x90, 15, 0xdc, 0xdd], out);
@@ -237,87 +232,55 @@ fn is_array(table: TableView<'_>) -> bool {
     looked.is_ok() && max == count
 }
 
-/// Bytes that become values.
-struct Unpacking {
-    /// Unless they are the function's first argument as it is.
-    own: Option<Vec<u8>>,
-    limit: i64,
-    offset: usize,
-    /// The whole input at once: no offset is returned before the values.
-    all: bool,
-}
-
 #[derive(Debug)]
 enum Bad {
     Missing,
     Format,
 }
 
-impl Unpacking {
-    /// Reads the arguments of an `unpack` function: the bytes, the offset, and how many values are wanted.
-    fn read(args: &Args<'_>, limit: i64, offset: i64) -> Result<Out, Fault<Out>> {
-        let bytes = args.bytes(0)?;
-        let len = bytes.len();
-        let Some(from) = usize::try_from(offset).ok().filter(|_| limit >= 0) else {
-            let text =
-                format!("Invalid request to unpack with offset of {offset} and limit of {len}.");
-            return Err(Fault::Text(text));
-        };
-        if from > len {
-            let text = format!("Start offset {offset} greater than input length {len}.");
-            return Err(Fault::Text(text));
-        }
-        let all = limit == 0 && offset == 0;
-        // A number from -32 to 127.
-        if let [byte @ (0..=0x7f | 0xe0..)] = *bytes
-            && all
-        {
-            return Ok(Out::Small(byte as i8));
-        }
-        let own = match bytes {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(bytes) => Some(bytes),
-        };
-        Ok(Out::Unpacked(Unpacking {
-            own,
-            limit: if all { i64::MAX } else { limit },
-            offset: from,
-            all,
-        }))
+/// Pushes where the next value begins, or -1, and at most `limit` values from `offset` on.
+fn unpack_some(
+    args: &Args<'_>,
+    limit: i64,
+    offset: i64,
+    to: &mut Pusher<'_>,
+) -> Result<usize, Failure> {
+    let bytes = args.text(0)?;
+    let len = bytes.len();
+    let Some(from) = usize::try_from(offset).ok().filter(|_| limit >= 0) else {
+        let text = format!("Invalid request to unpack with offset of {offset} and limit of {len}.");
+        return Err(text.into());
+    };
+    let Some(mut rest) = bytes.get(from..) else {
+        let text = format!("Start offset {offset} greater than input length {len}.");
+        return Err(text.into());
+    };
+    // The place of the next value is known once these are; it is put here then.
+    to.nil();
+    let mut count = 0;
+    while !rest.is_empty() && (count as i64) < limit {
+        next(to, &mut rest, count)?;
+        count += 1;
     }
+    let place = match rest.is_empty() {
+        true => -1.0,
+        false => (len - rest.len()) as f64,
+    };
+    to.number(place);
+    to.replace(count + 1);
+    Ok(count + 1)
+}
 
-    fn some(&self, to: &mut Pusher<'_>) -> Result<usize, String> {
-        let bytes = match &self.own {
-            Some(bytes) => bytes,
-            None => to.argument(0).unwrap_or_default(),
-        };
-        let mut rest = bytes.get(self.offset..).unwrap_or_default();
-        if !self.all {
-            // Where the next one begins is known once the values are; it is put in this place then.
-            to.nil();
-        }
-        let mut count = 0;
-        while !rest.is_empty() && (count as i64) < self.limit {
-            if count >= Pusher::ROOM && !to.room() {
-                return Err("out of Lua stack".into());
-            }
-            unpack(to, &mut rest, 0).map_err(|bad| match bad {
-                Bad::Missing => "Missing bytes in input.",
-                Bad::Format => "Bad data format in input.",
-            })?;
-            count += 1;
-        }
-        if self.all {
-            return Ok(count);
-        }
-        let next = match rest.is_empty() {
-            true => -1.0,
-            false => (bytes.len() - rest.len()) as f64,
-        };
-        to.number(next);
-        to.replace(count + 1);
-        Ok(count + 1)
+/// Pushes a value that comes after `count` others.
+#[inline]
+fn next(to: &mut Pusher<'_>, rest: &mut &[u8], count: usize) -> Result<(), Failure> {
+    if count >= Pusher::ROOM && !to.room() {
+        return Err("out of Lua stack".into());
     }
+    unpack(to, rest, 0).map_err(|bad| match bad {
+        Bad::Missing => "Missing bytes in input.".into(),
+        Bad::Format => "Bad data format in input.".into(),
+    })
 }
 
 fn take<'a>(rest: &mut &'a [u8], n: usize) -> Result<&'a [u8], Bad> {

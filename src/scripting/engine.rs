@@ -22,7 +22,9 @@ use crate::scripting;
 use crate::scripting::act::console::Console;
 use crate::state::State;
 use crate::sys::loan::Loan;
-use crate::sys::lua::{Chunk, Fault, Host, Push, Pusher, Vm, door, library, set_environment};
+use crate::sys::lua::{
+    Args, Chunk, Fault, Host, Push, Pusher, Seen, Vm, door, library, set_environment,
+};
 
 const PRELUDE: &str = include_str!("prelude.lua");
 
@@ -53,6 +55,21 @@ pub struct Engine {
     run: Function,
     register: Function,
     calls: u32,
+}
+
+/// The part that is missing of a variable's name: of `"\x01string.find"` the library, or its field when the environment
+/// has the library (`prelude.lua` tells of such names).
+fn unjoined<'a>(args: &Args<'_>, name: &'a str) -> &'a str {
+    let joined = name
+        .strip_prefix('\x01')
+        .and_then(|name| name.split_once('.'));
+    let (Some((library, field)), Seen::Table(environment)) = (joined, args.see(0)) else {
+        return name;
+    };
+    match environment.field(library.as_bytes()) {
+        Some(held) if !matches!(held.see(), Seen::Nil) => field,
+        _ => library,
+    }
 }
 
 /// The value of functions that always fail.
@@ -122,6 +139,7 @@ impl Engine {
                 |_| args.view(1).type_name().into(),
                 |name| String::from_utf8_lossy(&name).into_owned(),
             );
+            let name = unjoined(args, &name);
             Err::<Never, _>(Fault::Text(format!(
                 "Script attempted to access nonexistent global variable '{name}'"
             )))

@@ -10,6 +10,11 @@
 --
 --   x = y            local g = environment[hidden]    g['x'] = environment['y']    g refuses
 --
+-- Fields of libraries stand there a second time, each under a name of its own, so that a script reads one in a single
+-- step, past the protected table of its library:
+--
+--   string.find      environment['\1string.find']
+--
 -- Mirrors: luaSetTableProtectionRecursively() and the error handler of script_lua.c; Redis patches
 -- its Lua for the first.
 
@@ -28,14 +33,6 @@ local globals = _G
 local real = {}
 local sealed
 local hidden = '\1globals'
-
--- The field of a real table that follows a key, without the hidden one.
-local function following(inner, k)
-    local key, value = raw.next(inner, k)
-    if key == hidden then return raw.next(inner, key) end
-    if key == nil then return nil end
-    return key, value
-end
 
 local function protect(inner)
     local proxy = {}
@@ -112,14 +109,9 @@ local G = {
         return raw.setmetatable(t, meta)
     end,
     rawget = library.rawget,
-    next = function(t, k)
-        local inner = real[t]
-        if inner then return following(inner, k) end
-        return raw.next(t, k)
-    end,
+    next = library.next,
     pairs = function(t)
-        local inner = real[t]
-        if inner then return function(_, k) return following(inner, k) end, t, nil end
+        if real[t] then return library.next, t, nil end
         return raw.pairs(t)
     end,
     load = function(reader, name)
@@ -201,7 +193,8 @@ local libraries = {
 math.random, math.randomseed = native.random, native.randomseed
 for name, library in raw.pairs(libraries) do G[name] = protect(library) end
 local strings = raw.getmetatable('')
-strings.__index, strings.__metatable = G.string, sealed
+-- A string is no table: its fields can be read, and the table that has them cannot be reached.
+strings.__index, strings.__metatable = string, sealed
 raw.setmetatable(G, { __index = native.missing })
 
 -- The table that scripts know as _G is the one they were compiled with; it keeps nothing itself.
@@ -213,13 +206,20 @@ local environment = {
 real[globals] = G
 raw.setmetatable(globals, environment)
 -- setfenv gives functions environments of a script's own, in which nothing is hidden.
-if not native.deprecated then G[hidden] = globals end
+local function join(environment, name, library)
+    for field, value in raw.pairs(library) do environment['\1' .. name .. '.' .. field] = value end
+end
+if not native.deprecated then
+    G[hidden] = globals
+    for name, library in raw.pairs(libraries) do join(G, name, library) end
+end
 
 -- What a library may use while it registers its functions. Functions keep the environment they were
 -- made in, so that one changes what it holds.
 local L = {
     redis = native.registering and protect(native.registering), [hidden] = raw.rawget(G, hidden),
 }
+if native.registering then join(L, 'redis', native.registering) end
 if native.registering then raw.setmetatable(native.registering, { __index = native.missing }) end
 local all = {}
 for k, v in raw.next, G do all[k] = v end

@@ -15,6 +15,8 @@ use crate::cluster;
 use crate::command::Command;
 use crate::config::Config;
 use crate::dispatch;
+use crate::modules::NativeType;
+use crate::modules::native::{self, DataType};
 use crate::persistence;
 use crate::persistence::loading::Opened;
 use crate::resp::{Protocol, Reply, Value};
@@ -31,6 +33,8 @@ pub struct Builder {
     error: Option<String>,
     /// Commands besides our own.
     commands: Vec<&'static Command>,
+    /// Data types besides our own.
+    types: Vec<NativeType>,
 }
 
 /// Why a server did not start.
@@ -69,6 +73,7 @@ impl Server {
             loads: false,
             error: None,
             commands: Vec::new(),
+            types: Vec::new(),
         }
     }
 }
@@ -139,6 +144,13 @@ impl Builder {
         self
     }
 
+    /// A data type of your own; see [`crate::modules::native`]. Files that hold values of it can be loaded from then on,
+    /// and RESTORE makes values of it. A name that is taken, or is none, makes [`Builder::start`] fail.
+    pub fn data_type<T: DataType>(mut self) -> Self {
+        self.types.push(native::entry_of::<T>());
+        self
+    }
+
     /// Starts it on a thread of its own and returns once it accepts connections.
     pub fn start(self) -> Result<Handle, StartError> {
         if let Some(error) = self.error {
@@ -150,6 +162,7 @@ impl Builder {
             tcp,
             loads,
             commands,
+            types,
             ..
         } = self;
         let unix_socket = config.unixsocket.clone().map(PathBuf::from);
@@ -161,6 +174,14 @@ impl Builder {
                     for command in commands {
                         if !state.commands.extend(command) {
                             return Err(format!("the command '{}' is there already", command.name));
+                        }
+                    }
+                    for kind in types {
+                        if !state.modules.add_native(kind) {
+                            return Err(format!(
+                                "the data type '{}' is there already, or its name is not nine letters, digits, '-' or '_'",
+                                kind.name
+                            ));
                         }
                     }
                     if !acl::act::load_users(state) {

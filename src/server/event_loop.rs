@@ -16,6 +16,7 @@ use super::io::BATCH;
 use super::listener::{self, Peer};
 use super::listeners::SharedListeners;
 use super::turn;
+use super::watched::{FIRST_WATCHED, WatchedFds};
 use super::wires::{FIRST_WIRE, WireSockets};
 use crate::acl;
 use crate::clients;
@@ -60,6 +61,8 @@ pub(super) struct Sockets {
     pub(super) listeners: SharedListeners,
     /// Connections to other servers.
     pub(super) wires: WireSockets,
+    /// Descriptors that modules watch.
+    pub(super) watched: WatchedFds,
     /// Clients whose socket may hold more than the last read took.
     pub(super) more: Vec<ClientKey>,
     /// Work left in this turn. While a script runs beyond its time, the busy loop takes over this list, for the kernel
@@ -138,6 +141,7 @@ impl Server {
             connections: Vec::new(),
             listeners,
             wires: WireSockets::default(),
+            watched: WatchedFds::default(),
             more: Vec::new(),
             due: VecDeque::new(),
             read_buffer: vec![0; READ_BUFFER],
@@ -246,9 +250,11 @@ impl Turn<'_> {
                 self.leave();
                 return code;
             }
-            let timeout = self.sleep_time();
             self.state
                 .tell_modules(EventId::EventLoop, 0, EventData::None);
+            let (registry, watched) = (self.sockets.poll.registry(), &mut self.sockets.watched);
+            watched.follow(registry, self.state);
+            let timeout = self.sleep_time();
             let poll = &mut self.sockets.poll;
             let polled = modules::act::wait(self.state, || poll.poll(&mut events, Some(timeout)));
             match polled {
@@ -269,7 +275,11 @@ impl Turn<'_> {
             keyspace::act::evict::go_on_evicting(self.state);
             self.load();
             self.serve(&events);
-            modules::act::timers::fire(self.state);
+            self.sockets.watched.serve(self.state);
+            if !self.state.modules.timers.is_empty() {
+                let lent = self.sockets.listeners.lent.clone();
+                lent.lend(self.sockets, || modules::act::timers::fire(self.state));
+            }
             if clock::instant() >= self.sockets.next_cron {
                 self.cron();
             }
@@ -285,6 +295,7 @@ impl Turn<'_> {
         for event in events {
             match event.token() {
                 WAKER => {}
+                Token(i) if i >= FIRST_WATCHED => self.sockets.watched.ready = true,
                 Token(i) if i >= FIRST_WIRE => {
                     if let Some(key) = self.sockets.wires.key(i - FIRST_WIRE) {
                         due.push_back(Due::Wire {
@@ -346,7 +357,12 @@ impl Turn<'_> {
         if !persistence::act::loading::can_load(self.state) {
             return;
         }
-        match persistence::act::loading::load_slice(self.state) {
+        // A module that reads a large value may let others be served meanwhile.
+        let lent = self.sockets.listeners.lent.clone();
+        let slice = lent.lend(self.sockets, || {
+            persistence::act::loading::load_slice(self.state)
+        });
+        match slice {
             Slice::More => {}
             Slice::Done => {
                 cluster::act::start::data_loaded(self.state);
@@ -432,6 +448,7 @@ impl Turn<'_> {
     fn sleep_time(&self) -> Duration {
         let idle = !persistence::act::loading::can_load(self.state)
             && !self.state.eviction.running
+            && !self.sockets.watched.ready
             && self.sockets.more.is_empty()
             && self.sockets.accepting.is_empty()
             && self.state.clients.resumed() == 0
@@ -499,6 +516,15 @@ impl Turn<'_> {
         if self.stop_listening() {
             // Before the client that asked for the end learns of it, so that it finds the files complete.
             persistence::act::saving::end_persistence(self.state);
+        }
+        // Who killed a replica's connection finds it closed when the reply comes.
+        for key in self.state.clients.take_to_close() {
+            let who = self.state.clients.get(key);
+            if who.is_some_and(|who| who.flags.has(ClientFlags::REPLICA)) {
+                self.close(key);
+            } else {
+                self.state.clients.close_later(key);
+            }
         }
         let pending = self.state.clients.take_pending_write();
         for key in &pending {
@@ -645,6 +671,7 @@ impl Turn<'_> {
     /// Sends what can be sent at once and removes the Unix socket.
     fn leave(&mut self) {
         cluster::act::save::save_at_end(self.state);
+        modules::act::fork::end(self.state);
         persistence::act::saving::end_persistence(self.state);
         if self.state.persistence.failed {
             return;

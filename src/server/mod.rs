@@ -21,6 +21,7 @@ mod report;
 mod sentinel;
 mod tls;
 pub mod turn;
+mod watched;
 mod wires;
 
 pub use builder::{Builder, Handle, StartError};

@@ -66,6 +66,7 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
         state.stats.peak_memory_s = state.clock.unix_seconds();
     }
     shutdown::act::cron(state);
+    modules::act::fork::cron(state);
     if every(100, runs, hz) {
         cluster::act::carry::cron(state);
     }

@@ -20,6 +20,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
+use std::os::fd::{IntoRawFd, RawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -246,6 +247,24 @@ impl Logger {
     pub fn raw(&self, level: Level, text: &str) {
         if self.enabled(level) {
             self.put(text.as_bytes());
+        }
+    }
+
+    /// Keeps other threads from writing lines until it is dropped: a copy of the process made meanwhile can write.
+    pub fn hold(&self) -> impl Sized {
+        (unpoisoned(&self.log.target), std::io::stdout().lock())
+    }
+
+    /// A descriptor that lines may be appended to without a lock, for the handler of a signal; `None` where the lines go
+    /// to neither a file nor standard output. It stays open.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        match &*unpoisoned(&self.log.target) {
+            Target::Stdout => Some(libc::STDOUT_FILENO),
+            Target::File(path) => {
+                let file = std::fs::OpenOptions::new().append(true).open(path);
+                file.ok().map(IntoRawFd::into_raw_fd)
+            }
+            Target::Nowhere | Target::Writer(_) => None,
         }
     }
 

@@ -75,6 +75,9 @@ pub trait ForeignValue: fmt::Debug + Send + Sync + Any {
 
     /// The value as what it is.
     fn as_any(&self) -> &dyn Any;
+
+    /// As [`ForeignValue::as_any`], to be changed.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,4 +159,26 @@ impl ForeignValue for Raw {
     fn as_any(&self) -> &dyn Any {
         self
     }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// The largest version of a type's encoding.
+const ENCVER_MAX: i32 = 1023;
+
+/// The number of a type: nine characters of six bits, ten bits of version. `None` for a name that is none.
+#[doc(alias = "moduleTypeEncodeId")]
+pub fn encode_id(name: &[u8], version: i32) -> Option<u64> {
+    const CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    if name.len() != 9 || !(0..=ENCVER_MAX).contains(&version) {
+        return None;
+    }
+    let mut id = 0u64;
+    for byte in name {
+        let at = CHARS.iter().position(|known| known == byte)?;
+        id = id << 6 | at as u64;
+    }
+    Some(id << 10 | version as u64)
 }

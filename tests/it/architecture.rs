@@ -59,7 +59,7 @@ const FLOORS: &[&str] = &[
     "config/act/apply sentinel/act",
     "commands",
     // Foreign code, and what calls it: it may use every room that acts, through whose functions it is called as well.
-    "modules/act",
+    "modules/act modules/native",
     "modules/abi",
     "modules/abi/table",
     "server",

@@ -153,11 +153,15 @@ fn word(random: &mut Random, kind: &str) -> Vec<u8> {
     text.as_bytes().to_vec()
 }
 
+/// A number that stands before arguments of which there may be several is mostly their count, as in `IDS 2 1-1 1-2`:
+/// with another one most commands do not even look at the key.
 fn draw(random: &mut Random, arguments: &[Argument], out: &mut Vec<Vec<u8>>) {
+    let mut counted = None;
     for argument in arguments {
         if argument.optional && random.percent(55) {
             continue;
         }
+        let before = out.len();
         let times = if argument.multiple {
             1 + random.below(3)
         } else {
@@ -176,6 +180,15 @@ fn draw(random: &mut Random, arguments: &[Argument], out: &mut Vec<Vec<u8>>) {
                 "block" => draw(random, &argument.parts, out),
                 kind => out.push(word(random, kind)),
             }
+        }
+        if let Some(place) = counted.take()
+            && argument.multiple
+            && random.percent(80)
+        {
+            out[place] = times.to_string().into_bytes();
+        }
+        if argument.kind == "integer" && !argument.multiple && out.len() > before {
+            counted = Some(out.len() - 1);
         }
     }
 }

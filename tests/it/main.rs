@@ -24,6 +24,7 @@ mod in_step;
 mod introspect;
 mod keys;
 mod manual;
+mod modules;
 mod operator;
 mod options;
 mod paths;

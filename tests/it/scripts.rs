@@ -11,6 +11,7 @@ fn innermost(reply: &Reply) -> String {
     match reply {
         Reply::Array(items) => items.first().map(innermost).unwrap_or_default(),
         Reply::Integer(n) => n.to_string(),
+        Reply::NilBulk => String::new(),
         other => other.text(),
     }
 }
@@ -297,4 +298,233 @@ fn the_debugger_stops_shows_and_obeys() {
         .expect("EVAL's own answer")
         .error("ERR script aborted for user request");
     other.cmd("GET k").is("1");
+}
+
+/// `string.find` is compiled as one variable; a script must not be able to tell.
+#[test]
+fn fields_of_libraries_are_what_they_were_when_read_in_one_step() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    for (script, words) in [
+        (
+            "string.find()",
+            "bad argument #1 to 'find' (string expected, got no value)",
+        ),
+        (
+            "return string.find()",
+            "user_script:1: bad argument #1 to 'find'",
+        ),
+        ("local f = string.find return (f())", "bad argument #1 to"),
+        ("return ('x'):rep({})", "bad argument #1 to 'rep'"),
+        ("return redis.nothing", ""),
+        (
+            "redis.nothing()",
+            "attempt to call field 'nothing' (a nil value)",
+        ),
+        (
+            "redis.call.x = 1",
+            "attempt to index field 'call' (a function value)",
+        ),
+        ("string.find = 1", "Attempt to modify a readonly table"),
+        (
+            "function string.find() end",
+            "Attempt to modify a readonly table",
+        ),
+        (
+            "function redis.new() end",
+            "Attempt to modify a readonly table",
+        ),
+        ("redis.call, x = 1, 2", "Attempt to modify a readonly table"),
+        ("string['find'] = 1", "Attempt to modify a readonly table"),
+        (
+            "_G['\\1string.find'] = 1",
+            "Attempt to modify a readonly table",
+        ),
+        (
+            "rawset(_G, '\\1string.find', 1)",
+            "Attempt to modify a readonly table",
+        ),
+        (
+            "return _G['\\1string.nothing']",
+            "nonexistent global variable 'nothing'",
+        ),
+        (
+            "return _G['\\1nothing.find']",
+            "nonexistent global variable 'nothing'",
+        ),
+        (
+            "return _G['\\1nothing']",
+            "nonexistent global variable '\u{1}nothing'",
+        ),
+        ("nothing.find()", "nonexistent global variable 'nothing'"),
+        (
+            "local string = {find = function() return 7 end} return string.find()",
+            "7",
+        ),
+        (
+            "local f = function(string) return string.find end return f({find = 8})",
+            "8",
+        ),
+        (
+            "local string = string string = {find = 9} return (function() return string.find end)()",
+            "9",
+        ),
+        ("return {string . find('ab', 'b')}", "2"),
+        ("return {string\n.\nfind('ab', 'b')}", "2"),
+        (
+            "return {loadstring('return string.find(...)')('ab', 'b')}",
+            "2",
+        ),
+        (
+            "return tostring(string.find == string['find'] and string.find == ('').find)",
+            "true",
+        ),
+        (
+            "return tostring(math.pi == math['pi'] and cjson.null == cjson['null'])",
+            "true",
+        ),
+        (
+            "for _, t in ipairs({_G, string, redis}) do for k in pairs(t) do
+                 assert(k:byte() > 31, k) assert(rawget(t, k) == t[k]) end end
+             local n = 0 for k in next, _G do n = n + 1 end
+             for k in pairs(_G) do n = n - 1 end return n",
+            "0",
+        ),
+        ("return next(_G, 'nothing')", "nvalid key to 'next'"),
+        ("next()", "bad argument #1 to 'next'"),
+        ("return tostring(next({}))", "nil"),
+        ("return {next({5})}", "1"),
+        ("rawget({})", "bad argument #2 to 'rawget'"),
+        ("return tostring(rawget({a = 1}, 'a', 2))", "1"),
+        ("rawset({}, 1)", "bad argument #3 to 'rawset'"),
+    ] {
+        let text = innermost(&eval(&mut c, script));
+        assert!(text.contains(words), "{script}: {text}");
+    }
+    // While a library registers its functions there is less.
+    for (line, words) in [
+        (
+            "redis.call('get', 'k')",
+            "nonexistent global variable 'call'",
+        ),
+        (
+            "string.find('a', 'a')",
+            "nonexistent global variable 'string'",
+        ),
+        ("redis.log(redis.LOG_DEBUG, 'x')", "No functions registered"),
+    ] {
+        let reply = c.call(&["FUNCTION", "LOAD", &format!("#!lua name=l\n{line}")]);
+        assert!(reply.text().contains(words), "{line}: {}", reply.text());
+    }
+    let code = "#!lua name=l\nredis.register_function('f', function() return {string.find('ab', 'b')} end)";
+    c.call(&["FUNCTION", "LOAD", code]).is("l");
+    c.cmd("FCALL f 0").is([2, 2]);
+}
+
+/// Functions of an environment that a script made look into that one, names of libraries included.
+#[test]
+fn environments_of_a_script_have_their_own_libraries() {
+    let server = Server::oxidis()
+        .config("lua-enable-deprecated-api yes\n")
+        .start();
+    let mut c = server.client();
+    let script = "local f = function() return string.find end
+                  setfenv(f, {string = {find = 5}}) return f()";
+    eval(&mut c, script).is(5);
+    eval(&mut c, "return {string.find('ab', 'b')}").is([2, 2]);
+    let reply = eval(&mut c, "string.find = 1");
+    assert!(reply.text().contains("readonly table"), "{}", reply.text());
+}
+
+/// Numbers where strings are wanted, and strings where numbers are, are taken as Lua takes them.
+#[test]
+fn libraries_take_numbers_as_strings() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    for (script, words) in [
+        ("return struct.pack('s', 12)", "12\0"),
+        ("return {struct.unpack('c2', 12)}", "12"),
+        ("return struct.size(4)", "0"),
+        ("return struct.pack('B', '65')", "A"),
+        ("return struct.pack('<I3', 66051)", "\u{3}\u{2}\u{1}"),
+        ("return struct.pack('>i3', 66051)", "\u{1}\u{2}\u{3}"),
+        ("return #struct.pack('>I9', 1)", "9"),
+        ("return {cmsgpack.unpack(5)}", "53"),
+        ("return {cmsgpack.unpack_one(55, '1')}", "-1"),
+        (
+            "return cmsgpack.unpack({})",
+            "bad argument #1 to 'unpack' (string expected, got table)",
+        ),
+        (
+            "return cmsgpack.unpack()",
+            "bad argument #1 to 'unpack' (string expected, got no value)",
+        ),
+        ("return {(string.gsub(1212, 2, 3))}", "1313"),
+        ("return {string.gmatch(1212, '2')()}", "2"),
+        ("return math.random(0)", "interval is empty"),
+    ] {
+        let text = innermost(&eval(&mut c, script));
+        assert!(text.contains(words), "{script}: {text:?}");
+    }
+}
+
+/// A function that `gsub` calls may raise an error, call `gsub` again, or both: each text stays its own.
+#[test]
+fn texts_of_nested_replacements_stay_apart() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    let script = "
+        local function nest(depth)
+            return (('ab'):rep(3):gsub('%a', function(letter)
+                if depth == 0 then return letter:upper() end
+                local ok, said = pcall(string.gsub, 'xyz', '%a', function(inner)
+                    if inner == 'y' then error('no', 0) end
+                    return ('q'):rep(100)
+                end)
+                assert(not ok and said == 'no')
+                return letter == 'a' and nest(depth - 1) or depth
+            end))
+        end
+        local first = nest(3)
+        for i = 1, 2000 do
+            pcall(string.gsub, 'x', 'x', function() ('y'):rep(50):gsub('y', error) end)
+        end
+        assert(nest(3) == first)
+        return {first, (('a b'):gsub('%w', {a = 1, b = false})), (('ab'):gsub('', function() return '-' end)),
+                (('ab'):gsub('(a)(b)', function(a, b) return b .. a end))}";
+    let inner = "AB".repeat(3);
+    let one = format!("{inner}1").repeat(3);
+    let two = format!("{one}2").repeat(3);
+    let three = format!("{two}3").repeat(3);
+    eval(&mut c, script).is([three.as_str(), "1 b", "-a-b-", "ba"]);
+    for (script, words) in [
+        (
+            "('x'):gsub('x', function() return {} end)",
+            "invalid replacement value (a table)",
+        ),
+        (
+            "('x'):gsub('x', function() return true end)",
+            "invalid replacement value (a boolean)",
+        ),
+        ("('x'):gsub('(x', function() end)", "unfinished capture"),
+        (
+            "('x'):gsub('x', {x = true})",
+            "invalid replacement value (a boolean)",
+        ),
+        (
+            "('x'):gsub('x', setmetatable({}, {__index = function() error('mine') end}))",
+            "mine",
+        ),
+        (
+            "return {(('x'):gsub('x', setmetatable({}, {__index = function() return 'm' end})))}",
+            "m",
+        ),
+        (
+            "return {(('x'):gsub('x', function() return 1.5 end))}",
+            "1.5",
+        ),
+    ] {
+        let text = innermost(&eval(&mut c, script));
+        assert!(text.contains(words), "{script}: {text}");
+    }
 }

@@ -6,6 +6,7 @@
 //! | `machine` | one server on a disk in memory: its commands, its helper threads, its end |
 //! | `disk` | calls that fail and power that goes, at every step of that server |
 //! | `cluster` | nodes of a cluster and their bus |
+//! | `hostile` | one node, one sentinel, and bytes changed at random |
 //! | `sentinel` | sentinels that watch a primary and its replicas |
 
 // Real threads, files and clocks: the tests stand outside of the servers that they run.
@@ -13,6 +14,7 @@
 
 mod cluster;
 mod disk;
+mod hostile;
 mod machine;
 mod sentinel;
 

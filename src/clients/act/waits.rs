@@ -141,9 +141,11 @@ pub fn end_all_waits(state: &mut State) {
     for client in waiting {
         let text = "UNBLOCKED force unblock from blocking operation, instance state changed \
                     (master -> replica?)";
-        if end_wait_with(state, client, Some(Error::coded(text))) {
-            let flags = &mut state.clients[client].flags;
-            flags.set(ClientFlags::CLOSE_AFTER_REPLY);
+        let ended = end_wait_with(state, client, Some(Error::coded(text)));
+        // The client of a module's call has no connection, and may be gone with its reply.
+        let who = state.clients.get_mut(client).filter(|_| ended);
+        if let Some(who) = who.filter(|who| !who.flags.has(ClientFlags::FAKE)) {
+            who.flags.set(ClientFlags::CLOSE_AFTER_REPLY);
         }
     }
 }
@@ -225,7 +227,7 @@ pub fn answer(
 #[doc(alias = "replyToBlockedClientTimedOut")]
 fn timed_out(state: &State, kind: WaitKind, reply: &mut Reply) {
     match kind {
-        WaitKind::List | WaitKind::Zset | WaitKind::Stream => reply.null_array(),
+        WaitKind::List | WaitKind::Zset | WaitKind::Stream | WaitKind::Change => reply.null_array(),
         // These end by themselves, and CLIENT UNBLOCK does not touch them.
         WaitKind::Search(_) | WaitKind::Sentinel(_) | WaitKind::Saved(_) | WaitKind::Module(_) => {
             reply.null_array();

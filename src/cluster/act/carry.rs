@@ -215,8 +215,16 @@ fn perform(state: &mut State, act: Act) {
                 stats::published(state, &channel, &text, receivers);
             }
         }
-        // No module is here to get it.
-        Act::Module { .. } => {}
+        Act::Module {
+            from,
+            module,
+            kind,
+            payload,
+        } => {
+            if let Some(doors) = state.module_doors {
+                (doors.cluster_message)(state, &from, module, kind, &payload);
+            }
+        }
         Act::Log { level, text } => write_log(state, level, &text),
     }
 }

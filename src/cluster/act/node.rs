@@ -40,7 +40,7 @@ pub fn options(state: &State) -> Options {
     Options {
         node_timeout_ms: config.cluster_node_timeout,
         ping_interval_ms: config.cluster_ping_interval,
-        no_failover: config.cluster_replica_no_failover,
+        no_failover: config.cluster_replica_no_failover || state.modules.no_failover,
         validity_factor: u64::from(config.cluster_replica_validity_factor),
         replica_ping_ms: u64::from(config.repl_ping_replica_period) * 1000,
         migration_barrier: config.cluster_migration_barrier as usize,

@@ -65,7 +65,11 @@ fn route<'a, I: Iterator<Item = (CommandId, Argv<'a>)>>(
     requests: impl Fn() -> I,
     writes: bool,
 ) -> Result<Option<u16>, Refusal> {
-    let Some(machine) = state.cluster.machine() else {
+    let Some(machine) = state
+        .cluster
+        .machine()
+        .filter(|_| !state.modules.no_redirection)
+    else {
         return Ok(None);
     };
     let mut first: Option<(u16, &[u8])> = None;
@@ -152,10 +156,11 @@ pub(crate) fn refuse_blocked(
 ) -> Option<Refusal> {
     let who = state.clients.get(client)?;
     let waiting = who.waiting.as_ref()?;
-    if !matches!(
+    let redirected = matches!(
         waiting.kind,
-        WaitKind::List | WaitKind::Zset | WaitKind::Stream
-    ) {
+        WaitKind::List | WaitKind::Zset | WaitKind::Stream | WaitKind::Module(_) | WaitKind::Change
+    );
+    if !redirected {
         return None;
     }
     if !machine.is_up() {

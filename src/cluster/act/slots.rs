@@ -7,6 +7,7 @@ use crate::clients::ClientKey;
 use crate::cluster::slots::SlotSet;
 use crate::command::Targets;
 use crate::keyspace::DbId;
+use crate::keyspace::events::Event;
 use crate::pubsub::Kind;
 use crate::resp::argv::OwnedArgv;
 use crate::state::State;
@@ -34,19 +35,23 @@ pub(super) fn delete_some(state: &mut State, slot: u16, at_most: usize) -> usize
     let db = DbId(0);
     let mut deleted = 0;
     for key in state.keyspace[db].slot_keys(slot, at_most) {
+        let alone = state.effects.depth() == 0;
+        state.effects.enter();
+        keyspace::act::keys::leaving(state, keyspace::act::keys::KeyLeft::Deleted, db, &key);
         let Some(removed) = state.keyspace[db].remove(&key) else {
+            state.effects.leave();
             continue;
         };
         deleted += 1;
-        state.effects.enter();
         keyspace::act::keys::discard(state, removed, state.config.lazyfree_lazy_server_del);
         keyspace::act::notify::touched(state, db, &key);
         if state.effects.listening != Targets::NONE {
             let argv = OwnedArgv::from_words([b"DEL".as_slice(), &key]);
             state.effects.say(db, argv.as_argv(), Targets::ALL);
         }
+        keyspace::act::notify::notify_modules(state, Event::DEL, db, &key);
         state.dirty += 1;
-        if state.effects.leave() {
+        if state.effects.leave() && alone {
             command::act::after_unit(state);
         }
     }

@@ -94,7 +94,7 @@ pub fn inner_command(state: &mut State, id: CommandId, argv: Argv<'_>, queued: b
 
 /// Counts the bytes that replicas get.
 pub fn replicated(state: &mut State, unit: &[Said]) {
-    let replicas = state.replication.replicas.iter().count() as u64;
+    let replicas = state.replication.replicas.len() as u64;
     if replicas == 0
         || state.config.is_replica()
         || !state.config.cluster_slot_stats_enabled.network

@@ -145,7 +145,7 @@ fn delete(
     let empty = array.is_empty();
     if deleted > 0 {
         if empty {
-            ctx.db().remove(key);
+            ctx.delete_emptied(key);
         }
         ctx.modified_n(key, event, deleted as usize);
         if empty {

@@ -163,7 +163,7 @@ fn hdel(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     })?;
     if deleted > 0 {
         if empty {
-            ctx.db().remove(key);
+            ctx.delete_emptied(key);
         }
         ctx.modified_n(key, HDEL_EVENT, deleted);
         ctx.notify_fields(key, HDEL_EVENT, names.iter().copied());

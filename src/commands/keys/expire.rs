@@ -204,8 +204,7 @@ fn set_deadline(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, base: Ms) -> 
         return Ok(());
     };
     if past {
-        let removed = entry.remove();
-        keyspace::act::keys::discard(ctx.state, removed, ctx.state.config.lazyfree_lazy_expire);
+        ctx.delete(key, ctx.state.config.lazyfree_lazy_expire);
         ctx.rewrite_as(&[
             keyspace::act::expire::expire_word(ctx.state).as_bytes(),
             key,

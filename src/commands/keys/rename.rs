@@ -8,6 +8,7 @@
 
 use super::super::prelude::*;
 use crate::keyspace;
+use crate::keyspace::act::keys::KeyLeft;
 use crate::keyspace::{DbId, Deadline, INLINE_MAX, NewValue, StrRef, ValueRef};
 use crate::types::foreign::Place;
 use crate::types::{Foreign, Held};
@@ -85,6 +86,9 @@ fn rename_to(ctx: &mut Ctx<'_>, mut args: Args<'_>, if_absent: bool) -> Result {
     }
     // If the new name belongs to an expired key, that key is deleted first.
     keyspace::act::expire::reap_expired(ctx.state);
+    let at = ctx.db;
+    keyspace::act::keys::leaving(ctx.state, KeyLeft::Deleted, at, to);
+    keyspace::act::keys::leaving(ctx.state, KeyLeft::Deleted, at, from);
     let db = ctx.db();
     let Some(removed) = db.take(from) else {
         return Err(Error::NoSuchKey);
@@ -92,7 +96,7 @@ fn rename_to(ctx: &mut Ctx<'_>, mut args: Args<'_>, if_absent: bool) -> Result {
     if let Some(old) = db.put(to, removed) {
         keyspace::act::keys::discard(ctx.state, old, ctx.state.config.lazyfree_lazy_server_del);
     }
-    ctx.notify(to, Event::NEW);
+    keyspace::act::notify::appeared(ctx.state, ctx.db, to);
     ctx.modified(from, Event::generic("rename_from"));
     keyspace::act::notify::modified(ctx.state, ctx.db, to, Event::generic("rename_to"));
     if let Some(old_kind) = replaced {
@@ -157,11 +161,12 @@ fn move_key(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     keyspace::act::expire::reap_expired(ctx.state);
+    keyspace::act::keys::leaving(ctx.state, KeyLeft::Deleted, ctx.db, key);
     let keyspace = &mut ctx.state.keyspace;
     if let Some(removed) = keyspace[ctx.db].take(key) {
         keyspace[to].put(key, removed);
     }
-    keyspace::act::notify::notify(ctx.state, Event::NEW, to, key);
+    keyspace::act::notify::appeared(ctx.state, to, key);
     ctx.modified(key, Event::generic("move_from"));
     keyspace::act::notify::modified(ctx.state, to, key, Event::generic("move_to"));
     ctx.reply.integer(1);
@@ -252,7 +257,7 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         keyspace::act::keys::delete(ctx.state, db, to, ctx.state.config.lazyfree_lazy_server_del);
     }
     ctx.state.keyspace[db].insert_as_is(to, value, Deadline::Set(deadline));
-    keyspace::act::notify::notify(ctx.state, Event::NEW, db, to);
+    keyspace::act::notify::appeared(ctx.state, db, to);
     ctx.state.dirty += 1;
     keyspace::act::notify::modified(ctx.state, db, to, Event::generic("copy_to"));
     if let Some(old_kind) = replaced {

@@ -77,7 +77,8 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             pattern = args.next().filter(|pattern| *pattern != b"*");
         } else if args.word_with("TYPE", 1) {
             // A type that does not exist matches no key.
-            only = Some(kind_named(args.bytes()?));
+            let name = args.bytes()?;
+            only = Some((kind_named(name), name));
         } else if args.word("NOVALUES") {
             return Err(Error::once("NOVALUES option can only be used in HSCAN"));
         } else {
@@ -95,7 +96,10 @@ fn scan(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let wanted = pattern.is_none_or(|p| glob::matches(p, entry.key(), Case::Sensitive))
             && !(hides && is_hidden(ctx.state, entry.key()))
             && !db.is_dead(&entry)
-            && only.is_none_or(|kind| Some(entry.kind()) == kind);
+            && only.is_none_or(|(kind, name)| match entry.kind() {
+                Kind::Module => entry.type_name().as_bytes().eq_ignore_ascii_case(name),
+                own => Some(own) == kind,
+            });
         if wanted {
             names.extend_from_slice(entry.key());
             ends.push(names.len());

@@ -599,10 +599,11 @@ fn xidmprecord(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (key, pid, iid) = (args.key()?, args.bytes()?, args.bytes()?);
     let id = StreamId::parse(args.bytes()?, 0).ok_or(INVALID_ID)?;
     args.end()?;
-    if pid.is_empty() || iid.is_empty() {
-        return Err(Error::once(
-            "producer-id and idempotent-id must not be empty",
-        ));
+    if pid.is_empty() {
+        return Err(Error::once("producer ID must be non-empty"));
+    }
+    if iid.is_empty() {
+        return Err(Error::once("idempotent ID must be non-empty"));
     }
     let defaults = super::idmp_limits(ctx.state);
     let stream = ctx.state.keyspace[ctx.db].get_mut_as::<Stream>(key)?;

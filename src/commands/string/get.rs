@@ -145,8 +145,7 @@ fn getex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     }
 
     if gone {
-        let removed = entry.remove();
-        keyspace::act::keys::discard(ctx.state, removed, ctx.state.config.lazyfree_lazy_expire);
+        ctx.delete(key, ctx.state.config.lazyfree_lazy_expire);
         ctx.rewrite_as(&[
             keyspace::act::expire::expire_word(ctx.state).as_bytes(),
             key,

@@ -195,7 +195,7 @@ fn vrem(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let emptied = set.is_empty();
     if removed {
         if emptied {
-            ctx.db().remove(key);
+            ctx.delete_emptied(key);
         }
         ctx.changed(key);
     }

@@ -134,8 +134,11 @@ fn evict(state: &mut State, db: DbId, key: &[u8]) -> usize {
     };
     let lazy = state.config.lazyfree_lazy_eviction;
     let before = alloc::used();
+    // Modules may do something about the key, which belongs to the unit of its eviction.
+    state.effects.enter();
     super::keys::leaving(state, super::keys::KeyLeft::Evicted, db, key);
     let Some(removed) = state.keyspace[db].remove(key) else {
+        state.effects.leave();
         return 0;
     };
     let freed = release(state, removed, lazy, before);
@@ -143,17 +146,11 @@ fn evict(state: &mut State, db: DbId, key: &[u8]) -> usize {
         let ms = (state.clock.monotonic_ns() - start_ns) / 1_000_000;
         observe::act::calls::note_latency(state, "eviction-del", ms);
     }
-    state.effects.enter();
     state.stats.evicted_keys += 1;
     notify::notify(state, Event::EVICTED, db, key);
     notify::touched(state, db, key);
-    if state.effects.listening != crate::command::Targets::NONE {
-        let word = if lazy { "UNLINK" } else { "DEL" };
-        let argv = crate::resp::argv::OwnedArgv::from_words([word.as_bytes(), key]);
-        state
-            .effects
-            .say(db, argv.as_argv(), crate::command::Targets::ALL);
-    }
+    let word = if lazy { "UNLINK" } else { "DEL" };
+    super::expire::say_deleted(state, db, word, key);
     if state.effects.leave() {
         command::act::after_unit(state);
     }

@@ -8,8 +8,10 @@
 //! `activeExpireCycle()` in expire.c.
 
 use super::{keys, notify};
+use crate::command::Targets;
 use crate::keyspace::events::Event;
 use crate::keyspace::{DbId, Pace, Removed};
+use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::{command, observe};
 
@@ -53,10 +55,17 @@ fn reap(state: &mut State) {
 /// unless a command is running.
 #[doc(alias = "deleteExpiredKeyAndPropagate")]
 fn bury(state: &mut State, db: DbId, removed: Removed) {
+    as_unit(state, |state| {
+        say_expired(state, db, removed.key());
+        keys::discard(state, removed, state.config.lazyfree_lazy_expire);
+    });
+}
+
+/// Runs something as a unit of its own, or as a part of the command that runs.
+fn as_unit(state: &mut State, f: impl FnOnce(&mut State)) {
     let alone = state.effects.depth() == 0;
     state.effects.enter();
-    say_expired(state, db, removed.key());
-    keys::discard(state, removed, state.config.lazyfree_lazy_expire);
+    f(state);
     if state.effects.leave() && alone {
         command::act::after_unit(state);
     }
@@ -64,10 +73,12 @@ fn bury(state: &mut State, db: DbId, removed: Removed) {
 
 /// Deletes a key that is over, though we are a replica: it is of our own making.
 pub(crate) fn expire_own_key(state: &mut State, db: DbId, key: &[u8]) {
-    keys::leaving(state, keys::KeyLeft::Expired, db, key);
-    if let Some(removed) = state.keyspace[db].remove(key) {
-        bury(state, db, removed);
-    }
+    as_unit(state, |state| {
+        keys::leaving(state, keys::KeyLeft::Expired, db, key);
+        if let Some(removed) = state.keyspace[db].remove(key) {
+            bury(state, db, removed);
+        }
+    });
 }
 
 /// Counts, publishes and propagates the expiry of a key that is already deleted.
@@ -76,11 +87,17 @@ pub(crate) fn say_expired(state: &mut State, db: DbId, key: &[u8]) {
     notify::notify(state, Event::EXPIRED, db, key);
     notify::touched(state, db, key);
     let word = expire_word(state);
-    if state.effects.listening != crate::command::Targets::NONE {
-        let argv = crate::resp::argv::OwnedArgv::from_words([word.as_bytes(), key]);
-        state
-            .effects
-            .say(db, argv.as_argv(), crate::command::Targets::ALL);
+    say_deleted(state, db, word, key);
+}
+
+/// Propagates the deletion of a key that no command asked for, also out of a call of a module that propagates nothing.
+#[doc(alias = "propagateDeletion")]
+pub(crate) fn say_deleted(state: &mut State, db: DbId, word: &str, key: &[u8]) {
+    if state.effects.listening != Targets::NONE {
+        let argv = OwnedArgv::from_words([word.as_bytes(), key]);
+        let before = state.effects.allow_only(Targets::ALL);
+        state.effects.say(db, argv.as_argv(), Targets::ALL);
+        state.effects.allow_only(before);
     }
 }
 
@@ -131,7 +148,14 @@ pub fn expire_some(state: &mut State, pace: Pace) {
             died += step.expired;
             state.stats.expired_keys_active += dead.len() as u64;
             for removed in dead {
-                bury(state, id, removed);
+                if !state.modules.hears_of_keys() {
+                    bury(state, id, removed);
+                    continue;
+                }
+                // Modules read the key once more before it goes.
+                let key = removed.key().to_vec();
+                state.keyspace[id].put(&key, removed);
+                expire_own_key(state, id, &key);
             }
             if step.complete || budget.is_enough(seen, died) {
                 break;

@@ -10,7 +10,7 @@
 //! `activeSubexpiresCycle()` of expire.c.
 //! Differs: the active cycle's bound is time, not a number of fields per second.
 
-use super::{expire, notify};
+use super::{expire, keys, notify};
 use crate::command;
 use crate::keyspace::DbId;
 use crate::keyspace::events::{Class, Event};
@@ -224,7 +224,7 @@ fn remove_left_empty(state: &mut State, db: DbId, key: &[u8]) {
         .hash_untouched(key)
         .is_some_and(|hash| hash.is_empty());
     if left_empty {
-        state.keyspace[db].remove(key);
+        keys::delete_emptied(state, db, key);
         notify::notify(state, Event::DEL, db, key);
     }
 }

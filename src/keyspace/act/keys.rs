@@ -52,7 +52,7 @@ pub fn store_as_is(
         deadline => state.keyspace[db].insert_as_is(key, value, deadline),
     };
     match inserted {
-        Inserted::New => notify::notify(state, Event::NEW, db, key),
+        Inserted::New => notify::appeared(state, db, key),
         Inserted::InPlace(old_deadline) => {
             say_replaced(state, db, key, old_deadline, kind != Kind::String);
         }
@@ -80,7 +80,7 @@ fn say_replaced(
         if expire::may_expire(state) {
             expire::say_expired(state, db, key);
         }
-        notify::notify(state, Event::NEW, db, key);
+        notify::appeared(state, db, key);
     } else {
         say_overwritten(state, db, key, type_changed);
     }
@@ -106,6 +106,13 @@ pub fn delete(state: &mut State, db: DbId, key: &[u8], lazy: bool) -> bool {
     let removed = entry.remove();
     discard(state, removed, lazy);
     true
+}
+
+/// Takes out a key whose value has lost its last element. Events are the caller's.
+#[inline]
+pub fn delete_emptied(state: &mut State, db: DbId, key: &[u8]) {
+    leaving(state, KeyLeft::Deleted, db, key);
+    state.keyspace[db].remove(key);
 }
 
 /// Why a key's value goes, as modules are told.
@@ -137,9 +144,9 @@ fn tell_leaving(state: &mut State, why: KeyLeft, db: DbId, key: &[u8]) {
         && let Some(doors) = state.module_doors
     {
         // Also a key that is over can be read.
-        state.keyspace.env().set_see_expired(true);
+        let before = state.keyspace.env().set_see_expired(true);
         (doors.key_event)(state, why as u64, db, key);
-        state.keyspace.env().set_see_expired(false);
+        state.keyspace.env().set_see_expired(before);
     }
     let entry = state.keyspace[db].peek_raw(key);
     if let Some(ValueRef::Object(value)) = entry.map(|entry| entry.value())

@@ -63,6 +63,14 @@ pub fn swapping(state: &mut State, a: DbId, b: DbId) {
     state.tell_modules(EventId::SwapDb, 0, pair);
 }
 
+/// A key appeared: clients that a module blocked on it are served, and the event is published.
+#[doc(alias = "dbAdd")]
+#[inline]
+pub fn appeared(state: &mut State, db: DbId, key: &[u8]) {
+    state.blocked.offer(db, key);
+    notify(state, Event::NEW, db, key);
+}
+
 /// Publishes a keyspace event if its class is asked for.
 #[inline]
 pub fn notify(state: &mut State, event: Event, db: DbId, key: &[u8]) {
@@ -83,6 +91,15 @@ pub fn notify_named(state: &mut State, class: u32, name: &[u8], db: DbId, key: &
     let wanted = state.config.notify_keyspace_events.bits();
     if wanted & class != 0 && wanted & (Class::Keyspace as u32 | Class::Keyevent as u32) != 0 {
         publish_event(state, name, db, key);
+    }
+}
+
+/// As [`notify_named`], for modules alone: to a cluster's clients a key that moved to another node is not deleted.
+pub fn notify_modules(state: &mut State, event: Event, db: DbId, key: &[u8]) {
+    if state.modules.listened & event.class as u32 != 0
+        && let Some(doors) = state.module_doors
+    {
+        (doors.notify)(state, event.class as u32, event.name.as_bytes(), db, key);
     }
 }
 

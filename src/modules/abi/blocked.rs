@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::auth::AuthFn;
 use super::codes::{ERR, OK};
 use super::commands::Words;
 use super::context::{self, Context, Occasion, enter, unit, with};
@@ -48,6 +49,7 @@ pub struct Blocked {
     timeout: Option<CommandFn>,
     free: Option<FreeFn>,
     disconnect: Option<DisconnectFn>,
+    auth: Option<Auth>,
     private: AtomicPtr<std::ffi::c_void>,
     db: DbId,
     protocol: Protocol,
@@ -60,11 +62,27 @@ pub struct Blocked {
     clock: Mutex<(Option<Instant>, Duration)>,
 }
 
+/// The client was blocked in the middle of a login; `run` decides it, unless that was given up.
+#[derive(Clone, Copy, Debug)]
+struct Auth {
+    run: Option<AuthFn>,
+}
+
 fn guard<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Blocked {
+    /// The function that decides a login which blocked; none for other commands.
+    pub(super) fn auth(&self) -> Option<AuthFn> {
+        self.auth.and_then(|auth| auth.run)
+    }
+
+    /// Time that the module measured in the background.
+    pub(super) fn background(&self) -> Duration {
+        guard(&self.clock).1
+    }
+
     /// The client, while it is blocked.
     pub fn client(&self) -> Option<ClientKey> {
         self.client
@@ -140,6 +158,7 @@ unsafe fn block(
             timeout,
             free,
             disconnect: None,
+            auth: None,
             private: AtomicPtr::new(private),
             db: own.db,
             protocol,
@@ -181,6 +200,21 @@ unsafe fn block(
         context.error(text.as_bytes());
     }
     handle.cast()
+}
+
+/// Blocks a client in the middle of a login: `run` decides it once the handle is unblocked.
+pub(super) unsafe fn block_on_login(
+    ctx: Opaque,
+    run: Option<AuthFn>,
+    free: Option<FreeFn>,
+) -> Opaque {
+    unsafe {
+        let handle = block(ctx, None, None, free, 0, None, ptr::null_mut(), 0);
+        if let Some(blocked) = of(handle) {
+            blocked.auth = Some(Auth { run });
+        }
+        handle
+    }
 }
 
 pub unsafe extern "C" fn block_client(
@@ -256,7 +290,7 @@ pub unsafe extern "C" fn signal_key(ctx: Opaque, key: *const RString) {
     let key = unsafe { bytes(key) };
     with(|state| {
         let db = context.database(state);
-        state.blocked.touch(db, key);
+        state.blocked.offer(db, key);
     });
 }
 
@@ -285,6 +319,9 @@ pub unsafe extern "C" fn abort(handle: Opaque) -> c_int {
     };
     blocked.reply = None;
     blocked.disconnect = None;
+    if let Some(auth) = &mut blocked.auth {
+        auth.run = None;
+    }
     if blocked.unblocked.swap(true, Ordering::AcqRel) {
         return OK;
     }
@@ -294,7 +331,7 @@ pub unsafe extern "C" fn abort(handle: Opaque) -> c_int {
 }
 
 /// A context for a callback about a blocked client.
-fn context_for(blocked: &Blocked, address: usize, occasion: Occasion) -> Context {
+pub(super) fn context_for(blocked: &Blocked, address: usize, occasion: Occasion) -> Context {
     let mut context = Context::new(Some(blocked.module.clone()), occasion);
     context.client = blocked.client;
     context.db = blocked.db;
@@ -325,7 +362,7 @@ fn run(
 }
 
 /// Calls the module's function for its private data.
-fn free_private(state: &mut State, blocked: &Blocked, address: usize) {
+pub(super) fn free_private(state: &mut State, blocked: &Blocked, address: usize) {
     let private = blocked.private.load(Ordering::Acquire);
     let (Some(free), false) = (blocked.free, private.is_null()) else {
         return;
@@ -349,62 +386,94 @@ fn finish(state: &mut State, address: usize, with_reply: bool) {
         waiting.is_some_and(|waiting| waiting.kind == WaitKind::Module(address as u64))
     });
     blocked.client = client;
-    let waiting = client.and_then(|key| state.blocked.unblock(&mut state.clients, key));
-    match (client, waiting) {
-        (Some(key), Some(waiting)) => {
-            let asker = state.current_client.replace(key);
-            answer(state, key, waiting.silent, |state, reply| {
-                let errors_before = reply.errors();
-                let started = clock::instant();
-                if with_reply
-                    && !blocked.on_keys
-                    && let Some(function) = blocked.reply
-                {
-                    let mut context = context_for(blocked, address, Occasion::BlockedReply);
-                    context.command = Some(waiting.id);
-                    unit(state, |state| {
-                        run(state, &mut context, function, &waiting.argv, reply)
-                    });
-                }
-                let replying = clock::since(started);
-                free_private(state, blocked, address);
-                let mut replies = std::mem::take(&mut *guard(&blocked.replies));
-                for value in replies.take_values() {
-                    reply.value(&value);
-                }
-                if let Some(output) = replies.into_output() {
-                    reply.append(output);
-                }
-                let errors = std::mem::take(&mut *guard(&blocked.errors));
-                for text in &errors {
-                    state.stats.count_error_text(text);
-                }
-                let background = guard(&blocked.clock).1;
-                let ran = observe::Ran {
-                    client: key,
-                    id: waiting.id,
-                    argv: waiting.argv.as_argv(),
-                    redacted: Redacted::default(),
-                    elapsed_ns: (background + replying).as_nanos() as u64,
-                    ok: errors.is_empty() && reply.errors() == errors_before,
-                    outermost: true,
-                    replayed: false,
-                };
-                observe::act::calls::after_call(state, ran);
-            });
-            state.current_client = asker;
-            if let Some(who) = state.clients.get_mut(key) {
-                who.written = state.replication.offset;
-            }
-            state.clients.resume(key);
-        }
-        _ => free_private(state, blocked, address),
+    if let Some(key) = client.filter(|_| blocked.auth.is_some()) {
+        return super::auth::go_on(state, key, address);
     }
+    let waiting = client.and_then(|key| state.blocked.unblock(&mut state.clients, key));
+    if let (Some(key), Some(waiting)) = (client, waiting) {
+        let asker = state.current_client.replace(key);
+        answer(state, key, waiting.silent, |state, reply| {
+            let errors_before = reply.errors();
+            let started = clock::instant();
+            if with_reply
+                && !blocked.on_keys
+                && let Some(function) = blocked.reply
+            {
+                let mut context = context_for(blocked, address, Occasion::BlockedReply);
+                context.command = Some(waiting.id);
+                unit(state, |state| {
+                    run(state, &mut context, function, &waiting.argv, reply)
+                });
+            }
+            // A client blocked on keys that is unblocked by hand is answered as if its time were over.
+            if with_reply
+                && blocked.on_keys
+                && let Some(function) = blocked.timeout
+            {
+                let mut context = context_for(blocked, address, Occasion::BlockedTimeout);
+                context.command = Some(waiting.id);
+                unit(state, |state| {
+                    run(state, &mut context, function, &waiting.argv, reply)
+                });
+            }
+            let replying = clock::since(started);
+            free_private(state, blocked, address);
+            let mut replies = std::mem::take(&mut *guard(&blocked.replies));
+            for value in replies.take_values() {
+                reply.value(&value);
+            }
+            if let Some(output) = replies.into_output() {
+                reply.append(output);
+            }
+            let errors = std::mem::take(&mut *guard(&blocked.errors));
+            for text in &errors {
+                state.stats.count_error_text(text);
+            }
+            let ok = errors.is_empty() && reply.errors() == errors_before;
+            account(state, blocked, key, &waiting, replying, ok);
+        });
+        state.current_client = asker;
+        if let Some(who) = state.clients.get_mut(key) {
+            who.written = state.replication.offset;
+        }
+        state.clients.resume(key);
+    } else {
+        free_private(state, blocked, address);
+    }
+    release(state, address);
+}
+
+/// Counts a command that ends now: what it took in the background, and its reply.
+#[doc(alias = "updateStatsOnUnblock")]
+fn account(
+    state: &mut State,
+    blocked: &Blocked,
+    client: ClientKey,
+    waiting: &Waiting,
+    replying: Duration,
+    ok: bool,
+) {
+    let ran = observe::Ran {
+        client,
+        id: waiting.id,
+        argv: waiting.argv.as_argv(),
+        redacted: Redacted::default(),
+        elapsed_ns: (blocked.background() + replying).as_nanos() as u64,
+        ok,
+        outermost: true,
+        replayed: false,
+    };
+    observe::act::calls::after_call(state, ran);
+}
+
+/// Frees a handle that its module gave up and that no client names any more.
+pub(super) fn release(state: &mut State, address: usize) {
+    let handle: *mut Blocked = ptr::with_exposed_provenance_mut(address);
+    // SAFETY: as the caller says.
+    let blocked = unsafe { Box::from_raw(handle) };
     if let Some(count) = state.modules.blocked.get_mut(&blocked.module.id) {
         *count = count.saturating_sub(1);
     }
-    // SAFETY: the module gave the handle up with `UnblockClient`, and the client does not name it any more.
-    drop(unsafe { Box::from_raw(handle) });
 }
 
 /// Offers a key that became ready to a client blocked on it.
@@ -434,6 +503,8 @@ pub fn serve(state: &mut State, client: ClientKey, key: &[u8]) {
     let asker = state.current_client.replace(client);
     let mut served = false;
     answer(state, client, silent, |state, reply| {
+        let errors_before = reply.errors();
+        let started = clock::instant();
         let mut context = context_for(blocked, address, Occasion::BlockedReply);
         context.command = Some(id);
         context.ready_key = strings::new(key);
@@ -441,19 +512,33 @@ pub fn serve(state: &mut State, client: ClientKey, key: &[u8]) {
         let result = unit(state, |state| {
             run(state, &mut context, function, &argv, reply)
         });
-        served = result == OK;
-        if !served {
+        // SAFETY: made above.
+        unsafe { strings::release(context.ready_key) };
+        // The callback may have unblocked the client by other means.
+        served = result == OK && !blocked.unblocked.swap(true, Ordering::AcqRel);
+        if result != OK {
             reply.take_back(&mark);
         }
         reply.end_command(mark);
-        // SAFETY: made above.
-        unsafe { strings::release(context.ready_key) };
+        if served {
+            // Before the reply is handed over: to a module whose call this is, it then counts as complete.
+            let waiting = state.blocked.unblock(&mut state.clients, client);
+            let ok = reply.errors() == errors_before;
+            if let Some(waiting) = waiting {
+                account(state, blocked, client, &waiting, clock::since(started), ok);
+            }
+        }
     });
     state.current_client = asker;
-    if served {
-        blocked.unblocked.store(true, Ordering::Release);
-        finish(state, address, false);
+    if !served {
+        return;
     }
+    free_private(state, blocked, address);
+    if let Some(who) = state.clients.get_mut(client) {
+        who.written = state.replication.offset;
+        state.clients.resume(client);
+    }
+    release(state, address);
 }
 
 /// A blocked client's time is over, or somebody unblocks it: the module replies.
@@ -471,7 +556,7 @@ pub fn timed_out(state: &mut State, number: u64, argv: &OwnedArgv, reply: &mut R
         });
     }
     blocked.client = None;
-    let background = guard(&blocked.clock).1.as_nanos() as u64;
+    let background = blocked.background().as_nanos() as u64;
     if blocked.on_keys && !blocked.unblocked.swap(true, Ordering::AcqRel) {
         finish(state, address, false);
     }
@@ -493,7 +578,9 @@ pub fn gone(state: &mut State, number: u64) {
             unsafe { function(ctx, ptr::with_exposed_provenance_mut(address)) }
         });
     }
-    blocked.client = None;
+    if let Some(client) = blocked.client.take() {
+        super::auth::forget(state, client);
+    }
     if blocked.on_keys && !blocked.unblocked.swap(true, Ordering::AcqRel) {
         finish(state, address, false);
     }

@@ -6,10 +6,10 @@
 
 use std::ffi::{CString, c_int};
 
-use super::context::{Context, Occasion, enter, unit};
+use super::context::{Context, Occasion, enter, lend, unit};
 use super::strings;
 use crate::keyspace::DbId;
-use crate::modules::{Listener, PostJob, Timer};
+use crate::modules::{ForkDoneFn, Listener, Opaque, PostJob, Timer, WatchFn};
 use crate::state::State;
 
 /// Tells a listener of a keyspace event.
@@ -47,6 +47,26 @@ pub fn post_job(state: &mut State, job: &PostJob) {
         // SAFETY: the module's function for the module's pointer.
         unsafe { free(job.data) };
     }
+}
+
+/// Calls a module for a descriptor that is ready.
+pub fn watch(state: &mut State, run: WatchFn, fd: c_int, data: Opaque, mask: c_int) {
+    unit(state, |state| {
+        lend(state, || {
+            // SAFETY: the module's function for the module's pointer.
+            unsafe { run(fd, data, mask) }
+        });
+    });
+}
+
+/// Tells a module of the end of its child.
+pub fn child_ended(state: &mut State, run: ForkDoneFn, data: Opaque, code: c_int, signal: c_int) {
+    unit(state, |state| {
+        lend(state, || {
+            // SAFETY: the module's function for the module's pointer.
+            unsafe { run(code, signal, data) }
+        });
+    });
 }
 
 /// Runs a timer that is due.

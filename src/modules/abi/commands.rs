@@ -81,8 +81,8 @@ pub fn run(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
         // SAFETY: the function was registered by a module that is loaded; the context and the words outlive the call.
         unsafe { function(address, argv.as_mut_ptr().cast(), argv.len() as c_int) }
     });
-    if ctx.state.effects.depth() == 1 {
-        ctx.state.modules.yielding_since = None;
+    if let Some(client) = ctx.state.modules.yielded.take() {
+        ctx.state.clients.resume(client);
     }
     words.0 = std::mem::take(&mut context.words);
     *ctx.reply = std::mem::take(&mut context.reply);
@@ -606,7 +606,11 @@ pub unsafe extern "C" fn set_acl_categories(command: Opaque, names: *const c_cha
     let Some(id) = id_of(command) else { return ERR };
     let names = unsafe { c_bytes(names) };
     let done = context::with(|state| {
-        if !state.modules.commands.contains_key(&id) {
+        let Some(own) = state.modules.commands.get(&id) else {
+            return false;
+        };
+        // Only while the module is being loaded.
+        if state.modules.find(own.module.name.as_bytes()).is_some() {
             return false;
         }
         act::set_categories(state, id, names)

@@ -16,6 +16,7 @@
 //! Mirrors: RedisModuleCtx, moduleCreateContext() and moduleFreeContext() of module.c.
 //! Differs: the loan belongs to the thread, so that functions without a context find the state as well.
 
+use std::cell::Cell;
 use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::rc::Rc;
@@ -38,6 +39,8 @@ use crate::sys::loan::Loan;
 thread_local! {
     /// The state of the server whose module runs on this thread.
     static LOAN: Loan<State> = Loan::default();
+    /// Whether the state was lent by [`begin_thread`].
+    static GUEST: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Uses the state that this thread was lent; `None` when it was lent none, or when it is in use further up.
@@ -55,12 +58,24 @@ pub fn lend<R>(state: &mut State, f: impl FnOnce() -> R) -> R {
 /// # Safety
 /// No other thread uses the state before [`end_thread`] is called.
 pub unsafe fn begin_thread(state: *mut State) {
+    GUEST.set(true);
     // SAFETY: as promised by the caller.
     LOAN.with(|loan| unsafe { loan.put(state) });
 }
 
+/// Whether this thread was lent a state.
+pub fn is_lent() -> bool {
+    with(|_| ()).is_some()
+}
+
+/// Whether this thread has the state although it is not its owner.
+pub fn is_guest() -> bool {
+    GUEST.get()
+}
+
 /// The end of what [`begin_thread`] began.
 pub fn end_thread() {
+    GUEST.set(false);
     // SAFETY: nothing is lent from here on.
     LOAN.with(|loan| unsafe { loan.put(std::ptr::null_mut()) });
 }
@@ -130,6 +145,8 @@ pub struct Context {
     pub disconnected: bool,
     /// The name of the running command, once it was asked for.
     pub name: Option<Box<[u8]>>,
+    /// When `Yield` lets others be served next, monotonic; none before its first call.
+    pub next_yield_ns: Option<u64>,
 }
 
 /// Something that automatic memory frees.
@@ -166,6 +183,7 @@ impl Context {
             ready_key: ptr::null_mut(),
             disconnected: false,
             name: None,
+            next_yield_ns: None,
         }
     }
 
@@ -180,6 +198,11 @@ impl Context {
         if let Some(auto) = &mut self.auto {
             auto.push(what);
         }
+    }
+
+    /// Whether automatic memory knows of something.
+    pub fn keeps(&self, what: Auto) -> bool {
+        self.auto.as_ref().is_some_and(|auto| auto.contains(&what))
     }
 
     /// Something was freed by the module itself, or is to live longer. Whether it was noted.

@@ -16,6 +16,7 @@ use super::strings::{self, RString, c_bytes};
 use crate::clients::ClientFlags;
 use crate::modules::Opaque;
 use crate::persistence;
+use crate::state::State;
 use crate::util::crc16::key_hash_slot;
 
 type OneShotFn = unsafe extern "C" fn(Opaque);
@@ -95,7 +96,11 @@ pub unsafe extern "C" fn my_cluster_id() -> *const c_char {
 }
 
 /// Runs a function on the thread that owns the state, from whatever thread this is called.
-pub unsafe extern "C" fn one_shot(run: OneShotFn, data: Opaque) -> c_int {
+pub unsafe extern "C" fn one_shot(run: Option<OneShotFn>, data: Opaque) -> c_int {
+    let Some(run) = run else {
+        context::set_errno(libc::EINVAL);
+        return ERR;
+    };
     let address = data.expose_provenance();
     let sent = gate::post(Box::new(move |state| {
         context::unit(state, |state| {
@@ -111,34 +116,61 @@ pub unsafe extern "C" fn one_shot(run: OneShotFn, data: Opaque) -> c_int {
 const YIELD_CLIENTS: c_int = 1 << 1;
 
 /// Lets others be served in the middle of a long command: they learn that the server is busy, once that is so for
-/// `busy-reply-threshold`.
+/// `busy-reply-threshold`. While the data set is loaded they learn of that, and sooner.
+#[doc(alias = "RM_Yield")]
 pub unsafe extern "C" fn give_way(ctx: Opaque, flags: c_int, text: *const c_char) {
     let Some(context) = (unsafe { context::of(ctx) }) else {
         return;
     };
+    let due = with(|state| {
+        let now = state.clock.monotonic_ns();
+        let turn = 1_000_000_000 / u64::from(state.hz.max(1));
+        let first = match state.persistence.is_loading() {
+            true => turn,
+            false => state.config.busy_reply_threshold.saturating_mul(1_000_000),
+        };
+        let next = context
+            .next_yield_ns
+            .get_or_insert(now.saturating_add(first));
+        let due = now >= *next;
+        if due {
+            *next = now + turn;
+        }
+        due
+    });
+    if due != Some(true) || flags & YIELD_CLIENTS == 0 {
+        return;
+    }
     let text = match text.is_null() {
         true => String::new(),
         false => String::from_utf8_lossy(unsafe { c_bytes(text) }).into_owned(),
     };
-    let client = context.client;
+    if context::is_guest() {
+        // The loop serves clients in a turn of its own.
+        with(|state| state.modules.busy_reply = Some(text));
+        gate::let_loop_run();
+        return;
+    }
     with(|state| {
-        let now = state.clock.monotonic_ns();
-        let since = *state.modules.yielding_since.get_or_insert(now);
-        let waited_ms = now.saturating_sub(since) / 1_000_000;
-        if waited_ms < state.config.busy_reply_threshold {
+        if state.persistence.is_loading() {
+            state.serve_meanwhile();
             return;
         }
-        if flags & YIELD_CLIENTS == 0 {
-            return;
-        }
+        // The request that led here has been read, and those behind it wait for its reply.
+        let served = state.current_client;
+        let mark = |state: &mut State, busy: bool| {
+            if let Some(client) = served.and_then(|key| state.clients.get_mut(key)) {
+                client.flags.put(ClientFlags::BUSY, busy);
+            }
+        };
+        let nested = served
+            .and_then(|key| state.clients.get(key))
+            .is_some_and(|client| client.flags.has(ClientFlags::BUSY));
         let before = state.modules.busy_reply.replace(text);
-        if let Some(client) = client.and_then(|key| state.clients.get_mut(key)) {
-            client.flags.set(ClientFlags::BUSY);
-        }
+        mark(state, true);
         state.serve_meanwhile();
-        if let Some(client) = client.and_then(|key| state.clients.get_mut(key)) {
-            client.flags.clear(ClientFlags::BUSY);
-        }
+        mark(state, nested);
+        state.modules.yielded = served;
         state.modules.busy_reply = before;
     });
 }

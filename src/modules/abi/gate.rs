@@ -37,6 +37,8 @@ static OWNER: Mutex<Weak<Owner>> = Mutex::new(Weak::new());
 pub struct Owner {
     /// The gate.
     pub gate: Gate,
+    /// How many databases the server has.
+    pub databases: u32,
     mailbox: Mutex<Mailbox>,
 }
 
@@ -68,6 +70,7 @@ pub fn own(state: &mut State) -> bool {
     }
     let owner = Arc::new(Owner {
         gate: Gate::default(),
+        databases: state.keyspace.len_dbs() as u32,
         mailbox: Mutex::new(state.mailbox.clone()),
     });
     *place = Arc::downgrade(&owner);
@@ -210,8 +213,8 @@ pub unsafe extern "C" fn try_lock(_ctx: Opaque) -> c_int {
     }
 }
 
-pub unsafe extern "C" fn unlock(_ctx: Opaque) {
-    let Some(owner) = owner() else { return };
+/// A thread gives the state back: its unit of execution ends.
+fn leave(owner: &Owner) {
     with(|state| {
         crate::keyspace::act::expire::reap_expired(state);
         if state.effects.leave() {
@@ -220,6 +223,25 @@ pub unsafe extern "C" fn unlock(_ctx: Opaque) {
     });
     end_thread();
     owner.gate.unlock();
+}
+
+/// A thread that has the state lets the loop have it for a turn, if the loop waits for it; otherwise wakes the loop, for
+/// the next time.
+pub fn let_loop_run() {
+    let Some(owner) = owner() else { return };
+    if held(&owner.gate.inside).wanted {
+        leave(&owner);
+        std::thread::yield_now();
+        entered(owner.gate.lock());
+    } else {
+        post(Box::new(|_| {}));
+    }
+}
+
+pub unsafe extern "C" fn unlock(_ctx: Opaque) {
+    let Some(owner) = owner() else { return };
+    with(|state| state.modules.busy_reply = None);
+    leave(&owner);
     // The loop sends what was written, and serves who waited for a key.
     post(Box::new(|_| {}));
 }

@@ -383,7 +383,8 @@ pub unsafe extern "C" fn digest_number(digest: *mut Digest, n: i64) {
 
 pub unsafe extern "C" fn digest_end(digest: *mut Digest) {
     let digest = unsafe { &mut *digest };
-    for (all, byte) in digest.total.iter_mut().zip(digest.sequence) {
+    let ended: [u8; 20] = sha1::Sha1::digest(digest.sequence).into();
+    for (all, byte) in digest.total.iter_mut().zip(ended) {
         *all ^= byte;
     }
     digest.sequence = [0; 20];

@@ -77,9 +77,14 @@ impl Key {
     /// The entry, as this handle sees it.
     pub fn entry<'s>(&'s self, state: &'s State) -> Option<Entry<'s>> {
         let db = &state.keyspace[self.db];
-        match self.sees_expired() {
-            true => db.peek_raw(self.bytes()),
-            false => db.peek(self.bytes()),
+        if self.sees_expired() {
+            db.peek_raw(self.bytes())
+        } else if leaves_expired(self.mode) {
+            let now = state.keyspace.env().now_ms();
+            let entry = db.peek_raw(self.bytes());
+            entry.filter(|entry| !entry.is_expired(now))
+        } else {
+            db.peek(self.bytes())
         }
     }
 
@@ -139,6 +144,11 @@ impl Key {
     }
 }
 
+/// Whether a key that is over is not even noted to be deleted.
+fn leaves_expired(mode: c_int) -> bool {
+    mode & (NO_EFFECTS | NO_EXPIRE) != 0
+}
+
 /// A handle, for whoever hands keys to modules.
 pub fn make(context: *mut Context, db: DbId, name: &[u8], mode: c_int) -> *mut Key {
     Box::into_raw(Box::new(Key {
@@ -167,7 +177,11 @@ pub unsafe extern "C" fn open(ctx: Opaque, name: *mut RString, mode: c_int) -> *
             state.keyspace[db].get_mut(text).is_some()
         } else if mode & ACCESS_EXPIRED != 0 {
             state.keyspace[db].peek_raw(text).is_some()
-        } else if quiet || mode & NO_STATS != 0 {
+        } else if leaves_expired(mode) {
+            let now = state.keyspace.env().now_ms();
+            let entry = state.keyspace[db].peek_raw(text);
+            entry.is_some_and(|entry| !entry.is_expired(now))
+        } else if mode & NO_STATS != 0 {
             state.keyspace[db].peek(text).is_some()
         } else if mode & NO_TOUCH != 0 {
             state.keyspace[db].get_untouched(text).is_some()
@@ -181,7 +195,7 @@ pub unsafe extern "C" fn open(ctx: Opaque, name: *mut RString, mode: c_int) -> *
             return None;
         }
         // A lookup notes a key that is over; the module asked not to have it deleted.
-        if !found && !quiet && mode & NO_EXPIRE == 0 {
+        if !found && !leaves_expired(mode) {
             crate::keyspace::act::expire::reap_expired(state);
         }
         Some(db)
@@ -564,8 +578,18 @@ pub unsafe extern "C" fn select_db(ctx: Opaque, db: c_int) -> c_int {
     let Some(context) = (unsafe { context::of(ctx) }) else {
         return ERR;
     };
+    let Ok(db) = u32::try_from(db).map(DbId) else {
+        return ERR;
+    };
+    if !context::is_lent() {
+        // A thread may choose the database before it has the lock.
+        let known = super::gate::owner().is_some_and(|owner| db.0 < owner.databases);
+        if known {
+            context.db = db;
+        }
+        return if known { OK } else { ERR };
+    }
     let selected = context::with(|state| {
-        let db = u32::try_from(db).ok().map(DbId)?;
         state.keyspace.get(db)?;
         context.db = db;
         if let Some(client) = context.client.and_then(|key| state.clients.get_mut(key)) {

@@ -147,6 +147,7 @@ const FLAG_TRANSFERRING: c_int = 1 << 16;
 const FLAG_ONLINE: c_int = 1 << 17;
 const FLAG_ACTIVE_CHILD: c_int = 1 << 18;
 const FLAG_MULTI_DIRTY: c_int = 1 << 19;
+const FLAG_CHILD: c_int = 1 << 20;
 const FLAG_DENY_BLOCKING: c_int = 1 << 21;
 const FLAG_RESP3: c_int = 1 << 22;
 const FLAG_ASYNC_LOADING: c_int = 1 << 23;
@@ -188,6 +189,11 @@ fn flags_of(state: &State, client: Option<crate::clients::ClientKey>, loads: boo
         );
         put(FLAG_MULTI_DIRTY, own.has(ClientFlags::DIRTY_CAS));
     }
+    let served = state.current_client.and_then(|key| state.clients.get(key));
+    put(
+        FLAG_MULTI,
+        served.is_some_and(|client| client.flags.has(ClientFlags::IN_EXEC)),
+    );
     put(FLAG_LUA, state.scripts.run.is_some());
     put(FLAG_CLUSTER, config.cluster_enabled);
     put(FLAG_STARTUP, loads && state.tcp_port == 0);
@@ -228,7 +234,9 @@ fn flags_of(state: &State, client: Option<crate::clients::ClientKey>, loads: boo
     } else {
         put(FLAG_PRIMARY, true);
     }
-    put(FLAG_ACTIVE_CHILD, state.persistence.running.is_some());
+    let busy = state.persistence.running.is_some() || state.modules.child.is_some();
+    put(FLAG_ACTIVE_CHILD, busy);
+    put(FLAG_CHILD, crate::sys::fork::is_child());
     flags
 }
 

@@ -20,9 +20,11 @@
 #![allow(clippy::undocumented_unsafe_blocks)]
 #![allow(clippy::not_unsafe_ptr_arg_deref)]
 
+pub mod auth;
 pub mod blocked;
 pub mod callbacks;
 pub mod calls;
+pub mod cluster;
 pub mod codes;
 pub mod commands;
 pub mod configs;
@@ -31,6 +33,7 @@ pub mod dicts;
 pub mod events;
 pub mod extra;
 pub mod filters;
+pub mod fork;
 pub mod gate;
 pub mod info;
 pub mod io;
@@ -47,3 +50,4 @@ pub mod table;
 pub mod typed;
 pub mod types;
 pub mod users;
+pub mod watches;

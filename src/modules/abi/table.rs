@@ -7,8 +7,9 @@ use std::ptr;
 
 use super::codes::{ERR, OK};
 use super::{
-    blocked, calls, commands, configs, dicts, events, extra, filters, gate, info, io, keys,
-    library, memory, misc, promises, replies, scan, streams, strings, typed, types, users,
+    auth, blocked, calls, cluster, commands, configs, dicts, events, extra, filters, fork, gate,
+    info, io, keys, library, memory, misc, promises, replies, scan, streams, strings, typed, types,
+    users, watches,
 };
 use crate::modules::Opaque;
 
@@ -82,6 +83,26 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"GetCommand" => commands::get_command;
         b"CreateSubcommand" => commands::create_subcommand;
         b"SetCommandInfo" => commands::set_command_info;
+        b"EventLoopAdd" => watches::add;
+        b"EventLoopDel" => watches::remove;
+        b"Fork" => fork::fork;
+        b"SendChildHeartbeat" => fork::heartbeat;
+        b"ExitFromChild" => fork::exit_from_child;
+        b"KillForkChild" => fork::kill_child;
+        b"RdbStreamCreateFromFile" => fork::stream_of_file;
+        b"RdbStreamFree" => fork::free_stream;
+        b"RdbLoad" => fork::load;
+        b"RdbSave" => fork::save;
+        b"RegisterClusterMessageReceiver" => cluster::register_receiver;
+        b"SendClusterMessage" => cluster::send;
+        b"GetClusterNodesList" => cluster::nodes;
+        b"FreeClusterNodesList" => cluster::free_nodes;
+        b"GetClusterSize" => cluster::size;
+        b"GetClusterNodeInfo" => cluster::node_info;
+        b"SetClusterFlags" => cluster::set_flags;
+        b"LatencyAddSample" => cluster::add_latency;
+        b"RegisterAuthCallback" => auth::register;
+        b"BlockClientOnAuth" => auth::block_on_login;
         b"SetCommandACLCategories" => commands::set_acl_categories;
         b"AddACLCategory" => commands::add_acl_category;
         b"WrongArity" => commands::wrong_arity;

@@ -36,7 +36,7 @@ use crate::keyspace::act::keys;
 use crate::keyspace::{DbId, Deadline, NewValue};
 use crate::modules::{Module, Opaque, TypeEntry};
 use crate::state::State;
-use crate::types::foreign::{ForeignValue, Place, Raw};
+use crate::types::foreign::{ForeignValue, Place, Raw, encode_id};
 use crate::types::{Foreign, Held as _};
 
 type Load = unsafe extern "C" fn(*mut Io, c_int) -> Opaque;
@@ -89,7 +89,6 @@ const _: () = assert!(size_of::<Methods>() == 152);
 /// Bytes of the structure up to each version.
 const SIZES: [usize; 5] = [56, 80, 112, 144, 152];
 const VERSION: u64 = 5;
-const ENCVER_MAX: c_int = 1023;
 
 /// A data type.
 #[derive(Debug)]
@@ -215,7 +214,8 @@ impl Held {
     }
 
     fn is_here(&self) -> bool {
-        thread::current().id() == self.kind.owner
+        // A copy of the process has one thread, which has all of it to itself.
+        thread::current().id() == self.kind.owner || crate::sys::fork::is_child()
     }
 }
 
@@ -411,21 +411,10 @@ impl ForeignValue for Held {
     fn as_any(&self) -> &dyn Any {
         self
     }
-}
 
-/// The number of a type: nine characters of six bits, ten bits of version. `None` for a name that is none.
-#[doc(alias = "moduleTypeEncodeId")]
-fn encode_id(name: &[u8], version: c_int) -> Option<u64> {
-    const CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    if name.len() != 9 || !(0..=ENCVER_MAX).contains(&version) {
-        return None;
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
     }
-    let mut id = 0u64;
-    for byte in name {
-        let at = CHARS.iter().position(|known| known == byte)?;
-        id = id << 6 | at as u64;
-    }
-    Some(id << 10 | version as u64)
 }
 
 unsafe fn type_of<'a>(kind: *const Type) -> Option<&'a Type> {
@@ -465,7 +454,7 @@ pub unsafe extern "C" fn create(
     };
     let name = String::from_utf8_lossy(name).into_owned();
     let made = with(|state| {
-        if state.modules.types.iter().any(|known| known.name == name) {
+        if state.modules.has_type(&name) {
             return None;
         }
         let name: &'static str = Box::leak(name.into_boxed_str());

@@ -222,8 +222,9 @@ pub unsafe extern "C" fn check_key(
     key: *const RString,
     flags: c_int,
 ) -> c_int {
-    const KNOWN: c_int = 1 | 2 | 4 | 8 | 16 | 32 | 64 | 128;
-    if flags & !KNOWN != 0 || flags == 0 {
+    // Access, update, insert, delete; none of them asks whether there is any right at all.
+    const KNOWN: c_int = 16 | 32 | 64 | 128;
+    if flags & !KNOWN != 0 {
         set_errno(libc::EINVAL);
         return ERR;
     }
@@ -341,6 +342,9 @@ fn log_in(
     state.clients[client]
         .flags
         .set(crate::clients::ClientFlags::AUTHENTICATED);
+    if let Some(login) = state.modules.login(client) {
+        login.accepted = true;
+    }
     if let (Some(run), Some(module)) = (changed, context.module.clone()) {
         state.modules.auth_watches.push(AuthWatch {
             module,

@@ -178,6 +178,9 @@ pub fn call_command(
     if options.may_block {
         state.clients[client].flags.set(ClientFlags::MAY_BLOCK);
     }
+    state.clients[client]
+        .flags
+        .put(ClientFlags::ALLOW_OOM, !options.deny_oom);
     if let Some(user) = user {
         let checked = user.check(acl::act::asked(state, id, argv));
         acl::act::act_as(state, client, user);

@@ -6,9 +6,11 @@ pub mod call;
 pub mod commands;
 pub mod config;
 pub mod filters;
+pub mod fork;
 pub mod load;
 pub mod notify;
 pub mod timers;
+pub mod watches;
 
 use crate::state::{ModuleDoors, State};
 
@@ -33,6 +35,8 @@ pub fn install(state: &mut State) {
         key_event: super::abi::events::fire_key,
         serve_call: super::abi::promises::serve,
         user_changed: super::abi::users::tell_changed,
+        log_in: super::abi::auth::log_in,
+        cluster_message: super::abi::cluster::receive,
         get_options: config::get,
         set_options: config::set,
         option_lines: config::lines,

@@ -27,6 +27,25 @@ pub mod load {
     }
 }
 
+pub mod watches {
+    use super::State;
+
+    /// No descriptor is ever watched.
+    pub fn serve(_: &mut State) -> bool {
+        false
+    }
+}
+
+pub mod fork {
+    use super::State;
+
+    /// There is no child.
+    pub fn cron(_: &mut State) {}
+
+    /// There is no child.
+    pub fn end(_: &mut State) {}
+}
+
 pub mod timers {
     use super::{Ms, State};
 

@@ -81,7 +81,10 @@ pub fn describe(state: &State) -> Vec<(&'static str, String)> {
         ),
         ("aof_last_write_status", status(!aof.is_well())),
         ("aof_last_cow_size", aof.last_cow_bytes.to_string()),
-        ("module_fork_in_progress", flag(false)),
+        (
+            "module_fork_in_progress",
+            flag(state.modules.child.is_some()),
+        ),
         ("module_fork_last_cow_size", flag(false)),
         ("backup_in_progress", flag(p.backup.is_in_progress())),
     ]);

@@ -7,6 +7,7 @@
 use super::loading;
 use crate::keyspace;
 use crate::keyspace::RemovedTable;
+use crate::modules::{EventData, EventId, kinds};
 use crate::persistence::loading::{Flags, Hold};
 use crate::persistence::rdb::load::Loader;
 use crate::persistence::rdb::{Decoder, Error, Reason};
@@ -26,6 +27,9 @@ pub fn begin_receiving(state: &mut State, total: Option<u64>, flags: Flags, besi
         received: true,
         ..flags
     };
+    if beside.is_some() {
+        tell(state, kinds::async_load::STARTED);
+    }
     loading::begin_loading_stream(state, loader, total.unwrap_or(0), flags, beside);
 }
 
@@ -87,7 +91,7 @@ pub fn abandon_receiving(state: &mut State) {
         let error = Error::new(loader.position(), Reason::ShortRead);
         loading::explain(state, &error, "the data set received", flags, Some(loader));
     }
-    loading::end_loading(state, &loading);
+    loading::end_loading(state, &loading, false);
     drop_received(state, loading.beside.take());
 }
 
@@ -95,6 +99,7 @@ pub fn abandon_receiving(state: &mut State) {
 pub fn drop_received(state: &mut State, beside: Option<Beside>) {
     match beside {
         Some(mut beside) => {
+            tell(state, kinds::async_load::ABORTED);
             state
                 .log
                 .notice("MASTER <-> REPLICA sync: Discarding temporary DB in background");
@@ -116,10 +121,16 @@ pub fn take_over(state: &mut State, beside: Beside) {
     state.replication.own_keys = Default::default();
     let gone = keyspace::act::keys::replace_all(state, beside.keyspace);
     state.scripts.libraries = beside.libraries;
+    tell(state, kinds::async_load::COMPLETED);
     state
         .log
         .notice("MASTER <-> REPLICA sync: Discarding old DB in background");
     state.lazyfree.then(move || drop(gone));
+}
+
+/// Tells modules of a data set that is loaded beside the old one ([`kinds::async_load`]).
+fn tell(state: &mut State, kind: u64) {
+    state.tell_modules(EventId::AsyncLoad, kind, EventData::None);
 }
 
 /// Empties all databases, and forgets all functions. The keys are the caller's to drop.

@@ -23,6 +23,7 @@ use super::{append, backup, saving};
 use crate::background::Job;
 use crate::config::disk;
 use crate::keyspace::Snapshot;
+use crate::modules::kinds;
 use crate::persistence::aof::manifest::{Manifest, Names};
 use crate::persistence::aof::order::{NotInForce, Order};
 use crate::persistence::aof::{Mode, commands, order};
@@ -135,6 +136,7 @@ pub fn rewrite_aof(state: &mut State) -> bool {
     }
     state.persistence.aof.rewrites += 1;
     state.persistence.aof.rewrite_scheduled = false;
+    saving::tell(state, kinds::persistence::AOF_START);
     let plan = base_plan(state);
     let temporary = plan.temporary.clone();
     let (mut running, snapshot) = saving::enter_job(state, Purpose::Rewrite);
@@ -161,6 +163,7 @@ pub fn rewrite_aof(state: &mut State) -> bool {
             state.log.warning(format_args!(
                 "Can't rewrite append only file in background: thread: {reason}"
             ));
+            saving::tell(state, kinds::persistence::FAILED);
             false
         }
     }
@@ -293,6 +296,7 @@ fn rewrite_done(
         aof.consecutive_failures += 1;
         let _ = state.disk.remove_file(temporary);
     }
+    saving::tell(state, kinds::persistence::end(ok));
     backup::backup_rewritten(state, ok);
     let now = state.clock.unix_seconds();
     let aof = &mut state.persistence.aof;
@@ -450,6 +454,7 @@ pub fn cancel_rewrite(state: &mut State) {
             "Killing running AOF rewrite child: {}",
             std::process::id()
         ));
+        saving::tell(state, kinds::persistence::FAILED);
     }
 }
 
@@ -550,6 +555,13 @@ pub(in crate::persistence) fn settle_aof(state: &mut State) -> Result<(), String
 pub(in crate::persistence) fn abandon_aof(state: &mut State) {
     state.persistence.aof.let_go();
     stop_aof(state);
+}
+
+/// As [`stop_aof`], where it may be off already.
+pub fn stop_aof_if_on(state: &mut State) {
+    if state.persistence.aof.mode != Mode::Off {
+        stop_aof(state);
+    }
 }
 
 #[doc(alias = "stopAppendOnly")]
@@ -780,10 +792,12 @@ fn base_at_start(
     manifest: &mut Manifest,
     names: &Names,
 ) -> Result<String, String> {
+    saving::tell(state, kinds::persistence::SYNC_AOF_START);
     let plan = base_plan(state);
     let snapshot = state.keyspace.snapshot();
-    plan.write(snapshot, &Job::default())
-        .map_err(|error| error.line)?;
+    let written = plan.write(snapshot, &Job::default());
+    saving::tell(state, kinds::persistence::end(written.is_ok()));
+    written.map_err(|error| error.line)?;
     let order = order(state, names);
     let (base, _) = order
         .new_base(manifest, &plan.temporary, plan.as_rdb, None)

@@ -11,6 +11,7 @@ use super::{backup, rewrite};
 use crate::background::Job;
 use crate::config::{MaxmemoryPolicy, ShutdownFlags};
 use crate::keyspace::Snapshot;
+use crate::modules::{EventData, EventId, kinds};
 use crate::persistence::aof::Mode;
 use crate::persistence::files;
 use crate::persistence::files::{Place, SaveError};
@@ -120,10 +121,16 @@ pub(crate) fn enter_job(state: &mut State, purpose: Purpose) -> (Running, Snapsh
     (running, snapshot)
 }
 
+/// Tells modules of a save or a rewrite: its beginning or its end ([`kinds::persistence`]).
+pub(crate) fn tell(state: &mut State, kind: u64) {
+    state.tell_modules(EventId::Persistence, kind, EventData::None);
+}
+
 /// Saves now, while no client is served. Returns whether it worked; the log has the reason if not.
 #[doc(alias = "rdbSave")]
 pub fn save_now(state: &mut State) -> bool {
     state.persistence.stats.saves += 1;
+    tell(state, kinds::persistence::SYNC_RDB_START);
     let (options, place) = (save_options(state, false), place(state, None));
     let job = Job::default();
     job.set_delay(state.config.rdb_key_save_delay);
@@ -131,6 +138,7 @@ pub fn save_now(state: &mut State) -> bool {
     crate::sys::signal::remove_when_interrupted(Some(&place.directory.join(&place.temporary)));
     let saved = files::write_rdb(&state.disk, &place, snapshot, &options, &job);
     crate::sys::signal::remove_when_interrupted(None);
+    tell(state, kinds::persistence::end(saved.is_ok()));
     match saved {
         Ok(_) => {
             state.log.notice("DB saved on disk");
@@ -146,6 +154,29 @@ pub fn save_now(state: &mut State) -> bool {
             false
         }
     }
+}
+
+/// Saves now into a file of another name, for a module: save points and counters are not concerned. Returns whether it
+/// worked; the log has the reason if not.
+#[doc(alias = "rdbSaveToFile")]
+pub fn save_to(state: &mut State, path: &std::path::Path) -> bool {
+    tell(state, kinds::persistence::SYNC_RDB_START);
+    let options = save_options(state, false);
+    let path = state.config.dir.join(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let place = Place {
+        directory: path.parent().unwrap_or(&state.config.dir).to_owned(),
+        name: name.into_owned(),
+        ..place(state, None)
+    };
+    let job = Job::default();
+    job.set_delay(state.config.rdb_key_save_delay);
+    let snapshot = state.keyspace.snapshot();
+    let saved = files::write_rdb(&state.disk, &place, snapshot, &options, &job);
+    tell(state, kinds::persistence::end(saved.is_ok()));
+    saved
+        .inspect_err(|error| state.log.warning(&error.line))
+        .is_ok()
 }
 
 /// Starts a save in the background. Returns whether it started.
@@ -165,6 +196,7 @@ pub(crate) fn run_save(state: &mut State, purpose: Purpose, then: AfterSave) -> 
     }
     state.persistence.stats.saves += 1;
     state.persistence.stats.last_save_try_s = state.clock.unix_seconds();
+    tell(state, kinds::persistence::RDB_START);
     let number = state.persistence.next_job;
     let (options, mut place) = (save_options(state, false), place(state, Some(number)));
     place.keeps_cache |= purpose == Purpose::Sync;
@@ -192,6 +224,7 @@ pub(crate) fn run_save(state: &mut State, purpose: Purpose, then: AfterSave) -> 
             state
                 .log
                 .warning(format_args!("Can't save in background: thread: {reason}"));
+            tell(state, kinds::persistence::FAILED);
             false
         }
     }
@@ -232,6 +265,7 @@ fn save_done(state: &mut State, id: u64, result: Result<u64, SaveError>, then: A
             state.log.warning("Background saving error");
         }
     }
+    tell(state, kinds::persistence::end(ok));
     then(state, running.purpose, ok);
 }
 
@@ -269,7 +303,9 @@ pub fn cancel_save(state: &mut State) -> Option<Purpose> {
     state
         .log
         .warning("Background saving terminated by a cancellation");
-    Some(running.purpose)
+    let purpose = running.purpose;
+    tell(state, kinds::persistence::FAILED);
+    Some(purpose)
 }
 
 /// All keys were deleted (FLUSHALL). With save points, the empty data set is saved over the old file, so that they do

@@ -14,6 +14,7 @@ use crate::collections::listpack::LpEntry;
 use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
 use crate::persistence::rdb::encoder::Sink;
 use crate::persistence::rdb::{self, dump::dump};
+use crate::types::foreign::Place;
 use crate::types::stream::{Group, IdBuf, IdmpLimits, StreamId};
 use crate::types::{Array, Hash, List, Set, Stream, Typed, Zset};
 use crate::util::num::{IntBuf, format_f64};
@@ -29,6 +30,8 @@ const MOVED_WHOLE: usize = 512;
 struct Writer<'a> {
     buf: Vec<u8>,
     sink: &'a mut dyn Sink,
+    /// The database whose keys are being written.
+    db: DbId,
 }
 
 impl Writer<'_> {
@@ -95,6 +98,7 @@ pub fn write(
     let mut out = Writer {
         buf: Vec::with_capacity(FULL + FULL / 4),
         sink,
+        db: DbId(0),
     };
     if let Some(seconds) = timestamp_s {
         let _ = write!(out.buf, "#TS:{seconds}\r\n");
@@ -110,6 +114,7 @@ pub fn write(
         out.count(2);
         out.word(b"SELECT");
         out.number(i64::from(db.0));
+        out.db = db;
         let mut result = Ok(());
         let _ = snapshot.consume_db(db, &mut |_, entry| {
             result = key(&mut out, &entry).and_then(|()| job.key_done());
@@ -135,6 +140,7 @@ pub fn write_slots(
     let mut out = Writer {
         buf: Vec::with_capacity(FULL + FULL / 4),
         sink,
+        db: DbId(0),
     };
     out.words(&[b"FUNCTION", b"RESTORE", libraries, b"REPLACE"]);
     let dbs: Vec<DbId> = snapshot.dbs().collect();
@@ -208,7 +214,17 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
             Typed::Hash(hash) => self::hash(out, name, hash)?,
             Typed::Stream(stream) => self::stream(out, name, stream)?,
             // No command brings back a graph, nor a quantised vector to the bit.
-            Typed::Vset(_) | Typed::Foreign(_) => restore(out, name, entry.value())?,
+            Typed::Vset(_) => restore(out, name, entry.value())?,
+            Typed::Foreign(value) => {
+                let place = Place {
+                    db: out.db.0 as i32,
+                    key: Some(name),
+                };
+                match value.get().rewrite(place) {
+                    Some(commands) => out.buf.extend_from_slice(&commands),
+                    None => restore(out, name, entry.value())?,
+                }
+            }
             Typed::Zset(zset) => self::zset(out, name, zset)?,
         },
     }

@@ -14,6 +14,7 @@ use crate::background::Job;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::config::disk;
 use crate::keyspace::Ms;
+use crate::modules::{EventData, EventId, kinds};
 use crate::persistence;
 use crate::persistence::files::SaveError;
 use crate::persistence::rdb;
@@ -252,10 +253,16 @@ pub(in crate::replication) fn main_channel_online(state: &mut State, client: Cli
         replica.phase = Phase::Online { reads: true };
         replica.acked_ms = now;
     }
+    is_online(state);
     let name = stream::replica_name(state, client);
     state.log.notice(format_args!(
         "Synchronization with replica {name} succeeded"
     ));
+}
+
+/// A replica has its data set: modules hear of it.
+pub(in crate::replication) fn is_online(state: &mut State) {
+    state.tell_modules(EventId::Replica, kinds::replica::ONLINE, EventData::None);
 }
 
 /// The main channels of replicas whose second connection is sent the data set.
@@ -270,6 +277,7 @@ fn streaming_replicas(state: &State) -> Vec<ClientKey> {
 /// Begins a save that goes to sockets; its number and the way to it.
 #[doc(alias = "rdbSaveToSlavesSockets")]
 fn save_to_sockets(state: &mut State, wants: Wants) -> Option<(u64, Option<Pipe>)> {
+    persistence::act::saving::tell(state, kinds::persistence::RDB_START);
     let mut options = persistence::act::saving::save_options(state, false);
     if wants.without_functions {
         options.functions.clear();
@@ -299,6 +307,7 @@ fn save_to_sockets(state: &mut State, wants: Wants) -> Option<(u64, Option<Pipe>
         state
             .log
             .warning(format_args!("Can't save in background: thread: {reason}"));
+        persistence::act::saving::tell(state, kinds::persistence::FAILED);
         return None;
     }
     let pid = std::process::id();
@@ -430,6 +439,7 @@ fn sockets_done(state: &mut State, result: Result<(), SaveError>) {
             false
         }
     };
+    persistence::act::saving::tell(state, kinds::persistence::end(ok));
     let mark = save.pipe.map(|pipe| pipe.mark).unwrap_or([0; 40]);
     for client in streaming_replicas(state) {
         match ok {
@@ -463,6 +473,7 @@ fn sockets_done(state: &mut State, result: Result<(), SaveError>) {
                 "Streamed RDB transfer with replica {name} succeeded (socket). Waiting for REPLCONF ACK \
                  from replica to enable streaming"
             ));
+            is_online(state);
         }
     }
     start_due_full_sync(state);
@@ -556,9 +567,12 @@ pub(in crate::replication) fn send_files(state: &mut State) {
         let name = stream::replica_name(state, client);
         match rdb_only {
             true => say_rdb_only(state, &name),
-            false => state.log.notice(format_args!(
-                "Synchronization with replica {name} succeeded"
-            )),
+            false => {
+                is_online(state);
+                state.log.notice(format_args!(
+                    "Synchronization with replica {name} succeeded"
+                ));
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{acks, channel, failover, primary, stream, transfer};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::config::{Primary, disk};
 use crate::keyspace::{DbId, Ms};
+use crate::modules::{EventData, EventId, kinds};
 use crate::replication::failover::Stage;
 use crate::replication::is_id;
 use crate::replication::link::Step;
@@ -40,6 +41,11 @@ pub fn follow(state: &mut State, primary: Primary) {
         state.replication.link.cached = Some(db);
     }
     role_changed(state);
+    state.tell_modules(
+        EventId::ReplicationRole,
+        kinds::role::REPLICA,
+        EventData::Role,
+    );
     state.replication.link.step = Step::Connect;
     if let Some(primary) = &state.config.replicaof {
         state.log.notice(format_args!(
@@ -70,6 +76,11 @@ pub fn follow_nobody(state: &mut State) {
     replication.stream_db = None;
     replication.no_replicas_since_ms = now;
     role_changed(state);
+    state.tell_modules(
+        EventId::ReplicationRole,
+        kinds::role::PRIMARY,
+        EventData::Role,
+    );
     transfer::restart_aof(state, "Restarting AOF after becoming master");
 }
 
@@ -625,6 +636,11 @@ pub(in crate::replication) fn primary_is_client(state: &mut State, db: DbId) {
     link.cached = None;
     link.held.clear();
     link.last_io_ms = now;
+    state.tell_modules(
+        EventId::PrimaryLink,
+        kinds::primary_link::UP,
+        EventData::None,
+    );
 }
 
 /// A client is gone; if it was our primary, the link is down, and the cron connects again.
@@ -638,6 +654,11 @@ pub fn primary_lost(state: &mut State, client: ClientKey) {
     let db = who.map_or(DbId(0), |who| who.db);
     let seconds = state.clock.unix_seconds();
     state.log.notice("Connection with master lost.");
+    state.tell_modules(
+        EventId::PrimaryLink,
+        kinds::primary_link::DOWN,
+        EventData::None,
+    );
     channel::streaming_ended(state);
     let link = &mut state.replication.link;
     link.client = None;

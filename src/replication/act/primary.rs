@@ -29,6 +29,7 @@ use super::{failover, full_sync, stream, waiting};
 use crate::clients::{ClientFlags, ClientId, ClientKey};
 use crate::command::Said;
 use crate::keyspace::Ms;
+use crate::modules::{EventData, EventId, kinds};
 use crate::replication::backlog::Backlog;
 use crate::replication::primary::{Answer, Asked, PIECE};
 use crate::replication::{Phase, Replica};
@@ -295,6 +296,7 @@ fn continue_replica(state: &mut State, client: ClientKey, position: u64) -> Stri
          starting from offset {}.",
         position + 1
     ));
+    full_sync::is_online(state);
     match announced.psync2 {
         true => format!("CONTINUE {}", state.replication.id),
         false => "CONTINUE".to_owned(),
@@ -450,6 +452,9 @@ pub fn forget_replica(state: &mut State, client: ClientKey) {
         full_sync::sync_save_lost_one(state);
     }
     trim_backlog(state);
+    if replica.phase.is_online() {
+        state.tell_modules(EventId::Replica, kinds::replica::OFFLINE, EventData::None);
+    }
 }
 
 /// Frees the part of the backlog that no replica needs and that exceeds `repl-backlog-size`.

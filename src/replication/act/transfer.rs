@@ -45,7 +45,16 @@ fn loads_from_socket(state: &State) -> bool {
     match state.config.repl_diskless_load {
         ReplDisklessLoad::Disabled => false,
         ReplDisklessLoad::OnEmptyDb => state.keyspace.keys() == 0,
-        ReplDisklessLoad::Swapdb | ReplDisklessLoad::FlushBeforeLoad => true,
+        ReplDisklessLoad::FlushBeforeLoad => true,
+        ReplDisklessLoad::Swapdb => {
+            let aware = state.modules.know_async_load();
+            if !aware {
+                state.log.notice(
+                    "Skipping diskless-load because there are modules that are not aware of async replication.",
+                );
+            }
+            aware
+        }
     }
 }
 
@@ -253,7 +262,7 @@ pub fn tend_transfer(state: &mut State) {
         return link::transfer_failed(state);
     }
     make_way(state);
-    attach_to_new_primary(state);
+    begin_history(state);
     state
         .log
         .notice("MASTER <-> REPLICA sync: Loading DB in memory");
@@ -311,7 +320,7 @@ fn tend_receiving(state: &mut State) {
     };
     make_way(state);
     if !keep_old {
-        attach_to_new_primary(state);
+        begin_history(state);
     }
     state
         .log
@@ -333,9 +342,7 @@ fn tend_receiving(state: &mut State) {
 
 /// Stops the append-only file and the running save: both are of the data set that is about to be replaced.
 fn make_way(state: &mut State) {
-    if state.persistence.aof.mode != Mode::Off {
-        persistence::act::rewrite::stop_aof(state);
-    }
+    persistence::act::rewrite::stop_aof_if_on(state);
     full_sync::cancel_save(state);
 }
 
@@ -361,7 +368,7 @@ fn free_old_data(state: &mut State, gone: Vec<RemovedTable>) {
 
 /// The history of this server ends: its own replicas must begin anew with a full synchronisation.
 #[doc(alias = "replicationAttachToNewMaster")]
-fn attach_to_new_primary(state: &mut State) {
+pub fn begin_history(state: &mut State) {
     primary::disconnect_replicas(state);
     state.replication.backlog = None;
     stream::listen_for_replicas(state);
@@ -426,7 +433,7 @@ pub fn primary_loaded(state: &mut State, loaded: Loaded) {
         return link::transfer_failed(state);
     }
     if let Some(beside) = loaded.beside {
-        attach_to_new_primary(state);
+        begin_history(state);
         persistence::act::receiving::take_over(state, beside);
     }
     if received {

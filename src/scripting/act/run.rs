@@ -278,7 +278,8 @@ fn prepare(
         one_slot: !compat && !flags.has(ScriptFlags::ALLOW_CROSS_SLOT),
         slot: (state.config.cluster_enabled && what.keys > 0)
             .then(|| key_hash_slot(what.argv.get(what.first))),
-        allow_oom: !compat && flags.has(ScriptFlags::ALLOW_OOM),
+        allow_oom: !compat && flags.has(ScriptFlags::ALLOW_OOM)
+            || state.clients[ctx.client].flags.has(ClientFlags::ALLOW_OOM),
         wrote: false,
         killed: false,
         timed_out: false,
@@ -330,7 +331,9 @@ fn may_run(state: &mut State, client: ClientKey, read_only: bool, flags: ScriptF
             }
             replication::act::standing::may_write(state, standing)?;
         }
-        let oom_allowed = flags.has(ScriptFlags::ALLOW_OOM) || flags.has(ScriptFlags::NO_WRITES);
+        let oom_allowed = flags.has(ScriptFlags::ALLOW_OOM)
+            || flags.has(ScriptFlags::NO_WRITES)
+            || standing.has(ClientFlags::ALLOW_OOM);
         if out_of_memory(state) && !oom_allowed {
             return Err(Error::coded(
                 "OOM allow-oom flag is not set on the script, can not run it when used memory > \

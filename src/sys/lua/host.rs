@@ -37,6 +37,15 @@ pub struct Host {
     end: RefCell<Option<String>>,
     /// Room for a string that is being made.
     spare: RefCell<Vec<u8>>,
+    /// Texts of functions of ours that are calling a script's function just now, the innermost last.
+    parked: RefCell<Vec<Parked>>,
+}
+
+/// A text that nobody owns while its maker may be left by `longjmp`.
+struct Parked {
+    /// Where the maker's frame is on C's stack, which grows downwards.
+    frame: usize,
+    text: Vec<u8>,
 }
 
 impl fmt::Debug for Host {
@@ -59,6 +68,7 @@ impl Host {
             reason: Cell::new(0),
             end: RefCell::default(),
             spare: RefCell::default(),
+            parked: RefCell::default(),
         };
         let keep = |state| {
             // SAFETY: the table is on the stack, and each `luaL_ref` takes one value.
@@ -110,6 +120,9 @@ impl Host {
         }
         let result = f();
         self.base.set(before);
+        if before == 0 {
+            self.parked.borrow_mut().clear();
+        }
         result
     }
 
@@ -120,8 +133,8 @@ impl Host {
         base != 0 && ptr::from_ref(&here).addr().abs_diff(base) > STACK_MAX
     }
 
-    /// Room for a string; to be given back.
-    pub(super) fn take_spare(&self) -> Vec<u8> {
+    /// Room for a string; to be given back, by [`Pusher::spare`](super::Pusher::spare) or [`Host::give_spare`].
+    pub fn take_spare(&self) -> Vec<u8> {
         let mut spare = self.spare.take();
         spare.clear();
         spare
@@ -138,11 +151,33 @@ impl Host {
         self.trim_spare();
     }
 
-    pub(super) fn give_spare(&self, spare: Vec<u8>) {
+    /// Takes room back that is not needed any more.
+    pub fn give_spare(&self, spare: Vec<u8>) {
         self.spare.replace(spare);
         self.trim_spare();
     }
 
+    /// Keeps a text while a script's function runs, which may raise an error. Texts of frames that are no more, as an
+    /// error ended them, are dropped here: those that are as deep as this one or deeper.
+    pub(super) fn park(&self, frame: usize, text: Vec<u8>) {
+        let mut parked = self.parked.borrow_mut();
+        while parked.last().is_some_and(|last| last.frame <= frame) {
+            parked.pop();
+        }
+        parked.push(Parked { frame, text });
+    }
+
+    /// The text that this frame parked, once the function has returned.
+    pub(super) fn unpark(&self, frame: usize) -> Vec<u8> {
+        let mut parked = self.parked.borrow_mut();
+        while parked.last().is_some_and(|last| last.frame < frame) {
+            parked.pop();
+        }
+        let own = parked.pop().filter(|last| last.frame == frame);
+        own.expect("a frame that is alive parked it").text
+    }
+
+    #[inline]
     fn trim_spare(&self) {
         let mut spare = self.spare.borrow_mut();
         if spare.capacity() > SPARE_MAX {

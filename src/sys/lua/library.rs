@@ -5,29 +5,30 @@
 //! | `find`, `match`, `gmatch`, `gsub` | a pattern may take for ever: these ask whether to go on |
 //! | `gsub`, `sort` | they call back: C's stack is measured |
 //! | `insert`, `remove`, `sort`, `rawset` | a protected table stays as it is; a loop over 2^31 places can be ended |
-//! | `rawget` | a protected table shows the real one's fields |
+//! | `rawget`, `next` | a protected table shows the real one's fields |
 //! | `tohex` | no more than eight digits, as in Redis |
 //! | `loadstring` | text only: the loader of compiled chunks trusts what it reads |
 //!
-//! Each is a C function whose upvalues are the address of the [`Host`] and the body of `gsub`. A function owns nothing
-//! at a moment when Lua may raise an error; `gsub` calls back inside `lua_pcall`.
+//! Each is a C function whose upvalue is the address of the [`Host`]. A function owns nothing at a moment when Lua may
+//! raise an error; `gsub` leaves its text with the host while it calls back.
 //!
 //! Mirrors: lstrlib.c, ltablib.c and lbaselib.c of Lua 5.1, as the reference manual describes them.
 
-use std::os::raw::{c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::os::raw::c_int;
 use std::rc::Rc;
 
 use mlua::{Lua, Table, ffi};
 
 use super::host::{STRING_MAX, is_protected};
-use super::pattern::{Captured, Fault, Matcher, is_special};
+use super::pattern::{Captured, Fault, Matcher, is_special, position};
 use super::values::bytes_at;
 use super::{Host, State, without_panic};
 
 /// Moved elements between two questions whether to go on; a power of two.
 const PERIOD: i64 = 1 << 16;
 
-const FUNCTIONS: [(&str, ffi::lua_CFunction); 12] = [
+const FUNCTIONS: [(&str, ffi::lua_CFunction); 13] = [
     ("find", find),
     ("match", first_match),
     ("gmatch", gmatch),
@@ -37,6 +38,7 @@ const FUNCTIONS: [(&str, ffi::lua_CFunction); 12] = [
     ("sort", sort),
     ("rawget", rawget),
     ("rawset", rawset),
+    ("next", next),
     ("loadstring", loadstring),
     ("tohex", tohex),
     // Raises when C's stack is deep.
@@ -50,11 +52,10 @@ pub fn library(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let library = lua.create_table()?;
     for (name, function) in FUNCTIONS {
         let make = |state| {
-            // SAFETY: two values are pushed and become upvalues of the one that is left.
+            // SAFETY: a value is pushed and becomes an upvalue of the one that is left.
             unsafe {
                 ffi::lua_pushlightuserdata(state, address.cast_mut().cast());
-                ffi::lua_pushcclosure(state, replace_all, 0);
-                ffi::lua_pushcclosure(state, function, 2);
+                ffi::lua_pushcclosure(state, function, 1);
             }
         };
         // SAFETY: the closure owns nothing.
@@ -114,30 +115,72 @@ unsafe fn check_changeable(state: State) {
     }
 }
 
-/// `rawget(t, k)`; of a protected table it reads the real one, which is in the metatable as `__index`.
+/// Raises an error unless there are so many arguments, and takes off those that are too many.
+#[inline]
+unsafe fn exactly(state: State, count: c_int) {
+    // SAFETY: nothing is owned.
+    unsafe {
+        if ffi::lua_gettop(state) == count {
+            return;
+        }
+        (1..=count).for_each(|i| ffi::luaL_checkany(state, i));
+        ffi::lua_settop(state, count);
+    }
+}
+
+/// Puts the real table in the place of a protected one, which has it in its metatable as `__index`; whether it did.
+#[inline]
+unsafe fn look_behind(state: State) -> bool {
+    // SAFETY: nothing is owned; a table is at 1.
+    unsafe {
+        let protected =
+            is_protected(state, 1) && ffi::luaL_getmetafield(state, 1, c"__index".as_ptr()) != 0;
+        if protected {
+            ffi::lua_replace(state, 1);
+        }
+        protected
+    }
+}
+
+/// `rawget(t, k)`; of a protected table it reads the real one.
 unsafe extern "C-unwind" fn rawget(state: State) -> c_int {
     // SAFETY: nothing is owned.
     unsafe {
         ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
-        ffi::luaL_checkany(state, 2);
-        ffi::lua_settop(state, 2);
-        if is_protected(state, 1) && ffi::luaL_getmetafield(state, 1, c"__index".as_ptr()) != 0 {
-            ffi::lua_replace(state, 1);
-        }
+        exactly(state, 2);
+        look_behind(state);
         ffi::lua_rawget(state, 1);
     }
     1
 }
 
+/// `rawset(t, k, v)`
 unsafe extern "C-unwind" fn rawset(state: State) -> c_int {
     // SAFETY: nothing is owned.
     unsafe {
-        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
-        ffi::luaL_checkany(state, 2);
-        ffi::luaL_checkany(state, 3);
-        ffi::lua_settop(state, 3);
         check_changeable(state);
+        exactly(state, 3);
         ffi::lua_rawset(state, 1);
+    }
+    1
+}
+
+/// `next(t [, k])`; of a protected table it shows the real one, without the names that only the parser knows.
+unsafe extern "C-unwind" fn next(state: State) -> c_int {
+    // SAFETY: nothing is owned. A key and a value take the place of the key before.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        ffi::lua_settop(state, 2);
+        let protected = look_behind(state);
+        while ffi::lua_next(state, 1) != 0 {
+            let hidden =
+                protected && bytes_at(state, 2).is_some_and(|key| key.starts_with(b"\x01"));
+            if !hidden {
+                return 2;
+            }
+            ffi::lua_settop(state, 2);
+        }
+        ffi::lua_pushnil(state);
     }
     1
 }
@@ -591,16 +634,11 @@ unsafe fn search(state: State, finds: bool) -> c_int {
         let stop = || host.must_end();
         let anchored = pattern.first() == Some(&b'^');
         let mut matcher = Matcher::new(text, pattern, &stop);
-        let first = if anchored {
-            None
-        } else {
-            matcher.first_byte(0)
-        };
         let mut start = init;
         while start <= len {
-            if let Some(byte) = first {
-                match position(&text[start..], &[byte]) {
-                    Some(at) => start += at,
+            if !anchored {
+                match matcher.candidate(start) {
+                    Some(at) => start = at,
                     None => break,
                 }
             }
@@ -627,71 +665,57 @@ unsafe fn search(state: State, finds: bool) -> c_int {
     1
 }
 
-/// Texts up to this length are searched by comparing at each place, longer ones by `memmem`, which takes longer to
-/// begin.
-const SHORT_TEXT: usize = 64;
-
-/// Where bytes are in others. O(n) with any C library whose `memmem` is; those of glibc, musl and the BSDs are.
-fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    let Some(first) = wanted.first() else {
-        return Some(0);
-    };
-    if text.len() <= SHORT_TEXT {
-        let mut places = text.windows(wanted.len());
-        return places.position(|place| place[0] == *first && place == wanted);
-    }
-    // SAFETY: both places and lengths are of slices; what is found is within the first.
-    unsafe {
-        let found = libc::memmem(
-            text.as_ptr().cast(),
-            text.len(),
-            wanted.as_ptr().cast(),
-            wanted.len(),
-        );
-        match found.is_null() {
-            true => None,
-            false => Some(found.addr() - text.as_ptr().addr()),
-        }
-    }
+/// The state of an iterator of `gmatch`: a userdata of Lua's, which has no finaliser.
+///
+/// Lua does not move strings. The iterator holds the two it looks at, as its second and third upvalue.
+struct Iteration {
+    host: *const Host,
+    text: *const [u8],
+    pattern: *const [u8],
+    /// Where the next match may begin; behind the end when there is none.
+    from: usize,
 }
 
 /// `string.gmatch(s, pattern)`.
 unsafe extern "C-unwind" fn gmatch(state: State) -> c_int {
-    // SAFETY: the iterator's upvalues are the host, the two strings and where the next match may begin.
+    // SAFETY: the iterator's upvalues are its state and the two strings. Lua aligns userdata for a double.
     unsafe {
-        check_bytes(state, 1);
-        check_bytes(state, 2);
+        let iteration = Iteration {
+            host: host(state),
+            text: check_bytes(state, 1),
+            pattern: check_bytes(state, 2),
+            from: 0,
+        };
         ffi::lua_settop(state, 2);
-        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+        let place = ffi::lua_newuserdata(state, size_of::<Iteration>());
+        place.cast::<Iteration>().write(iteration);
         ffi::lua_insert(state, 1);
-        ffi::lua_pushnumber(state, 0.0);
-        ffi::lua_pushcclosure(state, gmatch_next, 4);
+        ffi::lua_pushcclosure(state, gmatch_next, 3);
     }
     1
 }
 
 unsafe extern "C-unwind" fn gmatch_next(state: State) -> c_int {
-    // SAFETY: the upvalues are those that `gmatch` gave it; strings that were numbers are strings since.
+    // SAFETY: the upvalues are those that `gmatch` gave it, and scripts cannot reach them. The strings are alive, and
+    // nobody else uses the state until this returns: a match calls no code of a script.
     unsafe {
-        let host = host(state);
-        let text = bytes_at(state, ffi::lua_upvalueindex(2)).unwrap_or_default();
-        let pattern = bytes_at(state, ffi::lua_upvalueindex(3)).unwrap_or_default();
-        let from = ffi::lua_tonumber(state, ffi::lua_upvalueindex(4)) as usize;
+        let iteration = ffi::lua_touserdata(state, ffi::lua_upvalueindex(1));
+        let iteration = &mut *iteration.cast::<Iteration>();
+        let (host, text) = (&*iteration.host, &*iteration.text);
         let stop = || host.must_end();
-        let mut matcher = Matcher::new(text, pattern, &stop);
-        for start in from..=text.len() {
-            match matcher.at(start, 0) {
+        let mut matcher = Matcher::new(text, &*iteration.pattern, &stop);
+        let mut start = iteration.from;
+        while let Some(at) = matcher.candidate(start) {
+            match matcher.at(at, 0) {
                 Err(fault) => return raise(state, host, fault),
                 Ok(Some(end)) => {
-                    let next = if end == start { end + 1 } else { end };
-                    ffi::lua_pushnumber(state, next as f64);
-                    ffi::lua_replace(state, ffi::lua_upvalueindex(4));
-                    return match push_captures(state, &matcher, text, (start, end), true) {
+                    iteration.from = if end == at { end + 1 } else { end };
+                    return match push_captures(state, &matcher, text, (at, end), true) {
                         Ok(count) => count,
                         Err(fault) => raise(state, host, fault),
                     };
                 }
-                Ok(None) => {}
+                Ok(None) => start = at + 1,
             }
         }
     }
@@ -702,7 +726,7 @@ unsafe extern "C-unwind" fn gmatch_next(state: State) -> c_int {
 #[derive(Clone, Copy)]
 enum Instead<'a> {
     Text(&'a [u8]),
-    /// The table or function at stack index 2 of the replacing function is asked for each match.
+    /// The table or function that is the third argument is asked for each match.
     Asked,
 }
 
@@ -712,15 +736,15 @@ struct Replacing<'a> {
     pattern: &'a [u8],
     instead: Instead<'a>,
     max: usize,
+    /// Parked with the host whenever Lua is called: an error leaves this function without a word.
     out: Vec<u8>,
     count: usize,
-    fault: Option<Fault>,
 }
 
 /// `string.gsub(s, pattern, repl [, n])`.
 unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
-    // SAFETY: arguments are looked at before anything is owned. A text is put in without a call to Lua; a table
-    // or a function is asked inside `lua_pcall`, and what is owned is given back before an error is raised.
+    // SAFETY: arguments are looked at before anything is owned. A text is put in without a call to Lua, and what is
+    // owned is given back before an error is raised.
     unsafe {
         let host = host(state);
         let text = check_bytes(state, 1);
@@ -738,7 +762,8 @@ unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
             _ => ffi::luaL_checkinteger(state, 4).max(0) as usize,
         };
         check_stack(state);
-        let mut job = Replacing {
+        // An error of the script's function jumps over this frame: no destructor must be due in it.
+        let mut job = ManuallyDrop::new(Replacing {
             host,
             text,
             pattern,
@@ -746,43 +771,23 @@ unsafe extern "C-unwind" fn gsub(state: State) -> c_int {
             max,
             out: host.take_spare(),
             count: 0,
-            fault: None,
-        };
-        let mut raised = false;
-        match instead {
-            Instead::Text(_) => job.fault = without_panic(|| job.run(state)).err(),
-            Instead::Asked => {
-                ffi::lua_pushvalue(state, ffi::lua_upvalueindex(2));
-                ffi::lua_pushlightuserdata(state, (&raw mut job).cast::<c_void>());
-                ffi::lua_pushvalue(state, 3);
-                raised = ffi::lua_pcall(state, 2, 0, 0) != ffi::LUA_OK;
-            }
-        }
-        let Replacing {
-            out, count, fault, ..
-        } = job;
-        if raised || fault.is_some() {
+        });
+        let fault = without_panic(|| job.run(state)).err();
+        let Replacing { out, count, .. } = ManuallyDrop::into_inner(job);
+        if let Some(fault) = fault {
             host.give_spare(out);
-            return match fault {
-                Some(fault) => raise(state, host, fault),
-                None => ffi::lua_error(state),
-            };
+            return raise(state, host, fault);
         }
-        host.push_spare(state, out);
+        if count == 0 {
+            // The text as it was, which is a string already.
+            host.give_spare(out);
+            ffi::lua_pushvalue(state, 1);
+        } else {
+            host.push_spare(state, out);
+        }
         ffi::lua_pushnumber(state, count as f64);
     }
     2
-}
-
-/// The body of a `gsub` that asks a table or a function.
-unsafe extern "C-unwind" fn replace_all(state: State) -> c_int {
-    // SAFETY: `gsub` passes the address of its job, which nobody else uses until this returns.
-    unsafe {
-        let job = &mut *ffi::lua_touserdata(state, 1).cast::<Replacing<'_>>();
-        ffi::luaL_checkstack(state, 36, c"too many captures".as_ptr());
-        job.fault = job.run(state).err();
-    }
-    0
 }
 
 impl Replacing<'_> {
@@ -794,6 +799,13 @@ impl Replacing<'_> {
         let mut matcher = Matcher::new(text, pattern, &stop);
         let mut at = 0;
         while self.count < self.max {
+            if !anchored {
+                let Some(next) = matcher.candidate(at) else {
+                    break;
+                };
+                self.out.extend_from_slice(&text[at..next]);
+                at = next;
+            }
             let end = matcher.at(at, anchored.into())?;
             if let Some(end) = end {
                 self.count += 1;
@@ -855,34 +867,41 @@ impl Replacing<'_> {
                 }
                 Ok(())
             }
-            // SAFETY: `replace_all` runs this, inside `lua_pcall`, with room for 36 values; what `self` owns
-            // belongs to `gsub`. The matcher owns nothing.
+            // SAFETY: room is asked for, and nothing is owned while Lua is called: the matcher owns nothing, and the
+            // text is parked, under an address that no other frame alive has.
             Instead::Asked => unsafe {
-                let asked = 2;
-                if ffi::lua_type(state, asked) == ffi::LUA_TTABLE {
-                    push_capture(state, text, matcher.capture(0, start, end)?);
-                    ffi::lua_gettable(state, asked);
+                let (asked, frame) = (3, (&raw const *self).addr());
+                self.host.park(frame, std::mem::take(&mut self.out));
+                ffi::luaL_checkstack(state, 36, c"too many captures".as_ptr());
+                let faulty = if ffi::lua_type(state, asked) == ffi::LUA_TTABLE {
+                    let whole = matcher.capture(0, start, end);
+                    whole.map(|whole| {
+                        push_capture(state, text, whole);
+                        ffi::lua_gettable(state, asked);
+                    })
                 } else {
                     ffi::lua_pushvalue(state, asked);
-                    let count = push_captures(state, matcher, text, (start, end), true)?;
-                    ffi::lua_call(state, count, 1);
+                    let pushed = push_captures(state, matcher, text, (start, end), true);
+                    pushed.map(|count| ffi::lua_call(state, count, 1))
+                };
+                if let Err(fault) = faulty {
+                    self.out = self.host.unpark(frame);
+                    return Err(fault);
                 }
-                match ffi::lua_type(state, -1) {
-                    ffi::LUA_TSTRING | ffi::LUA_TNUMBER => {
-                        let mut len = 0;
-                        let bytes = ffi::lua_tolstring(state, -1, &mut len);
-                        let bytes = std::slice::from_raw_parts(bytes.cast(), len);
-                        self.out.extend_from_slice(bytes);
-                    }
-                    _ if ffi::lua_toboolean(state, -1) == 0 => {
-                        self.out.extend_from_slice(&text[start..end]);
-                    }
-                    kind => {
-                        let words = c"invalid replacement value (a %s)";
-                        let kind = ffi::lua_typename(state, kind);
-                        ffi::luaL_error(state, words.as_ptr(), kind);
-                    }
+                let mut len = 0;
+                // A number becomes a string here, for which there may be no memory.
+                let bytes = ffi::lua_tolstring(state, -1, &mut len);
+                if bytes.is_null() && ffi::lua_toboolean(state, -1) != 0 {
+                    let words = c"invalid replacement value (a %s)";
+                    let kind = ffi::lua_typename(state, ffi::lua_type(state, -1));
+                    ffi::luaL_error(state, words.as_ptr(), kind);
                 }
+                self.out = self.host.unpark(frame);
+                let put = match bytes.is_null() {
+                    true => &text[start..end],
+                    false => std::slice::from_raw_parts(bytes.cast(), len),
+                };
+                self.out.extend_from_slice(put);
                 ffi::lua_settop(state, -2);
                 Ok(())
             },

@@ -30,7 +30,7 @@ mod pattern;
 mod values;
 mod vm;
 
-pub use door::{Arg, Args, Fault, bad_argument, door};
+pub use door::{Arg, Args, Failure, Fault, Work, bad_argument, door, worker};
 pub use host::Host;
 pub use library::library;
 pub use values::{Held, Push, Pusher, Seen, TableView, View};

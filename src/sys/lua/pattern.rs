@@ -39,19 +39,38 @@ pub enum Captured {
     Position(usize),
 }
 
-/// How far a capture goes. Lua's strings are shorter than 2^31 bytes.
+/// A capture: where it begins, and how many bytes it has. Lua's strings are shorter than 2^31 bytes, so two lengths are
+/// free to say that it has no end yet, or that it is a place. All zeros at first: that costs least.
 #[derive(Clone, Copy)]
-enum Extent {
-    Open,
-    Position,
-    Closed(u32),
+struct Capture {
+    at: u32,
+    len: u32,
+}
+
+impl Capture {
+    const OPEN: u32 = u32::MAX;
+    const POSITION: u32 = u32::MAX - 1;
+}
+
+/// The first item of a pattern that is no `(`, if each match begins with a byte that fits it.
+#[derive(Clone, Copy)]
+enum Lead {
+    /// This byte.
+    Byte(u8),
+    /// A byte of the class that the letter names.
+    Class(u8),
+    /// A byte of the set from its `[` to its `]`.
+    Set(usize, usize),
+    /// A match may begin anywhere.
+    Any,
 }
 
 /// A text and a pattern.
 pub struct Matcher<'a> {
     text: &'a [u8],
     pattern: &'a [u8],
-    captures: [(u32, Extent); CAPTURES_MAX],
+    captures: [Capture; CAPTURES_MAX],
+    lead: Lead,
     level: usize,
     depth: u32,
     steps: u32,
@@ -74,20 +93,66 @@ fn is_special_byte(byte: u8) -> bool {
 
 impl<'a> Matcher<'a> {
     /// `stop` is asked every 65,536 steps or so.
+    #[inline]
     pub fn new(text: &'a [u8], pattern: &'a [u8], stop: &'a dyn Fn() -> bool) -> Matcher<'a> {
-        Matcher {
+        let mut matcher = Matcher {
             text,
             pattern,
-            captures: [(0, Extent::Open); CAPTURES_MAX],
+            captures: [Capture { at: 0, len: 0 }; CAPTURES_MAX],
+            lead: Lead::Any,
             level: 0,
             depth: 0,
             steps: 0,
             stop,
+        };
+        matcher.lead = matcher.lead();
+        matcher
+    }
+
+    /// The item that each match begins with. A wrong pattern has none: the match itself says what is wrong with it.
+    fn lead(&self) -> Lead {
+        let mut p = 0;
+        while self.pattern[p..].starts_with(b"(") && p < CAPTURES_MAX {
+            p += 1;
         }
+        let lead = match self.pattern[p..] {
+            [b'%', b'b' | b'f' | b'0'..=b'9', ..] => return Lead::Any,
+            [b'%', class, ..] => Lead::Class(class),
+            [b'[', ..] => match self.item_end(p) {
+                Ok(end) => Lead::Set(p, end - 1),
+                Err(_) => return Lead::Any,
+            },
+            [b']' | b'*' | b'+' | b'?' | b'-', ..] | [] => return Lead::Any,
+            [byte, ..] if is_special_byte(byte) || byte == b')' => return Lead::Any,
+            [byte, ..] => Lead::Byte(byte),
+        };
+        let after = match lead {
+            Lead::Set(_, end) => end + 1,
+            Lead::Class(_) => p + 2,
+            _ => p + 1,
+        };
+        match self.pattern.get(after) {
+            Some(b'*' | b'?' | b'-') => Lead::Any,
+            _ => lead,
+        }
+    }
+
+    /// The first place from `start` on where a match may begin; none when there is no match. Not for anchored patterns.
+    #[inline]
+    pub fn candidate(&self, start: usize) -> Option<usize> {
+        let rest = self.text.get(start..)?;
+        let skipped = match self.lead {
+            Lead::Any => Some(0),
+            Lead::Byte(byte) => byte_position(rest, byte),
+            Lead::Class(class) => rest.iter().position(|byte| in_class(*byte, class)),
+            Lead::Set(p, end) => rest.iter().position(|byte| self.in_set(*byte, p, end)),
+        };
+        skipped.map(|skipped| start + skipped)
     }
 
     /// Where a match that begins at `start` ends, if there is one. `from` is where the pattern begins: after
     /// its anchor, when it has one.
+    #[inline]
     pub fn at(&mut self, start: usize, from: usize) -> Result<Option<usize>> {
         self.level = 0;
         self.depth = 0;
@@ -104,11 +169,11 @@ impl<'a> Matcher<'a> {
         match self.captures[..self.level].get(i) {
             None if i == 0 => Ok(Captured::Text(start, end)),
             None => Err(Fault::Pattern(c"invalid capture index")),
-            Some((_, Extent::Open)) => Err(Fault::Pattern(c"unfinished capture")),
-            Some((at, Extent::Position)) => Ok(Captured::Position(*at as usize + 1)),
-            Some((at, Extent::Closed(len))) => {
-                Ok(Captured::Text(*at as usize, (at + len) as usize))
-            }
+            Some(Capture { at, len }) => match *len {
+                Capture::OPEN => Err(Fault::Pattern(c"unfinished capture")),
+                Capture::POSITION => Ok(Captured::Position(*at as usize + 1)),
+                len => Ok(Captured::Text(*at as usize, (at + len) as usize)),
+            },
         }
     }
 
@@ -127,16 +192,6 @@ impl<'a> Matcher<'a> {
         match (self.stop)() {
             true => Err(Fault::Stopped),
             false => Ok(()),
-        }
-    }
-
-    /// The byte that each match begins with, if the pattern says.
-    pub fn first_byte(&self, from: usize) -> Option<u8> {
-        match self.pattern[from..] {
-            [byte, ..] if is_special_byte(byte) => None,
-            [_, b'*' | b'?' | b'-', ..] => None,
-            [byte, ..] => Some(byte),
-            [] => None,
         }
     }
 
@@ -159,8 +214,8 @@ impl<'a> Matcher<'a> {
             };
             let next = self.pattern.get(p + 1).copied();
             match (byte, next) {
-                (b'(', Some(b')')) => return self.open(at, p + 2, Extent::Position),
-                (b'(', _) => return self.open(at, p + 1, Extent::Open),
+                (b'(', Some(b')')) => return self.open(at, p + 2, Capture::POSITION),
+                (b'(', _) => return self.open(at, p + 1, Capture::OPEN),
                 (b')', _) => return self.close(at, p + 1),
                 (b'$', None) => return Ok((at == self.text.len()).then_some(at)),
                 (b'%', Some(b'b')) => match self.balanced(at, p + 2)? {
@@ -264,9 +319,10 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    fn open(&mut self, at: usize, p: usize, extent: Extent) -> Result<Option<usize>> {
+    fn open(&mut self, at: usize, p: usize, len: u32) -> Result<Option<usize>> {
         let slot = self.captures.get_mut(self.level);
-        *slot.ok_or(Fault::Pattern(c"too many captures"))? = (at as u32, extent);
+        let capture = Capture { at: at as u32, len };
+        *slot.ok_or(Fault::Pattern(c"too many captures"))? = capture;
         self.level += 1;
         let found = self.go(at, p)?;
         if found.is_none() {
@@ -276,13 +332,13 @@ impl<'a> Matcher<'a> {
     }
 
     fn close(&mut self, at: usize, p: usize) -> Result<Option<usize>> {
-        let open = |(_, extent): &(u32, Extent)| matches!(extent, Extent::Open);
+        let open = |capture: &Capture| capture.len == Capture::OPEN;
         let last = self.captures[..self.level].iter().rposition(open);
         let i = last.ok_or(Fault::Pattern(c"invalid pattern capture"))?;
-        self.captures[i].1 = Extent::Closed(at as u32 - self.captures[i].0);
+        self.captures[i].len = at as u32 - self.captures[i].at;
         let found = self.go(at, p)?;
         if found.is_none() {
-            self.captures[i].1 = Extent::Open;
+            self.captures[i].len = Capture::OPEN;
         }
         Ok(found)
     }
@@ -316,8 +372,10 @@ impl<'a> Matcher<'a> {
     fn repeated(&mut self, at: usize, digit: u8) -> Result<Option<usize>> {
         let i = usize::from(digit).wrapping_sub(usize::from(b'1'));
         let (start, len) = match self.captures[..self.level].get(i) {
-            Some((start, Extent::Closed(len))) => (*start as usize, *len as usize),
-            Some((_, Extent::Position)) => return Ok(None),
+            Some(capture) if capture.len == Capture::POSITION => return Ok(None),
+            Some(capture) if capture.len != Capture::OPEN => {
+                (capture.at as usize, capture.len as usize)
+            }
             _ => return Err(Fault::Pattern(c"invalid capture index")),
         };
         let rest = &self.text[at..];
@@ -395,6 +453,57 @@ impl<'a> Matcher<'a> {
             i += len;
         }
         negated
+    }
+}
+
+/// Places that begin like the bytes looked for, and are not the bytes, before the search changes to `memmem`.
+const FALSE_STARTS: usize = 16;
+
+/// Where bytes are in others. O(n) with any C library whose `memmem` is; those of glibc, musl and the BSDs are.
+pub fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    let Some((first, others)) = wanted.split_first() else {
+        return Some(0);
+    };
+    let mut from = 0;
+    for _ in 0..FALSE_STARTS {
+        // The last place where there is room for all of them.
+        let last = text.len().checked_sub(others.len())?;
+        from += byte_position(text.get(from..last)?, *first)?;
+        if text[from + 1..].starts_with(others) {
+            return Some(from);
+        }
+        from += 1;
+    }
+    let rest = &text[from..];
+    // SAFETY: both places and lengths are of slices; what is found is within the first.
+    unsafe {
+        let found = libc::memmem(
+            rest.as_ptr().cast(),
+            rest.len(),
+            wanted.as_ptr().cast(),
+            wanted.len(),
+        );
+        match found.is_null() {
+            true => None,
+            false => Some(found.addr() - text.as_ptr().addr()),
+        }
+    }
+}
+
+/// Bytes that are compared one by one before `memchr` is called.
+const FEW: usize = 16;
+
+/// Where a byte is. O(n)
+#[inline]
+fn byte_position(text: &[u8], wanted: u8) -> Option<usize> {
+    let (few, rest) = text.split_at(text.len().min(FEW));
+    if let Some(at) = few.iter().position(|byte| *byte == wanted) {
+        return Some(at);
+    }
+    // SAFETY: the place and the length are of a slice; what is found is within it.
+    unsafe {
+        let found = libc::memchr(rest.as_ptr().cast(), wanted.into(), rest.len());
+        (!found.is_null()).then(|| found.addr() - text.as_ptr().addr())
     }
 }
 
@@ -512,6 +621,21 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_found_where_a_look_at_each_place_finds_them() {
+        let mut seed = 3_u64;
+        let mut next = |n: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) as usize % n
+        };
+        for _ in 0..if cfg!(miri) { 100 } else { 20_000 } {
+            let text: Vec<u8> = (0..next(90)).map(|_| b"ab"[next(8) / 7]).collect();
+            let wanted: Vec<u8> = (0..next(6)).map(|_| b"ab"[next(4) / 3]).collect();
+            let naive = (0..=text.len()).find(|at| text[*at..].starts_with(&wanted));
+            assert_eq!(position(&text, &wanted), naive, "{text:?} {wanted:?}");
+        }
+    }
+
+    #[test]
     fn wrong_patterns_say_so() {
         let deep = "a?".repeat(9999);
         for (pattern, words) in [
@@ -565,7 +689,9 @@ mod tests {
             let text: Vec<u8> = (0..next(12)).map(|_| b"ab1("[next(4)]).collect();
             let mut matcher = Matcher::new(&text, &bytes, &|| true);
             for start in 0..=text.len() {
+                let next = matcher.candidate(start);
                 if let Ok(Some(end)) = matcher.at(start, 0) {
+                    assert_eq!(next, Some(start), "{bytes:?} {text:?}");
                     assert!(end <= text.len());
                     for i in 0..=matcher.captures() {
                         let _ = matcher.capture(i, start, end);

@@ -9,7 +9,7 @@ use std::slice;
 
 use mlua::ffi;
 
-use super::State;
+use super::{Host, State};
 
 /// The bytes of a string on the stack, alive as long as it stays there.
 ///
@@ -132,13 +132,12 @@ impl<'a> View<'a> {
     }
 
     /// The value as a number: a string that reads as one is one.
+    #[inline]
     pub fn as_number(self) -> Option<f64> {
-        // SAFETY: neither call changes the value.
+        // SAFETY: neither call changes the value. Values that are no number read as 0.
         unsafe {
-            match ffi::lua_isnumber(self.state, self.index) {
-                0 => None,
-                _ => Some(ffi::lua_tonumber(self.state, self.index)),
-            }
+            let n = ffi::lua_tonumber(self.state, self.index);
+            (n != 0.0 || ffi::lua_isnumber(self.state, self.index) != 0).then_some(n)
         }
     }
 }
@@ -293,6 +292,12 @@ impl<'a> Pusher<'a> {
         unsafe {
             ffi::lua_pushlstring(self.state, bytes.as_ptr().cast(), bytes.len());
         }
+    }
+
+    /// Pushes a string made in room that [`Host::take_spare`] gave, and gives the room back.
+    pub fn spare(&mut self, host: &Host, text: Vec<u8>) {
+        // SAFETY: there is room on the stack, and the text is given back before Lua copies it.
+        unsafe { host.push_spare(self.state, text) };
     }
 
     /// Pushes an empty table with room for so many elements and fields, and room on the stack for those.

@@ -470,7 +470,8 @@ impl Hash {
                 && listpack.would_fit(name.len() + len)
             {
                 let new = self.set_packed(name, entry, keep);
-                if new && self.len() > limits.entries {
+                // The limit may have been lowered since the fields came.
+                if self.len() > limits.entries {
                     self.become_table(limits.seed);
                 }
                 return new;

@@ -38,6 +38,14 @@ fn names_in_order(hash: &Hash) -> Vec<String> {
         .collect()
 }
 
+fn hash_of(fields: usize) -> Hash {
+    let mut hash = Hash::new();
+    for i in 0..fields {
+        hash.set(format!("f{i}").as_bytes(), bytes(b"1"), false, &SMALL);
+    }
+    hash
+}
+
 #[test]
 fn encodings_change_as_redis_has_them_do() {
     let mut hash = Hash::new();
@@ -56,6 +64,15 @@ fn encodings_change_as_redis_has_them_do() {
     assert!(!timed.has_deadlines());
     assert!(!timed.set(b"f1", bytes(b"a value of 17 ch."), false, &SMALL));
     assert_eq!((timed.encoding(), timed.len()), ("hashtable", 8));
+
+    // A lower limit counts when a field is set the next time, also one that is there already.
+    let mut lowered = hash_of(3);
+    let limits = Limits {
+        entries: 2,
+        ..SMALL
+    };
+    assert!(!lowered.set(b"f1", bytes(b"2"), false, &limits));
+    assert_eq!((lowered.encoding(), lowered.len()), ("hashtable", 3));
 
     let mut prepared = Hash::new();
     prepared.prepare(9, std::iter::empty(), &SMALL);

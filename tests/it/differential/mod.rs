@@ -19,6 +19,7 @@
 pub mod groups;
 pub mod newer;
 pub mod shape;
+pub mod wrong;
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -169,11 +170,7 @@ fn explained_newest(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
         _ => String::new(),
     };
     match command[0].to_ascii_uppercase().as_slice() {
-        b"OBJECT" => {
-            // Redis counts the bytes of the key as well, and shares no numbers.
-            let counts = matches!((theirs, ours), (Reply::Integer(1), Reply::Integer(n)) if *n == i64::from(i32::MAX));
-            counts || same_encoding_as_newest(&told(theirs), &told(ours))
-        }
+        b"OBJECT" => same_encoding_as_newest(&told(theirs), &told(ours)),
         // Scores of a large sorted set, with 17 digits.
         b"ZSCAN" => sorted_numbers(theirs) == sorted_numbers(ours),
         // When two servers read their clocks.
@@ -216,8 +213,8 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
                 &String::from_utf8_lossy(theirs),
                 &String::from_utf8_lossy(ours),
             ),
-            // A copy of a shared number is no longer shared there; here the number alone decides.
-            (Reply::Integer(1), Reply::Integer(ours)) => *ours == i64::from(i32::MAX),
+            // Up to 8.0 keys shared small numbers, of which nobody counted the owners.
+            (Reply::Integer(theirs), Reply::Integer(1)) => *theirs == i64::from(i32::MAX),
             _ => false,
         },
         // The locale's order of texts, up to a zero byte, is not that of bytes; a set has no order at all.

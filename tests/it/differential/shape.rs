@@ -489,7 +489,11 @@ impl Kind {
                 return text;
             }
             Kind::GroupName => return format!("group{}", random.below(3)).into_bytes(),
-            Kind::Consumer => return format!("consumer{}", random.below(4)).into_bytes(),
+            // Now and then one that nobody else names: it may exist without ever having read anything.
+            Kind::Consumer => {
+                let all = if random.percent(15) { 400 } else { 4 };
+                return format!("consumer{}", random.below(all)).into_bytes();
+            }
             Kind::Idle => *random.pick(&[0, 0, 0, -1, 100_000_000]),
             Kind::Digest => {
                 let known = ["99aa06d3014798d8", "ef46db3751d8e999", "0123456789abcdef"];

@@ -49,5 +49,5 @@ mod bugs;
 mod checks;
 mod data;
 mod scenarios;
-mod story;
-mod world;
+pub mod story;
+pub mod world;

@@ -115,6 +115,8 @@ pub struct World {
     pub steps: u64,
     /// Lines of the nodes' logs, if somebody wants to read them.
     pub trace: Option<Vec<String>>,
+    /// A message of each kind and length that was sent, if somebody wants them.
+    pub sent: Option<BTreeMap<(u16, usize), Arc<[u8]>>>,
     /// Bytes a hostile or damaged wire puts in place of a message's, by chance of one in so many.
     pub split_one_in: u64,
 }
@@ -134,6 +136,7 @@ impl World {
             cuts: BTreeMap::new(),
             latency_ms: 2,
             steps: 0,
+            sent: None,
             trace: std::env::var_os("OXIDIS_SIM_TRACE").map(|_| Vec::new()),
             split_one_in: 24,
         };
@@ -288,7 +291,12 @@ impl World {
     fn carry_out(&mut self, id: HostId, acts: Vec<Act>) {
         for act in acts {
             match act {
-                Act::Send { link, bytes } => self.put(id, link, bytes),
+                Act::Send { link, bytes } => {
+                    if let (Some(sent), Ok(kind)) = (&mut self.sent, bus::peek(&bytes)) {
+                        sent.insert((kind, bytes.len()), bytes.clone());
+                    }
+                    self.put(id, link, bytes);
+                }
                 Act::Dial { link, ip, port } => self.dial(id, link, ip, port),
                 Act::Close { link } => self.drop_link(id, link),
                 Act::Save { token, text, sync } => {

@@ -17,6 +17,7 @@ use super::super::{rewrite, upgrade};
 use super::{end_loading, explain};
 use crate::clients::{Client, ClientFlags};
 use crate::config::{SanitizeDumpPayload, disk};
+use crate::modules::{EventData, EventId, kinds};
 use crate::persistence::aof::manifest::{Manifest, Names};
 use crate::persistence::aof::reader::CommandReader;
 use crate::persistence::aof::replay::Replayer;
@@ -44,7 +45,7 @@ pub fn reading(state: &State, client: Option<&Client>) -> Reading {
             SanitizeDumpPayload::Clients => client.is_some_and(|client| !trusted(client)),
         },
         limits: Limits::of(&state.config, state.member_seed).with_plain_from(state.list_plain_from),
-        foreign: !state.modules.types.is_empty(),
+        foreign: !state.modules.types.is_empty() || !state.modules.native_types.is_empty(),
     }
 }
 
@@ -213,13 +214,19 @@ fn begin_preloading_manifest(state: &mut State, path: &Path) -> Opened {
 
 fn begin_parts(state: &mut State, parts: VecDeque<Part>, aof: bool, flags: Flags) -> Opened {
     let mut loading = new_loading(state, parts, aof, flags);
+    let kind = match (aof, flags.from_primary) {
+        (true, _) => kinds::loading::AOF_START,
+        (false, true) => kinds::loading::REPLICATION_START,
+        (false, false) => kinds::loading::RDB_START,
+    };
+    state.tell_modules(EventId::Loading, kind, EventData::None);
     if aof {
         loading.replayer = Some(Replayer::new(state));
         // Commands count on keys that were there when they ran.
         state.keyspace.env().set_see_expired(true);
     }
     if next_part(state, &mut loading).is_err() {
-        end_loading(state, &loading);
+        end_loading(state, &loading, false);
         return Opened::Failed;
     }
     state.persistence.loading = Some(loading);
@@ -254,6 +261,7 @@ fn new_loading(state: &mut State, parts: VecDeque<Part>, aof: bool, flags: Flags
         hold: Hold::Nothing,
         beside: None,
         stream: Stream::default(),
+        progress_due_ns: 0,
         listening: std::mem::replace(&mut state.effects.listening, crate::command::Targets::NONE),
     })
 }
@@ -273,6 +281,10 @@ pub(in crate::persistence) fn begin_loading_stream(
         size,
     };
     let mut loading = new_loading(state, VecDeque::new(), false, flags);
+    if beside.is_none() {
+        let kind = kinds::loading::REPLICATION_START;
+        state.tell_modules(EventId::Loading, kind, EventData::None);
+    }
     if let Some(progress) = &mut state.persistence.progress {
         progress.total_bytes = size;
     }

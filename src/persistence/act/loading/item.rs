@@ -12,6 +12,7 @@ use crate::persistence::rdb::load::{Item, Key, Loader};
 use crate::persistence::rdb::{Error, Reason, module_name};
 use crate::state::State;
 use crate::types::Typed;
+use crate::types::foreign::Raw;
 use crate::util::num::parse_u64;
 use crate::{replication, scripting};
 
@@ -103,8 +104,12 @@ fn realise(state: &mut State, key: &mut Key<'_>) -> Result<(), Reason> {
     };
     let raw = raw.clone();
     let id = raw.get().rdb_id();
-    let doors = state.module_doors;
-    let made = doors.and_then(|doors| (doors.realise)(state, &raw, key.db, key.key));
+    let made = match (raw.downcast::<Raw>(), state.modules.native(id)) {
+        (Some(bytes), Some(kind)) => (kind.load)(bytes),
+        _ => state
+            .module_doors
+            .and_then(|doors| (doors.realise)(state, &raw, key.db, key.key)),
+    };
     match made {
         Some(made) => key.value = NewValue::Object(made.into()),
         None if state.modules.knows_type(id) => {

@@ -16,6 +16,7 @@ mod reload;
 
 use super::{rewrite, tails};
 use crate::config::disk;
+use crate::modules::{EventData, EventId, kinds};
 use crate::persistence::aof::reader::{CommandReader, Line, Trouble};
 use crate::persistence::loading::{Fatal, Hold, Loading, Part, Slice, Source, What};
 use crate::persistence::rdb::Reason;
@@ -62,24 +63,25 @@ pub fn load_slice(state: &mut State) -> Slice {
         progress.loaded_bytes = position(&loading);
         progress.used_memory = loading.used_memory;
     }
+    tell_progress(state, &mut loading);
     match result {
         Ok(true) => {
             state.persistence.loading = Some(loading);
             Slice::More
         }
         Ok(false) => {
-            end_loading(state, &loading);
+            end_loading(state, &loading, true);
             loading_done(state, &loading);
             if loading.flags.from_primary {
                 return Slice::OfPrimary(Box::new(loading.come_to(true)));
             }
-            match rewrite::open_aof_at_start(state) {
+            match loading.flags.leaves_aof || rewrite::open_aof_at_start(state) {
                 true => Slice::Done,
                 false => Slice::Failed,
             }
         }
         Err(Fatal) => {
-            end_loading(state, &loading);
+            end_loading(state, &loading, false);
             if loading.flags.from_primary {
                 return Slice::OfPrimary(Box::new(loading.come_to(false)));
             }
@@ -251,7 +253,7 @@ fn load_command(
 
 /// Ends the state of loading: the server's readers, clock and counters are as before.
 #[doc(alias = "stopLoading")]
-pub(in crate::persistence) fn end_loading(state: &mut State, loading: &Loading) {
+pub(in crate::persistence) fn end_loading(state: &mut State, loading: &Loading, ok: bool) {
     if let Some(replayer) = &loading.replayer {
         replayer.end(state);
         state.keyspace.env().set_see_expired(false);
@@ -266,6 +268,37 @@ pub(in crate::persistence) fn end_loading(state: &mut State, loading: &Loading) 
     if !loading.flags.received {
         state.dirty = 0;
     }
+    let kind = match ok {
+        true => kinds::loading::ENDED,
+        false => kinds::loading::FAILED,
+    };
+    state.tell_modules(EventId::Loading, kind, EventData::None);
+}
+
+/// Tells modules how far the load is, `hz` times per second at most: the share loaded in parts of 1024, or -1 when the
+/// length is not known.
+#[doc(alias = "processModuleLoadingProgressEvent")]
+fn tell_progress(state: &mut State, loading: &mut Loading) {
+    const RDB: u64 = 0;
+    const COMMANDS: u64 = 1;
+    if !state.modules.hears(EventId::LoadingProgress) {
+        return;
+    }
+    let now = state.clock.monotonic_ns();
+    let Some(progress) = state
+        .persistence
+        .progress
+        .filter(|_| now >= loading.progress_due_ns)
+    else {
+        return;
+    };
+    loading.progress_due_ns = now + 1_000_000_000 / u64::from(state.hz.max(1));
+    let kind = match loading.current {
+        Some((_, Source::Commands { .. })) => COMMANDS,
+        _ => RDB,
+    };
+    let (hz, share) = (state.hz as i32, progress.share_of_1024());
+    state.tell_modules(EventId::LoadingProgress, kind, EventData::Pair(hz, share));
 }
 
 fn loading_done(state: &mut State, loading: &Loading) {

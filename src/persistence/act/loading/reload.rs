@@ -82,12 +82,16 @@ pub fn load_all(state: &mut State) -> bool {
         }
     };
     mark(state, false);
+    if let Some(caller) = caller {
+        // Requests that came meanwhile wait in its query buffer or its socket.
+        state.clients.resume(caller);
+    }
     loaded
 }
 
 /// Gives a load up because the server ends: the part loaded so far does not matter.
 fn abort_loading(state: &mut State) {
     if let Some(loading) = state.persistence.loading.take() {
-        end_loading(state, &loading);
+        end_loading(state, &loading, false);
     }
 }
