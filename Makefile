@@ -8,6 +8,7 @@ FUZZ_SECONDS ?= 60
 check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --no-default-features -- -D warnings
 	cargo test
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: left out"; fi

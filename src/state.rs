@@ -80,6 +80,12 @@ pub trait Host: std::fmt::Debug {
         let _ = client;
     }
 
+    /// Shuts a client's connection down, so that its peer learns of it before anybody else is answered. The client itself
+    /// is closed at the end of the turn.
+    fn hang_up(&mut self, client: ClientKey) {
+        let _ = client;
+    }
+
     /// Sends bytes to a client ahead of its queued output, and blocks until they are sent; false when that fails. For
     /// the script debugger, which blocks the server.
     fn send_now(&mut self, client: ClientKey, bytes: &[u8]) -> bool {

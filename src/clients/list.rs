@@ -265,11 +265,6 @@ impl Clients {
         std::mem::take(&mut self.to_close)
     }
 
-    /// Puts one of them back.
-    pub fn close_later(&mut self, key: ClientKey) {
-        self.to_close.push(key);
-    }
-
     /// Lets a client go on with what it already sent (it was blocked or paused).
     pub fn resume(&mut self, key: ClientKey) {
         if let Some(client) = self.get_mut(key)

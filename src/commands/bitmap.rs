@@ -558,6 +558,9 @@ fn bitpos(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         _ => return Err(Error::once("The bit argument must be 1 or 0.")),
     };
     let (mut start, mut end, mut within) = (0, None, Unit::Byte);
+    if args.len() > 3 {
+        return Err(Error::Syntax);
+    }
     if !args.is_empty() {
         start = args.integer()?;
         if !args.is_empty() {

@@ -283,6 +283,9 @@ fn client_kill(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     for key in &doomed {
         if *key != ctx.client {
             ctx.state.clients.close_asap(*key);
+            if let Some(host) = &mut ctx.state.host {
+                host.hang_up(*key);
+            }
         }
     }
     match (old_form, doomed.len()) {

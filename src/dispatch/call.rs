@@ -178,7 +178,10 @@ fn refuse(state: &mut State, call: &Call<'_>, reply: &mut Reply, begun: &Begun, 
         reply.take_back(begun);
     }
     reply.error(error);
-    state.stats.count_error(error);
+    // An error of a module's call is counted if the module passes it on.
+    if call.origin != CallOrigin::Module {
+        state.stats.count_error(error);
+    }
     let client = state.clients.get(call.client);
     if client.is_some_and(|client| client.flags.has(ClientFlags::IMPORTS)) {
         cluster::act::moving::command_refused(state, call.client, &error.to_string());
@@ -203,10 +206,11 @@ fn show(state: &mut State, call: &Call<'_>, redacted: Redacted, elapsed_ns: u64,
             observe::act::monitor::feed(state, call.client, call.db, call.argv, redacted);
         }
     }
-    // A command that blocked is timed and counted when it is served. One of an append-only file is not counted.
+    // A command that blocked is timed and counted when it is served. One of an append-only file is not counted, nor are
+    // those that it calls.
     let uncounted = caller.is_some_and(|flags| {
-        let of_file = flags.has(ClientFlags::FAKE) && flags.has(ClientFlags::MUST_OBEY);
-        flags.has(ClientFlags::BLOCKED) || of_file
+        let fed = flags.has(ClientFlags::MUST_OBEY) || state.persistence.is_loading();
+        flags.has(ClientFlags::BLOCKED) || flags.has(ClientFlags::FAKE) && fed
     });
     if !uncounted {
         let ran = observe::Ran {

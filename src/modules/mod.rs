@@ -32,6 +32,7 @@ pub mod native;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::{c_char, c_int, c_void};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -444,13 +445,33 @@ pub struct NativeType {
     pub load: fn(&Raw) -> Option<Foreign>,
 }
 
+/// Spreads the numbers of commands, which nobody chooses to make them collide.
+#[derive(Debug, Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u16(u16::from(*byte));
+        }
+    }
+
+    fn write_u16(&mut self, n: u16) {
+        self.0 = (self.0 ^ u64::from(n)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// The modules of a server, and what they added.
 #[derive(Debug, Default)]
 pub struct Modules {
     /// Modules, in the order in which they were loaded.
     pub loaded: Vec<Loaded>,
     /// Commands by number.
-    pub commands: HashMap<CommandId, ModuleCommand>,
+    pub commands: HashMap<CommandId, ModuleCommand, BuildHasherDefault<IdHasher>>,
     /// Filters of requests, in order.
     pub filters: Vec<Filter>,
     /// Listeners of keyspace events, in order.

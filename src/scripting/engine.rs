@@ -33,7 +33,7 @@ const HOOK_PERIOD: u32 = 10_000;
 /// Scripts and functions run between two times that dropped chunks are forgotten.
 #[doc(alias = "LUA_GC_CYCLE_PERIOD")]
 const FORGET_PERIOD: u32 = 50;
-/// The effort, in KiB, of one step of the garbage collector in an interpreter that was flushed.
+/// The effort, in KiB, of one step of the garbage collector that it does not take by itself.
 const GC_STEP: u16 = 50;
 /// Bytes of memory that one interpreter may hold. Redis has no bound: a script that allocates for ever ends the
 /// server.
@@ -55,6 +55,8 @@ pub struct Engine {
     run: Function,
     register: Function,
     calls: u32,
+    /// Something ran since the collector ended its last cycle.
+    littered: bool,
 }
 
 /// The part that is missing of a variable's name: of `"\x01string.find"` the library, or its field when the environment
@@ -179,6 +181,7 @@ impl Engine {
             run: prelude.get("run")?,
             register: prelude.get("register")?,
             calls: 0,
+            littered: true,
         };
         engine.watch_time()?;
         Ok(engine)
@@ -281,10 +284,12 @@ impl Engine {
     ///
     /// All else is the collector's own pace: it begins a cycle when twice the memory is held that the last one
     /// left, and does a step of it at every few allocations. Redis forces a step after every 50 scripts, so that
-    /// an interpreter that is small and fast to fill is collected from one end to the other all the time.
+    /// an interpreter that is small and fast to fill is collected from one end to the other all the time. The cron
+    /// collects what is left ([`Engine::tidy`]).
     #[doc(alias = "luaGC")]
     pub fn collect(&mut self) {
         self.calls += 1;
+        self.littered = true;
         if self.calls >= FORGET_PERIOD {
             self.calls = 0;
             // Fails for want of memory only, and is tried again later.
@@ -302,6 +307,14 @@ impl Engine {
         let _ = self.lua().set_memory_limit(0);
         let _ = self.lua().gc_collect();
         let _ = self.lua().set_memory_limit(MEMORY_MAX);
+    }
+
+    /// Collects what scripts left behind, in small steps, until `enough` returns true or a cycle has ended. Not while a
+    /// script runs.
+    pub(super) fn tidy(&mut self, mut enough: impl FnMut() -> bool) {
+        while self.littered && !enough() {
+            self.littered = matches!(self.core.vm.collect_some(GC_STEP), Ok(false));
+        }
     }
 
     /// Frees a share of an interpreter that was flushed. Returns whether there is more to free.

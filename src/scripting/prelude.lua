@@ -10,8 +10,8 @@
 --
 --   x = y            local g = environment[hidden]    g['x'] = environment['y']    g refuses
 --
--- Fields of libraries stand there a second time, each under a name of its own, so that a script reads one in a single
--- step, past the protected table of its library:
+-- Functions of libraries stand there a second time, each under a name of its own, so that a script reads one in a
+-- single step, past the protected table of its library:
 --
 --   string.find      environment['\1string.find']
 --
@@ -207,7 +207,9 @@ real[globals] = G
 raw.setmetatable(globals, environment)
 -- setfenv gives functions environments of a script's own, in which nothing is hidden.
 local function join(environment, name, library)
-    for field, value in raw.pairs(library) do environment['\1' .. name .. '.' .. field] = value end
+    for field, value in raw.pairs(library) do
+        if raw.type(value) == 'function' then environment['\1' .. name .. '.' .. field] = value end
+    end
 end
 if not native.deprecated then
     G[hidden] = globals
@@ -219,10 +221,13 @@ end
 local L = {
     redis = native.registering and protect(native.registering), [hidden] = raw.rawget(G, hidden),
 }
-if native.registering then join(L, 'redis', native.registering) end
-if native.registering then raw.setmetatable(native.registering, { __index = native.missing }) end
 local all = {}
-for k, v in raw.next, G do all[k] = v end
+if native.registering then
+    -- No field that the other environment lacks: the table would be made smaller and larger again for each library.
+    L['\1redis.log'] = not native.deprecated and native.registering.log or nil
+    raw.setmetatable(native.registering, { __index = native.missing })
+    for k, v in raw.next, G do all[k] = v end
+end
 
 local function become(fields)
     for k in raw.next, G do G[k] = nil end

@@ -517,15 +517,6 @@ impl Turn<'_> {
             // Before the client that asked for the end learns of it, so that it finds the files complete.
             persistence::act::saving::end_persistence(self.state);
         }
-        // Who killed a replica's connection finds it closed when the reply comes.
-        for key in self.state.clients.take_to_close() {
-            let who = self.state.clients.get(key);
-            if who.is_some_and(|who| who.flags.has(ClientFlags::REPLICA)) {
-                self.close(key);
-            } else {
-                self.state.clients.close_later(key);
-            }
-        }
         let pending = self.state.clients.take_pending_write();
         for key in &pending {
             self.write_client(*key);
@@ -657,7 +648,7 @@ impl Turn<'_> {
             .tell_modules(EventId::Client, 0, EventData::Client(key));
     }
 
-    fn close(&mut self, key: ClientKey) {
+    pub(super) fn close(&mut self, key: ClientKey) {
         clients::act::leave::forget_client(self.state, key);
         if let Some(place) = self.sockets.connections.get_mut(key.slot as usize)
             && place.as_ref().is_some_and(|c| c.key == key)

@@ -133,7 +133,12 @@ impl Turn<'_> {
         let (room, result) = read_into(client, stream, &mut self.sockets.read_buffer);
         let (n, source) = match result {
             Ok((0, _)) => {
+                let is_primary = client.flags.has(ClientFlags::PRIMARY);
                 self.state.clients.close_asap(key);
+                if is_primary {
+                    // Clients that are answered in this turn learn that the link is down.
+                    self.close(key);
+                }
                 return None;
             }
             Ok(read) => read,

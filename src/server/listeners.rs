@@ -98,6 +98,16 @@ impl Host for SharedListeners {
         });
     }
 
+    fn hang_up(&mut self, client: ClientKey) {
+        self.lent.with(|sockets| {
+            let connection = sockets.connections.get(client.slot as usize);
+            let connection = connection.and_then(Option::as_ref);
+            let stream = connection.filter(|c| c.key == client)?.stream.tcp()?;
+            // The peer may have done so before.
+            stream.shutdown(std::net::Shutdown::Both).ok()
+        });
+    }
+
     fn send_now(&mut self, client: ClientKey, bytes: &[u8]) -> bool {
         let sent = self.waiting(client, |stream| stream.write_all(bytes));
         sent.is_some()

@@ -94,6 +94,9 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     persistence::act::saving::cron(state, replication::act::full_sync::after_save);
     state.tell_modules(EventId::Cron, 0, EventData::Pair(hz as i32, 0));
     scripting::act::clients::free_scripts(state);
+    if every(100, runs, hz) {
+        scripting::act::clients::collect_garbage(state);
+    }
 }
 
 /// Starts the helper threads that otherwise start when there is something to do: a process that is a server shows

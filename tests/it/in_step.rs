@@ -51,6 +51,7 @@ const LEFT_OUT: &[&str] = &[
 /// An argument, as COMMAND DOCS describes it.
 #[derive(Debug, Default)]
 struct Argument {
+    name: String,
     kind: String,
     token: Option<String>,
     optional: bool,
@@ -77,6 +78,7 @@ fn arguments(docs: &Reply) -> Vec<Argument> {
         let has =
             |flag: &str| flags.is_some_and(|flags| flags.items().iter().any(|f| f.text() == flag));
         Argument {
+            name: field(told, "name").map(Reply::text).unwrap_or_default(),
             kind: field(told, "type").expect("a type").text(),
             token: field(told, "token").map(Reply::text),
             optional: has("optional"),
@@ -125,7 +127,7 @@ fn commands(client: &mut Client) -> Vec<Command> {
     all
 }
 
-fn word(random: &mut Random, kind: &str) -> Vec<u8> {
+fn word(random: &mut Random, kind: &str, name: &str) -> Vec<u8> {
     let keys = [
         "s1", "l1", "e1", "h1", "z1", "t1", "a1", "n1", "hll", "none",
     ];
@@ -143,6 +145,7 @@ fn word(random: &mut Random, kind: &str) -> Vec<u8> {
     let text = match (kind, random.below(10)) {
         (_, 0) => *random.pick(&["", "x", "-", "+", "(", "*", "1-1", "1 ", "g1", "nan"]),
         ("key", _) => *random.pick(&keys),
+        (_, 3..) if name == "id" => *random.pick(&["1-1", "1-2", "0", "5"]),
         ("integer" | "double" | "unix-time", _) => *random.pick(&numbers),
         (_, 1) => *random.pick(&keys),
         (_, 2) => *random.pick(&numbers),
@@ -178,7 +181,7 @@ fn draw(random: &mut Random, arguments: &[Argument], out: &mut Vec<Vec<u8>>) {
                     draw(random, &argument.parts[choice..=choice], out);
                 }
                 "block" => draw(random, &argument.parts, out),
-                kind => out.push(word(random, kind)),
+                kind => out.push(word(random, kind, &argument.name)),
             }
         }
         if let Some(place) = counted.take()

@@ -10,6 +10,7 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static Blocked *waiting[SLOTS];
+static int running;
 
 typedef struct {
     Blocked *blocked;
@@ -44,7 +45,8 @@ static int wait_(Ctx *ctx, Str **argv, int argc) {
     (void)argv; (void)argc;
     Blocked *blocked = BlockClient(ctx, woken, NULL, NULL, 0);
     pthread_mutex_lock(&mutex);
-    int at = 0;
+    /* Without a thread that would wake it, the client goes on at once. */
+    int at = running ? 0 : SLOTS;
     while (at < SLOTS && waiting[at]) at++;
     if (at < SLOTS) waiting[at] = blocked;
     pthread_mutex_unlock(&mutex);
@@ -104,6 +106,9 @@ static void *conduct(void *data) {
         pthread_join(threads[n], NULL);
         turns += workers[n].turns;
     }
+    pthread_mutex_lock(&mutex);
+    running = 0;
+    pthread_mutex_unlock(&mutex);
     wake_all();
     Ctx *ctx = GetThreadSafeContext(run->blocked);
     ReplyWithLongLong(ctx, turns);
@@ -120,6 +125,9 @@ static int run_(Ctx *ctx, Str **argv, int argc) {
         return ReplyWithError(ctx, "ERR 1 to 16 threads, and milliseconds");
     Run *run = malloc(sizeof *run);
     *run = (Run){BlockClient(ctx, NULL, NULL, NULL, 0), (int)threads, ms};
+    pthread_mutex_lock(&mutex);
+    running = 1;
+    pthread_mutex_unlock(&mutex);
     pthread_t thread;
     pthread_create(&thread, NULL, conduct, run);
     pthread_detach(thread);

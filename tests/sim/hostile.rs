@@ -4,7 +4,7 @@
 //!
 //! The inputs that are changed are real ones: messages and files of a simulated cluster that fails over.
 //!
-//! - `OXIDIS_SIM_SEED`, `OXIDIS_SIM_SEEDS`: as everywhere here; a seed changes 500 inputs of each kind
+//! - `OXIDIS_SIM_SEED`, `OXIDIS_SIM_SEEDS`: as everywhere here; a seed changes 200 inputs of each kind
 //! - `OXIDIS_CORPUS=dir`: the inputs are written there first, for a fuzzer to begin with
 
 use std::path::Path;
@@ -24,7 +24,7 @@ mod nodes_conf;
 mod sentinel;
 
 /// Inputs that a seed changes.
-const CHANGED: usize = 500;
+const CHANGED: usize = 200;
 
 /// The messages and files of a cluster that starts, fails over twice, and publishes.
 fn cluster() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {

@@ -217,7 +217,11 @@ pub fn answer(
     reply.append(std::mem::take(&mut who.out));
     if let Some(out) = reply.into_output() {
         who.out = out;
-        if !who.out.is_empty() {
+        let (overflowed, empty) = (who.out.overflowed(), who.out.is_empty());
+        if overflowed {
+            state.clients.note_over_limit(client);
+        }
+        if !empty {
             state.clients.wants_write(client);
         }
     }

@@ -3,9 +3,11 @@
 //! These commands do not move a key's access clock, or OBJECT IDLETIME would always answer 0.
 //!
 //! Mirrors: `typeCommand()` of db.c and `objectCommand()` of object.c.
+//! Differs: integers are not shared between keys; OBJECT REFCOUNT answers as if they were.
 
 use super::super::prelude::*;
-use crate::keyspace::Entry;
+use crate::config::MaxmemoryPolicy;
+use crate::keyspace::{Entry, StrRef};
 
 pub(super) const TYPE: Command = Command {
     name: "type",
@@ -116,12 +118,34 @@ pub(super) const OBJECT_REFCOUNT: Command = Command {
     ..Command::BASE
 };
 
-/// Answers 1, because each key holds its own value (in Redis since 8.2); null for a missing key.
+/// Redis keeps one object for each integer below this, and reports a reference count of [`COUNTLESS`] for it. Oxidis
+/// stores integers in their keys and reports the same.
+const SHARED_INTEGERS: i64 = 10_000;
+const COUNTLESS: i64 = i32::MAX as i64;
+
+/// Answers 1, or for an integer that Redis would share [`COUNTLESS`]; null for a missing key.
 fn object_refcount(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
-    if look(ctx, &mut args)?.is_some() {
-        ctx.reply.integer(1);
-    }
+    let config = &ctx.state.config;
+    // Redis shares no integers where each key needs an access clock of its own.
+    let shares = config.maxmemory == 0 || !has_clock(config.maxmemory_policy);
+    let Some(entry) = look(ctx, &mut args)? else {
+        return Ok(());
+    };
+    let shared = match entry.string() {
+        Some(StrRef::Int(n)) => shares && (0..SHARED_INTEGERS).contains(&n),
+        _ => false,
+    };
+    ctx.reply.integer(if shared { COUNTLESS } else { 1 });
     Ok(())
+}
+
+/// Whether an eviction policy uses the access clock of keys.
+fn has_clock(policy: MaxmemoryPolicy) -> bool {
+    use MaxmemoryPolicy::*;
+    !matches!(
+        policy,
+        NoEviction | AllkeysRandom | VolatileRandom | VolatileTtl
+    )
 }
 
 pub(super) const OBJECT_IDLETIME: Command = Command {

@@ -319,6 +319,10 @@ pub unsafe extern "C" fn abort(handle: Opaque) -> c_int {
     };
     blocked.reply = None;
     blocked.disconnect = None;
+    if !blocked.on_keys {
+        // The private data stays the module's.
+        blocked.private.store(ptr::null_mut(), Ordering::Release);
+    }
     if let Some(auth) = &mut blocked.auth {
         auth.run = None;
     }

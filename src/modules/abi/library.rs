@@ -112,6 +112,38 @@ pub fn ask_to_unload(state: &mut State, module: &Arc<Module>, library: Opaque) -
     answer != ERR
 }
 
+/// Where the library begins that holds an address; NULL for none.
+fn base_of(address: *const ()) -> Opaque {
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: the structure has room for the answer; all zeroes are a valid one.
+    let info = unsafe {
+        libc::dladdr(address.cast(), info.as_mut_ptr());
+        info.assume_init()
+    };
+    info.dli_fbase
+}
+
+/// Forgets the functions of a library that were registered without the name of their module: of watched descriptors, and
+/// of the child.
+pub fn forget_functions(state: &mut State, library: Opaque) {
+    if library.is_null() {
+        return;
+    }
+    let base = base_of(symbol(library, &ON_LOAD).cast_const().cast());
+    let modules = &mut state.modules;
+    for watched in modules.watched.values_mut() {
+        watched.read = watched.read.filter(|run| base_of(*run as *const ()) != base);
+        watched.write = watched.write.filter(|run| base_of(*run as *const ()) != base);
+    }
+    modules
+        .watched
+        .retain(|_, watched| watched.read.is_some() || watched.write.is_some());
+    modules.watched_changed = true;
+    if let Some(child) = &mut modules.child {
+        child.done = child.done.filter(|run| base_of(*run as *const ()) != base);
+    }
+}
+
 /// Closes a library.
 ///
 /// # Errors

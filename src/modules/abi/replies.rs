@@ -48,6 +48,12 @@ impl Context {
     pub fn error(&mut self, text: &[u8]) {
         let text = String::from_utf8_lossy(text);
         self.reply.error_text(&text);
+        self.count_error(text.into_owned());
+    }
+
+    /// Counts an error that was replied.
+    #[doc(alias = "afterErrorReply")]
+    fn count_error(&mut self, text: String) {
         self.failed = true;
         let blocked = match self.occasion {
             // SAFETY: a thread's context is about a handle that is alive.
@@ -56,7 +62,7 @@ impl Context {
         };
         match blocked {
             // Counted when the client goes on.
-            Some(blocked) => blocked.note_error(text.into_owned()),
+            Some(blocked) => blocked.note_error(text),
             None => {
                 context::with(|state| state.stats.count_error_text(&text));
             }
@@ -255,8 +261,9 @@ pub unsafe extern "C" fn call_reply(ctx: Opaque, reply: *const CallReply) -> c_i
                 return ERR;
             }
             let value = reply.value();
-            if let crate::resp::Value::Error(_) = value {
-                c.failed = true;
+            if let crate::resp::Value::Error(text) = value {
+                // Not counted before: the error was the module's alone.
+                c.count_error(text.clone());
             }
             c.reply.value(value);
             OK

@@ -230,13 +230,12 @@ fn judge(
     argv: Argv<'_>,
     options: Options,
 ) -> Result<(), Refused> {
-    let entry = &state.commands[id];
-    let name = entry.name.to_string();
-    let mut flags = entry.flags;
+    let mut flags = state.commands[id].flags;
     if flags.has(Flag::ScriptRunner) {
         flags = crate::scripting::act::flags::script_flags(state, id, flags, argv);
     }
     if options.script_mode && flags.has(Flag::NoScript) {
+        let name = &state.commands[id].name;
         let text = format!("command '{name}' is not allowed on script mode");
         return refuse(libc::ESPIPE, Error::once(text));
     }
@@ -250,6 +249,7 @@ fn judge(
         }
     }
     if options.no_writes && flags.has(Flag::Write) {
+        let name = &state.commands[id].name;
         let text = format!("Write command '{name}' was called while write is not allowed.");
         return refuse(libc::ENOSPC, Error::once(text));
     }

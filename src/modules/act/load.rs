@@ -120,6 +120,7 @@ pub fn unload(state: &mut State, name: &[u8]) -> Result<(), String> {
         return Err("operation not possible.".into());
     }
     forget(state, id);
+    abi::library::forget_functions(state, library);
     tell(state, 1, &module);
     let name = &module.name;
     if let Err(reason) = abi::library::close(library) {

@@ -170,7 +170,11 @@ fn explained_newest(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
         _ => String::new(),
     };
     match command[0].to_ascii_uppercase().as_slice() {
-        b"OBJECT" => same_encoding_as_newest(&told(theirs), &told(ours)),
+        b"OBJECT" => {
+            // Small numbers answer as if keys shared them, as up to Redis 8.0.
+            let counts = matches!((theirs, ours), (Reply::Integer(1), Reply::Integer(n)) if *n == i64::from(i32::MAX));
+            counts || same_encoding_as_newest(&told(theirs), &told(ours))
+        }
         // Scores of a large sorted set, with 17 digits.
         b"ZSCAN" => sorted_numbers(theirs) == sorted_numbers(ours),
         // When two servers read their clocks.
@@ -213,8 +217,8 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
                 &String::from_utf8_lossy(theirs),
                 &String::from_utf8_lossy(ours),
             ),
-            // Up to 8.0 keys shared small numbers, of which nobody counted the owners.
-            (Reply::Integer(theirs), Reply::Integer(1)) => *theirs == i64::from(i32::MAX),
+            // A copy of a shared number is no longer shared there; here the number alone decides.
+            (Reply::Integer(1), Reply::Integer(ours)) => *ours == i64::from(i32::MAX),
             _ => false,
         },
         // The locale's order of texts, up to a zero byte, is not that of bytes; a set has no order at all.
@@ -274,17 +278,19 @@ fn parts_the_servers(command: &[Vec<u8>], newest: bool) -> bool {
             return names.windows(2).any(|two| two[0] == two[1]);
         }
         b"LREM" | b"XSETID" if newest => return false,
+        // The table of all commands has more rows than in Redis 8.6.
+        b"COMMAND" => return command.len() == 1,
         // A vector set is copied here.
         b"COPY" if newest => return command.iter().any(|arg| arg.starts_with(b"v:")),
         // How much `~` trims hangs on blocks, which references divide otherwise.
         b"XTRIM" | b"XADD" if newest => return word(b"~") && (word(b"DELREF") || word(b"ACKED")),
-        // Infinite and enormous components are refused here.
+        // Infinite and enormous components are refused here; a count of 2^63 components ends Redis 8.6.2.
         b"VADD" | b"VSIM" => {
             let enormous = |arg: &Vec<u8>| {
                 let number = str::from_utf8(arg)
                     .ok()
                     .and_then(|arg| arg.trim().parse::<f64>().ok());
-                number.is_some_and(|number| number.is_nan() || number.abs() > 1e30)
+                number.is_some_and(|number| number.is_nan() || number.abs() > 1e12)
             };
             return word(b"FP32") || command.iter().any(enormous);
         }

@@ -123,24 +123,26 @@ fn a_modules_command_is_judged_described_and_counted_as_any_other() {
 
 #[test]
 fn a_modules_value_outlives_restarts_by_every_file() {
-    for lines in [
-        "appendonly no",
-        "appendonly yes\naof-use-rdb-preamble yes",
-        "appendonly yes\naof-use-rdb-preamble no",
-    ] {
-        let Some(builder) = server(&["counter"], lines) else {
+    for (appendonly, preamble) in [("no", "yes"), ("yes", "yes"), ("yes", "no")] {
+        let Some(builder) = server(&["counter"], "") else {
             return;
         };
-        let mut server = builder.start();
+        let args = [
+            "--appendonly",
+            appendonly,
+            "--aof-use-rdb-preamble",
+            preamble,
+        ];
+        let mut server = builder.args(args).start();
         let mut c = server.client();
         for _ in 0..3 {
             c.cmd("COUNTER.INCR n");
         }
         c.cmd("EXPIRE n 1000").is(1);
-        match lines.starts_with("appendonly no") {
-            true => drop(c.cmd("SAVE").ok()),
+        match appendonly {
+            "no" => drop(c.cmd("SAVE").ok()),
             // The base is written anew: with the value's bytes, or with the command that `aof_rewrite` emits.
-            false => {
+            _ => {
                 assert!(c.cmd("BGREWRITEAOF").text().contains("started"));
                 crate::support::fleet::wait_for("the rewrite", || {
                     let info = c.cmd("INFO persistence").text();
@@ -150,7 +152,7 @@ fn a_modules_value_outlives_restarts_by_every_file() {
             }
         }
         c.cmd("COUNTER.INCR n").is(4);
-        if lines.starts_with("appendonly no") {
+        if appendonly == "no" {
             c.cmd("SAVE").ok();
         }
         server.restart();

@@ -98,6 +98,9 @@ struct Conn {
     pumping: [bool; 2],
 }
 
+/// Messages that were sent, by their kind and length.
+pub type Sent = BTreeMap<(u16, usize), Arc<[u8]>>;
+
 /// Everything.
 pub struct World {
     pub now: u64,
@@ -116,7 +119,7 @@ pub struct World {
     /// Lines of the nodes' logs, if somebody wants to read them.
     pub trace: Option<Vec<String>>,
     /// A message of each kind and length that was sent, if somebody wants them.
-    pub sent: Option<BTreeMap<(u16, usize), Arc<[u8]>>>,
+    pub sent: Option<Sent>,
     /// Bytes a hostile or damaged wire puts in place of a message's, by chance of one in so many.
     pub split_one_in: u64,
 }
