@@ -182,6 +182,7 @@ pub fn cron(state: &mut State) {
     options.drain_ms = config.cluster_slot_migration_sync_buffer_drain_timeout;
     options.archived = config.cluster_slot_migration_max_archived_tasks as usize;
     options.silence_ms = u64::from(config.repl_timeout) * 1000;
+    complete_heard(state);
     if state.cluster.migrations.wakes() {
         // A replica that has begun to follow has not heard of the task.
         let syncs = state.stats.sync_full;
@@ -380,6 +381,22 @@ pub fn heard_of_task(state: &mut State, text: &[u8]) -> bool {
     let (_, wall) = now(state);
     state.cluster.migrations.heard(wall, task);
     true
+}
+
+/// Ends an import of the primary whose slots are the primary's by now. A primary that was restarted does not tell of the
+/// tasks that it had, and keys of its own slots are not to be hidden.
+fn complete_heard(state: &mut State) {
+    let (migrations, machine) = (&state.cluster.migrations, state.cluster.machine());
+    let import = migrations.heard_task();
+    let import = import.filter(|task| task.operation == Operation::Import);
+    let over = import.zip(machine).is_some_and(|(task, machine)| {
+        let (primary, owners) = (machine.myself().primary, machine.owners());
+        primary.is_some() && task.slots.iter().any(|slot| owners.of(slot) == primary)
+    });
+    if over {
+        let (_, wall) = now(state);
+        state.cluster.migrations.complete_heard(wall);
+    }
 }
 
 /// This node does not follow its primary any more. The task that the primary had begun has failed; keys of slots that

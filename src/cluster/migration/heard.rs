@@ -104,6 +104,7 @@ impl Migrations {
         let before = self.heard.take().filter(|old| old.id == task.id);
         task.created = before.map_or(wall, |old| old.created);
         task.started = Some(task.created);
+        self.ended.retain(|old| old.id != task.id);
         match task.has_ended() {
             true => {
                 task.ended = Some(wall);
@@ -113,11 +114,25 @@ impl Migrations {
         }
     }
 
+    /// The task of the primary.
+    pub fn heard_task(&self) -> Option<&Task> {
+        self.heard.as_ref()
+    }
+
     /// This replica is the primary now, or follows another: the task of the old primary has ended. Returns it.
     pub fn end_heard(&mut self, wall: u64) -> Option<Task> {
+        self.end_heard_as(wall, "failed", "the primary that ran the task has gone")
+    }
+
+    /// The slots of the primary's import are the primary's: whatever it has told, the import is over.
+    pub fn complete_heard(&mut self, wall: u64) {
+        self.end_heard_as(wall, "completed", "");
+    }
+
+    fn end_heard_as(&mut self, wall: u64, state: &'static str, error: &str) -> Option<Task> {
         let mut task = self.heard.take()?;
-        task.state = "failed";
-        "the primary that ran the task has gone".clone_into(&mut task.last_error);
+        task.state = state;
+        error.clone_into(&mut task.last_error);
         task.ended = Some(wall);
         self.archive(task.clone());
         Some(task)
@@ -173,6 +188,7 @@ mod tests {
         completed.state = "completed";
         migrations.heard(11, completed);
         assert!(migrations.hidden().is_none());
-        assert_eq!(migrations.tasks().count(), 2);
+        // One entry for one task, however often it was told.
+        assert_eq!(migrations.tasks().count(), 1);
     }
 }
