@@ -30,7 +30,8 @@ fuzz:
 
 # The files with unsafe code, under an interpreter that sees every bad access; needs the nightly's miri.
 miri:
-	cargo +nightly miri test --lib -- collections::shared collections::table types::value --skip avalanche
+	cargo +nightly miri test --lib -- collections::shared collections::table collections::run \
+		collections::kernels types::value sys::loan --skip avalanche
 
 # Oxidis and real Redis side by side; needs redis-server.
 bench:

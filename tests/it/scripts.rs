@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{Client, encode};
 use crate::support::random::Random;
+use crate::support::server::until;
 use crate::support::{Reply, Server};
 
 /// The words of a reply, or of the first element of its first element, and so on.
@@ -527,4 +528,26 @@ fn texts_of_nested_replacements_stay_apart() {
         let text = innermost(&eval(&mut c, script));
         assert!(text.contains(words), "{script}: {text}");
     }
+}
+
+/// Between scripts the cron ends what the collector began, so that an interpreter gives back what a script left behind.
+#[test]
+fn garbage_is_collected_while_no_script_runs() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    let held = |c: &mut Client| -> usize {
+        let told = c.cmd("INFO memory").text();
+        let line = told
+            .lines()
+            .find_map(|l| l.strip_prefix("used_memory_lua:"));
+        line.and_then(|n| n.parse().ok())
+            .expect("a number of bytes")
+    };
+    eval(&mut c, "return 1").is(1);
+    let before = held(&mut c);
+    let script = "collectgarbage() local t = {} for i = 1, 20000 do t[i] = {} end return #t";
+    eval(&mut c, script).is(20_000);
+    let patience = Duration::from_secs(30);
+    let low = until(patience, || (held(&mut c) < 2 * before).then_some(()));
+    assert!(low.is_some(), "{before} bytes before, {} now", held(&mut c));
 }

@@ -682,7 +682,7 @@ mod tests {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (seed >> 33) as usize % n
         };
-        for _ in 0..100_000 {
+        for _ in 0..if cfg!(miri) { 300 } else { 100_000 } {
             let bytes: Vec<u8> = (0..next(12))
                 .map(|_| alphabet[next(alphabet.len())])
                 .collect();
