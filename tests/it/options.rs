@@ -170,6 +170,7 @@ cluster-migration-barrier             cluster/act/node.rs
 cluster-allow-replica-migration       cluster/act/node.rs
 cluster-replica-no-failover           cluster/act/node.rs
 cluster-link-sendbuf-limit            cluster/act/links.rs
+cluster-slot-stats-enabled            cluster/act/stats.rs
 cluster-announce-tls-port             cluster/act/node.rs
 cluster-announce-human-nodename       cluster/act/node.rs
 lua-enable-deprecated-api             state.rs
