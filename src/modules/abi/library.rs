@@ -132,8 +132,12 @@ pub fn forget_functions(state: &mut State, library: Opaque) {
     let base = base_of(symbol(library, &ON_LOAD).cast_const().cast());
     let modules = &mut state.modules;
     for watched in modules.watched.values_mut() {
-        watched.read = watched.read.filter(|run| base_of(*run as *const ()) != base);
-        watched.write = watched.write.filter(|run| base_of(*run as *const ()) != base);
+        watched.read = watched
+            .read
+            .filter(|run| base_of(*run as *const ()) != base);
+        watched.write = watched
+            .write
+            .filter(|run| base_of(*run as *const ()) != base);
     }
     modules
         .watched
