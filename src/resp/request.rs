@@ -401,7 +401,11 @@ impl Parser {
         too_big: ProtocolError,
     ) -> Result<Option<Header>, ProtocolError> {
         let line = self.line(buf, too_big)?;
-        Ok(line.map(|line| (parse_i64(&buf[self.pos + 1..line]), line + 2)))
+        // A line may be empty, and then has no number.
+        Ok(line.map(|line| {
+            let number = buf.get(self.pos + 1..line).and_then(parse_i64);
+            (number, line + 2)
+        }))
     }
 
     /// Where the line that begins at `self.pos` ends: the position of its `\r\n`.
@@ -452,6 +456,15 @@ mod tests {
         unauthenticated: false,
         in_place: false,
     };
+
+    #[test]
+    fn an_empty_line_in_the_place_of_a_length_is_an_error() {
+        assert_eq!(
+            all(b"*1\r\n\r\n", 7),
+            Err(ProtocolError::ExpectedDollar(b'\r'))
+        );
+        assert!(all(b"*\r\n", 3).is_err());
+    }
 
     fn all(bytes: &[u8], step: usize) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
         let mut parser = Parser::default();
