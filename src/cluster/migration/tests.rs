@@ -79,7 +79,7 @@ impl Pair {
             Act::Dial(channel) => self.tell_dest(import::Input::Up(channel)),
             Act::Auth(channel) => self.tell_dest(import::Input::Line(channel, b"+OK")),
             Act::Send(_, words) => self.request(&words),
-            Act::Apply(_) | Act::Close(_) => {}
+            Act::Apply(_) | Act::Close(_) | Act::Tell(_) => {}
             Act::Claim(slots) => {
                 assert_eq!(self.applied, self.sent, "all writes are here");
                 assert!(self.paused);
@@ -137,7 +137,7 @@ impl Pair {
             Act::Resume => self.paused = false,
             Act::EndStream => self.stream_ended = true,
             Act::Trim(_) => self.trimmed_at_source += 1,
-            Act::Close(_) => {}
+            Act::Close(_) | Act::Tell(_) => {}
             Act::Log(_, text) => self.logs.push(text),
             other => panic!("{other:?} is no act of a source"),
         }
