@@ -285,7 +285,7 @@ impl Engine {
     /// All else is the collector's own pace: it begins a cycle when twice the memory is held that the last one
     /// left, and does a step of it at every few allocations. Redis forces a step after every 50 scripts, so that
     /// an interpreter that is small and fast to fill is collected from one end to the other all the time. The cron
-    /// collects what is left ([`Engine::tidy`]).
+    /// collects what is left (`Engine::tidy`).
     #[doc(alias = "luaGC")]
     pub fn collect(&mut self) {
         self.calls += 1;

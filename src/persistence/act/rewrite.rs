@@ -557,7 +557,7 @@ pub(in crate::persistence) fn abandon_aof(state: &mut State) {
     stop_aof(state);
 }
 
-/// As [`stop_aof`], where it may be off already.
+/// As `stop_aof`, where it may be off already.
 pub fn stop_aof_if_on(state: &mut State) {
     if state.persistence.aof.mode != Mode::Off {
         stop_aof(state);

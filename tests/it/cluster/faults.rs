@@ -12,6 +12,7 @@
 //! It takes minutes: `cargo test --test it cluster::faults -- --ignored --nocapture`; `OXIDIS_FAULTS=n` sets the number of
 //! faults.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, BufReader, ErrorKind};
 use std::net::{Shutdown, TcpListener};
@@ -218,13 +219,15 @@ struct Writer {
 impl Writer {
     fn ask(&mut self, words: &[&str]) -> io::Result<Reply> {
         let port = self.at;
-        if !self.open.contains_key(&port) {
-            let stream = TcpStream::connect(("127.0.0.1", port))?;
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(REQUEST_PATIENCE))?;
-            self.open.insert(port, BufReader::new(stream));
-        }
-        let stream = self.open.get_mut(&port).expect("just made");
+        let stream = match self.open.entry(port) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => {
+                let stream = TcpStream::connect(("127.0.0.1", port))?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(REQUEST_PATIENCE))?;
+                place.insert(BufReader::new(stream))
+            }
+        };
         let sent = stream.get_mut().write_all(&encode(words));
         let reply = sent.and_then(|()| Reply::read(stream));
         if reply.is_err() {
