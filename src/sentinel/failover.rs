@@ -14,8 +14,8 @@
 //!
 //! Mirrors: sentinelStartFailoverIfNeeded(), sentinelFailoverStateMachine(), sentinelSelectSlave(),
 //! sentinelFailoverReconfNextSlave(), sentinelFailoverDetectEnd(), sentinelResetMasterAndChangeAddress() of sentinel.c.
-//! Differs: why each replica was not chosen is logged; INFO is asked for right behind a promotion and behind each SLAVEOF;
-//! a stage that needs no answer is left at once, where Redis leaves one stage in each tick.
+//! Differs: why each replica was not chosen is logged; INFO is asked for right before a choice, behind a promotion and
+//! behind each SLAVEOF; a stage that needs no answer is left at once, where Redis leaves one stage in each tick.
 
 use super::instance::{Kind, Reconf};
 use super::links::Tag;
@@ -80,6 +80,12 @@ impl Failover {
         self.stage != Stage::None
     }
 }
+
+/// Milliseconds that a choice waits for the INFO of other replicas when one could be chosen: real sentinels leave that
+/// time between two ticks.
+const PATIENCE_FOR_A_BETTER_ONE: Ms = 100;
+/// Milliseconds that a choice waits for INFO when none can be chosen yet.
+const PATIENCE_FOR_ANY: Ms = 1000;
 
 /// Why a replica is not chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +233,9 @@ impl Core {
 
     fn select(&mut self, group: &mut Group) {
         let (best, excluded) = self.best_replica(group);
+        if self.awaits_info(group, best.is_some(), &excluded) {
+            return;
+        }
         for (key, why) in &excluded {
             let line = format!(
                 "Replica {key} of {} is not promoted: {}",
@@ -249,6 +258,33 @@ impl Core {
         group.failover.promoted = Some(best);
         self.enter(group, Stage::SendReplicaOfNoOne);
         self.event_of_promoted(Level::Notice, "+failover-state-send-slaveof-noone", group);
+    }
+
+    /// Whether the choice waits for the INFO of replicas, and asks for it. Sentinels agree within milliseconds, but INFO is
+    /// asked for only every ten seconds before: without a pause the answers of all replicas may be too old, and the next
+    /// failover would begin after twice the failover timeout.
+    fn awaits_info(
+        &mut self,
+        group: &mut Group,
+        found: bool,
+        excluded: &[(String, WhyNot)],
+    ) -> bool {
+        let waited = self.now.ms - group.failover.changed_at;
+        let patience = match found {
+            true => PATIENCE_FOR_A_BETTER_ONE,
+            false => PATIENCE_FOR_ANY,
+        };
+        let old = excluded.iter().filter(|(_, why)| *why == WhyNot::OldInfo);
+        let old: Vec<Who> = old.map(|(key, _)| Who::Replica(key.clone())).collect();
+        if old.is_empty() || waited >= patience {
+            return false;
+        }
+        if waited == 0 {
+            for who in &old {
+                self.ask_info(group, who);
+            }
+        }
+        true
     }
 
     fn event_of_promoted(&mut self, level: Level, name: &'static str, group: &Group) {

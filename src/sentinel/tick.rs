@@ -10,6 +10,7 @@
 //! Mirrors: sentinelTimer(), sentinelCheckTiltCondition(), sentinelHandleRedisInstance(),
 //! sentinelSendPeriodicCommands(), and the reply callbacks of sentinel.c.
 
+use super::failover::Stage;
 use super::hello::{self, Hello};
 use super::instance::Kind;
 use super::links::Tag;
@@ -139,6 +140,9 @@ impl Sentinel {
         {
             one.info = text.to_vec();
             self.core.take_report(group, who, report);
+            if group.failover.stage == Stage::SelectReplica {
+                self.core.go_on(group);
+            }
         }
     }
 }

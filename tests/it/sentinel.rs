@@ -72,6 +72,24 @@ fn three_sentinels_fail_over_and_heal() {
     fleet.converges(0);
 }
 
+/// INFO of a replica is asked for every ten seconds, and may be older than the five that a choice allows when sentinels
+/// agree within milliseconds: it is asked for again, instead of giving the failover up for minutes.
+#[test]
+fn replicas_are_asked_for_info_before_the_choice() {
+    let program = oxidis();
+    let mut fleet = Fleet::start(&program, &[&program, &program, &program]);
+    for sentinel in &fleet.sentinels {
+        sentinel
+            .cmd("SENTINEL SET m down-after-milliseconds 6000")
+            .ok();
+    }
+    fleet.fail_over();
+    for sentinel in &fleet.sentinels {
+        let log = sentinel.log();
+        assert!(!log.contains("-failover-abort-no-good-slave"), "{log}");
+    }
+}
+
 /// Fleets of both kinds, each the majority once: they elect, fail over and converge.
 #[test]
 fn mixed_fleets_fail_over() {
