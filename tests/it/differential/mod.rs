@@ -177,6 +177,8 @@ fn explained_newest(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
         }
         // Scores of a large sorted set, with 17 digits.
         b"ZSCAN" => sorted_numbers(theirs) == sorted_numbers(ours),
+        // Redis takes memory for as many entries as COUNT says.
+        b"XAUTOCLAIM" => theirs.text().starts_with("ERR Insufficient memory"),
         // When two servers read their clocks.
         b"XPENDING" | b"XINFO" => untimed(theirs) == untimed(ours),
         b"SORT" | b"SORT_RO" => {
@@ -280,6 +282,8 @@ fn parts_the_servers(command: &[Vec<u8>], newest: bool) -> bool {
         b"LREM" | b"XSETID" if newest => return false,
         // The table of all commands has more rows than in Redis 8.6.
         b"COMMAND" => return command.len() == 1,
+        // Redis keeps the low 32 bits of the number of replicas, so that it does not wait.
+        b"WAIT" => return command.get(1).is_some_and(|count| count.len() > 9),
         // A vector set is copied here.
         b"COPY" if newest => return command.iter().any(|arg| arg.starts_with(b"v:")),
         // How much `~` trims hangs on blocks, which references divide otherwise.
