@@ -184,10 +184,10 @@ pub struct ModuleDoors {
     pub post_jobs: fn(&mut State),
 }
 
-/// What modules say about a login.
+/// The decision of modules about a login.
 #[derive(Debug)]
 pub enum ModuleLogin {
-    /// None of them decides it: the password does.
+    /// No module decides about the login, so the password does.
     NotHandled,
     /// A module logged the client in.
     Accepted,

@@ -86,7 +86,7 @@ impl LazyFree {
     pub fn settle(&mut self) {
         let (done, idle) = std::sync::mpsc::sync_channel(1);
         self.then(move || {
-            // Nobody waits for it any more if it took too long.
+            // Sending fails when the caller's second is over.
             let _ = done.send(());
         });
         let _ = idle.recv_timeout(std::time::Duration::from_secs(1));

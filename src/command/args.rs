@@ -81,7 +81,8 @@ impl<'a> Args<'a> {
         num::parse_i64(self.bytes()?).ok_or(Error::NotInteger)
     }
 
-    /// Takes the cursor of SCAN and its kin: white space, a sign and zeros may stand before it.
+    /// Takes the cursor of SCAN and its kin, as `strtoull` reads a number: white space, a sign and zeros may stand before
+    /// it.
     #[doc(alias = "parseScanCursorOrReply")]
     pub fn cursor(&mut self) -> Result<u64> {
         let word = self.bytes()?;
@@ -90,7 +91,7 @@ impl<'a> Args<'a> {
             .take_while(|byte| byte.is_ascii_whitespace() || **byte == 0x0b);
         let number = &word[skipped.count()..];
         let cursor = match number.strip_prefix(b"-") {
-            // As `strtoull` reads it: the number's complement. A number that fits 64 bits with its sign is refused.
+            // A negative number stands for its complement, but is refused if it fits 64 bits with its sign.
             Some([b'0'..=b'9', ..]) => match num::parse_i64(number) {
                 Some(..0) => None,
                 _ => num::parse_u64(&number[1..]).map(u64::wrapping_neg),

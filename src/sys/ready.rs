@@ -2,8 +2,9 @@
 #![allow(unsafe_code)] // poll is a system call.
 
 /// Asks the system, without waiting. Each is a descriptor, and whether it is asked about reading and about writing; the
-/// result has those that are ready for any of it, in the same form. A descriptor that is broken or closed counts as
-/// ready, so that its owner finds out. O(descriptors).
+/// result has those that are ready for any of it, in the same form. A descriptor that is broken counts as ready, so that
+/// its owner finds out. One that is closed does not: its owner has forgotten it, and would be asked for ever.
+/// O(descriptors).
 pub fn now(asked: &[(i32, bool, bool)]) -> Vec<(i32, bool, bool)> {
     let mut list: Vec<libc::pollfd> = asked
         .iter()
@@ -18,7 +19,7 @@ pub fn now(asked: &[(i32, bool, bool)]) -> Vec<(i32, bool, bool)> {
     if found <= 0 {
         return Vec::new();
     }
-    const BROKEN: i16 = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
+    const BROKEN: i16 = libc::POLLERR | libc::POLLHUP;
     let judged = asked.iter().zip(&list).map(|((fd, reads, writes), told)| {
         let has = |bit: i16| told.revents & (bit | BROKEN) != 0;
         (
@@ -39,6 +40,12 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::now;
+
+    /// A module that closes a descriptor which it watches would keep the loop from sleeping.
+    #[test]
+    fn a_closed_descriptor_is_not_ready() {
+        assert_eq!(now(&[(i32::MAX, true, true)]), []);
+    }
 
     #[test]
     fn bytes_make_a_socket_readable_until_they_are_read() {
