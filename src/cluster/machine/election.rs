@@ -308,17 +308,14 @@ impl Machine {
         }
         // Primaries that voted in a later epoch, or for another replica in this one, will not vote for this replica, so it
         // asks in a fresh epoch (valkey 1009).
-        let why = match () {
-            () if highest.is_some_and(|highest| highest >= epoch) => {
-                Some(format!("another node has won epoch {epoch} or a later one"))
-            }
-            () if overtaken_by > epoch && age > OVERTAKEN_MS => {
-                Some(format!("epoch {overtaken_by} has begun"))
-            }
-            () if asked.contested && age > split_after => {
-                Some("another replica asks in the same epoch".to_owned())
-            }
-            () => None,
+        let why = if highest.is_some_and(|highest| highest >= epoch) {
+            Some(format!("another node has won epoch {epoch} or a later one"))
+        } else if overtaken_by > epoch && age > OVERTAKEN_MS {
+            Some(format!("epoch {overtaken_by} has begun"))
+        } else if asked.contested && age > split_after {
+            Some("another replica asks in the same epoch".to_owned())
+        } else {
+            None
         };
         if let Some(why) = why {
             self.log(
