@@ -8,6 +8,7 @@
 use super::super::prelude::*;
 use super::{HDEL_EVENT, change, field_time, remove_if_empty};
 use crate::command::Arg;
+use crate::commands::keys::DEADLINE_CONDITION as CONDITION;
 use crate::keyspace::Ms;
 use crate::resp::Reply;
 use crate::types::Hash;
@@ -101,17 +102,6 @@ impl Condition {
         }
     }
 }
-
-const CONDITION: Arg = arg::one_of(
-    "condition",
-    &[
-        arg::word("nx", "NX"),
-        arg::word("xx", "XX"),
-        arg::word("gt", "GT"),
-        arg::word("lt", "LT"),
-    ],
-)
-.optional();
 
 const FIELDS: Arg = arg::block(
     "fields",

@@ -73,7 +73,8 @@ impl Conditions {
     }
 }
 
-const CONDITION: Arg = arg::one_of(
+/// NX, XX, GT or LT: the deadline that a key or a field must have for a new one to be set.
+pub(in crate::commands) const DEADLINE_CONDITION: Arg = arg::one_of(
     "condition",
     &[
         arg::word("nx", "NX"),
@@ -82,8 +83,8 @@ const CONDITION: Arg = arg::one_of(
         arg::word("lt", "LT"),
     ],
 )
-.optional()
-.since("7.0.0");
+.optional();
+const CONDITION: Arg = DEADLINE_CONDITION.since("7.0.0");
 
 /// The declaration that EXPIRE, PEXPIRE, EXPIREAT and PEXPIREAT share.
 const SETTER: Command = Command {

@@ -9,6 +9,8 @@ mod object;
 mod rename;
 mod scan;
 
+pub(super) use expire::DEADLINE_CONDITION;
+
 use super::prelude::*;
 
 pub const COMMANDS: &[&Command] = &[
