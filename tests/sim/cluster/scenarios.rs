@@ -116,6 +116,28 @@ fn a_primary_that_is_cut_off_stops_to_take_writes() {
     assert!(world.machine(0).myself().is_replica());
 }
 
+/// A primary is restarted while nothing reaches it. It suspects nobody for a timeout, and took writes meanwhile, two seconds
+/// after its start; its heir had long been elected.
+#[test]
+fn a_primary_that_starts_in_isolation_takes_no_write() {
+    for one_way in [false, true] {
+        let mut world = World::new(13);
+        world.build(&plan(3, 3, 8000));
+        world.crash(0, false, true);
+        for id in 1..6 {
+            world.cut(0, id);
+            if !one_way {
+                world.cut(id, 0);
+            }
+        }
+        world.start(0);
+        let up = world.until(30_000, |world| world.machine(0).is_up());
+        assert_eq!(up, None, "one way {one_way}");
+        assert!(world.machine(3).myself().is_primary());
+        world.settle();
+    }
+}
+
 #[test]
 fn half_of_the_primaries_decide_nothing() {
     let mut world = World::new(5);
