@@ -219,6 +219,37 @@ fn two_reshardings_end_with_different_epochs() {
     );
 }
 
+/// A tool moves hundreds of slots faster than a disk keeps them: what others are told meanwhile is one message, not hundreds
+/// that they have to read one after the other.
+#[test]
+fn many_slots_are_told_at_once() {
+    let mut world = World::new(70);
+    world.build(&plan(4, 0, 500));
+    world.hosts[1].disk.delay_ms = 50;
+    let (source, target) = (world.machine(0).myself().id, world.machine(1).myself().id);
+    for slot in 0..300 {
+        let importing = SlotOrder::Importing(source.as_bytes());
+        for order in [importing, SlotOrder::Node(target.as_bytes())] {
+            let order = Command::SetSlot {
+                slot,
+                order,
+                keys: 0,
+            };
+            world.order(1, order).expect("a primary");
+        }
+        assert!(world.machine(1).held().count() <= 3 * 2 + 2);
+    }
+    let known = |world: &World| {
+        [0, 2, 3].iter().all(|id| {
+            let machine = world.machine(*id);
+            (0..300).all(|slot| machine.owners().of(slot) == machine.nodes().find(&target))
+        })
+    };
+    let took = world.until(2000, known).expect("all know");
+    assert!(took <= 400, "{took} ms");
+    world.settle();
+}
+
 #[test]
 fn an_orphaned_primary_gets_a_replica() {
     let mut world = World::new(8);
