@@ -26,8 +26,9 @@ local raw = {
     collectgarbage = collectgarbage, newproxy = newproxy,
 }
 -- Those that are called often, without a look into the table.
-local raw_pcall, raw_resume, raw_format = pcall, coroutine.resume, string.format
+local raw_pcall, raw_resume, raw_format, raw_next = pcall, coroutine.resume, string.format, next
 local library = native.library
+local next_behind = library.next
 local check_stack = library.check_stack
 local globals = _G
 local real = {}
@@ -109,9 +110,12 @@ local G = {
         return raw.setmetatable(t, meta)
     end,
     rawget = library.rawget,
-    next = library.next,
+    next = function(...)
+        if real[(...)] then return next_behind(...) end
+        return raw_next(...)
+    end,
     pairs = function(t)
-        if real[t] then return library.next, t, nil end
+        if real[t] then return next_behind, t, nil end
         return raw.pairs(t)
     end,
     load = function(reader, name)
