@@ -115,7 +115,8 @@ unsafe fn check_changeable(state: State) {
     unsafe {
         ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
         if is_protected(state, 1) {
-            ffi::luaL_error(state, c"Attempt to modify a readonly table".as_ptr());
+            ffi::lua_pushstring(state, c"Attempt to modify a readonly table".as_ptr());
+            ffi::lua_error(state);
         }
     }
 }
@@ -170,13 +171,16 @@ unsafe extern "C-unwind" fn rawset(state: State) -> c_int {
     1
 }
 
-/// `next(t [, k])` for protected tables, the others have LuaJIT's own: it shows the real one, without the names that only
-/// the parser knows.
+/// `next(t [, k])`; of a protected table it shows the real one, without the names that only the parser knows.
 unsafe extern "C-unwind" fn next(state: State) -> c_int {
     // SAFETY: nothing is owned. A key and a value take the place of the key before.
     unsafe {
         ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
-        ffi::lua_settop(state, 2);
+        match ffi::lua_gettop(state) {
+            1 => ffi::lua_pushnil(state),
+            2 => {}
+            _ => ffi::lua_settop(state, 2),
+        }
         let protected = look_behind(state);
         while ffi::lua_next(state, 1) != 0 {
             let hidden =
@@ -229,7 +233,7 @@ unsafe extern "C-unwind" fn insert(state: State) -> c_int {
 unsafe extern "C-unwind" fn remove(state: State) -> c_int {
     // SAFETY: nothing is owned.
     unsafe {
-        check_changeable(state);
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
         let end = ffi::lua_objlen(state, 1) as i64;
         let at = match ffi::lua_type(state, 2) {
             ffi::LUA_TNONE | ffi::LUA_TNIL => end,
@@ -238,6 +242,7 @@ unsafe extern "C-unwind" fn remove(state: State) -> c_int {
         if at < 1 || at > end {
             return 0;
         }
+        check_changeable(state);
         ffi::lua_rawgeti(state, 1, at);
         for i in at..end {
             ffi::lua_rawgeti(state, 1, i + 1);
@@ -256,11 +261,14 @@ unsafe extern "C-unwind" fn remove(state: State) -> c_int {
 unsafe extern "C-unwind" fn sort(state: State) -> c_int {
     // SAFETY: nothing is owned. The stack: the table, the order, then what `sort_range` pushes.
     unsafe {
-        check_changeable(state);
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
         check_stack(state);
         let len = ffi::lua_objlen(state, 1) as i64;
         if ffi::lua_type(state, 2) > ffi::LUA_TNIL {
             ffi::luaL_checktype(state, 2, ffi::LUA_TFUNCTION);
+        }
+        if len > 1 {
+            check_changeable(state);
         }
         ffi::lua_settop(state, 2);
         ffi::luaL_checkstack(state, 200, c"array too big".as_ptr());
