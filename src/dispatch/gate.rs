@@ -118,7 +118,7 @@ fn judge_and_run(
                     {
                         cluster::act::compatible::note_request(state, client, id, argv);
                     }
-                    if state.cluster.channels.pauses.is_some()
+                    if (state.cluster.channels.pauses.is_some() || state.cluster.taken.is_some())
                         && slot_moves(state, client, id, argv)
                     {
                         return Outcome::Postponed;
