@@ -12,7 +12,7 @@
 use std::sync::mpsc::{TryRecvError, sync_channel};
 
 use super::moving::{export_step, import_step, keys_in, now};
-use super::{carry, slots};
+use super::{carry, hooks, slots};
 use crate::background::Job;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::cluster::machine::Command;
@@ -165,12 +165,14 @@ pub fn before_sleep(state: &mut State) {
     note_applied(state);
     send_keys(state);
     carry_out(state);
-    trim_some(state);
+    if hooks::may_trim(state) {
+        trim_some(state);
+    }
 }
 
 /// Whether the loop may not sleep: keys are to be deleted, or the next piece of a snapshot could be sent.
 pub fn is_busy(state: &State) -> bool {
-    !state.cluster.channels.trims.is_empty()
+    hooks::may_trim(state)
 }
 
 /// The part of the cron: time passes for tasks.
@@ -308,7 +310,7 @@ fn carry_out(state: &mut State) {
     loop {
         let acts = state.cluster.migrations.take_acts();
         if acts.is_empty() {
-            return;
+            return hooks::tell_of_tasks(state);
         }
         for act in acts {
             perform(state, act);
@@ -435,8 +437,12 @@ fn end_stream(state: &mut State) {
 /// Connects to the client port of the source.
 fn dial(state: &mut State, channel: Channel) {
     // Keys of a failed try must be gone before those of the next come.
-    while channel == Channel::Main && !state.cluster.channels.trims.is_empty() {
+    while channel == Channel::Main && hooks::may_trim(state) {
         trim_some(state);
+    }
+    if channel == Channel::Main && !state.cluster.channels.trims.is_empty() {
+        let why = "a module holds back the deletion of keys";
+        return import_step(state, import::Input::Down(channel, why));
     }
     let source = state
         .cluster
@@ -595,6 +601,7 @@ fn claim(state: &mut State, slots: &SlotSet) {
 
 /// Takes a snapshot of the slots, and has a thread write it; from this moment on their writes go to the stream.
 fn begin_keys(state: &mut State, slots: SlotSet) {
+    hooks::send_commands(state, &slots);
     let numbers: Vec<u16> = slots.iter().collect();
     let snapshot = state.keyspace.snapshot_of_slots(&numbers);
     let libraries = scripting::act::functions::dump(state);
@@ -663,6 +670,7 @@ fn begin_trim(state: &mut State, slots: &SlotSet) {
             last.end()
         ));
     }
+    hooks::trim_began(state, slots);
 }
 
 /// Deletes some keys of slots that left.
@@ -689,6 +697,7 @@ fn trim_some(state: &mut State) {
             if state.cluster.channels.trims.is_empty() {
                 state.cluster.channels.trim.completed += 1;
                 state.log.notice("Active trim completed");
+                hooks::trim_ended(state);
             }
         }
     }
