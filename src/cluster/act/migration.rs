@@ -14,7 +14,7 @@ use std::sync::mpsc::{TryRecvError, sync_channel};
 use super::moving::{
     await_claim, export_step, import_step, keys_in, next_trim, now, taken, taking,
 };
-use super::{carry, slots};
+use super::{carry, hooks, slots};
 use crate::background::Job;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::cluster::machine::Command;
@@ -167,7 +167,9 @@ pub fn before_sleep(state: &mut State) {
     note_applied(state);
     send_keys(state);
     carry_out(state);
-    trim_some(state);
+    if next_trim(state).is_some() {
+        trim_some(state);
+    }
 }
 
 /// Whether the loop may not sleep: keys are to be deleted, or the next piece of a snapshot could be sent.
@@ -314,7 +316,7 @@ fn carry_out(state: &mut State) {
     loop {
         let acts = state.cluster.migrations.take_acts();
         if acts.is_empty() {
-            return;
+            return hooks::tell_of_tasks(state);
         }
         for act in acts {
             perform(state, act);
@@ -451,6 +453,13 @@ fn dial(state: &mut State, channel: Channel) {
         let _ = carry::order(state, Command::EndHandOver(&slots));
         while next_trim(state).is_some() {
             trim_some(state);
+        }
+        if slots
+            .iter()
+            .any(|slot| state.cluster.channels.trims.has(slot))
+        {
+            let why = "a module holds back the deletion of keys";
+            return import_step(state, import::Input::Down(channel, why));
         }
     }
     let source = state
@@ -614,6 +623,7 @@ fn claim(state: &mut State, slots: &SlotSet) {
 
 /// Takes a snapshot of the slots, and has a thread write it; from this moment on their writes go to the stream.
 fn begin_keys(state: &mut State, slots: SlotSet) {
+    hooks::send_commands(state, &slots);
     let numbers: Vec<u16> = slots.iter().collect();
     let snapshot = state.keyspace.snapshot_of_slots(&numbers);
     let libraries = scripting::act::functions::dump(state);
@@ -682,6 +692,7 @@ fn begin_trim(state: &mut State, slots: &SlotSet) {
             last.end()
         ));
     }
+    hooks::trim_began(state, slots);
 }
 
 /// Deletes some keys of slots that left.
@@ -708,6 +719,7 @@ fn trim_some(state: &mut State) {
             if state.cluster.channels.trims.is_empty() {
                 state.cluster.channels.trim.completed += 1;
                 state.log.notice("Active trim completed");
+                hooks::trim_ended(state);
             }
         }
     }

@@ -20,6 +20,7 @@
 
 pub mod carry;
 pub(crate) mod compatible;
+mod hooks;
 pub mod links;
 pub mod migration;
 pub mod moving;

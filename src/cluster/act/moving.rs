@@ -199,8 +199,11 @@ pub(super) fn await_claim(state: &mut State, awaits: bool) {
     }
 }
 
-/// A slot whose keys may be deleted now.
+/// A slot whose keys may be deleted now. Modules may hold all of them back.
 pub(super) fn next_trim(state: &State) -> Option<u16> {
+    if !state.modules.trim_holds.is_empty() {
+        return None;
+    }
     let machine = state.cluster.machine();
     let stays = |slot: &u16| machine.is_some_and(|machine| machine.hands_over(*slot));
     state

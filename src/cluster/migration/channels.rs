@@ -9,7 +9,7 @@
 
 use std::sync::mpsc::Receiver;
 
-use super::Channel;
+use super::{Channel, TaskId};
 use crate::background::Job;
 use crate::clients::ClientKey;
 use crate::cluster::slots::SlotSet;
@@ -62,6 +62,10 @@ pub struct Channels {
     pub keys: Option<Keys>,
     /// Slots whose keys are being deleted, bit by bit.
     pub trims: SlotSet,
+    /// The slots of the present deletion, those that are done included.
+    pub trimmed: SlotSet,
+    /// The task that modules were last told of, and how far it was.
+    pub modules_told: Option<(TaskId, u64)>,
     /// How far that is, and how often it was done.
     pub trim: Trim,
     /// Full synchronisations of replicas when they were last told of the task.

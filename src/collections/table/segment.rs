@@ -246,8 +246,7 @@ impl Segment {
     #[inline]
     fn wide_counts(self) -> Option<*mut [u32; 2]> {
         // SAFETY: within the line behind the entries, which wide segments alone have.
-        (self.lines > NARROW_LINES)
-            .then(|| unsafe { self.at.as_ptr().add(self.lines * 64).cast() })
+        (self.lines > NARROW_LINES).then(|| unsafe { self.at.as_ptr().add(self.lines * 64).cast() })
     }
 
     #[inline]

@@ -110,6 +110,16 @@ pub struct Query {
     pub exact: bool,
 }
 
+/// The neighbours that a member to come may get, found in a clone of its set.
+#[derive(Debug)]
+pub struct Prepared {
+    uid: u64,
+    departures: u64,
+    row: Vec<u8>,
+    level: u8,
+    candidates: Vec<Vec<Near>>,
+}
+
 impl Query {
     /// The ten nearest to a vector, which is taken as [`Vset::query`] made it.
     pub fn new(row: Vec<u8>) -> Query {
@@ -283,15 +293,71 @@ impl Vset {
             }
             None => {
                 let slot = inner.graph.insert(&row, level, ef);
-                inner.enter(slot, name);
-                if attribute.is_some() {
-                    inner.set_attribute(slot, attribute);
-                }
+                inner.join(slot, name, attribute);
                 true
             }
         }
     }
 
+    /// Looks for the neighbours of a member to come, which may take long. A set flag ends it early, with a result that is
+    /// of no use. The seed decides on the level.
+    pub fn prepare(
+        &self,
+        vector: Vec<f32>,
+        ef: usize,
+        seed: u64,
+        cancelled: &AtomicBool,
+    ) -> Prepared {
+        let graph = &self.inner.graph;
+        let row = encode(graph.shape.quant, vector);
+        let mut rng = seed;
+        let level = Graph::draw_level(&mut rng);
+        let limits = Limits {
+            filtered: None,
+            cancelled: Some(cancelled),
+        };
+        Prepared {
+            uid: self.uid(),
+            departures: graph.departures,
+            candidates: graph.candidates(&row, level, ef, limits),
+            row,
+            level,
+        }
+    }
+
+    /// As [`Vset::add`], with neighbours that were looked for before. They are looked for again if members have left
+    /// since, or if the set is another, whose rows may have another length.
+    pub fn add_prepared(
+        &mut self,
+        name: &[u8],
+        vector: Vec<f32>,
+        prepared: &Prepared,
+        ef: usize,
+        attribute: Option<&[u8]>,
+    ) -> bool {
+        let same = prepared.uid == self.uid() && prepared.departures == self.inner.graph.departures;
+        if !same || self.contains(name) {
+            return self.add(name, vector, ef, attribute);
+        }
+        let inner = self.inner.make_mut();
+        let Prepared { row, level, .. } = prepared;
+        let slot = inner.graph.insert_beside(row, *level, &prepared.candidates);
+        inner.join(slot, name, attribute);
+        true
+    }
+}
+
+impl Inner {
+    /// Gives a new node its name and attribute.
+    fn join(&mut self, slot: u32, name: &[u8], attribute: Option<&[u8]>) {
+        self.enter(slot, name);
+        if attribute.is_some() {
+            self.set_attribute(slot, attribute);
+        }
+    }
+}
+
+impl Vset {
     /// Removes a member; whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let Some(slot) = self.slot(name) else {
@@ -389,13 +455,20 @@ impl Vset {
         found
     }
 
+    /// About how long it takes to find the neighbours of a new member among so many candidates, in nanoseconds.
+    pub fn insert_cost_ns(&self, ef: usize) -> u64 {
+        let mut query = Query::new(Vec::new());
+        (query.ef, query.count) = (ef, 1);
+        self.cost_ns(&query)
+    }
+
     /// About how long a search takes, in nanoseconds: distances to compute, times what one costs in a set of this size.
     pub fn cost_ns(&self, query: &Query) -> u64 {
         /// Sets up to so many bytes of vectors are mostly in the cache.
         const CACHED: u64 = 16 << 20;
         let (shape, len) = (self.shape(), self.len() as u64);
         let bytes = shape.quant.bytes(shape.dim as usize) as u64;
-        let miss = if len * bytes > CACHED { 60 } else { 0 };
+        let miss = if len * bytes > CACHED { 150 } else { 0 };
         let distances = match query.exact {
             true => len,
             false => {
