@@ -31,6 +31,14 @@ fn refusals_of_cluster_commands_are_redis() {
             "CLUSTER MIGRATION CANCEL now",
             "ERR unknown argument".to_owned(),
         ),
+        (
+            "CLUSTER DELSLOTSRANGE 0 1 0 3 x y",
+            "ERR Slot 0 specified multiple times".to_owned(),
+        ),
+        (
+            "CLUSTER ADDSLOTSRANGE 0 1 x y",
+            "ERR Slot 0 is already busy".to_owned(),
+        ),
         ("FAILOVER", failover.to_owned()),
         ("FAILOVER ABORT", failover.to_owned()),
     ];
