@@ -11,12 +11,14 @@
 //! | [`links`] | the bytes of the bus |
 //! | [`migration`] | slots move as a whole, with their keys |
 //! | [`moving`] | the same slots as other rooms meet them |
+//! | [`arriving`] | slots that come as tables are attached |
 //! | [`save`] | the node's file is written, on a thread |
 //! | [`slots`] | slots have left: their keys, channels and blocked clients |
 //! | [`stats`] | what commands cost, slot by slot |
 //!
 //! Mirrors: cluster_legacy.c. Differs: decisions that need no state stand in the parent, [`crate::cluster`].
 
+pub(super) mod arriving;
 pub mod carry;
 pub(crate) mod compatible;
 pub mod links;

@@ -15,7 +15,7 @@
 //! Differs: writes of the slots that move are paused, no others; and since one thread pauses, ends the stream and
 //! writes it, `handoff-prep` and `handoff` are passed within one step.
 
-use super::{Act, Channel, Options, Task};
+use super::{Act, Channel, Form, Options, Task};
 use crate::cluster::machine::Level;
 use crate::cluster::slots::SlotSet;
 
@@ -77,6 +77,8 @@ impl State {
 pub struct Export {
     task: Task,
     state: State,
+    /// How the keys travel.
+    form: Form,
     /// When the destination last said something.
     heard: u64,
     /// The last acknowledgement: whether the destination has all keys, and how many bytes it had not applied.
@@ -92,10 +94,11 @@ pub struct Export {
 
 impl Export {
     /// Begins: the destination is told to open its second connection.
-    pub(super) fn begin(now: u64, wall: u64, task: Task) -> (Export, Vec<Act>) {
+    pub(super) fn begin(now: u64, wall: u64, task: Task, form: Form) -> (Export, Vec<Act>) {
         let mut export = Export {
             task,
             state: State::WaitRdb,
+            form,
             heard: now,
             ready: false,
             lag: u64::MAX,
@@ -175,8 +178,13 @@ impl Export {
             Input::Tick if live => self.tick(options, now, wall),
             Input::RdbChannel if self.state == State::WaitRdb => {
                 self.heard = now;
-                self.acts.push(Act::Reply(Channel::Rdb, "SLOTSSNAPSHOT"));
-                self.acts.push(Act::Snapshot(self.task.slots.clone()));
+                let line = match self.form {
+                    Form::Commands => "SLOTSSNAPSHOT",
+                    Form::Rdb => "SLOTSRDB",
+                };
+                self.acts.push(Act::Reply(Channel::Rdb, line));
+                let slots = self.task.slots.clone();
+                self.acts.push(Act::Snapshot(slots, self.form));
                 self.enter(State::Bulk);
             }
             Input::SnapshotWritten(Ok(())) if self.state == State::Bulk => {
