@@ -13,10 +13,10 @@ use super::moving::import_step;
 use crate::background::Job;
 use crate::cluster::migration::arrivals::{Arrivals, News, QUEUED, Source, Telling};
 use crate::cluster::migration::import;
-use crate::command;
-use crate::command::Targets;
+use crate::command::{self, Targets};
 use crate::config::{SanitizeDumpPayload, disk};
-use crate::keyspace::{DbId, SlotTable};
+use crate::keyspace::eviction::Memory;
+use crate::keyspace::{self, DbId, SlotTable};
 use crate::persistence::act::{append, loading, saving};
 use crate::persistence::aof::commands;
 use crate::persistence::rdb::read_value::Reading;
@@ -24,6 +24,7 @@ use crate::persistence::rdb::slots::{self, Part, Wanted};
 use crate::persistence::rdb::{self, NEWEST_READ};
 use crate::replication::act::full_sync::PipeSink;
 use crate::replication::act::stream;
+use crate::resp::Error;
 use crate::resp::argv::OwnedArgv;
 use crate::scripting::RestorePolicy;
 use crate::scripting::act::functions;
@@ -156,6 +157,16 @@ fn fail(state: &mut State, why: &str) {
 /// Attaches the slots that are ready, some at a time, and tells of those that have to be told.
 pub(super) fn step(state: &mut State) {
     state.cluster.channels.arrivals_wait = false;
+    if state.cluster.channels.arrivals.is_none() {
+        return;
+    }
+    // As before each command that a client sends.
+    if state.config.maxmemory != 0
+        && !state.scripts.is_busy()
+        && keyspace::act::evict::evict_keys(state) == Memory::Exhausted
+    {
+        return fail(state, &Error::OutOfMemory.to_string());
+    }
     for _ in 0..ATTACHED_AT_ONCE {
         let Some(arrivals) = &state.cluster.channels.arrivals else {
             return;
