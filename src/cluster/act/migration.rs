@@ -6,8 +6,9 @@
 //! [`Channels::streams`]: crate::cluster::migration::channels::Channels::streams
 //!
 //! Mirrors: cluster_asm.c.
-//! Differs: keys of slots that left are deleted a few at a time between other requests, and propagated as DEL, which
-//! replicas of any version understand; Redis hands whole tables to a thread and propagates TRIMSLOTS.
+//! Differs: with replicas or an append-only file, keys of slots that left are deleted a few at a time between other
+//! requests, and propagated as DEL, which replicas of any version understand; else a thread frees whole tables. Redis
+//! hands whole tables to a thread and propagates TRIMSLOTS.
 
 use std::sync::mpsc::{TryRecvError, sync_channel};
 
@@ -729,7 +730,7 @@ fn begin_trim(state: &mut State, slots: &SlotSet) {
     }
 }
 
-/// Deletes some keys of slots that left.
+/// Deletes some keys of slots that left, or all keys of one.
 fn trim_some(state: &mut State) {
     let mut left = TRIMMED;
     while left > 0 {
@@ -743,9 +744,12 @@ fn trim_some(state: &mut State) {
         // The slot came back: its keys are served again.
         let done = match owner {
             Some(true) => 0,
-            _ => slots::delete_some(state, slot, left),
+            _ => match slots::drop_table(state, slot) {
+                Some(keys) => keys,
+                None => slots::delete_some(state, slot, left),
+            },
         };
-        left -= done;
+        left = left.saturating_sub(done);
         state.cluster.channels.trim.trimmed += done as u64;
         if done == 0 || state.keyspace[DbId(0)].slot_len(slot) == 0 {
             state.cluster.channels.trims.remove(slot);

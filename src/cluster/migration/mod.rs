@@ -22,6 +22,19 @@
 //!                                                           … the claim is seen: writes go on (MOVED), the keys go
 //! ```
 //!
+//! Between two nodes of this kind the keys travel as tables. The destination says that it can take them, in a word that
+//! Redis ignores; the source then answers another line, and sends an RDB of the slots:
+//!
+//! ```text
+//!   main  CLUSTER SYNCSLOTS CONF NODE-ID <id> CAPA oxidis-rdb:15   ─►
+//!   rdb   CLUSTER SYNCSLOTS RDBCHANNEL <task>                      ─►
+//!                                                                  ◄─   +SLOTSRDB, then the RDB to its end
+//!   thread: slot 0 [ a b c ], slot 1 [ d ], …      each slot's table is attached to the keyspace in O(1)
+//! ```
+//!
+//! [`arrivals`] tells how replicas and the append-only file of the destination come to the same keys. Everything else
+//! is as above; so is the way of the keys when the destination has modules or publishes keyspace events.
+//!
 //! Both ends are machines without sockets, clock or keys: [`import`] is the destination's, [`export`] the source's.
 //! `cluster/act/migration.rs` carries their acts out.
 //!
@@ -31,7 +44,7 @@
 //! - The source deletes keys only after it has seen the claim; before, whatever fails, they are served here.
 //!
 //! Mirrors: cluster_asm.c (of Redis 8.4), with its words on the wire and in CLUSTER MIGRATION STATUS.
-//! Differs: the snapshot is read by a thread, not a fork; only writes of the slots that move are paused.
+//! Differs: the snapshot is read by a thread, not a fork; only writes of the slots that move are paused; tables.
 
 pub mod arrivals;
 pub mod channels;
