@@ -113,6 +113,17 @@ impl User {
             .any(|selector| selector.all_keys || selector.has_key(key, flags))
     }
 
+    /// Whether the user may use all keys that begin with a prefix in this way, by some command. O(patterns).
+    #[doc(alias = "RM_ACLCheckKeyPrefixPermissions")]
+    pub fn may_use_prefix(&self, prefix: &[u8], flags: &[KeyFlag]) -> bool {
+        self.all_selectors().any(|selector| {
+            selector.all_keys
+                || selector.has_pattern(flags, |glob| {
+                    ends_open(glob) && glob::matches(glob, prefix, Case::Sensitive)
+                })
+        })
+    }
+
     /// Whether the user may use a channel, or a pattern. O(patterns).
     #[doc(alias = "ACLUserCheckChannelPerm")]
     pub fn may_use_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
@@ -227,6 +238,11 @@ impl Selector {
 
     #[doc(alias = "ACLSelectorCheckKey")]
     fn has_key(&self, key: &[u8], flags: &[KeyFlag]) -> bool {
+        self.has_pattern(flags, |glob| glob::matches(glob, key, Case::Sensitive))
+    }
+
+    /// Whether a pattern that gives these rights is the one asked for.
+    fn has_pattern(&self, flags: &[KeyFlag], is_it: impl Fn(&[u8]) -> bool) -> bool {
         let needed = flags.iter().fold(0, |access, flag| match flag {
             crate::command::KeyFlag::Access => access | READ,
             crate::command::KeyFlag::Update
@@ -234,10 +250,19 @@ impl Selector {
             | crate::command::KeyFlag::Delete => access | WRITE,
             _ => access,
         });
-        self.keys.iter().any(|pattern| {
-            pattern.access & needed == needed && glob::matches(&pattern.glob, key, Case::Sensitive)
-        })
+        self.keys
+            .iter()
+            .any(|pattern| pattern.access & needed == needed && is_it(&pattern.glob))
     }
+}
+
+/// Whether a pattern ends with a star that stands for any rest of a key.
+fn ends_open(glob: &[u8]) -> bool {
+    let Some((b'*', before)) = glob.split_last() else {
+        return false;
+    };
+    let escapes = before.iter().rev().take_while(|b| **b == b'\\').count();
+    escapes % 2 == 0
 }
 
 /// Whether a channel matches one of the patterns. A pattern (PSUBSCRIBE) must equal one of them to the letter, since

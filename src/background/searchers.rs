@@ -1,4 +1,5 @@
-//! Threads for searches in vector sets that would block the loop for too long.
+//! Threads for searches in vector sets that would block the loop for too long: those of VSIM, and those of VADD with CAS
+//! for the neighbours of a new element.
 //!
 //! Jobs come from one queue, and a free thread takes the next. The queue is no longer than the number of blocked
 //! clients, for each is blocked on one job.
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::sys::{process, threads};
+use crate::types::vset::Prepared;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -22,6 +24,8 @@ const MOST: usize = 4;
 pub struct Searchers {
     jobs: Option<Sender<Job>>,
     last: u64,
+    /// The neighbours that a thread found for the command that runs again now (VADD with CAS).
+    pub prepared: Option<Prepared>,
 }
 
 impl Searchers {

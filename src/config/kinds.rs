@@ -48,8 +48,40 @@ impl Line {
     }
 }
 
+/// The form of an option's values, as modules ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Anything else.
+    Text,
+    /// One of some words, or several of them.
+    Words,
+    /// A number.
+    Number,
+    /// A number in octal digits.
+    Octal,
+    /// A number, or so many per cent of `maxmemory`.
+    Share,
+    /// `yes` or `no`.
+    YesNo,
+}
+
+impl Shape {
+    /// Whether modules take the values for numbers.
+    pub fn is_number(self) -> bool {
+        matches!(self, Shape::Number | Shape::Octal | Shape::Share)
+    }
+}
+
+/// The shape of the values that a kind reads.
+pub const fn shape_of<T, K: Kind<T>>(_: &K) -> Shape {
+    K::SHAPE
+}
+
 /// One way to read, show and write a value of type `T`.
 pub trait Kind<T> {
+    /// The form of the values.
+    const SHAPE: Shape = Shape::Text;
+
     /// Reads the arguments of a directive; `old` is the value in force.
     fn parse(&self, args: &[&[u8]], old: &T) -> Result<T, Reason>;
 
@@ -79,6 +111,8 @@ fn text(arg: &[u8]) -> Result<&str, Reason> {
 pub struct YesNo;
 
 impl Kind<bool> for YesNo {
+    const SHAPE: Shape = Shape::YesNo;
+
     fn parse(&self, args: &[&[u8]], _old: &bool) -> Result<bool, Reason> {
         let arg = one(args)?;
         if arg.eq_ignore_ascii_case(b"yes") {
@@ -130,6 +164,8 @@ fn bounded<T: Number>(wide: i128, min: i128, max: i128) -> Result<T, Reason> {
 pub struct Int(pub i64, pub i64);
 
 impl<T: Number> Kind<T> for Int {
+    const SHAPE: Shape = Shape::Number;
+
     fn parse(&self, args: &[&[u8]], _old: &T) -> Result<T, Reason> {
         let number = num::parse_i64(one(args)?)
             .ok_or_else(|| Reason::from("argument couldn't be parsed into an integer"))?;
@@ -151,6 +187,8 @@ impl<T: Number> Kind<T> for Int {
 pub struct Clamped(pub u32, pub u32);
 
 impl Kind<u32> for Clamped {
+    const SHAPE: Shape = Shape::Number;
+
     fn parse(&self, args: &[&[u8]], old: &u32) -> Result<u32, Reason> {
         let value = Int(0, i64::from(i32::MAX)).parse(args, old)?;
         Ok(value.clamp(self.0, self.1))
@@ -170,6 +208,8 @@ impl Kind<u32> for Clamped {
 pub struct Bytes(pub u64, pub u64);
 
 impl<T: Number> Kind<T> for Bytes {
+    const SHAPE: Shape = Shape::Number;
+
     fn parse(&self, args: &[&[u8]], _old: &T) -> Result<T, Reason> {
         let bytes = num::parse_memory(one(args)?)
             .ok_or_else(|| Reason::from("argument must be a memory value"))?;
@@ -192,6 +232,8 @@ impl<T: Number> Kind<T> for Bytes {
 pub struct BytesAtLeast(pub u64);
 
 impl Kind<u64> for BytesAtLeast {
+    const SHAPE: Shape = Shape::Number;
+
     fn parse(&self, args: &[&[u8]], old: &u64) -> Result<u64, Reason> {
         let bytes = Bytes(1, i64::MAX as u64).parse(args, old)?;
         Ok(self.0.max(bytes))
@@ -211,6 +253,8 @@ impl Kind<u64> for BytesAtLeast {
 pub struct Octal(pub u32);
 
 impl Kind<u32> for Octal {
+    const SHAPE: Shape = Shape::Octal;
+
     fn parse(&self, args: &[&[u8]], _old: &u32) -> Result<u32, Reason> {
         let digits = std::str::from_utf8(one(args)?).ok();
         let value = digits
@@ -237,6 +281,8 @@ impl Kind<u32> for Octal {
 pub struct BytesOrPercent;
 
 impl Kind<ClientMemory> for BytesOrPercent {
+    const SHAPE: Shape = Shape::Share;
+
     fn parse(&self, args: &[&[u8]], _old: &ClientMemory) -> Result<ClientMemory, Reason> {
         let arg = one(args)?;
         if let Some(bytes) = num::parse_memory(arg) {
@@ -366,6 +412,8 @@ fn one_of<'a>(names: impl Iterator<Item = &'a str>) -> Reason {
 pub struct OneOf;
 
 impl<T: Choice> Kind<T> for OneOf {
+    const SHAPE: Shape = Shape::Words;
+
     fn parse(&self, args: &[&[u8]], _old: &T) -> Result<T, Reason> {
         let chosen = match args {
             [word] => T::from_name(word),
@@ -407,6 +455,8 @@ impl AnyOf {
 }
 
 impl<T: FlagSet> Kind<T> for AnyOf {
+    const SHAPE: Shape = Shape::Words;
+
     fn parse(&self, args: &[&[u8]], _old: &T) -> Result<T, Reason> {
         let bits = args.iter().try_fold(0, |bits, word| {
             let named = T::NAMES
@@ -744,6 +794,8 @@ impl Kind<Vec<f64>> for Percentiles {
 pub struct Refused(pub &'static str);
 
 impl Kind<bool> for Refused {
+    const SHAPE: Shape = Shape::YesNo;
+
     fn parse(&self, args: &[&[u8]], old: &bool) -> Result<bool, Reason> {
         match YesNo.parse(args, old)? {
             true => Err(self.0.into()),

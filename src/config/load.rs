@@ -41,6 +41,24 @@ const FORGOTTEN: [&str; 4] = [
     "lua-replicate-commands",
 ];
 
+const BAD_DIRECTIVE: &str = "Bad directive or wrong number of arguments";
+
+/// Directives that are no options.
+const DIRECTIVES: [&str; 5] = [
+    "include",
+    "loadmodule",
+    "rename-command",
+    "sentinel",
+    "user",
+];
+
+/// Whether a module may have an option of this name, which is none of the server's.
+fn is_module_option(name: &[u8]) -> bool {
+    let known = DIRECTIVES.iter().chain(&FORGOTTEN);
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_-".contains(b);
+    name.iter().all(plain) && !known.into_iter().any(|known| known.as_bytes() == name)
+}
+
 /// The configuration that the arguments of the process give.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
@@ -233,6 +251,8 @@ struct Loader<'a> {
     saw_save: bool,
     /// Lines that only Valkey understands: their numbers and names.
     of_valkey: Vec<(usize, String)>,
+    /// The first line that only a module may understand: its number, the line.
+    of_modules: Option<(usize, Vec<u8>)>,
     files: usize,
 }
 
@@ -244,6 +264,7 @@ impl<'a> Loader<'a> {
             referee,
             saw_save: false,
             of_valkey: Vec::new(),
+            of_modules: None,
             files: 0,
         }
     }
@@ -380,7 +401,18 @@ impl<'a> Loader<'a> {
                 let name = String::from_utf8_lossy(name).into_owned();
                 self.of_valkey.push((number, name));
             }
-            _ => return Err("Bad directive or wrong number of arguments".into()),
+            // An option of a module may have a name without a dot. The module says so when it is loaded.
+            (name, [_, ..]) if is_module_option(name) => {
+                let first = || {
+                    let words = std::iter::once(name).chain(values.iter().map(Vec::as_slice));
+                    (number, words.collect::<Vec<&[u8]>>().join(&b' '))
+                };
+                self.of_modules.get_or_insert_with(first);
+                let options = &mut directives.module_options;
+                options.retain(|(known, _)| known != name);
+                options.push((name.to_vec(), values.to_vec()));
+            }
+            _ => return Err(BAD_DIRECTIVE.into()),
         }
         Ok(())
     }
@@ -391,6 +423,15 @@ impl<'a> Loader<'a> {
             return Err(Fatal::Whole(valkey::explain(&self.of_valkey).into()));
         }
         let config = &mut self.config;
+        if let Some((number, line)) = self.of_modules.take()
+            && config.directives.modules.is_empty()
+        {
+            return Err(Fatal::Line {
+                number,
+                line,
+                reason: BAD_DIRECTIVE.into(),
+            });
+        }
         if !config.logfile.is_empty() {
             // Later there would be no way to report a log that cannot be opened.
             let path = config.dir.join(&config.logfile);

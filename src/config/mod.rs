@@ -38,7 +38,7 @@ use std::fmt;
 use crate::util::glob::{self, Case};
 
 pub use checks::expand_title;
-pub use kinds::{Line, Reason};
+pub use kinds::{Line, Reason, Shape};
 pub use load::{CommandLine, Fatal, Referee, Remark};
 pub use options::{Config, OPTIONS};
 pub use rewrite::Rewrite;
@@ -76,6 +76,8 @@ pub struct ConfigOption {
     pub aliases: &'static [&'static str],
     summary: &'static str,
     pub flags: &'static [Flag],
+    /// The form of its values.
+    pub shape: Shape,
     show: fn(&Config) -> Vec<u8>,
     set: fn(&mut Config, &[&[u8]]) -> Result<bool, Reason>,
     lines: fn(&Config, &Config) -> Vec<Line>,

@@ -74,6 +74,7 @@ macro_rules! options {
             aliases: &[$($alias),*],
             summary: concat!($($summary),+),
             flags: &[$($($flag),*)?],
+            shape: shape_of::<$type, _>(&$kind),
             show: |config| Kind::<$type>::show(&$kind, &config.$field),
             set: |config, args| {
                 let value = Kind::<$type>::parse(&$kind, args, &config.$field)?;

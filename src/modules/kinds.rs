@@ -79,3 +79,29 @@ pub mod fork {
     /// A module's child has ended.
     pub const DIED: u64 = 1;
 }
+
+/// Kinds of [`EventId::SlotMigration`](super::EventId::SlotMigration).
+pub mod slot_migration {
+    /// This node begins to take slots over.
+    pub const IMPORT_STARTED: u64 = 0;
+    /// It could not; it may try again.
+    pub const IMPORT_FAILED: u64 = 1;
+    /// The slots are this node's.
+    pub const IMPORT_COMPLETED: u64 = 2;
+    /// This node begins to hand slots over.
+    pub const MIGRATE_STARTED: u64 = 3;
+    /// It could not.
+    pub const MIGRATE_FAILED: u64 = 4;
+    /// The slots are another node's.
+    pub const MIGRATE_COMPLETED: u64 = 5;
+    /// Modules may add commands to what is sent.
+    pub const MODULE_PROPAGATE: u64 = 6;
+}
+
+/// Kinds of [`EventId::SlotTrim`](super::EventId::SlotTrim).
+pub mod slot_trim {
+    /// Keys of slots that left begin to be deleted.
+    pub const STARTED: u64 = 0;
+    /// All of them are deleted.
+    pub const COMPLETED: u64 = 1;
+}

@@ -38,6 +38,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::clients::ClientKey;
 use crate::command::table::CommandId;
+use crate::resp::argv::OwnedArgv;
 use crate::sys::log::Logger;
 use crate::types::Foreign;
 use crate::types::foreign::Raw;
@@ -295,6 +296,8 @@ pub enum EventId {
     EventLoop = 15,
     Config = 16,
     Key = 17,
+    SlotMigration = 18,
+    SlotTrim = 19,
 }
 
 /// The subject of an event.
@@ -319,6 +322,10 @@ pub enum EventData<'a> {
     Names(Vec<&'a [u8]>),
     /// The server's part in replication, as it is now.
     Role,
+    /// Slots that move to another node.
+    Moving(&'a crate::cluster::migration::Task),
+    /// Slots whose keys are deleted, because they left.
+    Slots(&'a crate::cluster::slots::SlotSet),
 }
 
 /// Something that happened to the server.
@@ -375,8 +382,10 @@ pub enum OptionKind {
 pub struct ModuleOption {
     /// The module.
     pub module: Arc<Module>,
-    /// The name for users: the module's, a dot, its own.
+    /// The name for users: the module's, a dot, its own; or its own alone.
     pub name: String,
+    /// Another name for users.
+    pub alias: Option<String>,
     /// The name that the module's functions get.
     pub own_name: std::ffi::CString,
     /// Its properties, as bits of the interface.
@@ -398,12 +407,29 @@ pub struct ModuleOption {
 impl ModuleOption {
     const IMMUTABLE: u32 = 1;
     const SENSITIVE: u32 = 1 << 1;
+    const HIDDEN: u32 = 1 << 4;
     const PROTECTED: u32 = 1 << 5;
     const DENY_LOADING: u32 = 1 << 6;
+
+    /// Whether a user means it by a name, in any case.
+    pub fn is_named(&self, name: &[u8]) -> bool {
+        let mut names = self.names();
+        names.any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Its name and its other name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.name.as_str()).chain(self.alias.as_deref())
+    }
 
     /// Whether its value is a secret.
     pub fn is_secret(&self) -> bool {
         self.flags & Self::SENSITIVE != 0
+    }
+
+    /// Whether patterns do not match it.
+    pub fn is_hidden(&self) -> bool {
+        self.flags & Self::HIDDEN != 0
     }
 
     /// Why it cannot be set now, in the words for a client; empty while the data set is being loaded.
@@ -510,6 +536,14 @@ pub struct Modules {
     pub options: Vec<ModuleOption>,
     /// Modules that asked for the values of their options.
     pub configured: Vec<ModuleId>,
+    /// Modules whose options have their defaults, and may get other values yet.
+    pub defaulted: Vec<ModuleId>,
+    /// Modules that hold back the deletion of keys whose slots left, each as often as it asked.
+    pub trim_holds: Vec<ModuleId>,
+    /// Commands that modules add to the keys of slots that are about to be sent, and the slots; `None` at other times.
+    pub slot_commands: Option<(crate::cluster::slots::SlotSet, Vec<OwnedArgv>)>,
+    /// The secret that nodes of a cluster share, for modules, which keep a pointer to it.
+    pub secret: Option<Box<[u8; 40]>>,
     /// Calls that blocked, with the client that each runs as.
     pub promises: Vec<(ClientKey, std::rc::Rc<dyn std::any::Any>)>,
     /// Data types, in order.
@@ -625,6 +659,14 @@ impl Modules {
         self.listeners.push(listener);
     }
 
+    /// Removes the first listener that `is_it` names; false if there is none.
+    pub fn stop_listening(&mut self, is_it: impl Fn(&Listener) -> bool) -> bool {
+        let at = self.listeners.iter().position(is_it);
+        let removed = at.map(|at| self.listeners.remove(at));
+        self.listened = self.listeners.iter().fold(0, |all, l| all | l.classes);
+        removed.is_some()
+    }
+
     /// Removes whatever belongs to a module, its commands left out.
     pub fn forget(&mut self, module: ModuleId) {
         self.filters.retain(|filter| filter.module.id != module);
@@ -640,6 +682,8 @@ impl Modules {
         self.options.retain(|option| option.module.id != module);
         self.auth_watches.retain(|watch| watch.module.id != module);
         self.configured.retain(|known| *known != module);
+        self.defaulted.retain(|known| *known != module);
+        self.trim_holds.retain(|known| *known != module);
         self.shared.retain(|_, shared| shared.owner != module);
         self.uses.retain(|(user, _)| *user != module);
         self.commands

@@ -25,6 +25,7 @@ mod introspect;
 mod keys;
 mod manual;
 mod modules;
+mod native;
 mod operator;
 mod options;
 mod paths;

@@ -207,6 +207,96 @@ fn long_searches_run_beside_the_server() {
     assert_eq!(other.cmd("VCARD v").to_string(), ":3000");
 }
 
+/// VADD with CAS: neighbours are looked for on a thread, while others add and remove. Every element is there afterwards, on
+/// the replica as well, and is its own nearest.
+#[test]
+fn adding_with_cas_looks_for_neighbours_beside_the_server() {
+    const DIM: usize = 700;
+    /// Enough elements of that size for a search to take long by estimate.
+    const FIRST: usize = 1500;
+    fn add(c: &mut Client, random: &mut Random, name: &str, options: &[&str]) -> Reply {
+        let numbers = (0..DIM).map(|_| random.below(2001) as f32 / 1000.0 - 1.0);
+        let blob: Vec<u8> = numbers.flat_map(f32::to_le_bytes).collect();
+        let mut words: Vec<&[u8]> =
+            vec![b"VADD", b"v", b"FP32", &blob, name.as_bytes(), b"M", b"4"];
+        words.extend(options.iter().map(|option| option.as_bytes()));
+        c.call(&words)
+    }
+    let primary = Server::oxidis()
+        .args(["--enable-debug-command", "yes"])
+        .start();
+    let mut c = primary.client();
+    let mut random = Random::new(17);
+    for n in 0..FIRST {
+        add(&mut c, &mut random, &n.to_string(), &["EF", "4"]).is(1);
+    }
+    let replica = Server::oxidis()
+        .args(["--enable-debug-command", "yes"])
+        .start();
+    let mut r = replica.client();
+    r.cmd(&format!("REPLICAOF 127.0.0.1 {}", primary.port()))
+        .ok();
+
+    const CAS: &[&str] = &["CAS", "EF", "4000"];
+    std::thread::scope(|scope| {
+        for adder in 0..3 {
+            let mut c = primary.client();
+            let mut random = Random::new(100 + adder);
+            scope.spawn(move || {
+                for n in 0..20 {
+                    add(&mut c, &mut random, &format!("{adder}-{n}"), CAS).is(1);
+                }
+            });
+        }
+        for n in 0..60 {
+            c.cmd(&format!("VREM v {n}")).is(1);
+            add(&mut c, &mut random, &n.to_string(), &["EF", "4"]).is(1);
+        }
+    });
+    c.cmd("VCARD v").is((FIRST + 60) as i64);
+    for adder in 0..3 {
+        for n in 0..20 {
+            let found = c.cmd(&format!("VSIM v ELE {adder}-{n} COUNT 1 EF 500"));
+            assert_eq!(found.items()[0].text(), format!("{adder}-{n}"));
+        }
+    }
+    // Of an element that exists; inside a transaction; of another shape; of a set that is not there yet.
+    add(&mut c, &mut random, "5", CAS).is(0);
+    c.cmd("MULTI").ok();
+    add(&mut c, &mut random, "in", CAS).status("QUEUED");
+    assert_eq!(c.cmd("EXEC").items()[0], 1.into());
+    add(&mut c, &mut random, "x", &["CAS", "BIN"]).error("ERR asked quantization mismatch");
+    c.cmd("VADD w VALUES 2 1 2 a CAS").is(1);
+    // Pipelined: in order, and the next command finds it.
+    for n in 0..5 {
+        let name = format!("p{n}");
+        add(&mut c, &mut random, &name, CAS).is(1);
+        c.cmd(&format!("VISMEMBER v {name}")).is(1);
+    }
+    c.cmd("WAIT 1 0").is(1);
+    assert_eq!(digest(&mut c, "v"), digest(&mut r, "v"));
+
+    // Clients that leave, sets that go.
+    for round in 0..10 {
+        let mut gone = primary.client();
+        let blob = vec![0u8; DIM * 4];
+        let words: &[&[u8]] = &[b"VADD", b"v", b"FP32", &blob, b"gone", b"CAS", b"M", b"4"];
+        gone.send(&encode(words)).expect("the server listens");
+        match round {
+            3 => drop(c.cmd("RENAME v u")),
+            4 => drop(c.cmd("RENAME u v")),
+            8 => drop(c.cmd("DEL v")),
+            _ => {}
+        }
+    }
+    let settled = until(Duration::from_secs(10), || {
+        let info = c.cmd("INFO clients").text();
+        info.contains("blocked_clients:0\r\n").then_some(())
+    });
+    assert!(settled.is_some());
+    c.cmd("PING").status("PONG");
+}
+
 /// The set on disk equals the set in memory: as an RDB file, as an AOF with and without one in it. An update counts as
 /// well: Redis forgets the new vector of an element that existed.
 #[test]

@@ -12,8 +12,10 @@
 
 use std::sync::mpsc::{TryRecvError, sync_channel};
 
-use super::moving::{export_step, import_step, keys_in, now};
-use super::{arriving, carry, slots};
+use super::moving::{
+    await_claim, export_step, import_step, keys_in, next_trim, now, taken, taking,
+};
+use super::{arriving, carry, hooks, slots};
 use crate::background::Job;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::cluster::machine::Command;
@@ -85,8 +87,8 @@ pub fn begin_import(state: &mut State, slots: SlotSet) -> Result<TaskId, String>
     Ok(id)
 }
 
-/// SYNCSLOTS SYNC: a destination asks for slots, over the client that becomes the task's main channel. The keys are to come
-/// in this form.
+/// SYNCSLOTS SYNC: a destination asks for slots, over the client that becomes the task's main channel. It takes the keys in
+/// this form.
 ///
 /// # Errors
 /// The words of the refusal, code first.
@@ -117,6 +119,11 @@ pub fn begin_export(
     if !state.cluster.channels.trims.is_empty() || !owners.migrating.is_empty() {
         return Err("NOTREADY slots are being moved or deleted".to_owned());
     }
+    // Modules may send commands ahead of the keys.
+    let form = match state.modules.is_empty() {
+        true => form,
+        false => Form::Commands,
+    };
     if !state.cluster.migrations.may_export(id) {
         return Err("NOTREADY Another slot migration task is in progress".to_owned());
     }
@@ -174,12 +181,14 @@ pub fn before_sleep(state: &mut State) {
     arriving::step(state);
     send_keys(state);
     carry_out(state);
-    trim_some(state);
+    if next_trim(state).is_some() {
+        trim_some(state);
+    }
 }
 
 /// Whether the loop may not sleep: keys are to be deleted, or tables to be attached.
 pub fn is_busy(state: &State) -> bool {
-    !state.cluster.channels.trims.is_empty() || state.cluster.channels.arrivals_wait
+    next_trim(state).is_some() || state.cluster.channels.arrivals_wait
 }
 
 /// The part of the cron: time passes for tasks.
@@ -245,7 +254,11 @@ fn look_at_owners(state: &mut State) {
             .export
             .as_ref()
             .map(|export| export.slots().clone());
-        let keys = slots.map_or(0, |slots| keys_in(state, &slots));
+        let keys = slots.as_ref().map_or(0, |slots| keys_in(state, slots));
+        if let Some(slots) = slots {
+            // Their keys stay until enough nodes know the new owner.
+            let _ = carry::order(state, Command::HandOver(&slots));
+        }
         export_step(state, export::Input::Claimed(keys));
     } else if cancels_export {
         export_step(state, export::Input::Cancel(moved));
@@ -328,7 +341,7 @@ fn carry_out(state: &mut State) {
     loop {
         let acts = state.cluster.migrations.take_acts();
         if acts.is_empty() {
-            return;
+            return hooks::tell_of_tasks(state);
         }
         for act in acts {
             perform(state, act);
@@ -370,8 +383,12 @@ fn perform(state: &mut State, act: Act) {
             }
             end_stream(state);
         }
-        Act::Pause(slots) => state.cluster.channels.pauses = Some(slots),
+        Act::Pause(slots) => {
+            state.cluster.channels.pauses = Some(slots);
+            await_claim(state, true);
+        }
         Act::Resume => {
+            await_claim(state, false);
             state.cluster.channels.pauses = None;
             crate::clients::act::pause::release(state);
         }
@@ -459,8 +476,20 @@ fn end_stream(state: &mut State) {
 /// Connects to the client port of the source.
 fn dial(state: &mut State, channel: Channel) {
     // Keys of a failed try must be gone before those of the next come.
-    while channel == Channel::Main && !state.cluster.channels.trims.is_empty() {
-        trim_some(state);
+    let import = state.cluster.migrations.import.as_ref();
+    if let (Channel::Main, Some(import)) = (channel, import) {
+        let slots = import.slots().clone();
+        let _ = carry::order(state, Command::EndHandOver(&slots));
+        while next_trim(state).is_some() {
+            trim_some(state);
+        }
+        if slots
+            .iter()
+            .any(|slot| state.cluster.channels.trims.has(slot))
+        {
+            let why = "a module holds back the deletion of keys";
+            return import_step(state, import::Input::Down(channel, why));
+        }
     }
     let source = state
         .cluster
@@ -626,13 +655,18 @@ fn close(state: &mut State, channel: Channel) {
 /// The slots become this node's, under a new epoch.
 fn claim(state: &mut State, slots: &SlotSet) {
     let keys = keys_in(state, slots);
+    taking(state, slots);
     let claimed = carry::order(state, Command::Claim(slots));
+    if claimed.is_err() {
+        taken(state);
+    }
     let result = claimed.as_ref().map(|_| keys).map_err(String::as_str);
     import_step(state, import::Input::Claimed(result));
 }
 
 /// Takes a snapshot of the slots, and has a thread write it; from this moment on their writes go to the stream.
 fn begin_keys(state: &mut State, slots: SlotSet, form: Form) {
+    hooks::send_commands(state, &slots);
     let numbers: Vec<u16> = slots.iter().collect();
     let snapshot = state.keyspace.snapshot_of_slots(&numbers);
     let libraries = scripting::act::functions::dump(state);
@@ -728,13 +762,14 @@ fn begin_trim(state: &mut State, slots: &SlotSet) {
             last.end()
         ));
     }
+    hooks::trim_began(state, slots);
 }
 
 /// Deletes some keys of slots that left, or all keys of one.
 fn trim_some(state: &mut State) {
     let mut left = TRIMMED;
     while left > 0 {
-        let Some(slot) = state.cluster.channels.trims.iter().next() else {
+        let Some(slot) = next_trim(state) else {
             return;
         };
         let owner = state
@@ -757,6 +792,7 @@ fn trim_some(state: &mut State) {
             if state.cluster.channels.trims.is_empty() {
                 state.cluster.channels.trim.completed += 1;
                 state.log.notice("Active trim completed");
+                hooks::trim_ended(state);
             }
         }
     }

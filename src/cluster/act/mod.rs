@@ -13,6 +13,7 @@
 //! | [`moving`] | the same slots as other rooms meet them |
 //! | [`arriving`] | slots that come as tables are attached |
 //! | [`save`] | the node's file is written, on a thread |
+//! | [`saved_task`] | a migration under way, in RDB files |
 //! | [`slots`] | slots have left: their keys, channels and blocked clients |
 //! | [`stats`] | what commands cost, slot by slot |
 //!
@@ -21,12 +22,14 @@
 pub(super) mod arriving;
 pub mod carry;
 pub(crate) mod compatible;
+mod hooks;
 pub mod links;
 pub mod migration;
 pub mod moving;
 pub mod node;
 pub mod route;
 pub mod save;
+pub mod saved_task;
 pub mod slots;
 pub mod start;
 pub mod stats;

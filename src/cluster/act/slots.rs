@@ -50,6 +50,7 @@ pub(super) fn delete_some(state: &mut State, slot: u16, at_most: usize) -> usize
             state.effects.say(db, argv.as_argv(), Targets::ALL);
         }
         keyspace::act::notify::notify_modules(state, Event::DEL, db, &key);
+        keyspace::act::notify::notify_trimmed(state, db, &key);
         state.dirty += 1;
         if state.effects.leave() && alone {
             command::act::after_unit(state);

@@ -10,7 +10,7 @@
 use std::sync::mpsc::Receiver;
 
 use super::arrivals::Arrivals;
-use super::{Channel, Form};
+use super::{Channel, Form, TaskId};
 use crate::background::Job;
 use crate::clients::ClientKey;
 use crate::cluster::slots::SlotSet;
@@ -71,6 +71,10 @@ pub struct Channels {
     pub keys_came: u64,
     /// Slots whose keys are being deleted, bit by bit.
     pub trims: SlotSet,
+    /// The slots of the present deletion, those that are done included.
+    pub trimmed: SlotSet,
+    /// The task that modules were last told of, and how far it was.
+    pub modules_told: Option<(TaskId, u64)>,
     /// How far that is, and how often it was done.
     pub trim: Trim,
     /// Full synchronisations of replicas when they were last told of the task.

@@ -26,9 +26,9 @@ use crate::sys::clock;
 use crate::types::Vset;
 use crate::types::vset::{Filter, Query};
 
-/// A search that is expected to take longer than this goes to a thread. Other clients notice less than this no more
-/// than a slow command.
-const LONG_NS: u64 = 250_000;
+/// A search that is expected to take longer than this goes to a thread, which costs some ten microseconds. Several clients
+/// that search at once add up: with four of them every other command would wait four times as long.
+pub(super) const LONG_NS: u64 = 60_000;
 
 pub(super) const VSIM: Command = Command {
     name: "VSIM",

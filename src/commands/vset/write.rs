@@ -3,8 +3,15 @@
 //! Mirrors: `VADD_RedisCommand()`, `VREM_RedisCommand()` and `VSETATTR_RedisCommand()` of vset.c.
 //! Differs: see `vadd`.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use super::super::prelude::*;
+use super::search::LONG_NS;
 use super::{Given, KEYS, project, vector, wrong_dimension};
+use crate::clients::{WaitKind, Waiting};
+use crate::dispatch;
+use crate::resp::argv::Argv;
 use crate::types::Vset;
 use crate::types::vset::{DEFAULT_ADD_EF, DEFAULT_M, M_RANGE, Projection, Quant, Shape};
 
@@ -59,6 +66,8 @@ struct Options<'a> {
     ef: usize,
     m: u16,
     attribute: Option<&'a [u8]>,
+    /// The neighbours may be looked for on a thread.
+    cas: bool,
 }
 
 fn options<'a>(args: &mut Args<'a>) -> Result<Options<'a>> {
@@ -67,10 +76,11 @@ fn options<'a>(args: &mut Args<'a>) -> Result<Options<'a>> {
         ef: DEFAULT_ADD_EF,
         m: DEFAULT_M,
         attribute: None,
+        cas: false,
     };
     while !args.is_empty() {
         if args.word("CAS") {
-            // See `vadd`.
+            options.cas = true;
         } else if args.word_with("EF", 1) {
             let ef = args.integer().ok().filter(|ef| EF_RANGE.contains(ef));
             options.ef = ef.ok_or_else(|| Error::once("invalid EF"))? as usize;
@@ -97,10 +107,13 @@ fn options<'a>(args: &mut Args<'a>) -> Result<Options<'a>> {
 /// of a key decides on quantisation, M and projection, and all later ones must say the same. O(log N · EF · M)
 /// distances.
 ///
-/// Propagated as it came, also if the element existed. CAS, with which Redis looks for neighbours on a thread and then
-/// checks whether the graph is still the same, is taken and changes nothing: the neighbours are looked for here.
+/// Propagated as it came, also if the element existed. With CAS the neighbours of a new element are looked for on a thread
+/// over a snapshot, if that may take long, and the client is blocked until they are found. The command then runs again
+/// with them, and looks for others if elements left the set meanwhile.
 #[doc(alias = "VADD_RedisCommand")]
 fn vadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
+    let request = args.argv();
+    let prepared = ctx.state.searchers.prepared.take();
     let key = args.key()?;
     let given = vector(&mut args, true)?;
     let Some(element) = args.next() else {
@@ -111,12 +124,25 @@ fn vadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ef,
         m,
         attribute,
+        cas,
     } = options(&mut args)?;
+    let elsewhere = cas
+        && prepared.is_none()
+        && ctx.may_block()
+        && !ctx.state.config.vset_force_single_threaded_execution;
 
     let added = match ctx.db().get_mut_as::<Vset>(key)? {
         Some(set) => {
             let vector = fit(set, given, quant, m)?;
-            set.add(element, vector, ef, attribute)
+            if elsewhere && !set.contains(element) && set.insert_cost_ns(ef) >= LONG_NS {
+                let set = set.clone();
+                prepare(ctx, request, set, vector, ef);
+                return Ok(());
+            }
+            match prepared {
+                Some(prepared) => set.add_prepared(element, &prepared, ef, attribute),
+                None => set.add(element, vector, ef, attribute),
+            }
         }
         None => {
             let Given { mut vector, reduce } = given;
@@ -137,6 +163,31 @@ fn vadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     ctx.changed(key);
     ctx.reply.boolean(added);
     Ok(())
+}
+
+/// Blocks the client; a thread looks for neighbours, and the command runs again with them.
+fn prepare(ctx: &mut Ctx<'_>, request: Argv<'_>, set: Vset, vector: Vec<f32>, ef: usize) {
+    let (client, cancelled) = (ctx.client, Arc::new(AtomicBool::new(false)));
+    let kind = WaitKind::Search(ctx.state.searchers.next_number());
+    let mut waiting = Waiting::new(kind, ctx.command, request.to_owned(), None);
+    waiting.search = Some(Arc::clone(&cancelled).into());
+    ctx.block(waiting, []);
+    let (mailbox, seed) = (ctx.state.mailbox.clone(), ctx.state.rng.next_u64());
+    ctx.state.searchers.submit(move || {
+        let prepared = set.prepare(vector, ef, seed, &cancelled);
+        // The snapshot is freed on this thread, and with it the whole set if the key was deleted meanwhile.
+        drop(set);
+        mailbox.send(move |state| {
+            let who = state.clients.get(client);
+            let waiting = who.and_then(|who| who.waiting.as_ref());
+            if waiting.is_some_and(|waiting| waiting.kind == kind) {
+                state.searchers.prepared = Some(prepared);
+                dispatch::run_again(state, client);
+                // A command that was refused this time has not taken it.
+                state.searchers.prepared = None;
+            }
+        });
+    });
 }
 
 /// Turns a vector of the request into one of the set's dimension; an error if quantisation, M or dimension do not fit

@@ -103,6 +103,16 @@ pub fn notify_modules(state: &mut State, event: Event, db: DbId, key: &[u8]) {
     }
 }
 
+/// Tells modules alone that a key is gone because its slot left.
+pub fn notify_trimmed(state: &mut State, db: DbId, key: &[u8]) {
+    const KEY_TRIMMED: u32 = 1 << 17;
+    if state.modules.listened & KEY_TRIMMED != 0
+        && let Some(doors) = state.module_doors
+    {
+        (doors.notify)(state, KEY_TRIMMED, b"key_trimmed", db, key);
+    }
+}
+
 fn publish_event(state: &mut State, name: &[u8], db: DbId, key: &[u8]) {
     if state.pubsub.is_empty() {
         return;

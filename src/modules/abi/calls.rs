@@ -118,7 +118,7 @@ impl CallReply {
 }
 
 /// Reads the words that the shim collected.
-unsafe fn words_of(
+pub(super) unsafe fn words_of(
     name: *const c_char,
     fmt: *const c_char,
     words: *const u64,

@@ -13,9 +13,11 @@ use crate::cluster;
 use crate::cluster::id::{ID_LEN, NodeId};
 use crate::cluster::machine::{Input, Machine};
 use crate::cluster::node::{Flags, Node};
+use crate::cluster::slots::SlotSet;
 use crate::modules::{Module, Opaque, Receiver, ReceiverFn};
 use crate::state::State;
 use crate::types::foreign::encode_id;
+use crate::util::crc16::{SLOTS, key_hash_slot};
 
 /// The number that stands for a module in messages: that of a type of its name. All modules whose names cannot be that
 /// of a type share number 0.
@@ -215,6 +217,150 @@ pub unsafe extern "C" fn node_info(
         }
     }
     OK
+}
+
+/// Ranges of slots: their number, then pairs of numbers of 16 bits.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Ranges {
+    count: i32,
+    // Pairs follow.
+}
+
+/// Ranges in memory of the module's.
+pub(super) fn ranges_of(slots: &SlotSet) -> *mut Ranges {
+    let ranges = slots.ranges();
+    let bytes = size_of::<Ranges>() + ranges.len() * 2 * size_of::<u16>();
+    let list: *mut Ranges = memory::module_alloc(bytes).cast();
+    // SAFETY: the block has room for the number and all pairs.
+    unsafe {
+        (*list).count = ranges.len() as i32;
+        let pairs: *mut u16 = list.add(1).cast();
+        for (at, range) in ranges.iter().enumerate() {
+            pairs.add(2 * at).write(*range.start());
+            pairs.add(2 * at + 1).write(*range.end());
+        }
+    }
+    list
+}
+
+/// The slots of this node, or of its primary; all slots of a server that is not in a cluster.
+pub extern "C" fn local_ranges(_ctx: Opaque) -> *mut Ranges {
+    let slots = with(|state| {
+        let Some(machine) = state.cluster.machine() else {
+            return (0..SLOTS).collect::<SlotSet>();
+        };
+        let owners = machine.owners();
+        let owner = machine.myself().primary.unwrap_or(machine.my_key());
+        let mine = |slot: &u16| owners.of(*slot) == Some(owner);
+        (0..SLOTS).filter(mine).collect()
+    });
+    slots.map_or(ptr::null_mut(), |slots| ranges_of(&slots))
+}
+
+pub unsafe extern "C" fn free_ranges(_ctx: Opaque, ranges: *mut Ranges) {
+    // SAFETY: made by `local_ranges`, or NULL.
+    unsafe { memory::free(ranges.cast()) };
+}
+
+/// Whether keys of a slot are here to be read: the slot is this node's or its primary's, and is not on its way.
+pub extern "C" fn can_access(slot: c_int) -> c_int {
+    let Ok(slot) = u16::try_from(slot) else {
+        return 0;
+    };
+    let access = with(|state| {
+        let Some(machine) = state.cluster.machine() else {
+            return slot < SLOTS;
+        };
+        let owner = machine.myself().primary.unwrap_or(machine.my_key());
+        slot < SLOTS
+            && machine.owners().of(slot) == Some(owner)
+            && !cluster::act::moving::hides(state, slot)
+    });
+    c_int::from(access == Some(true))
+}
+
+/// Holds back the deletion of keys whose slots left, until `release_trim` was called as often.
+pub unsafe extern "C" fn hold_trim(ctx: Opaque) -> c_int {
+    let Some(module) = (unsafe { context::of(ctx) }).and_then(|c| c.module.clone()) else {
+        return ERR;
+    };
+    let done = with(|state| state.modules.trim_holds.push(module.id));
+    if done.is_some() { OK } else { ERR }
+}
+
+pub unsafe extern "C" fn release_trim(ctx: Opaque) -> c_int {
+    let Some(module) = (unsafe { context::of(ctx) }).and_then(|c| c.module.clone()) else {
+        return ERR;
+    };
+    let done = with(|state| {
+        let holds = &mut state.modules.trim_holds;
+        let at = holds.iter().position(|holder| *holder == module.id);
+        at.map(|at| holds.swap_remove(at)).is_some()
+    });
+    if done == Some(true) { OK } else { ERR }
+}
+
+/// The secret that the nodes of the cluster share; NULL without a cluster.
+pub unsafe extern "C" fn secret(_ctx: Opaque, len: *mut usize) -> *const c_char {
+    let found = with(|state| {
+        let secret = *state.cluster.machine()?.secret();
+        let own = state
+            .modules
+            .secret
+            .get_or_insert_with(|| Box::new([0; 40]));
+        **own = secret;
+        Some((own.as_ptr(), own.len()))
+    });
+    let (secret, bytes) = found.flatten().unwrap_or((ptr::null(), 0));
+    if !len.is_null() {
+        // SAFETY: the module has room for the length.
+        unsafe { *len = bytes };
+    }
+    secret.cast()
+}
+
+/// Adds a command to what is sent to the new owner of slots, before their keys.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn oxidis_module_slot_command(
+    _ctx: Opaque,
+    name: *const c_char,
+    fmt: *const c_char,
+    words: *const u64,
+    _n: usize,
+) -> c_int {
+    let Some((argv, _)) = (unsafe { super::calls::words_of(name, fmt, words) }) else {
+        context::set_errno(libc::EINVAL);
+        return ERR;
+    };
+    let added = with(|state| {
+        let Some((slots, _)) = &state.modules.slot_commands else {
+            return Err(libc::EBADF);
+        };
+        let mut slot = None;
+        for key in crate::modules::act::commands::keys_of(state, argv.as_argv())? {
+            let of = key_hash_slot(argv.as_argv().get(key.position));
+            if slot.is_some_and(|slot| slot != of) {
+                return Err(libc::ENOTSUP);
+            }
+            slot = Some(of);
+        }
+        if slot.is_some_and(|slot| !slots.has(slot)) {
+            return Err(libc::ERANGE);
+        }
+        if let Some((_, commands)) = &mut state.modules.slot_commands {
+            commands.push(argv);
+        }
+        Ok(())
+    });
+    match added {
+        Some(Ok(())) => OK,
+        Some(Err(errno)) => {
+            context::set_errno(errno);
+            ERR
+        }
+        None => ERR,
+    }
 }
 
 const NO_FAILOVER: u64 = 1 << 1;

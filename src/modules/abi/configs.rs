@@ -8,6 +8,7 @@ use std::ptr;
 use super::codes::{ERR, OK};
 use super::context::{self, Context, Occasion, enter, set_errno, with};
 use super::strings::{self, RString, bytes, c_bytes};
+use crate::config;
 use crate::modules::act::commands::is_name;
 use crate::modules::act::config as act;
 use crate::modules::{ModuleOption, Opaque, OptionKind, OptionValue};
@@ -41,7 +42,8 @@ unsafe fn register(
     default: OptionValue,
     functions: Functions,
 ) -> c_int {
-    const KNOWN: c_uint = 1 | 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8;
+    const KNOWN: c_uint = 1 | 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 9;
+    const UNPREFIXED: c_uint = 1 << 9;
     const MEMORY: c_uint = 1 << 7;
     const BIT_FLAGS: c_uint = 1 << 8;
     let Some(context) = (unsafe { context::of(ctx) }) else {
@@ -54,19 +56,38 @@ unsafe fn register(
     let name = unsafe { c_bytes(name) };
     let memory = flags & MEMORY != 0 && !matches!(kind, OptionKind::Number { .. });
     let bits = flags & BIT_FLAGS != 0 && !matches!(kind, OptionKind::Words { .. });
-    if flags & !KNOWN != 0 || memory || bits || !is_name(name) {
+    let names = match flags & UNPREFIXED != 0 {
+        true => bare_names(name),
+        false => is_name(name).then(|| {
+            let own = String::from_utf8_lossy(name);
+            (format!("{}.{own}", module.name), None)
+        }),
+    };
+    let Some((full, alias)) = names.filter(|_| flags & !KNOWN == 0 && !memory && !bits) else {
         set_errno(libc::EINVAL);
         return ERR;
-    }
-    let full = format!("{}.{}", module.name, String::from_utf8_lossy(name));
-    let c_name = CString::new(name).unwrap_or_default();
+    };
+    let c_name = match flags & UNPREFIXED != 0 {
+        true => CString::new(full.as_str()),
+        false => CString::new(name),
+    };
+    let c_name = c_name.unwrap_or_default();
     let done = with(|state| {
-        if act::find(state, full.as_bytes()).is_some() {
+        let is_taken = |name: &str| {
+            act::find(state, name.as_bytes()).is_some() || config::find(name.as_bytes()).is_some()
+        };
+        let mut names = std::iter::once(full.as_str()).chain(alias.as_deref());
+        if names.any(is_taken) || alias.as_ref().is_some_and(|alias| *alias == full) {
+            let name = String::from_utf8_lossy(name);
+            state.log.warning(format_args!(
+                "Configuration by the name: {name} already registered"
+            ));
             return false;
         }
         state.modules.options.push(ModuleOption {
             module,
             name: full,
+            alias,
             own_name: c_name,
             flags,
             kind,
@@ -84,6 +105,22 @@ unsafe fn register(
             set_errno(libc::EALREADY);
             ERR
         }
+    }
+}
+
+/// The names in `name` or `name|alias` of an option without its module's name. Each may hold one dot.
+#[doc(alias = "moduleVerifyUnprefixedName")]
+fn bare_names(text: &[u8]) -> Option<(String, Option<String>)> {
+    let mut parts = text.splitn(2, |b| *b == b'|').map(|part| {
+        let dots = part.iter().filter(|b| **b == b'.').count();
+        let plain: Vec<u8> = part.iter().copied().filter(|b| *b != b'.').collect();
+        let fine = dots <= 1 && is_name(&plain);
+        fine.then(|| String::from_utf8_lossy(part).into_owned())
+    });
+    let name = parts.next()??;
+    match parts.next() {
+        Some(alias) => Some((name, Some(alias?))),
+        None => Some((name, None)),
     }
 }
 
@@ -216,6 +253,33 @@ pub unsafe extern "C" fn load(ctx: Opaque) -> c_int {
         Some(Ok(())) => OK,
         Some(Err(line)) => {
             module.log.warning(line);
+            ERR
+        }
+        None => ERR,
+    }
+}
+
+pub unsafe extern "C" fn load_defaults(ctx: Opaque) -> c_int {
+    let Some(context) = (unsafe { context::of(ctx) }) else {
+        return ERR;
+    };
+    let (Some(module), Occasion::Load) = (context.module.clone(), context.occasion) else {
+        return ERR;
+    };
+    let loaded = with(|state| {
+        let modules = &state.modules;
+        let before = modules.defaulted.contains(&module.id);
+        match before || modules.configured.contains(&module.id) {
+            true => Err(String::new()),
+            false => act::load_defaults(state, &module),
+        }
+    });
+    match loaded {
+        Some(Ok(())) => OK,
+        Some(Err(line)) => {
+            if !line.is_empty() {
+                module.log.warning(line);
+            }
             ERR
         }
         None => ERR,

@@ -131,6 +131,8 @@ pub struct Context {
     pub positions: Vec<(usize, i32)>,
     /// The user that `Call` runs as, when it is asked for.
     pub user: Option<Rc<User>>,
+    /// The module's handle of that user.
+    pub user_handle: *mut super::users::ModuleUser,
     /// The words of the request, for `ReplicateVerbatim`.
     pub words: Vec<*mut RString>,
     /// Positions of words that are not to be shown.
@@ -176,6 +178,7 @@ impl Context {
             pool: Vec::new(),
             positions: Vec::new(),
             user: None,
+            user_handle: ptr::null_mut(),
             words: Vec::new(),
             redacted: Vec::new(),
             blocked: ptr::null_mut(),

@@ -7,10 +7,12 @@
 use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 
+use super::cluster::{Ranges, ranges_of};
 use super::codes::{ERR, OK};
 use super::context::{self, Context, Occasion, enter, unit, with};
-use super::keys;
 use super::misc::describe;
+use super::{keys, memory};
+use crate::cluster::id::{ID_LEN, NodeId};
 use crate::keyspace::DbId;
 use crate::modules::{EventData, EventId, Hook, Opaque, ServerEvent};
 use crate::state::State;
@@ -26,14 +28,14 @@ pub struct EventC {
 type HookFn = unsafe extern "C" fn(Opaque, EventC, u64, Opaque);
 
 /// The sub-events of each event, how many there are; 0 for an event that does not exist (any more).
-const SUB_EVENTS: [u64; 18] = [2, 6, 2, 5, 2, 0, 2, 2, 1, 2, 2, 1, 0, 2, 3, 2, 1, 4];
+const SUB_EVENTS: [u64; 20] = [2, 6, 2, 5, 2, 0, 2, 2, 1, 2, 2, 1, 0, 2, 3, 2, 1, 4, 7, 3];
 
 pub unsafe extern "C" fn subscribe(ctx: Opaque, event: EventC, run: Option<HookFn>) -> c_int {
     let Some(module) = (unsafe { context::of(ctx) }).and_then(|c| c.module.clone()) else {
         return ERR;
     };
-    const REPLICA_BACKUP: u64 = 12;
-    if event.id >= SUB_EVENTS.len() as u64 || event.version > 1 || event.id == REPLICA_BACKUP {
+    // Of an event that does not exist any more (12) a module never hears; it may ask for it all the same.
+    if event.id >= SUB_EVENTS.len() as u64 || event.version > 1 {
         return ERR;
     }
     let done = with(|state| {
@@ -92,6 +94,30 @@ struct Names {
     version: u64,
     count: u32,
     names: *const *const c_char,
+}
+
+#[repr(C)]
+struct MovingData {
+    version: u64,
+    source: [u8; ID_LEN + 1],
+    dest: [u8; ID_LEN + 1],
+    task: *const c_char,
+    slots: *mut Ranges,
+}
+
+const _: () = assert!(size_of::<MovingData>() == 112);
+
+#[repr(C)]
+struct SlotsData {
+    version: u64,
+    slots: *mut Ranges,
+}
+
+/// A node's name with a zero behind it.
+fn named(id: &NodeId) -> [u8; ID_LEN + 1] {
+    let mut name = [0; ID_LEN + 1];
+    name[..ID_LEN].copy_from_slice(id.as_bytes());
+    name
 }
 
 #[repr(C)]
@@ -187,6 +213,30 @@ fn call(state: &mut State, hook: &Hook, event: &ServerEvent<'_>) {
             };
             let data: *mut Names = &mut data;
             unit(state, |state| tell(state, &mut context, data.cast()));
+        }
+        EventData::Moving(task) => {
+            let id = named(&task.id);
+            let mut data = MovingData {
+                version: 1,
+                source: named(&task.source),
+                dest: named(&task.dest),
+                task: id.as_ptr().cast(),
+                slots: ranges_of(&task.slots),
+            };
+            let data: *mut MovingData = &mut data;
+            unit(state, |state| tell(state, &mut context, data.cast()));
+            // SAFETY: made above; by contract the module keeps no pointer to it.
+            unsafe { memory::free((*data).slots.cast()) };
+        }
+        EventData::Slots(slots) => {
+            let mut data = SlotsData {
+                version: 1,
+                slots: ranges_of(slots),
+            };
+            let data: *mut SlotsData = &mut data;
+            unit(state, |state| tell(state, &mut context, data.cast()));
+            // SAFETY: as above.
+            unsafe { memory::free((*data).slots.cast()) };
         }
         EventData::Role => {
             let replication = &state.replication;

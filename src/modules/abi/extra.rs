@@ -192,6 +192,20 @@ pub unsafe extern "C" fn register_defrag_callbacks(
     OK
 }
 
+/// A dictionary stays where it is, as every block does.
+pub unsafe extern "C" fn defrag_dict(
+    _ctx: Opaque,
+    _dict: *mut c_void,
+    _value: *const c_void,
+    seek: *mut *mut RString,
+) -> *mut c_void {
+    if !seek.is_null() {
+        // SAFETY: the module has room for the place to go on from; there is none, since all is done.
+        unsafe { *seek = ptr::null_mut() };
+    }
+    ptr::null_mut()
+}
+
 pub unsafe extern "C" fn defrag_alloc(_ctx: Opaque, _data: *mut c_void) -> *mut c_void {
     ptr::null_mut()
 }

@@ -152,8 +152,10 @@ const FLAG_DENY_BLOCKING: c_int = 1 << 21;
 const FLAG_RESP3: c_int = 1 << 22;
 const FLAG_ASYNC_LOADING: c_int = 1 << 23;
 const FLAG_STARTUP: c_int = 1 << 24;
-/// All flags up to the last one of the 7.4 header.
-const FLAGS_ALL: c_int = (1 << 25) - 1;
+const FLAG_DEBUG: c_int = 1 << 25;
+const FLAG_TRIM: c_int = 1 << 26;
+/// All flags up to the last one of the 8.8 header.
+const FLAGS_ALL: c_int = (1 << 27) - 1;
 
 pub extern "C" fn context_flags_all() -> c_int {
     FLAGS_ALL
@@ -237,6 +239,9 @@ fn flags_of(state: &State, client: Option<crate::clients::ClientKey>, loads: boo
     let busy = state.persistence.running.is_some() || state.modules.child.is_some();
     put(FLAG_ACTIVE_CHILD, busy);
     put(FLAG_CHILD, crate::sys::fork::is_child());
+    let debug = config.enable_debug_command;
+    put(FLAG_DEBUG, debug.allows(true) && debug.allows(false));
+    put(FLAG_TRIM, !state.cluster.channels.trims.is_empty());
     flags
 }
 
@@ -255,7 +260,7 @@ pub extern "C" fn notify_classes() -> c_int {
 
 /// All classes of keyspace events that modules may ask for.
 pub extern "C" fn notify_flags_all() -> c_int {
-    (1 << 15) - 1
+    (1 << 18) - 1
 }
 
 pub extern "C" fn type_method_version() -> c_int {
@@ -264,6 +269,10 @@ pub extern "C" fn type_method_version() -> c_int {
 
 pub unsafe extern "C" fn key_slot(key: *const RString) -> u32 {
     u32::from(key_hash_slot(unsafe { bytes(key) }))
+}
+
+pub unsafe extern "C" fn key_slot_of_bytes(key: *const c_char, len: usize) -> u32 {
+    u32::from(key_hash_slot(unsafe { buffer(key, len) }))
 }
 
 // ---- Clients -----------------------------------------------------------------------------------------
@@ -497,6 +506,22 @@ pub unsafe extern "C" fn subscribe(ctx: Opaque, classes: c_int, run: NotifyFn) -
         });
     });
     if done.is_some() { OK } else { ERR }
+}
+
+/// Takes back what one call of `subscribe` with the same classes and function did.
+pub unsafe extern "C" fn unsubscribe(ctx: Opaque, classes: c_int, run: NotifyFn) -> c_int {
+    let Some(module) = (unsafe { context::of(ctx) }).and_then(|c| c.module.clone()) else {
+        return ERR;
+    };
+    let address = run as *const () as usize;
+    let removed = with(|state| {
+        state.modules.stop_listening(|listener| {
+            listener.module.id == module.id
+                && listener.classes == classes as u32
+                && listener.run as *const () as usize == address
+        })
+    });
+    if removed == Some(true) { OK } else { ERR }
 }
 
 pub unsafe extern "C" fn notify_event(

@@ -45,6 +45,7 @@ pub mod misc;
 pub mod promises;
 pub mod replies;
 pub mod scan;
+pub mod settings;
 pub mod streams;
 pub mod strings;
 pub mod table;

@@ -15,6 +15,7 @@
 
 void *oxidis_module_call(void *ctx, const char *name, const char *fmt, const uint64_t *words, size_t n);
 int oxidis_module_replicate(void *ctx, const char *name, const char *fmt, const uint64_t *words, size_t n);
+int oxidis_module_slot_command(void *ctx, const char *name, const char *fmt, const uint64_t *words, size_t n);
 void oxidis_module_emit_aof(void *io, const char *name, const char *fmt, const uint64_t *words, size_t n);
 void *oxidis_module_text(void *ctx, const char *text, size_t len);
 int oxidis_module_error(void *ctx, const char *text, size_t len);
@@ -75,6 +76,18 @@ int oxidis_shim_replicate(void *ctx, const char *name, const char *fmt, ...) {
     words = collect(fmt, ap, few, &n);
     va_end(ap);
     int result = oxidis_module_replicate(ctx, name, fmt, words, n);
+    if (words != few) free(words);
+    return result;
+}
+
+int oxidis_shim_slot_command(void *ctx, const char *name, const char *fmt, ...) {
+    uint64_t few[FEW], *words;
+    size_t n;
+    va_list ap;
+    va_start(ap, fmt);
+    words = collect(fmt, ap, few, &n);
+    va_end(ap);
+    int result = oxidis_module_slot_command(ctx, name, fmt, words, n);
     if (words != few) free(words);
     return result;
 }

@@ -8,8 +8,8 @@ use std::ptr;
 use super::codes::{ERR, OK};
 use super::{
     auth, blocked, calls, cluster, commands, configs, dicts, events, extra, filters, fork, gate,
-    info, io, keys, library, memory, misc, promises, replies, scan, streams, strings, typed, types,
-    users, watches,
+    info, io, keys, library, memory, misc, promises, replies, scan, settings, streams, strings,
+    typed, types, users, watches,
 };
 use crate::modules::Opaque;
 
@@ -28,6 +28,7 @@ unsafe extern "C" {
     fn oxidis_shim_save_long_double();
     fn oxidis_shim_load_long_double();
     fn oxidis_shim_emit_aof();
+    fn oxidis_shim_slot_command();
     fn oxidis_shim_log_io();
 }
 
@@ -100,6 +101,13 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"GetClusterSize" => cluster::size;
         b"GetClusterNodeInfo" => cluster::node_info;
         b"SetClusterFlags" => cluster::set_flags;
+        b"ClusterGetLocalSlotRanges" => cluster::local_ranges;
+        b"ClusterFreeSlotRanges" => cluster::free_ranges;
+        b"ClusterCanAccessKeysInSlot" => cluster::can_access;
+        b"ClusterDisableTrim" => cluster::hold_trim;
+        b"ClusterEnableTrim" => cluster::release_trim;
+        b"ClusterPropagateForSlotMigration" => oxidis_shim_slot_command;
+        b"GetInternalSecret" => cluster::secret;
         b"LatencyAddSample" => cluster::add_latency;
         b"RegisterAuthCallback" => auth::register;
         b"BlockClientOnAuth" => auth::block_on_login;
@@ -246,6 +254,7 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"ZsetRangeEndReached" => typed::zset_ended;
         b"HashSet" => oxidis_shim_hash_set;
         b"HashGet" => oxidis_shim_hash_get;
+        b"HashFieldMinExpire" => typed::hash_earliest;
         b"StreamAdd" => streams::add;
         b"StreamDelete" => streams::delete;
         b"StreamIteratorStart" => streams::start;
@@ -327,6 +336,9 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"GetModuleUserFromUserName" => users::by_name;
         b"ACLCheckCommandPermissions" => users::check_command;
         b"ACLCheckKeyPermissions" => users::check_key;
+        b"ACLCheckKeyPrefixPermissions" => users::check_prefix;
+        b"GetContextUser" => users::context_user;
+        b"GetUserUsername" => users::name_of;
         b"ACLCheckChannelPermissions" => users::check_channel;
         b"ACLAddLogEntry" => users::add_log_entry;
         b"ACLAddLogEntryByUserName" => users::add_log_entry_by_name;
@@ -339,6 +351,19 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"RegisterStringConfig" => configs::register_string;
         b"RegisterEnumConfig" => configs::register_enum;
         b"LoadConfigs" => configs::load;
+        b"LoadDefaultConfigs" => configs::load_defaults;
+        b"ConfigIteratorCreate" => settings::iterate;
+        b"ConfigIteratorNext" => settings::next;
+        b"ConfigIteratorRelease" => settings::release;
+        b"ConfigGetType" => settings::kind;
+        b"ConfigGet" => settings::get;
+        b"ConfigGetBool" => settings::get_bool;
+        b"ConfigGetEnum" => settings::get_words;
+        b"ConfigGetNumeric" => settings::get_number;
+        b"ConfigSet" => settings::set;
+        b"ConfigSetBool" => settings::set_bool;
+        b"ConfigSetEnum" => settings::set_words;
+        b"ConfigSetNumeric" => settings::set_number;
         // Server events, promises.
         b"SubscribeToServerEvent" => events::subscribe;
         b"IsSubEventSupported" => events::is_supported;
@@ -349,6 +374,7 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"StopTimer" => misc::stop_timer;
         b"GetTimerInfo" => misc::timer_info;
         b"SubscribeToKeyspaceEvents" => misc::subscribe;
+        b"UnsubscribeFromKeyspaceEvents" => misc::unsubscribe;
         b"AddPostNotificationJob" => misc::add_post_job;
         b"NotifyKeyspaceEvent" => misc::notify_event;
         b"GetKeyspaceNotificationFlagsAll" => misc::notify_flags_all;
@@ -416,6 +442,8 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"EventLoopAddOneShot" => extra::one_shot;
         b"Yield" => extra::give_way;
         b"RegisterDefragFunc" => extra::register_defrag;
+        b"RegisterDefragFunc2" => extra::register_defrag;
+        b"DefragRedisModuleDict" => extra::defrag_dict;
         b"RegisterDefragCallbacks" => extra::register_defrag_callbacks;
         b"DefragAlloc" => extra::defrag_alloc;
         b"DefragAllocRaw" => extra::defrag_alloc_raw;
@@ -427,6 +455,7 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"GetDbIdFromDefragCtx" => extra::defrag_db;
         b"GetKeyNameFromDefragCtx" => extra::defrag_key;
         b"ClusterKeySlot" => misc::key_slot;
+        b"ClusterKeySlotC" => misc::key_slot_of_bytes;
         b"Log" => oxidis_shim_log;
         b"_Assert" => misc::assertion;
         b"Milliseconds" => misc::milliseconds;

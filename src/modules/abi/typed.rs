@@ -685,6 +685,20 @@ unsafe extern "C" fn oxidis_module_hash_set(
     }
 }
 
+/// The earliest deadline of a hash's fields, unix time in milliseconds; -1 without one.
+pub unsafe extern "C" fn hash_earliest(key: *mut Key) -> i64 {
+    if key.is_null() {
+        return -1;
+    }
+    let earliest = unsafe {
+        using(key, |key, state| {
+            let hash = key.value::<Hash>(state)?;
+            hash.earliest()
+        })
+    };
+    earliest.flatten().unwrap_or(-1)
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn oxidis_module_hash_get(
     key: *mut Key,

@@ -161,11 +161,29 @@ pub unsafe extern "C" fn set_context_user(ctx: Opaque, user: *mut ModuleUser) {
     let Some(context) = (unsafe { context::of(ctx) }) else {
         return;
     };
+    context.user_handle = user;
     let user = unsafe { of(user) };
     context.user = match user {
         Some(user) => with(|state| user.get(state)).flatten(),
         None => None,
     };
+}
+
+/// The handle that `set_context_user` was given.
+pub unsafe extern "C" fn context_user(ctx: Opaque) -> *const ModuleUser {
+    match unsafe { context::of(ctx) } {
+        Some(context) => context.user_handle,
+        None => ptr::null(),
+    }
+}
+
+pub unsafe extern "C" fn name_of(user: *const ModuleUser) -> *mut RString {
+    // SAFETY: NULL, or a handle that this server made and the module did not free.
+    match unsafe { user.as_ref() } {
+        Some(ModuleUser::Named(name)) => strings::new(name),
+        Some(ModuleUser::Own(user)) => strings::new(user.name()),
+        None => strings::none(),
+    }
 }
 
 pub unsafe extern "C" fn current_name(ctx: Opaque) -> *mut RString {
@@ -222,21 +240,37 @@ pub unsafe extern "C" fn check_key(
     key: *const RString,
     flags: c_int,
 ) -> c_int {
+    unsafe { check_keys(user, key, flags, User::may_use_key) }
+}
+
+/// Whether a user may use all keys with a prefix.
+pub unsafe extern "C" fn check_prefix(
+    user: *mut ModuleUser,
+    prefix: *const RString,
+    flags: c_int,
+) -> c_int {
+    unsafe { check_keys(user, prefix, flags, User::may_use_prefix) }
+}
+
+unsafe fn check_keys(
+    user: *mut ModuleUser,
+    word: *const RString,
+    flags: c_int,
+    may: fn(&User, &[u8], &[crate::command::KeyFlag]) -> bool,
+) -> c_int {
     // Access, update, insert, delete; none of them asks whether there is any right at all.
     const KNOWN: c_int = 16 | 32 | 64 | 128;
     if flags & !KNOWN != 0 {
         set_errno(libc::EINVAL);
         return ERR;
     }
-    let (Some(user), key) = (unsafe { (of(user), bytes(key)) }) else {
+    let (Some(user), word) = (unsafe { (of(user), bytes(word)) }) else {
         return ERR;
     };
     let flags = super::commands::key_flags(flags as u64);
     let checked = with(|state| {
         let user = user.get(state).ok_or(libc::EACCES)?;
-        user.may_use_key(key, flags)
-            .then_some(())
-            .ok_or(libc::EACCES)
+        may(&user, word, flags).then_some(()).ok_or(libc::EACCES)
     });
     answer(checked)
 }

@@ -9,13 +9,12 @@ use crate::state::State;
 use crate::util::glob::{self, Case};
 use crate::util::num::{parse_i64, parse_memory};
 
-const HIDDEN: u32 = 1 << 4;
 const MEMORY: u32 = 1 << 7;
 const BIT_FLAGS: u32 = 1 << 8;
 
 /// The option of a full name, in any case.
 pub fn find(state: &State, name: &[u8]) -> Option<usize> {
-    let same = |option: &ModuleOption| option.name.as_bytes().eq_ignore_ascii_case(name);
+    let same = |option: &ModuleOption| option.is_named(name);
     state.modules.options.iter().position(same)
 }
 
@@ -112,14 +111,15 @@ pub fn show(option: &ModuleOption, value: &OptionValue) -> Vec<u8> {
 pub fn get(state: &mut State, patterns: &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut found = Vec::new();
     for option in state.modules.options.clone() {
-        let name = option.name.as_bytes();
-        let named = patterns.iter().any(|pattern| {
-            pattern.eq_ignore_ascii_case(name)
-                || option.flags & HIDDEN == 0 && glob::matches(pattern, name, Case::Ignored)
-        });
-        if named {
-            let value = abi::configs::get(state, &option);
-            found.push((name.to_vec(), show(&option, &value)));
+        for name in option.names().map(str::as_bytes) {
+            let named = patterns.iter().any(|pattern| {
+                pattern.eq_ignore_ascii_case(name)
+                    || !option.is_hidden() && glob::matches(pattern, name, Case::Ignored)
+            });
+            if named {
+                let value = abi::configs::get(state, &option);
+                found.push((name.to_vec(), show(&option, &value)));
+            }
         }
     }
     found
@@ -182,20 +182,41 @@ fn apply_all(state: &mut State, done: &[(ModuleOption, OptionValue)]) -> Option<
     None
 }
 
-/// Gives a module's options the values that wait for them, or their defaults.
+/// Gives a module's options their defaults, before the values that wait for them.
+///
+/// # Errors
+/// The line for the log.
+#[doc(alias = "loadModuleDefaultConfigs")]
+pub fn load_defaults(state: &mut State, module: &Arc<Module>) -> Result<(), String> {
+    for option in own_options(state, module) {
+        abi::configs::set(state, &option, &option.default).map_err(|reason| {
+            let name = &option.name;
+            format!("Issue attempting to set default value of configuration {name} : {reason}")
+        })?;
+    }
+    state.modules.defaulted.push(module.id);
+    Ok(())
+}
+
+fn own_options(state: &State, module: &Module) -> Vec<ModuleOption> {
+    let own = |option: &&ModuleOption| option.module.id == module.id;
+    state.modules.options.iter().filter(own).cloned().collect()
+}
+
+/// Gives a module's options the values that wait for them, or their defaults, unless they have these already.
 ///
 /// # Errors
 /// The line for the log.
 #[doc(alias = "loadModuleConfigs")]
 pub fn load_values(state: &mut State, module: &Arc<Module>) -> Result<(), String> {
-    let own = |option: &&ModuleOption| option.module.id == module.id;
-    let options: Vec<ModuleOption> = state.modules.options.iter().filter(own).cloned().collect();
+    let has_defaults = state.modules.defaulted.contains(&module.id);
     let mut set = Vec::new();
-    for option in options {
+    for option in own_options(state, module) {
         let queue = &mut state.modules.queued_options;
-        let queued = queue
-            .iter()
-            .position(|(name, _)| option.name.as_bytes().eq_ignore_ascii_case(name));
+        let queued = queue.iter().position(|(name, _)| option.is_named(name));
+        if queued.is_none() && has_defaults {
+            continue;
+        }
         let value = match queued.map(|at| queue.remove(at).1) {
             Some(text) => parse(&option, &text),
             None => Ok(option.default.clone()),

@@ -133,6 +133,8 @@ pub(super) struct Graph {
     free: u32,
     free_upper: u32,
     pub last_id: u64,
+    /// How many nodes have left a slot: a slot that was seen before may hold another node since.
+    pub departures: u64,
 }
 
 impl Graph {
@@ -153,6 +155,7 @@ impl Graph {
             free: NONE,
             free_upper: NONE,
             last_id: 0,
+            departures: 0,
         }
     }
 

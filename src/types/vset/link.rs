@@ -52,9 +52,14 @@ impl Graph {
     /// Adds a node that finds its neighbours among `ef` candidates per level; its slot.
     #[doc(alias = "hnsw_insert")]
     pub(super) fn insert(&mut self, row: &[u8], level: u8, ef: usize) -> u32 {
-        let candidates = self.candidates(row, level, ef);
+        let candidates = self.candidates(row, level, ef, Limits::default());
+        self.insert_beside(row, level, &candidates)
+    }
+
+    /// Adds a node whose candidates were found before. No node has left since.
+    pub(super) fn insert_beside(&mut self, row: &[u8], level: u8, candidates: &[Vec<Near>]) -> u32 {
         let slot = self.enter(row, level, self.last_id + 1);
-        self.connect(slot, &candidates);
+        self.connect(slot, candidates);
         slot
     }
 
@@ -63,7 +68,7 @@ impl Graph {
         let hint = self.detach(slot);
         self.displace(slot, hint);
         // The node is taken out of its slot first, so that the search cannot find it.
-        let candidates = self.candidates(row, level, ef);
+        let candidates = self.candidates(row, level, ef, Limits::default());
         self.come_back(slot, row, level, self.last_id + 1);
         self.connect(slot, &candidates);
     }
@@ -76,7 +81,13 @@ impl Graph {
     }
 
     /// For each level of a new node, lowest first, the nodes it may be linked to, nearest first.
-    fn candidates(&self, row: &[u8], level: u8, ef: usize) -> Vec<Vec<Near>> {
+    pub(super) fn candidates(
+        &self,
+        row: &[u8],
+        level: u8,
+        ef: usize,
+        limits: Limits<'_>,
+    ) -> Vec<Vec<Near>> {
         let query = self.measure(row);
         let level = level.min(self.max_level());
         let Some(mut start) = self.descend(&query, level) else {
@@ -84,7 +95,7 @@ impl Graph {
         };
         let mut found = vec![];
         for level in (0..=level).rev() {
-            let near = self.search_level(&query, start, level, ef, Limits::default(), None);
+            let near = self.search_level(&query, start, level, ef, limits, None);
             start = near.first().copied().unwrap_or(start);
             found.push(near);
         }
@@ -169,6 +180,7 @@ impl Graph {
     /// neighbour, helps to find another entry.
     #[doc(alias = "hnsw_unlink_node")]
     fn detach(&mut self, slot: u32) -> Option<u32> {
+        self.departures += 1;
         let mut hint = None;
         let mut orphans = vec![];
         for level in (0..=self.level(slot)).rev() {

@@ -110,6 +110,16 @@ pub struct Query {
     pub exact: bool,
 }
 
+/// The neighbours that a member to come may get, found in a clone of its set.
+#[derive(Debug)]
+pub struct Prepared {
+    uid: u64,
+    departures: u64,
+    row: Vec<u8>,
+    level: u8,
+    candidates: Vec<Vec<Near>>,
+}
+
 impl Query {
     /// The ten nearest to a vector, which is taken as [`Vset::query`] made it.
     pub fn new(row: Vec<u8>) -> Query {
@@ -272,9 +282,72 @@ impl Vset {
         let inner = self.inner.make_mut();
         let row = encode(inner.graph.shape.quant, vector);
         let level = Graph::draw_level(&mut inner.rng);
+        inner.put(existing, name, &row, level, ef, None, attribute)
+    }
+
+    /// Looks for the neighbours of a member to come, which may take long. A set flag ends it early, with a result that is
+    /// of no use. The seed decides on the level.
+    pub fn prepare(
+        &self,
+        vector: Vec<f32>,
+        ef: usize,
+        seed: u64,
+        cancelled: &AtomicBool,
+    ) -> Prepared {
+        let graph = &self.inner.graph;
+        let row = encode(graph.shape.quant, vector);
+        let mut rng = seed;
+        let level = Graph::draw_level(&mut rng);
+        let limits = Limits {
+            filtered: None,
+            cancelled: Some(cancelled),
+        };
+        Prepared {
+            uid: self.uid(),
+            departures: graph.departures,
+            candidates: graph.candidates(&row, level, ef, limits),
+            row,
+            level,
+        }
+    }
+
+    /// As [`Vset::add`], with neighbours that were looked for before. They are looked for again if members have left
+    /// since, or if the set is another.
+    pub fn add_prepared(
+        &mut self,
+        name: &[u8],
+        prepared: &Prepared,
+        ef: usize,
+        attribute: Option<&[u8]>,
+    ) -> bool {
+        let existing = self.slot(name);
+        let same = prepared.uid == self.uid()
+            && prepared.departures == self.inner.graph.departures
+            && existing.is_none();
+        let candidates = same.then_some(prepared.candidates.as_slice());
+        let Prepared { row, level, .. } = prepared;
+        let inner = self.inner.make_mut();
+        inner.put(existing, name, row, *level, ef, candidates, attribute)
+    }
+}
+
+impl Inner {
+    /// Adds a member, or gives one another vector; whether it is new.
+    #[allow(clippy::too_many_arguments)]
+    fn put(
+        &mut self,
+        existing: Option<u32>,
+        name: &[u8],
+        row: &[u8],
+        level: u8,
+        ef: usize,
+        candidates: Option<&[Vec<Near>]>,
+        attribute: Option<&[u8]>,
+    ) -> bool {
+        let inner = self;
         match existing {
             Some(slot) => {
-                inner.graph.update(slot, &row, level, ef);
+                inner.graph.update(slot, row, level, ef);
                 if let Some(attribute) = attribute {
                     let attribute = Some(attribute).filter(|text| !text.is_empty());
                     inner.set_attribute(slot, attribute);
@@ -282,7 +355,10 @@ impl Vset {
                 false
             }
             None => {
-                let slot = inner.graph.insert(&row, level, ef);
+                let slot = match candidates {
+                    Some(candidates) => inner.graph.insert_beside(row, level, candidates),
+                    None => inner.graph.insert(row, level, ef),
+                };
                 inner.enter(slot, name);
                 if attribute.is_some() {
                     inner.set_attribute(slot, attribute);
@@ -291,7 +367,9 @@ impl Vset {
             }
         }
     }
+}
 
+impl Vset {
     /// Removes a member; whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let Some(slot) = self.slot(name) else {
@@ -389,13 +467,20 @@ impl Vset {
         found
     }
 
+    /// About how long it takes to find the neighbours of a new member among so many candidates, in nanoseconds.
+    pub fn insert_cost_ns(&self, ef: usize) -> u64 {
+        let mut query = Query::new(Vec::new());
+        (query.ef, query.count) = (ef, 1);
+        self.cost_ns(&query)
+    }
+
     /// About how long a search takes, in nanoseconds: distances to compute, times what one costs in a set of this size.
     pub fn cost_ns(&self, query: &Query) -> u64 {
         /// Sets up to so many bytes of vectors are mostly in the cache.
         const CACHED: u64 = 16 << 20;
         let (shape, len) = (self.shape(), self.len() as u64);
         let bytes = shape.quant.bytes(shape.dim as usize) as u64;
-        let miss = if len * bytes > CACHED { 60 } else { 0 };
+        let miss = if len * bytes > CACHED { 150 } else { 0 };
         let distances = match query.exact {
             true => len,
             false => {

@@ -3,6 +3,8 @@
 //! Without a C compiler, or with a server that is built without the interface (`--no-default-features`), these tests say
 //! so and pass.
 
+mod cluster;
+mod newer;
 mod snapshots;
 mod stress;
 
@@ -25,7 +27,7 @@ fn built() -> Option<&'static Path> {
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("modules-{}", std::process::id()));
         std::fs::create_dir_all(&to).expect("a folder for the modules");
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-        for name in ["counter", "plain", "stress"] {
+        for name in ["counter", "messenger", "newer", "plain", "stress"] {
             let source = format!("{}/tests/modules/{name}.c", env!("CARGO_MANIFEST_DIR"));
             let compiled = Command::new(&compiler)
                 .args(["-O1", "-shared", "-fPIC", "-pthread", "-o"])

@@ -1,0 +1,284 @@
+/* Functions that came with Redis 8: options of the server, keyspace listeners that leave, users of contexts, slots. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "oxmodule.h"
+
+typedef struct Iterator Iterator;
+typedef struct User User;
+typedef struct {
+    uint16_t start, end;
+} Range;
+typedef struct {
+    int32_t count;
+    Range ranges[];
+} Ranges;
+
+static Iterator *(*ConfigIteratorCreate)(Ctx *, const char *);
+static const char *(*ConfigIteratorNext)(Iterator *);
+static void (*ConfigIteratorRelease)(Ctx *, Iterator *);
+static int (*ConfigGetType)(const char *, int *);
+static int (*ConfigGet)(Ctx *, const char *, Str **);
+static int (*ConfigGetBool)(Ctx *, const char *, int *);
+static int (*ConfigGetEnum)(Ctx *, const char *, Str **);
+static int (*ConfigGetNumeric)(Ctx *, const char *, long long *);
+static int (*ConfigSet)(Ctx *, const char *, Str *, Str **);
+static int (*ConfigSetBool)(Ctx *, const char *, int, Str **);
+static int (*ConfigSetEnum)(Ctx *, const char *, Str *, Str **);
+static int (*ConfigSetNumeric)(Ctx *, const char *, long long, Str **);
+static int (*LoadDefaultConfigs)(Ctx *);
+static int (*LoadConfigs)(Ctx *);
+static int (*RegisterNumericConfig)(Ctx *, const char *, long long, unsigned, long long, long long,
+                                    long long (*)(const char *, void *),
+                                    int (*)(const char *, long long, void *, Str **),
+                                    int (*)(Ctx *, void *, Str **), void *);
+typedef struct {
+    uint64_t id, version;
+} Event;
+static int (*SubscribeToServerEvent)(Ctx *, Event, void (*)(Ctx *, Event, uint64_t, void *));
+static const char *(*GetInternalSecret)(Ctx *, size_t *);
+static int (*SubscribeToKeyspaceEvents)(Ctx *, int, int (*)(Ctx *, int, const char *, Str *));
+static int (*UnsubscribeFromKeyspaceEvents)(Ctx *, int, int (*)(Ctx *, int, const char *, Str *));
+static long long (*HashFieldMinExpire)(Key *);
+static int (*ACLCheckKeyPrefixPermissions)(User *, Str *, int);
+static User *(*GetModuleUserFromUserName)(Str *);
+static int (*FreeModuleUser)(User *);
+static void (*SetContextUser)(Ctx *, User *);
+static const User *(*GetContextUser)(Ctx *);
+static Str *(*GetUserUsername)(const User *);
+static unsigned (*ClusterKeySlotC)(const char *, size_t);
+static int (*ClusterCanAccessKeysInSlot)(int);
+static Ranges *(*ClusterGetLocalSlotRanges)(Ctx *);
+static void (*ClusterFreeSlotRanges)(Ctx *, Ranges *);
+static int (*ClusterDisableTrim)(Ctx *);
+static int (*ClusterEnableTrim)(Ctx *);
+static int (*ReplyWithArray)(Ctx *, long);
+static void (*ReplySetArrayLength)(Ctx *, long);
+static int (*ReplyWithCString)(Ctx *, const char *);
+static int (*ReplyWithString)(Ctx *, Str *);
+static int (*ReplyWithStringBuffer)(Ctx *, const char *, size_t);
+static const char *(*StringPtrLen)(const Str *, size_t *);
+
+static const char *text(Str *word) { return StringPtrLen(word, NULL); }
+
+/* The names that a pattern matches; all without one. */
+static int names(Ctx *ctx, Str **argv, int argc) {
+    Iterator *all = ConfigIteratorCreate(ctx, argc > 1 ? text(argv[1]) : NULL);
+    long count = 0;
+    const char *name;
+    ReplyWithArray(ctx, -1);
+    while ((name = ConfigIteratorNext(all)) != NULL) {
+        ReplyWithCString(ctx, name);
+        count++;
+    }
+    ReplySetArrayLength(ctx, count);
+    ConfigIteratorRelease(ctx, all);
+    return OK;
+}
+
+static int refused(Ctx *ctx, Str *why) {
+    if (!why) return ReplyWithError(ctx, "ERR refused");
+    char line[512];
+    snprintf(line, sizeof(line), "ERR refused: %s", text(why));
+    ReplyWithError(ctx, line);
+    FreeString(ctx, why);
+    return OK;
+}
+
+/* get|bool|enum|number|type name */
+static int get(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 3) return WrongArity(ctx);
+    const char *how = text(argv[1]), *name = text(argv[2]);
+    Str *string = NULL;
+    long long number = 0;
+    int small = 0;
+    if (!strcmp(how, "get") || !strcmp(how, "enum")) {
+        int done = *how == 'g' ? ConfigGet(ctx, name, &string) : ConfigGetEnum(ctx, name, &string);
+        if (done != OK) return refused(ctx, NULL);
+        ReplyWithString(ctx, string);
+        FreeString(ctx, string);
+        return OK;
+    }
+    if (!strcmp(how, "bool")) {
+        if (ConfigGetBool(ctx, name, &small) != OK) return refused(ctx, NULL);
+        return ReplyWithLongLong(ctx, small);
+    }
+    if (!strcmp(how, "type")) {
+        if (ConfigGetType(name, &small) != OK) return refused(ctx, NULL);
+        return ReplyWithLongLong(ctx, small);
+    }
+    if (ConfigGetNumeric(ctx, name, &number) != OK) return refused(ctx, NULL);
+    return ReplyWithLongLong(ctx, number);
+}
+
+/* set|bool|enum|number name value */
+static int set(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 4) return WrongArity(ctx);
+    const char *how = text(argv[1]), *name = text(argv[2]);
+    Str *why = NULL;
+    long long number = 0;
+    StringToLongLong(argv[3], &number);
+    int done = !strcmp(how, "set")    ? ConfigSet(ctx, name, argv[3], &why)
+               : !strcmp(how, "enum") ? ConfigSetEnum(ctx, name, argv[3], &why)
+               : !strcmp(how, "bool") ? ConfigSetBool(ctx, name, (int)number, &why)
+                                      : ConfigSetNumeric(ctx, name, number, &why);
+    return done == OK ? ReplyWithSimpleString(ctx, "OK") : refused(ctx, why);
+}
+
+static long long events, own_number, own_sets, bare_number;
+
+static int heard(Ctx *ctx, int class, const char *event, Str *key) {
+    (void)ctx, (void)class, (void)event, (void)key;
+    events++;
+    return OK;
+}
+
+#define GENERIC (1 << 2)
+#define STRING (1 << 3)
+
+/* Begins or ends to hear of strings, or of something it never heard of. */
+static int listen(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 2) return WrongArity(ctx);
+    const char *how = text(argv[1]);
+    int done = !strcmp(how, "on")    ? SubscribeToKeyspaceEvents(ctx, STRING, heard)
+               : !strcmp(how, "off") ? UnsubscribeFromKeyspaceEvents(ctx, STRING, heard)
+                                     : UnsubscribeFromKeyspaceEvents(ctx, GENERIC, heard);
+    return done == OK ? ReplyWithLongLong(ctx, events) : ReplyWithError(ctx, "ERR not subscribed");
+}
+
+static int earliest(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 2) return WrongArity(ctx);
+    Key *key = OpenKey(ctx, argv[1], READ);
+    ReplyWithLongLong(ctx, key ? HashFieldMinExpire(key) : -2);
+    CloseKey(key);
+    return OK;
+}
+
+/* user prefix flags */
+static int prefix(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 4) return WrongArity(ctx);
+    User *user = GetModuleUserFromUserName(argv[1]);
+    if (!user) return ReplyWithError(ctx, "ERR no such user");
+    long long flags = 0;
+    StringToLongLong(argv[3], &flags);
+    errno = 0;
+    int done = ACLCheckKeyPrefixPermissions(user, argv[2], (int)flags);
+    ReplyWithLongLong(ctx, done == OK ? 1 : errno == EACCES ? 0 : -errno);
+    FreeModuleUser(user);
+    return OK;
+}
+
+/* The name of the context's user before and after one is set. */
+static int whose(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 2) return WrongArity(ctx);
+    if (!GetContextUser) return ReplyWithError(ctx, "ERR no such function");
+    User *user = GetModuleUserFromUserName(argv[1]);
+    if (!user) return ReplyWithError(ctx, "ERR no such user");
+    if (GetContextUser(ctx)) return ReplyWithError(ctx, "ERR somebody is there");
+    SetContextUser(ctx, user);
+    Str *name = GetUserUsername(GetContextUser(ctx));
+    ReplyWithString(ctx, name);
+    FreeString(ctx, name);
+    SetContextUser(ctx, NULL);
+    FreeModuleUser(user);
+    return OK;
+}
+
+/* slot key, can slot, mine, hold, release, secret */
+static int cluster(Ctx *ctx, Str **argv, int argc) {
+    const char *how = argc > 1 ? text(argv[1]) : "";
+    if (!strcmp(how, "slot") && argc == 3) {
+        size_t len;
+        const char *key = StringPtrLen(argv[2], &len);
+        return ReplyWithLongLong(ctx, ClusterKeySlotC(key, len));
+    }
+    if (!strcmp(how, "can") && argc == 3) {
+        long long slot = 0;
+        StringToLongLong(argv[2], &slot);
+        return ReplyWithLongLong(ctx, ClusterCanAccessKeysInSlot((int)slot));
+    }
+    if (!strcmp(how, "mine")) {
+        Ranges *mine = ClusterGetLocalSlotRanges(ctx);
+        if (!mine) return ReplyWithError(ctx, "ERR nothing");
+        ReplyWithArray(ctx, 2 * mine->count);
+        for (int at = 0; at < mine->count; at++) {
+            ReplyWithLongLong(ctx, mine->ranges[at].start);
+            ReplyWithLongLong(ctx, mine->ranges[at].end);
+        }
+        ClusterFreeSlotRanges(ctx, mine);
+        return OK;
+    }
+    if (!strcmp(how, "hold")) return ReplyWithLongLong(ctx, ClusterDisableTrim(ctx));
+    if (!strcmp(how, "release")) return ReplyWithLongLong(ctx, ClusterEnableTrim(ctx));
+    if (!strcmp(how, "secret")) {
+        size_t len = 0;
+        const char *secret = GetInternalSecret(ctx, &len);
+        return secret ? ReplyWithStringBuffer(ctx, secret, len) : ReplyWithError(ctx, "ERR no secret");
+    }
+    return WrongArity(ctx);
+}
+
+static long long get_number(const char *name, void *data) {
+    (void)name;
+    return *(long long *)data;
+}
+
+static int set_number(const char *name, long long value, void *data, Str **why) {
+    (void)name;
+    if (value == 13) {
+        *why = CreateStringPrintf(NULL, "not thirteen");
+        return ERR;
+    }
+    own_sets++;
+    *(long long *)data = value;
+    return OK;
+}
+
+static void backup(Ctx *ctx, Event event, uint64_t sub, void *data) {
+    (void)ctx, (void)event, (void)sub, (void)data;
+}
+
+static int sets(Ctx *ctx, Str **argv, int argc) {
+    (void)argv, (void)argc;
+    return ReplyWithLongLong(ctx, own_sets);
+}
+
+#define UNPREFIXED (1 << 9)
+
+int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
+    (void)argv, (void)argc;
+    begin(ctx, "newer");
+    FETCH(ConfigIteratorCreate); FETCH(ConfigIteratorNext); FETCH(ConfigIteratorRelease); FETCH(ConfigGetType);
+    FETCH(ConfigGet); FETCH(ConfigGetBool); FETCH(ConfigGetEnum); FETCH(ConfigGetNumeric); FETCH(ConfigSet);
+    FETCH(ConfigSetBool); FETCH(ConfigSetEnum); FETCH(ConfigSetNumeric); FETCH(LoadDefaultConfigs);
+    FETCH(LoadConfigs); FETCH(RegisterNumericConfig); FETCH(GetInternalSecret); FETCH(SubscribeToKeyspaceEvents);
+    FETCH(UnsubscribeFromKeyspaceEvents); FETCH(HashFieldMinExpire); FETCH(ACLCheckKeyPrefixPermissions);
+    FETCH(GetModuleUserFromUserName); FETCH(FreeModuleUser); FETCH(SetContextUser); FETCH(GetContextUser);
+    FETCH(GetUserUsername); FETCH(ClusterKeySlotC); FETCH(ClusterCanAccessKeysInSlot);
+    FETCH(ClusterGetLocalSlotRanges); FETCH(ClusterFreeSlotRanges); FETCH(ClusterDisableTrim);
+    FETCH(ClusterEnableTrim); FETCH(ReplyWithArray); FETCH(ReplySetArrayLength); FETCH(ReplyWithCString);
+    FETCH(ReplyWithString); FETCH(ReplyWithStringBuffer); FETCH(StringPtrLen); FETCH(SubscribeToServerEvent);
+    /* An event of old, which RediSearch asks for still and insists on. */
+    if (SubscribeToServerEvent(ctx, (Event){12, 1}, backup) != OK) return ERR;
+    if (RegisterNumericConfig(ctx, "number", 7, 0, 0, 100, get_number, set_number, NULL, &own_number) != OK ||
+        RegisterNumericConfig(ctx, "newer-bare|newer-alias", 8, UNPREFIXED, 0, 100, get_number, set_number, NULL,
+                              &bare_number) != OK)
+        return ERR;
+    /* A name that the server has. */
+    if (RegisterNumericConfig(ctx, "maxmemory", 8, UNPREFIXED, 0, 100, get_number, set_number, NULL,
+                              &bare_number) == OK)
+        return ERR;
+    if (LoadDefaultConfigs(ctx) != OK || own_number != 7 || LoadDefaultConfigs(ctx) == OK) return ERR;
+    if (LoadConfigs(ctx) != OK) return ERR;
+    if (CreateCommand(ctx, "newer.names", names, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.get", get, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.set", set, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.sets", sets, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.listen", listen, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.earliest", earliest, "readonly", 1, 1, 1) != OK ||
+        CreateCommand(ctx, "newer.prefix", prefix, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.whose", whose, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.cluster", cluster, "", 0, 0, 0) != OK)
+        return ERR;
+    return OK;
+}
