@@ -511,11 +511,14 @@ fn migration(kind: &Kind, given: &Matches) {
     let keys = megabytes * 1_000_000 / VALUE_BYTES;
     let cluster = Cluster::new(&kind.program, 3, 0, 15_000);
     fill(&cluster, SLOTS, keys, VALUE_BYTES);
+    let cpu_before = cpu_ns(&cluster);
     let by_keys = reshard_seconds(&cluster, SLOTS);
+    let cpu_by_keys = (cpu_ns(&cluster) - cpu_before) as f64 / 1e9;
     drop(cluster);
     let cluster = Cluster::new(&kind.program, 3, 0, 15_000);
     fill(&cluster, SLOTS, keys, VALUE_BYTES);
     let mut target = cluster.nodes[1].client();
+    let cpu_before = cpu_ns(&cluster);
     let started = Instant::now();
     let writer = Writer::start(cluster.nodes[0].port(), &writer_key(SLOTS));
     let task = target.cmd(&format!("CLUSTER MIGRATION IMPORT 0 {}", SLOTS - 1));
@@ -526,28 +529,34 @@ fn migration(kind: &Kind, given: &Matches) {
         ));
     }
     let status = format!("CLUSTER MIGRATION STATUS ID {}", task.text());
-    let mut pause = String::new();
+    let field = |node: &mut Client, name: &str| {
+        let reply = node.cmd(&status);
+        let tasks = reply.items();
+        let fields = tasks.first().map(|task| task.items().to_vec());
+        let fields = fields.unwrap_or_default();
+        let pair = fields.chunks(2).find(|pair| pair[0].text() == name);
+        match pair.map(|pair| pair[1].clone()) {
+            Some(Reply::Integer(number)) => number.to_string(),
+            Some(other) => other.text(),
+            None => String::new(),
+        }
+    };
     wait_for("the slots have moved", || {
-        let reply = target.cmd(&status);
-        let fields = reply.items()[0].items().to_vec();
-        let text = |reply: &Reply| match reply {
-            Reply::Integer(number) => number.to_string(),
-            other => other.text(),
-        };
-        let field = |name: &str| {
-            let mut pairs = fields.chunks(2);
-            let pair = pairs.find(|pair| pair[0].text() == name);
-            pair.map(|pair| text(&pair[1]))
-        };
-        pause = field("write_pause_ms").unwrap_or_default();
-        field("state").as_deref() == Some("completed")
+        field(&mut target, "state") == "completed"
     });
     let whole = started.elapsed().as_secs_f64();
+    let cpu = (cpu_ns(&cluster) - cpu_before) as f64 / 1e9;
+    let mut source = cluster.nodes[0].client();
+    wait_for("the source knows", || {
+        field(&mut source, "state") == "completed"
+    });
+    let pause = field(&mut source, "write_pause_ms");
     thread::sleep(Duration::from_millis(100));
     let gap = writer.stop().as_secs_f64() * 1000.0;
     kind.says(format_args!(
-        "{megabytes} MB: by MIGRATE {by_keys:.2} s, whole {whole:.2} s ({:.1} times as fast), \
-         longest gap of a writer {gap:.1} ms, pause told {pause} ms",
+        "{megabytes} MB: by MIGRATE {by_keys:.2} s (processors {cpu_by_keys:.2} s), whole {whole:.2} s \
+         ({cpu:.2} s with the writes): {:.1} times as fast, longest gap of a writer {gap:.1} ms, \
+         pause told {pause} ms",
         by_keys / whole
     ));
 }

@@ -41,6 +41,16 @@ impl Job {
         started.map(drop)
     }
 
+    /// As [`Job::begin`], on a thread that counts as much as the one that serves clients: the work is part of something
+    /// that a client or another node waits for.
+    pub fn begin_equal(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let started = threads::spawn(name, move || {
+            let _spare = SpareStack::new();
+            work();
+        });
+        started.map(drop)
+    }
+
     /// It ends soon, with an error; whatever it had not put in its place before never gets there.
     pub fn cancel(&self) {
         let _first = self.0.result.lock();

@@ -375,6 +375,8 @@ pub struct Announced {
     pub ip: Option<String>,
     /// The node of the cluster that it is (SYNCSLOTS CONF NODE-ID).
     pub node: Option<crate::cluster::id::NodeId>,
+    /// The newest version of RDB that it makes tables of (SYNCSLOTS CONF CAPA).
+    pub reads_rdb: Option<u32>,
     /// It understands a data set of unknown length that ends with a mark.
     pub eof: bool,
     /// It understands that the stream's name may change.

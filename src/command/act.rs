@@ -9,6 +9,7 @@
 //! client's arguments.
 
 use crate::command::Said;
+use crate::keyspace::DbId;
 use crate::state::State;
 use crate::{cluster, persistence, replication};
 
@@ -24,6 +25,13 @@ pub fn after_unit(state: &mut State) {
         let unit = state.effects.take_unit();
         feed_unit(state, &unit);
     }
+}
+
+/// Hands the AOF and the replicas commands that were encoded elsewhere and happened in one database: the keys of a slot
+/// that came as a table.
+pub fn feed_commands(state: &mut State, db: DbId, commands: &[u8]) {
+    persistence::act::append::feed_commands(state, db, commands);
+    replication::act::stream::feed_commands(state, db, commands);
 }
 
 /// The one place where effects reach their readers. A unit of several effects comes wrapped in MULTI and EXEC

@@ -13,9 +13,9 @@ use std::mem;
 use std::rc::Rc;
 
 use super::fields::FieldIndex;
-use super::slots::{KeyHash, RemovedTable, Tables, Totals};
+use super::slots::{Entries, KeyHash, RemovedTable, Tables, Totals};
 use super::{DbId, Env, MemStats, Ms, NewValue, Removed, StrRef, ValueRef, WrongType};
-use crate::collections::shared::TooLarge;
+use crate::collections::shared::{Shared, TooLarge};
 use crate::collections::table::{self, Deadline, Inserted, PrefetchStage, SegmentStats};
 use crate::types::{Hash, Held, Kind, Value};
 use crate::util::crc16::SLOTS;
@@ -515,6 +515,20 @@ impl Db {
             }
         }
         removed
+    }
+
+    /// Makes a table that of a slot which has no key. `fields`: hashes in it whose fields have deadlines.
+    pub(super) fn put_slot(
+        &mut self,
+        slot: u16,
+        keys: Shared<Entries>,
+        fields: &[(Box<[u8]>, Ms)],
+    ) {
+        self.used = true;
+        self.tables.put_slot(slot, keys);
+        for (key, earliest) in fields {
+            self.track_fields(key, Some(*earliest));
+        }
     }
 
     fn slot_table(&self, slot: u16) -> Option<&super::slots::Entries> {

@@ -16,6 +16,7 @@
 //! Differs: no expires table, no rehashing cron; a snapshot instead of `fork()`.
 
 pub mod act;
+mod apart;
 pub mod db;
 pub mod env;
 pub mod events;
@@ -34,6 +35,7 @@ use crate::collections::shared::copied_bytes;
 use crate::collections::table;
 use crate::types::Value;
 
+pub use self::apart::{SlotBuilder, SlotTable};
 pub use self::db::{Db, Entry, EntryMut, ExpireStats, StringMut};
 pub use self::env::Env;
 pub use self::expire::{ExpireCycle, Pace};

@@ -308,6 +308,24 @@ impl Tables {
         }
     }
 
+    /// The seed of all slots' tables; none outside of a cluster.
+    pub(super) fn slot_seed(&self) -> Option<u64> {
+        match self {
+            Tables::Single(_) => None,
+            Tables::Slots(slots) => Some(slots.seed),
+        }
+    }
+
+    /// Makes a table that of a slot which has no key.
+    pub(super) fn put_slot(&mut self, slot: u16, table: Shared<Entries>) {
+        if let Tables::Slots(slots) = self {
+            let (len, volatile) = (table.len() as isize, table.volatile_len() as isize);
+            slots.totals.book(slot, len, volatile);
+            let page = slots.pages[usize::from(slot) / PAGE].make_mut();
+            page.0[usize::from(slot) % PAGE] = Some(table);
+        }
+    }
+
     /// Takes a slot's table away.
     pub(super) fn take_slot(&mut self, slot: u16) -> RemovedTable {
         let mut removed = RemovedTable {

@@ -525,6 +525,13 @@ impl Reply {
         }
     }
 
+    /// As [`Reply::raw`], for bytes that nobody else needs: many are not copied.
+    pub fn raw_owned(&mut self, bytes: Vec<u8>) {
+        if let Sink::Wire(out) = &mut self.sink {
+            out.push_owned(bytes);
+        }
+    }
+
     /// Queues what was written elsewhere behind this. Wire replies only.
     pub fn append(&mut self, other: Output) {
         if let Sink::Wire(out) = &mut self.sink {

@@ -669,10 +669,16 @@ fn read_into(
         (READ_BUFFER, read.map(|n| (n, Source::Shared(n))))
     } else {
         let len = client.query.len();
-        client.query.resize(len + PRIVATE_READ, 0);
+        // Another server sends without an end: a small read would be a turn of the loop for each few commands.
+        let feeds = ClientFlags::PRIMARY | ClientFlags::IMPORTS;
+        let room = match client.flags.any(feeds) {
+            true => READ_BUFFER,
+            false => PRIVATE_READ,
+        };
+        client.query.resize(len + room, 0);
         let read = stream.read(&mut client.query[len..]);
         client.query.truncate(len + *read.as_ref().unwrap_or(&0));
-        (PRIVATE_READ, read.map(|n| (n, Source::Private)))
+        (room, read.map(|n| (n, Source::Private)))
     }
 }
 

@@ -6,26 +6,28 @@
 //! [`Channels::streams`]: crate::cluster::migration::channels::Channels::streams
 //!
 //! Mirrors: cluster_asm.c.
-//! Differs: keys of slots that left are deleted a few at a time between other requests, and propagated as DEL, which
-//! replicas of any version understand; Redis hands whole tables to a thread and propagates TRIMSLOTS.
+//! Differs: with replicas or an append-only file, keys of slots that left are deleted a few at a time between other
+//! requests, and propagated as DEL, which replicas of any version understand; else a thread frees whole tables. Redis
+//! hands whole tables to a thread and propagates TRIMSLOTS.
 
 use std::sync::mpsc::{TryRecvError, sync_channel};
 
 use super::moving::{
     await_claim, export_step, import_step, keys_in, next_trim, now, taken, taking,
 };
-use super::{carry, hooks, slots};
+use super::{arriving, carry, hooks, slots};
 use crate::background::Job;
 use crate::clients::{ClientFlags, ClientKey};
 use crate::cluster::machine::Command;
 use crate::cluster::migration::channels::Keys;
 use crate::cluster::migration::{
-    Act, Channel, Operation, Task, TaskId, export, import, refuse_import,
+    Act, Channel, Form, Operation, Task, TaskId, export, import, refuse_import,
 };
 use crate::cluster::slots::SlotSet;
 use crate::config::disk;
 use crate::keyspace::DbId;
 use crate::persistence::aof::commands;
+use crate::persistence::rdb;
 use crate::replication::act::full_sync::PipeSink;
 use crate::resp::argv::OwnedArgv;
 use crate::scripting;
@@ -33,7 +35,9 @@ use crate::state::State;
 use crate::wires::{Dial, Owner, Then, WireKey};
 
 /// Pieces of the snapshot written ahead.
-const AHEAD: usize = 2;
+const AHEAD: usize = 8;
+/// Bytes of such a piece.
+const PIECE: usize = 256 * 1024;
 /// The next piece is taken when fewer bytes wait for the destination's socket.
 const WAITING: usize = 1 << 20;
 /// Keys deleted at a time.
@@ -78,11 +82,13 @@ pub fn begin_import(state: &mut State, slots: SlotSet) -> Result<TaskId, String>
     let id = TaskId::random(&mut state.rng);
     let task = Task::new(id, slots, source, me, Operation::Import);
     let (now, wall) = now(state);
+    state.cluster.migrations.options.reads_rdb = arriving::reads_rdb(state);
     state.cluster.migrations.begin_import(now, wall, task);
     Ok(id)
 }
 
-/// SYNCSLOTS SYNC: a destination asks for slots, over the client that becomes the task's main channel.
+/// SYNCSLOTS SYNC: a destination asks for slots, over the client that becomes the task's main channel. It takes the keys in
+/// this form.
 ///
 /// # Errors
 /// The words of the refusal, code first.
@@ -92,6 +98,7 @@ pub fn begin_export(
     id: TaskId,
     dest: TaskId,
     slots: SlotSet,
+    form: Form,
 ) -> Result<(), String> {
     let Some(machine) = state.cluster.machine() else {
         return Err("ERR This instance has cluster support disabled".to_owned());
@@ -112,6 +119,11 @@ pub fn begin_export(
     if !state.cluster.channels.trims.is_empty() || !owners.migrating.is_empty() {
         return Err("NOTREADY slots are being moved or deleted".to_owned());
     }
+    // Modules may send commands ahead of the keys.
+    let form = match state.modules.is_empty() {
+        true => form,
+        false => Form::Commands,
+    };
     if !state.cluster.migrations.may_export(id) {
         return Err("NOTREADY Another slot migration task is in progress".to_owned());
     }
@@ -120,7 +132,7 @@ pub fn begin_export(
     export_step(state, export::Input::Replaced);
     carry_out(state);
     let (now, wall) = now(state);
-    state.cluster.migrations.begin_export(now, wall, task);
+    state.cluster.migrations.begin_export(now, wall, task, form);
     attach(state, Channel::Main, client);
     Ok(())
 }
@@ -165,6 +177,8 @@ pub fn before_sleep(state: &mut State) {
     }
     look_at_owners(state);
     note_applied(state);
+    note_keys(state);
+    arriving::step(state);
     send_keys(state);
     carry_out(state);
     if next_trim(state).is_some() {
@@ -172,19 +186,21 @@ pub fn before_sleep(state: &mut State) {
     }
 }
 
-/// Whether the loop may not sleep: keys are to be deleted, or the next piece of a snapshot could be sent.
+/// Whether the loop may not sleep: keys are to be deleted, or tables to be attached.
 pub fn is_busy(state: &State) -> bool {
-    next_trim(state).is_some()
+    next_trim(state).is_some() || state.cluster.channels.arrivals_wait
 }
 
 /// The part of the cron: time passes for tasks.
 pub fn cron(state: &mut State) {
+    let reads_rdb = arriving::reads_rdb(state);
     let config = &state.config;
     let options = &mut state.cluster.migrations.options;
     options.max_lag = config.cluster_slot_migration_handoff_max_lag_bytes;
     options.pause_ms = config.cluster_slot_migration_write_pause_timeout;
     options.drain_ms = config.cluster_slot_migration_sync_buffer_drain_timeout;
     options.archived = config.cluster_slot_migration_max_archived_tasks as usize;
+    options.reads_rdb = reads_rdb;
     options.silence_ms = u64::from(config.repl_timeout) * 1000;
     complete_heard(state);
     if state.cluster.migrations.wakes() {
@@ -210,26 +226,23 @@ fn look_at_owners(state: &mut State) {
     let Some(machine) = state.cluster.machine() else {
         return;
     };
-    let owner = |slot| {
-        let key = machine.owners().of(slot)?;
-        machine.nodes().get(key).map(|node| node.id)
-    };
-    let migrations = &state.cluster.migrations;
+    let key_of = |node: &TaskId| machine.nodes().find(node);
+    let (owners, migrations) = (machine.owners(), &state.cluster.migrations);
     let moved = "slots configuration updated";
     let cancels_import = migrations.import.as_ref().is_some_and(|import| {
-        let source = import.task().source;
-        let changed = import
-            .slots()
-            .iter()
-            .any(|slot| owner(slot) != Some(source));
+        let source = key_of(&import.task().source);
+        let mut slots = import.slots().iter();
+        let changed = source.is_none() || slots.any(|slot| owners.of(slot) != source);
         changed && !import.claims()
     });
     let export = migrations.export.as_ref().filter(|export| export.is_live());
     let (mut claimed, mut cancels_export) = (false, false);
     if let Some(export) = export {
-        let (me, dest) = (machine.myself().id, export.task().dest);
-        claimed = export.slots().iter().all(|slot| owner(slot) == Some(dest));
-        cancels_export = !claimed && export.slots().iter().any(|slot| owner(slot) != Some(me));
+        let (me, dest) = (machine.my_key(), key_of(&export.task().dest));
+        let mut slots = export.slots().iter();
+        claimed = dest.is_some() && slots.all(|slot| owners.of(slot) == dest);
+        let mut slots = export.slots().iter();
+        cancels_export = !claimed && slots.any(|slot| owners.of(slot) != Some(me));
     }
     if cancels_import {
         import_step(state, import::Input::Cancel(moved));
@@ -271,6 +284,17 @@ fn note_applied(state: &mut State) {
     }
 }
 
+/// Tells the import that commands of the snapshot came, if any did.
+fn note_keys(state: &mut State) {
+    let channels = &mut state.cluster.channels;
+    let client = channels.end(Channel::Rdb).client;
+    let came = client.and_then(|client| state.clients.get(client));
+    let came = came.map_or(0, |client| client.bytes_in);
+    if std::mem::replace(&mut channels.keys_came, came) != came {
+        import_step(state, import::Input::Alive);
+    }
+}
+
 /// Sends the next piece of the snapshot, when the destination's socket has taken the last.
 fn send_keys(state: &mut State) {
     loop {
@@ -287,14 +311,15 @@ fn send_keys(state: &mut State) {
             return;
         }
         match keys.pieces.try_recv() {
-            Ok(piece) => state.clients.send(client, |reply| reply.raw(&piece)),
+            Ok(piece) => state.clients.send(client, |reply| reply.raw_owned(piece)),
             Err(TryRecvError::Empty) => return,
             Err(TryRecvError::Disconnected) => {
                 let Some(result) = keys.result.take() else {
                     return;
                 };
+                let form = keys.form;
                 channels.keys = None;
-                if result.is_ok() {
+                if result.is_ok() && form == Form::Commands {
                     let mut bytes = Vec::new();
                     encode(&[b"CLUSTER", b"SYNCSLOTS", b"SNAPSHOT-EOF"], &mut bytes);
                     state.clients.send(client, |reply| reply.raw(&bytes));
@@ -339,6 +364,10 @@ fn perform(state: &mut State, act: Act) {
             say(state, channel, &all);
         }
         Act::Apply(channel) => apply(state, channel),
+        Act::Load => {
+            let came = std::mem::take(&mut state.cluster.channels.end(Channel::Rdb).kept);
+            arriving::begin(state, came);
+        }
         Act::Close(channel) => close(state, channel),
         Act::Claim(slots) => claim(state, &slots),
         Act::Trim(slots) => begin_trim(state, &slots),
@@ -347,7 +376,7 @@ fn perform(state: &mut State, act: Act) {
                 state.clients.send(client, |reply| reply.simple(line));
             }
         }
-        Act::Snapshot(slots) => begin_keys(state, slots),
+        Act::Snapshot(slots, form) => begin_keys(state, slots, form),
         Act::Stop => {
             if let Some(keys) = state.cluster.channels.keys.take() {
                 keys.job.cancel();
@@ -536,6 +565,10 @@ pub fn wire_down(state: &mut State, channel: Channel, key: WireKey, why: &str) {
 
 /// Bytes came on a wire of the destination: replies, and once those are over, commands that are kept for the client.
 pub fn wire_received(state: &mut State, channel: Channel, mut bytes: &[u8]) -> Then {
+    if channel == Channel::Rdb && state.cluster.channels.arrivals.is_some() {
+        arriving::received(state, bytes);
+        return Then::Read;
+    }
     while !bytes.is_empty() {
         let end = state.cluster.channels.end(channel);
         if end.carries_commands {
@@ -561,8 +594,10 @@ pub fn wire_received(state: &mut State, channel: Channel, mut bytes: &[u8]) -> T
         if line.last() == Some(&b'\r') {
             line.pop();
         }
-        end.carries_commands =
-            matches!(line.as_slice(), b"+RDBCHANNELSYNCSLOTS" | b"+SLOTSSNAPSHOT");
+        end.carries_commands = matches!(
+            line.as_slice(),
+            b"+RDBCHANNELSYNCSLOTS" | b"+SLOTSSNAPSHOT" | b"+SLOTSRDB"
+        );
         import_step(state, import::Input::Line(channel, &line));
     }
     Then::Read
@@ -570,7 +605,12 @@ pub fn wire_received(state: &mut State, channel: Channel, mut bytes: &[u8]) -> T
 
 /// Whether the destination takes bytes of a channel.
 pub fn wire_takes_bytes(state: &State, channel: Channel) -> bool {
-    state.cluster.channels.takes_bytes(channel) && !state.scripts.is_busy()
+    let channels = &state.cluster.channels;
+    match (channel, &channels.arrivals) {
+        // The thread changes no data that a script could see.
+        (Channel::Rdb, Some(arrivals)) => arriving::takes_bytes(arrivals),
+        _ => channels.takes_bytes(channel) && !state.scripts.is_busy(),
+    }
 }
 
 /// Gives a channel of the destination to a client, which runs the commands that come.
@@ -596,6 +636,9 @@ fn apply(state: &mut State, channel: Channel) {
 }
 
 fn close(state: &mut State, channel: Channel) {
+    if channel == Channel::Rdb {
+        arriving::end(state);
+    }
     let end = std::mem::take(state.cluster.channels.end(channel));
     if let Some(wire) = end.wire {
         state.wires.close(wire);
@@ -622,11 +665,12 @@ fn claim(state: &mut State, slots: &SlotSet) {
 }
 
 /// Takes a snapshot of the slots, and has a thread write it; from this moment on their writes go to the stream.
-fn begin_keys(state: &mut State, slots: SlotSet) {
+fn begin_keys(state: &mut State, slots: SlotSet, form: Form) {
     hooks::send_commands(state, &slots);
     let numbers: Vec<u16> = slots.iter().collect();
     let snapshot = state.keyspace.snapshot_of_slots(&numbers);
     let libraries = scripting::act::functions::dump(state);
+    let options = rdb_options(state);
     let (sender, pieces) = sync_channel(AHEAD);
     let job = Job::default();
     job.set_delay(state.config.rdb_key_save_delay);
@@ -638,14 +682,25 @@ fn begin_keys(state: &mut State, slots: SlotSet) {
         .as_ref()
         .map(|export| export.task().id);
     let of_thread = job.clone();
-    let started = Job::begin("slotsave", move || {
+    // It does not stand back for clients: the migration waits for it, and the socket slows it down.
+    let started = Job::begin_equal("slotsave", move || {
         let mut sink = PipeSink {
             pieces: sender,
             mailbox: mailbox.clone(),
             job: of_thread.clone(),
+            piece_bytes: PIECE,
         };
-        let written = commands::write_slots(snapshot, &libraries, &mut sink, &of_thread);
-        let result = written.map_err(|error| disk::reason(&error));
+        let result = match form {
+            Form::Commands => {
+                let written = commands::write_slots(snapshot, &libraries, &mut sink, &of_thread);
+                written.map_err(|error| disk::reason(&error))
+            }
+            Form::Rdb => {
+                let written = rdb::save::save(snapshot, &options, &mut sink, &of_thread);
+                written.map(drop).map_err(|error| error.reason.to_string())
+            }
+        };
+        drop(sink);
         mailbox.send(move |state| keys_written(state, id, result));
     });
     let channels = &mut state.cluster.channels;
@@ -654,11 +709,26 @@ fn begin_keys(state: &mut State, slots: SlotSet) {
     let result = started.err().map(|error| Err(disk::reason(&error)));
     channels.keys = Some(Keys {
         job,
+        form,
         pieces,
         result,
     });
     state.effects.slots_listen = true;
     crate::replication::act::stream::listen_for_replicas(state);
+}
+
+/// How slots are written for a node of this kind. Strings are not compressed: that takes longer than to send them.
+fn rdb_options(state: &State) -> rdb::save::Options {
+    let libraries = state.scripts.libraries.iter();
+    rdb::save::Options {
+        version: rdb::VERSION,
+        checksum: state.config.rdbchecksum,
+        redis_version: crate::REDIS_VERSION,
+        created_s: state.clock.unix_seconds(),
+        functions: libraries.map(|library| library.code.clone()).collect(),
+        cluster: true,
+        ..rdb::save::Options::default()
+    }
 }
 
 /// The thread has written all keys, or could not.
@@ -695,7 +765,7 @@ fn begin_trim(state: &mut State, slots: &SlotSet) {
     hooks::trim_began(state, slots);
 }
 
-/// Deletes some keys of slots that left.
+/// Deletes some keys of slots that left, or all keys of one.
 fn trim_some(state: &mut State) {
     let mut left = TRIMMED;
     while left > 0 {
@@ -709,9 +779,12 @@ fn trim_some(state: &mut State) {
         // The slot came back: its keys are served again.
         let done = match owner {
             Some(true) => 0,
-            _ => slots::delete_some(state, slot, left),
+            _ => match slots::drop_table(state, slot) {
+                Some(keys) => keys,
+                None => slots::delete_some(state, slot, left),
+            },
         };
-        left -= done;
+        left = left.saturating_sub(done);
         state.cluster.channels.trim.trimmed += done as u64;
         if done == 0 || state.keyspace[DbId(0)].slot_len(slot) == 0 {
             state.cluster.channels.trims.remove(slot);

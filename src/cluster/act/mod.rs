@@ -11,6 +11,7 @@
 //! | [`links`] | the bytes of the bus |
 //! | [`migration`] | slots move as a whole, with their keys |
 //! | [`moving`] | the same slots as other rooms meet them |
+//! | [`arriving`] | slots that come as tables are attached |
 //! | [`save`] | the node's file is written, on a thread |
 //! | [`saved_task`] | a migration under way, in RDB files |
 //! | [`slots`] | slots have left: their keys, channels and blocked clients |
@@ -18,6 +19,7 @@
 //!
 //! Mirrors: cluster_legacy.c. Differs: decisions that need no state stand in the parent, [`crate::cluster`].
 
+pub(super) mod arriving;
 pub mod carry;
 pub(crate) mod compatible;
 mod hooks;

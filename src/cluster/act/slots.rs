@@ -59,6 +59,26 @@ pub(super) fn delete_some(state: &mut State, slot: u16, at_most: usize) -> usize
     deleted
 }
 
+/// Takes the table of a slot away as a whole and has a thread free it, if nobody has to hear of each key: no replica, no
+/// append-only file, no module, no client that watches or tracks keys. Returns how many keys that were. O(1), but for
+/// databases with hashes whose fields have deadlines: there O(keys).
+pub(super) fn drop_table(state: &mut State, slot: u16) -> Option<usize> {
+    let heard = state.effects.listening != Targets::NONE
+        || !state.modules.is_empty()
+        || !state.tracking.is_idle()
+        || !state.watches.is_empty();
+    // A snapshot that holds the keys is to be told how much memory that is.
+    let held = state.config.maxmemory != 0 && state.keyspace.env().live_snapshots() > 0;
+    if heard || held {
+        return None;
+    }
+    let table = state.keyspace[DbId(0)].take_slot(slot);
+    let keys = table.len();
+    state.dirty += keys as u64;
+    state.lazyfree.free(table, keys);
+    Some(keys)
+}
+
 /// Ends the subscriptions of shard channels whose slots have left; subscribers are told.
 #[doc(alias = "removeChannelsInSlot")]
 pub(super) fn leave_channels(state: &mut State, slots: &SlotSet) {

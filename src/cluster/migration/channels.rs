@@ -9,7 +9,8 @@
 
 use std::sync::mpsc::Receiver;
 
-use super::{Channel, TaskId};
+use super::arrivals::Arrivals;
+use super::{Channel, Form, TaskId};
 use crate::background::Job;
 use crate::clients::ClientKey;
 use crate::cluster::slots::SlotSet;
@@ -37,6 +38,8 @@ pub struct End {
 pub struct Keys {
     /// Stops the thread.
     pub job: Job,
+    /// How they are written.
+    pub form: Form,
     /// The pieces that it wrote.
     pub pieces: Receiver<Vec<u8>>,
     /// The thread's result, once it ended.
@@ -60,6 +63,12 @@ pub struct Channels {
     pub pauses: Option<SlotSet>,
     /// Source: the keys.
     pub keys: Option<Keys>,
+    /// Destination: keys that come as an RDB.
+    pub arrivals: Option<Arrivals>,
+    /// Destination: more of them may be attached or told right away.
+    pub arrivals_wait: bool,
+    /// Destination: bytes of the snapshot's commands at the last look.
+    pub keys_came: u64,
     /// Slots whose keys are being deleted, bit by bit.
     pub trims: SlotSet,
     /// The slots of the present deletion, those that are done included.

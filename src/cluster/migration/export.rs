@@ -15,9 +15,14 @@
 //! Differs: writes of the slots that move are paused, no others; and since one thread pauses, ends the stream and
 //! writes it, `handoff-prep` and `handoff` are passed within one step.
 
-use super::{Act, Channel, Options, Task};
+use super::{Act, Channel, Form, Options, Task};
 use crate::cluster::machine::Level;
 use crate::cluster::slots::SlotSet;
+
+/// The destination has so few bytes to apply that the pause for them is not felt: some thousand commands, milliseconds.
+const NEAR: u64 = 64 * 1024;
+/// A destination that does not come that near, because writes are many, is waited for so long, in milliseconds.
+const PATIENCE_MS: u64 = 500;
 
 /// An event that the source learns of.
 #[derive(Clone, Copy, Debug)]
@@ -77,11 +82,15 @@ impl State {
 pub struct Export {
     task: Task,
     state: State,
+    /// How the keys travel.
+    form: Form,
     /// When the destination last said something.
     heard: u64,
     /// The last acknowledgement: whether the destination has all keys, and how many bytes it had not applied.
     ready: bool,
     lag: u64,
+    /// Since when the lag is small enough for a pause.
+    near_since: Option<u64>,
     /// When all keys were on their way, and how long that took since the beginning.
     streams_since: u64,
     bulk_ms: u64,
@@ -92,13 +101,15 @@ pub struct Export {
 
 impl Export {
     /// Begins: the destination is told to open its second connection.
-    pub(super) fn begin(now: u64, wall: u64, task: Task) -> (Export, Vec<Act>) {
+    pub(super) fn begin(now: u64, wall: u64, task: Task, form: Form) -> (Export, Vec<Act>) {
         let mut export = Export {
             task,
             state: State::WaitRdb,
+            form,
             heard: now,
             ready: false,
             lag: u64::MAX,
+            near_since: None,
             streams_since: 0,
             bulk_ms: 0,
             began: now,
@@ -175,8 +186,13 @@ impl Export {
             Input::Tick if live => self.tick(options, now, wall),
             Input::RdbChannel if self.state == State::WaitRdb => {
                 self.heard = now;
-                self.acts.push(Act::Reply(Channel::Rdb, "SLOTSSNAPSHOT"));
-                self.acts.push(Act::Snapshot(self.task.slots.clone()));
+                let line = match self.form {
+                    Form::Commands => "SLOTSSNAPSHOT",
+                    Form::Rdb => "SLOTSRDB",
+                };
+                self.acts.push(Act::Reply(Channel::Rdb, line));
+                let slots = self.task.slots.clone();
+                self.acts.push(Act::Snapshot(slots, self.form));
                 self.enter(State::Bulk);
             }
             Input::SnapshotWritten(Ok(())) if self.state == State::Bulk => {
@@ -241,9 +257,15 @@ impl Export {
         self.acts.push(Act::Log(level, text));
     }
 
-    /// Pauses writes and ends the stream, if the destination has nearly all of it.
+    /// Pauses writes and ends the stream, if the destination has nearly all of it. The pause lasts as long as it takes to
+    /// apply the rest; so a lag that is allowed is given some time to become smaller.
     fn hand_over(&mut self, options: &Options, now: u64) {
         if self.state != State::Stream || !self.ready || self.lag > options.max_lag {
+            self.near_since = None;
+            return;
+        }
+        let since = *self.near_since.get_or_insert(now);
+        if self.lag > NEAR && now < since + PATIENCE_MS {
             return;
         }
         self.log(
@@ -278,6 +300,11 @@ impl Export {
             if now >= self.paused_at.saturating_add(options.pause_ms) {
                 self.fail("Server paused timeout", now, wall);
             }
+        } else if self
+            .near_since
+            .is_some_and(|since| now >= since + PATIENCE_MS)
+        {
+            self.hand_over(options, now);
         } else if self.state == State::Stream && now > self.streams_since.saturating_add(drain) {
             self.fail("Sync buffer drain timeout", now, wall);
         } else if now > self.heard.saturating_add(options.silence_ms) {

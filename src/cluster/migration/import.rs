@@ -26,6 +26,10 @@ const ACK_MS: u64 = 1000;
 /// While bytes that were kept are applied, each so many are acknowledged.
 const ACK_BYTES: u64 = 512 * 1024;
 
+/// The beginning of the word with which a destination says that keys may come as an RDB; the newest version that it reads
+/// follows. Redis ignores words that it does not know.
+pub const READS_RDB: &str = "oxidis-rdb:";
+
 /// An event that the destination learns of.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
@@ -37,7 +41,9 @@ pub enum Input<'a> {
     Line(Channel, &'a [u8]),
     /// A connection is gone, or could not be made.
     Down(Channel, &'a str),
-    /// SNAPSHOT-EOF came: all keys are here.
+    /// The source is alive, or this node is at work: keys came, or were attached.
+    Alive,
+    /// SNAPSHOT-EOF came, or all tables are attached: all keys are here.
     SnapshotEnd,
     /// Bytes of the stream that are applied since its beginning, and whether more are here already.
     Applied(u64, bool),
@@ -104,6 +110,8 @@ pub struct Import {
     applied: u64,
     told: u64,
     told_at: u64,
+    /// The source was told that keys may come as an RDB.
+    offered_rdb: bool,
     acts: Vec<Act>,
 }
 
@@ -117,6 +125,7 @@ impl Import {
             applied: 0,
             told: 0,
             told_at: now,
+            offered_rdb: false,
             acts: Vec::new(),
         };
         import.task.created = wall;
@@ -181,8 +190,9 @@ impl Import {
             }
             Input::Line(channel, line) => {
                 self.heard = now;
-                self.line(channel, line, now, wall);
+                self.line(options, channel, line, now, wall);
             }
+            Input::Alive => self.heard = now,
             Input::Down(channel, why) => self.lost(channel, why, now, wall),
             Input::SnapshotEnd => {
                 if self.state == State::Accumulate {
@@ -280,7 +290,7 @@ impl Import {
         self.enter(State::SyncslotsReply);
     }
 
-    fn line(&mut self, channel: Channel, line: &[u8], now: u64, wall: u64) {
+    fn line(&mut self, options: &Options, channel: Channel, line: &[u8], now: u64, wall: u64) {
         // The source keeps the connection alive with empty lines while it prepares the snapshot.
         if line.is_empty() {
             return;
@@ -292,7 +302,12 @@ impl Import {
                     "Source node replied to AUTH command, syncslots can continue...".to_owned(),
                 );
                 let me = self.task.dest.as_bytes().to_vec();
-                let words = vec![b"CONF".to_vec(), b"NODE-ID".to_vec(), me];
+                let mut words = vec![b"CONF".to_vec(), b"NODE-ID".to_vec(), me];
+                self.offered_rdb = options.reads_rdb.is_some();
+                if let Some(version) = options.reads_rdb {
+                    words.push(b"CAPA".to_vec());
+                    words.push(format!("{READS_RDB}{version}").into_bytes());
+                }
                 self.acts.push(Act::Send(Channel::Main, words));
                 self.enter(State::HandshakeReply);
             }
@@ -329,6 +344,14 @@ impl Import {
                 );
                 self.enter(State::Accumulate);
                 self.acts.push(Act::Apply(Channel::Rdb));
+            }
+            (Channel::Rdb, State::RdbReply, b"+SLOTSRDB") if self.offered_rdb => {
+                self.log(
+                    Level::Notice,
+                    "Source node sends the slots as tables, loading them can begin...".to_owned(),
+                );
+                self.enter(State::Accumulate);
+                self.acts.push(Act::Load);
             }
             (channel, _, line) => {
                 let text = String::from_utf8_lossy(line);

@@ -22,6 +22,19 @@
 //!                                                           … the claim is seen: writes go on (MOVED), the keys go
 //! ```
 //!
+//! Between two nodes of this kind the keys travel as tables. The destination says that it can take them, in a word that
+//! Redis ignores; the source then answers another line, and sends an RDB of the slots:
+//!
+//! ```text
+//!   main  CLUSTER SYNCSLOTS CONF NODE-ID <id> CAPA oxidis-rdb:15   ─►
+//!   rdb   CLUSTER SYNCSLOTS RDBCHANNEL <task>                      ─►
+//!                                                                  ◄─   +SLOTSRDB, then the RDB to its end
+//!   thread: slot 0 [ a b c ], slot 1 [ d ], …      each slot's table is attached to the keyspace in O(1)
+//! ```
+//!
+//! [`arrivals`] tells how replicas and the append-only file of the destination come to the same keys. Everything else
+//! is as above; so is the way of the keys when the destination has modules or publishes keyspace events.
+//!
 //! Both ends are machines without sockets, clock or keys: [`import`] is the destination's, [`export`] the source's.
 //! `cluster/act/migration.rs` carries their acts out.
 //!
@@ -31,8 +44,9 @@
 //! - The source deletes keys only after it has seen the claim; before, whatever fails, they are served here.
 //!
 //! Mirrors: cluster_asm.c (of Redis 8.4), with its words on the wire and in CLUSTER MIGRATION STATUS.
-//! Differs: the snapshot is read by a thread, not a fork; only writes of the slots that move are paused.
+//! Differs: the snapshot is read by a thread, not a fork; only writes of the slots that move are paused; tables.
 
+pub mod arrivals;
 pub mod channels;
 pub mod export;
 mod heard;
@@ -71,6 +85,26 @@ impl Channel {
     }
 }
 
+/// The form in which keys travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As commands: every destination understands them.
+    Commands,
+    /// As an RDB: the destination said that it makes tables of it.
+    Rdb,
+}
+
+impl Form {
+    /// Of a destination that reads RDB up to this version, if it said so. The newest version that is known here is
+    /// asked for, whatever the keys need: their form is chosen before they are looked at.
+    pub fn for_reader_of(version: Option<u32>, newest: u32) -> Form {
+        match version {
+            Some(version) if version >= newest => Form::Rdb,
+            _ => Form::Commands,
+        }
+    }
+}
+
 /// An act that a task wants done, in the order given.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Act {
@@ -82,6 +116,8 @@ pub enum Act {
     Send(Channel, Vec<Vec<u8>>),
     /// Destination: from here on a channel carries commands; a client of its own reads and applies them.
     Apply(Channel),
+    /// Destination: from here on the second channel carries an RDB; a thread makes tables of it, which are attached.
+    Load,
     /// Close a channel, whichever end it is, and the client behind it.
     Close(Channel),
     /// Destination: claim the slots; [`import::Input::Claimed`] says how it went.
@@ -91,8 +127,8 @@ pub enum Act {
     /// Source: answer a request.
     Reply(Channel, &'static str),
     /// Source: take a snapshot of the slots, stream their writes to the main channel from this moment on, and write
-    /// the keys to the other.
-    Snapshot(SlotSet),
+    /// the keys to the other in this form.
+    Snapshot(SlotSet, Form),
     /// Source: stop the snapshot and the stream.
     Stop,
     /// Source: hold writes of the slots back until [`Act::Resume`].
@@ -118,6 +154,8 @@ pub struct Options {
     pub drain_ms: u64,
     /// `repl-timeout`, in milliseconds: so long the other end may be silent.
     pub silence_ms: u64,
+    /// Destination: keys may come as an RDB, of this version or an older one; else as commands.
+    pub reads_rdb: Option<u32>,
     /// `cluster-slot-migration-max-archived-tasks`.
     pub archived: usize,
 }
@@ -129,6 +167,7 @@ impl Default for Options {
             pause_ms: 10_000,
             drain_ms: 60_000,
             silence_ms: 60_000,
+            reads_rdb: None,
             archived: ARCHIVED,
         }
     }
@@ -198,16 +237,16 @@ impl Migrations {
         self.import.is_none() && self.export.as_ref().is_none_or(again)
     }
 
-    /// A destination asks for slots (SYNCSLOTS SYNC). The caller has checked that they are this node's, and that no other
-    /// task is under way.
-    pub fn begin_export(&mut self, now: u64, wall: u64, task: Task) {
+    /// A destination asks for slots (SYNCSLOTS SYNC), whose keys it wants in a form. The caller has checked that they are
+    /// this node's, and that no other task is under way.
+    pub fn begin_export(&mut self, now: u64, wall: u64, task: Task, form: Form) {
         if let Some(old) = self.export.take() {
             let old = old.into_task(wall);
             if old.id != task.id {
                 self.archive(old);
             }
         }
-        let (export, acts) = Export::begin(now, wall, task);
+        let (export, acts) = Export::begin(now, wall, task, form);
         self.acts.push(Act::Tell(export.task().told()));
         self.export = Some(export);
         self.acts.extend(acts);

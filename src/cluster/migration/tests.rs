@@ -25,11 +25,17 @@ struct Pair {
     claimed: bool,
     trimmed_at_dest: u32,
     trimmed_at_source: u32,
+    form: Form,
+    loads: bool,
     logs: Vec<String>,
 }
 
 impl Pair {
     fn new() -> Pair {
+        Pair::whose_destination_reads(None)
+    }
+
+    fn whose_destination_reads(reads_rdb: Option<u32>) -> Pair {
         let mut pair = Pair {
             now: 1000,
             dest: Migrations::default(),
@@ -42,8 +48,11 @@ impl Pair {
             claimed: false,
             trimmed_at_dest: 0,
             trimmed_at_source: 0,
+            form: Form::Commands,
+            loads: false,
             logs: Vec::new(),
         };
+        pair.dest.options.reads_rdb = reads_rdb;
         pair.dest.begin_import(1000, 1000, task(Operation::Import));
         pair
     }
@@ -79,6 +88,7 @@ impl Pair {
             Act::Dial(channel) => self.tell_dest(import::Input::Up(channel)),
             Act::Auth(channel) => self.tell_dest(import::Input::Line(channel, b"+OK")),
             Act::Send(_, words) => self.request(&words),
+            Act::Load => self.loads = true,
             Act::Apply(_) | Act::Close(_) | Act::Tell(_) => {}
             Act::Claim(slots) => {
                 assert_eq!(self.applied, self.sent, "all writes are here");
@@ -96,13 +106,23 @@ impl Pair {
 
     fn request(&mut self, words: &[Vec<u8>]) {
         match words[0].as_slice() {
-            b"CONF" => self.tell_dest(import::Input::Line(Channel::Main, b"+OK")),
+            b"CONF" => {
+                let reads = |word: &Vec<u8>| word.starts_with(import::READS_RDB.as_bytes());
+                if words.iter().any(reads) {
+                    self.form = Form::Rdb;
+                }
+                self.tell_dest(import::Input::Line(Channel::Main, b"+OK"));
+            }
             b"SYNC" => {
                 assert_eq!(words[2..], [b"5", b"7", b"9", b"9"].map(|w| w.to_vec()));
                 if self.source.may_export(id(1)) {
                     self.tell_source(export::Input::Replaced);
-                    self.source
-                        .begin_export(self.now, self.now, task(Operation::Migrate));
+                    self.source.begin_export(
+                        self.now,
+                        self.now,
+                        task(Operation::Migrate),
+                        self.form,
+                    );
                 } else {
                     self.tell_dest(import::Input::Line(Channel::Main, b"-NOTREADY busy"));
                 }
@@ -127,7 +147,8 @@ impl Pair {
                 let line = format!("+{line}");
                 self.tell_dest(import::Input::Line(channel, line.as_bytes()));
             }
-            Act::Snapshot(_) => {
+            Act::Snapshot(_, form) => {
+                assert_eq!(form, self.form);
                 self.snapshot = true;
                 self.sent = 0;
                 self.applied = 0;
@@ -201,6 +222,47 @@ fn slots_change_hands_when_every_write_is_there() {
 }
 
 #[test]
+fn keys_travel_as_tables_where_the_destination_says_that_it_takes_them() {
+    let mut pair = Pair::whose_destination_reads(Some(15));
+    pair.settle();
+    assert_eq!(pair.states(), ("accumulate-buffer", "send-bulk-and-stream"));
+    assert!(pair.loads && pair.snapshot);
+    pair.write(300);
+    pair.deliver();
+    pair.end();
+    assert_eq!(pair.states(), ("completed", "completed"));
+    let mut pair = Pair::new();
+    pair.settle();
+    assert!(pair.snapshot && !pair.loads);
+    assert_eq!(Form::for_reader_of(None, 15), Form::Commands);
+    assert_eq!(Form::for_reader_of(Some(14), 15), Form::Commands);
+    assert_eq!(Form::for_reader_of(Some(15), 15), Form::Rdb);
+}
+
+#[test]
+fn tables_that_nobody_offered_to_take_are_refused() {
+    let mut pair = Pair::new();
+    pair.form = Form::Rdb;
+    pair.settle();
+    assert_eq!(pair.states().0, "failed");
+    let task = pair.dest.tasks().next().expect("it is remembered");
+    assert!(task.last_error.contains("SLOTSRDB"), "{}", task.last_error);
+}
+
+/// A snapshot that took longer than `repl-timeout` failed, because only replies counted as signs of life.
+#[test]
+fn keys_that_come_for_long_are_signs_of_life() {
+    let mut pair = Pair::new();
+    pair.settle();
+    for _ in 0..300 {
+        pair.now += 1000;
+        pair.tell_dest(import::Input::Alive);
+        pair.tick(100);
+    }
+    assert_eq!(pair.states(), ("accumulate-buffer", "send-bulk-and-stream"));
+}
+
+#[test]
 fn writes_are_paused_only_when_the_destination_is_close_behind() {
     let mut pair = Pair::new();
     pair.settle();
@@ -212,8 +274,27 @@ fn writes_are_paused_only_when_the_destination_is_close_behind() {
     pair.settle();
     assert_eq!(pair.states(), ("streaming-buffer", "send-stream"));
     assert!(!pair.paused);
+    // One megabyte may be left, but a part of a second is worth a shorter pause.
     pair.tell_dest(import::Input::Applied((4 << 20) + 5, true));
     pair.settle();
+    assert!(!pair.paused);
+    pair.tell_dest(import::Input::Applied((5 << 20) - 7, true));
+    pair.settle();
+    assert!(pair.paused);
+}
+
+#[test]
+fn a_destination_that_stays_a_little_behind_is_not_waited_for_long() {
+    let mut pair = Pair::new();
+    pair.settle();
+    pair.write(5 << 20);
+    pair.tell_source(export::Input::SnapshotWritten(Ok(())));
+    pair.tell_dest(import::Input::SnapshotEnd);
+    pair.tell_dest(import::Input::Applied((4 << 20) + 5, true));
+    pair.settle();
+    pair.tick(499);
+    assert!(!pair.paused);
+    pair.tick(1);
     assert!(pair.paused);
 }
 
@@ -265,7 +346,8 @@ fn a_source_that_is_busy_is_asked_again() {
         id(8),
         Operation::Migrate,
     );
-    pair.source.begin_export(1000, 1000, other);
+    let form = Form::Commands;
+    pair.source.begin_export(1000, 1000, other, form);
     pair.source.take_acts();
     pair.settle();
     assert_eq!(pair.states(), ("send-syncslots", "wait-rdbchannel"));

@@ -10,8 +10,9 @@ use crate::clients::ClientFlags;
 use crate::cluster;
 use crate::cluster::act::{migration, moving};
 use crate::cluster::id::NodeId;
-use crate::cluster::migration::{Task, import};
+use crate::cluster::migration::{Form, Task, import};
 use crate::cluster::slots::SlotSet;
+use crate::persistence::rdb::NEWEST_READ;
 use crate::resp::Reply;
 use crate::util::num;
 
@@ -196,13 +197,12 @@ fn cluster_syncslots(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 fn sync(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let id = NodeId::parse(args.bytes()?).ok_or(Error::once("invalid task ID"))?;
     let slots = slots_of(ranges(args, "syncslots")?)?;
-    let named = ctx
-        .client()
-        .announced
-        .as_ref()
-        .and_then(|announced| announced.node);
-    let dest = named.ok_or(Error::once("the destination has not told its name"))?;
-    migration::begin_export(ctx.state, ctx.client, id, dest, slots).map_err(Error::coded)
+    let announced = ctx.client().announced.as_deref();
+    let announced = announced.and_then(|announced| Some((announced.node?, announced.reads_rdb)));
+    let (dest, reads_rdb) =
+        announced.ok_or(Error::once("the destination has not told its name"))?;
+    let form = Form::for_reader_of(reads_rdb, NEWEST_READ);
+    migration::begin_export(ctx.state, ctx.client, id, dest, slots, form).map_err(Error::coded)
 }
 
 /// CONF: facts that the other end tells, pairs of a name and a value. Unknown names are ignored, so that later versions can tell
@@ -217,6 +217,12 @@ fn conf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 return Err(Error::once(format!("unknown node {id}")));
             }
             ctx.client().announced.get_or_insert_default().node = Some(id);
+        }
+        if name.eq_ignore_ascii_case(b"CAPA")
+            && let Some(version) = value.strip_prefix(import::READS_RDB.as_bytes())
+        {
+            let version = num::parse_u64(version).and_then(|version| version.try_into().ok());
+            ctx.client().announced.get_or_insert_default().reads_rdb = version;
         }
         let of_primary = ctx.client().flags.has(ClientFlags::PRIMARY);
         if of_primary && name.eq_ignore_ascii_case(b"ASM-TASK") {

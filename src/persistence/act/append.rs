@@ -18,8 +18,9 @@ use std::sync::Arc;
 use super::backup;
 use crate::command::Said;
 use crate::config::{AppendFsync, disk};
+use crate::keyspace::DbId;
 use crate::persistence::aof::append::{Unwritten, append, wake};
-use crate::persistence::aof::{Mode, order};
+use crate::persistence::aof::{Aof, Mode, order};
 use crate::state::{ServerRequest, State};
 use crate::sys::files::File;
 
@@ -35,40 +36,72 @@ const LOG_ERRORS_EVERY_S: i64 = 30;
 /// Appends the effects of a unit to the buffer.
 #[doc(alias = "feedAppendOnlyFile")]
 pub(crate) fn feed(state: &mut State, unit: &[Said]) {
-    let aof = &mut state.persistence.aof;
-    let rewriting = state.persistence.running.as_ref();
-    let wanted = match aof.mode {
-        Mode::Off => false,
-        Mode::On => true,
-        // Without a rewrite under way there is no file these would belong to.
-        Mode::AwaitsRewrite => rewriting.is_some_and(|running| !running.is_save()),
-    };
-    if !wanted {
+    if !wants(state) {
         return;
     }
+    let aof = &mut state.persistence.aof;
     let before = aof.buf.len();
     for said in unit {
         if !said.targets.any(crate::command::Targets::AOF) {
             continue;
         }
         if state.config.aof_timestamp_enabled {
-            let now = state.clock.unix_seconds();
-            if aof.timestamp_s < now {
-                aof.timestamp_s = now;
-                let _ = write!(aof.buf, "#TS:{now}\r\n");
-            }
+            note_time(aof, state.clock.unix_seconds());
         }
-        if let Some(db) = said.db
-            && aof.selected != Some(db)
-        {
-            aof.selected = Some(db);
-            let number = db.0.to_string();
-            let digits = number.len();
-            let _ = write!(aof.buf, "*2\r\n$6\r\nSELECT\r\n${digits}\r\n{number}\r\n");
+        if let Some(db) = said.db {
+            select(aof, db);
         }
         said.argv.as_argv().encode(&mut aof.buf);
     }
     aof.fed += (aof.buf.len() - before) as u64;
+}
+
+/// Appends commands that were encoded elsewhere and happened in one database.
+pub(crate) fn feed_commands(state: &mut State, db: DbId, commands: &[u8]) {
+    if !wants(state) {
+        return;
+    }
+    let aof = &mut state.persistence.aof;
+    let before = aof.buf.len();
+    if state.config.aof_timestamp_enabled {
+        note_time(aof, state.clock.unix_seconds());
+    }
+    select(aof, db);
+    aof.buf.extend_from_slice(commands);
+    aof.fed += (aof.buf.len() - before) as u64;
+}
+
+/// Bytes that wait to be written.
+pub(crate) fn waiting_bytes(state: &State) -> u64 {
+    state.persistence.aof.buf.len() as u64
+}
+
+/// Whether there is a file that effects belong to.
+fn wants(state: &State) -> bool {
+    let rewriting = state.persistence.running.as_ref();
+    match state.persistence.aof.mode {
+        Mode::Off => false,
+        Mode::On => true,
+        // Without a rewrite under way there is no file these would belong to.
+        Mode::AwaitsRewrite => rewriting.is_some_and(|running| !running.is_save()),
+    }
+}
+
+fn note_time(aof: &mut Aof, now_s: i64) {
+    if aof.timestamp_s < now_s {
+        aof.timestamp_s = now_s;
+        let _ = write!(aof.buf, "#TS:{now_s}\r\n");
+    }
+}
+
+/// The commands that follow happened in this database.
+fn select(aof: &mut Aof, db: DbId) {
+    if aof.selected != Some(db) {
+        aof.selected = Some(db);
+        let number = db.0.to_string();
+        let digits = number.len();
+        let _ = write!(aof.buf, "*2\r\n$6\r\nSELECT\r\n${digits}\r\n{number}\r\n");
+    }
 }
 
 /// Writes the buffer, before any reply about its commands leaves. With `force` the write does not wait for an fsync

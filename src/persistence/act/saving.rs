@@ -125,6 +125,11 @@ pub(crate) fn enter_job(state: &mut State, purpose: Purpose) -> (Running, Snapsh
     (running, snapshot)
 }
 
+/// How many snapshots were taken that a stream of effects goes on from: for files and for replicas.
+pub(crate) fn bases_taken(state: &State) -> u64 {
+    state.persistence.next_job
+}
+
 /// Tells modules of a save or a rewrite: its beginning or its end ([`kinds::persistence`]).
 pub(crate) fn tell(state: &mut State, kind: u64) {
     state.tell_modules(EventId::Persistence, kind, EventData::None);

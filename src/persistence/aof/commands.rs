@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use crate::background::Job;
 use crate::collections::listpack::LpEntry;
-use crate::keyspace::{DbId, Entry, Snapshot, StrRef, ValueRef};
+use crate::keyspace::{DbId, Entry, SlotTable, Snapshot, StrRef, ValueRef};
 use crate::persistence::rdb::encoder::Sink;
 use crate::persistence::rdb::{self, dump::dump};
 use crate::types::foreign::Place;
@@ -32,14 +32,18 @@ struct Writer<'a> {
     sink: &'a mut dyn Sink,
     /// The database whose keys are being written.
     db: DbId,
+    /// Words that the last command still lacks.
+    lacking: usize,
 }
 
 impl Writer<'_> {
     fn count(&mut self, words: usize) {
+        self.lacking = words;
         let _ = write!(self.buf, "*{words}\r\n");
     }
 
     fn word(&mut self, word: &[u8]) {
+        self.lacking = self.lacking.saturating_sub(1);
         let _ = write!(self.buf, "${}\r\n", word.len());
         self.buf.extend_from_slice(word);
         self.buf.extend_from_slice(b"\r\n");
@@ -72,8 +76,9 @@ impl Writer<'_> {
         }
     }
 
+    /// Gives a full buffer to the sink, which so gets whole commands.
     fn spill(&mut self) -> io::Result<()> {
-        if self.buf.len() >= FULL {
+        if self.buf.len() >= FULL && self.lacking == 0 {
             self.flush()?;
         }
         Ok(())
@@ -99,6 +104,7 @@ pub fn write(
         buf: Vec::with_capacity(FULL + FULL / 4),
         sink,
         db: DbId(0),
+        lacking: 0,
     };
     if let Some(seconds) = timestamp_s {
         let _ = write!(out.buf, "#TS:{seconds}\r\n");
@@ -141,6 +147,7 @@ pub fn write_slots(
         buf: Vec::with_capacity(FULL + FULL / 4),
         sink,
         db: DbId(0),
+        lacking: 0,
     };
     out.words(&[b"FUNCTION", b"RESTORE", libraries, b"REPLACE"]);
     let dbs: Vec<DbId> = snapshot.dbs().collect();
@@ -162,7 +169,7 @@ pub fn write_slots(
                     info.as_bytes(),
                 ]);
             }
-            result = moved_key(&mut out, &entry).and_then(|()| job.key_done());
+            result = moved_key(&mut out, &entry, false).and_then(|()| job.key_done());
             match result {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
@@ -173,8 +180,25 @@ pub fn write_slots(
     out.flush()
 }
 
-/// A key on its way to another node: small values as one RESTORE, large ones in pieces.
-fn moved_key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
+/// Writes the keys of a slot that came as a table, for the readers of this server's stream of effects. The sink gets whole
+/// commands, none of which names another database or depends on what a key held before: they may be written twice.
+pub fn write_arrived(table: &SlotTable, sink: &mut dyn Sink, job: &Job) -> io::Result<()> {
+    let mut out = Writer {
+        buf: Vec::with_capacity(FULL + FULL / 4),
+        sink,
+        db: table.db(),
+        lacking: 0,
+    };
+    for entry in table.iter() {
+        moved_key(&mut out, &entry, true)?;
+        job.key_done()?;
+    }
+    out.flush()
+}
+
+/// A key on its way to another node: small values as one RESTORE, large ones in pieces. With `replace` a key that is there
+/// is replaced.
+fn moved_key(out: &mut Writer<'_>, entry: &Entry<'_>, replace: bool) -> io::Result<()> {
     let ValueRef::Object(value) = entry.value() else {
         return key(out, entry);
     };
@@ -188,13 +212,27 @@ fn moved_key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
         Typed::Zset(zset) => zset.len(),
     };
     if len > MOVED_WHOLE {
+        if replace {
+            out.words(&[b"DEL", entry.key()]);
+        }
         return key(out, entry);
     }
     let payload = dump(entry.value(), rdb::VERSION, false);
     let payload = payload.map_err(|unwritten| io::Error::other(format!("{unwritten:?}")))?;
     let mut digits = IntBuf::new();
     let deadline = digits.format(entry.deadline().unwrap_or(0));
-    out.words(&[b"RESTORE", entry.key(), deadline, &payload, b"ABSTTL"]);
+    let words = [
+        b"RESTORE".as_slice(),
+        entry.key(),
+        deadline,
+        &payload,
+        b"ABSTTL",
+    ];
+    out.count(words.len() + usize::from(replace));
+    words.into_iter().for_each(|word| out.word(word));
+    if replace {
+        out.word(b"REPLACE");
+    }
     out.spill()
 }
 

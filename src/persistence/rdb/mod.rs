@@ -17,6 +17,7 @@
 //! | [`template`] | names of fields that hashes share; only read |
 //! | [`write_value`], [`read_value`] | values, in each encoding ever used; `connect`: the types they are made of |
 //! | [`save`], [`load`] | whole files |
+//! | [`slots`] | slots that come from another node, into tables of their own |
 //! | [`dump`] | the payload of DUMP and RESTORE |
 //! | [`check`] | `oxidis-check-rdb` |
 //!
@@ -33,6 +34,7 @@ pub mod encoder;
 pub mod load;
 pub mod read_value;
 pub mod save;
+pub mod slots;
 pub mod stream;
 pub mod template;
 mod vset;

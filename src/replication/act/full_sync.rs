@@ -36,11 +36,13 @@ pub(crate) struct PipeSink {
     pub(crate) pieces: SyncSender<Vec<u8>>,
     pub(crate) mailbox: crate::state::Mailbox,
     pub(crate) job: Job,
+    /// Bytes of a piece.
+    pub(crate) piece_bytes: usize,
 }
 
 impl Sink for PipeSink {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for piece in bytes.chunks(PIPE_PIECE) {
+        for piece in bytes.chunks(self.piece_bytes) {
             if self.job.is_cancelled() || self.pieces.send(piece.to_vec()).is_err() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
@@ -293,6 +295,7 @@ fn save_to_sockets(state: &mut State, wants: Wants) -> Option<(u64, Option<Pipe>
             pieces: sender,
             mailbox: mailbox.clone(),
             job: job.clone(),
+            piece_bytes: PIPE_PIECE,
         };
         let saved = rdb::save::save(snapshot, &options, &mut sink, &job);
         drop(sink);

@@ -36,18 +36,47 @@ pub(crate) fn feed_replicas(state: &mut State, unit: &[Said]) {
         .iter()
         .filter(|said| said.targets.any(crate::command::Targets::REPLICAS))
     {
-        if let Some(db) = said.db
-            && state.replication.stream_db != Some(db)
-        {
-            state.replication.stream_db = Some(db);
-            let select = crate::resp::argv::OwnedArgv::from_words(["SELECT", &db.0.to_string()]);
-            select.as_argv().encode(&mut bytes);
+        if let Some(db) = said.db {
+            select(state, db, &mut bytes);
         }
         said.argv.as_argv().encode(&mut bytes);
     }
     if !bytes.is_empty() {
         append_to_stream(state, &bytes);
     }
+}
+
+/// Propagates commands that were encoded elsewhere and happened in one database.
+pub(crate) fn feed_commands(state: &mut State, db: DbId, commands: &[u8]) {
+    if state.config.is_replica() {
+        return;
+    }
+    if state.replication.backlog.is_none() {
+        state.replication.offset += 1;
+        return;
+    }
+    let mut bytes = Vec::with_capacity(commands.len() + 32);
+    select(state, db, &mut bytes);
+    bytes.extend_from_slice(commands);
+    append_to_stream(state, &bytes);
+}
+
+/// The commands that follow happened in this database.
+fn select(state: &mut State, db: DbId, bytes: &mut Vec<u8>) {
+    if state.replication.stream_db != Some(db) {
+        state.replication.stream_db = Some(db);
+        let select = crate::resp::argv::OwnedArgv::from_words(["SELECT", &db.0.to_string()]);
+        select.as_argv().encode(bytes);
+    }
+}
+
+/// Bytes of the stream that the slowest replica has not been sent; 0 without replicas. O(replicas).
+pub(crate) fn behind(state: &State) -> u64 {
+    let replicas = state.replication.replicas.iter();
+    let holding = replicas.filter(|replica| replica.holds_stream());
+    let offset = state.replication.offset;
+    let each = holding.map(|replica| offset.saturating_sub(replica.next));
+    each.max().unwrap_or(0)
 }
 
 /// Appends bytes to the stream; a replica that falls behind too far is given up.

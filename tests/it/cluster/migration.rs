@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use oxidis::util::crc16::key_hash_slot;
+
 use super::{Node, await_that, form};
 use crate::support::{Reply, Server};
 
@@ -29,8 +31,12 @@ pub(super) fn state(node: &mut Node) -> String {
 }
 
 pub(super) fn fill(node: &mut Node) {
+    fill_with(node, 2000);
+}
+
+fn fill_with(node: &mut Node, strings: u32) {
     let client = &mut node.client;
-    for n in 0..2000 {
+    for n in 0..strings {
         client.call(&["SET", &key(&format!("k{n}")), "v"]).ok();
     }
     client.call(&["RPUSH", &key("list"), "a", "b", "c"]).is(3);
@@ -195,20 +201,19 @@ fn a_destination_that_dies_costs_the_source_nothing() {
 fn replicas_hear_of_a_task_and_end_it() {
     let mut nodes: Vec<Node> = (0..5).map(|_| Node::ours()).collect();
     form(&mut nodes, 3);
-    fill(&mut nodes[0]);
-    // Keys leave in large pieces: some come long before the last.
+    fill_with(&mut nodes[0], 20);
+    // A slot is told as a whole: those of the first come long before the last of the second.
     let large = "x".repeat(40_000);
     for n in 0..200 {
         let client = &mut nodes[0].client;
-        client
-            .call(&["SET", &key(&format!("large{n}")), &large])
-            .ok();
+        let name = format!("large{n}{{{}}}", tag_of(1));
+        client.call(&["SET", &name, &large]).ok();
     }
     nodes[0]
         .client
         .cmd("CONFIG SET rdb-key-save-delay 20000")
         .ok();
-    let id = nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 0").text();
+    let id = nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 1").text();
     for (replica, operation) in [(3, "migrate"), (4, "import")] {
         await_that("the replica hears of it", || {
             let tasks = nodes[replica].client.cmd("CLUSTER MIGRATION STATUS ALL");
@@ -235,12 +240,301 @@ fn replicas_hear_of_a_task_and_end_it() {
     assert!(log.contains("from old master failed"), "{log}");
     nodes[0].client.cmd("CONFIG SET rdb-key-save-delay 0").ok();
     await_that("the source gives up", || state(&mut nodes[0]) == "failed");
+    await_that("all slots are served", || {
+        nodes[0].field("CLUSTER INFO", "cluster_state") == "ok"
+    });
     check(&mut nodes[0]);
     // A second try succeeds, and the replica of the source hears of its end.
-    nodes[4].client.cmd("CLUSTER MIGRATION IMPORT 0 0");
-    await_that("the slot has moved", || state(&mut nodes[4]) == "completed");
+    nodes[4].client.cmd("CLUSTER MIGRATION IMPORT 0 1");
+    await_that("the slots have moved", || {
+        state(&mut nodes[4]) == "completed"
+    });
     await_that("the replica knows", || state(&mut nodes[3]) == "completed");
     check(&mut nodes[4]);
+}
+
+/// A hash tag of a slot.
+fn tag_of(slot: u16) -> String {
+    let mut tags = (0..).map(|n: u32| n.to_string());
+    let found = tags.find(|tag| key_hash_slot(tag.as_bytes()) == slot);
+    found.expect("every slot has a tag")
+}
+
+/// One key of each type and encoding, in a slot, with deadlines where there can be any; their names.
+fn every_type(node: &mut Node, slot: u16) -> Vec<String> {
+    let tag = tag_of(slot);
+    let many = |n: u32| -> Vec<String> {
+        let pairs = (0..n).flat_map(|i| [format!("f{i}"), format!("v{i}")]);
+        pairs.collect()
+    };
+    let mut commands: Vec<Vec<String>> = [
+        "SET string some-text",
+        "SET integer 12345",
+        "SET timed soon-over PXAT 33177117420000",
+        "RPUSH list a b c",
+        "SADD intset 1 2 3",
+        "SADD set x y z",
+        "ZADD zset 1.5 a 2 b inf c",
+        "HSET hash f v g w",
+        "HSET fields f v g w h x",
+        "HPEXPIREAT fields 33177117420000 FIELDS 2 f g",
+        "XADD stream 1-1 a b",
+        "XADD stream 1-2 a c",
+        "XGROUP CREATE stream group 0",
+        "XREADGROUP GROUP group me COUNT 1 STREAMS stream >",
+        "PFADD counter a b c",
+        "ARMSET array 5 five 7 seven",
+        "VADD vectors VALUES 3 1 2 3 one",
+        "VADD vectors VALUES 3 3 2 1 two SETATTR {}",
+    ]
+    .into_iter()
+    .map(|line| line.split(' ').map(str::to_owned).collect())
+    .collect();
+    for (command, name) in [
+        ("RPUSH", "long-list"),
+        ("SADD", "large-set"),
+        ("HSET", "large-hash"),
+    ] {
+        let mut words = vec![command.to_owned(), name.to_owned()];
+        words.extend(many(2000));
+        commands.push(words);
+    }
+    let mut words = vec!["ZADD".to_owned(), "large-zset".to_owned()];
+    words.extend((0..2000).flat_map(|i| [i.to_string(), format!("m{i}")]));
+    commands.push(words);
+    commands.push(vec![
+        "SET".to_owned(),
+        "large".to_owned(),
+        "large ".repeat(50_000),
+    ]);
+    let mut names = Vec::new();
+    for mut words in commands {
+        let at = match words[0].as_str() {
+            "XGROUP" => 2,
+            "XREADGROUP" => 7,
+            _ => 1,
+        };
+        words[at] = format!("{}{{{tag}}}", words[at]);
+        let reply = node.client.call(&words);
+        assert!(!reply.is_error(), "{words:?}: {reply}");
+        if !names.contains(&words[at]) {
+            names.push(words[at].clone());
+        }
+    }
+    names
+}
+
+/// A node that answers DEBUG.
+fn open_node(args: &[&str]) -> Node {
+    let server = Server::oxidis().args(["--enable-debug-command", "yes"]);
+    Node::start(server.args(args))
+}
+
+/// Everything that can be asked about keys, in words that are the same on each node that has them.
+fn portrait(node: &mut Node, names: &[String]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for name in names {
+        let client = &mut node.client;
+        let mut line = format!("{name}:");
+        line += &format!(" {}", client.call(&["PEXPIRETIME", name]));
+        let kind = client.call(&["TYPE", name]).text();
+        // A string that was edited is one that was not, once it was saved.
+        if kind != "string" {
+            line += &format!(" {}", client.call(&["OBJECT", "ENCODING", name]));
+        }
+        line += &format!(" {kind}");
+        if name.starts_with("fields") {
+            let words = ["HPEXPIRETIME", name, "FIELDS", "3", "f", "g", "h"];
+            line += &format!(" {}", client.call(&words));
+        }
+        line += &format!(" {}", client.call(&["DEBUG", "DIGEST-VALUE", name]));
+        lines.push(line);
+    }
+    lines
+}
+
+/// Compares what a node says of keys with what another one said.
+#[track_caller]
+fn check_portrait(node: &mut Node, names: &[String], expected: &[String]) {
+    for (line, other) in portrait(node, names).iter().zip(expected) {
+        assert_eq!(line, other);
+    }
+}
+
+fn comes_as_tables(node: &Node) -> bool {
+    node.server.log().contains("sends the slots as tables")
+}
+
+/// Moves slots 0 to 2 from the first node to the second.
+fn move_three(nodes: &mut [Node]) {
+    nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 2");
+    await_that("the slots have moved", || {
+        state(&mut nodes[1]) == "completed"
+    });
+}
+
+#[test]
+fn tables_carry_every_type_there_and_back() {
+    let mut nodes = [open_node(&[]), open_node(&[])];
+    form(&mut nodes, 2);
+    let library = "#!lua name=mine\nredis.register_function('one', function() return 1 end)";
+    for node in &mut nodes {
+        node.client.call(&["FUNCTION", "LOAD", library]);
+    }
+    nodes[0].client.call(&[
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=more\nredis.register_function('two', function() return 2 end)",
+    ]);
+    let names: Vec<String> = [0, 2]
+        .into_iter()
+        .flat_map(|slot| every_type(&mut nodes[0], slot))
+        .collect();
+    let before = portrait(&mut nodes[0], &names);
+    let fields = nodes[0].field("INFO keyspace", "db0");
+    move_three(&mut nodes);
+    assert!(comes_as_tables(&nodes[1]));
+    check_portrait(&mut nodes[1], &names, &before);
+    // Keys with deadlines and hashes with such fields are counted as they were.
+    let counted = |text: &str| -> String {
+        let counts = text.split(',').filter(|part| !part.starts_with("avg_ttl"));
+        counts.collect::<Vec<_>>().join(",")
+    };
+    let there = nodes[1].field("INFO keyspace", "db0");
+    assert_eq!(counted(&there), counted(&fields));
+    nodes[1].client.cmd("FCALL two 0").is(2);
+    await_that("the source has no key left", || {
+        nodes[0].client.cmd("DBSIZE") == Reply::Integer(0)
+    });
+    // Keys that came in a table change as any others.
+    let tag = tag_of(2);
+    let list = format!("long-list{{{tag}}}");
+    nodes[1].client.call(&["RPUSH", &list, "last"]).is(4001);
+    let timed = format!("timed{{{tag}}}");
+    nodes[1].client.call(&["PEXPIRE", &timed, "1"]).is(1);
+    await_that("it expires", || {
+        nodes[1].client.call(&["EXISTS", &timed]) == Reply::Integer(0)
+    });
+    let short = format!("fields{{{tag}}}");
+    let words = ["HPEXPIRE", &short, "1", "FIELDS", "3", "f", "g", "h"];
+    nodes[1].client.call(&words);
+    await_that("its fields expire", || {
+        nodes[1].client.call(&["EXISTS", &short]) == Reply::Integer(0)
+    });
+    let names: Vec<String> = names
+        .into_iter()
+        .filter(|name| *name != timed && *name != short)
+        .collect();
+    let before = portrait(&mut nodes[1], &names);
+    nodes.swap(0, 1);
+    move_three(&mut nodes);
+    check_portrait(&mut nodes[1], &names, &before);
+}
+
+/// A destination's replica and its append-only file have the keys that came in tables, and what was written meanwhile.
+#[test]
+fn replicas_and_the_file_of_the_destination_have_the_keys() {
+    let with_file = ["--appendonly", "yes"];
+    let mut nodes = [&[][..], &with_file[..], &[], &[]].map(open_node);
+    form(&mut nodes, 2);
+    let mut names: Vec<String> = [0, 1, 2]
+        .into_iter()
+        .flat_map(|slot| every_type(&mut nodes[0], slot))
+        .collect();
+    let counter = format!("writes{{{}}}", tag_of(1));
+    names.push(counter.clone());
+    nodes[0].client.call(&["INCR", &counter]).is(1);
+    // Slow enough for the file to be rewritten in the middle, more than once.
+    nodes[0]
+        .client
+        .cmd("CONFIG SET rdb-key-save-delay 2000")
+        .ok();
+    nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 2");
+    let mut rewriter = nodes[1].server.client();
+    await_that("the slots have moved", || {
+        rewriter.cmd("BGREWRITEAOF");
+        nodes[0].client.call(&["INCR", &counter]);
+        state(&mut nodes[1]) == "completed"
+    });
+    assert!(comes_as_tables(&nodes[1]));
+    nodes[1].client.call(&["INCR", &counter]);
+    let there = portrait(&mut nodes[1], &names);
+    nodes[1].client.cmd("WAIT 1 10000").is(1);
+    nodes[3].client.cmd("READONLY").ok();
+    check_portrait(&mut nodes[3], &names, &there);
+    assert_eq!(
+        nodes[3].client.cmd("DEBUG DIGEST").text(),
+        nodes[1].client.cmd("DEBUG DIGEST").text()
+    );
+    await_that("no rewrite is under way", || {
+        nodes[1].field("INFO persistence", "aof_rewrite_in_progress") == "0"
+    });
+    nodes[1].client.cmd("DEBUG LOADAOF").ok();
+    check_portrait(&mut nodes[1], &names, &there);
+}
+
+#[test]
+fn a_source_that_dies_leaves_nothing_behind() {
+    let mut nodes = [Node::ours(), Node::ours()];
+    form(&mut nodes, 2);
+    every_type(&mut nodes[0], 0);
+    let large = "x".repeat(40_000);
+    for n in 0..100 {
+        let name = format!("large{n}{{{}}}", tag_of(1));
+        nodes[0].client.call(&["SET", &name, &large]).ok();
+    }
+    nodes[0]
+        .client
+        .cmd("CONFIG SET rdb-key-save-delay 50000")
+        .ok();
+    nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 1");
+    let has_keys = |node: &mut Node| node.client.cmd("INFO keyspace").text().contains("db0");
+    await_that("the first slot is attached", || has_keys(&mut nodes[1]));
+    nodes[1].client.cmd("DBSIZE").is(0);
+    nodes[0].server.kill();
+    await_that("the try has failed", || {
+        state(&mut nodes[1]) != "accumulate-buffer"
+    });
+    await_that("its keys are gone", || !has_keys(&mut nodes[1]));
+    nodes[1].client.cmd("CLUSTER MIGRATION CANCEL ALL").is(1);
+    assert_eq!(state(&mut nodes[1]), "canceled");
+}
+
+/// Who listens to keyspace events hears of each key that comes, so keys come as commands there.
+#[test]
+fn keys_that_are_listened_for_come_as_commands() {
+    let mut nodes = [Node::ours(), Node::ours()];
+    form(&mut nodes, 2);
+    nodes[0].client.call(&["SET", &key("k"), "v"]).ok();
+    nodes[1]
+        .client
+        .cmd("CONFIG SET notify-keyspace-events KA")
+        .ok();
+    let mut listener = nodes[1].server.client();
+    listener.call(&["SUBSCRIBE", &format!("__keyspace@0__:{}", key("k"))]);
+    nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 0");
+    await_that("the slot has moved", || state(&mut nodes[1]) == "completed");
+    assert!(!comes_as_tables(&nodes[1]));
+    let heard = listener.read().expect("an event");
+    assert_eq!(heard.items()[2].text(), "set");
+}
+
+/// A destination whose memory is full refuses keys in whatever form they come.
+#[test]
+fn tables_are_refused_when_memory_is_full() {
+    let mut nodes = [Node::ours(), Node::ours()];
+    form(&mut nodes, 2);
+    every_type(&mut nodes[0], 0);
+    nodes[1].client.cmd("CONFIG SET maxmemory 1mb").ok();
+    nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 0");
+    await_that("the try has failed", || state(&mut nodes[1]) == "failed");
+    let tasks = nodes[1].client.cmd("CLUSTER MIGRATION STATUS ALL");
+    let error = field(&tasks.items()[0], "last_error").text();
+    assert!(error.contains("OOM"), "{error}");
+    nodes[1].client.cmd("CONFIG SET maxmemory 0").ok();
+    await_that("the next try succeeds", || {
+        state(&mut nodes[1]) == "completed"
+    });
 }
 
 #[test]
