@@ -16,8 +16,7 @@ mod unblock;
 pub use call::{CallOrigin, call};
 pub use context::{Ctx, Effect};
 #[cfg(feature = "c-modules")]
-pub(crate) use gate::identify;
+pub(crate) use gate::{identify, unknown_command};
 pub use gate::{Outcome, process};
-#[cfg(feature = "c-modules")]
 pub(crate) use unblock::run_again;
 pub use unblock::serve_ready;

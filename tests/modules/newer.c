@@ -243,6 +243,16 @@ static int sets(Ctx *ctx, Str **argv, int argc) {
     return ReplyWithLongLong(ctx, own_sets);
 }
 
+/* Calls a command without arguments, with the letters of a format. */
+static int call(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 3) return WrongArity(ctx);
+    Reply *reply = Call(ctx, text(argv[1]), text(argv[2]));
+    if (!reply) return ReplyWithError(ctx, "ERR no reply");
+    ReplyWithCallReply(ctx, reply);
+    FreeCallReply(reply);
+    return OK;
+}
+
 #define UNPREFIXED (1 << 9)
 
 int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
@@ -278,7 +288,9 @@ int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
         CreateCommand(ctx, "newer.earliest", earliest, "readonly", 1, 1, 1) != OK ||
         CreateCommand(ctx, "newer.prefix", prefix, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.whose", whose, "", 0, 0, 0) != OK ||
-        CreateCommand(ctx, "newer.cluster", cluster, "", 0, 0, 0) != OK)
+        CreateCommand(ctx, "newer.cluster", cluster, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.internal", sets, "internal", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.call", call, "", 0, 0, 0) != OK)
         return ERR;
     return OK;
 }

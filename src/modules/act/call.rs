@@ -16,7 +16,7 @@ use crate::acl::{self, Context, User};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::command::Flag;
 use crate::command::Targets;
-use crate::dispatch::{CallOrigin, call, identify};
+use crate::dispatch::{CallOrigin, call, identify, unknown_command};
 use crate::keyspace::{self, DbId};
 use crate::modules::ModuleId;
 use crate::resp::argv::{Argv, OwnedArgv};
@@ -172,6 +172,11 @@ pub fn call_command(
         Err((None, error)) => return refuse(libc::ENOENT, error),
         Err((Some(_), error)) => return refuse(libc::EINVAL, error),
     };
+    let from = caller.client.and_then(|key| state.clients.get(key));
+    let internal = from.is_some_and(|client| client.is_internal());
+    if options.as_user && !internal && state.commands[id].flags.has(Flag::OnlyInternal) {
+        return refuse(libc::ENOENT, unknown_command(state, argv));
+    }
     judge(state, caller, id, argv, options)?;
 
     let client = borrow_client(state, caller.db, protocol);
@@ -184,7 +189,9 @@ pub fn call_command(
     if let Some(user) = user {
         let checked = user.check(acl::act::asked(state, id, argv));
         acl::act::act_as(state, client, user);
-        if let Err(denied) = checked {
+        if let Err(denied) = checked
+            && !internal
+        {
             let text = acl::act::deny(state, client, id, argv, denied, Context::Module);
             return_client(state, client);
             return refuse(libc::EACCES, Error::quoting("NOPERM ", &text, ""));

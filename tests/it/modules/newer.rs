@@ -196,3 +196,51 @@ fn a_module_asks_for_slots_and_the_secret() {
     c.cmd("NEWER.CLUSTER release").is(0);
     c.cmd("NEWER.CLUSTER release").is(1);
 }
+
+/// A command for internal connections: others do not find it, and are not shown it.
+#[test]
+fn an_internal_command_is_unknown_to_others() {
+    let Some(builder) = server(&["newer"], "") else {
+        return;
+    };
+    let server = builder.start();
+    let mut c = server.client();
+    c.cmd("NEWER.INTERNAL")
+        .error("ERR unknown command 'NEWER.INTERNAL'");
+    assert!(c.cmd("COMMAND DOCS newer.internal").items().is_empty());
+    c.cmd("COMMAND GETKEYS newer.internal")
+        .error("ERR Invalid command specified");
+    let own = texts(&mut c, "COMMAND LIST FILTERBY MODULE newer");
+    assert!(!own.contains(&"newer.internal".to_owned()));
+    let count = c.cmd("COMMAND COUNT");
+    c.cmd("EVAL return(redis.call('newer.internal')) 0")
+        .error("ERR This Redis command is not allowed from script");
+    // The module itself may call it; in the name of the client it may not.
+    c.cmd("NEWER.CALL newer.internal E").is(2);
+    c.cmd("NEWER.CALL newer.internal CE")
+        .error("ERR unknown command");
+
+    let mut monitor = server.client();
+    monitor.cmd("MONITOR").ok();
+    let mut inside = server.client();
+    inside.cmd("DEBUG MARK-INTERNAL-CLIENT").ok();
+    let mut seeing = server.client();
+    seeing.cmd("DEBUG MARK-INTERNAL-CLIENT").ok();
+    seeing.cmd("MONITOR").ok();
+    inside.cmd("NEWER.INTERNAL").is(2);
+    inside.cmd("NEWER.CALL newer.internal CE").is(2);
+    inside.cmd("PING marker").is("marker");
+    let shown = |client: &mut Client| {
+        let mut lines = String::new();
+        while !lines.contains("marker") {
+            lines.push_str(&client.read().expect("a line").text());
+        }
+        lines
+    };
+    assert!(!shown(&mut monitor).contains("\"NEWER.INTERNAL\""));
+    assert!(shown(&mut seeing).contains("\"NEWER.INTERNAL\""));
+    assert_ne!(inside.cmd("COMMAND COUNT"), count);
+    assert_eq!(inside.cmd("COMMAND DOCS newer.internal").items().len(), 2);
+    inside.cmd("DEBUG MARK-INTERNAL-CLIENT UNMARK").ok();
+    inside.cmd("NEWER.INTERNAL").error("ERR unknown command");
+}
