@@ -58,6 +58,10 @@ pub struct Cluster {
     pub migrations: Migrations,
     /// The connections that they move over.
     pub channels: Channels,
+    /// Slots that this node has claimed while too few nodes know, and how long their writes wait for that.
+    pub taken: Option<(slots::SlotSet, u64)>,
+    /// Whether the data set of the start was searched for keys in slots of other nodes.
+    pub data_checked: bool,
     /// Figures of slots.
     pub stats: stats::SlotStats,
     /// Clients whose order is carried out, and whose reply waits until that is on disk.

@@ -90,6 +90,14 @@ impl Entry {
         1 + usize::from(self.parent.is_some())
     }
 
+    /// Whether it is the command of this name, and has no subcommands.
+    #[inline]
+    fn is_plainly(&self, name: &[u8]) -> bool {
+        self.parent.is_none()
+            && self.subcommands.is_empty()
+            && self.name.as_bytes().eq_ignore_ascii_case(name)
+    }
+
     /// Whether it was a module's that is gone.
     fn is_removed(&self) -> bool {
         std::ptr::eq(self.decl, &GONE)
@@ -374,6 +382,21 @@ impl CommandTable {
         }
         self.subcommand(id, argv.get(1))
             .ok_or(Missing::Subcommand(id))
+    }
+
+    /// As [`CommandTable::lookup`], for requests that mostly name the same command as the one before: that one is looked at
+    /// first.
+    #[doc(alias = "isCommandReusable")]
+    #[inline]
+    pub fn lookup_after(
+        &self,
+        before: Option<CommandId>,
+        argv: Argv<'_>,
+    ) -> Result<CommandId, Missing> {
+        match before {
+            Some(id) if self[id].is_plainly(argv.get(0)) => Ok(id),
+            _ => self.lookup(argv),
+        }
     }
 
     /// A top-level command by name.

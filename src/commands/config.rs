@@ -97,8 +97,7 @@ fn config_set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         let name = args.argv().get(position);
         let option = config::find(name);
         let mut options = ctx.state.modules.options.iter();
-        let of_module = options
-            .any(|option| option.is_secret() && option.is_named(name));
+        let of_module = options.any(|option| option.is_secret() && option.is_named(name));
         if of_module || option.is_some_and(|option| option.has(config::Flag::Sensitive)) {
             ctx.redact(position + 1);
         }

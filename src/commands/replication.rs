@@ -73,7 +73,9 @@ const FAILOVER: Command = Command {
 #[doc(alias = "failoverCommand")]
 fn failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if ctx.state.config.cluster_enabled {
-        return Err(Error::once("FAILOVER not allowed in cluster mode."));
+        return Err(Error::once(
+            "FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead.",
+        ));
     }
     let stage = ctx.state.replication.failover.stage;
     if args.len() == 1 && args.word("ABORT") {

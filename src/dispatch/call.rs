@@ -69,7 +69,14 @@ pub fn call(
 ) -> bool {
     let entry = &state.commands[id];
     let (run, words, flags) = (entry.decl.run, entry.words(), entry.flags);
-    let db = state.clients[client].db;
+    let caller = &state.clients[client];
+    let db = caller.db;
+    let no_touch = match state.current_client {
+        Some(current) if current != client => &state.clients[current],
+        _ => caller,
+    }
+    .flags
+    .has(ClientFlags::NO_TOUCH);
     let call = Call {
         client,
         id,
@@ -80,18 +87,13 @@ pub fn call(
     };
     let dirty_before = state.dirty;
 
-    let no_touch = state.clients[state.current_client.unwrap_or(client)]
-        .flags
-        .has(ClientFlags::NO_TOUCH);
     if no_touch {
         let touches = flags.has(Flag::TouchesKeys);
         state.keyspace.env().set_no_touch(!touches);
     }
 
-    let reply_before = match state.hotkeys.is_some() || state.cluster.stats.on {
-        true => reply.output().map_or(0, Output::len),
-        false => 0,
-    };
+    let metered = (state.hotkeys.is_some() || state.cluster.stats.on)
+        .then(|| reply.output().map_or(0, Output::len));
     state.effects.enter();
     // Requests of one batch follow each other closely: one reading is the end of one and the start of the next.
     let started = match (origin, state.lap_ns) {
@@ -135,18 +137,9 @@ pub fn call(
     reply.end_command(begun);
 
     show(state, &call, redacted, elapsed, ok);
-    // Of a script, its caller's keys count; of a transaction, each command's.
-    if state.hotkeys.is_some() && !matches!(origin, CallOrigin::Script | CallOrigin::Replay) {
+    if let Some(reply_before) = metered {
         let replied = reply.output().map_or(0, Output::len);
-        let cost = Cost {
-            ns: elapsed,
-            bytes: (argv.bytes() + replied.saturating_sub(reply_before)) as u64,
-        };
-        note_hot_keys(state, id, argv, cost);
-    }
-    if state.cluster.stats.on {
-        let replied = reply.output().map_or(0, Output::len);
-        count_for_slot(state, &call, elapsed, replied.saturating_sub(reply_before));
+        meter(state, &call, elapsed, replied.saturating_sub(reply_before));
     }
     if state.tracking.clients() > 0 && flags.has(Flag::ReadOnly) {
         remember_reads(state, id, argv);
@@ -173,6 +166,7 @@ pub fn call(
 
 /// Answers with an error, in place of what the handler had written, and counts it. An error to the primary or a replica
 /// is told to the log, because nobody reads their replies.
+#[cold]
 fn refuse(state: &mut State, call: &Call<'_>, reply: &mut Reply, begun: &Begun, error: &Error) {
     if *error != Error::AlreadySaid {
         reply.take_back(begun);
@@ -271,8 +265,24 @@ fn remember_reads(state: &mut State, id: CommandId, argv: Argv<'_>) {
     }
 }
 
-/// Adds the cost of a command to its slot, while `cluster-slot-stats-enabled` says so.
+/// Adds the cost of a command, its time and the bytes of its reply, to its keys while hot keys are looked for, and to its
+/// slot while `cluster-slot-stats-enabled` says so.
 #[cold]
+fn meter(state: &mut State, call: &Call<'_>, elapsed_ns: u64, replied: usize) {
+    // Of a script, its caller's keys count; of a transaction, each command's.
+    if !matches!(call.origin, CallOrigin::Script | CallOrigin::Replay) {
+        let cost = Cost {
+            ns: elapsed_ns,
+            bytes: (call.argv.bytes() + replied) as u64,
+        };
+        note_hot_keys(state, call.id, call.argv, cost);
+    }
+    if state.cluster.stats.on {
+        count_for_slot(state, call, elapsed_ns, replied);
+    }
+}
+
+/// Adds the cost of a command to its slot.
 fn count_for_slot(state: &mut State, call: &Call<'_>, elapsed_ns: u64, replied: usize) {
     let &Call { id, argv, .. } = call;
     match call.origin {
@@ -295,8 +305,7 @@ fn count_for_slot(state: &mut State, call: &Call<'_>, elapsed_ns: u64, replied: 
     }
 }
 
-/// Adds the cost of a command to its keys, while hot keys are looked for.
-#[cold]
+/// Adds the cost of a command to its keys, if hot keys are looked for.
 #[doc(alias = "hotkeyStatsPreCurrentCmd")]
 fn note_hot_keys(state: &mut State, id: CommandId, argv: Argv<'_>, cost: Cost) {
     let now = state.clock.unix_ms();

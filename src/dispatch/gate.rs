@@ -103,7 +103,8 @@ fn judge_and_run(
     argv: Argv<'_>,
     reply: &mut Reply,
 ) -> Outcome {
-    match identify(state, argv) {
+    let before = state.clients[client].last_command;
+    match identify(state, before, argv) {
         Ok(id) => {
             state.clients[client].last_command = Some(id);
             match admit_and_tell(state, client, id, argv, reply) {
@@ -117,7 +118,7 @@ fn judge_and_run(
                     {
                         cluster::act::compatible::note_request(state, client, id, argv);
                     }
-                    if state.cluster.channels.pauses.is_some()
+                    if (state.cluster.channels.pauses.is_some() || state.cluster.taken.is_some())
                         && slot_moves(state, client, id, argv)
                     {
                         return Outcome::Postponed;
@@ -260,13 +261,14 @@ fn asking_served(state: &mut State, client: ClientKey) {
 }
 
 /// The command a request names, with its arity checked; otherwise the error in Redis's words, and
-/// the command where one was found.
+/// the command where one was found. A request that names the command of the one `before` costs less.
 #[inline]
 pub(crate) fn identify(
     state: &State,
+    before: Option<CommandId>,
     argv: Argv<'_>,
 ) -> Result<CommandId, (Option<CommandId>, Error)> {
-    match state.commands.lookup(argv) {
+    match state.commands.lookup_after(before, argv) {
         Ok(id) => {
             let entry = &state.commands[id];
             if entry.accepts(argv.len()) {

@@ -490,6 +490,21 @@ impl Db {
             .collect()
     }
 
+    /// Bytes that the keys of a hash slot and their values take, each as MEMORY USAGE counts it. Looks at `looks` keys at
+    /// most; in a larger slot they stand for the others. O(looks).
+    #[doc(alias = "kvstoreDictAllocSize")]
+    pub fn slot_bytes(&self, slot: u16, looks: usize) -> u64 {
+        let Some(table) = self.slot_table(slot) else {
+            return 0;
+        };
+        let entries = table.iter().take(looks);
+        let bytes: u64 = entries.map(|entry| Entry(entry).mem_bytes(5) as u64).sum();
+        match table.len().div_ceil(looks.max(1)) {
+            0 | 1 => bytes,
+            _ => (u128::from(bytes) * table.len() as u128 / looks.max(1) as u128) as u64,
+        }
+    }
+
     /// Takes all keys of a hash slot away.
     #[doc(alias = "delKeysInSlot")]
     pub fn take_slot(&mut self, slot: u16) -> RemovedTable {

@@ -45,6 +45,8 @@ pub struct Loading {
     pub(super) beside: Option<Beside>,
     /// Where the stream of effects stood when the file was written: database, name, position.
     pub(super) stream: Stream,
+    /// The slot migration that was under way when the file was written.
+    pub(super) slot_task: Option<Vec<u8>>,
     /// When modules are told next how far it is, monotonic.
     pub(super) progress_due_ns: u64,
     /// The readers of the stream of effects before the load. During the load there are none: replayed commands are

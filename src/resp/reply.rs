@@ -53,15 +53,21 @@ pub struct Reply {
 /// A place taken in the reply: for a length that is known only later, or to take back what follows.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
-pub struct Mark {
-    wire: Option<Position>,
-    tree: (usize, usize),
+pub struct Mark(Place);
+
+/// The place of a [`Mark`], in the terms of the sink that it was taken in.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Wire(Position),
+    /// Collections open around it, and values in the innermost.
+    Tree(usize, usize),
+    Nowhere,
 }
 
 /// Where the reply of one command begins; see [`Reply::begin_command`].
 #[derive(Debug)]
 #[must_use]
-pub struct Begun(Mark);
+pub struct Begun(Place);
 
 impl Default for Reply {
     fn default() -> Self {
@@ -532,33 +538,22 @@ impl Reply {
     #[inline]
     pub fn begin_command(&mut self) -> Begun {
         match &mut self.sink {
-            Sink::Wire(out) => Begun(Mark {
-                wire: Some(out.end()),
-                tree: (0, 0),
-            }),
+            Sink::Wire(out) => Begun(Place::Wire(out.end())),
             Sink::Tree(tree) => {
                 let (depth, _) = tree.depth();
                 tree.begin_reply();
                 let (_, len) = tree.depth();
-                Begun(Mark {
-                    wire: None,
-                    tree: (depth, len),
-                })
+                Begun(Place::Tree(depth, len))
             }
-            Sink::Nowhere => Begun(Mark {
-                wire: None,
-                tree: (0, 0),
-            }),
+            Sink::Nowhere => Begun(Place::Nowhere),
         }
     }
 
     /// Takes back all that the command wrote; its error comes instead.
     pub fn take_back(&mut self, begun: &Begun) {
-        let Mark { wire, tree } = begun.0;
-        match (&mut self.sink, wire) {
-            (Sink::Wire(out), Some(at)) => out.truncate(at),
-            (Sink::Tree(values), _) => {
-                let (depth, len) = tree;
+        match (&mut self.sink, begun.0) {
+            (Sink::Wire(out), Place::Wire(at)) => out.truncate(at),
+            (Sink::Tree(values), Place::Tree(depth, len)) => {
                 // In a collection the command has a level of its own.
                 values.truncate((depth + usize::from(depth > 0), len));
             }
@@ -569,34 +564,28 @@ impl Reply {
     /// The command's reply is whole.
     #[inline]
     pub fn end_command(&mut self, begun: Begun) {
-        if let Sink::Tree(tree) = &mut self.sink {
-            tree.end_reply(begun.0.tree.0);
+        if let (Sink::Tree(tree), Place::Tree(depth, _)) = (&mut self.sink, begun.0) {
+            tree.end_reply(depth);
         }
     }
 
     /// Takes a place to come back to with [`Reply::rewind`].
     pub fn mark(&mut self) -> Mark {
-        match &mut self.sink {
-            Sink::Wire(out) => Mark {
-                wire: Some(out.position()),
-                tree: (0, 0),
-            },
-            Sink::Tree(tree) => Mark {
-                wire: None,
-                tree: tree.depth(),
-            },
-            Sink::Nowhere => Mark {
-                wire: None,
-                tree: (0, 0),
-            },
-        }
+        Mark(match &mut self.sink {
+            Sink::Wire(out) => Place::Wire(out.position()),
+            Sink::Tree(tree) => {
+                let (depth, len) = tree.depth();
+                Place::Tree(depth, len)
+            }
+            Sink::Nowhere => Place::Nowhere,
+        })
     }
 
     /// Takes back everything written since the mark.
     pub fn rewind(&mut self, mark: Mark) {
-        match (&mut self.sink, mark.wire) {
-            (Sink::Wire(out), Some(at)) => out.truncate(at),
-            (Sink::Tree(tree), _) => tree.truncate(mark.tree),
+        match (&mut self.sink, mark.0) {
+            (Sink::Wire(out), Place::Wire(at)) => out.truncate(at),
+            (Sink::Tree(tree), Place::Tree(depth, len)) => tree.truncate((depth, len)),
             _ => {}
         }
     }
@@ -637,14 +626,14 @@ impl Reply {
 
     fn close(&mut self, mark: Mark, shape: Shape, len: usize) {
         let resp3 = self.resp3();
-        match (&mut self.sink, mark.wire) {
-            (Sink::Wire(out), Some(at)) => {
+        match (&mut self.sink, mark.0) {
+            (Sink::Wire(out), Place::Wire(at)) => {
                 let (kind, n) = collection_header(shape, len, resp3);
                 let mut line = Vec::with_capacity(24);
                 push_header(&mut line, kind, n);
                 out.insert(at, &line);
             }
-            (Sink::Tree(tree), _) => {
+            (Sink::Tree(tree), Place::Tree(..)) => {
                 let shape = if resp3 { shape } else { Shape::Array };
                 tree.close_deferred(shape);
             }

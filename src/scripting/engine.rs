@@ -55,8 +55,9 @@ pub struct Engine {
     run: Function,
     register: Function,
     calls: u32,
-    /// Something ran since the collector ended its last cycle.
-    littered: bool,
+    /// Cycles that the collector is to end before all garbage is gone. One under way when a script ends keeps what the
+    /// script still held when it began: the next one frees it.
+    cycles_due: u8,
 }
 
 /// The part that is missing of a variable's name: of `"\x01string.find"` the library, or its field when the environment
@@ -181,7 +182,7 @@ impl Engine {
             run: prelude.get("run")?,
             register: prelude.get("register")?,
             calls: 0,
-            littered: true,
+            cycles_due: 2,
         };
         engine.watch_time()?;
         Ok(engine)
@@ -289,7 +290,7 @@ impl Engine {
     #[doc(alias = "luaGC")]
     pub fn collect(&mut self) {
         self.calls += 1;
-        self.littered = true;
+        self.cycles_due = 2;
         if self.calls >= FORGET_PERIOD {
             self.calls = 0;
             // Fails for want of memory only, and is tried again later.
@@ -309,11 +310,15 @@ impl Engine {
         let _ = self.lua().set_memory_limit(MEMORY_MAX);
     }
 
-    /// Collects what scripts left behind, in small steps, until `enough` returns true or a cycle has ended. Not while a
+    /// Collects what scripts left behind, in small steps, until `enough` returns true or all garbage is gone. Not while a
     /// script runs.
     pub(super) fn tidy(&mut self, mut enough: impl FnMut() -> bool) {
-        while self.littered && !enough() {
-            self.littered = matches!(self.core.vm.collect_some(GC_STEP), Ok(false));
+        while self.cycles_due > 0 && !enough() {
+            match self.core.vm.collect_some(GC_STEP) {
+                Ok(false) => {}
+                Ok(true) => self.cycles_due -= 1,
+                Err(_) => self.cycles_due = 0,
+            }
         }
     }
 

@@ -22,7 +22,7 @@ local native = ...
 local raw = {
     next = next, pairs = pairs, rawget = rawget, setmetatable = setmetatable,
     getmetatable = getmetatable, xpcall = xpcall, error = error, type = type,
-    setfenv = setfenv, wrap = coroutine.wrap, concat = table.concat,
+    setfenv = setfenv, wrap = coroutine.wrap, concat = table.concat, select = select,
     collectgarbage = collectgarbage, newproxy = newproxy,
 }
 -- Those that are called often, without a look into the table.
@@ -33,6 +33,9 @@ local globals = _G
 local real = {}
 local sealed
 local hidden = '\1globals'
+
+-- Without a place, as functions in C raise it.
+local function refuse() raw.error('Attempt to modify a readonly table', 0) end
 
 local function protect(inner)
     local proxy = {}
@@ -105,7 +108,7 @@ local G = {
         return handled(raw.xpcall(f, function(err) return handler(catch(err)) end))
     end,
     setmetatable = function(t, meta)
-        if real[t] then native.readonly() end
+        if real[t] then refuse() end
         return raw.setmetatable(t, meta)
     end,
     rawget = library.rawget,
@@ -114,9 +117,11 @@ local G = {
         if real[t] then return library.next, t, nil end
         return raw.pairs(t)
     end,
-    load = function(reader, name)
-        if raw.type(reader) ~= 'function' then
-            raw.error("bad argument #1 to 'load' (function expected)", 2)
+    load = function(...)
+        local reader, name = ...
+        local kind = raw.select('#', ...) == 0 and 'no value' or raw.type(reader)
+        if kind ~= 'function' then
+            raw.error("bad argument #1 to 'load' (function expected, got " .. kind .. ")", 2)
         end
         local ok, text = raw_pcall(gather, reader)
         if ok then return loadstring(text, name or '=(load)') end
@@ -131,7 +136,7 @@ local G = {
 if native.deprecated then
     G.getfenv = getfenv
     G.setfenv = function(f, env)
-        if f == 0 then native.readonly() end
+        if f == 0 then refuse() end
         return raw.setfenv(f, env)
     end
     -- A finaliser would run in the middle of another script: what scripts see as the metatable of a

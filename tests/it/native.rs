@@ -178,8 +178,13 @@ fn nothing_waits_in_a_transaction_or_a_script_and_a_new_replica_lets_go() {
     let reply = c.cmd("EXEC");
     assert_eq!(reply.items().len(), 1);
     reply.items()[0].clone().nil();
-    c.call(&["EVAL", "return redis.call('COUNT.WAIT', KEYS[1], 1, 0)", "1", "k"])
-        .nil();
+    c.call(&[
+        "EVAL",
+        "return redis.call('COUNT.WAIT', KEYS[1], 1, 0)",
+        "1",
+        "k",
+    ])
+    .nil();
     // Without a connection nothing can be blocked either.
     assert!(matches!(
         server.execute(["COUNT.WAIT", "k", "1", "0"]),

@@ -551,3 +551,29 @@ fn garbage_is_collected_while_no_script_runs() {
     let low = until(patience, || (held(&mut c) < 2 * before).then_some(()));
     assert!(low.is_some(), "{before} bytes before, {} now", held(&mut c));
 }
+
+/// A protected table is refused with the script's line where Lua code writes, and without a line where a function of the
+/// library does, as in Redis.
+#[test]
+fn protected_tables_are_refused_in_the_words_of_redis() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    for script in ["x = 1", "redis.x = 1", "_G.x = 1", "string.find = 1"] {
+        let text = innermost(&eval(&mut c, script));
+        let words = "ERR user_script:1: Attempt to modify a readonly table script: ";
+        assert!(text.starts_with(words), "{script}: {text}");
+    }
+    for script in [
+        "rawset(redis, 'x', 1)",
+        "rawset(_G, 'x', 1)",
+        "setmetatable(redis, {})",
+        "table.insert(redis, 1)",
+    ] {
+        let text = innermost(&eval(&mut c, script));
+        let words = "ERR Attempt to modify a readonly table script: ";
+        assert!(text.starts_with(words), "{script}: {text}");
+    }
+    for script in ["return table.remove(redis)", "return table.sort(redis)"] {
+        eval(&mut c, script).nil();
+    }
+}

@@ -217,7 +217,8 @@ fn adding_with_cas_looks_for_neighbours_beside_the_server() {
     fn add(c: &mut Client, random: &mut Random, name: &str, options: &[&str]) -> Reply {
         let numbers = (0..DIM).map(|_| random.below(2001) as f32 / 1000.0 - 1.0);
         let blob: Vec<u8> = numbers.flat_map(f32::to_le_bytes).collect();
-        let mut words: Vec<&[u8]> = vec![b"VADD", b"v", b"FP32", &blob, name.as_bytes(), b"M", b"4"];
+        let mut words: Vec<&[u8]> =
+            vec![b"VADD", b"v", b"FP32", &blob, name.as_bytes(), b"M", b"4"];
         words.extend(options.iter().map(|option| option.as_bytes()));
         c.call(&words)
     }

@@ -92,6 +92,7 @@ pub fn tick(state: &mut State) {
 
 /// As [`tick`], when the process is awake for its cron.
 pub fn cron(state: &mut State) {
+    moving::release_overdue(state);
     tick_within(state, EARLY_WITH_CRON_MS);
 }
 
@@ -185,6 +186,8 @@ fn perform(state: &mut State, act: Act) {
             migration::left_primary(state);
         }
         Act::Empty => empty(state),
+        Act::SlotsLost(left) => moving::lost(state, left),
+        Act::SlotsTaken => moving::taken(state),
         Act::DeleteKeys(left) => slots::delete_keys(state, &moving::not_moving(state, left)),
         Act::SlotsLeft(left) => {
             state.cluster.stats.forget(&left);
@@ -192,6 +195,7 @@ fn perform(state: &mut State, act: Act) {
             slots::redirect_blocked(state);
         }
         Act::Pause { until_ms } => {
+            moving::cancel(state, None, "manual failover");
             let for_ms = until_ms.saturating_sub(node::now_ms(state));
             let end = state.clock.unix_ms().saturating_add(for_ms as Ms);
             let purpose = PausePurpose::Failover;

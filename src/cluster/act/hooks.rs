@@ -79,8 +79,3 @@ pub(super) fn trim_ended(state: &mut State) {
     let data = EventData::Slots(&slots);
     state.tell_modules(EventId::SlotTrim, slot_trim::COMPLETED, data);
 }
-
-/// Whether keys of slots that left are to be deleted, and no module holds that back.
-pub(super) fn may_trim(state: &State) -> bool {
-    !state.cluster.channels.trims.is_empty() && state.modules.trim_holds.is_empty()
-}

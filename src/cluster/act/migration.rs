@@ -11,7 +11,9 @@
 
 use std::sync::mpsc::{TryRecvError, sync_channel};
 
-use super::moving::{export_step, import_step, keys_in, now};
+use super::moving::{
+    await_claim, export_step, import_step, keys_in, next_trim, now, taken, taking,
+};
 use super::{carry, hooks, slots};
 use crate::background::Job;
 use crate::clients::{ClientFlags, ClientKey};
@@ -165,14 +167,14 @@ pub fn before_sleep(state: &mut State) {
     note_applied(state);
     send_keys(state);
     carry_out(state);
-    if hooks::may_trim(state) {
+    if next_trim(state).is_some() {
         trim_some(state);
     }
 }
 
 /// Whether the loop may not sleep: keys are to be deleted, or the next piece of a snapshot could be sent.
 pub fn is_busy(state: &State) -> bool {
-    hooks::may_trim(state)
+    next_trim(state).is_some()
 }
 
 /// The part of the cron: time passes for tasks.
@@ -239,7 +241,11 @@ fn look_at_owners(state: &mut State) {
             .export
             .as_ref()
             .map(|export| export.slots().clone());
-        let keys = slots.map_or(0, |slots| keys_in(state, &slots));
+        let keys = slots.as_ref().map_or(0, |slots| keys_in(state, slots));
+        if let Some(slots) = slots {
+            // Their keys stay until enough nodes know the new owner.
+            let _ = carry::order(state, Command::HandOver(&slots));
+        }
         export_step(state, export::Input::Claimed(keys));
     } else if cancels_export {
         export_step(state, export::Input::Cancel(moved));
@@ -348,8 +354,12 @@ fn perform(state: &mut State, act: Act) {
             }
             end_stream(state);
         }
-        Act::Pause(slots) => state.cluster.channels.pauses = Some(slots),
+        Act::Pause(slots) => {
+            state.cluster.channels.pauses = Some(slots);
+            await_claim(state, true);
+        }
         Act::Resume => {
+            await_claim(state, false);
             state.cluster.channels.pauses = None;
             crate::clients::act::pause::release(state);
         }
@@ -437,12 +447,20 @@ fn end_stream(state: &mut State) {
 /// Connects to the client port of the source.
 fn dial(state: &mut State, channel: Channel) {
     // Keys of a failed try must be gone before those of the next come.
-    while channel == Channel::Main && hooks::may_trim(state) {
-        trim_some(state);
-    }
-    if channel == Channel::Main && !state.cluster.channels.trims.is_empty() {
-        let why = "a module holds back the deletion of keys";
-        return import_step(state, import::Input::Down(channel, why));
+    let import = state.cluster.migrations.import.as_ref();
+    if let (Channel::Main, Some(import)) = (channel, import) {
+        let slots = import.slots().clone();
+        let _ = carry::order(state, Command::EndHandOver(&slots));
+        while next_trim(state).is_some() {
+            trim_some(state);
+        }
+        if slots
+            .iter()
+            .any(|slot| state.cluster.channels.trims.has(slot))
+        {
+            let why = "a module holds back the deletion of keys";
+            return import_step(state, import::Input::Down(channel, why));
+        }
     }
     let source = state
         .cluster
@@ -594,7 +612,11 @@ fn close(state: &mut State, channel: Channel) {
 /// The slots become this node's, under a new epoch.
 fn claim(state: &mut State, slots: &SlotSet) {
     let keys = keys_in(state, slots);
+    taking(state, slots);
     let claimed = carry::order(state, Command::Claim(slots));
+    if claimed.is_err() {
+        taken(state);
+    }
     let result = claimed.as_ref().map(|_| keys).map_err(String::as_str);
     import_step(state, import::Input::Claimed(result));
 }
@@ -677,7 +699,7 @@ fn begin_trim(state: &mut State, slots: &SlotSet) {
 fn trim_some(state: &mut State) {
     let mut left = TRIMMED;
     while left > 0 {
-        let Some(slot) = state.cluster.channels.trims.iter().next() else {
+        let Some(slot) = next_trim(state) else {
             return;
         };
         let owner = state

@@ -12,6 +12,7 @@
 //! | [`migration`] | slots move as a whole, with their keys |
 //! | [`moving`] | the same slots as other rooms meet them |
 //! | [`save`] | the node's file is written, on a thread |
+//! | [`saved_task`] | a migration under way, in RDB files |
 //! | [`slots`] | slots have left: their keys, channels and blocked clients |
 //! | [`stats`] | what commands cost, slot by slot |
 //!
@@ -26,6 +27,7 @@ pub mod moving;
 pub mod node;
 pub mod route;
 pub mod save;
+pub mod saved_task;
 pub mod slots;
 pub mod start;
 pub mod stats;

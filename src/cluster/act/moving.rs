@@ -5,6 +5,7 @@
 
 use super::node;
 use crate::clients::ClientKey;
+use crate::cluster::machine::Command;
 use crate::cluster::migration::{Channel, export, import};
 use crate::cluster::slots::SlotSet;
 use crate::command::keys::{Keys as KeysOf, Search};
@@ -139,19 +140,78 @@ pub fn unsent_bytes(state: &State) -> usize {
 
 /// Whether a request is held back because it may change slots that change hands right now.
 pub fn holds_back(state: &State, slot: Option<u16>) -> bool {
-    let pauses = state.cluster.channels.pauses.as_ref();
-    slot.is_some_and(|slot| pauses.is_some_and(|slots| slots.has(slot)))
+    let leaving = state.cluster.channels.pauses.as_ref();
+    let taken = state.cluster.taken.as_ref().map(|(slots, _)| slots);
+    slot.is_some_and(|slot| {
+        [leaving, taken]
+            .into_iter()
+            .flatten()
+            .any(|slots| slots.has(slot))
+    })
 }
 
 /// The slots of a list that do not leave with a task: the keys of those that do are deleted by the task.
 pub(super) fn not_moving(state: &State, slots: SlotSet) -> SlotSet {
-    match &state.cluster.migrations.export {
-        Some(export) if export.is_live() => slots
-            .iter()
-            .filter(|slot| !export.slots().has(*slot))
-            .collect(),
-        _ => slots,
+    let export = state.cluster.migrations.export.as_ref();
+    let export = export.filter(|export| export.is_live());
+    let trims = &state.cluster.channels.trims;
+    let leaves =
+        |slot: u16| trims.has(slot) || export.is_some_and(|export| export.slots().has(slot));
+    slots.iter().filter(|slot| !leaves(*slot)).collect()
+}
+
+/// Slots went to other nodes: the keys of them that are here stay until enough nodes know.
+pub(super) fn lost(state: &mut State, slots: SlotSet) {
+    let slots = not_moving(state, slots);
+    let db = &state.keyspace[DbId(0)];
+    let slots: SlotSet = slots.iter().filter(|slot| db.slot_len(*slot) > 0).collect();
+    if !slots.is_empty() {
+        // It is never refused.
+        let _ = super::carry::order(state, Command::HandOver(&slots));
     }
+}
+
+/// Slots are about to become this node's: writes of them wait until enough nodes know, as long as a source would pause.
+pub(super) fn taking(state: &mut State, slots: &SlotSet) {
+    let until = now(state).0 + state.config.cluster_slot_migration_write_pause_timeout;
+    state.cluster.taken = Some((slots.clone(), until));
+}
+
+/// Enough nodes know that slots are this node's, or they are not: clients that waited go on.
+pub(super) fn taken(state: &mut State) {
+    if state.cluster.taken.take().is_some() {
+        crate::clients::act::pause::release(state);
+    }
+}
+
+/// Lets clients go on although too few nodes have answered in time.
+pub(super) fn release_overdue(state: &mut State) {
+    let overdue = |(_, until): &(SlotSet, u64)| now(state).0 >= *until;
+    if state.cluster.taken.as_ref().is_some_and(overdue) {
+        taken(state);
+    }
+}
+
+/// Notes that the destination may claim the slots of the export any time, or no longer.
+pub(super) fn await_claim(state: &mut State, awaits: bool) {
+    if let Some(machine) = &mut state.cluster.machine {
+        machine.await_claim(awaits);
+    }
+}
+
+/// A slot whose keys may be deleted now. Modules may hold all of them back.
+pub(super) fn next_trim(state: &State) -> Option<u16> {
+    if !state.modules.trim_holds.is_empty() {
+        return None;
+    }
+    let machine = state.cluster.machine();
+    let stays = |slot: &u16| machine.is_some_and(|machine| machine.hands_over(*slot));
+    state
+        .cluster
+        .channels
+        .trims
+        .iter()
+        .find(|slot| !stays(slot))
 }
 
 /// Whether keys of a slot are here that clients are not to see: they are coming, or going.

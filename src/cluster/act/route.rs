@@ -15,9 +15,9 @@ use crate::clients::{ClientFlags, ClientKey, WaitKind};
 use crate::cluster::Refusal;
 use crate::cluster::decide::{Missing, Route, Want, WhenDown, decide};
 use crate::cluster::machine::Machine;
-use crate::command::Flag;
 use crate::command::keys::{Keys, Search};
 use crate::command::table::CommandId;
+use crate::command::{Channels, Flag};
 use crate::keyspace::DbId;
 use crate::resp::argv::Argv;
 use crate::state::State;
@@ -119,13 +119,15 @@ fn route<'a, I: Iterator<Item = (CommandId, Argv<'a>)>>(
     }
 }
 
-/// The keys and shard channels that a request names.
+/// The keys and shard channels that a request is routed by. A client may leave a shard channel (SUNSUBSCRIBE) wherever it
+/// is.
 pub(super) fn keys(state: &State, id: CommandId, argv: Argv<'_>) -> Keys {
+    let decl = state.commands[id].decl;
     let search = Search {
-        not_keys: true,
+        not_keys: decl.channels != Channels::None,
         ..Search::default()
     };
-    Keys::of(state.commands[id].decl, argv, search).unwrap_or_default()
+    Keys::of(decl, argv, search).unwrap_or_default()
 }
 
 /// Which keys of requests are not here. A key past its deadline counts as missing, and is not deleted by this look.

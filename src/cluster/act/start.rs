@@ -7,7 +7,7 @@
 
 use std::io::ErrorKind;
 
-use super::{carry, node, stats};
+use super::{carry, node, saved_task, stats};
 use crate::cluster::file::File;
 use crate::cluster::machine::{Command, Machine};
 use crate::cluster::slots::SlotSet;
@@ -149,9 +149,11 @@ fn lock(state: &mut State, file: &str) -> bool {
 /// The data set is loaded: slots with keys that nobody has become this node's, and slots of others are opened.
 #[doc(alias = "verifyClusterConfigWithData")]
 pub fn data_loaded(state: &mut State) {
+    state.cluster.data_checked = true;
     if state.cluster.machine.is_none() || state.config.is_replica() {
         return;
     }
+    saved_task::end_at_start(state);
     let mut found = SlotSet::new();
     let db = &state.keyspace[DbId(0)];
     for slot in (0..SLOTS).filter(|slot| db.slot_len(*slot) > 0) {

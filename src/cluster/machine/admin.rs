@@ -100,6 +100,10 @@ pub enum Command<'a> {
     SaveConfig,
     /// Slots were imported with all their keys: they are this node's now, under an epoch of its own.
     Claim(&'a SlotSet),
+    /// Keys of slots that other nodes took are here: they are deleted once enough nodes know the new owners.
+    HandOver(&'a SlotSet),
+    /// Keys of such slots are to come from elsewhere: the old ones are deleted at once.
+    EndHandOver(&'a SlotSet),
     /// Keys were found at the start: slots without an owner become this node's, slots of other nodes are opened here.
     KeysFound(&'a SlotSet),
 }
@@ -172,6 +176,14 @@ impl Machine {
                 Ok(Reply::Ok)
             }
             Command::Claim(slots) => self.order_claim(slots),
+            Command::HandOver(slots) => {
+                self.hand_over(slots);
+                Ok(Reply::Ok)
+            }
+            Command::EndHandOver(slots) => {
+                self.end_handover(slots);
+                Ok(Reply::Ok)
+            }
             Command::KeysFound(slots) => {
                 self.take_found(slots);
                 Ok(Reply::Ok)
@@ -286,6 +298,7 @@ impl Machine {
                     return Err(format!("I'm already the owner of hash slot {slot}"));
                 }
                 let key = self.partner(id)?;
+                self.end_handover(&[slot].into_iter().collect());
                 self.owners.importing.insert(slot, key);
             }
             SlotOrder::Stable => {
@@ -358,6 +371,7 @@ impl Machine {
         self.bump_epoch();
         self.todo.announce = true;
         self.slots_changed();
+        self.begin_handover(self.me, slots.clone());
         Ok(Reply::Ok)
     }
 

@@ -123,7 +123,7 @@ impl Machine {
     }
 
     #[doc(alias = "clusterSendUpdate")]
-    fn send_update(&mut self, to: NodeKey, about: NodeKey) {
+    pub(super) fn send_update(&mut self, to: NodeKey, about: NodeKey) {
         let Some(link) = self.nodes[to].link else {
             return;
         };
@@ -209,7 +209,7 @@ impl Machine {
         {
             self.mend_chain();
         } else if !lost.is_empty() {
-            self.out.acts.push(Act::DeleteKeys(lost));
+            self.out.acts.push(Act::SlotsLost(lost));
         }
     }
 

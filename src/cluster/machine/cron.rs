@@ -40,6 +40,9 @@ impl Machine {
             self.follow(primary);
         }
         self.check_manual();
+        self.tell_owners();
+        self.tend_handovers();
+        self.tend_pause();
         if self.myself().is_replica() {
             self.mend_chain();
             self.todo.manual = true;
@@ -55,7 +58,11 @@ impl Machine {
         let now = self.now();
         let handshake_ms = self.handshake_ms();
         self.ailing = 0;
-        for key in self.nodes.keys() {
+        // None is added or removed on the way: those that go are only noted.
+        for place in 0..self.nodes.len() {
+            let Some(key) = self.nodes.nth(place) else {
+                break;
+            };
             let node = &self.nodes[key];
             if key == self.me || node.flags.any(Flags::NO_ADDRESS) {
                 continue;
@@ -67,6 +74,9 @@ impl Machine {
             } else if node.link.is_none() && node.has_address() {
                 self.dial(key);
             }
+        }
+        if !self.round.is_multiple_of(10) {
+            return;
         }
         // A peer that did not name itself in this time, or whose name is unknown, may connect again.
         let strangers = self.links.iter().filter(|(id, link)| {
@@ -108,7 +118,10 @@ impl Machine {
             interval => interval,
         };
         let skip = Flags::MYSELF.and(Flags::NO_ADDRESS).and(Flags::HANDSHAKE);
-        for key in self.nodes.keys() {
+        for place in 0..self.nodes.len() {
+            let Some(key) = self.nodes.nth(place) else {
+                break;
+            };
             if self.nodes[key].flags.any(skip) {
                 continue;
             }
@@ -118,7 +131,8 @@ impl Machine {
             let silent_ms = self.since(node.data_received_ms);
             let open = node.ping_sent_ms != 0;
             let pong_ms = self.since(node.pong_received_ms);
-            let link = node.link.and_then(|id| Some((id, self.links.get(&id)?)));
+            let asked_on = node.link.filter(|_| open);
+            let link = asked_on.and_then(|id| Some((id, self.links.get(&id)?)));
             if let Some((id, link)) = link {
                 // Maybe the connection is dead and not the node: the next tick opens another. A node that is heard of
                 // on its own connection gets more time for its answer on this one.
@@ -127,7 +141,7 @@ impl Machine {
                     true => timeout / 2,
                     false => timeout,
                 };
-                if old && open && asked_ms > patience && self.since(link.heard_ms) > patience {
+                if old && asked_ms > patience && self.since(link.heard_ms) > patience {
                     self.close(id);
                 }
             }

@@ -154,6 +154,9 @@ impl Machine {
         let extended = node.flags.any(Flags::EXTENSIONS);
         let bytes = self.news(kind, Some(key), extended);
         self.send(link, kind, bytes);
+        if let Some(link) = self.links.get_mut(&link) {
+            link.asked += 1;
+        }
     }
 
     /// Answers a PING or a MEET on the connection it came on.

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!   up   needs   every slot served by a node that is not down (cluster-require-full-coverage)
-//!                a majority of the primaries with slots that can be reached
+//!                a majority of the primaries with slots that can be reached, and were heard since the start
 //!                as a primary: two seconds since the start, and a while since it was last cut off
 //! ```
 //!
 //! The two delays give a primary that comes back the time to learn that it was replaced, before it takes a write.
 //!
 //! Mirrors: `clusterUpdateState` (cluster_legacy.c).
-//! Differs: the log says why the cluster is down.
+//! Differs: the log says why the cluster is down. Redis counts a primary that never answered as reachable until it
+//! suspects it, so a primary that is restarted in isolation takes writes for a while.
 
 use super::{Act, Level, Machine};
 use crate::cluster::node::Flags;
@@ -111,13 +112,15 @@ impl Machine {
     fn diagnose(&self) -> Option<Ill> {
         let all = usize::from(SLOTS);
         let (mut size, mut reached, mut failed) = (0, 0, 0);
-        for (_, node) in self.nodes.iter() {
+        for (key, node) in self.nodes.iter() {
             if node.flags.any(Flags::FAIL) {
                 failed += node.slots.len();
             }
             if node.votes() {
                 size += 1;
-                reached += usize::from(!node.ailing());
+                // A node that was started in isolation suspects nobody yet, but has not heard of anybody either.
+                let heard = key == self.me || node.data_received_ms != 0;
+                reached += usize::from(heard && !node.ailing());
             }
         }
         let needed = size / 2 + 1;

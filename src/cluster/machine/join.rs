@@ -55,6 +55,8 @@ impl Machine {
             since_wall_ms: self.facts.wall_ms,
             heard_ms: self.now(),
             up: true,
+            asked: 0,
+            answered: 0,
         };
         self.links.insert(link, connection);
     }
@@ -84,6 +86,8 @@ impl Machine {
             since_wall_ms: self.facts.wall_ms,
             heard_ms: 0,
             up: false,
+            asked: 0,
+            answered: 0,
         };
         self.links.insert(link, connection);
         self.nodes[key].link = Some(link);

@@ -71,6 +71,11 @@ impl Machine {
         if !self.myself().is_primary() || self.nodes[sender].primary != Some(self.me) {
             return;
         }
+        if self.is_handing_over() {
+            // The replica would take the slots back with an epoch above the claim's.
+            self.pause_asked = Some((sender, link, self.now()));
+            return;
+        }
         self.end_manual();
         let now = self.now();
         self.manual = Some(Manual {
@@ -85,6 +90,20 @@ impl Machine {
         match self.nodes[sender].link {
             Some(_) => self.ask(sender, Kind::Ping),
             None => self.answer(link, Some(sender)),
+        }
+    }
+
+    /// Does what a replica asked for while slots were being handed over.
+    pub(super) fn tend_pause(&mut self) {
+        let Some((sender, link, at_ms)) = self.pause_asked else {
+            return;
+        };
+        let late = self.since(at_ms) > MANUAL_MS;
+        if late || !self.is_handing_over() {
+            self.pause_asked = None;
+            if !late && self.nodes.get(sender).is_some() {
+                self.asked_to_pause(sender, link);
+            }
         }
     }
 

@@ -32,6 +32,7 @@ mod describe;
 mod detect;
 mod election;
 mod gossip;
+mod handover;
 mod health;
 mod join;
 mod life;
@@ -56,6 +57,7 @@ use super::owners::Owners;
 use super::slots::SlotSet;
 use crate::util::rng::Rng;
 use election::Election;
+use handover::Handover;
 use health::Health;
 use manual::Manual;
 use out::Out;
@@ -276,6 +278,10 @@ pub enum Act {
     FollowNobody,
     /// Drop the whole data set (CLUSTER RESET of a replica).
     Empty,
+    /// Slots of this node went to other nodes. If keys of them are here, [`Command::HandOver`] follows.
+    SlotsLost(SlotSet),
+    /// Enough nodes know that this one has taken slots ([`Command::Claim`]): it may change their keys.
+    SlotsTaken,
     /// Delete the keys of slots that now belong to other nodes. Propagated as DEL to replicas.
     DeleteKeys(SlotSet),
     /// Slots have left: unsubscribe their shard channels, forget their statistics.
@@ -336,6 +342,9 @@ struct Link {
     /// The time of the last message on it.
     heard_ms: u64,
     up: bool,
+    /// PINGs and MEETs sent on it, and the PONGs that came back on it, one for each.
+    asked: u64,
+    answered: u64,
 }
 
 /// Counts for CLUSTER INFO, by kind of message.
@@ -390,6 +399,12 @@ pub struct Machine {
     told_fail_ms: u64,
     /// Nodes whose handshake with this one has ended: the others are to hear of them, and they of the others.
     introduced: Vec<NodeKey>,
+    /// Slots whose new owner is being made known.
+    handovers: Vec<Handover>,
+    /// A destination has the whole stream of slots of this node, and may claim them any time.
+    awaits_claim: bool,
+    /// A replica that asked for a pause meanwhile, over which connection, and when.
+    pause_asked: Option<(NodeKey, LinkId, u64)>,
     following: Option<NodeKey>,
     /// Whether a connection has confirmed this node's own address since the start.
     knows_own_ip: bool,

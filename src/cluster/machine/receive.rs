@@ -259,6 +259,9 @@ impl Machine {
         let asked = self.nodes[sender].link == Some(link);
         if asked && kind == Kind::Pong {
             self.has_answered(sender);
+            if let Some(link) = self.links.get_mut(&link) {
+                link.answered += 1;
+            }
         }
         if !late {
             self.learn_role(sender, header);
@@ -268,6 +271,8 @@ impl Machine {
         self.hear(sender, gossip);
         self.extend(sender, extensions, asked);
         self.mend_chain();
+        self.tend_handovers();
+        self.tend_pause();
     }
 
     fn take_fail(&mut self, sender: NodeKey, about: &crate::cluster::id::NodeId) {

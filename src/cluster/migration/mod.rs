@@ -231,11 +231,16 @@ impl Migrations {
 
     /// Tells replicas once more of the task that is under way: one of them has begun to follow.
     pub fn tell_again(&mut self) {
+        let told: Vec<String> = self.told_tasks().collect();
+        self.acts.extend(told.into_iter().map(Act::Tell));
+    }
+
+    /// The tasks of this node that are under way, in the words for replicas and files.
+    pub fn told_tasks(&self) -> impl Iterator<Item = String> {
         let import = self.import.iter().map(Import::task);
         let export = self.export.iter().map(Export::task);
         let tasks = import.chain(export).filter(|task| !task.has_ended());
-        let told: Vec<String> = tasks.map(Task::told).collect();
-        self.acts.extend(told.into_iter().map(Act::Tell));
+        tasks.map(Task::told)
     }
 
     /// Cancels the task of this name, or whatever runs. Returns how many there were.

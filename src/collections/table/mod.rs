@@ -640,8 +640,9 @@ impl<V: Payload> Table<V> {
     }
 
     fn resize_segment(&mut self, path: &Path, lines: usize) {
-        self.node_bytes = self.node_bytes + lines * 64 - path.segment.bytes();
+        self.node_bytes -= path.segment.bytes();
         let new = path.segment.resized::<V>(lines);
+        self.node_bytes += new.bytes();
         path.block.place(path.slot, new);
     }
 

@@ -4,14 +4,13 @@
 //!   line 0   [ head ][word][word][word][word][word][word][word]
 //!   line 1   [ word ][word] ...                                     1, 2, 4, 8, 10, 12, 14 or 16 lines
 //!
-//!   line 0   [ head ][ len | volatile ][ unused ... ]               a wide one: 64, 128, 256 ... lines
-//!   line 1   [ word ][word] ...
+//!   line n   [ len | volatile ][ unused ... ]                       behind 64, 128, 256 ... lines of a wide one
 //! ```
 //!
 //! Keys whose hashes agree in many bits cannot be separated by splitting. A segment of such keys grows past sixteen
 //! lines instead ([`grown`]), and past 31 lines it is *wide*: its counters are too large for the head, so they have
-//! the rest of line 0 to themselves. Lookups in it are slow, O(keys with that hash); nothing else changes. No random
-//! keys make a wide segment; an attacker who knows the seed could.
+//! one more line to themselves, behind the others. Lookups in it are slow, O(keys with that hash); nothing else
+//! changes. No random keys make a wide segment; an attacker who knows the seed could.
 //!
 //! A key's *home* is a line, computed from its word's tag alone; when that line is full the key lives in the first
 //! later line (cyclically) with room. Invariant: every line between a key's home and its place is full. So a
@@ -112,8 +111,6 @@ pub(super) fn depth_limit(entries: usize) -> u32 {
 pub(super) const fn limit(lines: usize) -> usize {
     if lines == 1 {
         LINE - 1
-    } else if lines > NARROW_LINES {
-        (lines - 1) * LINE * 84 / 100
     } else {
         (lines * LINE - 1) * 84 / 100 + 1
     }
@@ -156,8 +153,13 @@ fn lines_of(code: usize) -> usize {
     if code <= NARROW_LINES {
         code
     } else {
-        (NARROW_LINES + 1) << (code - NARROW_LINES - 1)
+        wide_lines_of(code)
     }
+}
+
+#[cold]
+fn wide_lines_of(code: usize) -> usize {
+    (NARROW_LINES + 1) << (code - NARROW_LINES - 1)
 }
 
 /// The tag of the word for a key with this hash in a segment of this depth, without the volatile bit.
@@ -190,7 +192,8 @@ fn home(tag: u16, lines: usize) -> usize {
 
 impl Segment {
     fn layout(lines: usize) -> Layout {
-        Layout::from_size_align(lines * 64, 64).expect("a few lines")
+        let counters = usize::from(lines > NARROW_LINES);
+        Layout::from_size_align((lines + counters) * 64, 64).expect("fewer lines than entries")
     }
 
     /// An empty segment with a count of one.
@@ -230,7 +233,7 @@ impl Segment {
     }
 
     pub(super) fn bytes(self) -> usize {
-        self.lines * 64
+        Segment::layout(self.lines).size()
     }
 
     #[inline]
@@ -239,39 +242,27 @@ impl Segment {
         unsafe { self.at.cast::<Count>().as_ref() }
     }
 
-    /// 1 if it is wide, and line 0 is not for entries; else 0.
+    /// The counters of a wide segment, `[len, volatile]`; of another one, nothing.
     #[inline]
-    fn base(self) -> usize {
-        usize::from(self.lines > NARROW_LINES)
-    }
-
-    /// Lines for entries.
-    #[inline]
-    fn places(self) -> usize {
-        self.lines - self.base()
-    }
-
-    /// The counters of a wide segment, `[len, volatile]`.
-    fn wide_counts(self) -> *mut [u32; 2] {
-        debug_assert!(self.base() == 1);
-        // SAFETY: within line 0, behind the head's eight bytes.
-        unsafe { self.at.as_ptr().add(size_of::<Word>()).cast() }
+    fn wide_counts(self) -> Option<*mut [u32; 2]> {
+        // SAFETY: within the line behind the entries, which wide segments alone have.
+        (self.lines > NARROW_LINES).then(|| unsafe { self.at.as_ptr().add(self.lines * 64).cast() })
     }
 
     #[inline]
     pub(super) fn len(self) -> usize {
-        if self.base() == 1 {
+        if let Some(counts) = self.wide_counts() {
             // SAFETY: a live wide segment has these counters; only its sole owner writes them.
-            return unsafe { (*self.wide_counts())[0] } as usize;
+            return unsafe { (*counts)[0] } as usize;
         }
         // SAFETY: a live segment has a head; only its sole owner writes this byte.
         usize::from(unsafe { (*self.at.cast::<Head>().as_ptr()).len })
     }
 
     pub(super) fn volatile(self) -> usize {
-        if self.base() == 1 {
+        if let Some(counts) = self.wide_counts() {
             // SAFETY: as above.
-            return unsafe { (*self.wide_counts())[1] } as usize;
+            return unsafe { (*counts)[1] } as usize;
         }
         // SAFETY: as above.
         usize::from(unsafe { (*self.at.cast::<Head>().as_ptr()).volatile })
@@ -300,9 +291,9 @@ impl Segment {
     }
 
     fn add(self, len: i32, volatile: i32) {
-        if self.base() == 1 {
+        if let Some(counts) = self.wide_counts() {
             // SAFETY: callers own the segment alone.
-            let counts = unsafe { &mut *self.wide_counts() };
+            let counts = unsafe { &mut *counts };
             counts[0] = counts[0].wrapping_add_signed(len);
             counts[1] = counts[1].wrapping_add_signed(volatile);
             return;
@@ -316,25 +307,19 @@ impl Segment {
         }
     }
 
-    /// The end of the slots; they begin at [`Segment::first`].
+    /// The end of the slots. Slot 0 is the head; entries have those behind it.
     pub(super) fn slots(self) -> usize {
         self.lines * LINE
     }
 
-    /// The first slot for an entry: behind the head, or behind the line of a wide segment's counters.
-    #[inline]
-    pub(super) fn first(self) -> usize {
-        if self.base() == 1 { LINE } else { 1 }
-    }
-
     /// Slots for entries.
     pub(super) fn capacity(self) -> usize {
-        self.slots() - self.first()
+        self.slots() - 1
     }
 
     #[inline]
     fn at(self, slot: usize) -> *mut Word {
-        debug_assert!(slot >= self.first() && slot < self.slots());
+        debug_assert!(slot >= 1 && slot < self.slots());
         // SAFETY: within the segment.
         unsafe { self.at.cast::<Word>().as_ptr().add(slot) }
     }
@@ -353,20 +338,20 @@ impl Segment {
 
     /// All occupied slots.
     pub(super) fn words(self) -> impl Iterator<Item = Word> {
-        (self.first()..self.slots())
+        (1..self.slots())
             .map(move |i| self.get(i))
             .filter(|w| !w.is_empty())
     }
 
     pub(super) fn prefetch_home(self, hash: u64) {
-        let line = self.base() + home(tag_of(hash, self.depth), self.places());
+        let line = home(tag_of(hash, self.depth), self.lines);
         prefetch(self.at.as_ptr().wrapping_add(line * 64));
     }
 
     /// Asks the cache for the entries that may be this key's.
     pub(super) fn prefetch_matches(self, hash: u64) {
         let tag = tag_of(hash, self.depth);
-        let line = self.base() + home(tag, self.places());
+        let line = home(tag, self.lines);
         let (mut hits, _) = self.probe(line, tag);
         while hits != 0 {
             self.get(line * LINE + hits.trailing_zeros() as usize)
@@ -425,19 +410,15 @@ impl Segment {
     /// The line after one, the first after the last.
     #[inline]
     fn next_line(self, line: usize) -> usize {
-        if line + 1 == self.lines {
-            self.base()
-        } else {
-            line + 1
-        }
+        if line + 1 == self.lines { 0 } else { line + 1 }
     }
 
     /// The slot of `key`.
     #[inline]
     pub(super) fn find<V>(self, hash: u64, key: &[u8]) -> Option<usize> {
         let tag = tag_of(hash, self.depth);
-        let mut line = self.base() + home(tag, self.places());
-        for _ in 0..self.places() {
+        let mut line = home(tag, self.lines);
+        for _ in 0..self.lines {
             let (mut hits, holes) = self.probe(line, tag);
             while hits != 0 {
                 let slot = line * LINE + hits.trailing_zeros() as usize;
@@ -458,7 +439,7 @@ impl Segment {
     /// Puts a word into the first hole from its home on; the caller knows that there is one. Returns the slot.
     pub(super) fn insert(self, word: Word) -> usize {
         debug_assert!(self.len() < self.capacity());
-        let mut line = self.base() + home(word.tag(), self.places());
+        let mut line = home(word.tag(), self.lines);
         loop {
             let (_, holes) = self.probe(line, 0);
             if holes != 0 {
@@ -496,14 +477,13 @@ impl Segment {
             if line == hole_line {
                 break;
             }
-            let places = self.places();
-            let distance = (line + places - hole_line) % places;
+            let distance = (line + self.lines - hole_line) % self.lines;
             let full = !self.has_hole(line);
             let candidate = ((line * LINE).max(1)..(line + 1) * LINE).find(|&i| {
                 let word = self.get(i);
                 !word.is_empty() && {
-                    let home = self.base() + home(word.tag(), places);
-                    let from_home = (line + places - home) % places;
+                    let home = home(word.tag(), self.lines);
+                    let from_home = (line + self.lines - home) % self.lines;
                     from_home >= distance
                 }
             });
@@ -525,7 +505,7 @@ impl Segment {
     pub(super) fn copy(self) -> Segment {
         self.prefetch_entries();
         let new = Segment::new(self.lines, self.depth);
-        for slot in self.first()..self.slots() {
+        for slot in 1..self.slots() {
             let word = self.get(slot);
             if !word.is_empty() {
                 // SAFETY: a word of a live segment.

@@ -222,7 +222,7 @@ impl<V: Payload> Table<V> {
                 let capacity = segment.capacity();
                 let first = below(rng(), capacity as u64) as usize;
                 for i in 0..capacity {
-                    let word = segment.get(segment.first() + (first + i) % capacity);
+                    let word = segment.get(1 + (first + i) % capacity);
                     if word.is_empty() || volatile_only && !is_volatile(word) {
                         continue;
                     }
@@ -357,7 +357,7 @@ impl<V: Payload> Table<V> {
             return;
         };
         let tag = super::segment::tag_of(hash, path.segment.depth);
-        let mut slot = path.segment.first();
+        let mut slot = 1;
         while slot < path.segment.slots() {
             let word = path.segment.get(slot);
             if super::segment::with_volatile(word.tag(), false) == tag && is_volatile(word) {
@@ -447,7 +447,7 @@ impl<'a, V: Payload> Iterator for Iter<'a, V> {
             segment.prefetch_entries();
             self.next = after(at, segment);
             self.segment = Some(segment);
-            self.slot = segment.first();
+            self.slot = 1;
         }
     }
 

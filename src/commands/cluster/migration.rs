@@ -71,10 +71,10 @@ fn cluster_migration(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if !cancel && !args.word("STATUS") {
         return Err(Error::once("unknown argument"));
     }
-    let id = match (args.len(), args.word("ALL")) {
-        (1, true) => None,
-        (2, false) if args.word("ID") => Some(args.bytes()?),
-        (1 | 2, false) => return Err(Error::once("unknown argument")),
+    let id = match (args.len(), args.word("ALL"), args.word("ID")) {
+        (1, true, _) => None,
+        (2, _, true) => Some(args.bytes()?),
+        (1 | 2, false, false) => return Err(Error::once("unknown argument")),
         _ => return Err(Error::WrongArity("cluster|migration".to_owned())),
     };
     if cancel {

@@ -139,6 +139,7 @@ pub(super) const CLUSTER_FAILOVER: Command = Command {
 /// others (TAKEOVER). Answers at once; the failover goes on in the background.
 fn cluster_failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
+    args.at_most(1)?;
     let all = args;
     let kind = match () {
         () if args.is_empty() => FailoverKind::Agreed,
@@ -146,7 +147,6 @@ fn cluster_failover(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         () if args.word("TAKEOVER") => FailoverKind::Takeover,
         () => return Err(Error::Syntax),
     };
-    args.end()?;
     obey(ctx, all, Order::Failover(kind))
 }
 
@@ -174,13 +174,13 @@ pub(super) const CLUSTER_RESET: Command = Command {
 /// replica becomes a primary, and its data is dropped; a primary with keys refuses.
 fn cluster_reset(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
+    args.at_most(1)?;
     let all = args;
     let hard = match () {
         () if args.is_empty() || args.word("SOFT") => false,
         () if args.word("HARD") => true,
         () => return Err(Error::Syntax),
     };
-    args.end()?;
     let empty = ctx.db().is_empty();
     obey(ctx, all, Order::Reset { hard, empty })
 }

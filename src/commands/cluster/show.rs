@@ -292,7 +292,7 @@ fn server(config: &Config, node: &Endpoint, tls: bool, reply: &mut Reply) {
     reply.integer(i64::from(if tls { node.tls_port } else { node.port }));
     reply.bulk(node.id.as_bytes());
     let mut more = Vec::new();
-    if kind != EndpointType::Ip && !ip.is_empty() {
+    if kind != EndpointType::Ip {
         more.push(("ip", &ip));
     }
     if kind != EndpointType::Hostname && !node.hostname.is_empty() {

@@ -1,7 +1,8 @@
 //! CLUSTER SLOT-STATS: figures of the slots that this shard serves.
 //!
 //! Mirrors: cluster_slot_stats.c.
-//! Differs: a slot's memory (`memory-bytes`) is not counted and not told.
+//! Differs: a slot's memory (`memory-bytes`) is not counted while keys change. It is summed up when it is asked for, over
+//! [`LOOKS`] keys at most.
 
 use super::super::prelude::*;
 use super::{needs_cluster, slot};
@@ -50,21 +51,33 @@ pub(super) const CLUSTER_SLOT_STATS: Command = Command {
     ..Command::BASE
 };
 
+/// Keys looked at for the memory of all slots of one request: about 10 ms. Where there are more, those of a slot that are
+/// looked at stand for its others.
+const LOOKS: usize = 1 << 16;
+
 /// A figure of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Metric {
     Keys,
+    Memory,
     Cpu,
     BytesIn,
     BytesOut,
 }
 
 impl Metric {
-    const ALL: [Metric; 4] = [Metric::Keys, Metric::Cpu, Metric::BytesIn, Metric::BytesOut];
+    const ALL: [Metric; 5] = [
+        Metric::Keys,
+        Metric::Memory,
+        Metric::Cpu,
+        Metric::BytesIn,
+        Metric::BytesOut,
+    ];
 
     fn word(self) -> &'static str {
         match self {
             Metric::Keys => "key-count",
+            Metric::Memory => "memory-bytes",
             Metric::Cpu => "cpu-usec",
             Metric::BytesIn => "network-bytes-in",
             Metric::BytesOut => "network-bytes-out",
@@ -75,15 +88,18 @@ impl Metric {
     fn is_on(self, wanted: SlotStats) -> bool {
         match self {
             Metric::Keys => true,
+            Metric::Memory => wanted.memory,
             Metric::Cpu => wanted.cpu,
             Metric::BytesIn | Metric::BytesOut => wanted.network,
         }
     }
 
-    fn of(self, state: &State, db: DbId, slot: u16) -> u64 {
+    /// The figure of a slot. `looks`: the most keys that may be looked at for it.
+    fn of(self, state: &State, db: DbId, slot: u16, looks: usize) -> u64 {
         let figures = state.cluster.stats.of(slot);
         match self {
             Metric::Keys => state.keyspace[db].slot_len(slot) as u64,
+            Metric::Memory => state.keyspace[db].slot_bytes(slot, looks),
             Metric::Cpu => figures.cpu_ns / 1000,
             Metric::BytesIn => figures.bytes_in,
             Metric::BytesOut => figures.bytes_out,
@@ -101,15 +117,11 @@ fn cluster_slot_stats(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         .into_iter()
         .filter(|metric| metric.is_on(wanted));
     let metrics: Vec<Metric> = metrics.collect();
-    let wrong = || {
-        Error::once(
-            "unknown subcommand or wrong number of arguments for 'slot-stats'. Try CLUSTER HELP.",
-        )
-    };
     let mut chosen: Vec<u16> = served(machine);
+    let mut looks = looks_for(chosen.len());
     if args.word("SLOTSRANGE") {
         if args.len() != 2 {
-            return Err(wrong());
+            return Err(args.wrong_subcommand());
         }
         let (first, last) = (slot(&mut args)?, slot(&mut args)?);
         if first > last {
@@ -118,13 +130,14 @@ fn cluster_slot_stats(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             )));
         }
         chosen.retain(|slot| (first..=last).contains(slot));
+        looks = looks_for(chosen.len());
     } else if args.word("ORDERBY") {
         let name = args.bytes()?;
         let named = |metric: &&Metric| name.eq_ignore_ascii_case(metric.word().as_bytes());
         let metric = metrics.iter().find(named);
         let metric = *metric.ok_or(Error::once("Unrecognized sort metric for ORDERBY."))?;
         let (limit, ascending) = order(&mut args)?;
-        let figure = |slot: &u16| metric.of(ctx.state, ctx.db, *slot);
+        let figure = |slot: &u16| metric.of(ctx.state, ctx.db, *slot, looks);
         // A stable sort: slots with equal figures stay in the order of their numbers.
         match ascending {
             true => chosen.sort_by_cached_key(figure),
@@ -132,7 +145,7 @@ fn cluster_slot_stats(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         chosen.truncate(limit);
     } else {
-        return Err(wrong());
+        return Err(args.wrong_subcommand());
     }
     let (state, db, reply) = (&*ctx.state, ctx.db, &mut *ctx.reply);
     reply.array(chosen.len());
@@ -142,10 +155,15 @@ fn cluster_slot_stats(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         reply.map(metrics.len());
         for metric in &metrics {
             reply.bulk(metric.word().as_bytes());
-            reply.integer(metric.of(state, db, slot) as i64);
+            reply.integer(metric.of(state, db, slot, looks) as i64);
         }
     }
     Ok(())
+}
+
+/// The keys that may be looked at for the memory of each of so many slots.
+fn looks_for(slots: usize) -> usize {
+    (LOOKS / slots.max(1)).max(8)
 }
 
 /// The slots of this node's shard.

@@ -8,10 +8,10 @@ use std::sync::atomic::AtomicBool;
 
 use super::super::prelude::*;
 use super::search::LONG_NS;
+use super::{Given, KEYS, project, vector, wrong_dimension};
 use crate::clients::{WaitKind, Waiting};
 use crate::dispatch;
 use crate::resp::argv::Argv;
-use super::{Given, KEYS, project, vector, wrong_dimension};
 use crate::types::Vset;
 use crate::types::vset::{DEFAULT_ADD_EF, DEFAULT_M, M_RANGE, Projection, Quant, Shape};
 

@@ -305,7 +305,10 @@ pub unsafe extern "C" fn release_trim(ctx: Opaque) -> c_int {
 pub unsafe extern "C" fn secret(_ctx: Opaque, len: *mut usize) -> *const c_char {
     let found = with(|state| {
         let secret = *state.cluster.machine()?.secret();
-        let own = state.modules.secret.get_or_insert_with(|| Box::new([0; 40]));
+        let own = state
+            .modules
+            .secret
+            .get_or_insert_with(|| Box::new([0; 40]));
         **own = secret;
         Some((own.as_ptr(), own.len()))
     });

@@ -7,9 +7,9 @@
 use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 
+use super::cluster::{Ranges, ranges_of};
 use super::codes::{ERR, OK};
 use super::context::{self, Context, Occasion, enter, unit, with};
-use super::cluster::{Ranges, ranges_of};
 use super::misc::describe;
 use super::{keys, memory};
 use crate::cluster::id::{ID_LEN, NodeId};

@@ -28,9 +28,7 @@ fn names(state: &State, pattern: Option<&[u8]>) -> Vec<CString> {
     let exact = pattern.filter(|text| !text.iter().any(|b| b"*?[".contains(b)));
     let matches = |name: &str, hidden: bool| match (exact, pattern) {
         (Some(exact), _) => name.as_bytes().eq_ignore_ascii_case(exact),
-        (None, Some(pattern)) => {
-            !hidden && glob::matches(pattern, name.as_bytes(), Case::Ignored)
-        }
+        (None, Some(pattern)) => !hidden && glob::matches(pattern, name.as_bytes(), Case::Ignored),
         (None, None) => !hidden,
     };
     let own = config::OPTIONS.iter().flat_map(|option| {
@@ -136,9 +134,8 @@ impl Found {
             _ => match text.strip_suffix(b"%") {
                 Some(percent) => parse_i64(percent).map(|n| -n),
                 // Beyond i64 the bits are the same.
-                None => parse_i64(&text).or_else(|| {
-                    crate::util::num::parse_u64(&text).map(|n| n as i64)
-                }),
+                None => parse_i64(&text)
+                    .or_else(|| crate::util::num::parse_u64(&text).map(|n| n as i64)),
             },
         }
     }

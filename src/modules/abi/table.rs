@@ -8,8 +8,8 @@ use std::ptr;
 use super::codes::{ERR, OK};
 use super::{
     auth, blocked, calls, cluster, commands, configs, dicts, events, extra, filters, fork, gate,
-    info, io, keys, library, memory, misc, promises, replies, scan, settings, streams, strings, typed,
-    types, users, watches,
+    info, io, keys, library, memory, misc, promises, replies, scan, settings, streams, strings,
+    typed, types, users, watches,
 };
 use crate::modules::Opaque;
 

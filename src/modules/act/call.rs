@@ -162,7 +162,7 @@ pub fn call_command(
         None => argv,
     };
     let argv = argv.as_argv();
-    let id = match identify(state, argv) {
+    let id = match identify(state, None, argv) {
         Ok(id) => id,
         Err((None, Error::Quoting(mut line))) if argv.len() == 1 => {
             // A client that names a command alone is not told of arguments; a module always is.

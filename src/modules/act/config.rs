@@ -213,9 +213,7 @@ pub fn load_values(state: &mut State, module: &Arc<Module>) -> Result<(), String
     let mut set = Vec::new();
     for option in own_options(state, module) {
         let queue = &mut state.modules.queued_options;
-        let queued = queue
-            .iter()
-            .position(|(name, _)| option.is_named(name));
+        let queued = queue.iter().position(|(name, _)| option.is_named(name));
         if queued.is_none() && has_defaults {
             continue;
         }

@@ -28,7 +28,7 @@ impl Replayer {
     /// Runs a command. Its reply is dropped, even an error.
     pub fn run(&self, state: &mut State, argv: &OwnedArgv) -> Result<(), Unknown> {
         let argv = argv.as_argv();
-        let Ok(id) = gate::identify(state, argv) else {
+        let Ok(id) = gate::identify(state, None, argv) else {
             return Err(Unknown(String::from_utf8_lossy(argv.get(0)).into_owned()));
         };
         let flags = state.commands[id].flags;

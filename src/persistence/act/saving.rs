@@ -18,8 +18,8 @@ use crate::persistence::files::{Place, SaveError};
 use crate::persistence::rdb::save::{Clock, Options};
 use crate::persistence::rdb::{OLDEST_WRITTEN, VERSION};
 use crate::persistence::saving::{Purpose, Running};
-use crate::replication;
 use crate::state::State;
+use crate::{cluster, replication};
 
 /// After a failed save, the next one waits for so many seconds.
 #[doc(alias = "CONFIG_BGSAVE_RETRY_DELAY")]
@@ -50,6 +50,10 @@ pub fn save_options(state: &mut State, aof_base: bool) -> Options {
         created_s: state.clock.unix_seconds(),
         used_memory: crate::sys::alloc::used() as u64,
         replication: replication::act::stream::stream_position(state),
+        slot_task: match aof_base {
+            true => None,
+            false => cluster::act::saved_task::text(state),
+        },
         without_keys: false,
         functions: state
             .scripts

@@ -28,6 +28,8 @@ pub struct Options {
     pub used_memory: u64,
     /// Where the stream of effects stands: database selected, ID, offset.
     pub replication: Option<(i64, String, u64)>,
+    /// The slot migration that is under way.
+    pub slot_task: Option<String>,
     /// The code of function libraries.
     pub functions: Vec<Vec<u8>>,
     /// The parts that foreign types save before the keys, and behind them: the number of the type, and its bytes.
@@ -138,6 +140,9 @@ fn write_aux_fields(enc: &mut Encoder<'_>, options: &Options) {
         aux("repl-offset", &offset.to_string());
     }
     aux("aof-base", if options.aof_base { "1" } else { "0" });
+    if let Some(task) = &options.slot_task {
+        aux("cluster-asm-task", task);
+    }
 }
 
 #[doc(alias = "rdbSaveDb")]

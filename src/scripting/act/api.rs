@@ -463,7 +463,9 @@ fn script_call(
             filtered.as_ref().map_or(argv, OwnedArgv::as_argv)
         }
     };
-    let looked_up = state.commands.lookup(argv);
+    let client = clients::script_client(state);
+    let before = state.clients[client].last_command;
+    let looked_up = state.commands.lookup_after(before, argv);
     let checked = match looked_up {
         Ok(id) if state.commands[id].accepts(argv.len()) => run::script_may_call(state, id, argv)
             .map(|()| id)
@@ -486,13 +488,13 @@ fn script_call(
         }
     };
     let writes = state.commands[id].flags.has(crate::command::Flag::Write);
-    let client = clients::script_client(state);
     let Some(run) = &mut state.scripts.run else {
         return Err(ScriptError::of_redis("no script is running"));
     };
     run.wrote |= writes;
     let (protocol, targets) = (run.protocol, run.targets);
-    state.clients[client].protocol = protocol;
+    let caller = &mut state.clients[client];
+    (caller.protocol, caller.last_command) = (protocol, Some(id));
     let mut reply = state.scripts.spare_reply.take();
     let built = reply.get_or_insert_with(|| Box::new(Reply::to_value(protocol)));
     built.set_protocol(protocol);

@@ -87,28 +87,24 @@ pub(in crate::scripting) fn script_may_call(
         .clients
         .get(run.caller)
         .is_some_and(|c| c.flags.has(ClientFlags::MUST_OBEY));
-    if state.config.cluster_enabled && !obeyed {
-        script_may_reach(state, id, argv)?;
-    }
-    if state.scripts.request_slot.is_some() {
-        cluster::act::compatible::note_script_call(state, id, argv);
-    }
-    let Some(run) = &state.scripts.run else {
-        return Ok(());
-    };
-    if run.wrote || obeyed {
-        // It cannot be stopped half way.
-        return Ok(());
-    }
-    if flags.has(crate::command::Flag::Write) {
+    // A script that has written cannot be stopped half way.
+    let (begun, allow_oom) = (run.wrote || obeyed, run.allow_oom);
+    if !begun && flags.has(crate::command::Flag::Write) {
         let refused = |error| format!("-{error}");
         replication::act::standing::may_write(state, ClientFlags::NONE).map_err(refused)?;
         if persistence::act::standing::cannot_persist(state) {
             return Err(refused(persistence::act::standing::persist_error(state)));
         }
     }
-    if flags.has(crate::command::Flag::DenyOom) && !run.allow_oom && out_of_memory(state) {
+    let needs_memory = flags.has(crate::command::Flag::DenyOom);
+    if !begun && needs_memory && !allow_oom && out_of_memory(state) {
         return Err(format!("-{}", Error::OutOfMemory));
+    }
+    if state.config.cluster_enabled && !obeyed {
+        script_may_reach(state, id, argv)?;
+    }
+    if state.scripts.request_slot.is_some() {
+        cluster::act::compatible::note_script_call(state, id, argv);
     }
     Ok(())
 }

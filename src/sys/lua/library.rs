@@ -9,7 +9,8 @@
 //! | `tohex` | no more than eight digits, as in Redis |
 //! | `loadstring` | text only: the loader of compiled chunks trusts what it reads |
 //!
-//! Each is a C function whose upvalue is the address of the [`Host`]. A function owns nothing at a moment when Lua may
+//! Each is a C function whose first upvalue is the address of the [`Host`], the second LuaJIT's own function of the table
+//! library, if it has one of that name in C. A function owns nothing at a moment when Lua may
 //! raise an error; `gsub` leaves its text with the host while it calls back.
 //!
 //! Mirrors: lstrlib.c, ltablib.c and lbaselib.c of Lua 5.1, as the reference manual describes them.
@@ -52,10 +53,14 @@ pub fn library(lua: &Lua, host: &Rc<Host>) -> mlua::Result<Table> {
     let library = lua.create_table()?;
     for (name, function) in FUNCTIONS {
         let make = |state| {
-            // SAFETY: a value is pushed and becomes an upvalue of the one that is left.
+            // SAFETY: two values are pushed and become upvalues of the one that is left.
             unsafe {
                 ffi::lua_pushlightuserdata(state, address.cast_mut().cast());
-                ffi::lua_pushcclosure(state, function, 1);
+                ffi::lua_getglobal(state, c"table".as_ptr());
+                ffi::lua_pushlstring(state, name.as_ptr().cast(), name.len());
+                ffi::lua_rawget(state, -2);
+                ffi::lua_remove(state, -2);
+                ffi::lua_pushcclosure(state, function, 2);
             }
         };
         // SAFETY: the closure owns nothing.
@@ -110,7 +115,8 @@ unsafe fn check_changeable(state: State) {
     unsafe {
         ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
         if is_protected(state, 1) {
-            ffi::luaL_error(state, c"Attempt to modify a readonly table".as_ptr());
+            ffi::lua_pushstring(state, c"Attempt to modify a readonly table".as_ptr());
+            ffi::lua_error(state);
         }
     }
 }
@@ -170,7 +176,11 @@ unsafe extern "C-unwind" fn next(state: State) -> c_int {
     // SAFETY: nothing is owned. A key and a value take the place of the key before.
     unsafe {
         ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
-        ffi::lua_settop(state, 2);
+        match ffi::lua_gettop(state) {
+            1 => ffi::lua_pushnil(state),
+            2 => {}
+            _ => ffi::lua_settop(state, 2),
+        }
         let protected = look_behind(state);
         while ffi::lua_next(state, 1) != 0 {
             let hidden =
@@ -185,12 +195,17 @@ unsafe extern "C-unwind" fn next(state: State) -> c_int {
     1
 }
 
-/// `table.insert(t, [at,] value)`.
+/// `table.insert(t, [at,] value)`. LuaJIT's own does it where few elements move.
 unsafe extern "C-unwind" fn insert(state: State) -> c_int {
-    // SAFETY: nothing is owned.
+    // SAFETY: nothing is owned. LuaJIT's own function has no upvalues: it needs this frame with its arguments alone.
     unsafe {
         check_changeable(state);
         let end = ffi::lua_objlen(state, 1) as i64 + 1;
+        let is_short =
+            end <= PERIOD && (ffi::lua_gettop(state) == 2 || ffi::lua_tointeger(state, 2) >= 1);
+        if is_short && let Some(own) = ffi::lua_tocfunction(state, ffi::lua_upvalueindex(2)) {
+            return own(state);
+        }
         let at = match ffi::lua_gettop(state) {
             2 => end,
             3 => {
@@ -218,7 +233,7 @@ unsafe extern "C-unwind" fn insert(state: State) -> c_int {
 unsafe extern "C-unwind" fn remove(state: State) -> c_int {
     // SAFETY: nothing is owned.
     unsafe {
-        check_changeable(state);
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
         let end = ffi::lua_objlen(state, 1) as i64;
         let at = match ffi::lua_type(state, 2) {
             ffi::LUA_TNONE | ffi::LUA_TNIL => end,
@@ -227,6 +242,7 @@ unsafe extern "C-unwind" fn remove(state: State) -> c_int {
         if at < 1 || at > end {
             return 0;
         }
+        check_changeable(state);
         ffi::lua_rawgeti(state, 1, at);
         for i in at..end {
             ffi::lua_rawgeti(state, 1, i + 1);
@@ -245,11 +261,14 @@ unsafe extern "C-unwind" fn remove(state: State) -> c_int {
 unsafe extern "C-unwind" fn sort(state: State) -> c_int {
     // SAFETY: nothing is owned. The stack: the table, the order, then what `sort_range` pushes.
     unsafe {
-        check_changeable(state);
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
         check_stack(state);
         let len = ffi::lua_objlen(state, 1) as i64;
         if ffi::lua_type(state, 2) > ffi::LUA_TNIL {
             ffi::luaL_checktype(state, 2, ffi::LUA_TFUNCTION);
+        }
+        if len > 1 {
+            check_changeable(state);
         }
         ffi::lua_settop(state, 2);
         ffi::luaL_checkstack(state, 200, c"array too big".as_ptr());
@@ -600,15 +619,14 @@ unsafe extern "C-unwind" fn first_match(state: State) -> c_int {
 /// `string.find(s, pattern [, init [, plain]])` and `string.match(s, pattern [, init])`.
 #[doc(alias = "str_find_aux")]
 unsafe fn search(state: State, finds: bool) -> c_int {
-    // SAFETY: the strings stay on the stack. The matcher owns nothing.
+    // SAFETY: the strings stay on the stack.
     unsafe {
         let text = check_bytes(state, 1);
         let pattern = check_bytes(state, 2);
         let given = ffi::lua_gettop(state);
         let init = match given {
             ..=2 => 1,
-            _ if ffi::lua_type(state, 3) == ffi::LUA_TNIL => 1,
-            _ => ffi::luaL_checkinteger(state, 3),
+            _ => ffi::luaL_optinteger(state, 3, 1),
         };
         let len = text.len();
         let init = match init {
@@ -630,12 +648,26 @@ unsafe fn search(state: State, finds: bool) -> c_int {
                 }
             };
         }
+        match_pattern(state, (text, pattern), init, finds)
+    }
+}
+
+/// Searches for a pattern from a place on, and pushes what `find` or `match` returns.
+#[inline(never)]
+unsafe fn match_pattern(
+    state: State,
+    (text, pattern): (&[u8], &[u8]),
+    init: usize,
+    finds: bool,
+) -> c_int {
+    // SAFETY: the strings stay on the stack. The matcher owns nothing.
+    unsafe {
         let host = host(state);
         let stop = || host.must_end();
         let anchored = pattern.first() == Some(&b'^');
         let mut matcher = Matcher::new(text, pattern, &stop);
         let mut start = init;
-        while start <= len {
+        while start <= text.len() {
             if !anchored {
                 match matcher.candidate(start) {
                     Some(at) => start = at,

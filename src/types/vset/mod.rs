@@ -287,7 +287,13 @@ impl Vset {
 
     /// Looks for the neighbours of a member to come, which may take long. A set flag ends it early, with a result that is
     /// of no use. The seed decides on the level.
-    pub fn prepare(&self, vector: Vec<f32>, ef: usize, seed: u64, cancelled: &AtomicBool) -> Prepared {
+    pub fn prepare(
+        &self,
+        vector: Vec<f32>,
+        ef: usize,
+        seed: u64,
+        cancelled: &AtomicBool,
+    ) -> Prepared {
         let graph = &self.inner.graph;
         let row = encode(graph.shape.quant, vector);
         let mut rng = seed;

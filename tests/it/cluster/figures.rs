@@ -149,6 +149,48 @@ fn figures_that_are_switched_off_are_not_told() {
     assert_eq!(bytes(&mut node, 12539), (22, 11));
 }
 
+/// The memory of slots is told if it was asked for at the start, and then never again once it was switched off.
+#[test]
+fn the_memory_of_slots_is_told() {
+    let mut node = alone("cluster-slot-stats-enabled mem\n");
+    let memory = |node: &mut Node| figure(node, 12539, "memory-bytes");
+    assert_eq!(memory(&mut node), 0);
+    node.client.cmd("SET key value").ok();
+    let usage = |node: &mut Node, key: &str| match node.client.cmd(&format!("MEMORY USAGE {key}")) {
+        Reply::Integer(bytes) => bytes,
+        other => panic!("{other:?}"),
+    };
+    let one = usage(&mut node, "key");
+    assert_eq!(memory(&mut node), one);
+    for n in 0..100 {
+        node.client.cmd(&format!("RPUSH {{key}}list {n}"));
+    }
+    let both = one + usage(&mut node, "{key}list");
+    assert_eq!(memory(&mut node), both);
+    let most = "CLUSTER SLOT-STATS ORDERBY MEMORY-BYTES LIMIT 1";
+    let most = node.client.cmd(most);
+    let of_slot = most.items()[0].items();
+    of_slot[0].clone().is(12539);
+    let names: Vec<String> = of_slot[1]
+        .items()
+        .iter()
+        .step_by(2)
+        .map(Reply::text)
+        .collect();
+    assert_eq!(names, ["key-count", "memory-bytes"]);
+    node.client.cmd("FLUSHALL").ok();
+    assert_eq!(memory(&mut node), 0);
+    node.client
+        .cmd("CONFIG SET cluster-slot-stats-enabled cpu")
+        .ok();
+    node.client
+        .cmd("CONFIG SET cluster-slot-stats-enabled mem")
+        .error("ERR CONFIG SET failed (possibly related to argument 'cluster-slot-stats-enabled') - memory tracking cannot be enabled at runtime");
+    node.client
+        .cmd("CLUSTER SLOT-STATS ORDERBY memory-bytes")
+        .error("ERR Unrecognized sort metric for ORDERBY.");
+}
+
 /// The replication stream is counted for each replica, and a replica counts what comes.
 #[test]
 fn the_stream_is_counted_for_replicas() {

@@ -48,7 +48,12 @@ fn a_module_lists_reads_and_sets_options() {
     c.cmd("NEWER.GET bool slave-read-only").is(1);
     c.cmd("NEWER.GET number port").is(i64::from(server.port()));
     c.cmd("NEWER.GET number newer-bare").is(8);
-    for wrong in ["bool maxmemory", "enum maxmemory", "number save", "get nosuch"] {
+    for wrong in [
+        "bool maxmemory",
+        "enum maxmemory",
+        "number save",
+        "get nosuch",
+    ] {
         c.cmd(&format!("NEWER.GET {wrong}")).error("ERR refused");
     }
 
@@ -82,7 +87,11 @@ fn a_module_lists_reads_and_sets_options() {
         c.cmd(&format!("NEWER.SET {what}"))
             .error(&format!("ERR refused: {why}"));
     }
-    for what in ["bool maxmemory 1", "enum maxmemory 1", "number appendonly 1"] {
+    for what in [
+        "bool maxmemory 1",
+        "enum maxmemory 1",
+        "number appendonly 1",
+    ] {
         let reply = c.cmd(&format!("NEWER.SET {what}")).error("ERR refused");
         assert!(!reply.text().contains(':'), "{reply}");
     }
@@ -159,7 +168,8 @@ fn a_module_stops_to_listen_and_asks_for_prefixes_and_deadlines() {
     ];
     for (prefix, flags, expected) in rights {
         let flags = flags.to_string();
-        c.call(&["NEWER.PREFIX", "bob", prefix, &flags]).is(expected);
+        c.call(&["NEWER.PREFIX", "bob", prefix, &flags])
+            .is(expected);
     }
     c.cmd("NEWER.PREFIX bob a 1").is(-22);
     c.cmd("NEWER.PREFIX default anything 48").is(1);
@@ -185,7 +195,8 @@ fn a_module_asks_for_slots_and_the_secret() {
     };
     let node = builder.start();
     let mut c = node.client();
-    c.cmd("NEWER.CLUSTER mine").is(crate::support::Reply::Array(Vec::new()));
+    c.cmd("NEWER.CLUSTER mine")
+        .is(crate::support::Reply::Array(Vec::new()));
     c.cmd("NEWER.CLUSTER can 5").is(0);
     c.cmd("CLUSTER ADDSLOTSRANGE 0 9 20 29").ok();
     c.cmd("NEWER.CLUSTER mine").is([0, 9, 20, 29]);

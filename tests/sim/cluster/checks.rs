@@ -95,7 +95,9 @@ impl World {
         };
         let me = machine.myself().id;
         let disk = &self.hosts[id].disk;
-        let (primary, claim) = (machine.myself().is_primary(), u64_at(bytes, 24));
+        // The message may have been written before this node became a primary, and waited for the disk.
+        let primary = bytes[2128..2168].iter().all(|byte| *byte == 0);
+        let claim = u64_at(bytes, 24);
         let mut broken = Vec::new();
         if primary && claim > disk.claim {
             broken.push(format!(

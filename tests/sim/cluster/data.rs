@@ -10,7 +10,7 @@ use oxidis::cluster::decide::{Missing, Route, Want, WhenDown, decide};
 use oxidis::cluster::slots::SlotSet;
 use oxidis::util::rng::Rng;
 
-use super::world::{Event, HostId, World};
+use super::world::{Event, Host, HostId, World};
 
 /// Slots that clients write to.
 pub const KEYS: [u16; 12] = [
@@ -40,6 +40,13 @@ pub struct Data {
     full_until: Option<u64>,
 }
 
+impl Host {
+    fn holds(&self, slot: u16, now: u64) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|(slots, until)| slots.has(slot) && now < *until)
+    }
+}
+
 /// Offsets count bytes; an entry has so many.
 const ENTRY: u64 = 10;
 
@@ -53,11 +60,12 @@ impl Data {
         };
     }
 
-    pub fn follow(&mut self, primary: Option<HostId>, now: u64) {
+    pub fn follow(&mut self, primary: Option<HostId>) {
         if self.following != primary {
             self.following = primary;
             self.full_until = None;
-            self.down_since = self.down_since.or(Some(now));
+            // Data that never came from this primary is of any age.
+            self.down_since = Some(0);
         }
     }
 
@@ -110,6 +118,10 @@ impl Data {
 
     pub fn write(&mut self, id: u32, slot: u16) {
         self.push(Entry::Write(id, slot));
+    }
+
+    pub fn has_any(&self, slots: &SlotSet) -> bool {
+        self.writes.values().any(|of| slots.has(*of))
     }
 
     pub fn has_slot(&self, slot: u16) -> bool {
@@ -209,6 +221,7 @@ impl World {
         match route {
             Route::Here if machine.myself().is_replica() => Answer::Refused,
             Route::Here if self.now < self.hosts[id].paused_until => Answer::Refused,
+            Route::Here if self.hosts[id].holds(slot, self.now) => Answer::Refused,
             Route::Here => {
                 self.record.writes += 1;
                 let write = self.record.writes;

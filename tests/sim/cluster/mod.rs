@@ -21,7 +21,7 @@
 //! | valkey 1274: a manual failover waits for one that expired | `bugs::a_manual_failover_does_not_wait_for_one_that_failed` |
 //! | redis 5857, 1868, valkey 1009, 1018, 1640: elections at once | `bugs::primaries_that_die_together_are_replaced_together` |
 //! | redis 6339, 12336, 2969, 7116, 10517, valkey 445: the target of a slot dies | `scenarios::the_target_dies_right_after_it_got_the_slot` |
-//! | valkey 2724: a failover in the moment of a take-over | not held: as in Redis, the source deletes when it sees the claim |
+//! | valkey 2724: a failover in the moment of a take-over | `bugs::a_failover_in_the_moment_of_a_take_over_loses_nothing` |
 //! | a take-over after the pause of the source has ended | `migration::a_claim_that_does_not_come_lets_writes_go_on` |
 //! | valkey 1015, 1777, 2441, 2811, 651, 3468, failover-subreplica: chains of replicas | `bugs::a_replica_of_a_replica_moves_up`, `scenarios::random_stories_end_well` (links reorder) |
 //! | redis 2285, 2336: reports run out before a quorum | `bugs::forty_nodes_agree_on_a_dead_one` |

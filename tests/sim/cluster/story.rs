@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use oxidis::cluster::machine::{Command, FailoverKind, Input, SlotOrder};
+use oxidis::cluster::slots::SlotSet;
 use oxidis::util::crc16::SLOTS;
 
 use super::data::KEYS;
@@ -180,6 +181,55 @@ impl World {
     }
 }
 
+impl World {
+    /// Moves a slot with its keys from its owner to another primary as a whole (CLUSTER MIGRATION), up to the claim. The
+    /// rest is in the hands of the nodes. Writes that were acknowledged are the new owner's to keep from then on.
+    pub fn migrate(&mut self, slot: u16, to: HostId) {
+        let owners: Vec<HostId> = self
+            .live()
+            .into_iter()
+            .filter(|id| self.machine(*id).myself().slots.has(slot))
+            .collect();
+        let [from] = owners[..] else { return };
+        let apart = self.is_cut(from, to) || self.is_cut(to, from);
+        if from == to || apart || !self.is_running(from) || !self.is_running(to) {
+            return;
+        }
+        self.note(format!("slot {slot} migrates from n{from} to n{to}"));
+        let slots: SlotSet = [slot].into_iter().collect();
+        if self.machine(from).in_manual_failover() {
+            // That ends a migration.
+            return;
+        }
+        // What is left of an earlier migration the other way goes first.
+        self.order(to, Command::EndHandOver(&slots))
+            .expect("no refusal");
+        let until = self.now + 10_000;
+        for id in [from, to] {
+            self.hosts[id].held = Some((slots.clone(), until));
+        }
+        let writes = self.hosts[from].data.writes.iter();
+        let keys = writes.filter(|(_, of)| **of == slot).map(|(id, _)| *id);
+        for key in keys.collect::<Vec<u32>>() {
+            self.hosts[to].data.write(key, slot);
+        }
+        let now = self.now;
+        for ack in self.record.acks.iter_mut().filter(|ack| ack.slot == slot) {
+            if ack.by == from {
+                (ack.by, ack.at) = (to, now);
+            }
+        }
+        let source = self.hosts[from].machine.as_mut().expect("it runs");
+        source.await_claim(true);
+        if self.order(to, Command::Claim(&slots)).is_err() {
+            let source = self.hosts[from].machine.as_mut().expect("it runs");
+            source.await_claim(false);
+            self.hosts[to].held = None;
+            self.hosts[to].data.drop_slots(&slots);
+        }
+    }
+}
+
 /// A story of random faults. Two stories of the same seed are the same, event for event.
 pub fn random(seed: u64) -> u64 {
     let mut world = World::new(seed);
@@ -211,7 +261,7 @@ pub fn random(seed: u64) -> u64 {
 fn fault(world: &mut World, timeout_ms: u64) {
     let count = world.hosts.len() as u64;
     let any = |world: &mut World| world.rng.below(count) as usize;
-    match world.rng.below(16) {
+    match world.rng.below(18) {
         0..=2 => {
             let id = any(world);
             let (silent, forgets) = (world.rng.below(2) == 0, world.rng.below(2) == 0);
@@ -278,13 +328,16 @@ fn fault(world: &mut World, timeout_ms: u64) {
             world.note(format!("n{id}: failover {kind:?}"));
             let _ = world.order(id, Command::Failover(kind));
         }
-        14 => {
+        14..=16 => {
             let to = any(world);
+            let as_a_whole = world.rng.below(2) == 0;
             let which = world.rng.below(KEYS.len() as u64);
             let slot = KEYS[which as usize];
             let fit = world.is_running(to) && world.machine(to).myself().votes();
-            if fit && world.cuts.is_empty() {
-                world.reshard(slot, to);
+            match fit && world.cuts.is_empty() {
+                true if as_a_whole => world.migrate(slot, to),
+                true => world.reshard(slot, to),
+                false => {}
             }
         }
         _ => {

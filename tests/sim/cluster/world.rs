@@ -17,6 +17,7 @@ use oxidis::cluster::bus;
 use oxidis::cluster::file::File;
 use oxidis::cluster::machine::{Act, Command, Facts, Input, Level, Machine, Options, Reply, Sync};
 use oxidis::cluster::node::{Flags, LinkId};
+use oxidis::cluster::slots::SlotSet;
 use oxidis::util::rng::Rng;
 
 use super::checks::Record;
@@ -55,6 +56,8 @@ pub struct Host {
     pub disk: Disk,
     pub data: Data,
     pub paused_until: u64,
+    /// Slots that change hands: their writes wait until then.
+    pub held: Option<(SlotSet, u64)>,
     /// Not scheduled by its operating system until then (SIGSTOP).
     pub stopped_until: u64,
     stopped_inputs: VecDeque<Delayed>,
@@ -169,6 +172,7 @@ impl World {
             },
             data: Data::default(),
             paused_until: 0,
+            held: None,
             stopped_until: 0,
             stopped_inputs: VecDeque::new(),
             links: BTreeMap::new(),
@@ -312,14 +316,22 @@ impl World {
                 }
                 Act::Follow { ip, .. } => {
                     let primary = self.host_at(ip);
-                    let now = self.now;
-                    self.hosts[id].data.follow(primary, now);
+                    self.hosts[id].data.follow(primary);
                 }
                 Act::FollowNobody => {
                     self.hosts[id].data.promote(&mut self.rng);
                     self.record.promoted(id, self.now);
                 }
                 Act::Empty => self.hosts[id].data.reset(&mut self.rng),
+                Act::SlotsLost(slots) => {
+                    let machine = self.hosts[id].machine.as_mut().expect("it acts");
+                    machine.await_claim(false);
+                    if self.hosts[id].data.has_any(&slots) {
+                        self.order(id, Command::HandOver(&slots))
+                            .expect("no refusal");
+                    }
+                }
+                Act::SlotsTaken => self.hosts[id].held = None,
                 Act::DeleteKeys(slots) => self.hosts[id].data.drop_slots(&slots),
                 Act::Pause { until_ms } => self.hosts[id].paused_until = until_ms,
                 Act::Unpause => self.hosts[id].paused_until = 0,
@@ -656,6 +668,7 @@ impl World {
         host.stopped_inputs.clear();
         host.stopped_until = 0;
         host.paused_until = 0;
+        host.held = None;
         let disk = &mut host.disk;
         // A save under way may or may not have replaced the file.
         for (_, (text, _)) in std::mem::take(&mut disk.saving) {

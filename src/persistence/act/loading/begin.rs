@@ -261,6 +261,7 @@ fn new_loading(state: &mut State, parts: VecDeque<Part>, aof: bool, flags: Flags
         hold: Hold::Nothing,
         beside: None,
         stream: Stream::default(),
+        slot_task: None,
         progress_due_ns: 0,
         listening: std::mem::replace(&mut state.effects.listening, crate::command::Targets::NONE),
     })

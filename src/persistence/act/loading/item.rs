@@ -14,7 +14,7 @@ use crate::state::State;
 use crate::types::Typed;
 use crate::types::foreign::Raw;
 use crate::util::num::parse_u64;
-use crate::{replication, scripting};
+use crate::{cluster, replication, scripting};
 
 /// Loads one item of an RDB. Returns whether there are more.
 pub(super) fn load_item(
@@ -128,6 +128,7 @@ fn load_aux(state: &mut State, loading: &mut Loading, name: &[u8], value: &[u8])
         b"repl-stream-db" => loading.stream.db = number().and_then(|n| n.try_into().ok()),
         b"repl-id" => loading.stream.id = String::from_utf8(value.to_vec()).ok(),
         b"repl-offset" => loading.stream.offset = number(),
+        b"cluster-asm-task" => loading.slot_task = Some(value.to_vec()),
         _ => {}
     }
     if let (Some(id), Some(offset), true) = (
@@ -191,7 +192,9 @@ fn load_library_of(
     result
 }
 
-fn rdb_done(state: &State, loading: &Loading) {
+fn rdb_done(state: &mut State, loading: &mut Loading) {
+    let task = loading.slot_task.take();
+    cluster::act::saved_task::loaded(state, task.as_deref(), loading.flags.from_primary);
     let (loaded, expired) = (loading.keys_loaded, loading.keys_expired);
     let empty = match loading.empty_keys {
         0 => String::new(),
@@ -233,7 +236,7 @@ fn log_aux(state: &State, name: &[u8], value: &[u8]) {
         "aof-preamble" if value != "0" => log.notice("RDB has an AOF tail"),
         "aof-base" if value != "0" => log.notice("RDB is base AOF"),
         "repl-stream-db" | "repl-id" | "repl-offset" | "lua" | "redis-bits" | "aof-preamble"
-        | "aof-base" => {}
+        | "aof-base" | "cluster-asm-task" => {}
         _ if name.starts_with('%') => log.notice(format_args!("RDB '{name}': {value}")),
         _ => log.debug(format_args!("Unrecognized RDB AUX field: '{name}'")),
     }
