@@ -51,6 +51,7 @@ static int (*ClusterCanAccessKeysInSlot)(int);
 static Ranges *(*ClusterGetLocalSlotRanges)(Ctx *);
 static void (*ClusterFreeSlotRanges)(Ctx *, Ranges *);
 static int (*ClusterDisableTrim)(Ctx *);
+static int (*ClusterPropagateForSlotMigration)(Ctx *, const char *, const char *, ...);
 static int (*ClusterEnableTrim)(Ctx *);
 static int (*ReplyWithArray)(Ctx *, long);
 static void (*ReplySetArrayLength)(Ctx *, long);
@@ -184,7 +185,53 @@ static int whose(Ctx *ctx, Str **argv, int argc) {
     return OK;
 }
 
-/* slot key, can slot, mine, hold, release, secret */
+typedef struct {
+    uint64_t version;
+    char source[41], dest[41];
+    const char *task;
+    Ranges *slots;
+} Moving;
+
+#define MOVING 18
+#define PROPAGATE 6
+
+/* The kinds of the events of slots that move (0 to 6) and are trimmed (t0, t1), and how often a key was trimmed. */
+static char moves[256];
+static long long trimmed;
+/* The key that is to be set on the new owner of slots. */
+static char extra[64];
+
+static int add_command(Ctx *ctx) {
+    errno = 0;
+    if (ClusterPropagateForSlotMigration(ctx, "SET", "cc", extra, "1") == OK) return 0;
+    return errno;
+}
+
+static void note(const char *what, long long number) {
+    size_t used = strlen(moves);
+    snprintf(moves + used, sizeof(moves) - used, "%s%lld ", what, number);
+}
+
+static void moved(Ctx *ctx, Event event, uint64_t sub, void *data) {
+    note(event.id == MOVING ? "" : "t", (long long)sub);
+    if (event.id != MOVING) return;
+    Moving *moving = data;
+    if (strlen(moving->source) != 40 || strlen(moving->dest) != 40 || strlen(moving->task) != 40) note("bad", 0);
+    if (moving->slots->count != 1 || moving->slots->ranges[0].end != 0) note("bad", 1);
+    if (sub != PROPAGATE) return;
+    if (add_command(ctx)) note("e", errno);
+    if (ClusterPropagateForSlotMigration(ctx, "SET", "cc", "elsewhere", "1") == ERR) note("e", errno);
+    if (ClusterPropagateForSlotMigration(ctx, "NOSUCH", "cc", extra, "1") == ERR) note("e", errno);
+    if (ClusterPropagateForSlotMigration(ctx, "MSET", "cccc", extra, "1", "elsewhere", "1") == ERR) note("e", errno);
+}
+
+static int gone(Ctx *ctx, int class, const char *event, Str *key) {
+    (void)ctx, (void)class, (void)key;
+    if (!strcmp(event, "key_trimmed")) trimmed++;
+    return OK;
+}
+
+/* slot key, can slot, mine, hold, release, secret, events, trimmed, extra key */
 static int cluster(Ctx *ctx, Str **argv, int argc) {
     const char *how = argc > 1 ? text(argv[1]) : "";
     if (!strcmp(how, "slot") && argc == 3) {
@@ -207,6 +254,12 @@ static int cluster(Ctx *ctx, Str **argv, int argc) {
         }
         ClusterFreeSlotRanges(ctx, mine);
         return OK;
+    }
+    if (!strcmp(how, "events")) return ReplyWithCString(ctx, moves);
+    if (!strcmp(how, "trimmed")) return ReplyWithLongLong(ctx, trimmed);
+    if (!strcmp(how, "extra") && argc == 3) {
+        snprintf(extra, sizeof(extra), "%s", text(argv[2]));
+        return ReplyWithLongLong(ctx, add_command(ctx));
     }
     if (!strcmp(how, "hold")) return ReplyWithLongLong(ctx, ClusterDisableTrim(ctx));
     if (!strcmp(how, "release")) return ReplyWithLongLong(ctx, ClusterEnableTrim(ctx));
@@ -268,6 +321,11 @@ int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
     FETCH(ClusterGetLocalSlotRanges); FETCH(ClusterFreeSlotRanges); FETCH(ClusterDisableTrim);
     FETCH(ClusterEnableTrim); FETCH(ReplyWithArray); FETCH(ReplySetArrayLength); FETCH(ReplyWithCString);
     FETCH(ReplyWithString); FETCH(ReplyWithStringBuffer); FETCH(StringPtrLen); FETCH(SubscribeToServerEvent);
+    FETCH(ClusterPropagateForSlotMigration);
+    if (SubscribeToServerEvent(ctx, (Event){MOVING, 1}, moved) != OK ||
+        SubscribeToServerEvent(ctx, (Event){MOVING + 1, 1}, moved) != OK ||
+        SubscribeToKeyspaceEvents(ctx, 1 << 17, gone) != OK)
+        return ERR;
     /* An event of old, which RediSearch asks for still and insists on. */
     if (SubscribeToServerEvent(ctx, (Event){12, 1}, backup) != OK) return ERR;
     if (RegisterNumericConfig(ctx, "number", 7, 0, 0, 100, get_number, set_number, NULL, &own_number) != OK ||
