@@ -87,14 +87,18 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.reply.integer(hash.into());
         }
         (b"mark-internal-client", 0) => {
-            ctx.client().flags.set(crate::clients::ClientFlags::INTERNAL);
+            ctx.client()
+                .flags
+                .set(crate::clients::ClientFlags::INTERNAL);
             ctx.reply.ok();
         }
         (b"mark-internal-client", 1) => {
             if !args.word("UNMARK") {
                 return Err(Error::Syntax);
             }
-            ctx.client().flags.clear(crate::clients::ClientFlags::INTERNAL);
+            ctx.client()
+                .flags
+                .clear(crate::clients::ClientFlags::INTERNAL);
             ctx.reply.ok();
         }
         (b"clusterlink", 3) => super::debug_cluster::kill_links(ctx, args)?,

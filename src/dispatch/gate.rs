@@ -413,12 +413,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
 
 /// Whether DEBUG and MODULE may run: `enable-debug-command` and `enable-module-command` say for whom.
 #[inline]
-fn admit_protected(
-    state: &State,
-    who: &Client,
-    flags: Flags,
-    argv: Argv<'_>,
-) -> Result<(), Error> {
+fn admit_protected(state: &State, who: &Client, flags: Flags, argv: Argv<'_>) -> Result<(), Error> {
     if flags.any(&[
         crate::command::Flag::NeedsDebugCommand,
         crate::command::Flag::NeedsModuleCommand,

@@ -40,6 +40,7 @@ static const char *(*GetInternalSecret)(Ctx *, size_t *);
 static int (*SubscribeToKeyspaceEvents)(Ctx *, int, int (*)(Ctx *, int, const char *, Str *));
 static int (*UnsubscribeFromKeyspaceEvents)(Ctx *, int, int (*)(Ctx *, int, const char *, Str *));
 static long long (*HashFieldMinExpire)(Key *);
+static int (*HashGet)(Key *, int, ...);
 static int (*ACLCheckKeyPrefixPermissions)(User *, Str *, int);
 static User *(*GetModuleUserFromUserName)(Str *);
 static int (*FreeModuleUser)(User *);
@@ -151,6 +152,24 @@ static int earliest(Ctx *ctx, Str **argv, int argc) {
     if (argc != 2) return WrongArity(ctx);
     Key *key = OpenKey(ctx, argv[1], READ);
     ReplyWithLongLong(ctx, key ? HashFieldMinExpire(key) : -2);
+    CloseKey(key);
+    return OK;
+}
+
+#define C_FIELDS (1 << 2)
+#define EXISTS (1 << 3)
+#define EXPIRE_TIME (1 << 5)
+
+/* The deadlines of the fields f and g, and whether it is refused to ask for existence as well. */
+static int deadlines(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 2) return WrongArity(ctx);
+    Key *key = OpenKey(ctx, argv[1], READ);
+    long long f = 0, g = 0;
+    HashGet(key, C_FIELDS | EXPIRE_TIME, "f", &f, "g", &g, NULL);
+    ReplyWithArray(ctx, 3);
+    ReplyWithLongLong(ctx, f);
+    ReplyWithLongLong(ctx, g);
+    ReplyWithLongLong(ctx, HashGet(key, C_FIELDS | EXPIRE_TIME | EXISTS, "f", &f, NULL));
     CloseKey(key);
     return OK;
 }
@@ -321,7 +340,7 @@ int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
     FETCH(ClusterGetLocalSlotRanges); FETCH(ClusterFreeSlotRanges); FETCH(ClusterDisableTrim);
     FETCH(ClusterEnableTrim); FETCH(ReplyWithArray); FETCH(ReplySetArrayLength); FETCH(ReplyWithCString);
     FETCH(ReplyWithString); FETCH(ReplyWithStringBuffer); FETCH(StringPtrLen); FETCH(SubscribeToServerEvent);
-    FETCH(ClusterPropagateForSlotMigration);
+    FETCH(ClusterPropagateForSlotMigration); FETCH(HashGet);
     if (SubscribeToServerEvent(ctx, (Event){MOVING, 1}, moved) != OK ||
         SubscribeToServerEvent(ctx, (Event){MOVING + 1, 1}, moved) != OK ||
         SubscribeToKeyspaceEvents(ctx, 1 << 17, gone) != OK)
@@ -344,6 +363,7 @@ int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
         CreateCommand(ctx, "newer.sets", sets, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.listen", listen, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.earliest", earliest, "readonly", 1, 1, 1) != OK ||
+        CreateCommand(ctx, "newer.deadlines", deadlines, "readonly", 1, 1, 1) != OK ||
         CreateCommand(ctx, "newer.prefix", prefix, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.whose", whose, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.cluster", cluster, "", 0, 0, 0) != OK ||

@@ -143,6 +143,14 @@ pub fn call_command(
     {
         protocol = client.protocol;
     }
+    let from = caller.client.and_then(|key| state.clients.get(key));
+    let internal = from.is_some_and(|client| client.is_internal());
+    if options.as_user && !internal {
+        let id = state.commands.lookup(argv.as_argv()).ok();
+        if id.is_some_and(|id| state.commands[id].flags.has(Flag::OnlyInternal)) {
+            return refuse(libc::ENOENT, unknown_command(state, argv.as_argv()));
+        }
+    }
     let user = match options.as_user {
         true => match acting_user(state, caller) {
             Some(user) => user,
@@ -172,11 +180,6 @@ pub fn call_command(
         Err((None, error)) => return refuse(libc::ENOENT, error),
         Err((Some(_), error)) => return refuse(libc::EINVAL, error),
     };
-    let from = caller.client.and_then(|key| state.clients.get(key));
-    let internal = from.is_some_and(|client| client.is_internal());
-    if options.as_user && !internal && state.commands[id].flags.has(Flag::OnlyInternal) {
-        return refuse(libc::ENOENT, unknown_command(state, argv));
-    }
     judge(state, caller, id, argv, options)?;
 
     let client = borrow_client(state, caller.db, protocol);

@@ -535,10 +535,10 @@ impl Stream {
             let ours = self.oxidis.read();
             let ours =
                 ours.unwrap_or_else(|error| self.fail(&command, &format!("no reply: {error}")));
-            let theirs = self
-                .redis
-                .as_mut()
-                .map(|redis| redis.read().expect("Redis answers"));
+            let theirs = self.redis.as_mut().map(Client::read);
+            let theirs = theirs.map(|reply| {
+                reply.unwrap_or_else(|error| self.fail(&command, &format!("Redis: {error}")))
+            });
             self.judge(command, check, theirs, ours);
         }
         if let Some(command) = scan {

@@ -57,7 +57,9 @@ fn messages(c: &mut Client, expected: usize) -> Vec<(String, Reply, String)> {
 
 #[test]
 fn a_message_reaches_the_receiver_of_its_kind_on_one_node_or_on_all() {
-    let Some(mut nodes) = nodes(3, "messenger") else { return };
+    let Some(mut nodes) = nodes(3, "messenger") else {
+        return;
+    };
     let ids: Vec<String> = nodes.iter_mut().map(|(_, c)| id(c)).collect();
     let from = |at: usize, kind: i64, text: &str| (ids[at].clone(), kind.into(), text.to_owned());
 
@@ -92,7 +94,9 @@ fn a_message_reaches_the_receiver_of_its_kind_on_one_node_or_on_all() {
 
 #[test]
 fn a_module_learns_of_the_nodes() {
-    let Some(mut nodes) = nodes(2, "messenger") else { return };
+    let Some(mut nodes) = nodes(2, "messenger") else {
+        return;
+    };
     let ids: Vec<String> = nodes.iter_mut().map(|(_, c)| id(c)).collect();
     let ports: Vec<i64> = nodes.iter().map(|(node, _)| node.port().into()).collect();
     let reply = nodes[0].1.cmd("MSG.NODES");

@@ -146,7 +146,10 @@ fn a_module_stops_to_listen_and_asks_for_prefixes_and_deadlines() {
     c.cmd("HSET h f v g w").is(2);
     c.cmd("NEWER.EARLIEST h").is(-1);
     c.cmd("HPEXPIREAT h 4102444800000 FIELDS 1 g");
+    c.cmd("NEWER.DEADLINES h").is([-1, 4_102_444_800_000, 1]);
     c.cmd("HPEXPIREAT h 4102444700000 FIELDS 1 f");
+    c.cmd("NEWER.DEADLINES h")
+        .is([4_102_444_700_000, 4_102_444_800_000, 1]);
     c.cmd("NEWER.EARLIEST h").is(4_102_444_700_000);
     c.cmd("NEWER.EARLIEST a").is(-1);
     c.cmd("NEWER.EARLIEST none").is(-2);
