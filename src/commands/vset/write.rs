@@ -140,7 +140,7 @@ fn vadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
                 return Ok(());
             }
             match prepared {
-                Some(prepared) => set.add_prepared(element, &prepared, ef, attribute),
+                Some(prepared) => set.add_prepared(element, vector, &prepared, ef, attribute),
                 None => set.add(element, vector, ef, attribute),
             }
         }

@@ -282,7 +282,21 @@ impl Vset {
         let inner = self.inner.make_mut();
         let row = encode(inner.graph.shape.quant, vector);
         let level = Graph::draw_level(&mut inner.rng);
-        inner.put(existing, name, &row, level, ef, None, attribute)
+        match existing {
+            Some(slot) => {
+                inner.graph.update(slot, &row, level, ef);
+                if let Some(attribute) = attribute {
+                    let attribute = Some(attribute).filter(|text| !text.is_empty());
+                    inner.set_attribute(slot, attribute);
+                }
+                false
+            }
+            None => {
+                let slot = inner.graph.insert(&row, level, ef);
+                inner.join(slot, name, attribute);
+                true
+            }
+        }
     }
 
     /// Looks for the neighbours of a member to come, which may take long. A set flag ends it early, with a result that is
@@ -312,59 +326,33 @@ impl Vset {
     }
 
     /// As [`Vset::add`], with neighbours that were looked for before. They are looked for again if members have left
-    /// since, or if the set is another.
+    /// since, or if the set is another, whose rows may have another length.
     pub fn add_prepared(
         &mut self,
         name: &[u8],
+        vector: Vec<f32>,
         prepared: &Prepared,
         ef: usize,
         attribute: Option<&[u8]>,
     ) -> bool {
-        let existing = self.slot(name);
-        let same = prepared.uid == self.uid()
-            && prepared.departures == self.inner.graph.departures
-            && existing.is_none();
-        let candidates = same.then_some(prepared.candidates.as_slice());
-        let Prepared { row, level, .. } = prepared;
+        let same = prepared.uid == self.uid() && prepared.departures == self.inner.graph.departures;
+        if !same || self.contains(name) {
+            return self.add(name, vector, ef, attribute);
+        }
         let inner = self.inner.make_mut();
-        inner.put(existing, name, row, *level, ef, candidates, attribute)
+        let Prepared { row, level, .. } = prepared;
+        let slot = inner.graph.insert_beside(row, *level, &prepared.candidates);
+        inner.join(slot, name, attribute);
+        true
     }
 }
 
 impl Inner {
-    /// Adds a member, or gives one another vector; whether it is new.
-    #[allow(clippy::too_many_arguments)]
-    fn put(
-        &mut self,
-        existing: Option<u32>,
-        name: &[u8],
-        row: &[u8],
-        level: u8,
-        ef: usize,
-        candidates: Option<&[Vec<Near>]>,
-        attribute: Option<&[u8]>,
-    ) -> bool {
-        let inner = self;
-        match existing {
-            Some(slot) => {
-                inner.graph.update(slot, row, level, ef);
-                if let Some(attribute) = attribute {
-                    let attribute = Some(attribute).filter(|text| !text.is_empty());
-                    inner.set_attribute(slot, attribute);
-                }
-                false
-            }
-            None => {
-                let slot = match candidates {
-                    Some(candidates) => inner.graph.insert_beside(row, level, candidates),
-                    None => inner.graph.insert(row, level, ef),
-                };
-                inner.enter(slot, name);
-                if attribute.is_some() {
-                    inner.set_attribute(slot, attribute);
-                }
-                true
-            }
+    /// Gives a new node its name and attribute.
+    fn join(&mut self, slot: u32, name: &[u8], attribute: Option<&[u8]>) {
+        self.enter(slot, name);
+        if attribute.is_some() {
+            self.set_attribute(slot, attribute);
         }
     }
 }

@@ -264,3 +264,52 @@ fn links_that_break_the_graph_are_refused() {
         }
     }
 }
+
+/// Neighbours that were looked for in a clone serve the set while it only grows. After a removal, and in another set whose
+/// vectors have another length, they are looked for again.
+#[test]
+fn prepared_neighbours_serve_only_the_set_they_are_of() {
+    let mut rng = Rng::new(7);
+    let shape = |dim| Shape {
+        quant: Quant::Q8,
+        dim,
+        m: 16,
+    };
+    let mut set = Vset::new(shape(12), None, 1);
+    let mut model = Model::new();
+    for i in 0..50 {
+        let (name, vector) = (format!("{i}").into_bytes(), vector(&mut rng, 12));
+        set.add(&name, vector.clone(), 200, None);
+        model.insert(name, (vector, None));
+    }
+    let never = AtomicBool::new(false);
+    for act in ["grow", "shrink", "overwrite"] {
+        let new = vector(&mut rng, 12);
+        let prepared = set.clone().prepare(new.clone(), 200, 3, &never);
+        let (name, other) = (act.as_bytes(), vector(&mut rng, 12));
+        match act {
+            "grow" => {
+                set.add(b"another", other.clone(), 200, None);
+                model.insert(b"another".to_vec(), (other, None));
+            }
+            "shrink" => {
+                set.remove(b"3");
+                model.remove(b"3".as_slice());
+            }
+            _ => _ = set.add(name, other, 200, None),
+        }
+        let is_new = set.add_prepared(name, new.clone(), &prepared, 200, Some(b"{}"));
+        assert_eq!(is_new, act != "overwrite");
+        model.insert(name.to_vec(), (new, Some(b"{}".to_vec())));
+        assert_equal(&set, &model);
+    }
+    let prepared = set.prepare(vector(&mut rng, 12), 200, 3, &never);
+    let mut shorter = Vset::new(shape(4), None, 1);
+    let mut model = Model::new();
+    for name in ["a", "b"] {
+        let new = vector(&mut rng, 4);
+        assert!(shorter.add_prepared(name.as_bytes(), new.clone(), &prepared, 200, None));
+        model.insert(name.as_bytes().to_vec(), (new, None));
+    }
+    assert_equal(&shorter, &model);
+}
