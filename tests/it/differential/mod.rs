@@ -298,6 +298,8 @@ fn parts_the_servers(command: &[Vec<u8>], newest: bool) -> bool {
             };
             return word(b"FP32") || command.iter().any(enormous);
         }
+        // A count of -2^63 ends Redis 8.6.2; so many members with repetition are not worth reading.
+        b"VRANDMEMBER" => return command.get(2).is_some_and(|count| count.len() > 6),
         // Redis keeps the low 32 bits of the index.
         b"LSET" if newest => {
             let index = command
