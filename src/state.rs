@@ -156,6 +156,8 @@ pub struct ModuleDoors {
     pub gone: fn(&mut State, u64),
     /// Whether a wait may end before its time.
     pub may_time_out: fn(u64) -> bool,
+    /// Whether the module of this handle has unblocked its client, which is about to be answered.
+    pub is_unblocked: fn(u64) -> bool,
     /// Tells modules of a server event.
     pub event: fn(&mut State, &ServerEvent<'_>),
     /// Tells modules of a key whose value is about to go: kind, database, key.

@@ -424,6 +424,11 @@ impl Blocked {
         }
     }
 
+    /// The client that [`Blocked::overdue`] tells has no timeout any more.
+    pub fn forget_first_deadline(&mut self) {
+        self.deadlines.pop_first();
+    }
+
     /// A client whose timeout is over.
     pub fn overdue(&self, now: Ms) -> Option<ClientKey> {
         let ((deadline, _), client) = self.deadlines.first_key_value()?;

@@ -355,6 +355,12 @@ impl Client {
                 .is_ok_and(|a: std::net::SocketAddr| a.ip().is_loopback())
     }
 
+    /// Whether it is trusted with internal commands: another node of the cluster, a primary, the append-only file.
+    pub fn is_internal(&self) -> bool {
+        self.flags
+            .any(ClientFlags::INTERNAL | ClientFlags::MUST_OBEY)
+    }
+
     /// Whether it is our primary or a replica of ours.
     #[inline]
     pub fn is_peer(&self) -> bool {

@@ -121,7 +121,7 @@ pub enum Flag {
     ScriptRunner = 1 << 19,
     /// May propagate its effects to replicas though it changes nothing here (PUBLISH, scripts).
     MayReplicate = 1 << 20,
-    /// Internal to replication and the bus; hidden from users' docs.
+    /// For internal connections alone: of the nodes of a cluster, and of a primary. Others do not find the command.
     OnlyInternal = 1 << 21,
     /// Runs at once inside MULTI instead of being queued: it ends or inspects the transaction.
     InsideMulti = 1 << 22,

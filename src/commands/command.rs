@@ -39,11 +39,18 @@ const COMMAND: Command = Command {
     ..Command::BASE
 };
 
+/// Whether a client is told of a command: those for internal connections are told to these alone.
+fn is_shown(entry: &Entry, internal: bool) -> bool {
+    internal || !entry.flags.has(OnlyInternal)
+}
+
 #[doc(alias = "commandCommand")]
 fn command(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
+    let internal = ctx.client().is_internal();
     let commands = &ctx.state.commands;
-    ctx.reply.array(commands.top_level().count());
-    for entry in commands.top_level() {
+    let shown = || commands.top_level().filter(|e| is_shown(e, internal));
+    ctx.reply.array(shown().count());
+    for entry in shown() {
         show_info(ctx.reply, commands, entry);
     }
     Ok(())
@@ -67,7 +74,10 @@ const COMMAND_COUNT: Command = Command {
 
 #[doc(alias = "commandCountCommand")]
 fn command_count(ctx: &mut Ctx<'_>, _: Args<'_>) -> Result {
-    ctx.reply.count(ctx.state.commands.top_level().count());
+    let internal = ctx.client().is_internal();
+    let commands = ctx.state.commands.top_level();
+    ctx.reply
+        .count(commands.filter(|e| is_shown(e, internal)).count());
     Ok(())
 }
 
@@ -92,14 +102,16 @@ const COMMAND_DOCS: Command = Command {
 /// Answers the documentation of all commands, or of those named; unknown names are left out.
 #[doc(alias = "commandDocsCommand")]
 fn command_docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
+    let internal = ctx.client().is_internal();
     let commands = &ctx.state.commands;
-    let asked: Vec<&Entry> = if args.is_empty() {
+    let mut asked: Vec<&Entry> = if args.is_empty() {
         commands.top_level().collect()
     } else {
         args.filter_map(|name| commands.find(name))
             .map(|id| &commands[id])
             .collect()
     };
+    asked.retain(|entry| is_shown(entry, internal));
     ctx.reply.map(asked.len());
     for entry in asked {
         ctx.reply.bulk(entry.name.as_bytes());
@@ -175,11 +187,12 @@ fn command_getkeysandflags(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
 /// The keys of a request that is an argument of COMMAND GETKEYS. Fails if there is no such command, if it has no keys,
 /// or if the number of arguments is wrong.
 #[doc(alias = "getKeysSubcommandImpl")]
-fn keys_of(ctx: &Ctx<'_>, request: Argv<'_>) -> Result<Keys> {
+fn keys_of(ctx: &mut Ctx<'_>, request: Argv<'_>) -> Result<Keys> {
+    let internal = ctx.client().is_internal();
     let commands = &ctx.state.commands;
-    let id = commands
-        .lookup(request)
-        .map_err(|_| Error::once("Invalid command specified"))?;
+    let id = commands.lookup(request).ok();
+    let id = id.filter(|id| is_shown(&commands[*id], internal));
+    let id = id.ok_or_else(|| Error::once("Invalid command specified"))?;
     let entry = &commands[id];
     let real = |spec: &KeySpec| !spec.has(crate::command::KeyFlag::NotKey);
     let foreign = entry
@@ -270,10 +283,12 @@ fn command_info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
     if args.is_empty() {
         return command(ctx, args);
     }
+    let internal = ctx.client().is_internal();
     let commands = &ctx.state.commands;
     ctx.reply.array(args.len());
     for name in args {
-        match commands.find(name) {
+        let found = commands.find(name);
+        match found.filter(|id| is_shown(&commands[*id], internal)) {
             Some(id) => show_info(ctx.reply, commands, &commands[id]),
             None => ctx.reply.null(),
         }
@@ -332,13 +347,14 @@ fn command_list(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             return Err(Error::Syntax);
         }
     }
+    let internal = ctx.client().is_internal();
     let mark = ctx.reply.open();
     let mut shown = 0;
     for entry in ctx
         .state
         .commands
         .iter()
-        .filter(|e| !e.name.is_empty() && wanted(e))
+        .filter(|e| !e.name.is_empty() && wanted(e) && is_shown(e, internal))
     {
         ctx.reply.bulk(entry.name.as_bytes());
         shown += 1;

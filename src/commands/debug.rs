@@ -86,6 +86,21 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             let hash = crc16(machine.secret());
             ctx.reply.integer(hash.into());
         }
+        (b"mark-internal-client", 0) => {
+            ctx.client()
+                .flags
+                .set(crate::clients::ClientFlags::INTERNAL);
+            ctx.reply.ok();
+        }
+        (b"mark-internal-client", 1) => {
+            if !args.word("UNMARK") {
+                return Err(Error::Syntax);
+            }
+            ctx.client()
+                .flags
+                .clear(crate::clients::ClientFlags::INTERNAL);
+            ctx.reply.ok();
+        }
         (b"clusterlink", 3) => super::debug_cluster::kill_links(ctx, args)?,
         (b"drop-cluster-packet-filter", 1) => super::debug_cluster::drop_filter(ctx, args)?,
         (b"close-cluster-link-on-packet-drop", 1) => {
@@ -234,6 +249,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "    A hash of all data, 40 zeros when there is none.",
             "DIGEST-VALUE <key> [<key> ...]",
             "    Hashes of values.",
+            "MARK-INTERNAL-CLIENT [UNMARK]",
+            "    Treat this client as an internal connection, which finds internal commands.",
             "DROP-CLUSTER-PACKET-FILTER <kind>",
             "    Drop messages of the cluster bus of this kind; -1 drops none.",
             "ERROR <string>",

@@ -197,7 +197,11 @@ fn show(state: &mut State, call: &Call<'_>, redacted: Redacted, elapsed_ns: u64,
         let loaded = call.origin == CallOrigin::Replay
             && !caller.is_some_and(|flags| flags.has(ClientFlags::PRIMARY));
         if !again && !loaded {
-            observe::act::monitor::feed(state, call.client, call.db, call.argv, redacted);
+            let (client, db, argv) = (call.client, call.db, call.argv);
+            match call.flags.has(Flag::OnlyInternal) {
+                true => observe::act::monitor::feed_internal(state, client, db, argv, redacted),
+                false => observe::act::monitor::feed(state, client, db, argv, redacted),
+            }
         }
     }
     // A command that blocked is timed and counted when it is served. One of an append-only file is not counted, nor are

@@ -281,6 +281,11 @@ pub(crate) fn identify(
     }
 }
 
+/// The error for a command that this client does not find.
+pub(crate) fn unknown_command(state: &State, argv: Argv<'_>) -> Error {
+    unknown(state, argv, Missing::Command)
+}
+
 /// Bytes of what the client sent that an error about an unknown command quotes: of the name, and of the arguments.
 const MAX_QUOTED: usize = 128;
 
@@ -322,7 +327,7 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
     let who = &state.clients[client];
     let (standing, protocol) = (who.flags, who.protocol);
 
-    admit_protected(state, who, flags)?;
+    admit_protected(state, who, flags, argv)?;
     if !flags.has(crate::command::Flag::NoAuth) && acl::act::owes_auth(state, who) {
         return Err(Error::NoAuth);
     }
@@ -408,11 +413,18 @@ fn admit(state: &mut State, client: ClientKey, id: CommandId, argv: Argv<'_>) ->
 
 /// Whether DEBUG and MODULE may run: `enable-debug-command` and `enable-module-command` say for whom.
 #[inline]
-fn admit_protected(state: &State, who: &Client, flags: Flags) -> Result<(), Error> {
+fn admit_protected(state: &State, who: &Client, flags: Flags, argv: Argv<'_>) -> Result<(), Error> {
     if flags.any(&[
         crate::command::Flag::NeedsDebugCommand,
         crate::command::Flag::NeedsModuleCommand,
+        crate::command::Flag::OnlyInternal,
     ]) {
+        if flags.has(crate::command::Flag::OnlyInternal) {
+            return match who.is_internal() {
+                true => Ok(()),
+                false => Err(unknown_command(state, argv)),
+            };
+        }
         let config = &state.config;
         let (name, option, action) = match flags.has(crate::command::Flag::NeedsDebugCommand) {
             true => ("DEBUG", "enable-debug-command", config.enable_debug_command),

@@ -15,9 +15,8 @@ mod unblock;
 
 pub use call::{CallOrigin, call};
 pub use context::{Ctx, Effect};
-#[cfg(feature = "c-modules")]
-pub(crate) use gate::identify;
 pub use gate::{Outcome, process};
 #[cfg(feature = "c-modules")]
+pub(crate) use gate::{identify, unknown_command};
 pub(crate) use unblock::run_again;
 pub use unblock::serve_ready;

@@ -5,6 +5,8 @@ mod bus;
 mod faults;
 mod figures;
 mod migration;
+mod saved;
+mod words;
 
 use std::fs;
 use std::io::{Read, Write};

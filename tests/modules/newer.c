@@ -40,6 +40,7 @@ static const char *(*GetInternalSecret)(Ctx *, size_t *);
 static int (*SubscribeToKeyspaceEvents)(Ctx *, int, int (*)(Ctx *, int, const char *, Str *));
 static int (*UnsubscribeFromKeyspaceEvents)(Ctx *, int, int (*)(Ctx *, int, const char *, Str *));
 static long long (*HashFieldMinExpire)(Key *);
+static int (*HashGet)(Key *, int, ...);
 static int (*ACLCheckKeyPrefixPermissions)(User *, Str *, int);
 static User *(*GetModuleUserFromUserName)(Str *);
 static int (*FreeModuleUser)(User *);
@@ -51,6 +52,7 @@ static int (*ClusterCanAccessKeysInSlot)(int);
 static Ranges *(*ClusterGetLocalSlotRanges)(Ctx *);
 static void (*ClusterFreeSlotRanges)(Ctx *, Ranges *);
 static int (*ClusterDisableTrim)(Ctx *);
+static int (*ClusterPropagateForSlotMigration)(Ctx *, const char *, const char *, ...);
 static int (*ClusterEnableTrim)(Ctx *);
 static int (*ReplyWithArray)(Ctx *, long);
 static void (*ReplySetArrayLength)(Ctx *, long);
@@ -154,6 +156,24 @@ static int earliest(Ctx *ctx, Str **argv, int argc) {
     return OK;
 }
 
+#define C_FIELDS (1 << 2)
+#define EXISTS (1 << 3)
+#define EXPIRE_TIME (1 << 5)
+
+/* The deadlines of the fields f and g, and whether it is refused to ask for existence as well. */
+static int deadlines(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 2) return WrongArity(ctx);
+    Key *key = OpenKey(ctx, argv[1], READ);
+    long long f = 0, g = 0;
+    HashGet(key, C_FIELDS | EXPIRE_TIME, "f", &f, "g", &g, NULL);
+    ReplyWithArray(ctx, 3);
+    ReplyWithLongLong(ctx, f);
+    ReplyWithLongLong(ctx, g);
+    ReplyWithLongLong(ctx, HashGet(key, C_FIELDS | EXPIRE_TIME | EXISTS, "f", &f, NULL));
+    CloseKey(key);
+    return OK;
+}
+
 /* user prefix flags */
 static int prefix(Ctx *ctx, Str **argv, int argc) {
     if (argc != 4) return WrongArity(ctx);
@@ -184,7 +204,53 @@ static int whose(Ctx *ctx, Str **argv, int argc) {
     return OK;
 }
 
-/* slot key, can slot, mine, hold, release, secret */
+typedef struct {
+    uint64_t version;
+    char source[41], dest[41];
+    const char *task;
+    Ranges *slots;
+} Moving;
+
+#define MOVING 18
+#define PROPAGATE 6
+
+/* The kinds of the events of slots that move (0 to 6) and are trimmed (t0, t1), and how often a key was trimmed. */
+static char moves[256];
+static long long trimmed;
+/* The key that is to be set on the new owner of slots. */
+static char extra[64];
+
+static int add_command(Ctx *ctx) {
+    errno = 0;
+    if (ClusterPropagateForSlotMigration(ctx, "SET", "cc", extra, "1") == OK) return 0;
+    return errno;
+}
+
+static void note(const char *what, long long number) {
+    size_t used = strlen(moves);
+    snprintf(moves + used, sizeof(moves) - used, "%s%lld ", what, number);
+}
+
+static void moved(Ctx *ctx, Event event, uint64_t sub, void *data) {
+    note(event.id == MOVING ? "" : "t", (long long)sub);
+    if (event.id != MOVING) return;
+    Moving *moving = data;
+    if (strlen(moving->source) != 40 || strlen(moving->dest) != 40 || strlen(moving->task) != 40) note("bad", 0);
+    if (moving->slots->count != 1 || moving->slots->ranges[0].end != 0) note("bad", 1);
+    if (sub != PROPAGATE) return;
+    if (add_command(ctx)) note("e", errno);
+    if (ClusterPropagateForSlotMigration(ctx, "SET", "cc", "elsewhere", "1") == ERR) note("e", errno);
+    if (ClusterPropagateForSlotMigration(ctx, "NOSUCH", "cc", extra, "1") == ERR) note("e", errno);
+    if (ClusterPropagateForSlotMigration(ctx, "MSET", "cccc", extra, "1", "elsewhere", "1") == ERR) note("e", errno);
+}
+
+static int gone(Ctx *ctx, int class, const char *event, Str *key) {
+    (void)ctx, (void)class, (void)key;
+    if (!strcmp(event, "key_trimmed")) trimmed++;
+    return OK;
+}
+
+/* slot key, can slot, mine, hold, release, secret, events, trimmed, extra key */
 static int cluster(Ctx *ctx, Str **argv, int argc) {
     const char *how = argc > 1 ? text(argv[1]) : "";
     if (!strcmp(how, "slot") && argc == 3) {
@@ -207,6 +273,12 @@ static int cluster(Ctx *ctx, Str **argv, int argc) {
         }
         ClusterFreeSlotRanges(ctx, mine);
         return OK;
+    }
+    if (!strcmp(how, "events")) return ReplyWithCString(ctx, moves);
+    if (!strcmp(how, "trimmed")) return ReplyWithLongLong(ctx, trimmed);
+    if (!strcmp(how, "extra") && argc == 3) {
+        snprintf(extra, sizeof(extra), "%s", text(argv[2]));
+        return ReplyWithLongLong(ctx, add_command(ctx));
     }
     if (!strcmp(how, "hold")) return ReplyWithLongLong(ctx, ClusterDisableTrim(ctx));
     if (!strcmp(how, "release")) return ReplyWithLongLong(ctx, ClusterEnableTrim(ctx));
@@ -243,6 +315,16 @@ static int sets(Ctx *ctx, Str **argv, int argc) {
     return ReplyWithLongLong(ctx, own_sets);
 }
 
+/* Calls a command without arguments, with the letters of a format. */
+static int call(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 3) return WrongArity(ctx);
+    Reply *reply = Call(ctx, text(argv[1]), text(argv[2]));
+    if (!reply) return ReplyWithError(ctx, "ERR no reply");
+    ReplyWithCallReply(ctx, reply);
+    FreeCallReply(reply);
+    return OK;
+}
+
 #define UNPREFIXED (1 << 9)
 
 int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
@@ -258,6 +340,11 @@ int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
     FETCH(ClusterGetLocalSlotRanges); FETCH(ClusterFreeSlotRanges); FETCH(ClusterDisableTrim);
     FETCH(ClusterEnableTrim); FETCH(ReplyWithArray); FETCH(ReplySetArrayLength); FETCH(ReplyWithCString);
     FETCH(ReplyWithString); FETCH(ReplyWithStringBuffer); FETCH(StringPtrLen); FETCH(SubscribeToServerEvent);
+    FETCH(ClusterPropagateForSlotMigration); FETCH(HashGet);
+    if (SubscribeToServerEvent(ctx, (Event){MOVING, 1}, moved) != OK ||
+        SubscribeToServerEvent(ctx, (Event){MOVING + 1, 1}, moved) != OK ||
+        SubscribeToKeyspaceEvents(ctx, 1 << 17, gone) != OK)
+        return ERR;
     /* An event of old, which RediSearch asks for still and insists on. */
     if (SubscribeToServerEvent(ctx, (Event){12, 1}, backup) != OK) return ERR;
     if (RegisterNumericConfig(ctx, "number", 7, 0, 0, 100, get_number, set_number, NULL, &own_number) != OK ||
@@ -276,9 +363,12 @@ int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
         CreateCommand(ctx, "newer.sets", sets, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.listen", listen, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.earliest", earliest, "readonly", 1, 1, 1) != OK ||
+        CreateCommand(ctx, "newer.deadlines", deadlines, "readonly", 1, 1, 1) != OK ||
         CreateCommand(ctx, "newer.prefix", prefix, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.whose", whose, "", 0, 0, 0) != OK ||
-        CreateCommand(ctx, "newer.cluster", cluster, "", 0, 0, 0) != OK)
+        CreateCommand(ctx, "newer.cluster", cluster, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.internal", sets, "internal", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.call", call, "", 0, 0, 0) != OK)
         return ERR;
     return OK;
 }

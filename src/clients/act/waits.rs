@@ -120,7 +120,17 @@ pub(crate) fn end_overdue_waits(state: &mut State) {
     }
     state.refresh_clock();
     while let Some(client) = state.blocked.overdue(state.clock.unix_ms()) {
-        end_wait_with(state, client, None);
+        let waiting = state
+            .clients
+            .get(client)
+            .and_then(|who| who.waiting.as_ref());
+        match (waiting.map(|waiting| waiting.kind), state.module_doors) {
+            // Its module has unblocked it; the reply is on its way.
+            (Some(WaitKind::Module(handle)), Some(doors)) if (doors.is_unblocked)(handle) => {
+                state.blocked.forget_first_deadline();
+            }
+            _ => drop(end_wait_with(state, client, None)),
+        }
     }
     let now = state.clock.unix_ms();
     state.blocked.touch_again(&state.clients, now);

@@ -238,12 +238,16 @@ impl Machine {
         Ok(Reply::Ok)
     }
 
-    fn order_slots(&mut self, ranges: &[RangeInclusive<u16>], add: bool) -> Answer {
+    /// The slots of ranges that ADDSLOTS may take (`add`), or DELSLOTS give up.
+    ///
+    /// # Errors
+    /// The words of the refusal: a slot is somebody's, nobody's, or named twice.
+    pub fn changeable(&self, ranges: &[RangeInclusive<u16>], add: bool) -> Result<SlotSet, String> {
         let mut named = SlotSet::new();
         for range in ranges {
             let (start, end) = (range.start(), range.end());
             if *start >= SLOTS || *end >= SLOTS {
-                return refuse("Invalid or out of range slot");
+                return Err("Invalid or out of range slot".to_owned());
             }
             if start > end {
                 return Err(format!(
@@ -261,7 +265,11 @@ impl Machine {
                 }
             }
         }
-        for slot in named.iter() {
+        Ok(named)
+    }
+
+    fn order_slots(&mut self, ranges: &[RangeInclusive<u16>], add: bool) -> Answer {
+        for slot in self.changeable(ranges, add)?.iter() {
             match add {
                 true => {
                     self.owners.importing.remove(&slot);

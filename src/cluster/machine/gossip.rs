@@ -199,7 +199,7 @@ impl Machine {
                 None => self.news(kind, None, extended),
             };
             encoded[usize::from(extended)] = Some(bytes.clone());
-            self.send(link, kind, bytes);
+            self.announce(link, kind, bytes);
         }
     }
 

@@ -127,7 +127,7 @@ impl Machine {
             over.slots = left;
             over.waits.retain(|key, wait| !self.knows(*key, *wait));
             if over.slots.is_empty() {
-                // Whoever waits for slots that are gone again is sent on.
+                // Clients that wait for slots that are gone again are sent on.
                 self.handed_over(owner, SlotSet::new());
                 return false;
             }

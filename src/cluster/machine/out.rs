@@ -34,6 +34,8 @@ pub struct Held {
     /// The link that it goes to.
     pub link: LinkId,
     bytes: Arc<[u8]>,
+    /// It tells the state of this node, as a later one does as well.
+    announces: bool,
 }
 
 /// The urgency with which a change is saved.
@@ -69,7 +71,7 @@ impl Machine {
     /// Sends a message, once the claims in its header are on disk.
     pub(super) fn send(&mut self, link: LinkId, kind: Kind, bytes: Arc<[u8]>) {
         match self.barrier() {
-            Some(token) => self.hold(link, kind, bytes, token),
+            Some(token) => self.hold(link, kind, bytes, (token, false)),
             None if self.links.contains_key(&link) => {
                 self.counts.sent[kind as usize] += 1;
                 self.out.acts.push(Act::Send { link, bytes });
@@ -78,23 +80,48 @@ impl Machine {
         }
     }
 
+    /// Sends news of this node. While they wait for the disk, later ones that wait for the same save take their place: a
+    /// tool that moves a thousand slots makes the others read one message, not a thousand.
+    pub(super) fn announce(&mut self, link: LinkId, kind: Kind, bytes: Arc<[u8]>) {
+        if let Some(token) = self.barrier() {
+            let before = self.out.held.len();
+            let out = &mut self.out.held;
+            out.retain(|held| !(held.announces && held.token == token && held.link == link));
+            self.counts.sent[kind as usize] -= (before - self.out.held.len()) as u64;
+            self.hold(link, kind, bytes, (token, true));
+            return;
+        }
+        self.send(link, kind, bytes);
+    }
+
     /// Sends a message that is a promise by itself, once all that is known now is on disk.
     pub(super) fn send_when_kept(&mut self, link: LinkId, kind: Kind, bytes: Arc<[u8]>) {
         match (self.out.dirty, self.out.saving) {
             (Some(Keep::Synced | Keep::Claimed), _) => {
-                self.hold(link, kind, bytes, self.out.last_token + 1);
+                self.hold(link, kind, bytes, (self.out.last_token + 1, false));
             }
             (_, Some((token, Keep::Synced | Keep::Claimed))) => {
-                self.hold(link, kind, bytes, token);
+                self.hold(link, kind, bytes, (token, false));
             }
             _ => self.send(link, kind, bytes),
         }
     }
 
-    fn hold(&mut self, link: LinkId, kind: Kind, bytes: Arc<[u8]>, token: u64) {
+    fn hold(
+        &mut self,
+        link: LinkId,
+        kind: Kind,
+        bytes: Arc<[u8]>,
+        (token, announces): (u64, bool),
+    ) {
         if self.links.contains_key(&link) {
             self.counts.sent[kind as usize] += 1;
-            self.out.held.push_back(Held { token, link, bytes });
+            self.out.held.push_back(Held {
+                token,
+                link,
+                bytes,
+                announces,
+            });
         }
     }
 

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::super::prelude::*;
 use super::{in_bounds, needs_cluster, obey, slot};
-use crate::cluster::machine::{Command as Order, SlotOrder};
+use crate::cluster::machine::{Command as Order, Machine, SlotOrder};
 use crate::util::crc16::{SLOTS, key_hash_slot};
 
 pub(super) const CLUSTER_ADDSLOTS: Command = Command {
@@ -52,8 +52,8 @@ pub(super) const CLUSTER_ADDSLOTSRANGE: Command = Command {
 };
 
 fn cluster_addslotsrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    needs_cluster(ctx.state)?;
-    let slots = ranges(args, "addslotsrange")?;
+    let machine = needs_cluster(ctx.state)?;
+    let slots = changeable_ranges(machine, args, "addslotsrange", true)?;
     obey(ctx, args, Order::AddSlots(&slots))
 }
 
@@ -101,8 +101,8 @@ pub(super) const CLUSTER_DELSLOTSRANGE: Command = Command {
 };
 
 fn cluster_delslotsrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result {
-    needs_cluster(ctx.state)?;
-    let slots = ranges(args, "delslotsrange")?;
+    let machine = needs_cluster(ctx.state)?;
+    let slots = changeable_ranges(machine, args, "delslotsrange", false)?;
     obey(ctx, args, Order::DelSlots(&slots))
 }
 
@@ -267,11 +267,36 @@ fn listed_slots(mut args: Args<'_>) -> Result<Vec<RangeInclusive<u16>>> {
     Ok(slots)
 }
 
-pub(super) fn ranges(mut args: Args<'_>, subcommand: &str) -> Result<Vec<RangeInclusive<u16>>> {
+/// As [`ranges`]. A range that cannot be changed is refused before a later one that cannot be read.
+fn changeable_ranges(
+    machine: &Machine,
+    args: Args<'_>,
+    subcommand: &str,
+    add: bool,
+) -> Result<Vec<RangeInclusive<u16>>> {
+    let mut slots = Vec::new();
+    let read = read_ranges(args, subcommand, &mut slots);
+    if read.is_err() {
+        machine.changeable(&slots, add).map_err(Error::once)?;
+    }
+    read.map(|()| slots)
+}
+
+/// Ranges of slots, two numbers each.
+pub(super) fn ranges(args: Args<'_>, subcommand: &str) -> Result<Vec<RangeInclusive<u16>>> {
+    let mut slots = Vec::new();
+    read_ranges(args, subcommand, &mut slots)?;
+    Ok(slots)
+}
+
+fn read_ranges(
+    mut args: Args<'_>,
+    subcommand: &str,
+    slots: &mut Vec<RangeInclusive<u16>>,
+) -> Result {
     if !args.len().is_multiple_of(2) {
         return Err(Error::WrongArity(format!("cluster|{subcommand}")));
     }
-    let mut slots = Vec::new();
     while !args.is_empty() {
         let (first, last) = (slot(&mut args)?, slot(&mut args)?);
         if first > last {
@@ -280,9 +305,9 @@ pub(super) fn ranges(mut args: Args<'_>, subcommand: &str) -> Result<Vec<RangeIn
             )));
         }
         slots.push(first..=last);
-        bounded(&slots)?;
+        bounded(slots)?;
     }
-    Ok(slots)
+    Ok(())
 }
 
 /// A request with more ranges than there are slots must name one slot twice, so the rest need not be collected.

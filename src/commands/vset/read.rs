@@ -289,10 +289,6 @@ fn vrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             Some(parse_i64(word).ok_or_else(|| Error::once("COUNT value is not an integer"))?)
         }
     };
-    // The magnitude of this number does not fit 64 bits.
-    if count == Some(i64::MIN) {
-        return Err(Error::once("COUNT value is out of range"));
-    }
     // Redis has not looked at the key by then.
     if count == Some(0) {
         ctx.reply.array(0);
@@ -306,6 +302,10 @@ fn vrandmember(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         return Ok(());
     };
+    // The magnitude of this number does not fit 64 bits.
+    if count == Some(i64::MIN) {
+        return Err(Error::once("COUNT value is out of range"));
+    }
     let len = set.len() as u64;
     let Some(count) = count else {
         ctx.reply.bulk_or_null(set.nth(rng.below(len)));

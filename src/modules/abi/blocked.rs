@@ -590,6 +590,13 @@ pub fn gone(state: &mut State, number: u64) {
     }
 }
 
+/// Whether the module has unblocked the client, which is about to be answered.
+pub fn is_unblocked(number: u64) -> bool {
+    let handle: *const Blocked = ptr::with_exposed_provenance(number as usize);
+    // SAFETY: the client waits under this handle, which its module has not given up.
+    unsafe { (*handle).unblocked.load(Ordering::Acquire) }
+}
+
 /// Whether a wait can end before its time: only if the module has a function for that.
 pub fn may_time_out(number: u64) -> bool {
     let handle: *const Blocked = ptr::with_exposed_provenance(number as usize);

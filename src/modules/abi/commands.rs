@@ -240,8 +240,11 @@ pub unsafe extern "C" fn create_command(
     let (name, flags) = unsafe { (c_bytes(name), c_bytes(flags)) };
     let made = context::with(|state| {
         let flags = CommandFlags::parse(flags)?;
-        if flags.no_cluster && state.config.cluster_enabled {
-            return None;
+        if flags.no_cluster {
+            if state.config.cluster_enabled {
+                return None;
+            }
+            state.stats.cluster_incompatible_ops += 1;
         }
         let (name, decl) = declare(&module, name, function, &flags, (first, last, step))?;
         let id = act::add(state, Box::leak(Box::new(decl)), &name, None)?;
@@ -275,8 +278,11 @@ pub unsafe extern "C" fn create_subcommand(
             return None;
         }
         let flags = CommandFlags::parse(flags)?;
-        if flags.no_cluster && state.config.cluster_enabled {
-            return None;
+        if flags.no_cluster {
+            if state.config.cluster_enabled {
+                return None;
+            }
+            state.stats.cluster_incompatible_ops += 1;
         }
         let (name, mut decl) = declare(&module, name, function, &flags, (first, last, step))?;
         // The container's name and its own.

@@ -190,6 +190,8 @@ fn flags_of(state: &State, client: Option<crate::clients::ClientKey>, loads: boo
             own.any(ClientFlags::MULTI | ClientFlags::IN_EXEC),
         );
         put(FLAG_MULTI_DIRTY, own.has(ClientFlags::DIRTY_CAS));
+        let debug = config.enable_debug_command.allows(client.is_local());
+        put(FLAG_DEBUG, debug);
     }
     let served = state.current_client.and_then(|key| state.clients.get(key));
     put(
@@ -239,8 +241,8 @@ fn flags_of(state: &State, client: Option<crate::clients::ClientKey>, loads: boo
     let busy = state.persistence.running.is_some() || state.modules.child.is_some();
     put(FLAG_ACTIVE_CHILD, busy);
     put(FLAG_CHILD, crate::sys::fork::is_child());
-    let debug = config.enable_debug_command;
-    put(FLAG_DEBUG, debug.allows(true) && debug.allows(false));
+    // To anybody, and so without a client.
+    put(FLAG_DEBUG, config.enable_debug_command.allows(false));
     put(FLAG_TRIM, !state.cluster.channels.trims.is_empty());
     flags
 }

@@ -585,6 +585,8 @@ pub unsafe extern "C" fn zset_ended(key: *mut Key) -> c_int {
 const HASH_NX: c_int = 1;
 const HASH_XX: c_int = 1 << 1;
 const HASH_C_FIELDS: c_int = 1 << 2;
+/// The deadline of a field is asked for, unix time in milliseconds; -1 without one.
+const HASH_EXPIRE_TIME: c_int = 1 << 5;
 const HASH_EXISTS: c_int = 1 << 3;
 const HASH_COUNT_ALL: c_int = 1 << 4;
 /// The value that stands for deletion.
@@ -713,6 +715,9 @@ unsafe extern "C" fn oxidis_module_hash_get(
             if there && hash.is_none() {
                 return false;
             }
+            if flags & HASH_EXISTS != 0 && flags & HASH_EXPIRE_TIME != 0 {
+                return false;
+            }
             let now = state.keyspace.env().field_time();
             for pair in pairs(words, n) {
                 let [field, out] = *pair;
@@ -722,6 +727,11 @@ unsafe extern "C" fn oxidis_module_hash_get(
                     found.filter(|found| key.sees_expired() || !is_past(found.deadline, now));
                 if flags & HASH_EXISTS != 0 {
                     *out.cast::<c_int>() = c_int::from(found.is_some());
+                    continue;
+                }
+                if flags & HASH_EXPIRE_TIME != 0 {
+                    let deadline = found.and_then(|found| found.deadline);
+                    *out.cast::<i64>() = deadline.unwrap_or(-1);
                     continue;
                 }
                 *out.cast::<*mut RString>() = match found {

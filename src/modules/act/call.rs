@@ -16,7 +16,7 @@ use crate::acl::{self, Context, User};
 use crate::clients::{ClientFlags, ClientKey};
 use crate::command::Flag;
 use crate::command::Targets;
-use crate::dispatch::{CallOrigin, call, identify};
+use crate::dispatch::{CallOrigin, call, identify, unknown_command};
 use crate::keyspace::{self, DbId};
 use crate::modules::ModuleId;
 use crate::resp::argv::{Argv, OwnedArgv};
@@ -143,6 +143,14 @@ pub fn call_command(
     {
         protocol = client.protocol;
     }
+    let from = caller.client.and_then(|key| state.clients.get(key));
+    let internal = from.is_some_and(|client| client.is_internal());
+    if options.as_user && !internal {
+        let id = state.commands.lookup(argv.as_argv()).ok();
+        if id.is_some_and(|id| state.commands[id].flags.has(Flag::OnlyInternal)) {
+            return refuse(libc::ENOENT, unknown_command(state, argv.as_argv()));
+        }
+    }
     let user = match options.as_user {
         true => match acting_user(state, caller) {
             Some(user) => user,
@@ -184,7 +192,9 @@ pub fn call_command(
     if let Some(user) = user {
         let checked = user.check(acl::act::asked(state, id, argv));
         acl::act::act_as(state, client, user);
-        if let Err(denied) = checked {
+        if let Err(denied) = checked
+            && !internal
+        {
             let text = acl::act::deny(state, client, id, argv, denied, Context::Module);
             return_client(state, client);
             return refuse(libc::EACCES, Error::quoting("NOPERM ", &text, ""));

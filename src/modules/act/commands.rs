@@ -29,7 +29,7 @@ impl CommandFlags {
         let mut flags = CommandFlags::default();
         let words = words.split(|b| *b == b' ').filter(|word| !word.is_empty());
         for word in words {
-            flags.flags.push(match word {
+            let flag = match word {
                 b"write" => Flag::Write,
                 b"readonly" => Flag::ReadOnly,
                 b"admin" => Flag::Admin,
@@ -46,6 +46,11 @@ impl CommandFlags {
                 b"may-replicate" => Flag::MayReplicate,
                 b"no-mandatory-keys" => Flag::NoMandatoryKeys,
                 b"allow-busy" => Flag::AllowBusy,
+                b"touches-arbitrary-keys" => Flag::ArbitraryKeys,
+                b"internal" => {
+                    flags.flags.push(Flag::NoScript);
+                    Flag::OnlyInternal
+                }
                 b"random" => continue, // Deprecated, and without a meaning.
                 b"getkeys-api" => {
                     flags.getkeys = true;
@@ -60,7 +65,8 @@ impl CommandFlags {
                     continue;
                 }
                 _ => return None,
-            });
+            };
+            flags.flags.push(flag);
         }
         Some(flags)
     }

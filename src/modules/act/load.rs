@@ -55,14 +55,14 @@ pub fn load(state: &mut State, request: &LoadRequest) -> bool {
                     "Loadex configurations were not applied, likely due to invalid arguments. Unloading the module.",
                 );
                 state.modules.queued_options.clear();
-                let _ = unload(state, name.as_bytes());
+                let _ = unload_with(state, name.as_bytes(), true);
                 return false;
             }
             if super::config::forgot_to_load(state, &module) {
                 state.log.warning(
                     "Module Configurations were not set, likely a missing LoadConfigs call. Unloading the module.",
                 );
-                let _ = unload(state, name.as_bytes());
+                let _ = unload_with(state, name.as_bytes(), true);
                 return false;
             }
             tell(state, 0, &module);
@@ -108,15 +108,20 @@ fn may_execute(path: &str) -> bool {
 /// The sentence for the client.
 #[doc(alias = "moduleUnload")]
 pub fn unload(state: &mut State, name: &[u8]) -> Result<(), String> {
+    unload_with(state, name, false)
+}
+
+/// As [`unload`]. A module that has just been loaded and cannot stay goes whatever it has registered (`forced`).
+fn unload_with(state: &mut State, name: &[u8], forced: bool) -> Result<(), String> {
     let Some(loaded) = state.modules.find(name) else {
         return Err("no such module with that name".into());
     };
     let (module, library) = (loaded.module.clone(), loaded.library);
     let id = module.id;
-    if let Some(reason) = kept_by(state, id) {
+    if let Some(reason) = kept_by(state, id).filter(|_| !forced) {
         return Err(reason.into());
     }
-    if !abi::library::ask_to_unload(state, &module, library) {
+    if !abi::library::ask_to_unload(state, &module, library) && !forced {
         return Err("operation not possible.".into());
     }
     forget(state, id);

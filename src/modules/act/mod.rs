@@ -31,6 +31,7 @@ pub fn install(state: &mut State) {
         timed_out: super::abi::blocked::timed_out,
         gone: super::abi::blocked::gone,
         may_time_out: super::abi::blocked::may_time_out,
+        is_unblocked: super::abi::blocked::is_unblocked,
         event: super::abi::events::fire,
         key_event: super::abi::events::fire_key,
         serve_call: super::abi::promises::serve,

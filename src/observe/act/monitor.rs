@@ -22,12 +22,31 @@ use crate::util::args;
 #[inline]
 pub fn feed(state: &mut State, client: ClientKey, db: DbId, argv: Argv<'_>, redacted: Redacted) {
     if !state.monitors.is_empty() {
-        show(state, client, db, argv, redacted);
+        show(state, client, db, argv, redacted, false);
     }
 }
 
+/// As [`feed`], for a command of internal connections: other monitors do not see it.
 #[cold]
-fn show(state: &mut State, client: ClientKey, db: DbId, argv: Argv<'_>, redacted: Redacted) {
+pub fn feed_internal(
+    state: &mut State,
+    client: ClientKey,
+    db: DbId,
+    argv: Argv<'_>,
+    redacted: Redacted,
+) {
+    show(state, client, db, argv, redacted, true);
+}
+
+#[cold]
+fn show(
+    state: &mut State,
+    client: ClientKey,
+    db: DbId,
+    argv: Argv<'_>,
+    redacted: Redacted,
+    internal: bool,
+) {
     let us = state.clock.unix_us();
     let (seconds, micros) = (us / 1_000_000, us % 1_000_000);
     let who = match state.clients.get(client) {
@@ -46,6 +65,10 @@ fn show(state: &mut State, client: ClientKey, db: DbId, argv: Argv<'_>, redacted
     }
     line.extend_from_slice(b"\r\n");
     for monitor in state.monitors.clone() {
+        let who = state.clients.get(monitor);
+        if internal && !who.is_some_and(|who| who.flags.has(ClientFlags::INTERNAL)) {
+            continue;
+        }
         state.clients.send(monitor, |reply| reply.raw(&line));
     }
 }

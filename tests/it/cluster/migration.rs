@@ -10,7 +10,7 @@ use super::{Node, await_that, form};
 use crate::support::{Reply, Server};
 
 /// A key of slot 0 for each name.
-fn key(name: &str) -> String {
+pub(super) fn key(name: &str) -> String {
     format!("{name}{{06S}}")
 }
 
@@ -21,7 +21,7 @@ fn field(map: &Reply, name: &str) -> Reply {
 }
 
 /// The state of the newest task.
-fn state(node: &mut Node) -> String {
+pub(super) fn state(node: &mut Node) -> String {
     let tasks = node.client.cmd("CLUSTER MIGRATION STATUS ALL");
     let newest = tasks
         .items()
@@ -30,7 +30,7 @@ fn state(node: &mut Node) -> String {
     newest.unwrap_or_default()
 }
 
-fn fill(node: &mut Node) {
+pub(super) fn fill(node: &mut Node) {
     fill_with(node, 2000);
 }
 
@@ -120,7 +120,7 @@ fn a_slot_moves_as_a_whole_under_writes() {
     moves_under_writes([Node::ours(), Node::ours()]);
 }
 
-fn real_with_migration() -> Option<Node> {
+pub(super) fn real_with_migration() -> Option<Node> {
     let mut node = Node::start(Server::redis()?);
     let refusal = node.client.cmd("CLUSTER MIGRATION STATUS ALL");
     let known = !refusal.is_error();

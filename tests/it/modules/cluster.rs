@@ -4,11 +4,11 @@ use super::server;
 use crate::support::fleet::wait_for;
 use crate::support::{Client, Reply, Server};
 
-/// Nodes with the module, which know each other.
-fn nodes(count: usize) -> Option<Vec<(Server, Client)>> {
+/// Nodes with a module, which know each other.
+fn nodes(count: usize, module: &str) -> Option<Vec<(Server, Client)>> {
     let mut nodes = Vec::new();
     for _ in 0..count {
-        let builder = server(&["messenger"], "cluster-enabled yes")?;
+        let builder = server(&[module], "cluster-enabled yes")?;
         let node = builder.start();
         let client = node.client();
         nodes.push((node, client));
@@ -57,7 +57,9 @@ fn messages(c: &mut Client, expected: usize) -> Vec<(String, Reply, String)> {
 
 #[test]
 fn a_message_reaches_the_receiver_of_its_kind_on_one_node_or_on_all() {
-    let Some(mut nodes) = nodes(3) else { return };
+    let Some(mut nodes) = nodes(3, "messenger") else {
+        return;
+    };
     let ids: Vec<String> = nodes.iter_mut().map(|(_, c)| id(c)).collect();
     let from = |at: usize, kind: i64, text: &str| (ids[at].clone(), kind.into(), text.to_owned());
 
@@ -92,7 +94,9 @@ fn a_message_reaches_the_receiver_of_its_kind_on_one_node_or_on_all() {
 
 #[test]
 fn a_module_learns_of_the_nodes() {
-    let Some(mut nodes) = nodes(2) else { return };
+    let Some(mut nodes) = nodes(2, "messenger") else {
+        return;
+    };
     let ids: Vec<String> = nodes.iter_mut().map(|(_, c)| id(c)).collect();
     let ports: Vec<i64> = nodes.iter().map(|(node, _)| node.port().into()).collect();
     let reply = nodes[0].1.cmd("MSG.NODES");
@@ -122,4 +126,48 @@ fn without_a_cluster_no_message_is_sent() {
     let mut c = server.client();
     c.cmd("MSG.SEND all 1 x").error("ERR not sent");
     c.cmd("MSG.NODES").error("ERR no cluster");
+}
+
+/// Slot 0 moves. Both modules hear of it; that of the source adds a command, and holds back the deletion of the keys.
+#[test]
+fn modules_hear_of_slots_that_move_and_hold_back_the_deletion_of_keys() {
+    let Some(mut nodes) = nodes(2, "newer") else {
+        return;
+    };
+    let [(_source, s), (_dest, d)] = &mut nodes[..] else {
+        panic!("two nodes");
+    };
+    s.cmd("CLUSTER ADDSLOTSRANGE 0 16383").ok();
+    wait_for("the cluster", || {
+        d.cmd("CLUSTER INFO").text().contains("cluster_state:ok")
+    });
+    for n in 0..50 {
+        s.cmd(&format!("SET k{n}{{06S}} v")).ok();
+    }
+    // Not the moment for it: EBADF.
+    s.cmd("NEWER.CLUSTER extra extra{06S}").is(9);
+    s.cmd("NEWER.CLUSTER hold").is(0);
+    assert_eq!(d.cmd("CLUSTER MIGRATION IMPORT 0 0").text().len(), 40);
+    let events = |c: &mut Client| c.cmd("NEWER.CLUSTER events").text();
+    wait_for("the slot", || events(d).ends_with("2 "));
+    assert_eq!(events(d), "0 2 ");
+    wait_for("the source", || events(s).ends_with("t0 "));
+    // A key of another slot, a command that is none, keys of several slots: ERANGE, ENOENT, ENOTSUP.
+    assert_eq!(events(s), "3 6 e34 e2 e95 5 t0 ");
+    d.cmd("GET extra{06S}").is("1");
+    d.cmd("GET k7{06S}").is("v");
+    d.cmd("DBSIZE").is(51);
+    s.cmd("NEWER.CLUSTER can 0").is(0);
+    d.cmd("NEWER.CLUSTER can 0").is(1);
+    d.cmd("NEWER.CLUSTER mine").is([0, 0]);
+    s.cmd("NEWER.CLUSTER mine").is([1, 16383]);
+    // Nothing is deleted until the module allows it.
+    for _ in 0..20 {
+        s.cmd("CLUSTER COUNTKEYSINSLOT 0").is(50);
+    }
+    s.cmd("NEWER.CLUSTER trimmed").is(0);
+    s.cmd("NEWER.CLUSTER release").is(0);
+    wait_for("the keys to go", || events(s).ends_with("t1 "));
+    s.cmd("CLUSTER COUNTKEYSINSLOT 0").is(0);
+    s.cmd("NEWER.CLUSTER trimmed").is(50);
 }

@@ -97,6 +97,26 @@ fn a_module_comes_and_goes_while_the_server_runs() {
     c.cmd("PLAIN.ECHO 6").is(6);
 }
 
+/// A module with data types, loaded with an option that it does not have, stayed although the load was refused.
+#[test]
+fn a_module_that_cannot_stay_goes_with_its_data_types() {
+    let Some(builder) = server(&[], "") else {
+        return;
+    };
+    let server = builder.start();
+    let mut c = server.client();
+    let counter = built().expect("built above").join("counter.so");
+    let counter = counter.display();
+    c.cmd(&format!("MODULE LOADEX {counter} CONFIG nosuch.option 1"))
+        .error("ERR Error loading the extension");
+    assert!(c.cmd("MODULE LIST").items().is_empty());
+    c.cmd("COUNTER.INCR n").error("ERR unknown command");
+    c.cmd(&format!("MODULE LOAD {counter}")).ok();
+    c.cmd("COUNTER.INCR n").is(1);
+    c.cmd("MODULE UNLOAD counter")
+        .error("ERR Error unloading module: the module exports one or more module-side data types");
+}
+
 #[test]
 fn a_modules_command_is_judged_described_and_counted_as_any_other() {
     let Some(builder) = server(&["counter"], "") else {

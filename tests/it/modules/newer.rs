@@ -146,7 +146,10 @@ fn a_module_stops_to_listen_and_asks_for_prefixes_and_deadlines() {
     c.cmd("HSET h f v g w").is(2);
     c.cmd("NEWER.EARLIEST h").is(-1);
     c.cmd("HPEXPIREAT h 4102444800000 FIELDS 1 g");
+    c.cmd("NEWER.DEADLINES h").is([-1, 4_102_444_800_000, 1]);
     c.cmd("HPEXPIREAT h 4102444700000 FIELDS 1 f");
+    c.cmd("NEWER.DEADLINES h")
+        .is([4_102_444_700_000, 4_102_444_800_000, 1]);
     c.cmd("NEWER.EARLIEST h").is(4_102_444_700_000);
     c.cmd("NEWER.EARLIEST a").is(-1);
     c.cmd("NEWER.EARLIEST none").is(-2);
@@ -206,4 +209,52 @@ fn a_module_asks_for_slots_and_the_secret() {
     c.cmd("NEWER.CLUSTER hold").is(0);
     c.cmd("NEWER.CLUSTER release").is(0);
     c.cmd("NEWER.CLUSTER release").is(1);
+}
+
+/// A command for internal connections: others do not find it, and are not shown it.
+#[test]
+fn an_internal_command_is_unknown_to_others() {
+    let Some(builder) = server(&["newer"], "") else {
+        return;
+    };
+    let server = builder.start();
+    let mut c = server.client();
+    c.cmd("NEWER.INTERNAL")
+        .error("ERR unknown command 'NEWER.INTERNAL'");
+    assert!(c.cmd("COMMAND DOCS newer.internal").items().is_empty());
+    c.cmd("COMMAND GETKEYS newer.internal")
+        .error("ERR Invalid command specified");
+    let own = texts(&mut c, "COMMAND LIST FILTERBY MODULE newer");
+    assert!(!own.contains(&"newer.internal".to_owned()));
+    let count = c.cmd("COMMAND COUNT");
+    c.cmd("EVAL return(redis.call('newer.internal')) 0")
+        .error("ERR This Redis command is not allowed from script");
+    // The module itself may call it; in the name of the client it may not.
+    c.cmd("NEWER.CALL newer.internal E").is(2);
+    c.cmd("NEWER.CALL newer.internal CE")
+        .error("ERR unknown command");
+
+    let mut monitor = server.client();
+    monitor.cmd("MONITOR").ok();
+    let mut inside = server.client();
+    inside.cmd("DEBUG MARK-INTERNAL-CLIENT").ok();
+    let mut seeing = server.client();
+    seeing.cmd("DEBUG MARK-INTERNAL-CLIENT").ok();
+    seeing.cmd("MONITOR").ok();
+    inside.cmd("NEWER.INTERNAL").is(2);
+    inside.cmd("NEWER.CALL newer.internal CE").is(2);
+    inside.cmd("PING marker").is("marker");
+    let shown = |client: &mut Client| {
+        let mut lines = String::new();
+        while !lines.contains("marker") {
+            lines.push_str(&client.read().expect("a line").text());
+        }
+        lines
+    };
+    assert!(!shown(&mut monitor).contains("\"NEWER.INTERNAL\""));
+    assert!(shown(&mut seeing).contains("\"NEWER.INTERNAL\""));
+    assert_ne!(inside.cmd("COMMAND COUNT"), count);
+    assert_eq!(inside.cmd("COMMAND DOCS newer.internal").items().len(), 2);
+    inside.cmd("DEBUG MARK-INTERNAL-CLIENT UNMARK").ok();
+    inside.cmd("NEWER.INTERNAL").error("ERR unknown command");
 }

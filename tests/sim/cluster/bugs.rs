@@ -407,7 +407,7 @@ fn shards_stay_whole() {
 
 /// valkey 2724: the source of a migration fails over in the moment of the take-over, and its heir wins with an epoch above
 /// the claim's. The source had deleted the keys by then. Here it keeps them until a quorum knows the new owner, who takes no
-/// write before: whoever has the slot in the end has every write that was acknowledged.
+/// write before: the node that has the slot in the end has every write that was acknowledged.
 #[test]
 fn a_failover_in_the_moment_of_a_take_over_loses_nothing() {
     let (mut back, mut gone) = (0, 0);

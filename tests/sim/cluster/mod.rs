@@ -33,6 +33,7 @@
 //! | redis 3599, 3607, 13443: a bad file ends the process | `file::a_damaged_file_names_line_and_reason`, `file::no_bytes_make_it_panic` |
 //! | valkey 1251, 461, 2840, 1307: half a handshake | `bugs::a_handshake_that_lost_half_of_itself_is_repeated` |
 //! | redis 2965: a forgotten node keeps calling | `bugs::a_forgotten_node_stays_away` |
+//! | a primary that is restarted in isolation takes writes | `scenarios::a_primary_that_starts_in_isolation_takes_no_write` |
 //! | redis 3138: an isolated primary tells an old table | nothing on the wire allows more; `scenarios::a_primary_that_is_cut_off_stops_to_take_writes` |
 //! | redis 3588: TAKEOVER on both sides | `bugs::takeover_on_both_sides` |
 //! | redis 9223, 10489, 10381, valkey 970, 981: the last slot leaves | `bugs::the_last_slot_leaves` |
@@ -51,3 +52,41 @@ mod data;
 mod scenarios;
 pub mod story;
 pub mod world;
+
+/// Every test that the table names is there.
+#[test]
+fn the_table_names_tests() {
+    let sources = [
+        ("bugs", include_str!("bugs.rs")),
+        ("scenarios", include_str!("scenarios.rs")),
+        ("codec", include_str!("../../../src/cluster/bus/tests.rs")),
+        (
+            "machine",
+            include_str!("../../../src/cluster/machine/tests.rs"),
+        ),
+        ("file", include_str!("../../../src/cluster/file.rs")),
+        (
+            "migration",
+            include_str!("../../../src/cluster/migration/tests.rs"),
+        ),
+        ("it", include_str!("../../it/cluster.rs")),
+        ("it", include_str!("../../it/cluster/bus.rs")),
+        ("it", include_str!("../../it/cluster/figures.rs")),
+    ];
+    let rows = include_str!("mod.rs")
+        .lines()
+        .filter(|line| line.starts_with("//! | "));
+    let mut named = 0;
+    for word in rows.flat_map(|row| row.split('`').skip(1).step_by(2)) {
+        let Some((place, test)) = word.split_once("::") else {
+            continue;
+        };
+        let test = format!("fn {test}()");
+        let there = sources
+            .iter()
+            .any(|(name, text)| *name == place && text.contains(&test));
+        assert!(there, "{word} is no test");
+        named += 1;
+    }
+    assert!(named > 30, "{named} tests are named");
+}

@@ -116,6 +116,28 @@ fn a_primary_that_is_cut_off_stops_to_take_writes() {
     assert!(world.machine(0).myself().is_replica());
 }
 
+/// A primary is restarted while nothing reaches it. It suspects nobody for a timeout, and took writes meanwhile, two seconds
+/// after its start; its heir had long been elected.
+#[test]
+fn a_primary_that_starts_in_isolation_takes_no_write() {
+    for one_way in [false, true] {
+        let mut world = World::new(13);
+        world.build(&plan(3, 3, 8000));
+        world.crash(0, false, true);
+        for id in 1..6 {
+            world.cut(0, id);
+            if !one_way {
+                world.cut(id, 0);
+            }
+        }
+        world.start(0);
+        let up = world.until(30_000, |world| world.machine(0).is_up());
+        assert_eq!(up, None, "one way {one_way}");
+        assert!(world.machine(3).myself().is_primary());
+        world.settle();
+    }
+}
+
 #[test]
 fn half_of_the_primaries_decide_nothing() {
     let mut world = World::new(5);
@@ -195,6 +217,37 @@ fn two_reshardings_end_with_different_epochs() {
         world.machine(0).owners().of(7)
             == world.machine(0).nodes().find(&world.machine(1).myself().id)
     );
+}
+
+/// A tool moves hundreds of slots faster than a disk keeps them: what others are told meanwhile is one message, not hundreds
+/// that they have to read one after the other.
+#[test]
+fn many_slots_are_told_at_once() {
+    let mut world = World::new(70);
+    world.build(&plan(4, 0, 500));
+    world.hosts[1].disk.delay_ms = 50;
+    let (source, target) = (world.machine(0).myself().id, world.machine(1).myself().id);
+    for slot in 0..300 {
+        let importing = SlotOrder::Importing(source.as_bytes());
+        for order in [importing, SlotOrder::Node(target.as_bytes())] {
+            let order = Command::SetSlot {
+                slot,
+                order,
+                keys: 0,
+            };
+            world.order(1, order).expect("a primary");
+        }
+        assert!(world.machine(1).held().count() <= 3 * 2 + 2);
+    }
+    let known = |world: &World| {
+        [0, 2, 3].iter().all(|id| {
+            let machine = world.machine(*id);
+            (0..300).all(|slot| machine.owners().of(slot) == machine.nodes().find(&target))
+        })
+    };
+    let took = world.until(2000, known).expect("all know");
+    assert!(took <= 400, "{took} ms");
+    world.settle();
 }
 
 #[test]
