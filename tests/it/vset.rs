@@ -85,7 +85,10 @@ fn elements_come_and_go() {
             ("VRANGE v - +", "[a b c]"),
             ("VRANGE v (a [c 1", "[b]"),
             ("VRANDMEMBER v 0", "[]"),
-            ("VRANDMEMBER v -9223372036854775808", "-ERR COUNT value is out of range"),
+            (
+                "VRANDMEMBER v -9223372036854775808",
+                "-ERR COUNT value is out of range",
+            ),
             ("VRANDMEMBER nokey -9223372036854775808", "[]"),
             ("VEMB v z", "-"),
             ("VLINKS v z", "-"),
