@@ -55,7 +55,7 @@ const FLOORS: &[&str] = &[
     "replication/act",
     "clients/act/leave shutdown/act",
     // A cluster's machine is carried out: slots, replication and pauses follow its acts.
-    "cluster/act/arriving cluster/act/carry cluster/act/links cluster/act/migration cluster/act/save cluster/act/slots cluster/act/start",
+    "cluster/act/arriving cluster/act/carry cluster/act/handover cluster/act/links cluster/act/migration cluster/act/save cluster/act/slots cluster/act/start",
     "config/act/apply sentinel/act",
     "commands",
     // Foreign code, and what calls it: it may use every room that acts, through whose functions it is called as well.

@@ -10,7 +10,7 @@
 //!
 //! Mirrors: clusterCron(), clusterBeforeSleep() and the calls that cluster_legacy.c makes where it stands.
 
-use super::{links, migration, moving, node, save, slots, stats};
+use super::{handover, links, migration, moving, node, save, slots, stats};
 use crate::clients::{PauseMode, PausePurpose};
 use crate::cluster::machine::{Act, Command, Facts, Input, Level, Machine, Reply};
 use crate::config::Primary;
@@ -92,7 +92,7 @@ pub fn tick(state: &mut State) {
 
 /// As [`tick`], when the process is awake for its cron.
 pub fn cron(state: &mut State) {
-    moving::release_overdue(state);
+    handover::release_overdue(state);
     tick_within(state, EARLY_WITH_CRON_MS);
 }
 
@@ -186,8 +186,8 @@ fn perform(state: &mut State, act: Act) {
             migration::left_primary(state);
         }
         Act::Empty => empty(state),
-        Act::SlotsLost(left) => moving::lost(state, left),
-        Act::SlotsTaken => moving::taken(state),
+        Act::SlotsLost(left) => handover::lost(state, left),
+        Act::SlotsTaken => handover::taken(state),
         Act::DeleteKeys(left) => slots::delete_keys(state, &moving::not_moving(state, left)),
         Act::SlotsLeft(left) => {
             state.cluster.stats.forget(&left);

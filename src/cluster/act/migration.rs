@@ -12,9 +12,8 @@
 
 use std::sync::mpsc::{TryRecvError, sync_channel};
 
-use super::moving::{
-    await_claim, export_step, import_step, keys_in, next_trim, now, taken, taking,
-};
+use super::handover::{taken, taking};
+use super::moving::{await_claim, export_step, import_step, keys_in, next_trim, now};
 use super::{arriving, carry, hooks, slots};
 use crate::background::Job;
 use crate::clients::{ClientFlags, ClientKey};
@@ -414,16 +413,6 @@ fn tell_replicas(state: &mut State, task: &str) {
         let words: Vec<&[u8]> = words.into_iter().chain([task.as_bytes()]).collect();
         crate::replication::act::stream::say_to_replicas(state, &words);
     }
-}
-
-/// SYNCSLOTS CONF ASM-TASK: the primary of this replica tells of its task. False if the text is no task.
-pub fn heard_of_task(state: &mut State, text: &[u8]) -> bool {
-    let Some(task) = Task::of_text(text) else {
-        return false;
-    };
-    let (_, wall) = now(state);
-    state.cluster.migrations.heard(wall, task);
-    true
 }
 
 /// Ends an import of the primary whose slots are the primary's by now. A primary that was restarted does not tell of the

@@ -8,6 +8,7 @@
 //! | [`route`] | the answer to a request by its slot |
 //! | [`start`] | the node's file is read, the bus begins |
 //! | [`carry`] | inputs go to the machine, its acts are done |
+//! | [`handover`] | slots that change hands: keys stay and writes wait, until enough nodes know |
 //! | [`links`] | the bytes of the bus |
 //! | [`migration`] | slots move as a whole, with their keys |
 //! | [`moving`] | the same slots as other rooms meet them |
@@ -22,6 +23,7 @@
 pub(super) mod arriving;
 pub mod carry;
 pub(crate) mod compatible;
+mod handover;
 mod hooks;
 pub mod links;
 pub mod migration;

@@ -5,8 +5,7 @@
 
 use super::node;
 use crate::clients::ClientKey;
-use crate::cluster::machine::Command;
-use crate::cluster::migration::{Channel, export, import};
+use crate::cluster::migration::{Channel, Task, export, import};
 use crate::cluster::slots::SlotSet;
 use crate::command::keys::{Keys as KeysOf, Search};
 use crate::command::{Flag, Group, Said};
@@ -35,6 +34,16 @@ pub fn import_step(state: &mut State, input: import::Input<'_>) {
 pub fn export_step(state: &mut State, input: export::Input<'_>) {
     let (now, wall) = now(state);
     state.cluster.migrations.export_step(now, wall, input);
+}
+
+/// The primary of this replica tells of its task (SYNCSLOTS CONF ASM-TASK), or a file does. False if the text is no task.
+pub fn heard_of_task(state: &mut State, text: &[u8]) -> bool {
+    let Some(task) = Task::of_text(text) else {
+        return false;
+    };
+    let (_, wall) = now(state);
+    state.cluster.migrations.heard(wall, task);
+    true
 }
 
 /// A client has gone; a task that needs it learns of it.
@@ -158,38 +167,6 @@ pub(super) fn not_moving(state: &State, slots: SlotSet) -> SlotSet {
     let leaves =
         |slot: u16| trims.has(slot) || export.is_some_and(|export| export.slots().has(slot));
     slots.iter().filter(|slot| !leaves(*slot)).collect()
-}
-
-/// Slots went to other nodes: the keys of them that are here stay until enough nodes know.
-pub(super) fn lost(state: &mut State, slots: SlotSet) {
-    let slots = not_moving(state, slots);
-    let db = &state.keyspace[DbId(0)];
-    let slots: SlotSet = slots.iter().filter(|slot| db.slot_len(*slot) > 0).collect();
-    if !slots.is_empty() {
-        // It is never refused.
-        let _ = super::carry::order(state, Command::HandOver(&slots));
-    }
-}
-
-/// Slots are about to become this node's: writes of them wait until enough nodes know, as long as a source would pause.
-pub(super) fn taking(state: &mut State, slots: &SlotSet) {
-    let until = now(state).0 + state.config.cluster_slot_migration_write_pause_timeout;
-    state.cluster.taken = Some((slots.clone(), until));
-}
-
-/// Enough nodes know that slots are this node's, or they are not: clients that waited go on.
-pub(super) fn taken(state: &mut State) {
-    if state.cluster.taken.take().is_some() {
-        crate::clients::act::pause::release(state);
-    }
-}
-
-/// Lets clients go on although too few nodes have answered in time.
-pub(super) fn release_overdue(state: &mut State) {
-    let overdue = |(_, until): &(SlotSet, u64)| now(state).0 >= *until;
-    if state.cluster.taken.as_ref().is_some_and(overdue) {
-        taken(state);
-    }
 }
 
 /// Notes that the destination may claim the slots of the export any time, or no longer.

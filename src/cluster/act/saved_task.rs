@@ -11,10 +11,7 @@
 //! Mirrors: asmDumpActiveImportTask() and asmReplicaHandleMasterTask() of cluster_asm.c.
 //! Differs: the field is not written into the base of an append-only file, whose increments do not tell of the task's end.
 
-use super::moving::now;
-use super::slots;
-use crate::cluster::migration::Operation;
-use crate::cluster::slots::SlotSet;
+use super::moving::{heard_of_task, now};
 use crate::state::State;
 
 /// The task under way, here or at this replica's primary, as a file tells of it.
@@ -39,7 +36,7 @@ pub fn loaded(state: &mut State, text: Option<&[u8]>, from_primary: bool) {
     }
     match text {
         Some(text) => {
-            if !super::migration::heard_of_task(state, text) {
+            if !heard_of_task(state, text) {
                 state
                     .log
                     .warning("The slot migration task of the data set cannot be read");
@@ -51,32 +48,4 @@ pub fn loaded(state: &mut State, text: Option<&[u8]>, from_primary: bool) {
         }
         None => {}
     }
-}
-
-/// This primary has started, with a file that was saved in the middle of an import. The keys that had come are deleted,
-/// unless their slots are this node's or nobody's.
-pub(super) fn end_at_start(state: &mut State) {
-    let (_, wall) = now(state);
-    let Some(task) = state.cluster.migrations.end_heard(wall) else {
-        return;
-    };
-    let Some(machine) = state.cluster.machine() else {
-        return;
-    };
-    if task.operation != Operation::Import {
-        return;
-    }
-    let owners = machine.owners();
-    let of_others = |slot: &u16| {
-        owners
-            .of(*slot)
-            .is_some_and(|owner| owner != machine.my_key())
-    };
-    let slots: SlotSet = task.slots.iter().filter(of_others).collect();
-    state.log.warning(format_args!(
-        "Import task {} was under way when this data set was saved: slots={}",
-        task.id,
-        task.slots_text()
-    ));
-    slots::delete_keys(state, &slots);
 }

@@ -226,7 +226,7 @@ fn conf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         let of_primary = ctx.client().flags.has(ClientFlags::PRIMARY);
         if of_primary && name.eq_ignore_ascii_case(b"ASM-TASK") {
-            let heard = migration::heard_of_task(ctx.state, value);
+            let heard = moving::heard_of_task(ctx.state, value);
             heard.then_some(()).ok_or(Error::once("invalid ASM task"))?;
         }
     }

@@ -19,6 +19,11 @@ fn in_the_middle(mut nodes: [Node; 3]) -> [Node; 3] {
         .client
         .cmd("CONFIG SET rdb-key-save-delay 20000")
         .ok();
+    // A node whose subscribers are to hear of keys takes them as commands, one by one.
+    nodes[1]
+        .client
+        .cmd("CONFIG SET notify-keyspace-events KEA")
+        .ok();
     nodes[1].client.cmd("CLUSTER MIGRATION IMPORT 0 0");
     await_that("keys come", || holds_keys(&mut nodes[1]));
     nodes
