@@ -35,12 +35,10 @@ pub fn loaded(state: &mut State, text: Option<&[u8]>, from_primary: bool) {
         return;
     }
     match text {
-        Some(text) => {
-            if !heard_of_task(state, text) {
-                state
-                    .log
-                    .warning("The slot migration task of the data set cannot be read");
-            }
+        Some(text) if heard_of_task(state, text) => {}
+        Some(_) => {
+            let line = "The slot migration task of the data set cannot be read";
+            state.log.warning(line);
         }
         None if from_primary => {
             let (_, wall) = now(state);
