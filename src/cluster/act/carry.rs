@@ -92,7 +92,7 @@ pub fn tick(state: &mut State) {
 
 /// As [`tick`], when the process is awake for its cron.
 pub fn cron(state: &mut State) {
-    moving::release_overdue(state);
+    migration::release_overdue(state);
     tick_within(state, EARLY_WITH_CRON_MS);
 }
 
@@ -186,8 +186,8 @@ fn perform(state: &mut State, act: Act) {
             migration::left_primary(state);
         }
         Act::Empty => empty(state),
-        Act::SlotsLost(left) => moving::lost(state, left),
-        Act::SlotsTaken => moving::taken(state),
+        Act::SlotsLost(left) => migration::lost(state, left),
+        Act::SlotsTaken => migration::taken(state),
         Act::DeleteKeys(left) => slots::delete_keys(state, &moving::not_moving(state, left)),
         Act::SlotsLeft(left) => {
             state.cluster.stats.forget(&left);

@@ -5,7 +5,6 @@
 
 use super::node;
 use crate::clients::ClientKey;
-use crate::cluster::machine::Command;
 use crate::cluster::migration::{Channel, export, import};
 use crate::cluster::slots::SlotSet;
 use crate::command::keys::{Keys as KeysOf, Search};
@@ -158,38 +157,6 @@ pub(super) fn not_moving(state: &State, slots: SlotSet) -> SlotSet {
     let leaves =
         |slot: u16| trims.has(slot) || export.is_some_and(|export| export.slots().has(slot));
     slots.iter().filter(|slot| !leaves(*slot)).collect()
-}
-
-/// Slots went to other nodes: the keys of them that are here stay until enough nodes know.
-pub(super) fn lost(state: &mut State, slots: SlotSet) {
-    let slots = not_moving(state, slots);
-    let db = &state.keyspace[DbId(0)];
-    let slots: SlotSet = slots.iter().filter(|slot| db.slot_len(*slot) > 0).collect();
-    if !slots.is_empty() {
-        // It is never refused.
-        let _ = super::carry::order(state, Command::HandOver(&slots));
-    }
-}
-
-/// Slots are about to become this node's: writes of them wait until enough nodes know, as long as a source would pause.
-pub(super) fn taking(state: &mut State, slots: &SlotSet) {
-    let until = now(state).0 + state.config.cluster_slot_migration_write_pause_timeout;
-    state.cluster.taken = Some((slots.clone(), until));
-}
-
-/// Enough nodes know that slots are this node's, or they are not: clients that waited go on.
-pub(super) fn taken(state: &mut State) {
-    if state.cluster.taken.take().is_some() {
-        crate::clients::act::pause::release(state);
-    }
-}
-
-/// Lets clients go on although too few nodes have answered in time.
-pub(super) fn release_overdue(state: &mut State) {
-    let overdue = |(_, until): &(SlotSet, u64)| now(state).0 >= *until;
-    if state.cluster.taken.as_ref().is_some_and(overdue) {
-        taken(state);
-    }
 }
 
 /// Notes that the destination may claim the slots of the export any time, or no longer.

@@ -11,10 +11,7 @@
 //! Mirrors: asmDumpActiveImportTask() and asmReplicaHandleMasterTask() of cluster_asm.c.
 //! Differs: the field is not written into the base of an append-only file, whose increments do not tell of the task's end.
 
-use super::moving::now;
-use super::slots;
-use crate::cluster::migration::Operation;
-use crate::cluster::slots::SlotSet;
+use crate::cluster::migration::Task;
 use crate::state::State;
 
 /// The task under way, here or at this replica's primary, as a file tells of it.
@@ -37,46 +34,13 @@ pub fn loaded(state: &mut State, text: Option<&[u8]>, from_primary: bool) {
     if machine.myself().is_primary() && state.cluster.data_checked {
         return;
     }
-    match text {
-        Some(text) => {
-            if !super::migration::heard_of_task(state, text) {
-                state
-                    .log
-                    .warning("The slot migration task of the data set cannot be read");
-            }
-        }
-        None if from_primary => {
-            let (_, wall) = now(state);
-            state.cluster.migrations.end_heard(wall);
-        }
+    let wall = state.clock.unix_ms().max(0) as u64;
+    match text.map(Task::of_text) {
+        Some(Some(task)) => state.cluster.migrations.heard(wall, task),
+        Some(None) => state
+            .log
+            .warning("The slot migration task of the data set cannot be read"),
+        None if from_primary => _ = state.cluster.migrations.end_heard(wall),
         None => {}
     }
-}
-
-/// This primary has started, with a file that was saved in the middle of an import. The keys that had come are deleted,
-/// unless their slots are this node's or nobody's.
-pub(super) fn end_at_start(state: &mut State) {
-    let (_, wall) = now(state);
-    let Some(task) = state.cluster.migrations.end_heard(wall) else {
-        return;
-    };
-    let Some(machine) = state.cluster.machine() else {
-        return;
-    };
-    if task.operation != Operation::Import {
-        return;
-    }
-    let owners = machine.owners();
-    let of_others = |slot: &u16| {
-        owners
-            .of(*slot)
-            .is_some_and(|owner| owner != machine.my_key())
-    };
-    let slots: SlotSet = task.slots.iter().filter(of_others).collect();
-    state.log.warning(format_args!(
-        "Import task {} was under way when this data set was saved: slots={}",
-        task.id,
-        task.slots_text()
-    ));
-    slots::delete_keys(state, &slots);
 }

@@ -7,9 +7,10 @@
 
 use std::io::ErrorKind;
 
-use super::{carry, node, saved_task, stats};
+use super::{carry, node, slots, stats};
 use crate::cluster::file::File;
 use crate::cluster::machine::{Command, Machine};
+use crate::cluster::migration::Operation;
 use crate::cluster::slots::SlotSet;
 use crate::config::{Primary, disk};
 use crate::keyspace::DbId;
@@ -153,7 +154,7 @@ pub fn data_loaded(state: &mut State) {
     if state.cluster.machine.is_none() || state.config.is_replica() {
         return;
     }
-    saved_task::end_at_start(state);
+    end_cut_off_import(state);
     let mut found = SlotSet::new();
     let db = &state.keyspace[DbId(0)];
     for slot in (0..SLOTS).filter(|slot| db.slot_len(*slot) > 0) {
@@ -163,4 +164,32 @@ pub fn data_loaded(state: &mut State) {
         // It is never refused.
         let _ = carry::order(state, Command::KeysFound(&found));
     }
+}
+
+/// This primary has started, with a file that was saved in the middle of an import. The keys that had come are deleted,
+/// unless their slots are this node's or nobody's.
+fn end_cut_off_import(state: &mut State) {
+    let wall = state.clock.unix_ms().max(0) as u64;
+    let Some(task) = state.cluster.migrations.end_heard(wall) else {
+        return;
+    };
+    let Some(machine) = state.cluster.machine() else {
+        return;
+    };
+    if task.operation != Operation::Import {
+        return;
+    }
+    let owners = machine.owners();
+    let of_others = |slot: &u16| {
+        owners
+            .of(*slot)
+            .is_some_and(|owner| owner != machine.my_key())
+    };
+    let slots: SlotSet = task.slots.iter().filter(of_others).collect();
+    state.log.warning(format_args!(
+        "Import task {} was under way when this data set was saved: slots={}",
+        task.id,
+        task.slots_text()
+    ));
+    slots::delete_keys(state, &slots);
 }
