@@ -95,8 +95,9 @@ impl World {
         };
         let me = machine.myself().id;
         let disk = &self.hosts[id].disk;
-        // The message may have been written before this node became a primary, and waited for the disk.
-        let primary = bytes[2128..2168].iter().all(|byte| *byte == 0);
+        // A message that waited for the disk may be older than the node's present role: the file of a replica has no claim.
+        let said = bytes[2128..2168].iter().all(|byte| *byte == 0);
+        let primary = said && machine.myself().is_primary();
         let claim = u64_at(bytes, 24);
         let mut broken = Vec::new();
         if primary && claim > disk.claim {

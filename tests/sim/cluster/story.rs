@@ -93,6 +93,8 @@ impl World {
         }
         self.note("everything is mended".to_owned());
         let timeout = self.hosts[0].options.node_timeout_ms;
+        // A cut that has just ended may be noticed only now.
+        self.run(timeout);
         let rested = self.until(timeout * 12 + 15_000, |world| {
             let awake = (0..world.hosts.len()).all(|id| world.is_running(id));
             let synced = world
