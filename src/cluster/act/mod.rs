@@ -8,11 +8,11 @@
 //! | [`route`] | the answer to a request by its slot |
 //! | [`start`] | the node's file is read, the bus begins |
 //! | [`carry`] | inputs go to the machine, its acts are done |
-//! | [`handover`] | slots that change hands: keys stay and writes wait, until enough nodes know |
+//! | `handover` | slots that change hands: keys stay and writes wait, until enough nodes know |
 //! | [`links`] | the bytes of the bus |
 //! | [`migration`] | slots move as a whole, with their keys |
 //! | [`moving`] | the same slots as other rooms meet them |
-//! | [`arriving`] | slots that come as tables are attached |
+//! | `arriving` | slots that come as tables are attached |
 //! | [`save`] | the node's file is written, on a thread |
 //! | [`saved_task`] | a migration under way, in RDB files |
 //! | [`slots`] | slots have left: their keys, channels and blocked clients |
