@@ -3,14 +3,13 @@
 //! ```text
 //!   up   needs   every slot served by a node that is not down (cluster-require-full-coverage)
 //!                a majority of the primaries with slots that can be reached, and were heard since the start
-//!                as a primary: two seconds since the start, and a while since it was last cut off;
-//!                a node that is new has no start to wait for: nobody can have replaced it
+//!                as a primary: two seconds since the start, and a while since it was last cut off
 //! ```
 //!
 //! The two delays give a primary that comes back the time to learn that it was replaced, before it takes a write.
 //!
 //! Mirrors: `clusterUpdateState` (cluster_legacy.c).
-//! Differs: the log says why the cluster is down. Redis has new nodes wait as well. It counts a primary that never answered as reachable until it
+//! Differs: the log says why the cluster is down. Redis counts a primary that never answered as reachable until it
 //! suspects it, so a primary that is restarted in isolation takes writes for a while.
 
 use super::{Act, Level, Machine};
@@ -30,8 +29,6 @@ pub(super) struct Health {
     pub(super) up: bool,
     /// The time at which the state was first computed.
     first_ms: u64,
-    /// The node was made when the process started, and did not come back.
-    pub(super) is_new: bool,
     /// The time at which this node last reached only a minority of the primaries.
     minority_ms: Option<u64>,
     /// The reason in the log's last line about it.
@@ -70,8 +67,7 @@ impl Machine {
             self.health.first_ms = now;
         }
         let primary = self.myself().is_primary();
-        let early = !self.health.is_new && self.since(self.health.first_ms) < WRITABLE_MS;
-        if primary && !self.health.up && early {
+        if primary && !self.health.up && self.since(self.health.first_ms) < WRITABLE_MS {
             return;
         }
         let ill = self.diagnose();

@@ -27,7 +27,6 @@ impl Machine {
         let flags = Flags::MYSELF.and(Flags::PRIMARY);
         let me = Node::new(id, shard, flags, facts.now_ms);
         let mut machine = Machine::with(me, options, rng, facts);
-        machine.health.is_new = true;
         machine.keep(Keep::Claimed);
         machine
     }
