@@ -1,7 +1,7 @@
 //! Slots that change hands: their keys stay at the old owner, and writes wait at the new one, until enough nodes know.
 //! The machine says when that is ([`crate::cluster::machine`]).
 //!
-//! Mirrors: nothing of Redis; docs/decisions tells why.
+//! Mirrors: nothing of Redis; docs/decisions/handing-slots-over.md tells why.
 
 use super::carry;
 use super::moving::{not_moving, now};

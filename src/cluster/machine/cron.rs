@@ -58,7 +58,7 @@ impl Machine {
         let now = self.now();
         let handshake_ms = self.handshake_ms();
         self.ailing = 0;
-        // None is added or removed on the way: those that go are only noted.
+        // The table of nodes stays as it is until the end of the step: a node that has to go is only noted (`doom`).
         for place in 0..self.nodes.len() {
             let Some(key) = self.nodes.nth(place) else {
                 break;

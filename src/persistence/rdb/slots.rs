@@ -30,7 +30,7 @@ pub enum Part {
     Broken(Vec<u8>, &'static str),
 }
 
-/// What is asked for.
+/// The keys that the sender was asked for, and how they are read.
 #[derive(Debug)]
 pub struct Wanted<W> {
     /// Makes the tables.

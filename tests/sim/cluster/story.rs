@@ -129,14 +129,18 @@ impl World {
         }
     }
 
+    /// The live node that takes a slot for its own; `None` if no node or several do.
+    fn sole_owner(&self, slot: u16) -> Option<HostId> {
+        let live = self.live().into_iter();
+        let mut owners = live.filter(|id| self.machine(*id).myself().slots.has(slot));
+        owners.next().filter(|_| owners.next().is_none())
+    }
+
     /// Moves a slot with its keys from its owner to another primary, as redis-cli does.
     pub fn reshard(&mut self, slot: u16, to: HostId) {
-        let owners: Vec<HostId> = self
-            .live()
-            .into_iter()
-            .filter(|id| self.machine(*id).myself().slots.has(slot))
-            .collect();
-        let [from] = owners[..] else { return };
+        let Some(from) = self.sole_owner(slot) else {
+            return;
+        };
         let reach = |world: &World, id| world.is_running(id);
         if from == to || !reach(self, from) || !reach(self, to) {
             return;
@@ -187,12 +191,9 @@ impl World {
     /// Moves a slot with its keys from its owner to another primary as a whole (CLUSTER MIGRATION), up to the claim. The
     /// rest is in the hands of the nodes. Writes that were acknowledged are the new owner's to keep from then on.
     pub fn migrate(&mut self, slot: u16, to: HostId) {
-        let owners: Vec<HostId> = self
-            .live()
-            .into_iter()
-            .filter(|id| self.machine(*id).myself().slots.has(slot))
-            .collect();
-        let [from] = owners[..] else { return };
+        let Some(from) = self.sole_owner(slot) else {
+            return;
+        };
         let apart = self.is_cut(from, to) || self.is_cut(to, from);
         if from == to || apart || !self.is_running(from) || !self.is_running(to) {
             return;
