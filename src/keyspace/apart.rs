@@ -12,11 +12,10 @@
 //! Cost: attaching is O(1), and O(1) more for each hash whose fields have deadlines.
 
 use super::slots::Entries;
-use super::{DbId, Deadline, Entry, Inserted, Keyspace, Ms, NewValue};
+use super::{DbId, Deadline, Entry, Inserted, Keyspace, Ms, NewValue, encoded};
 use crate::collections::shared::Shared;
 use crate::collections::table::Table;
 use crate::types::{Hash, Held};
-use crate::util::num::{MAX_INT_LEN, parse_i64};
 
 /// Makes tables for the slots of one keyspace.
 #[derive(Clone, Debug)]
@@ -74,12 +73,7 @@ impl SlotTable {
     /// Adds a key, which the caller knows to be of this slot. Bytes that spell an integer are stored as one. Returns
     /// whether the key is new. O(1).
     pub fn add(&mut self, key: &[u8], value: NewValue<'_>, deadline: Option<Ms>) -> bool {
-        let value = match value {
-            NewValue::Bytes(b) if b.len() <= MAX_INT_LEN => {
-                parse_i64(b).map_or(value, NewValue::Int)
-            }
-            other => other,
-        };
+        let value = encoded(value);
         if let NewValue::Object(value) = &value
             && let Some(earliest) = Hash::of(value).and_then(Hash::earliest_bound)
         {

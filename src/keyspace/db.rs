@@ -282,12 +282,7 @@ impl Db {
         value: NewValue<'_>,
         deadline: Deadline,
     ) -> Inserted<Value> {
-        let value = match value {
-            NewValue::Bytes(b) if b.len() <= MAX_INT_LEN => {
-                parse_i64(b).map_or(value, NewValue::Int)
-            }
-            other => other,
-        };
+        let value = encoded(value);
         self.insert_as_is(key, value, deadline)
     }
 
@@ -835,4 +830,16 @@ impl<'a> StringMut<'a> {
 /// The earliest deadline of a hash's fields, or one before it.
 fn earliest_field(value: &Value) -> Option<Ms> {
     Hash::of(value)?.earliest_bound()
+}
+
+/// The form in which a string is stored: bytes that spell an integer are one. O(1).
+#[doc(alias = "tryObjectEncoding")]
+#[inline]
+pub fn encoded(value: NewValue<'_>) -> NewValue<'_> {
+    match value {
+        NewValue::Bytes(bytes) if bytes.len() <= MAX_INT_LEN => {
+            parse_i64(bytes).map_or(value, NewValue::Int)
+        }
+        other => other,
+    }
 }

@@ -36,7 +36,7 @@ use crate::collections::table;
 use crate::types::Value;
 
 pub use self::apart::{SlotBuilder, SlotTable};
-pub use self::db::{Db, Entry, EntryMut, ExpireStats, StringMut};
+pub use self::db::{Db, Entry, EntryMut, ExpireStats, StringMut, encoded};
 pub use self::env::Env;
 pub use self::expire::{ExpireCycle, Pace};
 pub use self::slots::{KeyHash, RemovedTable};

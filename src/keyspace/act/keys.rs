@@ -10,6 +10,7 @@ use crate::background::LazyFree;
 use crate::keyspace::events::Event;
 use crate::keyspace::{
     DbId, Deadline, Inserted, Keyspace, Kind, Ms, NewValue, Removed, RemovedTable, ValueRef,
+    encoded,
 };
 use crate::modules::{EventData, EventId};
 use crate::state::State;
@@ -233,16 +234,5 @@ pub fn removed_kind(removed: &Removed) -> Kind {
     match removed.value() {
         ValueRef::String(_) => Kind::String,
         ValueRef::Object(value) => value.kind(),
-    }
-}
-
-/// Bytes that spell an integer are stored as one.
-#[doc(alias = "tryObjectEncoding")]
-fn encoded(value: NewValue<'_>) -> NewValue<'_> {
-    match value {
-        NewValue::Bytes(bytes) if bytes.len() <= crate::util::num::MAX_INT_LEN => {
-            crate::util::num::parse_i64(bytes).map_or(value, NewValue::Int)
-        }
-        other => other,
     }
 }
