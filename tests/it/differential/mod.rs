@@ -324,6 +324,15 @@ fn parts_the_servers(command: &[Vec<u8>], newest: bool) -> bool {
             id.first().is_some_and(|b| b.is_ascii_digit() || *b == b'+')
                 && !id.starts_with(b"18446744073709551615-")
         }
+        // Up to 7.4 a border could begin with white space, as " 88".
+        b"ZCOUNT" | b"ZRANGE" | b"ZRANGESTORE" | b"ZRANGEBYSCORE" | b"ZREVRANGEBYSCORE"
+        | b"ZREMRANGEBYSCORE" => {
+            let blank_first = |arg: &Vec<u8>| {
+                let number = arg.strip_prefix(b"(").unwrap_or(arg);
+                matches!(number.first(), Some(b' ' | b'\t'..=b'\r'))
+            };
+            command.iter().skip(2).any(blank_first)
+        }
         // Redis saturates it to the largest number of the field, we to the smallest.
         b"BITFIELD" => smallest && command.iter().any(|arg| arg.eq_ignore_ascii_case(b"SAT")),
         _ => false,
