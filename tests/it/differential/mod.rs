@@ -905,7 +905,8 @@ fn number_or_text(reply: &Reply) -> String {
     match reply {
         Reply::Array(items) => elements(items),
         other => match other.text().parse::<f64>() {
-            Ok(number) => number.to_string(),
+            // Before 8.0 other scores than today lose the sign of zero on their way through a listpack.
+            Ok(number) => (number + 0.0).to_string(),
             Err(_) => other.to_string(),
         },
     }
