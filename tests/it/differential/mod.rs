@@ -189,7 +189,12 @@ fn explained_newest(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
             let blank_before_weight = b.contains("ERR One or more scores can't be converted")
                 && matches!(theirs, Reply::Array(_))
                 && !has_word(command, b"ALPHA");
+            // Redis asks whether a weight was out of range, and may hear of another number, that a command before read.
+            let stale_errno = refused(theirs, "ERR One or more scores can't be converted")
+                && matches!(ours, Reply::Array(_))
+                && !has_word(command, b"ALPHA");
             blank_before_weight
+                || stale_errno
                 || matches!((theirs, ours), (Reply::Array(theirs), Reply::Array(ours))
                     if any_order && theirs.len() == ours.len())
         }
@@ -233,7 +238,12 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
             let blank_before_weight = refused(ours, "ERR One or more scores can't be converted")
                 && matches!(theirs, Reply::Array(_))
                 && !has_word(command, b"ALPHA");
+            // Redis asks whether a weight was out of range, and may hear of another number, that a command before read.
+            let stale_errno = refused(theirs, "ERR One or more scores can't be converted")
+                && matches!(ours, Reply::Array(_))
+                && !has_word(command, b"ALPHA");
             blank_before_weight
+                || stale_errno
                 || matches!((theirs, ours), (Reply::Array(theirs), Reply::Array(ours))
                 if any_order && theirs.len() == ours.len())
         }
