@@ -163,7 +163,6 @@ fn same_encoding_as_newest(theirs: &str, ours: &str) -> bool {
 
 /// Where Oxidis differs from the newest Redis: docs/DIFFERENCES.md has each of these.
 fn explained_newest(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
-    let b = ours.to_string();
     // The encodings that differ: see `same_encoding_as_newest`.
     let told = |reply: &Reply| match reply {
         Reply::Bulk(text) => String::from_utf8_lossy(text).into_owned(),
@@ -181,22 +180,27 @@ fn explained_newest(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
         b"XAUTOCLAIM" => theirs.text().starts_with("ERR Insufficient memory"),
         // When two servers read their clocks.
         b"XPENDING" | b"XINFO" => untimed(theirs) == untimed(ours),
-        b"SORT" | b"SORT_RO" => {
-            let by_nothing = command
-                .windows(2)
-                .any(|two| two[0].eq_ignore_ascii_case(b"BY") && !two[1].contains(&b'*'));
-            let any_order = has_word(command, b"ALPHA") || by_nothing;
-            let blank_before_weight = b.contains("ERR One or more scores can't be converted")
-                && matches!(theirs, Reply::Array(_))
-                && !has_word(command, b"ALPHA");
-            // Redis asks whether a weight was out of range, and may hear of another number, that a command before read.
-            let stale_errno = refused(theirs, "ERR One or more scores can't be converted")
-                && matches!(ours, Reply::Array(_))
-                && !has_word(command, b"ALPHA");
-            blank_before_weight
-                || stale_errno
-                || matches!((theirs, ours), (Reply::Array(theirs), Reply::Array(ours))
-                    if any_order && theirs.len() == ours.len())
+        b"SORT" | b"SORT_RO" => sorts_otherwise(command, theirs, ours),
+        _ => false,
+    }
+}
+
+/// Whether replies to SORT differ for a reason that is known.
+fn sorts_otherwise(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
+    let by_nothing = command
+        .windows(2)
+        .any(|two| two[0].eq_ignore_ascii_case(b"BY") && !two[1].contains(&b'*'));
+    let alpha = has_word(command, b"ALPHA");
+    match (theirs, ours) {
+        // The locale's order of texts, up to a zero byte, is not that of bytes; a set has no order at all.
+        (Reply::Array(theirs), Reply::Array(ours)) => {
+            (alpha || by_nothing) && theirs.len() == ours.len()
+        }
+        // Redis skips white space before a weight. A result stored from it would differ from then on. It also asks whether
+        // a weight was out of range, and may hear of a number that an earlier command read.
+        (Reply::Array(_), refusal) | (refusal, Reply::Array(_)) => {
+            let words = "ERR One or more scores can't be converted";
+            !alpha && refusal.is_error() && refusal.text().starts_with(words)
         }
         _ => false,
     }
@@ -228,25 +232,7 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
             (Reply::Integer(1), Reply::Integer(ours)) => *ours == i64::from(i32::MAX),
             _ => false,
         },
-        // The locale's order of texts, up to a zero byte, is not that of bytes; a set has no order at all.
-        b"SORT" | b"SORT_RO" => {
-            let by_nothing = command
-                .windows(2)
-                .any(|two| two[0].eq_ignore_ascii_case(b"BY") && !two[1].contains(&b'*'));
-            let any_order = has_word(command, b"ALPHA") || by_nothing;
-            // Up to 7.4 white space before a weight was skipped. A result stored from it would differ from then on.
-            let blank_before_weight = refused(ours, "ERR One or more scores can't be converted")
-                && matches!(theirs, Reply::Array(_))
-                && !has_word(command, b"ALPHA");
-            // Redis asks whether a weight was out of range, and may hear of another number, that a command before read.
-            let stale_errno = refused(theirs, "ERR One or more scores can't be converted")
-                && matches!(ours, Reply::Array(_))
-                && !has_word(command, b"ALPHA");
-            blank_before_weight
-                || stale_errno
-                || matches!((theirs, ours), (Reply::Array(theirs), Reply::Array(ours))
-                if any_order && theirs.len() == ours.len())
-        }
+        b"SORT" | b"SORT_RO" => sorts_otherwise(command, theirs, ours),
         // Up to 7.0 the number that cannot be negated was taken.
         b"LPOS" => has(b"-9223372036854775808") && refused(ours, "ERR value is out of range"),
         // Up to 7.0 the key was looked at before the other arguments, and not those if it did not exist.
