@@ -88,6 +88,11 @@ impl<M: Clone + AsRef<[u8]>> LexTree<M> {
         }
     }
 
+    /// Adds a name that comes behind all others. O(log n), without a comparison.
+    pub fn push_back(&mut self, name: M) {
+        self.0.push_back(Name(name));
+    }
+
     /// Removes a name. O(log n).
     pub fn remove(&mut self, name: &[u8]) -> Option<M> {
         let mut sought = ByKey(|key: &Name<M>| key.0.as_ref().cmp(name));

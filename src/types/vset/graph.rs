@@ -14,16 +14,16 @@
 //! copies the chunks of the nodes it links. Slots and upper records of deleted nodes form lists of free ones.
 //!
 //! Invariants, checked by `Graph::check` in the tests: links are mutual, name no node twice, never the node itself,
-//! and only nodes that have the level; `worst` is the farthest of a node's links on a level; the entry is a node of
-//! the highest level there is.
+//! and only nodes that have the level; `worst` is the farthest of a node's links on a level, unless a file named another
+//! of them; the entry is a node of the highest level there is.
 //!
 //! Mirrors: `HNSW` and `hnswNode` of hnsw.h; Malkov and Yashunin, "Efficient and robust approximate nearest neighbor
 //! search using Hierarchical Navigable Small World graphs", 2016. Differs: nodes are numbers, not pointers, and marks
 //! of visited nodes belong to a search, not to the node, so that many threads may search while none writes.
 
-use super::quant::{Measure, Quant, Stored};
+use super::quant::{MANY, Measure, Quant, Stored};
 use crate::collections::btree::OrderedMap;
-use crate::collections::kernels::Kernel;
+use crate::collections::kernels::{Kernel, prefetch};
 use crate::collections::run::{Pages, Part, Run};
 use crate::collections::shared::Blob;
 use crate::collections::table::{Handle, NoObject};
@@ -478,10 +478,18 @@ impl Graph {
     pub(super) fn farthest(&self, slot: u32, links: &[u32]) -> (usize, f32) {
         let measure = self.measure(self.row(slot));
         let mut worst = (0, 0f32);
-        for (at, link) in links.iter().enumerate() {
-            let distance = measure.to(self.row(*link));
-            if at == 0 || distance > worst.1 {
-                worst = (at, distance);
+        let (mut rows, mut distances) = ([&[][..]; MANY], [0f32; MANY]);
+        for (part, links) in links.chunks(MANY).enumerate() {
+            for (row, link) in rows.iter_mut().zip(links) {
+                *row = self.row(*link);
+                prefetch(row);
+            }
+            measure.many(&rows[..links.len()], &mut distances);
+            for (n, &distance) in distances[..links.len()].iter().enumerate() {
+                let at = part * MANY + n;
+                if at == 0 || distance > worst.1 {
+                    worst = (at, distance);
+                }
             }
         }
         worst

@@ -482,19 +482,31 @@ impl Vset {
 
     // ---- Files
 
-    /// Hands every node to a writer. O(nodes · M).
+    /// Every node, for a writer.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> + '_ {
         self.inner.graph.live().map(|slot| Node { set: self, slot })
+    }
+
+    /// The numbers of nodes by slot, side by side: a writer asks for those of all neighbours. O(nodes).
+    pub fn ids(&self) -> Vec<u64> {
+        let graph = &self.inner.graph;
+        (0..graph.slots()).map(|slot| graph.head(slot).id).collect()
     }
 }
 
 impl Inner {
-    /// Gives a node its name.
+    /// Gives a node its name, in its place among the others.
     fn enter(&mut self, slot: u32, name: &[u8]) {
         let hash = self.names.hash(name);
+        let handle = self.give_name(slot, hash, name);
+        self.order.insert(handle);
+    }
+
+    /// Gives a node its name, which is new and has this hash.
+    fn give_name(&mut self, slot: u32, hash: u64, name: &[u8]) -> Handle<NoObject> {
         let handle = self.names.add(hash, name, NewValue::Int(slot.into()));
         self.graph.head_mut(slot).name = Some(handle.clone());
-        self.order.insert(handle);
+        handle
     }
 
     /// The one place where attributes are counted.
@@ -539,11 +551,9 @@ impl<'a> Node<'a> {
         self.set.inner.graph.stored(self.slot)
     }
 
-    /// The numbers of its neighbours on a level that it has.
-    pub fn links(&self, level: u8) -> impl ExactSizeIterator<Item = u64> + 'a {
-        let graph = &self.set.inner.graph;
-        let links = graph.links(self.slot, level).iter();
-        links.map(|slot| graph.head(*slot).id)
+    /// The slots of its neighbours on a level that it has.
+    pub fn links(&self, level: u8) -> &'a [u32] {
+        self.set.inner.graph.links(self.slot, level)
     }
 
     /// The number of neighbours for which a file declares room.
