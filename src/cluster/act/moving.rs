@@ -180,9 +180,8 @@ pub(super) fn await_claim(state: &mut State, awaits: bool) {
 pub(super) fn due_trims(state: &State) -> impl Iterator<Item = u16> {
     let held_back = !state.modules.trim_holds.is_empty();
     let machine = state.cluster.machine();
-    let stays = move |slot: &u16| {
-        held_back || machine.is_some_and(|machine| machine.hands_over(*slot))
-    };
+    let stays =
+        move |slot: &u16| held_back || machine.is_some_and(|machine| machine.hands_over(*slot));
     let trims = state.cluster.channels.trims.iter();
     trims.filter(move |slot| !stays(slot))
 }

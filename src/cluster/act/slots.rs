@@ -72,8 +72,7 @@ pub(crate) fn trim(state: &mut State, slots: &SlotSet) {
 /// Whether the tables of slots may be taken away as a whole: no module, no client that watches or tracks keys has to hear
 /// of each key, and the readers of the stream understand TRIMSLOTS.
 pub(super) fn drops_tables(state: &State) -> bool {
-    let heard =
-        !state.modules.is_empty() || !state.tracking.is_idle() || !state.watches.is_empty();
+    let heard = !state.modules.is_empty() || !state.tracking.is_idle() || !state.watches.is_empty();
     // A snapshot that holds the keys is to be told how much memory that is.
     let held = state.config.maxmemory != 0 && state.keyspace.env().live_snapshots() > 0;
     !heard && !held && readers_trim(state)

@@ -11,8 +11,8 @@
 //!
 //! Mirrors: `clusterUpdateState` (cluster_legacy.c).
 //! Differs: the log says why the cluster is down. In Redis nodes that waited for `redis-cli --cluster create` count as cut
-//! off until they get slots, so a new cluster is down for up to five seconds. Redis counts a primary that never answered as reachable until it
-//! suspects it, so a primary that is restarted in isolation takes writes for a while.
+//! off until they get slots, so a new cluster is down for up to five seconds. Redis counts a primary that never answered
+//! as reachable until it suspects it, so a primary that is restarted in isolation takes writes for a while.
 
 use super::{Act, Level, Machine};
 use crate::cluster::node::Flags;

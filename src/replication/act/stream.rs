@@ -146,7 +146,7 @@ pub(in crate::replication) fn announced(state: &State, client: ClientKey) -> Ann
 pub(crate) fn replicas_trim(state: &State) -> Option<usize> {
     let mut replicas = state.replication.replicas.iter();
     let all = replicas.all(|replica| announced(state, replica.client).trims);
-    all.then(|| state.replication.replicas.len())
+    all.then_some(state.replication.replicas.len())
 }
 
 /// Keeps the stream from here on.

@@ -86,9 +86,7 @@ fn readers_of_any_age_hear_of_keys_that_left() {
     assert_eq!(deletions(&nodes[0]), 500);
     let mut replica = nodes[1].server.client();
     replica.cmd("REPLCONF capa eof capa psync2").ok();
-    replica
-        .send(&encode(&["PSYNC", "?", "-1"]))
-        .expect("sent");
+    replica.send(&encode(&["PSYNC", "?", "-1"])).expect("sent");
     await_that("the primary has a replica", || {
         nodes[1].field("INFO replication", "connected_slaves") == "1"
     });
