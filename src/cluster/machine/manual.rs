@@ -13,7 +13,7 @@
 //! Differs: an order drops any election that runs and starts its own (valkey 1274). The primary goes on as soon as it
 //! sees the claim, and at the latest when its own time is up.
 
-use super::{Act, Level, Machine};
+use super::{Act, Level, Machine, Sync};
 use crate::cluster::bus::{Body, Kind};
 use crate::cluster::node::{LinkId, NodeKey};
 
@@ -135,10 +135,12 @@ impl Machine {
         }
     }
 
-    /// Starts the election when all that the primary wrote has been processed.
+    /// Starts the election when all that the primary wrote has been processed. The offset alone does not tell: an old
+    /// primary that comes back may have written as much before, and has none of its new primary's data yet.
     #[doc(alias = "clusterHandleManualFailover")]
     pub(super) fn tend_manual(&mut self) {
         let own = self.facts.offset;
+        let in_step = matches!(self.facts.sync, Sync::Up { .. });
         if let Some(Manual {
             side:
                 Side::Replica {
@@ -148,6 +150,7 @@ impl Machine {
             ..
         }) = &mut self.manual
             && *offset == own
+            && in_step
         {
             *may_start = true;
             self.election = None;
