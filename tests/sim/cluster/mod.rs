@@ -19,6 +19,7 @@
 //! | lengths without a bound | `codec::a_stream_that_is_none_is_closed`, `machine::strangers_are_few_and_short_of_words` |
 //! | redis 8753, failover-stale-votes | `bugs::a_failover_does_not_win_with_old_votes` |
 //! | valkey 1274: a manual failover waits for one that expired | `bugs::a_manual_failover_does_not_wait_for_one_that_failed` |
+//! | an old primary takes over again before it has the data, its offset equal by chance (seed 4649) | `machine::offsets_that_are_equal_by_chance_are_no_data` |
 //! | redis 5857, 1868, valkey 1009, 1018, 1640: elections at once | `bugs::primaries_that_die_together_are_replaced_together` |
 //! | redis 6339, 12336, 2969, 7116, 10517, valkey 445: the target of a slot dies | `scenarios::the_target_dies_right_after_it_got_the_slot` |
 //! | valkey 2724: a failover in the moment of a take-over | `bugs::a_failover_in_the_moment_of_a_take_over_loses_nothing` |
