@@ -188,8 +188,8 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"CallReplyArrayElement" => calls::array_element;
         b"CallReplySetElement" => calls::set_element;
         b"CallReplyMapElement" => calls::map_element;
-        b"CallReplyAttribute" => misc::no_attribute;
-        b"CallReplyAttributeElement" => misc::no_attribute_element;
+        b"CallReplyAttribute" => calls::attribute;
+        b"CallReplyAttributeElement" => calls::attribute_element;
         b"CallReplyProto" => calls::proto;
         b"Replicate" => oxidis_shim_replicate;
         b"ReplicateVerbatim" => calls::replicate_verbatim;

@@ -16,7 +16,7 @@ use crate::support::Server;
 use crate::support::server::Builder;
 
 /// The folder of the modules built from `tests/modules`; `None`, and a line that says why, if they cannot be built.
-fn built() -> Option<&'static Path> {
+pub fn built() -> Option<&'static Path> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         if cfg!(not(feature = "c-modules")) {
