@@ -8,8 +8,8 @@ use std::ptr;
 use super::codes::{ERR, OK};
 use super::{
     auth, blocked, calls, cluster, commands, configs, dicts, events, extra, filters, fork, gate,
-    info, io, keys, library, memory, misc, promises, replies, scan, settings, streams, strings,
-    typed, types, users, watches,
+    info, io, keymeta, keys, library, memory, misc, promises, replies, scan, settings, streams,
+    strings, typed, types, users, watches,
 };
 use crate::modules::Opaque;
 
@@ -275,6 +275,10 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"SaveDataTypeToString" => types::save_to_string;
         b"GetDbIdFromOptCtx" => types::option_db;
         b"GetToDbIdFromOptCtx" => types::option_to_db;
+        b"CreateKeyMetaClass" => keymeta::create;
+        b"ReleaseKeyMetaClass" => keymeta::release;
+        b"SetKeyMeta" => keymeta::set;
+        b"GetKeyMeta" => keymeta::get;
         b"GetKeyNameFromOptCtx" => types::option_key;
         b"GetToKeyNameFromOptCtx" => types::option_to_key;
         b"IsIOError" => io::is_error;

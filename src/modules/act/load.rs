@@ -151,6 +151,7 @@ fn tell(state: &mut State, sub: u64, module: &crate::modules::Module) {
 /// Removes whatever a module added.
 pub fn forget(state: &mut State, id: ModuleId) {
     super::commands::remove_all(state, id);
+    abi::keymeta::forget(state, id);
     state.commands.remove_categories(id.0);
     state.modules.forget(id);
 }
