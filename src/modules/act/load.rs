@@ -60,7 +60,7 @@ pub fn load(state: &mut State, request: &LoadRequest) -> bool {
             }
             if super::config::forgot_to_load(state, &module) {
                 state.log.warning(
-                    "Module Configurations were not set, likely a missing LoadConfigs call. Unloading the module.",
+                    "Module Configurations were not set, missing LoadConfigs call. Unloading the module.",
                 );
                 let _ = unload_with(state, name.as_bytes(), true);
                 return false;
