@@ -1,6 +1,8 @@
 /* Functions that came with Redis 8: options of the server, keyspace listeners that leave, users of contexts, slots. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "oxmodule.h"
 
@@ -377,6 +379,41 @@ static int pass(Ctx *ctx, Str **argv, int argc) {
     return OK;
 }
 
+/* Calls a command with one argument from a thread that holds the lock. */
+struct Task {
+    Blocked *blocked;
+    char name[64], argument[64];
+};
+
+static void *task(void *given) {
+    struct Task *own = given;
+    Ctx *ctx = GetThreadSafeContext(own->blocked);
+    ThreadSafeContextLock(ctx);
+    Reply *reply = Call(ctx, own->name, "c", own->argument);
+    if (reply) {
+        ReplyWithCallReply(ctx, reply);
+        FreeCallReply(reply);
+    } else
+        ReplyWithError(ctx, "ERR no reply");
+    ThreadSafeContextUnlock(ctx);
+    UnblockClient(own->blocked, NULL);
+    FreeThreadSafeContext(ctx);
+    free(own);
+    return NULL;
+}
+
+static int on_thread(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 3) return WrongArity(ctx);
+    struct Task *own = calloc(1, sizeof *own);
+    snprintf(own->name, sizeof own->name, "%s", text(argv[1]));
+    snprintf(own->argument, sizeof own->argument, "%s", text(argv[2]));
+    own->blocked = BlockClient(ctx, NULL, NULL, NULL, 0);
+    pthread_t thread;
+    pthread_create(&thread, NULL, task, own);
+    pthread_detach(thread);
+    return OK;
+}
+
 /* The certificate of the client. */
 static int certificate(Ctx *ctx, Str **argv, int argc) {
     (void)argv;
@@ -434,6 +471,7 @@ int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
         CreateCommand(ctx, "newer.internal", sets, "internal", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.attribute", attribute, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.pass", pass, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.thread", on_thread, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.certificate", certificate, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.call", call, "", 0, 0, 0) != OK)
         return ERR;

@@ -28,7 +28,7 @@ use super::context::{self, Occasion, with};
 use super::io::Io;
 use super::keys::{Key, using};
 use super::strings::c_bytes;
-use super::types::{KeyContext, ask_owner};
+use super::types::{KeyContext, ask_owner, has_state};
 use crate::keyspace::DbId;
 use crate::modules::classes::KeyClass;
 use crate::modules::{Module, ModuleId, Opaque};
@@ -178,8 +178,7 @@ impl Attached {
     }
 
     fn is_here(&self) -> bool {
-        // A copy of the process has one thread, which has all of it to itself.
-        thread::current().id() == self.owner || crate::sys::fork::is_child()
+        has_state(self.owner)
     }
 
     /// Takes the numbers away; if it is shared, what is saved of them stays.

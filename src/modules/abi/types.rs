@@ -180,9 +180,14 @@ impl Held {
     }
 
     fn is_here(&self) -> bool {
-        // A copy of the process has one thread, which has all of it to itself.
-        thread::current().id() == self.kind.owner || crate::sys::fork::is_child()
+        has_state(self.kind.owner)
     }
+}
+
+/// Whether this thread has the state to itself: as its owner, as a thread of a module that holds the lock, or as the one
+/// thread of a copy of the process.
+pub(super) fn has_state(owner: ThreadId) -> bool {
+    thread::current().id() == owner || context::is_guest() || crate::sys::fork::is_child()
 }
 
 /// Has the owner of the state do something with a value, and waits for the answer; `None` when there is none within a

@@ -299,3 +299,24 @@ fn a_module_sees_the_attribute_of_a_reply() {
         "{passed}"
     );
 }
+
+/// A thread that held the lock waited for the thread that waited for the lock, a minute long, and then got no value.
+#[test]
+fn a_thread_with_the_lock_saves_values_of_modules_itself() {
+    let Some(folder) = built() else {
+        return;
+    };
+    let module = folder.join("keymeta.so");
+    let line = format!("loadmodule {} KMT1 1 RDBSAVE:RDBLOAD", module.display());
+    let builder = server(&["newer", "counter"], &line);
+    let server = builder.expect("built above").start();
+    let mut c = server.client();
+    c.cmd("COUNTER.SET n 7").is(7);
+    c.cmd("KEYMETA.SET KMT1 n meta").ok();
+    let payload = c.cmd("DUMP n");
+    assert_eq!(c.cmd("NEWER.THREAD DUMP n"), payload);
+    c.cmd("DEL n").is(1);
+    c.call(&[b"RESTORE", &b"n"[..], b"0", payload.bytes()]).ok();
+    c.cmd("COUNTER.GET n").is(7);
+    c.cmd("KEYMETA.GET KMT1 n").is("meta");
+}
