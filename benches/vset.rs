@@ -3,7 +3,10 @@
 //! Vectors are made of clusters: a direction of 24 numbers by chance for each of 400, a little noise for each vector, and a
 //! fixed map to the dimension asked for. Recall is counted against an exact search over the vectors as they came. Thread
 //! CPU time; for the best of two rounds. With a file name as the third argument, vectors and queries are written there, as
-//! little-endian floats, for other libraries to be measured with.
+//! little-endian floats, for other libraries to be measured with (`benches/ann.py`).
+//!
+//! With int8 vectors, it also shows deletion of all elements and their return, twice; the cost of an addition and of the
+//! snapshot itself while a snapshot is held; and the cost of a filter for each element.
 
 // A benchmark measures real time on the real machine.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -11,7 +14,7 @@
 use std::io::Write as _;
 
 use oxidis::types::Vset;
-use oxidis::types::vset::{DEFAULT_M, Quant, Query, Shape};
+use oxidis::types::vset::{DEFAULT_M, Filter, Quant, Query, Shape};
 use oxidis::util::rng::Rng;
 
 #[global_allocator]
@@ -120,8 +123,10 @@ fn main() {
         }
         let added = elements as f64 / (cpu_s() - start);
         let bytes = set.allocated_bytes(0) as f64 / elements as f64;
+        let names: usize = (0..elements).map(|n| n.to_string().len()).sum();
+        let over = bytes - quant.bytes(dim) as f64 - names as f64 / elements as f64;
         println!(
-            "{:5} {added:7.0} added/s, {bytes:.0} bytes each",
+            "{:5} {added:7.0} added/s, {bytes:.0} bytes each, {over:.0} over name and vector",
             quant.name()
         );
         let asked: Vec<Query> = queries
@@ -168,26 +173,126 @@ fn main() {
                 recall(&found)
             );
         }
-        if quant != Quant::Q8 {
-            continue;
+        if quant == Quant::Q8 {
+            under_a_snapshot(&mut set, &mut source);
+            filtered(&mut set, &asked);
+            churn(&mut set, &vectors);
+            let found: Vec<_> = asked.iter().map(|query| slots(&set, query)).collect();
+            println!("      then recall {:.4}", recall(&found));
         }
-        let churn = elements / 5;
-        let snapshot = set.clone();
-        let start = cpu_s();
-        for n in 0..churn {
-            set.remove(n.to_string().as_bytes());
+    }
+}
+
+/// Additions one by one, alone and while a snapshot is held, in turns.
+fn under_a_snapshot(set: &mut Vset, source: &mut Source) {
+    const ROUNDS: usize = 4;
+    const ADDED: usize = 500;
+    let mut taken = [vec![], vec![]];
+    let mut snapshots = vec![];
+    for round in 0..ROUNDS {
+        for (held, taken) in taken.iter_mut().enumerate() {
+            let snapshot = (held == 1).then(|| {
+                let start = cpu_s();
+                let snapshot = set.clone();
+                snapshots.push(cpu_s() - start);
+                snapshot
+            });
+            for n in 0..ADDED {
+                let (name, vector) = (format!("new {round} {held} {n}"), source.next());
+                let start = cpu_s();
+                set.add(name.as_bytes(), vector, 200, None);
+                taken.push(cpu_s() - start);
+            }
+            drop(snapshot);
         }
-        let removed = churn as f64 / (cpu_s() - start);
-        let start = cpu_s();
-        for (n, vector) in vectors.iter().enumerate().take(churn) {
-            set.add(n.to_string().as_bytes(), vector.clone(), 200, None);
-        }
-        let again = churn as f64 / (cpu_s() - start);
-        let found: Vec<_> = asked.iter().map(|query| slots(&set, query)).collect();
+    }
+    let us = |times: &mut Vec<f64>, of_100: usize| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() * of_100 / 100] * 1e6
+    };
+    let [alone, held] = &mut taken;
+    for (what, part) in [("p50", 50), ("p99", 99)] {
+        let (alone, held) = (us(alone, part), us(held, part));
         println!(
-            "      under a snapshot: {removed:.0} removed/s, {again:.0} added/s, then recall {:.4}",
-            recall(&found)
+            "      an addition, {what}: {alone:.0} us alone, {held:.0} us with a snapshot, {:.2} times",
+            held / alone
         );
-        drop(snapshot);
+    }
+    let slowest = snapshots.iter().fold(0f64, |a, b| a.max(*b));
+    println!("      a snapshot: {:.1} us at most", slowest * 1e6);
+    for round in 0..ROUNDS {
+        for n in (0..2 * ADDED).map(|n| (n / ADDED, n % ADDED)) {
+            set.remove(format!("new {round} {} {}", n.0, n.1).as_bytes());
+        }
+    }
+}
+
+/// Exact searches with and without a filter, which is asked about nearly every element.
+fn filtered(set: &mut Vset, asked: &[Query]) {
+    for n in 0..set.len() {
+        let genre = ["action", "drama", "x", "comedy"][n % 4];
+        let text = format!(
+            r#"{{"title": "number {n}", "year": {}, "genre": "{genre}"}}"#,
+            1950 + n % 80
+        );
+        set.set_attribute(n.to_string().as_bytes(), Some(text.as_bytes()));
+    }
+    let mut seconds = [f64::MAX; 2];
+    for _ in 0..3 {
+        for (filter, best) in [None, Some(r#".year > 1980 and .genre == "x""#)]
+            .iter()
+            .zip(&mut seconds)
+        {
+            let start = cpu_s();
+            for query in &asked[..20] {
+                let mut query = query.clone();
+                // As many as there are, so that no element is passed over for its distance.
+                (query.exact, query.count) = (true, set.len());
+                query.filter_ef = u64::MAX;
+                query.filter =
+                    filter.map(|text| Filter::compile(text.as_bytes()).expect("a filter"));
+                set.search(&query, None);
+            }
+            *best = best.min(cpu_s() - start);
+        }
+    }
+    let all = (20 * set.len()) as f64;
+    let [without, with] = seconds.map(|s| s / all * 1e9);
+    println!("      an exact search: {without:.0} ns an element, {with:.0} ns with a filter");
+    let filter = Filter::compile(br#".year > 1980 and .genre == "x""#).expect("a filter");
+    let texts: Vec<Vec<u8>> = (0..set.len())
+        .filter_map(|n| Some(set.attribute(n.to_string().as_bytes())??.to_vec()))
+        .collect();
+    let start = cpu_s();
+    let matched = texts.iter().filter(|text| filter.matches(text)).count();
+    let each = (cpu_s() - start) / texts.len() as f64 * 1e9;
+    println!("      a filter alone: {each:.0} ns, {matched} matched");
+}
+
+/// Everything deleted and added again, twice.
+fn churn(set: &mut Vset, vectors: &[Vec<f32>]) {
+    for round in 0..2 {
+        let elements = vectors.len();
+        let (mut removing, mut adding) = (0.0, 0.0);
+        // In tenths, so that the set is never small.
+        for tenth in 0..10 {
+            let part = elements * tenth / 10..elements * (tenth + 1) / 10;
+            let start = cpu_s();
+            for n in part.clone() {
+                set.remove(n.to_string().as_bytes());
+            }
+            let removed = cpu_s();
+            for n in part {
+                set.add(n.to_string().as_bytes(), vectors[n].clone(), 200, None);
+            }
+            removing += removed - start;
+            adding += cpu_s() - removed;
+        }
+        let rate = |seconds: f64| elements as f64 / seconds;
+        println!(
+            "      round {round}: {:.0} removed/s, {:.0} added/s",
+            rate(removing),
+            rate(adding)
+        );
     }
 }

@@ -390,6 +390,8 @@ pub struct Announced {
     pub eof: bool,
     /// It understands that the stream's name may change.
     pub psync2: bool,
+    /// It understands TRIMSLOTS.
+    pub trims: bool,
     pub rdb_only: bool,
     /// It can have the data set over a second connection, and the stream over this one meanwhile.
     pub rdb_channel_repl: bool,

@@ -265,7 +265,7 @@ impl Clients {
         std::mem::take(&mut self.to_close)
     }
 
-    /// Lets a client go on with what it already sent (it was blocked or paused).
+    /// Lets a client go on with what it already sent (it was blocked or paused, or its share of a turn was used up).
     pub fn resume(&mut self, key: ClientKey) {
         if let Some(client) = self.get_mut(key)
             && !client.flags.has(ClientFlags::UNBLOCKED)

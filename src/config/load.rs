@@ -33,30 +33,42 @@ const MAX_FILE_BYTES: u64 = 64 << 20;
 const MAX_FILES: usize = 1000;
 const MAX_DEPTH: usize = 32;
 
-/// Directives Redis still takes, with one value, for the sake of old files.
-const FORGOTTEN: [&str; 4] = [
-    "io-threads-do-reads",
-    "list-max-ziplist-entries",
-    "list-max-ziplist-value",
-    "lua-replicate-commands",
-];
-
 const BAD_DIRECTIVE: &str = "Bad directive or wrong number of arguments";
 
-/// Directives that are no options.
-const DIRECTIVES: [&str; 5] = [
-    "include",
-    "loadmodule",
-    "rename-command",
-    "sentinel",
-    "user",
-];
+/// A word that begins a line of the file and is no option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Directive {
+    Include,
+    LoadModule,
+    RenameCommand,
+    Sentinel,
+    User,
+    /// An option of the past. Redis still takes it, with one value, for the sake of old files.
+    Forgotten,
+}
 
-/// Whether a module may have an option of this name, which is none of the server's.
-fn is_module_option(name: &[u8]) -> bool {
-    let known = DIRECTIVES.iter().chain(&FORGOTTEN);
+impl Directive {
+    /// The directive of this name, which is in lower case.
+    fn named(name: &[u8]) -> Option<Directive> {
+        Some(match name {
+            b"include" => Directive::Include,
+            b"loadmodule" => Directive::LoadModule,
+            b"rename-command" => Directive::RenameCommand,
+            b"sentinel" => Directive::Sentinel,
+            b"user" => Directive::User,
+            b"io-threads-do-reads"
+            | b"list-max-ziplist-entries"
+            | b"list-max-ziplist-value"
+            | b"lua-replicate-commands" => Directive::Forgotten,
+            _ => return None,
+        })
+    }
+}
+
+/// Whether a module may have an option of this name.
+fn may_name_option(name: &[u8]) -> bool {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_-".contains(b);
-    name.iter().all(plain) && !known.into_iter().any(|known| known.as_bytes() == name)
+    name.iter().all(plain)
 }
 
 /// The configuration that the arguments of the process give.
@@ -314,7 +326,7 @@ impl<'a> Loader<'a> {
                 continue;
             };
             let name = name.to_ascii_lowercase();
-            if name == b"include" && values.len() == 1 {
+            if Directive::named(&name) == Some(Directive::Include) && values.len() == 1 {
                 if depth == MAX_DEPTH {
                     return Err(wrong("include files are nested too deep".into()));
                 }
@@ -372,48 +384,70 @@ impl<'a> Loader<'a> {
 
     /// A line for another part of the server.
     fn directive(&mut self, name: &[u8], values: &[Vec<u8>], number: usize) -> Result<(), Reason> {
+        match Directive::named(name) {
+            Some(directive) => self.known_directive(directive, values, number),
+            None => self.foreign_option(name, values, number),
+        }
+    }
+
+    fn known_directive(
+        &mut self,
+        directive: Directive,
+        values: &[Vec<u8>],
+        number: usize,
+    ) -> Result<(), Reason> {
         let directives = &mut self.config.directives;
-        match (name, values) {
-            (b"rename-command", [from, to]) => {
+        match (directive, values) {
+            (Directive::RenameCommand, [from, to]) => {
                 self.referee.rename_command(from, to)?;
                 directives.renamed_commands.push((from.clone(), to.clone()));
             }
-            (b"user", [_, ..]) => {
+            (Directive::User, [_, ..]) => {
                 self.referee.user(values)?;
                 directives.users.push(values.to_vec());
             }
-            (b"loadmodule", [_, ..]) => directives.modules.push(values.to_vec()),
-            (b"sentinel", []) => {} // `--sentinel`: seen before any line was read.
-            (b"sentinel", _) if self.config.sentinel => {
+            (Directive::LoadModule, [_, ..]) => directives.modules.push(values.to_vec()),
+            (Directive::Sentinel, []) => {} // `--sentinel`: seen before any line was read.
+            (Directive::Sentinel, _) if self.config.sentinel => {
                 directives.sentinel.push((number, values.to_vec()));
             }
-            (b"sentinel", _) => return Err("sentinel directive while not in sentinel mode".into()),
-            (name, [_]) if FORGOTTEN.iter().any(|old| old.as_bytes() == name) => {}
-            (name, []) if name.contains(&b'.') => {
+            (Directive::Sentinel, _) => {
+                return Err("sentinel directive while not in sentinel mode".into());
+            }
+            (Directive::Forgotten, [_]) => {}
+            _ => return Err(BAD_DIRECTIVE.into()),
+        }
+        Ok(())
+    }
+
+    /// A line for a module, or for Valkey. A module's option with a dot in its name is one for sure; whether one without
+    /// a dot is, the module says when it is loaded.
+    fn foreign_option(
+        &mut self,
+        name: &[u8],
+        values: &[Vec<u8>],
+        number: usize,
+    ) -> Result<(), Reason> {
+        let options = &mut self.config.directives.module_options;
+        match values {
+            [] if name.contains(&b'.') => {
                 return Err("Module config specified without value".into());
             }
-            (name, _) if name.contains(&b'.') => {
-                let options = &mut directives.module_options;
-                options.retain(|(known, _)| known != name);
-                options.push((name.to_vec(), values.to_vec()));
-            }
-            (name, [_, ..]) if valkey::knows(name) => {
+            [_, ..] if !name.contains(&b'.') && valkey::knows(name) => {
                 let name = String::from_utf8_lossy(name).into_owned();
                 self.of_valkey.push((number, name));
+                return Ok(());
             }
-            // An option of a module may have a name without a dot. The module says so when it is loaded.
-            (name, [_, ..]) if is_module_option(name) => {
-                let first = || {
-                    let words = std::iter::once(name).chain(values.iter().map(Vec::as_slice));
-                    (number, words.collect::<Vec<&[u8]>>().join(&b' '))
-                };
-                self.of_modules.get_or_insert_with(first);
-                let options = &mut directives.module_options;
-                options.retain(|(known, _)| known != name);
-                options.push((name.to_vec(), values.to_vec()));
+            [_, ..] if name.contains(&b'.') => {}
+            [_, ..] if may_name_option(name) => {
+                let words = std::iter::once(name).chain(values.iter().map(Vec::as_slice));
+                let line = words.collect::<Vec<&[u8]>>().join(&b' ');
+                self.of_modules.get_or_insert((number, line));
             }
             _ => return Err(BAD_DIRECTIVE.into()),
         }
+        options.retain(|(known, _)| known != name);
+        options.push((name.to_vec(), values.to_vec()));
         Ok(())
     }
 

@@ -32,7 +32,8 @@
 //!    straight into the allocation that becomes the stored value.
 //! 4. **Look ahead.** `parse_ahead` in `server/io.rs` parses up to sixteen requests of a pipeline (option `lookahead`)
 //!    before it runs the first, and asks the processor to fetch the memory that their keys lie in. So the cache misses
-//!    of sixteen lookups overlap.
+//!    of sixteen lookups overlap. Requests that are left after a millisecond wait for the next turn, behind other
+//!    clients.
 //! 5. **Gate.** [`process`](crate::dispatch::process) finds the command ([`identify`](crate::dispatch::gate::identify))
 //!    and asks everything that can keep it from running (`admit` in `dispatch/gate.rs`), in Redis's order:
 //!    authentication, ACL, cluster slot, memory, a disk that fails, the role, loading, a busy script. Inside MULTI the

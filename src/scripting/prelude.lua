@@ -104,7 +104,11 @@ local G = {
     ipairs = ipairs, _VERSION = _VERSION, error = error, rawset = library.rawset,
     loadstring = loadstring,
     pcall = function(f, ...) return caught(raw_pcall(f, ...)) end,
-    xpcall = function(f, handler)
+    xpcall = function(...)
+        local f, handler = ...
+        if raw.select('#', ...) < 2 then
+            raw.error("bad argument #2 to 'xpcall' (value expected)", 2)
+        end
         return handled(raw.xpcall(f, function(err) return handler(catch(err)) end))
     end,
     setmetatable = function(t, meta)
@@ -158,10 +162,16 @@ local coroutines = {
     create = coroutine.create, running = coroutine.running, status = coroutine.status,
     yield = coroutine.yield,
     resume = function(...)
+        if raw.type((...)) ~= 'thread' then
+            raw.error("bad argument #1 to 'resume' (coroutine expected)", 2)
+        end
         check_stack()
         return resumed(raw_resume(...))
     end,
     wrap = function(f)
+        if raw.type(f) ~= 'function' then
+            raw.error("bad argument #1 to 'wrap' (Lua function expected)", 2)
+        end
         local inner = raw.wrap(f)
         return function(...)
             check_stack()

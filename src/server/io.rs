@@ -9,7 +9,8 @@
 //! next turn, behind all others that are ready.
 //!
 //! Pipelined requests are parsed a batch ahead so that the keys they name are on their way from
-//! memory before the first of them runs.
+//! memory before the first of them runs. A pipeline that runs for longer than its share goes on in the next turn, after
+//! others were served: neither the order of its replies nor a transaction depends on it.
 //!
 //! Mirrors: `readQueryFromClient`, `processInputBuffer` and `writeToClient` of networking.c.
 
@@ -42,6 +43,8 @@ const IN_CACHE: usize = 4096;
 pub(super) const BATCH: usize = 16;
 /// Bytes written to one client before others get their turn.
 const WRITE_SHARE: usize = 1 << 20;
+/// Nanoseconds for which the requests of one client run before others get their turn.
+const RUN_SHARE_NS: u64 = 1_000_000;
 
 /// The place of the bytes that a read brought.
 enum Source {
@@ -119,6 +122,10 @@ impl Turn<'_> {
         if client.flags.has(ClientFlags::PRIMARY) && self.state.scripts.is_busy() {
             // A command from the primary cannot be refused with BUSY, so it stays unread until the script ends.
             self.sockets.more.push(key);
+            return None;
+        }
+        if client.flags.has(ClientFlags::UNBLOCKED) {
+            // It goes on with what it sent before more is read.
             return None;
         }
         if !client.runnable() {
@@ -279,13 +286,14 @@ impl Turn<'_> {
 
     fn run_batches(&mut self, key: ClientKey, buf: &[u8], batch: &mut [Request]) -> usize {
         let mut used = 0;
+        let mut until = None;
         loop {
             let Some(parsed) = self.parse_ahead(key, buf, used, batch) else {
                 return used;
             };
             let Parse { ready, end, last } = parsed;
             if ready > 0 {
-                let ended = self.run_batch(key, buf, &mut used, &batch[..ready]);
+                let ended = self.run_batch(key, buf, &mut used, &batch[..ready], &mut until);
                 batch[..ready].iter_mut().for_each(Request::release);
                 let Some(client) = self.state.clients.get_mut(key) else {
                     return used;
@@ -386,19 +394,23 @@ impl Turn<'_> {
         }
     }
 
-    /// Runs parsed requests and adds their bytes to `used`, until one stops the client.
+    /// Runs parsed requests and adds their bytes to `used`, until one stops the client or its share is used up. The share
+    /// ends at `until`, which the first batch sets.
     fn run_batch(
         &mut self,
         key: ClientKey,
         buf: &[u8],
         used: &mut usize,
         batch: &[Request],
+        until: &mut Option<u64>,
     ) -> Ended {
         let client = &mut self.state.clients[key];
         let mut reply = Reply::to_wire(std::mem::take(&mut client.out), client.protocol);
         let mut ended = Ended::All;
         let lent = self.sockets.listeners.lent.clone();
-        self.state.lap_ns = Some(self.state.clock.monotonic_ns());
+        let now = self.state.clock.monotonic_ns();
+        let until = *until.get_or_insert(now + RUN_SHARE_NS);
+        self.state.lap_ns = Some(now);
         for request in batch {
             let argv = request.argv(&buf[*used..]);
             self.state.cluster.stats.request_bytes = request.len as u64;
@@ -432,6 +444,12 @@ impl Turn<'_> {
             }
             after_request(client, &mut reply);
             if !client.runnable() {
+                ended = Ended::Stopped;
+                break;
+            }
+            let overdue = self.state.lap_ns.is_some_and(|now| now > until);
+            if overdue && *used < buf.len() && !client.is_peer() {
+                self.state.clients.resume(key);
                 ended = Ended::Stopped;
                 break;
             }

@@ -259,3 +259,53 @@ fn a_crowd_that_comes_and_goes_leaves_nothing() {
     assert!(refused > 0, "nobody was refused");
     server.client().cmd("PING").status("PONG");
 }
+
+/// Others are served between the requests of a long pipeline, whose replies keep their order. Requests that come while it
+/// runs are behind it.
+#[test]
+fn a_long_pipeline_lets_others_in() {
+    const SLOW: usize = 100;
+    let server = Server::oxidis()
+        .config("enable-debug-command yes\n")
+        .start();
+    let (mut long, mut other) = (server.client(), server.client());
+    let pair: Vec<u8> = [encode(&["DEBUG", "SLEEP", "0.005"]), encode(&["INCR", "n"])].concat();
+    let mut pipeline = pair.repeat(SLOW);
+    for words in [&["MULTI"][..], &["INCR", "n"], &["INCR", "n"], &["EXEC"]] {
+        pipeline.extend(encode(words));
+    }
+    long.send(&pipeline).expect("the server reads");
+    // A reply of the beginning is here before the end has run, and another client gets its own in between.
+    long.read().expect("a reply").ok();
+    long.send(&encode(&["SET", "last", "x"]))
+        .expect("the server reads");
+    let done = other.cmd("GET n").text().parse::<usize>().unwrap_or(0);
+    assert!(done < SLOW, "{done} of {SLOW} ran before anyone else");
+    other.cmd("EXISTS last").is(0);
+    long.read().expect("a reply").is(1);
+    for n in 2..=SLOW as i64 {
+        long.read().expect("a reply").ok();
+        long.read().expect("a reply").is(n);
+    }
+    long.read().expect("a reply").ok();
+    for _ in 0..2 {
+        long.read().expect("a reply").status("QUEUED");
+    }
+    let (a, b) = (SLOW as i64 + 1, SLOW as i64 + 2);
+    let both = long.read().expect("a reply");
+    assert_eq!(both.items(), [Reply::Integer(a), Reply::Integer(b)]);
+    long.read().expect("a reply").ok();
+}
+
+/// A client that sends a long pipeline and ends its side has all of it run.
+#[test]
+fn a_long_pipeline_of_who_says_goodbye_is_run() {
+    let server = Server::oxidis()
+        .config("enable-debug-command yes\n")
+        .start();
+    let mut long = server.client();
+    let pair: Vec<u8> = [encode(&["DEBUG", "SLEEP", "0.005"]), encode(&["INCR", "n"])].concat();
+    long.send(&pair.repeat(40)).expect("the server reads");
+    let replies = long.finish().expect("the server closes");
+    assert!(replies.ends_with(b":40\r\n"));
+}

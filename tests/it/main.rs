@@ -45,3 +45,4 @@ mod strings;
 mod support;
 mod tls;
 mod vset;
+mod zset;

@@ -233,6 +233,9 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("of LuaJIT", "return (select(2, loadstring('return 1LL')))", "malformed number"),
     ("of LuaJIT", "return (select(2, loadstring('return 1i')))", "malformed number"),
     ("of LuaJIT", "local n = 0 for k in pairs(string) do n = n + 1 end return tostring(string.buffer) .. n", "nil15"),
+    ("of LuaJIT", "return select(2, pcall(math.floor))", "number expected, got no value"),
+    ("of LuaJIT", "return select(2, pcall(math.ceil))", "number expected, got no value"),
+    ("of LuaJIT", "return tostring((math.floor()))", "number expected, got no value"),
     // C's stack.
     ("kind of CVE-2021-43519", "local function f() return (('x'):gsub('x', f)) end return f()", "stack overflow"),
     ("kind of CVE-2021-43519", "local function f() return coroutine.wrap(f)() end return f()", "stack overflow"),

@@ -577,3 +577,28 @@ fn protected_tables_are_refused_in_the_words_of_redis() {
         eval(&mut c, script).nil();
     }
 }
+
+/// Functions that the server puts around those of the interpreter name themselves and the script's line, as in Redis.
+#[test]
+fn functions_around_the_library_place_their_errors_in_the_script() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    for (script, words) in [
+        (
+            "coroutine.resume(1)",
+            "bad argument #1 to 'resume' (coroutine expected)",
+        ),
+        (
+            "coroutine.wrap(1)",
+            "bad argument #1 to 'wrap' (Lua function expected)",
+        ),
+        (
+            "xpcall(tostring)",
+            "bad argument #2 to 'xpcall' (value expected)",
+        ),
+    ] {
+        let text = innermost(&eval(&mut c, script));
+        let start = format!("ERR user_script:1: {words} script: ");
+        assert!(text.starts_with(&start), "{script}: {text}");
+    }
+}

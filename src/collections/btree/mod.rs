@@ -17,6 +17,7 @@
 //! | used as | item | key | weight | instead of |
 //! |---|---|---|---|---|
 //! | [`RankTree`]: order of a sorted set | score and member | the same | 1 | skiplist with spans |
+//! | [`LexTree`]: names of a vector set | a name | the same | 1 | rax |
 //! | [`Sequence`]: blocks of a list | a packed block | none | elements in the block | quicklist |
 //! | [`OrderedMap`]: stream, pending entries | ID and value | the ID | 1 | rax |
 //!
@@ -42,6 +43,7 @@
 //! persistent", 1989.
 
 mod cursor;
+mod lex;
 mod map;
 mod node;
 mod ranked;
@@ -54,6 +56,7 @@ mod tests;
 use std::fmt;
 
 pub use cursor::{Backward, Cursor, Forward};
+pub use lex::LexTree;
 pub use map::{OrderedMap, Pair};
 pub use ranked::{LexBound, RankTree, Ranked, ScoreBound};
 pub use sequence::Sequence;

@@ -202,20 +202,7 @@ impl<M: Clone + AsRef<[u8]>> RankTree<M> {
     /// The ranks of the members that lie between the bounds, provided that all scores are equal. O(log n).
     #[doc(alias = "zslNthInLexRange")]
     pub fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<u64> {
-        let below = |bound: LexBound<'_>, is_min: bool| match bound {
-            LexBound::Min => 0,
-            LexBound::Max => self.len(),
-            LexBound::Inclusive(at) | LexBound::Exclusive(at) => {
-                let or_equal = is_min == matches!(bound, LexBound::Exclusive(_));
-                self.0.position(|key| match key.member.as_ref().cmp(at) {
-                    Ordering::Less => true,
-                    Ordering::Equal => or_equal,
-                    Ordering::Greater => false,
-                })
-            }
-        };
-        let start = below(min, true);
-        start..below(max, false).max(start)
+        lex_range(&self.0, |key| key.member.as_ref(), min, max)
     }
 
     /// The members at these ranks, ascending. O(log n + members).
@@ -241,6 +228,29 @@ impl<M: Clone + AsRef<[u8]>> RankTree<M> {
     pub fn remove_range(&mut self, ranks: Range<u64>, mut sink: impl FnMut(Ranked<M>)) {
         self.0.remove_range(ranks.start, ranks.end, &mut sink);
     }
+}
+
+/// The positions between two bounds in a tree that is ordered by these bytes of its keys. O(log n).
+pub(super) fn lex_range<I: Item, const L: usize, const E: usize>(
+    tree: &Tree<I, L, E>,
+    bytes: impl Fn(&I::Key) -> &[u8],
+    min: LexBound<'_>,
+    max: LexBound<'_>,
+) -> Range<u64> {
+    let below = |bound: LexBound<'_>, is_min: bool| match bound {
+        LexBound::Min => 0,
+        LexBound::Max => tree.weight(),
+        LexBound::Inclusive(at) | LexBound::Exclusive(at) => {
+            let or_equal = is_min == matches!(bound, LexBound::Exclusive(_));
+            tree.position(|key| match bytes(key).cmp(at) {
+                Ordering::Less => true,
+                Ordering::Equal => or_equal,
+                Ordering::Greater => false,
+            })
+        }
+    };
+    let start = below(min, true);
+    start..below(max, false).max(start)
 }
 
 impl<M: Clone + AsRef<[u8]>> fmt::Debug for RankTree<M> {

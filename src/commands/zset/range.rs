@@ -226,6 +226,10 @@ pub(super) const ZRANGESTORE: Command = Command {
 
 /// Stores the members in a range, with their scores, under the destination, and answers how many there are. An empty
 /// range deletes the destination. Propagated as it came.
+///
+/// Redis adds member after member to what begins as a listpack, unless the range is by index and so known to be too
+/// large for one. A listpack has no minus zero, so the scores of those added before it becomes a skiplist lose their
+/// sign.
 #[doc(alias = "zrangestoreCommand")]
 fn zrangestore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let (destination, source) = (args.key()?, args.key()?);
@@ -235,9 +239,15 @@ fn zrangestore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     match ctx.state.keyspace[ctx.db].get_as::<Zset>(source)? {
         Some(zset) => {
             let ranks = request.ranks(zset);
-            for scored in zset.range(ranks, Direction::Up) {
-                let mut digits = IntBuf::new();
-                result.push(scored.member.as_bytes(&mut digits), scored.score, limits);
+            let known = matches!(request.bounds, Bounds::Ranks(..));
+            let mut packed = !known || ranks.end - ranks.start <= limits.entries as u64;
+            let mut digits = IntBuf::new();
+            for (stored, scored) in zset.range(ranks, request.direction).enumerate() {
+                let member = scored.member.as_bytes(&mut digits);
+                packed &= stored < limits.entries && member.len() <= limits.value;
+                // Minus zero and zero are zero.
+                let score = scored.score + if packed { 0.0 } else { -0.0 };
+                result.push(member, score, limits);
             }
         }
         None => ctx.missed(source),

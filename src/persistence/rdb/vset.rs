@@ -21,7 +21,7 @@
 use std::io;
 
 use super::{Decoder, Encoder, Error};
-use crate::types::vset::build::{Builder, Told};
+use crate::types::vset::build::{Builder, Farthest, Told, ToldLevel};
 use crate::types::vset::graph::MAX_LEVEL;
 use crate::types::vset::{
     DEFAULT_M, M_RANGE, MAX_DIM, Node, Projection, Quant, Shape, Stored, Vset,
@@ -120,7 +120,7 @@ struct NodeReader {
     name: Vec<u8>,
     attribute: Vec<u8>,
     bytes: Vec<u8>,
-    levels: Vec<(Vec<u64>, u64)>,
+    levels: Vec<ToldLevel>,
 }
 
 impl NodeReader {
@@ -148,18 +148,23 @@ impl NodeReader {
         }
         self.levels
             .resize_with(level as usize + 1, Default::default);
-        for (links, capacity) in &mut self.levels {
-            links.clear();
+        for told in &mut self.levels {
+            told.links.clear();
             let count = next(dec)?;
-            *capacity = next(dec)?;
-            if count > *capacity {
+            told.capacity = next(dec)?;
+            if count > told.capacity {
                 return Err(dec.corrupt("Vector set node with more links than room"));
             }
             for _ in 0..count {
-                links.push(next(dec)?);
+                told.links.push(next(dec)?);
             }
+            told.farthest = None;
             if format >= 1 {
-                next(dec)?;
+                let word = next(dec)?;
+                told.farthest = Some(Farthest {
+                    place: word as u32,
+                    distance: f32::from_bits((word >> 32) as u32),
+                });
             }
         }
         let last = next(dec)?;
@@ -220,8 +225,9 @@ pub(super) fn write(enc: &mut Encoder<'_>, set: &Vset) -> io::Result<()> {
         put_number(enc, columns as u64);
         put_string(enc, &matrix);
     }
+    let ids = set.ids();
     for node in set.nodes() {
-        write_node(enc, node, flags);
+        write_node(enc, node, flags, &ids);
         enc.spill()?;
     }
     enc.length(field::END);
@@ -229,7 +235,7 @@ pub(super) fn write(enc: &mut Encoder<'_>, set: &Vset) -> io::Result<()> {
 }
 
 #[doc(alias = "hnsw_serialize_node")]
-fn write_node(enc: &mut Encoder<'_>, node: Node<'_>, flags: u64) {
+fn write_node(enc: &mut Encoder<'_>, node: Node<'_>, flags: u64, ids: &[u64]) {
     let stored = node.stored();
     put_string(enc, node.name());
     if flags & WITH_ATTRIBUTES != 0 {
@@ -246,7 +252,9 @@ fn write_node(enc: &mut Encoder<'_>, node: Node<'_>, flags: u64) {
         let links = node.links(level);
         put_number(enc, links.len() as u64);
         put_number(enc, node.capacity(level) as u64);
-        links.for_each(|id| put_number(enc, id));
+        for slot in links {
+            put_number(enc, ids[*slot as usize]);
+        }
         let (place, distance) = node.worst(level);
         put_number(enc, put_floats(place as u32, distance));
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   slot     a node's number: the row of its head, its vector and its links on level 0
-//!   heads    [ id | level | first upper record | name | attribute ]
+//!   heads    [ id | level | first upper record | name ]
+//!   attributes                                                        as far as the last slot that ever had one
 //!   vectors  [ range | l2 | components ]
 //!   base     [ meta | worst distance | link link … ]                  links are slots
 //!   upper    [ meta | worst distance | link link … | record above ]   one per level above 0
@@ -13,16 +14,16 @@
 //! copies the chunks of the nodes it links. Slots and upper records of deleted nodes form lists of free ones.
 //!
 //! Invariants, checked by `Graph::check` in the tests: links are mutual, name no node twice, never the node itself,
-//! and only nodes that have the level; `worst` is the farthest of a node's links on a level; the entry is a node of
-//! the highest level there is.
+//! and only nodes that have the level; `worst` is the farthest of a node's links on a level, unless a file named another
+//! of them; the entry is a node of the highest level there is.
 //!
 //! Mirrors: `HNSW` and `hnswNode` of hnsw.h; Malkov and Yashunin, "Efficient and robust approximate nearest neighbor
 //! search using Hierarchical Navigable Small World graphs", 2016. Differs: nodes are numbers, not pointers, and marks
 //! of visited nodes belong to a search, not to the node, so that many threads may search while none writes.
 
-use super::quant::{Measure, Quant, Stored};
+use super::quant::{MANY, Measure, Quant, Stored};
 use crate::collections::btree::OrderedMap;
-use crate::collections::kernels::Kernel;
+use crate::collections::kernels::{Kernel, prefetch};
 use crate::collections::run::{Pages, Part, Run};
 use crate::collections::shared::Blob;
 use crate::collections::table::{Handle, NoObject};
@@ -40,7 +41,7 @@ const RARE_LEVEL: u8 = 3;
 
 /// Chunks are about so large: a write under a snapshot copies one.
 const LINKS_CHUNK: usize = 2 << 10;
-const VECTORS_CHUNK: usize = 8 << 10;
+const VECTORS_CHUNK: usize = 32 << 10;
 const HEADS_CHUNK: usize = 512;
 
 /// Properties that all nodes have in common.
@@ -78,15 +79,17 @@ pub(super) struct Head {
     pub level: u8,
     /// The element's name; present while the slot is taken.
     pub name: Option<Handle<NoObject>>,
-    pub attribute: Option<Blob>,
 }
 
 impl Part for Head {
     fn warm(&self) {
-        std::hint::black_box((
-            self.name.as_ref().map(|name| name.key().len()),
-            self.attribute.as_ref().map(Blob::len),
-        ));
+        std::hint::black_box(self.name.as_ref().map(|name| name.key().len()));
+    }
+}
+
+impl Part for Option<Blob> {
+    fn warm(&self) {
+        std::hint::black_box(self.as_ref().map(Blob::len));
     }
 }
 
@@ -120,6 +123,8 @@ pub(super) struct Graph {
     pub shape: Shape,
     kernel: Kernel,
     pub heads: Pages<Head>,
+    /// Those of the slots behind its end have none, so that a set without attributes has no bytes for them.
+    attributes: Pages<Option<Blob>>,
     vectors: Pages<u8>,
     base: Pages<u32>,
     upper: Pages<u32>,
@@ -144,6 +149,7 @@ impl Graph {
             shape,
             kernel: Kernel::best(),
             heads: Pages::new(1, HEADS_CHUNK),
+            attributes: Pages::new(1, HEADS_CHUNK),
             vectors: Pages::new(shape.quant.row_bytes(shape.dim as usize), VECTORS_CHUNK),
             base: Pages::new(2 + inline(0), LINKS_CHUNK),
             upper: Pages::new(3 + inline(1), LINKS_CHUNK),
@@ -192,6 +198,26 @@ impl Graph {
         &mut self.heads.row_mut(slot)[0]
     }
 
+    /// The attribute of a slot.
+    #[inline]
+    pub(super) fn attribute(&self, slot: u32) -> Option<&Blob> {
+        match slot < self.attributes.len() {
+            true => self.attributes.row(slot)[0].as_ref(),
+            false => None,
+        }
+    }
+
+    /// Gives a slot an attribute, or takes it away; the one that it had. O(1), or O(slots) the first time.
+    pub(super) fn set_attribute(&mut self, slot: u32, new: Option<Blob>) -> Option<Blob> {
+        if new.is_none() && self.attribute(slot).is_none() {
+            return None;
+        }
+        while self.attributes.len() <= slot {
+            self.attributes.push(&[None]);
+        }
+        std::mem::replace(&mut self.attributes.row_mut(slot)[0], new)
+    }
+
     pub(super) fn level(&self, slot: u32) -> u8 {
         self.head(slot).level
     }
@@ -232,7 +258,6 @@ impl Graph {
                     upper: NONE,
                     level: 0,
                     name: None,
-                    attribute: None,
                 }]);
                 let words = vec![0; 2 + self.shape.capacity(0).min(INLINE)];
                 self.base.push(&words);
@@ -353,7 +378,8 @@ impl Graph {
         self.displace(slot, hint);
         let free = self.free;
         let head = self.head_mut(slot);
-        (head.name, head.attribute, head.upper) = (None, None, free);
+        (head.name, head.upper) = (None, free);
+        self.set_attribute(slot, None);
         self.free = slot;
         self.len -= 1;
     }
@@ -452,10 +478,18 @@ impl Graph {
     pub(super) fn farthest(&self, slot: u32, links: &[u32]) -> (usize, f32) {
         let measure = self.measure(self.row(slot));
         let mut worst = (0, 0f32);
-        for (at, link) in links.iter().enumerate() {
-            let distance = measure.to(self.row(*link));
-            if at == 0 || distance > worst.1 {
-                worst = (at, distance);
+        let (mut rows, mut distances) = ([&[][..]; MANY], [0f32; MANY]);
+        for (part, links) in links.chunks(MANY).enumerate() {
+            for (row, link) in rows.iter_mut().zip(links) {
+                *row = self.row(*link);
+                prefetch(row);
+            }
+            measure.many(&rows[..links.len()], &mut distances);
+            for (n, &distance) in distances[..links.len()].iter().enumerate() {
+                let at = part * MANY + n;
+                if at == 0 || distance > worst.1 {
+                    worst = (at, distance);
+                }
             }
         }
         worst
@@ -541,6 +575,7 @@ impl Graph {
     /// Bytes of all parts, names and attributes aside. O(chunks / 64).
     pub(super) fn allocated_bytes(&self) -> usize {
         self.heads.allocated_bytes()
+            + self.attributes.allocated_bytes()
             + self.vectors.allocated_bytes()
             + self.base.allocated_bytes()
             + self.upper.allocated_bytes()
@@ -550,7 +585,8 @@ impl Graph {
 
     /// Number of nodes of memory.
     pub(super) fn memory_nodes(&self) -> usize {
-        self.heads.nodes() + self.vectors.nodes() + self.base.nodes() + self.upper.nodes()
+        let links = self.base.nodes() + self.upper.nodes();
+        self.heads.nodes() + self.attributes.nodes() + self.vectors.nodes() + links
     }
 
     /// Says which invariant does not hold. O(links²).

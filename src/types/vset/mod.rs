@@ -48,7 +48,7 @@ use self::graph::Graph;
 use self::quant::encode;
 use self::search::Limits;
 use super::value::tag;
-use crate::collections::btree::{LexBound, RankTree};
+use crate::collections::btree::{LexBound, LexTree};
 use crate::collections::shared::{Blob, Shared};
 use crate::collections::table::{Handle, NewValue, NoObject, StrRef, Table};
 use crate::util::rng::splitmix64;
@@ -83,7 +83,7 @@ enum Tag {
 struct Inner {
     graph: Graph,
     /// Dropped before the table, so that an entry of the table with one owner may be written.
-    order: RankTree<Handle<NoObject>>,
+    order: LexTree<Handle<NoObject>>,
     names: Table<NoObject>,
     projection: Option<Projection>,
     /// Members that have an attribute, an empty one included.
@@ -144,7 +144,7 @@ impl Vset {
             tag: Tag::Vset,
             inner: Shared::new(Inner {
                 graph: Graph::new(shape),
-                order: RankTree::new(),
+                order: LexTree::new(),
                 names: Table::new(seed),
                 projection,
                 attributes: 0,
@@ -216,7 +216,7 @@ impl Vset {
             let head = graph.head(slot);
             seen += 1;
             bytes += head.name.as_ref().map_or(0, Handle::entry_bytes);
-            bytes += head.attribute.as_ref().map_or(0, Blob::allocated_bytes);
+            bytes += graph.attribute(slot).map_or(0, Blob::allocated_bytes);
         }
         let texts = (bytes * self.len()).checked_div(seen).unwrap_or(0);
         let projection = self.projection().map_or(0, Projection::allocated_bytes);
@@ -252,8 +252,7 @@ impl Vset {
 
     /// The attribute of a node.
     pub fn attribute_of(&self, slot: u32) -> Option<&[u8]> {
-        let attribute = &self.inner.graph.head(slot).attribute;
-        attribute.as_ref().map(Blob::as_slice)
+        self.inner.graph.attribute(slot).map(Blob::as_slice)
     }
 
     /// The attribute of a member, or none; `None` without such a member.
@@ -366,7 +365,7 @@ impl Vset {
         let inner = self.inner.make_mut();
         inner.set_attribute(slot, None);
         inner.graph.delete(slot);
-        inner.order.remove(0.0, name);
+        inner.order.remove(name);
         inner.names.delete(name);
         true
     }
@@ -382,20 +381,17 @@ impl Vset {
 
     /// The ranks, in the order of their bytes, of the members between two bounds. O(log n).
     pub fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<u64> {
-        self.inner.order.lex_range(min, max)
+        self.inner.order.range_of(min, max)
     }
 
     /// The names at these ranks. O(log n + names).
     pub fn names(&self, ranks: Range<u64>) -> impl Iterator<Item = &[u8]> + '_ {
-        self.inner
-            .order
-            .range(ranks)
-            .map(|ranked| ranked.member.key())
+        self.inner.order.range(ranks).map(Handle::key)
     }
 
     /// The name at a rank. O(log n).
     pub fn nth(&self, rank: u64) -> Option<&[u8]> {
-        self.inner.order.get(rank).map(|ranked| ranked.member.key())
+        self.inner.order.get(rank).map(Handle::key)
     }
 
     /// The neighbours of a member and their distances, level by level, highest first.
@@ -486,32 +482,37 @@ impl Vset {
 
     // ---- Files
 
-    /// Hands every node to a writer. O(nodes · M).
+    /// Every node, for a writer.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> + '_ {
         self.inner.graph.live().map(|slot| Node { set: self, slot })
+    }
+
+    /// The numbers of nodes by slot, side by side: a writer asks for those of all neighbours. O(nodes).
+    pub fn ids(&self) -> Vec<u64> {
+        let graph = &self.inner.graph;
+        (0..graph.slots()).map(|slot| graph.head(slot).id).collect()
     }
 }
 
 impl Inner {
-    /// Gives a node its name.
+    /// Gives a node its name, in its place among the others.
     fn enter(&mut self, slot: u32, name: &[u8]) {
         let hash = self.names.hash(name);
+        let handle = self.give_name(slot, hash, name);
+        self.order.insert(handle);
+    }
+
+    /// Gives a node its name, which is new and has this hash.
+    fn give_name(&mut self, slot: u32, hash: u64, name: &[u8]) -> Handle<NoObject> {
         let handle = self.names.add(hash, name, NewValue::Int(slot.into()));
         self.graph.head_mut(slot).name = Some(handle.clone());
-        let is_last = self.order.last();
-        match is_last.is_none_or(|last| last.member.key() < name) {
-            true => self.order.push_back(0.0, handle),
-            false => self.order.insert(0.0, handle),
-        }
+        handle
     }
 
     /// The one place where attributes are counted.
     fn set_attribute(&mut self, slot: u32, attribute: Option<&[u8]>) {
-        if attribute.is_none() && self.graph.head(slot).attribute.is_none() {
-            return;
-        }
-        let head = self.graph.head_mut(slot);
-        let old = std::mem::replace(&mut head.attribute, attribute.map(Blob::from_slice));
+        let new = attribute.map(Blob::from_slice);
+        let old = self.graph.set_attribute(slot, new);
         self.attributes += u64::from(attribute.is_some());
         self.attributes -= u64::from(old.is_some());
     }
@@ -550,11 +551,9 @@ impl<'a> Node<'a> {
         self.set.inner.graph.stored(self.slot)
     }
 
-    /// The numbers of its neighbours on a level that it has.
-    pub fn links(&self, level: u8) -> impl ExactSizeIterator<Item = u64> + 'a {
-        let graph = &self.set.inner.graph;
-        let links = graph.links(self.slot, level).iter();
-        links.map(|slot| graph.head(*slot).id)
+    /// The slots of its neighbours on a level that it has.
+    pub fn links(&self, level: u8) -> &'a [u32] {
+        self.set.inner.graph.links(self.slot, level)
     }
 
     /// The number of neighbours for which a file declares room.

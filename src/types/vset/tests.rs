@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::build::{Builder, Told};
+use super::build::{Builder, Farthest, Told, ToldLevel};
 use super::*;
 use crate::collections::testing::Rng;
 
@@ -31,9 +31,21 @@ fn assert_equal(set: &Vset, model: &Model) {
 /// The same set, written to the form of a file and read back.
 fn rebuilt(set: &Vset, seed: u64) -> Result<Vset, &'static str> {
     let mut builder = Builder::new(set.shape(), set.projection().cloned(), seed);
+    let ids = set.ids();
     for node in set.nodes() {
-        let levels: Vec<(Vec<u64>, u64)> = (0..=node.level())
-            .map(|level| (node.links(level).collect(), node.capacity(level) as u64))
+        let told = |slot: &u32| ids[*slot as usize];
+        let levels: Vec<ToldLevel> = (0..=node.level())
+            .map(|level| ToldLevel {
+                links: node.links(level).iter().map(told).collect(),
+                capacity: node.capacity(level) as u64,
+                // Told rightly, told wrongly, or not at all.
+                farthest: [Some(node.worst(level)), Some((1, 3.0)), None][ids.len() % 3].map(
+                    |(place, distance)| Farthest {
+                        place: place as u32,
+                        distance,
+                    },
+                ),
+            })
             .collect();
         builder.node(Told {
             id: node.id(),
@@ -179,7 +191,12 @@ fn links_that_break_the_graph_are_refused() {
     let build = |nodes: &[Said<'_>]| -> Result<usize, &'static str> {
         let mut builder = Builder::new(shape, None, 1);
         for (id, name, levels) in nodes {
-            let levels: Vec<_> = levels.iter().map(|links| (links.to_vec(), 8)).collect();
+            let level = |links: &&[u64]| ToldLevel {
+                links: links.to_vec(),
+                capacity: 8,
+                farthest: None,
+            };
+            let levels: Vec<_> = levels.iter().map(level).collect();
             builder.node(Told {
                 id: *id,
                 name: name.as_bytes(),
@@ -233,7 +250,7 @@ fn links_that_break_the_graph_are_refused() {
             name: b"a",
             attribute: b"",
             stored,
-            levels: &[(vec![], 8)],
+            levels: &[ToldLevel::default()],
         };
         assert!(builder.node(told).is_err());
         let short = Told {
@@ -258,7 +275,7 @@ fn links_that_break_the_graph_are_refused() {
                     l2: 1.0,
                     range,
                 },
-                levels: &[(vec![], 8)],
+                levels: &[ToldLevel::default()],
             };
             assert_eq!(builder.node(told).is_ok(), taken, "{quant:?} {range}");
         }

@@ -163,7 +163,6 @@ fn same_encoding_as_newest(theirs: &str, ours: &str) -> bool {
 
 /// Where Oxidis differs from the newest Redis: docs/DIFFERENCES.md has each of these.
 fn explained_newest(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
-    let b = ours.to_string();
     // The encodings that differ: see `same_encoding_as_newest`.
     let told = |reply: &Reply| match reply {
         Reply::Bulk(text) => String::from_utf8_lossy(text).into_owned(),
@@ -181,17 +180,27 @@ fn explained_newest(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
         b"XAUTOCLAIM" => theirs.text().starts_with("ERR Insufficient memory"),
         // When two servers read their clocks.
         b"XPENDING" | b"XINFO" => untimed(theirs) == untimed(ours),
-        b"SORT" | b"SORT_RO" => {
-            let by_nothing = command
-                .windows(2)
-                .any(|two| two[0].eq_ignore_ascii_case(b"BY") && !two[1].contains(&b'*'));
-            let any_order = has_word(command, b"ALPHA") || by_nothing;
-            let blank_before_weight = b.contains("ERR One or more scores can't be converted")
-                && matches!(theirs, Reply::Array(_))
-                && !has_word(command, b"ALPHA");
-            blank_before_weight
-                || matches!((theirs, ours), (Reply::Array(theirs), Reply::Array(ours))
-                    if any_order && theirs.len() == ours.len())
+        b"SORT" | b"SORT_RO" => sorts_otherwise(command, theirs, ours),
+        _ => false,
+    }
+}
+
+/// Whether replies to SORT differ for a reason that is known.
+fn sorts_otherwise(command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -> bool {
+    let by_nothing = command
+        .windows(2)
+        .any(|two| two[0].eq_ignore_ascii_case(b"BY") && !two[1].contains(&b'*'));
+    let alpha = has_word(command, b"ALPHA");
+    match (theirs, ours) {
+        // The locale's order of texts, up to a zero byte, is not that of bytes; a set has no order at all.
+        (Reply::Array(theirs), Reply::Array(ours)) => {
+            (alpha || by_nothing) && theirs.len() == ours.len()
+        }
+        // Redis skips white space before a weight. A result stored from it would differ from then on. It also asks whether
+        // a weight was out of range, and may hear of a number that an earlier command read.
+        (Reply::Array(_), refusal) | (refusal, Reply::Array(_)) => {
+            let words = "ERR One or more scores can't be converted";
+            !alpha && refusal.is_error() && refusal.text().starts_with(words)
         }
         _ => false,
     }
@@ -223,20 +232,7 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
             (Reply::Integer(1), Reply::Integer(ours)) => *ours == i64::from(i32::MAX),
             _ => false,
         },
-        // The locale's order of texts, up to a zero byte, is not that of bytes; a set has no order at all.
-        b"SORT" | b"SORT_RO" => {
-            let by_nothing = command
-                .windows(2)
-                .any(|two| two[0].eq_ignore_ascii_case(b"BY") && !two[1].contains(&b'*'));
-            let any_order = has_word(command, b"ALPHA") || by_nothing;
-            // Up to 7.4 white space before a weight was skipped. A result stored from it would differ from then on.
-            let blank_before_weight = refused(ours, "ERR One or more scores can't be converted")
-                && matches!(theirs, Reply::Array(_))
-                && !has_word(command, b"ALPHA");
-            blank_before_weight
-                || matches!((theirs, ours), (Reply::Array(theirs), Reply::Array(ours))
-                if any_order && theirs.len() == ours.len())
-        }
+        b"SORT" | b"SORT_RO" => sorts_otherwise(command, theirs, ours),
         // Up to 7.0 the number that cannot be negated was taken.
         b"LPOS" => has(b"-9223372036854775808") && refused(ours, "ERR value is out of range"),
         // Up to 7.0 the key was looked at before the other arguments, and not those if it did not exist.
@@ -323,6 +319,15 @@ fn parts_the_servers(command: &[Vec<u8>], newest: bool) -> bool {
             let id = command.get(2).map_or(&b""[..], Vec::as_slice);
             id.first().is_some_and(|b| b.is_ascii_digit() || *b == b'+')
                 && !id.starts_with(b"18446744073709551615-")
+        }
+        // Up to 7.4 a border could begin with white space, as " 88".
+        b"ZCOUNT" | b"ZRANGE" | b"ZRANGESTORE" | b"ZRANGEBYSCORE" | b"ZREVRANGEBYSCORE"
+        | b"ZREMRANGEBYSCORE" => {
+            let blank_first = |arg: &Vec<u8>| {
+                let number = arg.strip_prefix(b"(").unwrap_or(arg);
+                matches!(number.first(), Some(b' ' | b'\t'..=b'\r'))
+            };
+            command.iter().skip(2).any(blank_first)
         }
         // Redis saturates it to the largest number of the field, we to the smallest.
         b"BITFIELD" => smallest && command.iter().any(|arg| arg.eq_ignore_ascii_case(b"SAT")),
@@ -896,7 +901,8 @@ fn number_or_text(reply: &Reply) -> String {
     match reply {
         Reply::Array(items) => elements(items),
         other => match other.text().parse::<f64>() {
-            Ok(number) => number.to_string(),
+            // Before 8.0 other scores than today lose the sign of zero on their way through a listpack.
+            Ok(number) => (number + 0.0).to_string(),
             Err(_) => other.to_string(),
         },
     }

@@ -4,10 +4,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::server::until;
+use super::server::{new_dir, until};
 use super::{Client, Reply};
 
 /// Long, for a debug build on a busy machine; nobody waits longer than it takes.
@@ -46,11 +45,7 @@ pub struct Node {
 
 impl Node {
     pub fn start(program: &Path, sentinel: bool, lines: &str) -> Node {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("oxidis-sentinel-{}-{number}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir(&dir).expect("a directory");
+        let dir = new_dir("oxidis-sentinel");
         let port = free_port();
         let mut text = format!("port {port}\nbind 127.0.0.1\ndir {}\n", dir.display());
         if !sentinel {

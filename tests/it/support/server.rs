@@ -155,12 +155,9 @@ impl Builder {
     /// Starts it and waits until it answers. Panics, with its log, when it does not.
     #[track_caller]
     pub fn start(self) -> Server {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("oxidis-{}-{number}", std::process::id()));
-        fs::create_dir(&dir).expect("a directory for the server");
         // As the server sees it, links resolved.
-        let dir = dir.canonicalize().expect("it was just made");
+        let dir = new_dir("oxidis").canonicalize();
+        let dir = dir.expect("it was just made");
         if let Some(config) = &self.config {
             fs::write(dir.join("server.conf"), config).expect("a configuration file");
         }
@@ -240,6 +237,22 @@ impl Builder {
             return Ok(Vec::new());
         }
         Ok(vec!["--cluster-port".into(), free_port()?.to_string()])
+    }
+}
+
+/// Makes a directory that nobody else uses. A process that was killed leaves its own, and another process may have the
+/// same number later.
+pub fn new_dir(name: &str) -> PathBuf {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        let dir = std::env::temp_dir().join(format!("{name}-{process}-{number}"));
+        match fs::create_dir(&dir) {
+            Ok(()) => return dir,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => panic!("a directory, {}: {error}", dir.display()),
+        }
     }
 }
 
