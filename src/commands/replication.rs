@@ -296,6 +296,7 @@ fn replconf(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         } else if is("capa") {
             announced.eof |= value.eq_ignore_ascii_case(b"eof");
             announced.psync2 |= value.eq_ignore_ascii_case(b"psync2");
+            announced.trims |= value == replication::link::CAPA_TRIMSLOTS.as_bytes();
             announced.rdb_channel_repl |=
                 takes_channel && value.eq_ignore_ascii_case(b"rdb-channel-repl");
         } else if is("rdb-only") {

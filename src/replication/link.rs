@@ -26,6 +26,9 @@ use crate::clients::ClientKey;
 use crate::keyspace::{DbId, Ms};
 use crate::wires::WireKey;
 
+/// The word of REPLCONF capa by which a replica says that it understands TRIMSLOTS. A primary of another kind ignores it.
+pub const CAPA_TRIMSLOTS: &str = "oxidis-trimslots";
+
 /// How far the link is.
 #[doc(alias = "repl_state")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

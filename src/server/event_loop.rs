@@ -462,7 +462,8 @@ impl Turn<'_> {
             .sockets
             .next_cron
             .saturating_duration_since(clock::instant());
-        let until_cron = match cluster::act::carry::sleep_ms(self.state) {
+        let until_cron_ms = until_cron.as_millis() as u64;
+        let until_cron = match cluster::act::carry::sleep_ms(self.state, until_cron_ms) {
             Some(ms) => until_cron.min(Duration::from_millis(ms)),
             None => until_cron,
         };

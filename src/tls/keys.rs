@@ -41,6 +41,31 @@ pub(super) fn directory(path: &Path) -> Result<Vec<CertificateDer<'static>>, Str
     Ok(found.flatten().flatten().collect())
 }
 
+/// A certificate in PEM form: base64 in lines of 64 characters between two marks.
+#[doc(alias = "PEM_write_bio_X509")]
+pub fn pem(certificate: &CertificateDer<'_>) -> String {
+    const CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const LINE: usize = 48;
+    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in certificate.chunks(LINE) {
+        for three in line.chunks(3) {
+            let bits = three
+                .iter()
+                .chain(&[0; 3])
+                .take(3)
+                .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
+            for at in 0..4 {
+                text.push(match at <= three.len() {
+                    true => char::from(CHARS[bits >> (18 - 6 * at) & 63]),
+                    false => '=',
+                });
+            }
+        }
+        text.push('\n');
+    }
+    text + "-----END CERTIFICATE-----\n"
+}
+
 /// The private key of a file, decrypted if it is encrypted; the error says what is wrong with it.
 pub(super) fn private_key(
     path: &Path,

@@ -6,6 +6,7 @@ mod faults;
 mod figures;
 mod migration;
 mod saved;
+mod trim;
 mod words;
 
 use std::fs;

@@ -24,9 +24,12 @@ use crate::{clients, command, keyspace, replication};
 /// A tick may come so much earlier than the machine asked for it, in milliseconds.
 const EARLY_MS: u64 = 2;
 
-/// A tick may come so much earlier with the server's own cron. Both come ten times a second: once one tick was early, the
-/// process wakes up for both at the same time.
+/// A tick may come so much earlier with the server's own cron. Both come ten times a second: once one tick was early or
+/// late, the process wakes up for both at the same time.
 const EARLY_WITH_CRON_MS: u64 = 60;
+
+/// A tick may come so much later with the server's own cron. Together with [`EARLY_WITH_CRON_MS`] that is the interval.
+const LATE_WITH_CRON_MS: u64 = 40;
 
 /// The facts of this moment, by a clock that does not go back behind a tick that came early.
 fn facts(state: &mut State) -> Facts {
@@ -122,8 +125,8 @@ pub fn before_sleep(state: &mut State) {
     migration::before_sleep(state);
 }
 
-/// How long the loop may sleep, in milliseconds; `None` for ever.
-pub fn sleep_ms(state: &State) -> Option<u64> {
+/// How long the loop may sleep, in milliseconds; `None`: until the server's own cron, which comes in so many.
+pub fn sleep_ms(state: &State, until_cron_ms: u64) -> Option<u64> {
     let machine = state.cluster.machine()?;
     if migration::is_busy(state) || links::can_send(state) {
         return Some(0);
@@ -131,7 +134,9 @@ pub fn sleep_ms(state: &State) -> Option<u64> {
     if is_silent(state, machine) {
         return None;
     }
-    Some(machine.wake_ms().saturating_sub(node::now_ms(state)))
+    let wait = machine.wake_ms().saturating_sub(node::now_ms(state));
+    let with_cron = machine.wakes_for_cron() && until_cron_ms <= wait + LATE_WITH_CRON_MS;
+    (!with_cron).then_some(wait)
 }
 
 /// Does acts in their order.

@@ -6,14 +6,14 @@
 //! [`Channels::streams`]: crate::cluster::migration::channels::Channels::streams
 //!
 //! Mirrors: cluster_asm.c.
-//! Differs: with replicas or an append-only file, keys of slots that left are deleted a few at a time between other
-//! requests, and propagated as DEL, which replicas of any version understand; else a thread frees whole tables. Redis
-//! hands whole tables to a thread and propagates TRIMSLOTS.
+//! Differs: whole tables go to a thread, and TRIMSLOTS is propagated, only if every replica has said that it understands
+//! this command. Real Redis says it of no replica, and one before 8.4 would keep the keys; then keys are deleted a few at
+//! a time between other requests, and propagated as DEL.
 
 use std::sync::mpsc::{TryRecvError, sync_channel};
 
 use super::handover::{taken, taking};
-use super::moving::{await_claim, export_step, import_step, keys_in, next_trim, now};
+use super::moving::{await_claim, due_trims, export_step, import_step, keys_in, next_trim, now};
 use super::{arriving, carry, hooks, slots};
 use crate::background::Job;
 use crate::clients::{ClientFlags, ClientKey};
@@ -756,8 +756,11 @@ fn begin_trim(state: &mut State, slots: &SlotSet) {
     hooks::trim_began(state, slots);
 }
 
-/// Deletes some keys of slots that left, or all keys of one.
+/// Deletes all keys of slots that left as whole tables, or some keys one by one.
 fn trim_some(state: &mut State) {
+    if slots::drops_tables(state) {
+        return trim_tables(state);
+    }
     let mut left = TRIMMED;
     while left > 0 {
         let Some(slot) = next_trim(state) else {
@@ -770,21 +773,36 @@ fn trim_some(state: &mut State) {
         // The slot came back: its keys are served again.
         let done = match owner {
             Some(true) => 0,
-            _ => match slots::drop_table(state, slot) {
-                Some(keys) => keys,
-                None => slots::delete_some(state, slot, left),
-            },
+            _ => slots::delete_some(state, slot, left),
         };
         left = left.saturating_sub(done);
         state.cluster.channels.trim.trimmed += done as u64;
         if done == 0 || state.keyspace[DbId(0)].slot_len(slot) == 0 {
-            state.cluster.channels.trims.remove(slot);
             left = left.saturating_sub(1);
-            if state.cluster.channels.trims.is_empty() {
-                state.cluster.channels.trim.completed += 1;
-                state.log.notice("Active trim completed");
-                hooks::trim_ended(state);
-            }
+            trimmed(state, slot);
         }
+    }
+}
+
+fn trim_tables(state: &mut State) {
+    let due: SlotSet = due_trims(state).collect();
+    let machine = state.cluster.machine();
+    let came_back = |slot: &u16| {
+        machine.is_some_and(|machine| machine.owners().of(*slot) == Some(machine.my_key()))
+    };
+    let gone: SlotSet = due.iter().filter(|slot| !came_back(slot)).collect();
+    let keys = slots::drop_tables(state, &gone);
+    state.cluster.channels.trim.trimmed += keys as u64;
+    due.iter().for_each(|slot| trimmed(state, slot));
+}
+
+/// Notes that a slot has no keys to be deleted any more.
+fn trimmed(state: &mut State, slot: u16) {
+    let channels = &mut state.cluster.channels;
+    channels.trims.remove(slot);
+    if channels.trims.is_empty() {
+        channels.trim.completed += 1;
+        state.log.notice("Active trim completed");
+        hooks::trim_ended(state);
     }
 }

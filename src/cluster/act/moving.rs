@@ -86,10 +86,10 @@ pub fn feed(state: &mut State, unit: &[Said]) {
                 argv.encode(&mut bytes)
             }
             Some(_) => {}
-            // A library is every node's own affair.
+            // A library is every node's own affair, and TRIMSLOTS is about slots that are nobody's here.
             None => {
                 let entry = &state.commands[id];
-                let of_data = entry.decl.docs.group != Group::Scripting;
+                let of_data = !matches!(entry.decl.docs.group, Group::Scripting | Group::Cluster);
                 everything |= of_data && entry.flags.has(Flag::Write);
             }
         }
@@ -176,19 +176,19 @@ pub(super) fn await_claim(state: &mut State, awaits: bool) {
     }
 }
 
-/// A slot whose keys may be deleted now. Modules may hold all of them back.
-pub(super) fn next_trim(state: &State) -> Option<u16> {
-    if !state.modules.trim_holds.is_empty() {
-        return None;
-    }
+/// Slots whose keys may be deleted now. Modules may hold all of them back.
+pub(super) fn due_trims(state: &State) -> impl Iterator<Item = u16> {
+    let held_back = !state.modules.trim_holds.is_empty();
     let machine = state.cluster.machine();
-    let stays = |slot: &u16| machine.is_some_and(|machine| machine.hands_over(*slot));
-    state
-        .cluster
-        .channels
-        .trims
-        .iter()
-        .find(|slot| !stays(slot))
+    let stays =
+        move |slot: &u16| held_back || machine.is_some_and(|machine| machine.hands_over(*slot));
+    let trims = state.cluster.channels.trims.iter();
+    trims.filter(move |slot| !stays(slot))
+}
+
+/// The first of them.
+pub(super) fn next_trim(state: &State) -> Option<u16> {
+    due_trims(state).next()
 }
 
 /// Whether keys of a slot are here that clients are not to see: they are coming, or going.

@@ -12,7 +12,7 @@ use crate::pubsub::Kind;
 use crate::resp::argv::OwnedArgv;
 use crate::state::State;
 use crate::util::crc16::{SLOTS, key_hash_slot};
-use crate::{clients, command, keyspace};
+use crate::{clients, command, keyspace, replication};
 
 /// Deletes the keys of slots that belong to other nodes now. Propagated as DEL, without an event; O(keys).
 #[doc(alias = "delKeysInSlot")]
@@ -59,24 +59,66 @@ pub(super) fn delete_some(state: &mut State, slot: u16, at_most: usize) -> usize
     deleted
 }
 
-/// Takes the table of a slot away as a whole and has a thread free it, if nobody has to hear of each key: no replica, no
-/// append-only file, no module, no client that watches or tracks keys. Returns how many keys that were. O(1), but for
-/// databases with hashes whose fields have deadlines: there O(keys).
-pub(super) fn drop_table(state: &mut State, slot: u16) -> Option<usize> {
-    let heard = state.effects.listening != Targets::NONE
-        || !state.modules.is_empty()
-        || !state.tracking.is_idle()
-        || !state.watches.is_empty();
+/// Deletes the keys of slots that left: as whole tables if nobody has to hear of each key, else as [`delete_keys`] does.
+#[doc(alias = "asmTrimSlots")]
+pub(crate) fn trim(state: &mut State, slots: &SlotSet) {
+    if drops_tables(state) {
+        drop_tables(state, slots);
+    } else {
+        delete_keys(state, slots);
+    }
+}
+
+/// Whether the tables of slots may be taken away as a whole: no module, no client that watches or tracks keys has to hear
+/// of each key, and the readers of the stream understand TRIMSLOTS.
+pub(super) fn drops_tables(state: &State) -> bool {
+    let heard = !state.modules.is_empty() || !state.tracking.is_idle() || !state.watches.is_empty();
     // A snapshot that holds the keys is to be told how much memory that is.
     let held = state.config.maxmemory != 0 && state.keyspace.env().live_snapshots() > 0;
-    if heard || held {
-        return None;
+    !heard && !held && readers_trim(state)
+}
+
+/// Whether all readers of the stream understand TRIMSLOTS, which came with Redis 8.4: the append-only file unless it is
+/// written for an older Redis, and replicas that have said so. One that is away may be of any kind.
+fn readers_trim(state: &State) -> bool {
+    let listening = state.effects.listening;
+    let machine = state.cluster.machine();
+    let of_shard = machine.map_or(0, |machine| {
+        machine.nodes().replicas(machine.my_key()).count()
+    });
+    let file = !listening.any(Targets::AOF) || state.config.rdb_version == 0;
+    let replicas = !listening.any(Targets::REPLICAS)
+        || replication::act::stream::replicas_trim(state).is_some_and(|count| count >= of_shard);
+    file && replicas
+}
+
+/// Takes the tables of slots away and has a thread free them. Propagated as TRIMSLOTS, without an event. Returns how many
+/// keys that were. O(1) for each slot, but for databases with hashes whose fields have deadlines: there O(keys).
+pub(super) fn drop_tables(state: &mut State, slots: &SlotSet) -> usize {
+    let db = DbId(0);
+    let alone = state.effects.depth() == 0;
+    state.effects.enter();
+    let mut keys = 0;
+    for slot in slots.iter().filter(|slot| *slot < SLOTS) {
+        let table = state.keyspace[db].take_slot(slot);
+        let of_slot = table.len();
+        keys += of_slot;
+        state.lazyfree.free(table, of_slot);
     }
-    let table = state.keyspace[DbId(0)].take_slot(slot);
-    let keys = table.len();
     state.dirty += keys as u64;
-    state.lazyfree.free(table, keys);
-    Some(keys)
+    if keys > 0 && state.effects.listening != Targets::NONE {
+        let ranges = slots.ranges();
+        let mut words = vec!["TRIMSLOTS".to_owned(), "RANGES".to_owned()];
+        words.push(ranges.len().to_string());
+        let ends = ranges.iter().flat_map(|range| [range.start(), range.end()]);
+        words.extend(ends.map(u16::to_string));
+        let argv = OwnedArgv::from_words(words);
+        state.effects.say(db, argv.as_argv(), Targets::ALL);
+    }
+    if state.effects.leave() && alone {
+        command::act::after_unit(state);
+    }
+    keys
 }
 
 /// Ends the subscriptions of shard channels whose slots have left; subscribers are told.

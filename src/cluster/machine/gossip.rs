@@ -1,12 +1,14 @@
 //! Gossip: which nodes a message tells of, to which nodes it goes, and which of its records are believed.
 //!
 //! A PING, PONG or MEET tells of a tenth of the nodes, at least three, drawn at random; and of every node that seems
-//! down from here, so that a quorum meets while reports are fresh (redis 2285). A node that has just joined is told to
+//! down from here, so that a quorum meets while reports are fresh (redis 2285). In a cluster of up to ten nodes it is two:
+//! there every node hears each of the others itself, within seconds. A node that has just joined is told to
 //! all others at once; in Redis it waits until enough random records have named it, seconds in a cluster of thirty.
 //!
 //! Mirrors: `clusterSendPing`, `clusterBroadcastPong`, `clusterProcessGossipSection`, `clusterProcessPingExtensions`,
 //! `clusterBuildMessageHdr` (cluster_legacy.c).
-//! Differs: a broadcast is encoded once for all receivers. A node without address is repaired by gossip.
+//! Differs: a broadcast is encoded once for all receivers. Redis tells of three nodes in small clusters, too. A node
+//! without address is repaired by gossip.
 
 use std::sync::Arc;
 
@@ -19,6 +21,10 @@ use crate::cluster::node::{Flags, LinkId, Node, NodeKey};
 
 /// A node that joined and has not connected in turn is introduced for so long.
 const INTRODUCTION_MS: u64 = 60_000;
+
+/// In a cluster of so few nodes a message tells of so few of them.
+const FEW_NODES: usize = 10;
+const FEW_TOLD: usize = 2;
 
 /// Nodes of which one message tells when nodes are introduced: as many as a stranger may send.
 const MOST_TOLD: usize = 500;
@@ -90,7 +96,11 @@ impl Machine {
     fn drawn(&mut self, to: Option<NodeKey>) -> Vec<NodeKey> {
         let count = self.nodes.len();
         let mut fresh = count.saturating_sub(2);
-        let wanted = (count / 10).max(3).min(fresh);
+        let wanted = match count {
+            ..=FEW_NODES => FEW_TOLD,
+            _ => (count / 10).max(3),
+        };
+        let wanted = wanted.min(fresh);
         let mut chosen: Vec<NodeKey> = Vec::with_capacity(wanted);
         let mut draws = wanted * 3;
         let hidden = Flags::HANDSHAKE.and(Flags::NO_ADDRESS);

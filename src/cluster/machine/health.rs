@@ -6,11 +6,13 @@
 //!                as a primary: two seconds since the start, and a while since it was last cut off
 //! ```
 //!
-//! The two delays give a primary that comes back the time to learn that it was replaced, before it takes a write.
+//! The two delays give a primary that comes back the time to learn that it was replaced, before it takes a write. A node
+//! that knows of no slots at all was not cut off from those who serve them: it is new, and becomes part of a cluster.
 //!
 //! Mirrors: `clusterUpdateState` (cluster_legacy.c).
-//! Differs: the log says why the cluster is down. Redis counts a primary that never answered as reachable until it
-//! suspects it, so a primary that is restarted in isolation takes writes for a while.
+//! Differs: the log says why the cluster is down. In Redis nodes that waited for `redis-cli --cluster create` count as cut
+//! off until they get slots, so a new cluster is down for up to five seconds. Redis counts a primary that never answered
+//! as reachable until it suspects it, so a primary that is restarted in isolation takes writes for a while.
 
 use super::{Act, Level, Machine};
 use crate::cluster::node::Flags;
@@ -38,6 +40,7 @@ pub(super) struct Health {
 /// The reason why the cluster is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ill {
+    NoSlots,
     Unassigned(usize),
     Failed(usize),
     Minority { reached: usize, needed: usize },
@@ -46,6 +49,9 @@ enum Ill {
 impl Ill {
     fn text(self) -> String {
         match self {
+            Ill::NoSlots => {
+                "The cluster is down for this node: it knows of no master with slots".to_owned()
+            }
             Ill::Unassigned(slots) => format!(
                 "The cluster is down for this node: {slots} hash slots are served by nobody (cluster-require-full-coverage is on)"
             ),
@@ -122,6 +128,9 @@ impl Machine {
                 let heard = key == self.me || node.data_received_ms != 0;
                 reached += usize::from(heard && !node.ailing());
             }
+        }
+        if size == 0 {
+            return Some(Ill::NoSlots);
         }
         let needed = size / 2 + 1;
         if reached < needed {

@@ -463,6 +463,12 @@ impl Machine {
         election.map_or(self.next_cron_ms, |at| at.min(self.next_cron_ms))
     }
 
+    /// Whether the periodic work is all that is due at [`Machine::wake_ms`]: it comes ten times a second, a little sooner or
+    /// later.
+    pub fn wakes_for_cron(&self) -> bool {
+        self.wake_ms() == self.next_cron_ms
+    }
+
     /// The options it goes by.
     pub fn options(&self) -> &Options {
         &self.options

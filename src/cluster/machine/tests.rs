@@ -148,6 +148,13 @@ impl Net {
     /// A cluster where each host has its share of the slots.
     fn cluster(count: usize) -> Net {
         let mut net = Net::new(count);
+        net.form();
+        net.run(3000);
+        net
+    }
+
+    fn form(&mut self) {
+        let (count, net) = (self.machines.len(), self);
         let share = 16384 / count as u16;
         for host in 0..count {
             let first = host as u16 * share;
@@ -169,8 +176,6 @@ impl Net {
             };
             net.order(host, meet).expect("an address");
         }
-        net.run(3000);
-        net
     }
 
     fn id(&self, host: usize) -> NodeId {
@@ -211,6 +216,17 @@ fn three_nodes_form_a_cluster() {
     let loaded = Machine::load(&again, options, 7, &net.facts()).expect("its own file");
     assert_eq!(loaded.owners().assigned(), 16384);
     assert_eq!(loaded.myself().id, net.id(1));
+}
+
+/// Nodes that ran for a while before they got slots were cut off from nobody: a new cluster answers as soon as it is whole.
+#[test]
+fn a_new_cluster_is_up_once_it_is_whole() {
+    let mut net = Net::new(3);
+    net.run(10_000);
+    assert!(net.said("0: The cluster is down for this node: it knows of no master with slots"));
+    net.form();
+    net.run(500);
+    assert!(net.machines.iter().all(Machine::is_up));
 }
 
 /// The disk first: a fresh name, a claim of slots, an epoch are said by nobody before they are kept.

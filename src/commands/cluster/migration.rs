@@ -1,7 +1,7 @@
 //! CLUSTER MIGRATION, which an operator uses, and what nodes say to each other about it: CLUSTER SYNCSLOTS, TRIMSLOTS.
 //!
 //! Mirrors: clusterMigrationCommand(), clusterSyncSlotsCommand() of cluster_asm.c, trimslotsCommand() of cluster.c.
-//! Differs: TRIMSLOTS deletes the keys at once.
+//! Differs: TRIMSLOTS deletes at once the keys that it cannot take away as whole tables.
 
 use super::super::prelude::*;
 use super::needs_cluster;
@@ -257,8 +257,9 @@ pub(super) const TRIMSLOTS: Command = Command {
     ..Command::BASE
 };
 
-/// Deletes keys of slots that are not this node's; a primary propagates it to its replicas. Each key's deletion is
-/// propagated as DEL.
+/// Deletes keys of slots that are not this node's; a primary propagates it to its replicas and its append-only file. A
+/// node whose replicas may not understand it propagates each key's deletion as DEL. In the file the slots may have come
+/// back later on.
 fn trimslots(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     needs_cluster(ctx.state)?;
     if !args.word("RANGES") {
@@ -270,15 +271,16 @@ fn trimslots(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::once("invalid number of ranges"));
     }
     let slots = slots_of(ranges(args, "trimslots")?)?;
+    let obeys = ctx.client().flags.has(ClientFlags::MUST_OBEY);
     let machine = needs_cluster(ctx.state)?;
     let owns = |slot: &u16| machine.owners().of(*slot) == Some(machine.my_key());
-    if let Some(slot) = slots.iter().find(owns) {
+    if let Some(slot) = slots.iter().find(owns).filter(|_| !obeys) {
         return Err(Error::once(format!(
             "the slot {slot} is served by this node"
         )));
     }
     ctx.suppress();
-    cluster::act::slots::delete_keys(ctx.state, &slots);
+    cluster::act::slots::trim(ctx.state, &slots);
     ctx.reply.ok();
     Ok(())
 }

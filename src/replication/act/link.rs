@@ -13,7 +13,7 @@ use crate::keyspace::{DbId, Ms};
 use crate::modules::{EventData, EventId, kinds};
 use crate::replication::failover::Stage;
 use crate::replication::is_id;
-use crate::replication::link::Step;
+use crate::replication::link::{CAPA_TRIMSLOTS, Step};
 use crate::state::State;
 use crate::sys::log::Role;
 use crate::sys::threads;
@@ -493,6 +493,9 @@ fn introduce(state: &mut State) {
     let mut words = vec!["REPLCONF", "capa", "eof", "capa", "psync2"];
     if state.config.repl_rdb_channel {
         words.extend(["capa", "rdb-channel-repl"]);
+    }
+    if state.config.cluster_enabled {
+        words.extend(["capa", CAPA_TRIMSLOTS]);
     }
     say_to_primary(state, words);
     let link = &mut state.replication.link;

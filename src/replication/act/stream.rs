@@ -142,6 +142,13 @@ pub(in crate::replication) fn announced(state: &State, client: ClientKey) -> Ann
     announced.cloned().unwrap_or_default()
 }
 
+/// How many replicas understand TRIMSLOTS; `None` if one of them does not.
+pub(crate) fn replicas_trim(state: &State) -> Option<usize> {
+    let mut replicas = state.replication.replicas.iter();
+    let all = replicas.all(|replica| announced(state, replica.client).trims);
+    all.then_some(state.replication.replicas.len())
+}
+
 /// Keeps the stream from here on.
 #[doc(alias = "createReplicationBacklog")]
 pub(in crate::replication) fn create_backlog(state: &mut State) {
