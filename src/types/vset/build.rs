@@ -170,7 +170,7 @@ impl Builder {
                     if to == slot {
                         return Err("Vector set node linked to itself");
                     }
-                    if self.tops[to as usize] < level {
+                    if level > 0 && self.tops[to as usize] < level {
                         return Err("Vector set link to a node without this level");
                     }
                     let pair = u64::from(slot.min(to)) << 32 | u64::from(slot.max(to));
