@@ -108,7 +108,7 @@ impl TlsStream {
     /// The certificate of the other end, as PEM.
     pub(super) fn peer_certificate(&self) -> Option<String> {
         let certificate = self.session.peer_certificates()?.first()?;
-        Some(crate::tls::pem(certificate))
+        crate::tls::pem(certificate)
     }
 
     /// Tells the other end that nothing more will come.

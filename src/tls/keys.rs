@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use pkcs8::LineEnding;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -41,29 +42,10 @@ pub(super) fn directory(path: &Path) -> Result<Vec<CertificateDer<'static>>, Str
     Ok(found.flatten().flatten().collect())
 }
 
-/// A certificate in PEM form: base64 in lines of 64 characters between two marks.
+/// A certificate in PEM form; `None` if it is too long for one.
 #[doc(alias = "PEM_write_bio_X509")]
-pub fn pem(certificate: &CertificateDer<'_>) -> String {
-    const CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const LINE: usize = 48;
-    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
-    for line in certificate.chunks(LINE) {
-        for three in line.chunks(3) {
-            let bits = three
-                .iter()
-                .chain(&[0; 3])
-                .take(3)
-                .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
-            for at in 0..4 {
-                text.push(match at <= three.len() {
-                    true => char::from(CHARS[bits >> (18 - 6 * at) & 63]),
-                    false => '=',
-                });
-            }
-        }
-        text.push('\n');
-    }
-    text + "-----END CERTIFICATE-----\n"
+pub fn pem(certificate: &CertificateDer<'_>) -> Option<String> {
+    pkcs8::der::pem::encode_string("CERTIFICATE", LineEnding::LF, certificate).ok()
 }
 
 /// The private key of a file, decrypted if it is encrypted; the error says what is wrong with it.

@@ -298,8 +298,6 @@ fn metadata_is_gone() -> io::Error {
     io::Error::other("metadata of a module that is gone")
 }
 
-/// Values with their indexes, then the cursor if there is one.
-#[doc(alias = "rewriteArrayObject")]
 /// A value as the payload that DUMP makes, at once.
 fn restore(out: &mut Writer<'_>, name: &[u8], value: ValueRef<'_>) -> io::Result<()> {
     let payload = dump::dump(value, rdb::VERSION, false);
@@ -308,6 +306,8 @@ fn restore(out: &mut Writer<'_>, name: &[u8], value: ValueRef<'_>) -> io::Result
     out.spill()
 }
 
+/// Values with their indexes, then the cursor if there is one.
+#[doc(alias = "rewriteArrayObject")]
 fn array(out: &mut Writer<'_>, name: &[u8], array: &Array) -> io::Result<()> {
     let (len, mut done) = (array.count() as usize, 0);
     let mut digits = IntBuf::new();
