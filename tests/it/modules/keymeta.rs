@@ -643,3 +643,22 @@ fn migrate_carries_metadata() {
     d.cmd("KEYMETA.GET KMT1 k").is("m");
     c.cmd("KEYMETA.ACTIVE").is(0);
 }
+
+/// A file that is loaded over keys replaces them, and what modules attached to them.
+#[test]
+fn a_key_that_a_file_replaces_loses_its_metadata() {
+    let Some((_server, mut c)) = started("KMT1 1 TELL KMT2 1 RDBSAVE:RDBLOAD") else {
+        return;
+    };
+    c.cmd("SET k v").ok();
+    c.cmd("KEYMETA.SET KMT1 k lost").ok();
+    c.cmd("KEYMETA.SET KMT2 k saved").ok();
+    c.cmd("DEBUG RELOAD NOFLUSH MERGE").ok();
+    c.cmd("KEYMETA.GET KMT1 k").nil();
+    c.cmd("KEYMETA.GET KMT2 k").is("saved");
+    assert_eq!(
+        log(&mut c),
+        ["unlink k>- 0>-1 lost", "free k lost", "free k saved"]
+    );
+    c.cmd("KEYMETA.ACTIVE").is(1);
+}

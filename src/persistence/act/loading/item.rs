@@ -3,6 +3,7 @@
 //! Mirrors: the loop of `rdbLoadRioWithLoadingCtx()` and `rdbReportError()` of rdb.c.
 
 use super::delay_loading;
+use crate::keyspace::act::keys::{self, KeyLeft};
 use crate::keyspace::act::notify;
 use crate::keyspace::events::Class;
 use crate::keyspace::{DbId, Deadline, Inserted, Keyspace, NewValue};
@@ -177,6 +178,10 @@ fn load_key(
     loading.keys_loaded += 1;
     let flags = loading.flags;
     let (db, name) = (key.db, key.key);
+    if flags.allow_duplicates && loading.beside.is_none() {
+        // A key that is there already is replaced.
+        keys::leaving(state, KeyLeft::Deleted, db, name);
+    }
     if !store(loading.target(&mut state.keyspace), key) && !flags.allow_duplicates {
         state.log.warning(format_args!(
             "RDB has duplicated key '{}' in DB {}",
