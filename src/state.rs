@@ -42,6 +42,7 @@ use crate::sys::limits::OomScore;
 use crate::sys::log::{Logger, Target};
 use crate::sys::peer::Peers;
 use crate::types::Foreign;
+use crate::types::meta::{Meta, RawMeta};
 use crate::util::rng::Rng;
 use crate::wires::Wires;
 
@@ -178,6 +179,8 @@ pub struct ModuleDoors {
     pub option_lines: fn(&mut State) -> Vec<OptionLine>,
     /// Makes a value of a foreign type of its bytes.
     pub realise: fn(&mut State, &Foreign, DbId, &[u8]) -> Option<Foreign>,
+    /// Makes metadata of a key, of which classes have loaded it before; `None` when one of them cannot read its part.
+    pub realise_meta: fn(&mut State, &[RawMeta], DbId, &[u8]) -> Option<Option<Meta>>,
     /// Hands a foreign type the data that it saved beside keys: number, when, bytes.
     pub load_aux: fn(&mut State, u64, i32, Vec<u8>) -> bool,
     /// The data that foreign types save beside keys: before them (1), behind them (2).
@@ -219,6 +222,8 @@ pub struct DebugSwitches {
     pub reply_buffer_peak_reset: Option<Ms>,
     /// Scripts may call commands that are otherwise denied to them.
     pub disable_deny_scripts: bool,
+    /// Modules may make classes of key metadata at any time, not only while they are loaded.
+    pub key_classes_anytime: bool,
     /// Where the process stops during a full synchronisation.
     pub replication_pauses: ReplicationPauses,
 }
@@ -245,6 +250,7 @@ impl Default for DebugSwitches {
             reply_buffer_resizing: true,
             reply_buffer_peak_reset: Some(REPLY_BUFFER_PEAK_RESET),
             disable_deny_scripts: false,
+            key_classes_anytime: false,
             replication_pauses: ReplicationPauses::default(),
         }
     }

@@ -241,6 +241,8 @@ pub struct Client {
     pub address: String,
     /// Our address on this connection.
     pub local_address: String,
+    /// The certificate that it showed, as PEM, on a TLS connection; modules are given it.
+    pub certificate: Option<Box<str>>,
     /// The socket's descriptor; -1 for fake clients.
     pub fd: i32,
     /// Connected since, unix time.
@@ -289,6 +291,7 @@ impl Client {
             user: None,
             address: String::new(),
             local_address: String::new(),
+            certificate: None,
             fd: -1,
             created_ms: now,
             active_ms: now,

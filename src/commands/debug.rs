@@ -165,6 +165,10 @@ fn debugCommand(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             ctx.state.debug.disable_deny_scripts = switch(&mut args)?;
             ctx.reply.ok();
         }
+        (b"enable-keymeta-runtime-registration", 1) => {
+            ctx.state.debug.key_classes_anytime = switch(&mut args)?;
+            ctx.reply.ok();
+        }
         (b"set-skip-checksum-validation", 1) => {
             ctx.state.persistence.skip_checksum = switch(&mut args)?;
             ctx.reply.ok();
@@ -253,6 +257,8 @@ fn help(ctx: &mut Ctx<'_>) {
             "    Treat this client as an internal connection, which finds internal commands.",
             "DROP-CLUSTER-PACKET-FILTER <kind>",
             "    Drop messages of the cluster bus of this kind; -1 drops none.",
+            "ENABLE-KEYMETA-RUNTIME-REGISTRATION <0|1>",
+            "    Whether modules may make classes of key metadata after they were loaded.",
             "ERROR <string>",
             "    Answer with this error.",
             "HTSTATS <dbid> [full]",

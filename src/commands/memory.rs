@@ -6,6 +6,7 @@
 use super::info::memory_overview;
 use super::prelude::*;
 use crate::state::State;
+use crate::types::foreign::Place;
 
 pub const COMMANDS: &[&Command] = &[&MEMORY];
 
@@ -307,8 +308,16 @@ fn memory_usage(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
     }
     let entry = ctx.state.keyspace[ctx.db].peek(key);
-    match entry.map(|entry| entry.mem_bytes(samples as usize)) {
-        Some(bytes) => ctx.reply.count(bytes),
+    let bytes = entry.map(|entry| entry.mem_bytes(samples as usize));
+    let meta = ctx.state.keyspace[ctx.db].meta(key).map_or(0, |meta| {
+        let place = Place {
+            db: ctx.db.0 as i32,
+            key: Some(key),
+        };
+        meta.get().memory(place, samples as usize)
+    });
+    match bytes {
+        Some(bytes) => ctx.reply.count(bytes + meta),
         None => ctx.reply.null(),
     }
     Ok(())

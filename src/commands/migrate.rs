@@ -29,6 +29,7 @@ use crate::resp::argv::{Argv, OwnedArgv};
 use crate::resp::up_to_zero;
 use crate::sys::peer;
 use crate::tls;
+use crate::types::foreign::Place;
 use crate::util::num::parse_i64;
 
 pub const COMMANDS: &[&Command] = &[&MIGRATE];
@@ -388,14 +389,22 @@ fn send_keys<'a>(
         };
         let now = keyspace.env().now_ms();
         let ttl = entry.deadline().map_or(0, |at| (at - now).max(1));
-        let payload = dump::dump(entry.value(), options.0, options.1).map_err(|error| {
-            Failure::Value(match error {
-                Unwritten::NotInVersion(what) => {
-                    Error::once(format!("RDB version {} cannot hold {what}", options.0))
-                }
-                Unwritten::Io(error) => Error::once(error.to_string()),
+        let meta = keyspace[db].meta(key).map(|meta| {
+            meta.get().save(Place {
+                db: db.0 as i32,
+                key: Some(key),
             })
-        })?;
+        });
+        let meta = meta.flatten().unwrap_or_default();
+        let payload =
+            dump::dump_with(entry.value(), &meta, options.0, options.1).map_err(|error| {
+                Failure::Value(match error {
+                    Unwritten::NotInVersion(what) => {
+                        Error::once(format!("RDB version {} cannot hold {what}", options.0))
+                    }
+                    Unwritten::Io(error) => Error::once(error.to_string()),
+                })
+            })?;
         let name: &[u8] = if config.cluster_enabled {
             b"RESTORE-ASKING"
         } else {

@@ -6,9 +6,10 @@
 use super::prelude::*;
 use crate::command::Arg;
 use crate::dispatch::CallOrigin;
-use crate::keyspace::{Deadline, NewValue};
+use crate::keyspace::{self, Deadline, NewValue};
 use crate::persistence;
-use crate::persistence::rdb::dump;
+use crate::persistence::act::loading;
+use crate::persistence::rdb::dump::{self, Restored};
 use crate::persistence::rdb::write_value::Unwritten;
 use crate::persistence::saving::Purpose;
 use crate::replication;
@@ -231,7 +232,9 @@ fn dump(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ctx.reply.null();
         return Ok(());
     };
-    match dump::dump(entry.value(), options.0, options.1) {
+    // A class that is asked for its bytes reads nothing of the keyspace.
+    let meta = keyspace::act::metas::saved(ctx.state, (ctx.db, key)).unwrap_or_default();
+    match dump::dump_with(entry.value(), &meta, options.0, options.1) {
         Ok(payload) => {
             ctx.reply.bulk(&payload);
             Ok(())
@@ -323,8 +326,13 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Err(Error::once("DUMP payload version or checksum are wrong"));
     }
     let mut scratch = Vec::new();
-    let value = read_payload(ctx, key, payload, &mut scratch)?;
+    let Restored { value, metas } = read_payload(ctx, key, payload, &mut scratch)?;
     let value = realised(ctx, key, value)?;
+    let meta = match metas.is_empty() {
+        true => None,
+        false => loading::metadata::realise(ctx.state, metas, ctx.db, key, &mut 0)
+            .map_err(|_| Error::once("Bad data format"))?,
+    };
 
     let deadline = match ttl {
         0 => None,
@@ -344,6 +352,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     put(ctx, key, value, deadline);
+    keyspace::act::metas::attach(ctx.state, (ctx.db, key), meta);
     let env = ctx.state.keyspace.env();
     let clock = match (frequency, idle_s) {
         (Some(count), _) if env.is_lfu() => Some(env.clock_for_frequency(count)),
@@ -416,13 +425,13 @@ fn read_payload<'a>(
     key: &[u8],
     payload: &'a [u8],
     scratch: &'a mut Vec<u8>,
-) -> Result<NewValue<'a>> {
+) -> Result<Restored<'a>> {
     let reading = persistence::act::loading::reading(ctx.state, ctx.state.clients.get(ctx.client));
-    let (value, remark) = dump::restore(payload, &reading, scratch);
+    let (restored, remark) = dump::restore(payload, &reading, scratch);
     if let Some(remark) = remark {
         persistence::act::loading::log_broken_value(ctx.state, key, remark);
     }
-    value.map_err(|error| {
+    restored.map_err(|error| {
         ctx.state.log.verbose(format_args!(
             "Internal error in RDB reading offset {} of a payload -> {}",
             error.offset, error.reason

@@ -19,6 +19,7 @@ use crate::clients;
 use crate::clients::{Client, ClientFlags, ClientKey, PauseMode};
 use crate::cluster;
 use crate::command::table::{CommandId, Flags, Missing};
+use crate::command::{Arg, Command};
 use crate::config::ProtectedAction;
 use crate::keyspace;
 use crate::persistence;
@@ -224,12 +225,52 @@ fn run_or_queue(
         reply.simple("QUEUED");
         return;
     }
-    crash::during(&argv, || {
+    let running = Running {
+        argv,
+        command: state.commands[id].decl,
+    };
+    crash::during(&running, || {
         call(state, client, id, argv, reply, CallOrigin::Client);
     });
     if state.tracking.clients() > 0 {
         caching_served(state, client, id);
     }
+}
+
+/// The request that a client's command runs, for a crash report about it.
+struct Running<'a> {
+    argv: Argv<'a>,
+    command: &'static Command,
+}
+
+impl crash::Request for Running<'_> {
+    /// The words. Commands that carry secrets are shown without their arguments. What users sent is hidden by request: then
+    /// the words are shown that the declaration of the command has, its tokens and the name of a subcommand.
+    #[doc(alias = "logCurrentClient")]
+    fn describe(&self, sign: &str, hide: bool, out: &mut String) {
+        const SECRETIVE: [&[u8]; 5] = [b"auth", b"hello", b"acl", b"config", b"migrate"];
+        let name = self.argv.get(0);
+        let secretive = SECRETIVE.iter().any(|own| name.eq_ignore_ascii_case(own));
+        let own = self.command.name.as_bytes();
+        let is_subcommand = !name.eq_ignore_ascii_case(own);
+        let declared = |i: usize, word: &[u8]| {
+            i == 1 && is_subcommand && word.eq_ignore_ascii_case(own)
+                || is_token(self.command.args, word)
+        };
+        let shows = |i: usize, word: &[u8]| !secretive && (!hide || declared(i, word));
+        self.argv.describe(sign, shows, out);
+    }
+}
+
+/// Whether a word is a token of these arguments, or of their parts.
+#[doc(alias = "cmdTokenCheck")]
+fn is_token(args: &[Arg], word: &[u8]) -> bool {
+    args.iter().any(|arg| {
+        let token = arg
+            .token
+            .is_some_and(|token| word.eq_ignore_ascii_case(token.as_bytes()));
+        token || is_token(arg.args, word)
+    })
 }
 
 /// CLIENT CACHING holds for the next command that is not a CLIENT one, or for a whole transaction.

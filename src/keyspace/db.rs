@@ -13,6 +13,7 @@ use std::mem;
 use std::rc::Rc;
 
 use super::fields::FieldIndex;
+use super::metas::Metas;
 use super::slots::{Entries, KeyHash, RemovedTable, Tables, Totals};
 use super::{DbId, Env, MemStats, Ms, NewValue, Removed, StrRef, ValueRef, WrongType};
 use crate::collections::shared::{Shared, TooLarge};
@@ -27,6 +28,8 @@ pub struct Db {
     pub(super) tables: Tables,
     /// Hashes whose fields have deadlines.
     pub(super) fields: FieldIndex,
+    /// Metadata that modules attach to keys.
+    pub(super) metas: Metas,
     env: Rc<Env>,
     /// Where the active expiry goes on: slot and position.
     expire_at: (u16, u64),
@@ -49,6 +52,7 @@ impl Db {
             id,
             tables: Tables::new(cluster, seed),
             fields: FieldIndex::new(seed),
+            metas: Metas::new(seed),
             env,
             expire_at: (0, 0),
             used: false,
@@ -61,6 +65,7 @@ impl Db {
             id: self.id,
             tables: self.tables.emptied(),
             fields: self.fields.emptied(),
+            metas: self.metas.emptied(),
             env: Rc::clone(&self.env),
             expire_at: (0, 0),
             used: false,
@@ -74,6 +79,7 @@ impl Db {
     pub(super) fn swap_content(&mut self, other: &mut Db) {
         mem::swap(&mut self.tables, &mut other.tables);
         mem::swap(&mut self.fields, &mut other.fields);
+        mem::swap(&mut self.metas, &mut other.metas);
         mem::swap(&mut self.expire_at, &mut other.expire_at);
         mem::swap(&mut self.used, &mut other.used);
     }
@@ -372,10 +378,12 @@ impl Db {
         self.expire_at = (0, 0);
         let empty = self.tables.emptied();
         let no_fields = self.fields.emptied();
-        RemovedTable::of(
+        let no_metas = self.metas.emptied();
+        let keys = RemovedTable::of(
             mem::replace(&mut self.tables, empty),
             Some(mem::replace(&mut self.fields, no_fields)),
-        )
+        );
+        keys.with_metas(mem::replace(&mut self.metas, no_metas))
     }
 
     // ------------------------------------------------------------------------------------------ walking

@@ -24,6 +24,7 @@ pub mod evict;
 pub mod eviction;
 pub mod expire;
 mod fields;
+mod metas;
 pub mod slots;
 pub mod snapshot;
 
@@ -39,6 +40,7 @@ pub use self::apart::{SlotBuilder, SlotTable};
 pub use self::db::{Db, Entry, EntryMut, ExpireStats, StringMut, encoded};
 pub use self::env::Env;
 pub use self::expire::{ExpireCycle, Pace};
+pub use self::metas::Metas;
 pub use self::slots::{KeyHash, RemovedTable};
 pub use self::snapshot::Snapshot;
 pub use crate::collections::table::{Deadline, INLINE_MAX, Inserted, Moved, SegmentStats, StrRef};
@@ -142,6 +144,7 @@ impl Keyspace {
     pub fn adopt(&mut self, snapshot: &Snapshot) {
         for (db, tables) in self.dbs.iter_mut().zip(snapshot.tables_of_all()) {
             db.tables = tables.clone();
+            db.metas = snapshot.metas(db.id());
         }
         // For ever: how long the other side lives is not known here, and reads must not write to what it holds.
         self.env.snapshots.fetch_add(1, Ordering::Relaxed);

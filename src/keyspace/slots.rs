@@ -331,6 +331,7 @@ impl Tables {
         let mut removed = RemovedTable {
             tables: Vec::new(),
             _fields: None,
+            metas: None,
             len: 0,
         };
         if let Tables::Slots(slots) = self
@@ -422,6 +423,8 @@ pub struct RemovedTable {
     tables: Vec<Tables>,
     /// Goes with them: dropping it takes time, too.
     _fields: Option<FieldIndex>,
+    /// As above.
+    pub(super) metas: Option<super::Metas>,
     len: usize,
 }
 
@@ -430,6 +433,7 @@ impl RemovedTable {
         RemovedTable {
             len: tables.len(),
             _fields: fields,
+            metas: None,
             tables: vec![tables],
         }
     }

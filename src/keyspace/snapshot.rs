@@ -12,13 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::slots::Tables;
-use super::{Db, DbId, Entry, Env};
+use super::{Db, DbId, Entry, Env, Metas};
 
 /// All databases as they were at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
     // First, so that the count falls when the tables are gone.
     dbs: Vec<Tables>,
+    /// Metadata of keys, by database.
+    metas: Vec<Metas>,
     _live: Live,
 }
 
@@ -33,10 +35,11 @@ impl Drop for Live {
 }
 
 impl Snapshot {
-    pub(super) fn of<'a>(dbs: impl Iterator<Item = &'a Db>, env: &Env) -> Snapshot {
+    pub(super) fn of<'a>(dbs: impl Iterator<Item = &'a Db> + Clone, env: &Env) -> Snapshot {
         env.snapshots.fetch_add(1, Ordering::Relaxed);
         let live = Live(Arc::clone(&env.snapshots));
         Snapshot {
+            metas: dbs.clone().map(|db| db.metas().clone()).collect(),
             dbs: dbs.map(|db| db.tables().clone()).collect(),
             _live: live,
         }
@@ -44,13 +47,14 @@ impl Snapshot {
 
     /// Some slots of all databases.
     pub(super) fn of_slots<'a>(
-        dbs: impl Iterator<Item = &'a Db>,
+        dbs: impl Iterator<Item = &'a Db> + Clone,
         env: &Env,
         slots: &[u16],
     ) -> Snapshot {
         env.snapshots.fetch_add(1, Ordering::Relaxed);
         let live = Live(Arc::clone(&env.snapshots));
         Snapshot {
+            metas: dbs.clone().map(|db| db.metas().clone()).collect(),
             dbs: dbs.map(|db| db.tables().only(slots)).collect(),
             _live: live,
         }
@@ -59,6 +63,12 @@ impl Snapshot {
     /// The tables of all databases, by number.
     pub(super) fn tables_of_all(&self) -> impl Iterator<Item = &Tables> {
         self.dbs.iter()
+    }
+
+    /// The metadata of a database's keys; of slots, that of other slots too. O(1).
+    pub fn metas(&self, db: DbId) -> Metas {
+        let metas = self.metas.get(db.0 as usize);
+        metas.map_or_else(Metas::none, Clone::clone)
     }
 
     /// The databases that are not empty.

@@ -27,6 +27,7 @@ pub mod act;
 #[cfg(not(feature = "c-modules"))]
 #[path = "act/without.rs"]
 pub mod act;
+pub mod classes;
 pub mod kinds;
 pub mod native;
 
@@ -548,6 +549,8 @@ pub struct Modules {
     pub promises: Vec<(ClientKey, std::rc::Rc<dyn std::any::Any>)>,
     /// Data types, in order.
     pub types: Vec<TypeEntry>,
+    /// Classes of key metadata; the first is number 1.
+    pub key_classes: Vec<classes::KeyClass>,
     /// Data types of embedders.
     pub native_types: Vec<NativeType>,
     /// Sources of INFO sections, in order.
@@ -605,7 +608,7 @@ impl Modules {
 
     /// Whether some module wants to see keys before they go: for an event, or because it has values of its own.
     pub fn hears_of_keys(&self) -> bool {
-        self.hears(EventId::Key) || !self.types.is_empty()
+        self.hears(EventId::Key) || !self.types.is_empty() || !self.key_classes.is_empty()
     }
 
     /// Whether all modules can follow a data set that is loaded beside the old one.
@@ -677,6 +680,7 @@ impl Modules {
         self.timers.retain(|_, timer| timer.module.id != module);
         self.info.retain(|source| source.module.id != module);
         self.types.retain(|known| known.module != module);
+        self.release_classes(module);
         self.hooks.retain(|hook| hook.module.id != module);
         self.count_hooks();
         self.options.retain(|option| option.module.id != module);

@@ -36,6 +36,8 @@ pub struct Loading {
     pub(super) keys_loaded: u64,
     pub(super) keys_expired: u64,
     pub(super) empty_keys: u64,
+    /// Lines in the log about metadata of keys that is left out.
+    pub(super) metas_told: u32,
     pub(super) flags: Flags,
     /// Bytes of the increment before the current one.
     pub(super) before: Option<u64>,

@@ -160,18 +160,15 @@ const SHOWN: usize = 1024;
 /// Arguments that it shows.
 const SHOWN_ARGS: usize = 32;
 
-impl crate::sys::crash::Request for Argv<'_> {
-    /// The words, cut. Commands that carry secrets are shown without their arguments.
-    fn describe(&self, sign: &str, hide: bool, out: &mut String) {
-        const SECRETIVE: [&[u8]; 5] = [b"auth", b"hello", b"acl", b"config", b"migrate"];
-        let name = self.iter().next().unwrap_or_default().to_ascii_lowercase();
-        let hide = hide || SECRETIVE.contains(&name.as_slice());
+impl Argv<'_> {
+    /// Appends the words for a crash report, cut: those that `shows` names by number and word, and the first.
+    pub fn describe(&self, sign: &str, shows: impl Fn(usize, &[u8]) -> bool, out: &mut String) {
         out.push_str(&format!("argc{sign} {}\n", self.len()));
         for (i, word) in self.iter().enumerate().take(SHOWN_ARGS) {
             let shown = word[..word.len().min(SHOWN)].escape_ascii();
-            match hide && i > 0 {
-                true => out.push_str(&format!("argv[{i}]{sign} *redacted*\n")),
-                false => out.push_str(&format!("argv[{i}]{sign} \"{shown}\"\n")),
+            match i == 0 || shows(i, word) {
+                true => out.push_str(&format!("argv[{i}]{sign} \"{shown}\"\n")),
+                false => out.push_str(&format!("argv[{i}]{sign} *redacted*\n")),
             }
         }
     }

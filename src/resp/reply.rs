@@ -496,6 +496,16 @@ impl Reply {
             Value::Boolean(yes) => self.boolean(*yes),
             Value::BigNumber(digits) => self.big_number(digits),
             Value::Verbatim(format, text) => self.verbatim(format, text.as_slice()),
+            Value::Attributed(pairs, value) => {
+                if self.resp3() {
+                    self.attribute(pairs.len());
+                    for (key, value) in pairs {
+                        self.value(key);
+                        self.value(value);
+                    }
+                }
+                self.value(value);
+            }
             Value::Array(values) => {
                 self.array(values.len());
                 values.iter().for_each(|v| self.value(v));

@@ -34,9 +34,20 @@ pub enum Value {
     BigNumber(String),
     /// `=txt:…`: format and text.
     Verbatim(String, Vec<u8>),
+    /// `|n`: an attribute, and the value that it precedes.
+    Attributed(Vec<(Value, Value)>, Box<Value>),
 }
 
 impl Value {
+    /// The value without its attribute, if it has one.
+    pub fn bare(&self) -> &Value {
+        let mut value = self;
+        while let Value::Attributed(_, inner) = value {
+            value = inner;
+        }
+        value
+    }
+
     /// The bytes of a string of any kind.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
@@ -67,7 +78,7 @@ pub(super) enum Shape {
     Map,
     Set,
     Push,
-    /// An attribute: collected and dropped.
+    /// An attribute: kept for the value that follows.
     Attribute,
 }
 
@@ -76,6 +87,8 @@ pub(super) enum Shape {
 pub(super) struct Tree {
     done: Vec<Value>,
     open: Vec<Open>,
+    /// An attribute of the next value outside of all collections.
+    attribute: Option<Pairs>,
     /// Bytes of all values so far, about.
     size: usize,
 }
@@ -86,12 +99,16 @@ const SIZE_MAX: usize = 2 << 30;
 /// Bytes that a value counts for besides its own.
 const VALUE_SIZE: usize = 32;
 
+type Pairs = Vec<(Value, Value)>;
+
 #[derive(Debug)]
 struct Open {
     shape: Shape,
     /// How many values are still awaited; unknown while the length is deferred.
     missing: Option<usize>,
     values: Vec<Value>,
+    /// An attribute of the next value.
+    attribute: Option<Pairs>,
 }
 
 impl Tree {
@@ -110,13 +127,20 @@ impl Tree {
             self.open = Vec::new();
             return;
         }
-        match self.open.last_mut() {
-            None => self.done.push(value),
-            Some(open) => {
-                open.values.push(value);
-                self.close_full();
-            }
-        }
+        self.place(value);
+        self.close_full();
+    }
+
+    /// Puts a value where the innermost collection, or nothing around it, waits for one.
+    fn place(&mut self, value: Value) {
+        let (values, attribute) = match self.open.last_mut() {
+            None => (&mut self.done, &mut self.attribute),
+            Some(open) => (&mut open.values, &mut open.attribute),
+        };
+        values.push(match attribute.take() {
+            None => value,
+            Some(pairs) => Value::Attributed(pairs, Box::new(value)),
+        });
     }
 
     pub(super) fn open(&mut self, shape: Shape, len: Option<usize>) {
@@ -129,6 +153,7 @@ impl Tree {
             shape,
             missing: len,
             values,
+            attribute: None,
         });
         self.close_full();
     }
@@ -149,23 +174,20 @@ impl Tree {
             }
             let Some(open) = self.open.pop() else { return };
             let value = match open.shape {
-                Shape::Attribute => continue,
+                Shape::Attribute => {
+                    let pairs = Some(in_pairs(open.values));
+                    match self.open.last_mut() {
+                        None => self.attribute = pairs,
+                        Some(around) => around.attribute = pairs,
+                    }
+                    continue;
+                }
                 Shape::Array => Value::Array(open.values),
                 Shape::Set => Value::Set(open.values),
                 Shape::Push => Value::Push(open.values),
-                Shape::Map => {
-                    let mut pairs = Vec::with_capacity(open.values.len() / 2);
-                    let mut values = open.values.into_iter();
-                    while let (Some(key), Some(value)) = (values.next(), values.next()) {
-                        pairs.push((key, value));
-                    }
-                    Value::Map(pairs)
-                }
+                Shape::Map => Value::Map(in_pairs(open.values)),
             };
-            match self.open.last_mut() {
-                Some(parent) => parent.values.push(value),
-                None => self.done.push(value),
-            }
+            self.place(value);
         }
     }
 
@@ -208,6 +230,7 @@ impl Tree {
 
     pub(super) fn take(&mut self) -> Vec<Value> {
         self.open.clear();
+        self.attribute = None;
         if std::mem::take(&mut self.size) > SIZE_MAX {
             return vec![Value::Error("ERR reply is too large".into())];
         }
@@ -217,6 +240,7 @@ impl Tree {
     /// The first value. The others are dropped, and the room for them is kept.
     pub(super) fn take_first(&mut self) -> Option<Value> {
         self.open.clear();
+        self.attribute = None;
         if std::mem::take(&mut self.size) > SIZE_MAX {
             return Some(Value::Error("ERR reply is too large".into()));
         }
@@ -224,9 +248,38 @@ impl Tree {
     }
 }
 
+fn in_pairs(values: Vec<Value>) -> Pairs {
+    let mut pairs = Vec::with_capacity(values.len() / 2);
+    let mut values = values.into_iter();
+    while let (Some(key), Some(value)) = (values.next(), values.next()) {
+        pairs.push((key, value));
+    }
+    pairs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attribute_belongs_to_the_value_behind_it() {
+        let mut tree = Tree::default();
+        tree.open(Shape::Array, Some(2));
+        tree.open(Shape::Attribute, Some(2));
+        tree.value(Value::Integer(1));
+        tree.value(Value::Integer(2));
+        tree.open(Shape::Set, Some(1));
+        tree.value(Value::Integer(3));
+        tree.value(Value::Integer(4));
+        let set = Box::new(Value::Set(vec![Value::Integer(3)]));
+        let pairs = vec![(Value::Integer(1), Value::Integer(2))];
+        let attributed = Value::Attributed(pairs, set.clone());
+        assert_eq!(attributed.bare(), &*set);
+        assert_eq!(
+            tree.take(),
+            [Value::Array(vec![attributed, Value::Integer(4)])]
+        );
+    }
 
     #[test]
     fn an_endless_reply_becomes_an_error() {

@@ -108,6 +108,8 @@ fn push(to: &mut Pusher<'_>, value: &Value, resp3: bool) {
                 to.set_nth(i + 1);
             }
         }
+        // Scripts see no attributes.
+        Value::Attributed(_, value) => push(to, value, resp3),
         Value::Map(pairs) => {
             to.table(0, 1);
             to.table(0, pairs.len());

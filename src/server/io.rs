@@ -196,6 +196,7 @@ impl Turn<'_> {
         if stream.just_established() {
             if let Some(client) = self.state.clients.get_mut(key) {
                 client.flags.clear(ClientFlags::HANDSHAKE);
+                client.certificate = stream.peer_certificate().map(Into::into);
             }
             let by_name = self.state.config.tls_auth_clients_user == TlsAuthClientsUser::CommonName;
             if let Some(name) = by_name.then(|| stream.peer_name()).flatten() {

@@ -105,6 +105,12 @@ impl TlsStream {
         crate::tls::common_name(certificate)
     }
 
+    /// The certificate of the other end, as PEM.
+    pub(super) fn peer_certificate(&self) -> Option<String> {
+        let certificate = self.session.peer_certificates()?.first()?;
+        crate::tls::pem(certificate)
+    }
+
     /// Tells the other end that nothing more will come.
     pub(super) fn farewell(&mut self) {
         if self.is_handshaking() {

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use pkcs8::LineEnding;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -39,6 +40,12 @@ pub(super) fn directory(path: &Path) -> Result<Vec<CertificateDer<'static>>, Str
         .filter(|file| file.is_file())
         .map(|file| certificates(&file));
     Ok(found.flatten().flatten().collect())
+}
+
+/// A certificate in PEM form; `None` if it is too long for one.
+#[doc(alias = "PEM_write_bio_X509")]
+pub fn pem(certificate: &CertificateDer<'_>) -> Option<String> {
+    pkcs8::der::pem::encode_string("CERTIFICATE", LineEnding::LF, certificate).ok()
 }
 
 /// The private key of a file, decrypted if it is encrypted; the error says what is wrong with it.

@@ -12,7 +12,7 @@
 mod keys;
 mod settings;
 
-pub use keys::common_name;
+pub use keys::{common_name, pem};
 pub use settings::{bus_settings, client_settings, server_settings};
 
 #[cfg(test)]

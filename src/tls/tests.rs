@@ -1,4 +1,4 @@
-use super::keys::common_name;
+use super::keys::{common_name, pem};
 use crate::config::Config;
 
 /// Names of the ciphers that are left of a list.
@@ -7,6 +7,19 @@ fn ciphers(option: &str, list: &str) -> Result<Vec<&'static str>, String> {
     let set = config.assign(option.as_bytes(), list.as_bytes());
     set.expect("any text will do");
     super::settings::cipher_names(&config)
+}
+
+#[test]
+fn a_certificate_is_written_as_it_was_read() {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+    for len in 0..200u8 {
+        let bytes: Vec<u8> = (0..len).map(|n| n.wrapping_mul(37)).collect();
+        let text = pem(&CertificateDer::from(bytes.clone())).expect("it is short");
+        assert!(text.lines().all(|line| line.len() <= 64));
+        let read = CertificateDer::from_pem_slice(text.as_bytes()).expect("it is PEM");
+        assert_eq!(&*read, &bytes);
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub mod geohash;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
+pub mod meta;
 pub mod set;
 pub mod stream;
 pub mod string;

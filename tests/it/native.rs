@@ -202,3 +202,33 @@ fn nothing_waits_in_a_transaction_or_a_script_and_a_new_replica_lets_go() {
     waiter.read().expect("a reply").is(1);
     server.shutdown();
 }
+
+#[test]
+fn a_client_blocked_on_a_replica_is_served_there_and_after_its_promotion() {
+    let (primary, primary_port) = server();
+    let (replica, port) = server();
+    let (mut p, mut c) = (client(primary_port), client(port));
+    p.cmd("CONFIG SET repl-diskless-sync-delay 0").ok();
+    c.cmd(&format!("REPLICAOF 127.0.0.1 {primary_port}")).ok();
+    wait_for("the link", || {
+        let info = c.cmd("INFO replication").text();
+        info.contains("master_link_status:up")
+    });
+    let (mut first, mut second, mut third) = (client(port), client(port), client(port));
+    block(&mut first, &mut c, "COUNT.WAIT k 1 0");
+    block(&mut second, &mut c, "COUNT.WAIT k 2 0");
+    block(&mut third, &mut c, "COUNT.WAIT k 9 2000");
+    // The primary's stream serves it.
+    p.cmd("COUNT.ADD k").is(1);
+    first.read().expect("a reply").is(1);
+    assert_eq!(blocked(&mut c), "2");
+    // Who waits on goes on waiting, for the server's own writes now.
+    c.cmd("REPLICAOF NO ONE").ok();
+    c.cmd("COUNT.ADD k").is(2);
+    second.read().expect("a reply").is(2);
+    // Its time was set before.
+    third.read().expect("a reply").nil();
+    assert_eq!(blocked(&mut c), "0");
+    replica.shutdown();
+    primary.shutdown();
+}

@@ -124,6 +124,22 @@ fn certificates_are_asked_for_as_configured() {
 }
 
 #[test]
+fn modules_are_given_the_certificates_of_clients() {
+    let Some(module) = crate::modules::built() else {
+        return;
+    };
+    let module = module.join("newer.so");
+    let lines = format!("tls-auth-clients optional\nloadmodule {}", module.display());
+    let (server, port) = server(&lines);
+    let pem = std::fs::read_to_string(file("client.crt")).expect("it is there");
+    let pem = &pem[pem.find("-----BEGIN").expect("a certificate")..];
+    Client::new(port, true).cmd("NEWER.CERTIFICATE").is(pem);
+    Client::new(port, true).cmd("NEWER.CERTIFICATE other").nil();
+    Client::new(port, false).cmd("NEWER.CERTIFICATE").nil();
+    server.client().cmd("NEWER.CERTIFICATE").nil();
+}
+
+#[test]
 fn new_settings_are_for_new_connections() {
     let (server, port) = server("tls-auth-clients no");
     let mut plain = server.client();

@@ -1,6 +1,8 @@
 /* Functions that came with Redis 8: options of the server, keyspace listeners that leave, users of contexts, slots. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "oxmodule.h"
 
@@ -58,6 +60,15 @@ static int (*ReplyWithArray)(Ctx *, long);
 static void (*ReplySetArrayLength)(Ctx *, long);
 static int (*ReplyWithCString)(Ctx *, const char *);
 static int (*ReplyWithString)(Ctx *, Str *);
+static Reply *(*CallReplyAttribute)(Reply *);
+static int (*CallReplyAttributeElement)(Reply *, size_t, Reply **, Reply **);
+static int (*CallReplyType)(Reply *);
+static size_t (*CallReplyLength)(Reply *);
+static Reply *(*CallReplyArrayElement)(Reply *, size_t);
+static const char *(*CallReplyProto)(Reply *, size_t *);
+static uint64_t (*GetClientId)(Ctx *);
+static Str *(*GetClientCertificate)(Ctx *, uint64_t);
+static int (*ReplyWithNull)(Ctx *);
 static int (*ReplyWithStringBuffer)(Ctx *, const char *, size_t);
 static const char *(*StringPtrLen)(const Str *, size_t *);
 
@@ -325,6 +336,94 @@ static int call(Ctx *ctx, Str **argv, int argc) {
     return OK;
 }
 
+/* What a module sees of a reply with an attribute: DEBUG PROTOCOL attrib, in the protocol that the letter names. */
+static int attribute(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 2) return WrongArity(ctx);
+    char format[8];
+    snprintf(format, sizeof format, "%scc", text(argv[1]));
+    Reply *reply = Call(ctx, "DEBUG", format, "protocol", "attrib");
+    /* Redis finds the attribute of a reply only after the reply was looked at. */
+    int type = CallReplyType(reply);
+    Reply *attribute = CallReplyAttribute(reply), *key = NULL, *value = NULL;
+    int found = attribute ? CallReplyAttributeElement(attribute, 0, &key, &value) : ERR;
+    size_t len = 0;
+    ReplyWithArray(ctx, 8);
+    ReplyWithLongLong(ctx, type);
+    if (found == OK) {
+        ReplyWithLongLong(ctx, CallReplyType(attribute));
+        ReplyWithLongLong(ctx, CallReplyLength(attribute));
+        ReplyWithCallReply(ctx, key);
+        ReplyWithCallReply(ctx, value);
+        ReplyWithLongLong(ctx, CallReplyAttributeElement(attribute, 1, &key, &value));
+        ReplyWithLongLong(ctx, CallReplyAttribute(attribute) == NULL && CallReplyAttribute(key) == NULL &&
+                                   CallReplyArrayElement(attribute, 0) == NULL &&
+                                   CallReplyAttributeElement(reply, 0, &key, &value) == ERR &&
+                                   CallReplyAttribute(reply) == attribute);
+    } else {
+        for (int i = 0; i < 6; i++) ReplyWithNull(ctx);
+    }
+    const char *wire = CallReplyProto(reply, &len);
+    ReplyWithStringBuffer(ctx, wire, len);
+    FreeCallReply(reply);
+    return OK;
+}
+
+/* Passes such a reply on. */
+static int pass(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 2) return WrongArity(ctx);
+    char format[8];
+    snprintf(format, sizeof format, "%scc", text(argv[1]));
+    Reply *reply = Call(ctx, "DEBUG", format, "protocol", "attrib");
+    if (ReplyWithCallReply(ctx, reply) != OK) ReplyWithError(ctx, "ERR the protocol has no attributes");
+    FreeCallReply(reply);
+    return OK;
+}
+
+/* Calls a command with one argument from a thread that holds the lock. */
+struct Task {
+    Blocked *blocked;
+    char name[64], argument[64];
+};
+
+static void *task(void *given) {
+    struct Task *own = given;
+    Ctx *ctx = GetThreadSafeContext(own->blocked);
+    ThreadSafeContextLock(ctx);
+    Reply *reply = Call(ctx, own->name, "c", own->argument);
+    if (reply) {
+        ReplyWithCallReply(ctx, reply);
+        FreeCallReply(reply);
+    } else
+        ReplyWithError(ctx, "ERR no reply");
+    ThreadSafeContextUnlock(ctx);
+    UnblockClient(own->blocked, NULL);
+    FreeThreadSafeContext(ctx);
+    free(own);
+    return NULL;
+}
+
+static int on_thread(Ctx *ctx, Str **argv, int argc) {
+    if (argc != 3) return WrongArity(ctx);
+    struct Task *own = calloc(1, sizeof *own);
+    snprintf(own->name, sizeof own->name, "%s", text(argv[1]));
+    snprintf(own->argument, sizeof own->argument, "%s", text(argv[2]));
+    own->blocked = BlockClient(ctx, NULL, NULL, NULL, 0);
+    pthread_t thread;
+    pthread_create(&thread, NULL, task, own);
+    pthread_detach(thread);
+    return OK;
+}
+
+/* The certificate of the client. */
+static int certificate(Ctx *ctx, Str **argv, int argc) {
+    (void)argv;
+    Str *pem = GetClientCertificate(ctx, argc > 1 ? 1u << 30 : GetClientId(ctx));
+    if (!pem) return ReplyWithNull(ctx);
+    ReplyWithString(ctx, pem);
+    FreeString(ctx, pem);
+    return OK;
+}
+
 #define UNPREFIXED (1 << 9)
 
 int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
@@ -340,7 +439,9 @@ int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
     FETCH(ClusterGetLocalSlotRanges); FETCH(ClusterFreeSlotRanges); FETCH(ClusterDisableTrim);
     FETCH(ClusterEnableTrim); FETCH(ReplyWithArray); FETCH(ReplySetArrayLength); FETCH(ReplyWithCString);
     FETCH(ReplyWithString); FETCH(ReplyWithStringBuffer); FETCH(StringPtrLen); FETCH(SubscribeToServerEvent);
-    FETCH(ClusterPropagateForSlotMigration); FETCH(HashGet);
+    FETCH(ClusterPropagateForSlotMigration); FETCH(HashGet); FETCH(CallReplyAttribute);
+    FETCH(CallReplyAttributeElement); FETCH(CallReplyType); FETCH(CallReplyLength); FETCH(CallReplyArrayElement);
+    FETCH(CallReplyProto); FETCH(GetClientId); FETCH(GetClientCertificate); FETCH(ReplyWithNull);
     if (SubscribeToServerEvent(ctx, (Event){MOVING, 1}, moved) != OK ||
         SubscribeToServerEvent(ctx, (Event){MOVING + 1, 1}, moved) != OK ||
         SubscribeToKeyspaceEvents(ctx, 1 << 17, gone) != OK)
@@ -368,6 +469,10 @@ int RedisModule_OnLoad(Ctx *ctx, Str **argv, int argc) {
         CreateCommand(ctx, "newer.whose", whose, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.cluster", cluster, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.internal", sets, "internal", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.attribute", attribute, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.pass", pass, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.thread", on_thread, "", 0, 0, 0) != OK ||
+        CreateCommand(ctx, "newer.certificate", certificate, "", 0, 0, 0) != OK ||
         CreateCommand(ctx, "newer.call", call, "", 0, 0, 0) != OK)
         return ERR;
     return OK;

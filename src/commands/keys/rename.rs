@@ -11,6 +11,7 @@ use crate::keyspace;
 use crate::keyspace::act::keys::KeyLeft;
 use crate::keyspace::{DbId, Deadline, INLINE_MAX, NewValue, StrRef, ValueRef};
 use crate::types::foreign::Place;
+use crate::types::meta::Going;
 use crate::types::{Foreign, Held};
 
 pub(super) const RENAME: Command = Command {
@@ -88,6 +89,7 @@ fn rename_to(ctx: &mut Ctx<'_>, mut args: Args<'_>, if_absent: bool) -> Result {
     keyspace::act::expire::reap_expired(ctx.state);
     let at = ctx.db;
     keyspace::act::keys::leaving(ctx.state, KeyLeft::Deleted, at, to);
+    let meta = keyspace::act::metas::go(ctx.state, Going::Renamed, (at, from), (at, to));
     keyspace::act::keys::leaving(ctx.state, KeyLeft::Deleted, at, from);
     let db = ctx.db();
     let Some(removed) = db.take(from) else {
@@ -96,6 +98,7 @@ fn rename_to(ctx: &mut Ctx<'_>, mut args: Args<'_>, if_absent: bool) -> Result {
     if let Some(old) = db.put(to, removed) {
         keyspace::act::keys::discard(ctx.state, old, ctx.state.config.lazyfree_lazy_server_del);
     }
+    keyspace::act::metas::attach(ctx.state, (at, to), meta);
     keyspace::act::notify::appeared(ctx.state, ctx.db, to);
     ctx.modified(from, Event::generic("rename_from"));
     keyspace::act::notify::modified(ctx.state, ctx.db, to, Event::generic("rename_to"));
@@ -161,11 +164,13 @@ fn move_key(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     keyspace::act::expire::reap_expired(ctx.state);
+    let meta = keyspace::act::metas::go(ctx.state, Going::Moved, (ctx.db, key), (to, key));
     keyspace::act::keys::leaving(ctx.state, KeyLeft::Deleted, ctx.db, key);
     let keyspace = &mut ctx.state.keyspace;
     if let Some(removed) = keyspace[ctx.db].take(key) {
         keyspace[to].put(key, removed);
     }
+    keyspace::act::metas::attach(ctx.state, (to, key), meta);
     keyspace::act::notify::appeared(ctx.state, to, key);
     ctx.modified(key, Event::generic("move_from"));
     keyspace::act::notify::modified(ctx.state, to, key, Event::generic("move_to"));
@@ -251,12 +256,14 @@ fn copy(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         }
         None => copied(entry.value(), &mut inline),
     };
+    let meta = keyspace::act::metas::copied(ctx.state, (ctx.db, from), (db, to));
     // A value under the new name is removed first: an expired key publishes its own events, a live one makes room.
     keyspace::act::expire::reap_expired(ctx.state);
     if replaced.is_some() {
         keyspace::act::keys::delete(ctx.state, db, to, ctx.state.config.lazyfree_lazy_server_del);
     }
     ctx.state.keyspace[db].insert_as_is(to, value, Deadline::Set(deadline));
+    keyspace::act::metas::attach(ctx.state, (db, to), meta);
     keyspace::act::notify::appeared(ctx.state, db, to);
     ctx.state.dirty += 1;
     keyspace::act::notify::modified(ctx.state, db, to, Event::generic("copy_to"));

@@ -5,7 +5,7 @@
 //!
 //! Mirrors: `setKey()`, `dbAdd()`, `dbSetValue()`, `dbGenericDelete()` and `emptyData()` of db.c.
 
-use super::{evict, expire, notify};
+use super::{evict, expire, metas, notify};
 use crate::background::LazyFree;
 use crate::keyspace::events::Event;
 use crate::keyspace::{
@@ -32,8 +32,8 @@ pub fn store_as_is(
     value: NewValue<'_>,
     deadline: Deadline,
 ) {
-    if !state.modules.is_empty() && state.keyspace[db].contains(key) {
-        leaving(state, KeyLeft::Overwritten, db, key);
+    if !state.modules.is_empty() {
+        overwriting(state, db, key);
     }
     let kind = kind_of(&value);
     let inserted = match deadline {
@@ -136,6 +136,16 @@ pub fn leaving(state: &mut State, why: KeyLeft, db: DbId, key: &[u8]) {
     }
 }
 
+/// As [`leaving`], for a key that may have expired; nobody is told of that one, but its metadata goes.
+#[cold]
+fn overwriting(state: &mut State, db: DbId, key: &[u8]) {
+    if state.keyspace[db].contains(key) {
+        tell_leaving(state, KeyLeft::Overwritten, db, key);
+    } else {
+        metas::leave(state, db, key);
+    }
+}
+
 #[cold]
 fn tell_leaving(state: &mut State, why: KeyLeft, db: DbId, key: &[u8]) {
     if state.keyspace[db].peek_raw(key).is_none() {
@@ -158,6 +168,7 @@ fn tell_leaving(state: &mut State, why: KeyLeft, db: DbId, key: &[u8]) {
             key: Some(key),
         });
     }
+    metas::leave(state, db, key);
 }
 
 /// Frees what was taken out, on another thread if `lazy` and worth it.

@@ -8,4 +8,5 @@ pub mod evict;
 pub mod expire;
 pub mod fields;
 pub mod keys;
+pub mod metas;
 pub mod notify;

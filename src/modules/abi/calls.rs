@@ -33,17 +33,20 @@ const BOOL: c_int = 7;
 const DOUBLE: c_int = 8;
 const BIG_NUMBER: c_int = 9;
 const VERBATIM: c_int = 10;
+const ATTRIBUTE: c_int = 11;
 const PROMISE: c_int = 12;
 
 /// The reply of a call, or a part of it.
 #[derive(Debug)]
 pub struct CallReply {
-    /// The value: in the root's tree.
+    /// The value, with its attribute if it has one: in the root's tree.
     value: *const Value,
+    /// The handle is for the attribute of that value, and not for the value.
+    of_attribute: bool,
     /// The tree, for the root.
     root: Option<Box<Value>>,
-    /// Handles of parts, by the address of their value.
-    parts: RefCell<Vec<(*const Value, Box<CallReply>)>>,
+    /// Handles of parts, by the address of their value, and whether they are of its attribute.
+    parts: RefCell<Vec<(*const Value, bool, Box<CallReply>)>>,
     protocol: Protocol,
     /// The bytes of RESP, once they were asked for.
     wire: OnceCell<Vec<u8>>,
@@ -61,6 +64,7 @@ impl CallReply {
         let root = Box::new(value);
         CallReply {
             value: &*root,
+            of_attribute: false,
             root: Some(root),
             parts: RefCell::default(),
             protocol,
@@ -71,10 +75,23 @@ impl CallReply {
         }
     }
 
-    /// The value.
+    /// The value without its attribute.
     pub fn value(&self) -> &Value {
+        self.whole().bare()
+    }
+
+    /// The value with its attribute, if it has one.
+    pub fn whole(&self) -> &Value {
         // SAFETY: the root's tree lives as long as this, and is never changed.
         unsafe { &*self.value }
+    }
+
+    /// The pairs of the value's attribute.
+    fn attribute(&self) -> Option<&[(Value, Value)]> {
+        match self.whole() {
+            Value::Attributed(pairs, _) => Some(pairs),
+            _ => None,
+        }
     }
 
     /// The protocol it was asked for in.
@@ -91,18 +108,25 @@ impl CallReply {
                 _ => true,
             }
         }
-        needs(self.value())
+        needs(self.whole())
     }
 
     fn part(&self, value: &Value) -> *mut CallReply {
+        self.part_of(value, false)
+    }
+
+    fn part_of(&self, value: &Value, of_attribute: bool) -> *mut CallReply {
         let address: *const Value = value;
         let mut parts = self.parts.borrow_mut();
-        let known = parts.iter_mut().find(|(of, _)| *of == address);
-        if let Some((_, part)) = known {
+        let is_it = |(of, attribute, _): &&mut (*const Value, bool, Box<CallReply>)| {
+            *of == address && *attribute == of_attribute
+        };
+        if let Some((.., part)) = parts.iter_mut().find(is_it) {
             return &mut **part;
         }
         let mut part = Box::new(CallReply {
             value: address,
+            of_attribute,
             root: None,
             parts: RefCell::default(),
             protocol: self.protocol,
@@ -112,7 +136,7 @@ impl CallReply {
             context: self.context,
         });
         let handle: *mut CallReply = &mut *part;
-        parts.push((address, part));
+        parts.push((address, of_attribute, part));
         handle
     }
 }
@@ -318,8 +342,10 @@ pub unsafe extern "C" fn free_reply(reply: *mut CallReply) {
     }
 }
 
+/// The value that a handle is for; none for the handle of an attribute.
 unsafe fn value<'a>(reply: *const CallReply) -> Option<&'a Value> {
-    unsafe { reply.as_ref() }.map(CallReply::value)
+    let reply = unsafe { reply.as_ref() }?;
+    (!reply.of_attribute).then(|| reply.value())
 }
 
 pub unsafe extern "C" fn kind(reply: *const CallReply) -> c_int {
@@ -329,7 +355,11 @@ pub unsafe extern "C" fn kind(reply: *const CallReply) -> c_int {
     if reply.promise.is_some() {
         return PROMISE;
     }
+    if reply.of_attribute {
+        return ATTRIBUTE;
+    }
     match reply.value() {
+        Value::Attributed(..) => UNKNOWN, // `value` gives none.
         Value::Simple(_) | Value::Bulk(_) => STRING,
         Value::Error(_) => ERROR,
         Value::Integer(_) => INTEGER,
@@ -345,6 +375,9 @@ pub unsafe extern "C" fn kind(reply: *const CallReply) -> c_int {
 }
 
 pub unsafe extern "C" fn length(reply: *const CallReply) -> usize {
+    if let Some(handle) = unsafe { reply.as_ref() }.filter(|handle| handle.of_attribute) {
+        return handle.attribute().map_or(0, <[_]>::len);
+    }
     match unsafe { value(reply) } {
         Some(Value::Array(values) | Value::Set(values) | Value::Push(values)) => values.len(),
         Some(Value::Map(pairs)) => pairs.len(),
@@ -404,7 +437,7 @@ pub unsafe extern "C" fn verbatim(
         let Some(handle) = reply.as_ref() else {
             return bytes_out(None, len);
         };
-        let Value::Verbatim(kind, text) = handle.value() else {
+        let Some(Value::Verbatim(kind, text)) = value(reply) else {
             return bytes_out(None, len);
         };
         if !format.is_null() {
@@ -433,9 +466,9 @@ unsafe fn element(reply: *const CallReply, index: usize, of_set: bool) -> *mut C
     let Some(handle) = (unsafe { reply.as_ref() }) else {
         return ptr::null_mut();
     };
-    let values = match handle.value() {
-        Value::Array(values) | Value::Push(values) if !of_set => values,
-        Value::Set(values) if of_set => values,
+    let values = match unsafe { value(reply) } {
+        Some(Value::Array(values) | Value::Push(values)) if !of_set => values,
+        Some(Value::Set(values)) if of_set => values,
         _ => return ptr::null_mut(),
     };
     match values.get(index) {
@@ -462,12 +495,25 @@ pub unsafe extern "C" fn map_element(
         let Some(handle) = reply.as_ref() else {
             return ERR;
         };
-        let Value::Map(pairs) = handle.value() else {
-            return ERR;
-        };
-        let Some((of_key, of_value)) = pairs.get(index) else {
-            return ERR;
-        };
+        match value(reply) {
+            Some(Value::Map(pairs)) => pair(handle, pairs, index, key, val),
+            _ => ERR,
+        }
+    }
+}
+
+/// Handles for a pair of a map or an attribute.
+unsafe fn pair(
+    handle: &CallReply,
+    pairs: &[(Value, Value)],
+    index: usize,
+    key: *mut *mut CallReply,
+    val: *mut *mut CallReply,
+) -> c_int {
+    let Some((of_key, of_value)) = pairs.get(index) else {
+        return ERR;
+    };
+    unsafe {
         if !key.is_null() {
             *key = handle.part(of_key);
         }
@@ -478,6 +524,31 @@ pub unsafe extern "C" fn map_element(
     OK
 }
 
+/// The attribute of a reply; NULL when it has none.
+pub unsafe extern "C" fn attribute(reply: *const CallReply) -> *mut CallReply {
+    match unsafe { reply.as_ref() } {
+        Some(handle) if !handle.of_attribute && handle.attribute().is_some() => {
+            handle.part_of(handle.whole(), true)
+        }
+        _ => ptr::null_mut(),
+    }
+}
+
+pub unsafe extern "C" fn attribute_element(
+    reply: *const CallReply,
+    index: usize,
+    key: *mut *mut CallReply,
+    val: *mut *mut CallReply,
+) -> c_int {
+    let Some(handle) = (unsafe { reply.as_ref() }).filter(|handle| handle.of_attribute) else {
+        return ERR;
+    };
+    match handle.attribute() {
+        Some(pairs) => unsafe { pair(handle, pairs, index, key, val) },
+        None => ERR,
+    }
+}
+
 /// The reply as RESP. O(reply) at the first call.
 pub unsafe extern "C" fn proto(reply: *const CallReply, len: *mut usize) -> *const c_char {
     unsafe {
@@ -486,7 +557,16 @@ pub unsafe extern "C" fn proto(reply: *const CallReply, len: *mut usize) -> *con
         };
         let wire = handle.wire.get_or_init(|| {
             let mut out = Reply::to_wire(Output::new(), handle.protocol);
-            out.value(handle.value());
+            match handle.attribute().filter(|_| handle.of_attribute) {
+                None => out.value(handle.whole()),
+                Some(pairs) => {
+                    out.attribute(pairs.len());
+                    for (key, value) in pairs {
+                        out.value(key);
+                        out.value(value);
+                    }
+                }
+            }
             out.into_output().map_or_else(Vec::new, |out| out.to_vec())
         });
         bytes_out(Some(wire), len)
@@ -499,11 +579,11 @@ pub unsafe extern "C" fn to_string(reply: *const CallReply) -> *mut RString {
             return strings::none();
         };
         let mut number = IntBuf::new();
-        let bytes = match handle.value() {
-            Value::Simple(text) => text.as_bytes(),
-            Value::Bulk(bytes) => bytes,
-            Value::Error(text) => text.as_bytes(),
-            Value::Integer(n) => number.format(*n),
+        let bytes = match value(reply) {
+            Some(Value::Simple(text)) => text.as_bytes(),
+            Some(Value::Bulk(bytes)) => bytes,
+            Some(Value::Error(text)) => text.as_bytes(),
+            Some(Value::Integer(n)) => number.format(*n),
             _ => return strings::none(),
         };
         match handle.context.as_mut() {

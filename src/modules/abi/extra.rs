@@ -13,7 +13,7 @@ use super::context::{self, with};
 use super::gate;
 use super::memory;
 use super::strings::{self, RString, c_bytes};
-use crate::clients::ClientFlags;
+use crate::clients::{ClientFlags, ClientId};
 use crate::modules::Opaque;
 use crate::persistence;
 use crate::state::State;
@@ -175,9 +175,17 @@ pub unsafe extern "C" fn give_way(ctx: Opaque, flags: c_int, text: *const c_char
     });
 }
 
-pub unsafe extern "C" fn certificate(_ctx: Opaque, _id: u64) -> *mut RString {
-    // Certificates of clients are judged at the handshake and not kept.
-    strings::none()
+/// The certificate that a client showed, as PEM; NULL without one, or without such a client.
+pub unsafe extern "C" fn certificate(ctx: Opaque, id: u64) -> *mut RString {
+    let found = with(|state| {
+        let client = state.clients.by_id(ClientId(id))?;
+        client.certificate.clone()
+    });
+    match (found.flatten(), unsafe { context::of(ctx) }) {
+        (Some(pem), Some(context)) => context.string(pem.as_bytes()),
+        (Some(pem), None) => strings::new(pem.as_bytes()),
+        (None, _) => strings::none(),
+    }
 }
 
 pub unsafe extern "C" fn register_defrag(_ctx: Opaque, _run: *const c_void) -> c_int {

@@ -24,6 +24,7 @@ use crate::types::foreign::Place;
 use crate::util::num::IntBuf;
 use sha1::Digest as _;
 
+/// Signed numbers, in files of this server's first versions alone: Redis writes them as unsigned ones.
 const SIGNED: u64 = 1;
 const UNSIGNED: u64 = 2;
 const FLOAT: u64 = 3;
@@ -137,6 +138,14 @@ impl Io {
         kind: u64,
         f: impl FnOnce(&mut Decoder<'static>) -> Option<R>,
     ) -> Option<R> {
+        self.load_one_of(&[kind], f)
+    }
+
+    fn load_one_of<R>(
+        &mut self,
+        kinds: &[u64],
+        f: impl FnOnce(&mut Decoder<'static>) -> Option<R>,
+    ) -> Option<R> {
         if self.error {
             return None;
         }
@@ -144,7 +153,7 @@ impl Io {
             return None;
         };
         let found = match decoder.length() {
-            Ok(word) if word == kind => f(decoder),
+            Ok(word) if kinds.contains(&word) => f(decoder),
             _ => None,
         };
         if found.is_none() {
@@ -192,11 +201,12 @@ pub unsafe extern "C" fn load_unsigned(io: *mut Io) -> u64 {
 }
 
 pub unsafe extern "C" fn save_signed(io: *mut Io, n: i64) {
-    unsafe { of(io) }.save(SIGNED, |encoder| encoder.length(n as u64));
+    unsafe { save_unsigned(io, n as u64) }
 }
 
 pub unsafe extern "C" fn load_signed(io: *mut Io) -> i64 {
-    let found = unsafe { of(io) }.load(SIGNED, |decoder| decoder.length().ok());
+    let kinds = &[UNSIGNED, SIGNED];
+    let found = unsafe { of(io) }.load_one_of(kinds, |decoder| decoder.length().ok());
     found.unwrap_or(0) as i64
 }
 

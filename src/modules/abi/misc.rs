@@ -5,7 +5,6 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
-use super::calls::CallReply;
 use super::codes::{ERR, OK};
 use super::context::{self, Context, Occasion, set_errno, with};
 use super::strings::{self, RString, buffer, bytes, c_bytes};
@@ -655,20 +654,4 @@ pub unsafe extern "C" fn timer_info(
         }
     }
     OK
-}
-
-// ---- Attributes of replies ---------------------------------------------------------------------------
-
-/// Attributes are not kept in the trees of replies; no command of ours writes one.
-pub unsafe extern "C" fn no_attribute(_reply: *const CallReply) -> *mut CallReply {
-    ptr::null_mut()
-}
-
-pub unsafe extern "C" fn no_attribute_element(
-    _reply: *const CallReply,
-    _index: usize,
-    _key: *mut *mut CallReply,
-    _value: *mut *mut CallReply,
-) -> c_int {
-    ERR
 }

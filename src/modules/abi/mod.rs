@@ -38,6 +38,7 @@ pub mod fork;
 pub mod gate;
 pub mod info;
 pub mod io;
+pub mod keymeta;
 pub mod keys;
 pub mod library;
 pub mod memory;

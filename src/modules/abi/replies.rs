@@ -260,7 +260,7 @@ pub unsafe extern "C" fn call_reply(ctx: Opaque, reply: *const CallReply) -> c_i
             if reply.protocol() == Protocol::Resp3 && !c.reply.resp3() && reply.needs_resp3() {
                 return ERR;
             }
-            let value = reply.value();
+            let value = reply.whole();
             if let crate::resp::Value::Error(text) = value {
                 // Not counted before: the error was the module's alone.
                 c.count_error(text.clone());

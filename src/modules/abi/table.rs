@@ -8,8 +8,8 @@ use std::ptr;
 use super::codes::{ERR, OK};
 use super::{
     auth, blocked, calls, cluster, commands, configs, dicts, events, extra, filters, fork, gate,
-    info, io, keys, library, memory, misc, promises, replies, scan, settings, streams, strings,
-    typed, types, users, watches,
+    info, io, keymeta, keys, library, memory, misc, promises, replies, scan, settings, streams,
+    strings, typed, types, users, watches,
 };
 use crate::modules::Opaque;
 
@@ -188,8 +188,8 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"CallReplyArrayElement" => calls::array_element;
         b"CallReplySetElement" => calls::set_element;
         b"CallReplyMapElement" => calls::map_element;
-        b"CallReplyAttribute" => misc::no_attribute;
-        b"CallReplyAttributeElement" => misc::no_attribute_element;
+        b"CallReplyAttribute" => calls::attribute;
+        b"CallReplyAttributeElement" => calls::attribute_element;
         b"CallReplyProto" => calls::proto;
         b"Replicate" => oxidis_shim_replicate;
         b"ReplicateVerbatim" => calls::replicate_verbatim;
@@ -275,6 +275,10 @@ fn find(name: &[u8]) -> Option<*const ()> {
         b"SaveDataTypeToString" => types::save_to_string;
         b"GetDbIdFromOptCtx" => types::option_db;
         b"GetToDbIdFromOptCtx" => types::option_to_db;
+        b"CreateKeyMetaClass" => keymeta::create;
+        b"ReleaseKeyMetaClass" => keymeta::release;
+        b"SetKeyMeta" => keymeta::set;
+        b"GetKeyMeta" => keymeta::get;
         b"GetKeyNameFromOptCtx" => types::option_key;
         b"GetToKeyNameFromOptCtx" => types::option_to_key;
         b"IsIOError" => io::is_error;

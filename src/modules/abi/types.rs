@@ -115,7 +115,8 @@ pub struct KeyContext {
 }
 
 impl KeyContext {
-    fn new(from: Place<'_>, to: Place<'_>) -> KeyContext {
+    /// Both of them; a place without a key has no name.
+    pub fn new(from: Place<'_>, to: Place<'_>) -> KeyContext {
         KeyContext {
             from: from.key.map_or(strings::none(), strings::new),
             to: to.key.map_or(strings::none(), strings::new),
@@ -178,45 +179,50 @@ impl Held {
         Some(io.finish(true))
     }
 
-    /// Has the owner of the state do something with this value, and waits for the answer; `None` when there is none
-    /// within a minute, or no owner any more.
-    fn ask_owner<R: Send + 'static>(
-        &self,
-        place: Place<'_>,
-        f: impl FnOnce(&Held, Place<'_>) -> R + Send + 'static,
-    ) -> Option<R> {
-        const PATIENCE: Duration = Duration::from_secs(60);
-        let (send, receive) = sync_channel(1);
-        let address: *const Held = self;
-        let address = Arc::new(Mutex::new(Some(address.expose_provenance())));
-        let (key, db) = (place.key.map(<[u8]>::to_vec), place.db);
-        let asked = address.clone();
-        let posted = gate::post(Box::new(move |state| {
-            let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(address) = *asked {
-                // SAFETY: whoever asks waits, and so keeps the value alive, until it has the answer or takes the address
-                // back; the lock is held meanwhile.
-                let held = unsafe { &*ptr::with_exposed_provenance::<Held>(address) };
-                let place = Place {
-                    db,
-                    key: key.as_deref(),
-                };
-                let answer = context::lend(state, || f(held, place));
-                let _ = send.send(answer);
-            }
-        }));
-        let answer = match posted {
-            true => receive.recv_timeout(PATIENCE).ok(),
-            false => None,
-        };
-        *address.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        answer
-    }
-
     fn is_here(&self) -> bool {
-        // A copy of the process has one thread, which has all of it to itself.
-        thread::current().id() == self.kind.owner || crate::sys::fork::is_child()
+        has_state(self.kind.owner)
     }
+}
+
+/// Whether this thread has the state to itself: as its owner, as a thread of a module that holds the lock, or as the one
+/// thread of a copy of the process.
+pub(super) fn has_state(owner: ThreadId) -> bool {
+    thread::current().id() == owner || context::is_guest() || crate::sys::fork::is_child()
+}
+
+/// Has the owner of the state do something with a value, and waits for the answer; `None` when there is none within a
+/// minute, or no owner any more.
+pub(super) fn ask_owner<T: Sync + 'static, R: Send + 'static>(
+    value: &T,
+    place: Place<'_>,
+    f: impl FnOnce(&T, Place<'_>) -> R + Send + 'static,
+) -> Option<R> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let (send, receive) = sync_channel(1);
+    let address: *const T = value;
+    let address = Arc::new(Mutex::new(Some(address.expose_provenance())));
+    let (key, db) = (place.key.map(<[u8]>::to_vec), place.db);
+    let asked = address.clone();
+    let posted = gate::post(Box::new(move |state| {
+        let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(address) = *asked {
+            // SAFETY: whoever asks waits, and so keeps the value alive, until it has the answer or takes the address back;
+            // the lock is held meanwhile.
+            let value = unsafe { &*ptr::with_exposed_provenance::<T>(address) };
+            let place = Place {
+                db,
+                key: key.as_deref(),
+            };
+            let answer = context::lend(state, || f(value, place));
+            let _ = send.send(answer);
+        }
+    }));
+    let answer = match posted {
+        true => receive.recv_timeout(PATIENCE).ok(),
+        false => None,
+    };
+    *address.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    answer
 }
 
 impl Drop for Held {
@@ -262,7 +268,7 @@ impl ForeignValue for Held {
                 return self.saved_here(pointer, place);
             }
         }
-        self.ask_owner(place, |held, place| {
+        ask_owner(self, place, |held: &Held, place| {
             let content = held.content();
             match &content.hollow {
                 Some(bytes) => Some(bytes.clone()),
@@ -296,7 +302,7 @@ impl ForeignValue for Held {
         };
         match self.is_here() {
             true => rewrite(self, place),
-            false => self.ask_owner(place, rewrite).flatten(),
+            false => ask_owner(self, place, rewrite).flatten(),
         }
     }
 

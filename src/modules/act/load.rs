@@ -60,7 +60,7 @@ pub fn load(state: &mut State, request: &LoadRequest) -> bool {
             }
             if super::config::forgot_to_load(state, &module) {
                 state.log.warning(
-                    "Module Configurations were not set, likely a missing LoadConfigs call. Unloading the module.",
+                    "Module Configurations were not set, missing LoadConfigs call. Unloading the module.",
                 );
                 let _ = unload_with(state, name.as_bytes(), true);
                 return false;
@@ -151,6 +151,7 @@ fn tell(state: &mut State, sub: u64, module: &crate::modules::Module) {
 /// Removes whatever a module added.
 pub fn forget(state: &mut State, id: ModuleId) {
     super::commands::remove_all(state, id);
+    abi::keymeta::forget(state, id);
     state.commands.remove_categories(id.0);
     state.modules.forget(id);
 }

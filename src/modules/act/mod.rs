@@ -42,6 +42,7 @@ pub fn install(state: &mut State) {
         set_options: config::set,
         option_lines: config::lines,
         realise: super::abi::types::realise,
+        realise_meta: super::abi::keymeta::realise,
         load_aux: super::abi::types::load_aux,
         save_aux: super::abi::types::aux_data,
         post_jobs: notify::run_post_jobs,

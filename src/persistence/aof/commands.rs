@@ -11,9 +11,9 @@ use std::ops::ControlFlow;
 
 use crate::background::Job;
 use crate::collections::listpack::LpEntry;
-use crate::keyspace::{DbId, Entry, SlotTable, Snapshot, StrRef, ValueRef};
+use crate::keyspace::{DbId, Entry, Metas, SlotTable, Snapshot, StrRef, ValueRef};
 use crate::persistence::rdb::encoder::Sink;
-use crate::persistence::rdb::{self, dump::dump};
+use crate::persistence::rdb::{self, dump};
 use crate::types::foreign::Place;
 use crate::types::stream::{Group, IdBuf, IdmpLimits, StreamId};
 use crate::types::{Array, Hash, List, Set, Stream, Typed, Zset};
@@ -32,6 +32,8 @@ struct Writer<'a> {
     sink: &'a mut dyn Sink,
     /// The database whose keys are being written.
     db: DbId,
+    /// The metadata of its keys.
+    metas: Metas,
     /// Words that the last command still lacks.
     lacking: usize,
 }
@@ -104,6 +106,7 @@ pub fn write(
         buf: Vec::with_capacity(FULL + FULL / 4),
         sink,
         db: DbId(0),
+        metas: Metas::none(),
         lacking: 0,
     };
     if let Some(seconds) = timestamp_s {
@@ -121,6 +124,7 @@ pub fn write(
         out.word(b"SELECT");
         out.number(i64::from(db.0));
         out.db = db;
+        out.metas = snapshot.metas(db);
         let mut result = Ok(());
         let _ = snapshot.consume_db(db, &mut |_, entry| {
             result = key(&mut out, &entry).and_then(|()| job.key_done());
@@ -147,6 +151,7 @@ pub fn write_slots(
         buf: Vec::with_capacity(FULL + FULL / 4),
         sink,
         db: DbId(0),
+        metas: Metas::none(),
         lacking: 0,
     };
     out.words(&[b"FUNCTION", b"RESTORE", libraries, b"REPLACE"]);
@@ -155,6 +160,8 @@ pub fn write_slots(
         out.count(2);
         out.word(b"SELECT");
         out.number(i64::from(db.0));
+        out.db = db;
+        out.metas = snapshot.metas(db);
         let counts = snapshot.slot_counts(db);
         let (mut told, mut result) = (None, Ok(()));
         let _ = snapshot.consume_db(db, &mut |slot, entry| {
@@ -187,6 +194,7 @@ pub fn write_arrived(table: &SlotTable, sink: &mut dyn Sink, job: &Job) -> io::R
         buf: Vec::with_capacity(FULL + FULL / 4),
         sink,
         db: table.db(),
+        metas: Metas::none(),
         lacking: 0,
     };
     for entry in table.iter() {
@@ -217,7 +225,12 @@ fn moved_key(out: &mut Writer<'_>, entry: &Entry<'_>, replace: bool) -> io::Resu
         }
         return key(out, entry);
     }
-    let payload = dump(entry.value(), rdb::VERSION, false);
+    let meta = match out.metas.get(entry.key()) {
+        Some(meta) => meta.get().save(place(out, entry.key())),
+        None => Some(Vec::new()),
+    };
+    let meta = meta.ok_or_else(metadata_is_gone)?;
+    let payload = dump::dump_with(entry.value(), &meta, rdb::VERSION, false);
     let payload = payload.map_err(|unwritten| io::Error::other(format!("{unwritten:?}")))?;
     let mut digits = IntBuf::new();
     let deadline = digits.format(entry.deadline().unwrap_or(0));
@@ -253,16 +266,10 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
             Typed::Stream(stream) => self::stream(out, name, stream)?,
             // No command brings back a graph, nor a quantised vector to the bit.
             Typed::Vset(_) => restore(out, name, entry.value())?,
-            Typed::Foreign(value) => {
-                let place = Place {
-                    db: out.db.0 as i32,
-                    key: Some(name),
-                };
-                match value.get().rewrite(place) {
-                    Some(commands) => out.buf.extend_from_slice(&commands),
-                    None => restore(out, name, entry.value())?,
-                }
-            }
+            Typed::Foreign(value) => match value.get().rewrite(place(out, name)) {
+                Some(commands) => out.buf.extend_from_slice(&commands),
+                None => restore(out, name, entry.value())?,
+            },
             Typed::Zset(zset) => self::zset(out, name, zset)?,
         },
     }
@@ -272,19 +279,35 @@ fn key(out: &mut Writer<'_>, entry: &Entry<'_>) -> io::Result<()> {
         out.word(name);
         out.number(deadline);
     }
+    if let Some(meta) = out.metas.get(name) {
+        let commands = meta.get().rewrite(place(out, name));
+        out.buf
+            .extend_from_slice(&commands.ok_or_else(metadata_is_gone)?);
+    }
     out.spill()
 }
 
-/// Values with their indexes, then the cursor if there is one.
-#[doc(alias = "rewriteArrayObject")]
+fn place<'a>(out: &Writer<'_>, key: &'a [u8]) -> Place<'a> {
+    Place {
+        db: out.db.0 as i32,
+        key: Some(key),
+    }
+}
+
+fn metadata_is_gone() -> io::Error {
+    io::Error::other("metadata of a module that is gone")
+}
+
 /// A value as the payload that DUMP makes, at once.
 fn restore(out: &mut Writer<'_>, name: &[u8], value: ValueRef<'_>) -> io::Result<()> {
-    let payload = dump(value, rdb::VERSION, false);
+    let payload = dump::dump(value, rdb::VERSION, false);
     let payload = payload.map_err(|unwritten| io::Error::other(format!("{unwritten:?}")))?;
     out.words(&[b"RESTORE", name, b"0", &payload]);
     out.spill()
 }
 
+/// Values with their indexes, then the cursor if there is one.
+#[doc(alias = "rewriteArrayObject")]
 fn array(out: &mut Writer<'_>, name: &[u8], array: &Array) -> io::Result<()> {
     let (len, mut done) = (array.count() as usize, 0);
     let mut digits = IntBuf::new();

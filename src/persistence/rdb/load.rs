@@ -6,8 +6,9 @@
 use super::decoder::Place;
 use super::read_value::{self, Reading};
 use super::template::Templates;
-use super::{Decoder, Error, NEWEST_READ, Reason, Type, module_name, opcode, vset};
+use super::{Decoder, Error, NEWEST_READ, Reason, Type, metadata, module_name, opcode, vset};
 use crate::keyspace::{DbId, Ms, NewValue};
+use crate::types::meta::RawMeta;
 
 /// One item of a file.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub struct Key<'t> {
     /// Seconds since it was last used.
     pub idle_s: Option<u64>,
     pub frequency: Option<u8>,
+    /// What modules attached to it.
+    pub metas: Vec<RawMeta>,
     /// The fault of the value, if it is broken but taken as far as it can be read.
     pub remark: Option<&'static str>,
 }
@@ -209,6 +212,7 @@ impl<'a> Loader<'a> {
             self.item = self.dec.place();
         }
         let (mut deadline, mut idle_s, mut frequency) = (None, None, None);
+        let mut metas = Vec::new();
         let dec = &mut self.dec;
         loop {
             self.doing = Doing::Type;
@@ -256,11 +260,7 @@ impl<'a> Loader<'a> {
                     // it.
                     self.item = dec.place();
                 }
-                opcode::KEY_META => {
-                    return Err(dec.corrupt(
-                        "The RDB file contains module data about a key (key metadata) I can't load",
-                    ));
-                }
+                opcode::KEY_META => metas = metadata::read(dec)?,
                 opcode::MODULE_AUX => {
                     let id = dec.length()?;
                     let foreign = self.reading.foreign && !self.skip_modules;
@@ -313,6 +313,7 @@ impl<'a> Loader<'a> {
                             deadline,
                             idle_s,
                             frequency,
+                            metas,
                             remark: dec.take_remark(),
                         })),
                         Err(error) if matches!(error.reason, Reason::EmptyKey) => {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   "REDIS0012"  AUX*  FUNCTION2*  HASH_TEMPLATE*  (SELECTDB RESIZEDB SLOT_INFO* key*)*  EOF  crc64
-//!   key   = [EXPIRETIME_MS ms] [IDLE len | FREQ byte] type string value
-//!   DUMP  = type value  version (2 bytes)  crc64
+//!   key   = [EXPIRETIME_MS ms] [IDLE len | FREQ byte] [KEY_META metadata] type string value
+//!   DUMP  = [KEY_META metadata] type value  version (2 bytes)  crc64
 //! ```
 //!
 //! Lengths take one, two, five or nine bytes; a string may be an integer of one, two or four bytes, or compressed.
@@ -14,6 +14,7 @@
 //! | [`encoder`] | lengths, strings, checksums, out |
 //! | [`decoder`] | the same, in; the only place that believes nothing |
 //! | [`stream`] | the layout of streams, which is longer than all the others |
+//! | [`metadata`] | what modules attach to keys |
 //! | [`template`] | names of fields that hashes share; only read |
 //! | [`write_value`], [`read_value`] | values, in each encoding ever used; `connect`: the types they are made of |
 //! | [`save`], [`load`] | whole files |
@@ -32,6 +33,7 @@ pub mod decoder;
 pub mod dump;
 pub mod encoder;
 pub mod load;
+pub mod metadata;
 pub mod read_value;
 pub mod save;
 pub mod slots;

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 
 use super::encoder::Sink;
 use super::write_value::{self, Unwritten};
-use super::{Encoder, Error, Reason, opcode};
+use super::{Encoder, Error, Reason, metadata, opcode};
 use crate::background::Job;
-use crate::keyspace::{DbId, Entry, Ms, Snapshot, ValueRef};
+use crate::keyspace::{DbId, Entry, Metas, Ms, Snapshot, ValueRef};
 use crate::types::foreign::Place;
 use crate::types::{Foreign, Held};
 
@@ -167,6 +167,7 @@ fn write_db(
         );
     }
     let mut slots = slots.into_iter().peekable();
+    let metas = snapshot.metas(db);
     let mut result = Ok(());
     let flow = snapshot.consume_db(db, &mut |slot, entry| {
         if let Some((slot, keys)) = slots.next_if(|(first, _)| *first == slot) {
@@ -176,7 +177,7 @@ fn write_db(
             // How many of them have a deadline: a hint for servers with a table of deadlines.
             enc.length(0);
         }
-        result = write_key(enc, db, &entry, options)
+        result = write_key(enc, db, &entry, &metas, options)
             .and_then(|()| job.key_done().map_err(Unwritten::Io));
         match result {
             Ok(()) => ControlFlow::Continue(()),
@@ -192,6 +193,7 @@ fn write_key(
     enc: &mut Encoder<'_>,
     db: DbId,
     entry: &Entry<'_>,
+    metas: &Metas,
     options: &Options,
 ) -> write_value::Result {
     let value = entry.value();
@@ -212,6 +214,11 @@ fn write_key(
             enc.byte(entry.clock() as u8);
         }
     }
+    let place = Place {
+        db: db.0 as i32,
+        key: Some(entry.key()),
+    };
+    metadata::write(enc, metas.get(entry.key()), place)?;
     enc.byte(ty as u8);
     enc.string(entry.key());
     let foreign = match value {
@@ -219,13 +226,7 @@ fn write_key(
         ValueRef::String(_) => None,
     };
     match foreign {
-        Some(foreign) => {
-            let place = Place {
-                db: db.0 as i32,
-                key: Some(entry.key()),
-            };
-            super::connect::write_foreign(enc, foreign, place)?;
-        }
+        Some(foreign) => super::connect::write_foreign(enc, foreign, place)?,
         None => write_value::write(enc, ty, value)?,
     }
     enc.spill()?;

@@ -118,6 +118,9 @@ fn enter(
             return Err(Reason::Corrupt("The keys of a slot do not come together"));
         }
     }
+    if let Some(raw) = key.metas.iter().find(|raw| !raw.may_be_ignored()) {
+        return Err(Reason::Module(String::from_utf8_lossy(&raw.name()).into()));
+    }
     let table = table.get_or_insert_with(|| wanted.builder.begin(key.db, slot));
     if let Some(what) = key.remark
         && take(Part::Broken(key.key.to_vec(), what)).is_break()

@@ -311,7 +311,7 @@ fn payloads_round_trip_and_are_verified() {
     let (value, remark) = dump::restore(&payload, &reading(true), &mut scratch);
     assert_eq!(remark, None);
     let value = value.expect("intact");
-    assert!(matches!(value, NewValue::Int(-5)));
+    assert!(matches!(value.value, NewValue::Int(-5)));
     let mut broken = payload.clone();
     broken[1] ^= 0x10;
     assert!(!dump::is_intact(&broken, false));
@@ -511,7 +511,10 @@ fn payloads_bring_the_fields_of_their_template() {
 /// The hash of a payload in words.
 fn restored(payload: &[u8], deep: bool) -> Result<String, Error> {
     let mut scratch = Vec::new();
-    match dump::restore(payload, &reading(deep), &mut scratch).0? {
+    match dump::restore(payload, &reading(deep), &mut scratch)
+        .0?
+        .value
+    {
         NewValue::Object(value) => Ok(Hash::of(&value).map(contents).unwrap_or_default()),
         _ => Ok(String::new()),
     }
@@ -682,10 +685,27 @@ fn a_file_of_version_15_need_not_hold_anything_new() {
 }
 
 #[test]
-fn what_modules_know_about_a_key_is_refused_by_its_name() {
-    let bytes = file(|enc| enc.raw(&[opcode::KEY_META, 1, 2, 3]));
-    let error = load(&bytes, true).expect_err("no modules");
-    assert!(error.to_string().contains("key metadata"), "{error}");
+fn metadata_of_a_key_is_read_with_it() {
+    // One class, its spec, a number and a string, the end mark; then the key.
+    let meta = [opcode::KEY_META, 1, 1, 2, 3, 4, 2, 7, 5, 2, b'h', b'i', 0];
+    let bytes = file(|enc| {
+        enc.raw(&meta);
+        enc.raw(&[Type::String as u8]);
+        enc.string(b"k");
+        enc.string(b"v");
+    });
+    let whole = load(&bytes, true).expect("it is whole");
+    assert_eq!(whole.len(), 1, "{whole:?}");
+    for (at, byte, why) in [
+        (1, 8, "Too many metadata classes"),
+        (6, 9, "Unknown module opcode"),
+    ] {
+        let mut broken = meta;
+        broken[at] = byte;
+        let bytes = file(|enc| enc.raw(&broken));
+        let error = load(&bytes, true).expect_err("it is broken");
+        assert!(error.to_string().contains(why), "{error}");
+    }
 }
 
 #[test]

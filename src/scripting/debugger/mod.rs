@@ -396,6 +396,7 @@ fn show_reply(out: &mut Vec<u8>, reply: &Value) {
         Value::Null => out.extend_from_slice(b"NULL"),
         Value::Array(values) | Value::Push(values) => list(out, "[", values, "]"),
         Value::Set(values) => list(out, "~(", values, ")"),
+        Value::Attributed(_, value) => show_reply(out, value),
         Value::Map(pairs) => {
             out.push(b'{');
             for (i, (key, value)) in pairs.iter().enumerate() {

@@ -5,16 +5,15 @@
 //! and no more memory is taken than a small multiple of what was read.
 //!
 //! That links are mutual is seen in a sum: each adds a hash of its two nodes in one direction, and takes it away in the
-//! other. The hash has a key that no file can know.
+//! other. The hash is that of the names, whose key no file can know.
 //!
 //! Mirrors: `hnsw_insert_serialized` and `hnsw_deserialize_index` of hnsw.c. Differs: the farthest neighbour that a file
 //! names is believed only if it is as far as the file says; else all are measured.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 
 use super::graph::{MAX_LEVEL, NONE};
-use super::{Projection, Quant, Shape, Stored, Vset};
+use super::{Inner, Projection, Quant, Shape, Stored, Vset};
 use crate::collections::table::{Handle, NoObject};
 
 /// Capacity of a record that a file of any version can name.
@@ -151,10 +150,14 @@ impl Builder {
     /// Links the nodes. O(links · log M + nodes · log nodes).
     pub fn finish(mut self) -> Result<Vset, &'static str> {
         let known = Slots::new(&self.ids)?;
-        let inner = self.set.inner.make_mut();
-        let graph = &mut inner.graph;
+        let Inner {
+            graph,
+            names,
+            order,
+            ..
+        } = self.set.inner.make_mut();
         let (mut levels, mut ids) = (self.levels.iter(), self.links.iter());
-        let (key, mut sums) = (RandomState::new(), [0u64; MAX_LEVEL as usize + 1]);
+        let mut sums = [0u64; MAX_LEVEL as usize + 1];
         let (mut slots, mut sorted) = (vec![], vec![]);
         for (slot, &top) in (0u32..).zip(&self.tops) {
             for level in 0..=top {
@@ -170,11 +173,11 @@ impl Builder {
                     if to == slot {
                         return Err("Vector set node linked to itself");
                     }
-                    if self.tops[to as usize] < level {
+                    if level > 0 && self.tops[to as usize] < level {
                         return Err("Vector set link to a node without this level");
                     }
                     let pair = u64::from(slot.min(to)) << 32 | u64::from(slot.max(to));
-                    let hash = key.hash_one(pair);
+                    let hash = names.hash(&pair.to_le_bytes());
                     *sum = match slot < to {
                         true => sum.wrapping_add(hash),
                         false => sum.wrapping_sub(hash),
@@ -200,7 +203,7 @@ impl Builder {
         }
         self.names.sort_unstable_by(|a, b| a.key().cmp(b.key()));
         for name in self.names {
-            inner.order.push_back(name);
+            order.push_back(name);
         }
         Ok(self.set)
     }

@@ -82,8 +82,7 @@ fn readers_of_any_age_hear_of_keys_that_left() {
     move_three(&mut nodes);
     has_keys(&mut nodes[0], 0);
     has_keys(&mut nodes[2], 0);
-    nodes[0].client.cmd("WAITAOF 1 0 10000");
-    assert_eq!(deletions(&nodes[0]), 500);
+    await_that("each deletion is told", || deletions(&nodes[0]) == 500);
     let mut replica = nodes[1].server.client();
     replica.cmd("REPLCONF capa eof capa psync2").ok();
     replica.send(&encode(&["PSYNC", "?", "-1"])).expect("sent");
@@ -93,8 +92,7 @@ fn readers_of_any_age_hear_of_keys_that_left() {
     nodes[0].client.cmd("CLUSTER MIGRATION IMPORT 0 2");
     await_that("the slots are back", || state(&mut nodes[0]) == "completed");
     has_keys(&mut nodes[1], 0);
-    nodes[1].client.cmd("WAITAOF 1 0 10000");
-    assert_eq!(deletions(&nodes[1]), 500);
+    await_that("each deletion is told", || deletions(&nodes[1]) == 500);
     for node in &nodes {
         assert!(!file(node).contains("TRIMSLOTS"));
     }

@@ -4,6 +4,7 @@
 //! so and pass.
 
 mod cluster;
+mod keymeta;
 mod newer;
 mod snapshots;
 mod stress;
@@ -16,7 +17,7 @@ use crate::support::Server;
 use crate::support::server::Builder;
 
 /// The folder of the modules built from `tests/modules`; `None`, and a line that says why, if they cannot be built.
-fn built() -> Option<&'static Path> {
+pub fn built() -> Option<&'static Path> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         if cfg!(not(feature = "c-modules")) {
@@ -27,7 +28,14 @@ fn built() -> Option<&'static Path> {
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("modules-{}", std::process::id()));
         std::fs::create_dir_all(&to).expect("a folder for the modules");
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-        for name in ["counter", "messenger", "newer", "plain", "stress"] {
+        for name in [
+            "counter",
+            "keymeta",
+            "messenger",
+            "newer",
+            "plain",
+            "stress",
+        ] {
             let source = format!("{}/tests/modules/{name}.c", env!("CARGO_MANIFEST_DIR"));
             let compiled = Command::new(&compiler)
                 .args(["-O1", "-shared", "-fPIC", "-pthread", "-o"])

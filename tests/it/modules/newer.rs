@@ -258,3 +258,65 @@ fn an_internal_command_is_unknown_to_others() {
     inside.cmd("DEBUG MARK-INTERNAL-CLIENT UNMARK").ok();
     inside.cmd("NEWER.INTERNAL").error("ERR unknown command");
 }
+
+/// Redis keeps the attribute of a reply, and its function for the parts of one answers that there are none.
+#[test]
+fn a_module_sees_the_attribute_of_a_reply() {
+    let Some(builder) = server(&["newer"], "") else {
+        return;
+    };
+    let server = builder.start();
+    let mut c = server.client();
+    let (string, attribute) = (0, 11);
+    let told = c.cmd("NEWER.ATTRIBUTE 3");
+    let told = told.items();
+    assert_eq!(told[0], string.into());
+    assert_eq!((&told[1], &told[2]), (&attribute.into(), &1.into()));
+    assert_eq!(told[3].text(), "key-popularity");
+    assert_eq!(told[4].items()[0].text(), "key:123");
+    assert_eq!((&told[5], &told[6]), (&1.into(), &1.into()));
+    let wire = "|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n\
+                $39\r\nSome real reply following the attribute\r\n";
+    assert_eq!(told[7].text(), wire);
+    let told = c.cmd("NEWER.ATTRIBUTE 0");
+    assert_eq!(told.items()[0], string.into());
+    told.items()[1..7]
+        .iter()
+        .for_each(|item| drop(item.clone().nil()));
+    assert_eq!(
+        told.items()[7].text(),
+        "$39\r\nSome real reply following the attribute\r\n"
+    );
+    // A client gets the attribute too, if its protocol has such.
+    c.cmd("DEBUG PROTOCOL attrib")
+        .is("Some real reply following the attribute");
+    c.cmd("NEWER.PASS 3")
+        .error("ERR the protocol has no attributes");
+    c.cmd("HELLO 3");
+    let passed = c.cmd("NEWER.PASS 3");
+    assert!(
+        matches!(passed, crate::support::reply::Reply::Attribute(..)),
+        "{passed}"
+    );
+}
+
+/// A thread that held the lock waited for the thread that waited for the lock, a minute long, and then got no value.
+#[test]
+fn a_thread_with_the_lock_saves_values_of_modules_itself() {
+    let Some(folder) = built() else {
+        return;
+    };
+    let module = folder.join("keymeta.so");
+    let line = format!("loadmodule {} KMT1 1 RDBSAVE:RDBLOAD", module.display());
+    let builder = server(&["newer", "counter"], &line);
+    let server = builder.expect("built above").start();
+    let mut c = server.client();
+    c.cmd("COUNTER.SET n 7").is(7);
+    c.cmd("KEYMETA.SET KMT1 n meta").ok();
+    let payload = c.cmd("DUMP n");
+    assert_eq!(c.cmd("NEWER.THREAD DUMP n"), payload);
+    c.cmd("DEL n").is(1);
+    c.call(&[b"RESTORE", &b"n"[..], b"0", payload.bytes()]).ok();
+    c.cmd("COUNTER.GET n").is(7);
+    c.cmd("KEYMETA.GET KMT1 n").is("meta");
+}

@@ -256,6 +256,7 @@ fn new_loading(state: &mut State, parts: VecDeque<Part>, aof: bool, flags: Flags
         keys_loaded: 0,
         keys_expired: 0,
         empty_keys: 0,
+        metas_told: 0,
         flags,
         before: None,
         hold: Hold::Nothing,

@@ -3,6 +3,7 @@
 //! Mirrors: the loop of `rdbLoadRioWithLoadingCtx()` and `rdbReportError()` of rdb.c.
 
 use super::delay_loading;
+use crate::keyspace::act::keys::{self, KeyLeft};
 use crate::keyspace::act::notify;
 use crate::keyspace::events::Class;
 use crate::keyspace::{DbId, Deadline, Inserted, Keyspace, NewValue};
@@ -13,6 +14,7 @@ use crate::persistence::rdb::{Error, Reason, module_name};
 use crate::state::State;
 use crate::types::Typed;
 use crate::types::foreign::Raw;
+use crate::types::meta::Meta;
 use crate::util::num::parse_u64;
 use crate::{cluster, replication, scripting};
 
@@ -79,7 +81,16 @@ pub(super) fn load_item(
             if let Err(reason) = realise(state, &mut key) {
                 return Err(Error::new(loader.position(), reason));
             }
-            if let Err(reason) = load_key(state, loading, key) {
+            let raw = std::mem::take(&mut key.metas);
+            let meta = match raw.is_empty() {
+                true => Ok(None),
+                false => {
+                    let told = &mut loading.metas_told;
+                    super::metadata::realise(state, raw, key.db, key.key, told)
+                }
+            };
+            let loaded = meta.and_then(|meta| load_key(state, loading, key, meta));
+            if let Err(reason) = loaded {
                 return Err(Error::new(loader.position(), reason));
             }
             delay_loading(state, loading.keys_loaded + loading.keys_expired);
@@ -145,7 +156,12 @@ fn load_aux(state: &mut State, loading: &mut Loading, name: &[u8], value: &[u8])
 
 /// Takes a key into its database. A primary drops one that has expired, and tells its replicas; a replica keeps it until
 /// the primary deletes it. A key that is there already is an error, unless the load may replace keys.
-fn load_key(state: &mut State, loading: &mut Loading, key: Key<'_>) -> Result<(), Reason> {
+fn load_key(
+    state: &mut State,
+    loading: &mut Loading,
+    key: Key<'_>,
+    meta: Option<Meta>,
+) -> Result<(), Reason> {
     if let Some(remark) = key.remark {
         log_broken_value(state, key.key, remark);
     }
@@ -162,6 +178,10 @@ fn load_key(state: &mut State, loading: &mut Loading, key: Key<'_>) -> Result<()
     loading.keys_loaded += 1;
     let flags = loading.flags;
     let (db, name) = (key.db, key.key);
+    if flags.allow_duplicates && loading.beside.is_none() {
+        // A key that is there already is replaced.
+        keys::leaving(state, KeyLeft::Deleted, db, name);
+    }
     if !store(loading.target(&mut state.keyspace), key) && !flags.allow_duplicates {
         state.log.warning(format_args!(
             "RDB has duplicated key '{}' in DB {}",
@@ -169,6 +189,11 @@ fn load_key(state: &mut State, loading: &mut Loading, key: Key<'_>) -> Result<()
             db.0
         ));
         return Err(Reason::DuplicateKey);
+    }
+    if let Some(meta) = meta
+        && let Some(db) = loading.target(&mut state.keyspace).get_mut(db)
+    {
+        db.set_meta(name, meta);
     }
     if state.modules.listened & Class::Loaded as u32 != 0 && loading.beside.is_none() {
         notify::notify_named(state, Class::Loaded as u32, b"loaded", db, name);

@@ -12,6 +12,7 @@
 
 mod begin;
 mod item;
+pub mod metadata;
 mod reload;
 
 use super::{rewrite, tails};
