@@ -209,7 +209,8 @@ fn run_or_queue(
     argv: Argv<'_>,
     reply: &mut Reply,
 ) {
-    let flags = state.commands[id].flags;
+    let entry = &state.commands[id];
+    let (flags, command) = (entry.flags, entry.decl);
     let who = &mut state.clients[client];
     if who.flags.has(ClientFlags::MULTI) && !flags.has(crate::command::Flag::InsideMulti) {
         // A transaction that will fail anyway only looks as if it were filled.
@@ -225,10 +226,7 @@ fn run_or_queue(
         reply.simple("QUEUED");
         return;
     }
-    let running = Running {
-        argv,
-        command: state.commands[id].decl,
-    };
+    let running = Running { argv, command };
     crash::during(&running, || {
         call(state, client, id, argv, reply, CallOrigin::Client);
     });
