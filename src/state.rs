@@ -132,6 +132,8 @@ pub type Given<'a> = (&'a [u8], &'a [u8]);
 pub type Refusal = (Vec<u8>, String);
 /// A line for the configuration file: whether the option is at its default, its name, its value.
 pub type OptionLine = (bool, Vec<u8>, Vec<u8>);
+/// What classes made of the metadata that a file has for a key; `None` when one of them cannot read its part.
+pub type MadeMeta = Option<Option<Meta>>;
 /// Data that a foreign type saves beside keys: the type's number, the data.
 pub type Aux = (u64, Vec<u8>);
 
@@ -179,8 +181,8 @@ pub struct ModuleDoors {
     pub option_lines: fn(&mut State) -> Vec<OptionLine>,
     /// Makes a value of a foreign type of its bytes.
     pub realise: fn(&mut State, &Foreign, DbId, &[u8]) -> Option<Foreign>,
-    /// Makes metadata of a key, of which classes have loaded it before; `None` when one of them cannot read its part.
-    pub realise_meta: fn(&mut State, &[RawMeta], DbId, &[u8]) -> Option<Option<Meta>>,
+    /// Has classes make metadata of what a file has for a key.
+    pub realise_meta: fn(&mut State, &[RawMeta], DbId, &[u8]) -> MadeMeta,
     /// Hands a foreign type the data that it saved beside keys: number, when, bytes.
     pub load_aux: fn(&mut State, u64, i32, Vec<u8>) -> bool,
     /// The data that foreign types save beside keys: before them (1), behind them (2).

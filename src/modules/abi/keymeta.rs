@@ -33,7 +33,7 @@ use crate::keyspace::DbId;
 use crate::modules::classes::KeyClass;
 use crate::modules::{Module, ModuleId, Opaque};
 use crate::persistence::rdb::Encoder;
-use crate::state::State;
+use crate::state::{MadeMeta, State};
 use crate::types::foreign::Place;
 use crate::types::meta::{Going, KeyMeta, Meta, RawMeta, encode_spec};
 
@@ -596,7 +596,7 @@ pub unsafe extern "C" fn get(class: c_int, key: *mut Key, number: *mut u64) -> c
 
 /// Makes the metadata that a file has for a key. `None` when a class cannot read its part.
 #[doc(alias = "rdbLoadKeyMetadata")]
-pub fn realise(state: &mut State, raw: &[RawMeta], db: DbId, key: &[u8]) -> Option<Option<Meta>> {
+pub fn realise(state: &mut State, raw: &[RawMeta], db: DbId, key: &[u8]) -> MadeMeta {
     let attached = Attached::new(key, Values::new());
     // The key is not there yet, and has no name for the module.
     let place = Place {
