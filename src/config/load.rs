@@ -428,17 +428,15 @@ impl<'a> Loader<'a> {
         values: &[Vec<u8>],
         number: usize,
     ) -> Result<(), Reason> {
-        let options = &mut self.config.directives.module_options;
+        let dotted = name.contains(&b'.');
         match values {
-            [] if name.contains(&b'.') => {
-                return Err("Module config specified without value".into());
-            }
-            [_, ..] if !name.contains(&b'.') && valkey::knows(name) => {
+            [] if dotted => return Err("Module config specified without value".into()),
+            [_, ..] if dotted => {}
+            [_, ..] if valkey::knows(name) => {
                 let name = String::from_utf8_lossy(name).into_owned();
                 self.of_valkey.push((number, name));
                 return Ok(());
             }
-            [_, ..] if name.contains(&b'.') => {}
             [_, ..] if may_name_option(name) => {
                 let words = std::iter::once(name).chain(values.iter().map(Vec::as_slice));
                 let line = words.collect::<Vec<&[u8]>>().join(&b' ');
@@ -446,6 +444,7 @@ impl<'a> Loader<'a> {
             }
             _ => return Err(BAD_DIRECTIVE.into()),
         }
+        let options = &mut self.config.directives.module_options;
         options.retain(|(known, _)| known != name);
         options.push((name.to_vec(), values.to_vec()));
         Ok(())

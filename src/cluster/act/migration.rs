@@ -766,14 +766,9 @@ fn trim_some(state: &mut State) {
         let Some(slot) = next_trim(state) else {
             return;
         };
-        let owner = state
-            .cluster
-            .machine()
-            .map(|machine| machine.owners().of(slot) == Some(machine.my_key()));
-        // The slot came back: its keys are served again.
-        let done = match owner {
-            Some(true) => 0,
-            _ => slots::delete_some(state, slot, left),
+        let done = match came_back(state, slot) {
+            true => 0,
+            false => slots::delete_some(state, slot, left),
         };
         left = left.saturating_sub(done);
         state.cluster.channels.trim.trimmed += done as u64;
@@ -784,13 +779,17 @@ fn trim_some(state: &mut State) {
     }
 }
 
+/// Whether a slot that left is this node's again: its keys are served, and stay.
+fn came_back(state: &State, slot: u16) -> bool {
+    let machine = state.cluster.machine();
+    machine.is_some_and(|machine| machine.owns(slot))
+}
+
+/// Deletes all keys of slots that left, as whole tables.
 fn trim_tables(state: &mut State) {
     let due: SlotSet = due_trims(state).collect();
-    let machine = state.cluster.machine();
-    let came_back = |slot: &u16| {
-        machine.is_some_and(|machine| machine.owners().of(*slot) == Some(machine.my_key()))
-    };
-    let gone: SlotSet = due.iter().filter(|slot| !came_back(slot)).collect();
+    let gone = due.iter().filter(|slot| !came_back(state, *slot));
+    let gone: SlotSet = gone.collect();
     let keys = slots::drop_tables(state, &gone);
     state.cluster.channels.trim.trimmed += keys as u64;
     due.iter().for_each(|slot| trimmed(state, slot));

@@ -494,6 +494,11 @@ impl Machine {
         &self.owners
     }
 
+    /// Whether a slot is this node's.
+    pub fn owns(&self, slot: u16) -> bool {
+        self.owners.of(slot) == Some(self.me)
+    }
+
     /// The highest epoch heard of.
     pub fn current_epoch(&self) -> u64 {
         self.current_epoch

@@ -273,8 +273,8 @@ fn trimslots(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let slots = slots_of(ranges(args, "trimslots")?)?;
     let obeys = ctx.client().flags.has(ClientFlags::MUST_OBEY);
     let machine = needs_cluster(ctx.state)?;
-    let owns = |slot: &u16| machine.owners().of(*slot) == Some(machine.my_key());
-    if let Some(slot) = slots.iter().find(owns).filter(|_| !obeys) {
+    let own = slots.iter().find(|slot| machine.owns(*slot));
+    if let Some(slot) = own.filter(|_| !obeys) {
         return Err(Error::once(format!(
             "the slot {slot} is served by this node"
         )));
