@@ -1,10 +1,36 @@
 //! Values that only a module understands, under a save in the background: the file has each as it was when the save began.
 
 use super::server;
+use crate::support::client::Client;
 use crate::support::fleet::wait_for;
 use crate::support::random::Random;
 
 const KEYS: usize = 300;
+
+/// Changes something again and again while a save in the background is under way, which takes half a millisecond for each
+/// key. `change` is told how many changes there were before.
+pub(super) fn while_saving(c: &mut Client, mut change: impl FnMut(&mut Client, usize)) {
+    c.cmd("CONFIG SET rdb-key-save-delay 500").ok();
+    assert!(c.cmd("BGSAVE").text().contains("started"));
+    let mut changes = 0;
+    while c
+        .cmd("INFO persistence")
+        .text()
+        .contains("rdb_bgsave_in_progress:1")
+    {
+        change(c, changes);
+        changes += 1;
+    }
+    assert!(
+        changes > 10,
+        "the save was over before anything changed: {changes}"
+    );
+    wait_for("the file", || {
+        c.cmd("INFO persistence")
+            .text()
+            .contains("rdb_last_bgsave_status:ok")
+    });
+}
 
 /// A save that takes long, because each key is delayed, while values are changed, deleted, replaced and added; the file
 /// is then loaded by another server.
@@ -22,15 +48,7 @@ fn values_changed_during_a_save_come_out_as_of_its_beginning() {
         c.cmd(&format!("COUNTER.SET c:{key} {value}")).is(value);
         model.push(value);
     }
-    // Half a millisecond for each key.
-    c.cmd("CONFIG SET rdb-key-save-delay 500").ok();
-    assert!(c.cmd("BGSAVE").text().contains("started"));
-    let mut changes = 0;
-    while c
-        .cmd("INFO persistence")
-        .text()
-        .contains("rdb_bgsave_in_progress:1")
-    {
+    while_saving(&mut c, |c, _| {
         let key = random.below(KEYS);
         match random.below(6) {
             0 => drop(c.cmd(&format!("DEL c:{key}"))),
@@ -40,16 +58,6 @@ fn values_changed_during_a_save_come_out_as_of_its_beginning() {
             4 => drop(c.cmd(&format!("COUNTER.INCR c:{key}"))),
             _ => drop(c.cmd(&format!("COUNTER.SET c:{key} 5000"))),
         }
-        changes += 1;
-    }
-    assert!(
-        changes > 10,
-        "the save was over before anything changed: {changes}"
-    );
-    wait_for("the file", || {
-        c.cmd("INFO persistence")
-            .text()
-            .contains("rdb_last_bgsave_status:ok")
     });
 
     let file = server_one.dir().join("dump.rdb");
