@@ -132,7 +132,8 @@ pub type Given<'a> = (&'a [u8], &'a [u8]);
 pub type Refusal = (Vec<u8>, String);
 /// A line for the configuration file: whether the option is at its default, its name, its value.
 pub type OptionLine = (bool, Vec<u8>, Vec<u8>);
-/// What classes made of the metadata that a file has for a key; `None` when one of them cannot read its part.
+/// The metadata that classes made for a key of its form in a file. The inner `None`: there is none. The outer: a class
+/// cannot read its part.
 pub type MadeMeta = Option<Option<Meta>>;
 /// Data that a foreign type saves beside keys: the type's number, the data.
 pub type Aux = (u64, Vec<u8>);

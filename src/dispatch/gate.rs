@@ -242,8 +242,9 @@ struct Running<'a> {
 }
 
 impl crash::Request for Running<'_> {
-    /// The words. Commands that carry secrets are shown without their arguments. What users sent is hidden by request: then
-    /// the words are shown that the declaration of the command has, its tokens and the name of a subcommand.
+    /// The words. Commands that carry secrets are shown without their arguments. `hide` (option
+    /// `hide-user-data-from-log`) leaves the words that the command's declaration has: its tokens and the name of a
+    /// subcommand.
     #[doc(alias = "logCurrentClient")]
     fn describe(&self, sign: &str, hide: bool, out: &mut String) {
         const SECRETIVE: [&[u8]; 5] = [b"auth", b"hello", b"acl", b"config", b"migrate"];

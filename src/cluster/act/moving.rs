@@ -186,7 +186,7 @@ pub(super) fn due_trims(state: &State) -> impl Iterator<Item = u16> {
     trims.filter(move |slot| !stays(slot))
 }
 
-/// The first of them.
+/// The first slot whose keys may be deleted now.
 pub(super) fn next_trim(state: &State) -> Option<u16> {
     due_trims(state).next()
 }

@@ -1,8 +1,8 @@
 //! Gossip: which nodes a message tells of, to which nodes it goes, and which of its records are believed.
 //!
 //! A PING, PONG or MEET tells of a tenth of the nodes, at least three, drawn at random; and of every node that seems
-//! down from here, so that a quorum meets while reports are fresh (redis 2285). In a cluster of up to ten nodes it is two:
-//! there every node hears each of the others itself, within seconds. A node that has just joined is told to
+//! down from here, so that a quorum meets while reports are fresh (redis 2285). In a cluster of up to ten nodes the
+//! message tells of two: there every node hears each of the others itself, within seconds. A node that has just joined is told to
 //! all others at once; in Redis it waits until enough random records have named it, seconds in a cluster of thirty.
 //!
 //! Mirrors: `clusterSendPing`, `clusterBroadcastPong`, `clusterProcessGossipSection`, `clusterProcessPingExtensions`,

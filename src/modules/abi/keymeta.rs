@@ -78,7 +78,7 @@ struct Class {
     now: RwLock<Option<Registered>>,
 }
 
-/// What a class is at the moment; another module may take a released name over.
+/// The present description of a class: another module may take a released name over, and describe it otherwise.
 #[derive(Clone, Debug)]
 struct Registered {
     module: Arc<Module>,
@@ -144,7 +144,7 @@ struct Attached {
 struct Content {
     /// By number of the class.
     values: Values,
-    /// What was saved of numbers that went to another holder.
+    /// The bytes that were saved of numbers before they went to another holder.
     frozen: Option<Frozen>,
 }
 
@@ -195,7 +195,7 @@ impl Attached {
         std::mem::take(&mut content.values)
     }
 
-    /// What a thread that saves writes: taken from the frozen bytes, or made by the owner.
+    /// The answer for a thread that saves: it comes from the frozen bytes, or the owner of the state makes it.
     fn ask<R: Send + 'static>(
         &self,
         place: Place<'_>,

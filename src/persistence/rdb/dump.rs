@@ -56,7 +56,7 @@ pub fn is_intact(payload: &[u8], skip_checksum: bool) -> bool {
     skip_checksum || absent || crc64(0, &payload[..payload.len() - 8]) == stored
 }
 
-/// What an intact payload holds.
+/// The content of an intact payload.
 #[derive(Debug)]
 pub struct Restored<'t> {
     /// The value.

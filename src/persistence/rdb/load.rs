@@ -58,7 +58,7 @@ pub struct Key<'t> {
     /// Seconds since it was last used.
     pub idle_s: Option<u64>,
     pub frequency: Option<u8>,
-    /// What modules attached to it.
+    /// The metadata that modules attached to the key.
     pub metas: Vec<RawMeta>,
     /// The fault of the value, if it is broken but taken as far as it can be read.
     pub remark: Option<&'static str>,

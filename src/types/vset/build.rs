@@ -31,7 +31,7 @@ pub struct Builder {
     names: Vec<Handle<NoObject>>,
     /// Numbers of neighbours, node by node, each level from 0 on.
     links: Vec<u64>,
-    /// What the file says of each level of each node.
+    /// Each level of each node, as the file tells it.
     levels: Vec<Level>,
 }
 

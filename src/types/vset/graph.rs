@@ -123,7 +123,7 @@ pub(super) struct Graph {
     pub shape: Shape,
     kernel: Kernel,
     pub heads: Pages<Head>,
-    /// Those of the slots behind its end have none, so that a set without attributes has no bytes for them.
+    /// The attributes by slot, as far as the last slot that ever had one: a set without attributes has no bytes for them.
     attributes: Pages<Option<Blob>>,
     vectors: Pages<u8>,
     base: Pages<u32>,
