@@ -333,7 +333,24 @@ impl<'a> Decoder<'a> {
 
     /// A length or a number. (Where a string's special form stands instead, its number is taken, as Redis does.)
     #[doc(alias = "rdbLoadLen")]
+    #[inline]
     pub fn length(&mut self) -> Result<u64> {
+        // Most numbers of large files have four bytes or one, and lie in the buffer.
+        if let Some(ahead) = self.buf[self.at..self.end].first_chunk::<5>() {
+            let [first, word @ ..] = *ahead;
+            if first == 0x80 {
+                self.at += 5;
+                return Ok(u64::from(u32::from_be_bytes(word)));
+            }
+            if first < 0x40 {
+                self.at += 1;
+                return Ok(u64::from(first));
+            }
+        }
+        self.any_length_as_number()
+    }
+
+    fn any_length_as_number(&mut self) -> Result<u64> {
         Ok(match self.any_length()? {
             Length::Plain(n) => n,
             Length::Special(kind) => u64::from(kind),
