@@ -1,8 +1,9 @@
 //! Vector sets built from the nodes of a file.
 //!
-//! A file lists nodes with the numbers of their neighbours, which may be nodes that follow. So nodes are taken as they
-//! come, and linked at the end. The file is not trusted: a link that would break an invariant of the graph is an error,
-//! and no more memory is taken than a small multiple of what was read.
+//! A file lists nodes with the numbers of their neighbours, which may be nodes that follow. So each node is entered as
+//! it comes, with labels in the place of its links, and at the end every label is replaced by the slot it stands for. A
+//! label is the neighbour's number itself, unless that needs more than 31 bits. The file is not trusted: a link that would
+//! break an invariant of the graph is an error, and no more memory is taken than a small multiple of what was read.
 //!
 //! That links are mutual is seen in a sum: each adds a hash of its two nodes in one direction, and takes it away in the
 //! other. The hash is that of the names, whose key no file can know.
@@ -11,36 +12,36 @@
 //! names is believed only if it is as far as the file says; else all are measured.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use super::graph::{MAX_LEVEL, NONE};
-use super::{Inner, Projection, Quant, Shape, Stored, Vset};
+use super::graph::{Graph, MAX_LEVEL, NONE};
+use super::{Projection, Quant, Shape, Stored, Vset};
+use crate::collections::kernels::prefetch;
 use crate::collections::table::{Handle, NoObject};
 
 /// Capacity of a record that a file of any version can name.
 const MAX_CAPACITY: u64 = 4 * 4096;
 
-/// A set in the making.
+/// Nodes that are linked together: their records fit the nearest cache.
+const BLOCK: usize = 64;
+
+/// The place of a farthest neighbour that the file did not name: past any link.
+const UNTOLD: usize = 0x7FFF;
+
+/// A set in the making. Links are labels.
 #[derive(Debug)]
 pub struct Builder {
     set: Vset,
-    /// Numbers of nodes, by slot.
-    ids: Vec<u64>,
+    labels: Labels,
+    /// Labels of nodes, by slot.
+    nodes: Vec<u32>,
     /// Their highest levels.
     tops: Vec<u8>,
     /// Their names, to be put in order.
     names: Vec<Handle<NoObject>>,
-    /// Numbers of neighbours, node by node, each level from 0 on.
-    links: Vec<u64>,
-    /// Each level of each node, as the file tells it.
-    levels: Vec<Level>,
-}
-
-/// A level of a node.
-#[derive(Debug, Clone, Copy)]
-struct Level {
-    /// The number of links.
-    links: u32,
-    farthest: Farthest,
+    /// Room for the labels of one level, and for a row.
+    links: Vec<u32>,
+    row: Vec<u8>,
 }
 
 /// The farthest neighbour on a level, as a file names it.
@@ -79,11 +80,12 @@ impl Builder {
     pub fn new(shape: Shape, projection: Option<Projection>, seed: u64) -> Builder {
         Builder {
             set: Vset::new(shape, projection, seed),
-            ids: vec![],
+            labels: Labels::default(),
+            nodes: vec![],
             tops: vec![],
             names: vec![],
             links: vec![],
-            levels: vec![],
+            row: vec![],
         }
     }
 
@@ -126,113 +128,215 @@ impl Builder {
         if inner.names.get(hash, told.name).is_some() {
             return Err("Vector set member twice");
         }
-        let level = (told.levels.len() - 1) as u8;
-        let slot = inner.graph.enter(&stored.to_row(), level, told.id);
-        self.ids.push(told.id);
-        self.tops.push(level);
+        let top = (told.levels.len() - 1) as u8;
+        stored.write_row(&mut self.row);
+        let slot = inner.graph.enter(&self.row, top, told.id);
+        self.nodes.push(self.labels.of(told.id)?);
+        self.tops.push(top);
         self.names.push(inner.give_name(slot, hash, told.name));
         if !told.attribute.is_empty() {
             inner.set_attribute(slot, Some(told.attribute));
         }
-        for told in told.levels {
-            self.links.extend(&told.links);
-            self.levels.push(Level {
-                links: told.links.len() as u32,
-                farthest: told.farthest.unwrap_or(Farthest {
-                    place: u32::MAX,
-                    distance: 0.0,
-                }),
+        for (level, told) in (0..).zip(told.levels) {
+            self.links.clear();
+            for id in &told.links {
+                self.links.push(self.labels.of(*id)?);
+            }
+            let worst = told.farthest.map_or((UNTOLD, 0.0), |farthest| {
+                ((farthest.place as usize).min(UNTOLD), farthest.distance)
             });
+            inner.graph.set_links(slot, level, &self.links, worst);
         }
         Ok(())
     }
 
-    /// Links the nodes. O(links · log M + nodes · log nodes).
+    /// Links the nodes. O(links + nodes · log nodes); at worst O(log M) for a link.
     pub fn finish(mut self) -> Result<Vset, &'static str> {
-        let known = Slots::new(&self.ids)?;
-        let Inner {
-            graph,
-            names,
-            order,
-            ..
-        } = self.set.inner.make_mut();
-        let (mut levels, mut ids) = (self.levels.iter(), self.links.iter());
-        let mut sums = [0u64; MAX_LEVEL as usize + 1];
-        let (mut slots, mut sorted) = (vec![], vec![]);
-        for (slot, &top) in (0u32..).zip(&self.tops) {
-            for level in 0..=top {
-                let Some(told) = levels.next() else {
-                    return Err("Vector set node level out of range");
-                };
-                let sum = &mut sums[usize::from(level)];
-                slots.clear();
-                for id in ids.by_ref().take(told.links as usize) {
-                    let Some(to) = known.get(*id) else {
-                        return Err("Vector set link to a node that is missing");
-                    };
-                    if to == slot {
-                        return Err("Vector set node linked to itself");
-                    }
-                    if level > 0 && self.tops[to as usize] < level {
-                        return Err("Vector set link to a node without this level");
-                    }
-                    let pair = u64::from(slot.min(to)) << 32 | u64::from(slot.max(to));
-                    let hash = names.hash(&pair.to_le_bytes());
-                    *sum = match slot < to {
-                        true => sum.wrapping_add(hash),
-                        false => sum.wrapping_sub(hash),
-                    };
-                    slots.push(to);
-                }
-                sorted.clone_from(&slots);
-                sorted.sort_unstable();
-                if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-                    return Err("Vector set link that comes twice");
-                }
-                let Farthest { place, distance } = told.farthest;
-                let named = slots.get(place as usize);
-                let worst = match named.is_some_and(|to| graph.distance(slot, *to) == distance) {
-                    true => (place as usize, distance),
-                    false => graph.farthest(slot, &slots),
-                };
-                graph.set_links(slot, level, &slots, worst);
-            }
+        let known = Slots::new(&self.nodes)?;
+        let inner = self.set.inner.make_mut();
+        let mut linker = Linker {
+            graph: &mut inner.graph,
+            known,
+            tops: &self.tops,
+            sums: [0; MAX_LEVEL as usize + 1],
+            slots: vec![],
+            sorted: vec![],
+        };
+        let count = self.tops.len();
+        for first in (0..count).step_by(BLOCK) {
+            let block = first as u32..(first + BLOCK).min(count) as u32;
+            linker.link(block, |pair| inner.names.hash(&pair.to_le_bytes()))?;
         }
-        if sums.iter().any(|sum| *sum != 0) {
+        if linker.sums.iter().any(|sum| *sum != 0) {
             return Err("Vector set link without its way back");
         }
         self.names.sort_unstable_by(|a, b| a.key().cmp(b.key()));
         for name in self.names {
-            order.push_back(name);
+            inner.order.push_back(name);
         }
         Ok(self.set)
     }
 }
 
-/// The slot of each node's number.
+/// Replaces labels by slots.
+struct Linker<'a> {
+    graph: &'a mut Graph,
+    known: Slots,
+    tops: &'a [u8],
+    /// By level, the sum of the hashes of the links: 0 at the end, when all links have their way back.
+    sums: [u64; MAX_LEVEL as usize + 1],
+    /// Room for the links of a node on a level, as they come and in order.
+    slots: Vec<u32>,
+    sorted: Vec<u32>,
+}
+
+impl Linker<'_> {
+    /// Links the nodes of some slots; `hash` is that of a pair of slots.
+    fn link(&mut self, block: Range<u32>, hash: impl Fn(u64) -> u64) -> Result<(), &'static str> {
+        for slot in block.clone() {
+            for level in 0..=self.tops[slot as usize] {
+                self.link_level(slot, level, &hash)?;
+            }
+        }
+        // The farthest neighbours lie anywhere, so all of a block are fetched before the first is measured.
+        for slot in block.clone() {
+            if let Some((farthest, _)) = self.graph.worst(slot, 0) {
+                prefetch(self.graph.row(farthest));
+            }
+        }
+        for slot in block {
+            for level in 0..=self.tops[slot as usize] {
+                let named = self.graph.worst(slot, level);
+                if named.is_some_and(|(to, distance)| self.graph.distance(slot, to) == distance) {
+                    continue;
+                }
+                self.slots.clear();
+                self.slots.extend_from_slice(self.graph.links(slot, level));
+                let farthest = self.graph.farthest(slot, &self.slots);
+                self.graph.set_links(slot, level, &self.slots, farthest);
+            }
+        }
+        Ok(())
+    }
+
+    fn link_level(
+        &mut self,
+        slot: u32,
+        level: u8,
+        hash: impl Fn(u64) -> u64,
+    ) -> Result<(), &'static str> {
+        let sum = &mut self.sums[usize::from(level)];
+        let mut met = Met::default();
+        self.slots.clear();
+        for label in self.graph.links(slot, level) {
+            let Some(to) = self.known.get(*label) else {
+                return Err("Vector set link to a node that is missing");
+            };
+            if to == slot {
+                return Err("Vector set node linked to itself");
+            }
+            if level > 0 && self.tops[to as usize] < level {
+                return Err("Vector set link to a node without this level");
+            }
+            let hash = hash(u64::from(slot.min(to)) << 32 | u64::from(slot.max(to)));
+            // 1 or -1. Which of the two it is no processor can foresee, so it is no branch.
+            let sign = (u64::from(slot < to) * 2).wrapping_sub(1);
+            *sum = sum.wrapping_add(hash.wrapping_mul(sign));
+            met.add(to);
+            self.slots.push(to);
+        }
+        if met.perhaps_twice {
+            self.sorted.clone_from(&self.slots);
+            self.sorted.sort_unstable();
+            if self.sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+                return Err("Vector set link that comes twice");
+            }
+        }
+        self.graph.rename_links(slot, level, &self.slots);
+        Ok(())
+    }
+}
+
+/// Slots that were met, by their last bits.
+struct Met {
+    bits: [u64; 64],
+    /// Two had the same last bits, so that one may have come twice.
+    perhaps_twice: bool,
+}
+
+impl Default for Met {
+    fn default() -> Met {
+        Met {
+            bits: [0; 64],
+            perhaps_twice: false,
+        }
+    }
+}
+
+impl Met {
+    #[inline]
+    fn add(&mut self, slot: u32) {
+        let (word, bit) = (&mut self.bits[(slot / 64 % 64) as usize], 1 << (slot % 64));
+        self.perhaps_twice |= *word & bit != 0;
+        *word |= bit;
+    }
+}
+
+/// Numbers of nodes as words of 32 bits.
+#[derive(Debug, Default)]
+struct Labels {
+    /// Labels of numbers that have more than 31 bits.
+    large: HashMap<u64, u32>,
+}
+
+impl Labels {
+    /// The first label of a large number; smaller labels are the numbers themselves.
+    const LARGE: u32 = 1 << 31;
+
+    /// The label of a number, the same each time.
+    #[inline]
+    fn of(&mut self, id: u64) -> Result<u32, &'static str> {
+        match u32::try_from(id) {
+            Ok(id) if id < Self::LARGE => Ok(id),
+            _ => self.of_large(id),
+        }
+    }
+
+    #[cold]
+    fn of_large(&mut self, id: u64) -> Result<u32, &'static str> {
+        let next = u32::try_from(self.large.len()).ok();
+        let next = next.and_then(|next| next.checked_add(Self::LARGE));
+        let label = self.large.get(&id).copied().or(next);
+        let label = label.ok_or("Vector set with too many nodes")?;
+        self.large.insert(id, label);
+        Ok(label)
+    }
+}
+
+/// The slot of each node's label.
 enum Slots {
-    /// By the number, if few numbers are left out.
+    /// By the label, if few numbers are left out.
     Dense(Vec<u32>),
-    Sparse(HashMap<u64, u32>),
+    Sparse(HashMap<u32, u32>),
 }
 
 impl Slots {
-    /// Numbers of the nodes in the order of their slots. An error if one comes twice.
-    fn new(ids: &[u64]) -> Result<Slots, &'static str> {
+    /// From the labels of the nodes in the order of their slots. An error if one comes twice.
+    fn new(labels: &[u32]) -> Result<Slots, &'static str> {
         const TWICE: &str = "Vector set node number used twice";
-        let last = ids.iter().max().map_or(0, |last| *last as usize);
-        if last > 4 * ids.len() + 1024 {
-            let mut known = HashMap::with_capacity(ids.len());
-            for (slot, id) in ids.iter().enumerate() {
-                if known.insert(*id, slot as u32).is_some() {
+        let last = labels.iter().max().map_or(0, |last| *last as usize);
+        if last > 4 * labels.len() + 1024 {
+            let mut known = HashMap::with_capacity(labels.len());
+            for (slot, label) in labels.iter().enumerate() {
+                if known.insert(*label, slot as u32).is_some() {
                     return Err(TWICE);
                 }
             }
             return Ok(Slots::Sparse(known));
         }
         let mut known = vec![NONE; last + 1];
-        for (slot, id) in ids.iter().enumerate() {
-            if std::mem::replace(&mut known[*id as usize], slot as u32) != NONE {
+        for (slot, label) in labels.iter().enumerate() {
+            if std::mem::replace(&mut known[*label as usize], slot as u32) != NONE {
                 return Err(TWICE);
             }
         }
@@ -240,13 +344,13 @@ impl Slots {
     }
 
     #[inline]
-    fn get(&self, id: u64) -> Option<u32> {
+    fn get(&self, label: u32) -> Option<u32> {
         match self {
             Slots::Dense(known) => {
-                let slot = *known.get(usize::try_from(id).ok()?)?;
+                let slot = *known.get(label as usize)?;
                 (slot != NONE).then_some(slot)
             }
-            Slots::Sparse(known) => known.get(&id).copied(),
+            Slots::Sparse(known) => known.get(&label).copied(),
         }
     }
 }

@@ -474,6 +474,17 @@ impl Graph {
         }
     }
 
+    /// Puts as many other links in the place of those a node has on a level, and leaves the farthest where it is.
+    pub(super) fn rename_links(&mut self, slot: u32, level: u8, links: &[u32]) {
+        let record = self.record_mut(slot, level);
+        if Meta(record[0]).overflows() {
+            let links = Run::from_slice(links);
+            self.overflow.insert(overflow_key(slot, level), links);
+        } else {
+            record[2..2 + links.len()].copy_from_slice(links);
+        }
+    }
+
     /// The place and distance of the farthest of some nodes from another; O(links).
     pub(super) fn farthest(&self, slot: u32, links: &[u32]) -> (usize, f32) {
         let measure = self.measure(self.row(slot));

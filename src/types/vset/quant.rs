@@ -98,12 +98,19 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// The row of the vector.
-    pub(super) fn to_row(self) -> Vec<u8> {
-        let mut row = Vec::with_capacity(HEAD + self.bytes.len());
+    /// The row of the vector, in place of what `row` holds.
+    pub(super) fn write_row(self, row: &mut Vec<u8>) {
+        row.clear();
         row.extend_from_slice(&self.range.to_le_bytes());
         row.extend_from_slice(&self.l2.to_le_bytes());
         row.extend_from_slice(self.bytes);
+    }
+
+    /// The row of the vector.
+    #[cfg(test)]
+    pub(super) fn to_row(self) -> Vec<u8> {
+        let mut row = vec![];
+        self.write_row(&mut row);
         row
     }
 

@@ -215,7 +215,19 @@ fn links_that_break_the_graph_are_refused() {
         build(&[(7, "a", &[&[9], &[9]]), (9, "b", &[&[7], &[7]])]),
         Ok(2)
     );
+    // Numbers that need more than 31 bits, beside one that does not.
+    let (large, larger) = (1 << 31, i64::MAX as u64);
+    let links: [&[u64]; 3] = [&[larger, 7], &[7, large], &[large, larger]];
+    let nodes: [Said<'_>; 3] = [
+        (large, "a", &links[..1]),
+        (larger, "b", &links[1..2]),
+        (7, "c", &links[2..]),
+    ];
+    assert_eq!(build(&nodes), Ok(3));
+    assert!(build(&nodes[..2]).is_err());
     let bad: &[&[Said<'_>]] = &[
+        &[(large, "a", &[&[]]), (large, "b", &[&[]])],
+        &[(large, "a", &[&[larger]]), (1, "b", &[&[]])],
         &[(0, "a", &[&[]])],
         &[(u64::MAX, "a", &[&[]])],
         &[(1, "a", &[&[]]), (1, "b", &[&[]])],
