@@ -1,4 +1,4 @@
-//! Vector sets without a server: `cargo bench --bench vset -- [elements] [dimension]`, by default 100000 of 100.
+//! Vector sets, most of it without a server: `cargo bench --bench vset -- [elements] [dimension]`, by default 100000 of 100.
 //!
 //! Vectors are made of clusters: a direction of 24 numbers by chance for each of 400, a little noise for each vector, and a
 //! fixed map to the dimension asked for. Recall is counted against an exact search over the vectors as they came. Thread
@@ -6,13 +6,16 @@
 //! little-endian floats, for other libraries to be measured with (`benches/ann.py`).
 //!
 //! With int8 vectors, it also shows deletion of all elements and their return, twice; the cost of an addition and of the
-//! snapshot itself while a snapshot is held; and the cost of a filter for each element.
+//! snapshot itself while a snapshot is held; the cost of a filter for each element; and, in turns with searches of the
+//! library, what the same searches cost a server, asked with VSIM by many clients who send eight at a time.
 
 // A benchmark measures real time on the real machine.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 
+use oxidis::Server;
 use oxidis::types::Vset;
 use oxidis::types::vset::{DEFAULT_M, Filter, Quant, Query, Shape};
 use oxidis::util::rng::Rng;
@@ -25,13 +28,18 @@ const INTRINSIC: usize = 24;
 const QUERIES: usize = 1000;
 const NEAREST: usize = 10;
 
+/// CPU time of this thread.
 fn cpu_s() -> f64 {
+    cpu_of(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn cpu_of(clock: libc::clockid_t) -> f64 {
     let mut t = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: writes the timespec it is given.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t) };
+    unsafe { libc::clock_gettime(clock, &mut t) };
     t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
 }
 
@@ -174,6 +182,7 @@ fn main() {
             );
         }
         if quant == Quant::Q8 {
+            through_a_server(&set, &vectors, &queries);
             under_a_snapshot(&mut set, &mut source);
             filtered(&mut set, &asked);
             churn(&mut set, &vectors);
@@ -181,6 +190,76 @@ fn main() {
             println!("      then recall {:.4}", recall(&found));
         }
     }
+}
+
+/// Searches of the library and through a server, in turns.
+fn through_a_server(set: &Vset, vectors: &[Vec<f32>], queries: &[Vec<f32>]) {
+    const CLIENTS: usize = 50;
+    const PIPELINED: usize = 8;
+    const ROUNDS: usize = 5;
+    let server = Server::builder().start().expect("a server");
+    let floats = |vector: &[f32]| -> Vec<u8> {
+        let words = vector.iter().flat_map(|x| x.to_le_bytes());
+        words.collect()
+    };
+    for (n, vector) in vectors.iter().enumerate() {
+        let (name, vector) = (n.to_string(), floats(vector));
+        server.execute([b"VADD", &b"v"[..], b"FP32", &vector, name.as_bytes()]);
+    }
+    let asked: Vec<Query> = queries
+        .iter()
+        .map(|query| set.query(query.clone()))
+        .collect();
+    let requests: Vec<Vec<u8>> = queries
+        .iter()
+        .map(|query| {
+            let query = floats(query);
+            let mut request = format!(
+                "*7\r\n$4\r\nVSIM\r\n$1\r\nv\r\n$4\r\nFP32\r\n${}\r\n",
+                query.len()
+            )
+            .into_bytes();
+            request.extend(&query);
+            request.extend(b"\r\n$2\r\nEF\r\n$3\r\n100\r\n$8\r\nNOTHREAD\r\n");
+            request
+        })
+        .collect();
+    let address = server.address().expect("it listens");
+    let mut clients: Vec<_> = (0..CLIENTS)
+        .map(|_| BufReader::new(TcpStream::connect(address).expect("a connection")))
+        .collect();
+    let mut best = [f64::MAX; 2];
+    for _ in 0..ROUNDS {
+        let start = cpu_s();
+        for query in &asked {
+            slots(set, query);
+        }
+        best[0] = best[0].min((cpu_s() - start) / asked.len() as f64);
+        // What this process used beside this thread, the server used.
+        let others = || cpu_of(libc::CLOCK_PROCESS_CPUTIME_ID) - cpu_s();
+        let start = others();
+        let mut line = vec![];
+        for batch in requests.chunks(CLIENTS * PIPELINED) {
+            let parts = || batch.chunks(PIPELINED);
+            for (client, part) in clients.iter_mut().zip(parts()) {
+                client.get_mut().write_all(&part.concat()).expect("room");
+            }
+            for (client, part) in clients.iter_mut().zip(parts()) {
+                // An array of names: a line for itself, and two for each.
+                for _ in 0..part.len() * (1 + 2 * NEAREST) {
+                    line.clear();
+                    client.read_until(b'\n', &mut line).expect("a reply");
+                }
+            }
+        }
+        best[1] = best[1].min((others() - start) / requests.len() as f64);
+    }
+    let [library, served] = best.map(|seconds| 1.0 / seconds);
+    println!(
+        "      through a server: {served:.0} searches/s, {library:.0} in the library: {:.2} of it",
+        served / library
+    );
+    server.shutdown();
 }
 
 /// Additions one by one, alone and while a snapshot is held, in turns.
