@@ -12,6 +12,7 @@ use crate::cluster::act::{migration, moving};
 use crate::cluster::id::NodeId;
 use crate::cluster::migration::{Form, Task, import};
 use crate::cluster::slots::SlotSet;
+use crate::command::Arg;
 use crate::persistence::rdb::NEWEST_READ;
 use crate::resp::Reply;
 use crate::util::num;
@@ -29,19 +30,9 @@ pub(super) const CLUSTER_MIGRATION: Command = Command {
     args: &[arg::one_of(
         "subcommand",
         &[
-            arg::block(
-                "import",
-                &[
-                    arg::word("import", "IMPORT"),
-                    arg::block(
-                        "range",
-                        &[arg::integer("start-slot"), arg::integer("end-slot")],
-                    )
-                    .multiple(),
-                ],
-            ),
-            arg::block("cancel", &[arg::word("cancel", "CANCEL"), WHICH]),
-            arg::block("status", &[arg::word("status", "STATUS"), WHICH]),
+            arg::block("import", RANGE).token("IMPORT").multiple(),
+            arg::one_of("cancel", &[TASK, ALL]).token("CANCEL"),
+            arg::one_of("status", &[TASK.optional(), ALL.optional()]).token("STATUS"),
         ],
     )],
     docs: Docs {
@@ -53,10 +44,9 @@ pub(super) const CLUSTER_MIGRATION: Command = Command {
     ..Command::BASE
 };
 
-const WHICH: crate::command::Arg = arg::one_of(
-    "which",
-    &[arg::string("task-id").token("ID"), arg::word("all", "ALL")],
-);
+const RANGE: &[Arg] = &[arg::integer("start-slot"), arg::integer("end-slot")];
+const TASK: Arg = arg::string("task-id").token("ID");
+const ALL: Arg = arg::word("all", "ALL");
 
 /// Begins to import slots, and answers the task's name at once; STATUS tells how far it is. CANCEL at the source only
 /// makes the destination try again.
@@ -140,10 +130,33 @@ pub(super) const CLUSTER_SYNCSLOTS: Command = Command {
     name: "syncslots",
     arity: Arity::AtLeast(3),
     flags: &[Admin, NoScript, Stale, NoAsyncLoading],
-    args: &[
-        arg::string("subcommand"),
-        arg::string("arg").optional().multiple(),
-    ],
+    args: &[arg::one_of(
+        "subcommand",
+        &[
+            arg::block(
+                "sync",
+                &[
+                    arg::string("task-id"),
+                    arg::block("slot-range", RANGE).multiple(),
+                ],
+            )
+            .token("SYNC"),
+            arg::string("task-id").token("RDBCHANNEL"),
+            arg::word("snapshot-eof", "SNAPSHOT-EOF"),
+            arg::word("stream-eof", "STREAM-EOF"),
+            arg::block("ack", &[arg::string("state"), arg::integer("offset")]).token("ACK"),
+            arg::string("error").token("FAIL"),
+            arg::block(
+                "conf",
+                &[
+                    arg::string("option").multiple(),
+                    arg::string("value").multiple(),
+                ],
+            )
+            .token("CONF"),
+        ],
+    )],
+    tips: &["nondeterministic_output"],
     docs: Docs {
         complexity: "O(1)",
         summary: "The dialogue of two nodes about slots that move.",
@@ -239,16 +252,20 @@ pub(super) const TRIMSLOTS: Command = Command {
     arity: Arity::AtLeast(5),
     flags: &[Write],
     acl: &[Category::Keyspace, Category::Dangerous],
-    args: &[
-        arg::word("ranges", "RANGES"),
-        arg::integer("numranges"),
-        arg::block(
-            "range",
-            &[arg::integer("start-slot"), arg::integer("end-slot")],
-        )
-        .multiple(),
-    ],
+    args: &[arg::block(
+        "ranges",
+        &[
+            arg::integer("numranges"),
+            arg::block(
+                "slots",
+                &[arg::integer("startslot"), arg::integer("endslot")],
+            )
+            .multiple(),
+        ],
+    )
+    .token("RANGES")],
     docs: Docs {
+        group: Group::Server,
         complexity: "O(N) where N is the number of keys in the slots.",
         summary: "Deletes the keys of slots that other nodes serve.",
         ..DOCS

@@ -137,9 +137,13 @@ pub(super) const CLUSTER_SETSLOT: Command = Command {
         arg::one_of(
             "subcommand",
             &[
-                arg::string("importing").token("IMPORTING"),
-                arg::string("migrating").token("MIGRATING"),
-                arg::string("node").token("NODE"),
+                arg::string("importing")
+                    .token("IMPORTING")
+                    .shown_as("node-id"),
+                arg::string("migrating")
+                    .token("MIGRATING")
+                    .shown_as("node-id"),
+                arg::string("node").token("NODE").shown_as("node-id"),
                 arg::word("stable", "STABLE"),
             ],
         ),
