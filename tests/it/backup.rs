@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::server::until;
-use crate::support::{Client, Server};
+use crate::support::{Client, Folder, Server};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -302,7 +302,8 @@ fn a_server_that_ends_leaves_no_half_of_a_backup() {
 #[test]
 fn what_is_preloaded_takes_the_place_of_what_was_there() {
     let backup = sealed("yes");
-    let preload = std::env::temp_dir().join(format!("oxidis-preload-{}", std::process::id()));
+    let folder = Folder::new("preload");
+    let preload = folder.join("preload");
     std::os::unix::fs::symlink(backup_dir(&backup), &preload).expect("a name of one's own");
     let manifest = preload.join("appendonly.aof.manifest");
     let mut server = preloaded("yes", &format!("aof:{}", manifest.display()));
@@ -326,12 +327,12 @@ fn what_is_preloaded_takes_the_place_of_what_was_there() {
     client.cmd("DBSIZE").is(3);
     client.cmd("MGET a b after").is(["1", "2", "1"]);
     assert_eq!(info(&mut client, "aof_rewrites"), "0");
-    let _ = fs::remove_file(&preload);
 }
 
 #[test]
 fn a_preload_file_that_is_wrong_or_not_there_is_the_end() {
-    let socket = std::env::temp_dir().join(format!("oxidis-preload-{}.sock", std::process::id()));
+    let folder = Folder::new("preload");
+    let socket = folder.join("socket");
     for (file, reason) in [
         ("rdb:/nowhere/dump.rdb", "is not there"),
         ("aof:/nowhere/appendonly.aof.manifest", "is not there"),
@@ -349,7 +350,6 @@ fn a_preload_file_that_is_wrong_or_not_there_is_the_end() {
         let said = String::from_utf8_lossy(&said);
         assert!(said.contains(reason), "{file}: {said}");
     }
-    let _ = fs::remove_file(&socket);
 }
 
 #[test]

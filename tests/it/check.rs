@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::client::encode;
 use crate::support::random::Random;
-use crate::support::{Client, Reply, Server};
+use crate::support::{Client, Folder, Reply, Server};
 
 const CHECK_RDB: &str = env!("CARGO_BIN_EXE_oxidis-check-rdb");
 const CHECK_AOF: &str = env!("CARGO_BIN_EXE_oxidis-check-aof");
@@ -233,8 +233,7 @@ fn append_only_files_are_judged_and_cut_as_real_redis_does() {
     };
     let seed = Random::seed_from_env("OXIDIS_CHECK_SEED");
     let mut random = Random::new(seed);
-    let dir = std::env::temp_dir().join(format!("oxidis-check-{}", std::process::id()));
-    fs::create_dir_all(&dir).expect("a directory");
+    let dir = Folder::new("check");
     for round in 0..150 {
         let base = encode(&["SET", "1", "2"]);
         let increment = random_aof(&mut random);
@@ -281,5 +280,4 @@ fn append_only_files_are_judged_and_cut_as_real_redis_does() {
         };
         assert_eq!(alike(&ours), alike(&theirs), "{about}");
     }
-    let _ = fs::remove_dir_all(&dir);
 }

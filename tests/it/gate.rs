@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::client::{encode, split};
 use crate::support::random::Random;
 use crate::support::server::until;
-use crate::support::{Client, Reply, Server};
+use crate::support::{Client, Folder, Reply, Server};
 
 /// How long the server may take to notice.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -275,11 +275,10 @@ fn the_slow_log_and_monitors_see_no_secret() {
 #[test]
 fn scripts_survive_their_callers() {
     let users = "user default on nopass ~* &* +@all\n";
-    let dir = std::env::temp_dir().join(format!("oxidis-acl-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("a directory");
-    std::fs::write(dir.join("users.acl"), users).expect("a file");
+    let folder = Folder::new("acl");
+    let file = folder.write("users.acl", users);
     let mut server = Server::oxidis()
-        .config(&format!("aclfile {}\n", dir.join("users.acl").display()))
+        .config(&format!("aclfile {file}\n"))
         .start();
     let mut c = server.client();
     c.cmd("FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('f', function() return redis.call('ping') end)\"");
@@ -304,8 +303,6 @@ fn scripts_survive_their_callers() {
         c.cmd("EVAL \"return 1\" 0").is(1);
     }
     assert!(server.is_alive());
-    drop(server);
-    let _ = std::fs::remove_dir_all(dir);
 }
 
 /// The rights of the last caller of a script are not those of the next.
@@ -507,8 +504,8 @@ fn an_append_only_file_ends_no_server_by_a_panic() {
         "REPLICAOF h 1",
         "FAILOVER",
     ] {
-        let dir = std::env::temp_dir().join(format!("oxidis-aof-{}", std::process::id()));
-        std::fs::create_dir_all(dir.join("aof")).expect("a directory");
+        let dir = Folder::new("aof");
+        std::fs::create_dir(dir.join("aof")).expect("a directory");
         let manifest = "file a.1.incr.aof seq 1 type i\n";
         std::fs::write(dir.join("aof/a.manifest"), manifest).expect("a file");
         let text = [
@@ -538,7 +535,7 @@ fn an_append_only_file_ends_no_server_by_a_panic() {
                 "",
                 "--dir",
             ])
-            .arg(&dir)
+            .arg(&*dir)
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("it starts");
@@ -558,7 +555,6 @@ fn an_append_only_file_ends_no_server_by_a_panic() {
         let _ = child.kill();
         let _ = child.wait();
         let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
-        let _ = std::fs::remove_dir_all(&dir);
         assert!(
             !log.contains("REDIS BUG REPORT") && !log.contains("panicked"),
             "{line}: {log}"

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::Server;
+use crate::support::{Folder, Server};
 
 fn program() -> PathBuf {
     let built = env!("CARGO_BIN_EXE_oxidis-server");
@@ -22,29 +22,6 @@ fn told(arguments: &[&str]) -> (String, i32) {
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
     (text, output.status.code().unwrap_or(-1))
-}
-
-/// A directory of a test's own, gone when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("oxidis-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a directory");
-        Folder(path)
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).expect("it is written");
-        path.to_string_lossy().into_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 fn find_in_path(program: &str) -> Option<PathBuf> {
@@ -66,14 +43,14 @@ fn a_module_that_cannot_be_loaded_ends_the_start() {
         "Can't load module from /m.so: server aborting",
     ];
     for arguments in [
-        &[&*file, "--dir", &folder.0.to_string_lossy()][..],
+        &[&*file, "--dir", &folder.to_string_lossy()][..],
         &[
             "--port",
             "0",
             "--unixsocket",
             "s",
             "--dir",
-            &folder.0.to_string_lossy(),
+            &folder.to_string_lossy(),
             "--loadmodule",
             "/m.so",
         ],
@@ -86,7 +63,7 @@ fn a_module_that_cannot_be_loaded_ends_the_start() {
         assert!(!text.contains("Ready to accept"), "{text}");
     }
     let file = folder.write("redis.conf", "port 0\nunixsocket s\nsearch.timeout 5\n");
-    let (text, code) = told(&[&file, "--dir", &folder.0.to_string_lossy()]);
+    let (text, code) = told(&[&file, "--dir", &folder.to_string_lossy()]);
     assert_eq!(code, 1, "{text}");
     assert!(
         text.contains("Module Configuration detected without loadmodule"),

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use crate::support::Server;
 use crate::support::server::until;
+use crate::support::{Folder, Server};
 
 /// The log after a command that ends the server, which must exit as failed.
 fn crash(command: &str, args: &[&str]) -> String {
@@ -203,8 +203,7 @@ fn the_title_follows_its_template() {
 
 #[test]
 fn systemd_learns_that_it_is_ready_and_that_it_stops() {
-    let dir = std::env::temp_dir().join(format!("oxidis-supervised-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("a directory");
+    let dir = Folder::new("supervised");
     let path = dir.join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
     socket
@@ -237,5 +236,4 @@ fn systemd_learns_that_it_is_ready_and_that_it_stops() {
     assert!(killed.expect("kill runs").success());
     heard("STOPPING=1\n");
     assert!(child.wait().expect("it ends").success());
-    std::fs::remove_dir_all(&dir).expect("its own directory");
 }

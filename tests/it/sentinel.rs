@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::support::fleet::{Fleet, Node, PATIENCE, field, free_port, oxidis, wait_for};
-use crate::support::{Client, Reply};
+use crate::support::{Client, Folder, Reply};
 
 /// Real Redis; a line on standard error where there is none.
 fn redis() -> Option<std::path::PathBuf> {
@@ -284,8 +284,7 @@ fn a_start_that_cannot_be_is_refused() {
     let (text, code) = run(&["--sentinel", "--port", "0"]);
     let expected = "Sentinel needs config file on disk to save state. Exiting...";
     assert!(text.contains(expected) && code == Some(1), "{text}");
-    let dir = std::env::temp_dir().join(format!("oxidis-sentinel-file-{}", std::process::id()));
-    fs::create_dir_all(&dir).expect("a directory");
+    let dir = Folder::new("sentinel-file");
     let path = dir.join("file.conf");
     let bad = [
         (
@@ -324,7 +323,6 @@ fn a_start_that_cannot_be_is_refused() {
         .output()
         .expect("it starts");
     assert!(String::from_utf8_lossy(&output.stdout).contains(expected));
-    let _ = fs::remove_dir_all(&dir);
 }
 
 /// A vote is in the file before it is answered; one that cannot be saved is not given, and is given later.

@@ -12,11 +12,13 @@
 
 pub mod client;
 pub mod fleet;
+pub mod folder;
 pub mod random;
 pub mod reply;
 pub mod server;
 
 pub use client::Client;
+pub use folder::Folder;
 pub use reply::Reply;
 pub use server::Server;
 
