@@ -523,6 +523,7 @@ impl Turn<'_> {
             self.write_client(*key);
         }
         self.state.clients.reuse_pending_write(pending);
+        self.state.eviction.told_bytes = 0;
         for key in self.state.clients.take_to_close() {
             self.close(key);
         }

@@ -1,5 +1,6 @@
 //! Keys that die of memory, from outside.
 
+use crate::support::client::encode;
 use crate::support::{Client, Reply, Server};
 
 fn figure(c: &mut Client, section: &str, name: &str) -> i64 {
@@ -50,6 +51,39 @@ fn a_snapshot_does_not_make_eviction_empty_the_database() {
         c.cmd(&format!("DEL old{i} new{i}"));
     }
     c.cmd("SET k v").ok();
+}
+
+/// What clients that track were told of the evictions of a command counted as memory for the next command of the turn,
+/// which evicted more, and told more of it, until nothing was left.
+#[test]
+fn what_clients_are_told_of_evictions_evicts_no_more() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    let mut clients: Vec<Client> = (0..10).map(|_| server.client()).collect();
+    for client in &mut clients {
+        client.cmd("HELLO 3");
+        client.cmd("CLIENT TRACKING on").ok();
+    }
+    for i in 0..300 {
+        let key = format!("{i}{}", "x".repeat(1000));
+        c.cmd(&format!("SET {key} x")).ok();
+        for client in &mut clients {
+            client.cmd(&format!("GET {key}")).is("x");
+        }
+    }
+    c.cmd("CONFIG SET maxmemory-policy allkeys-lru maxmemory-eviction-tenacity 100")
+        .ok();
+    let limit = figure(&mut c, "memory", "used_memory") - 40_000;
+    let mut pipeline = encode(&["CONFIG", "SET", "maxmemory", &limit.to_string()]);
+    for _ in 0..20 {
+        pipeline.extend(encode(&["PING"]));
+    }
+    c.send(&pipeline).expect("the server listens");
+    for _ in 0..21 {
+        assert!(!c.read().expect("a reply").is_error());
+    }
+    let keys = integer(&c.cmd("DBSIZE"));
+    assert!((200..300).contains(&keys), "{keys} keys are left");
 }
 
 #[test]

@@ -29,7 +29,8 @@ pub fn not_counted_for_evict(state: &State) -> usize {
     };
     let held = state.keyspace.held_by_snapshots() as usize;
     let size = state.config.repl_backlog_size;
-    state.replication.output_memory(&state.clients, size) + aof + held
+    let output = state.replication.output_memory(&state.clients, size) + state.eviction.told_bytes;
+    output + aof + held
 }
 
 /// Bytes over `maxmemory`; 0 when it is kept, or none is set.
@@ -147,8 +148,10 @@ fn evict(state: &mut State, db: DbId, key: &[u8]) -> usize {
         observe::act::calls::note_latency(state, "eviction-del", ms);
     }
     state.stats.evicted_keys += 1;
+    let before = alloc::used();
     notify::notify(state, Event::EVICTED, db, key);
     notify::touched(state, db, key);
+    state.eviction.told_bytes += alloc::used().saturating_sub(before);
     let word = if lazy { "UNLINK" } else { "DEL" };
     super::expire::say_deleted(state, db, word, key);
     if state.effects.leave() {
