@@ -261,7 +261,7 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
 ///
 /// | number | meaning |
 /// |---|---|
-/// | -2 | no such field, or no such key |
+/// | -2 | no such field (it may have expired), or no such key |
 /// | 0 | the condition does not hold |
 /// | 1 | the deadline is set |
 /// | 2 | the moment has passed: the field is deleted |
@@ -278,6 +278,8 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
 ///
 /// The first line is propagated as `HPEXPIREAT h <ms> NX FIELDS 1 a`, the last as `HDEL h a`. The key is deleted with
 /// its last field.
+///
+/// Differs: Redis takes a field that has expired for one that is there, as long as it is stored.
 #[doc(alias = "hexpireGenericCommand")]
 fn set_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) -> Result {
     let key = args.key()?;
@@ -292,10 +294,13 @@ fn set_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) 
     }
 
     let past = ctx.is_past(at);
+    let now = field_time(ctx);
     let outcomes = change(ctx, key, |hash| {
         hash.allow_deadlines();
         let set = |name| match hash.get(name) {
             None => Outcome::NoField,
+            // No deadline brings a field back.
+            Some(found) if is_past(found.deadline, now) => Outcome::NoField,
             Some(found) if !condition.allows(found.deadline, at) => Outcome::NotAllowed,
             Some(_) if past => {
                 hash.remove(name);
