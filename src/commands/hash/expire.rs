@@ -497,7 +497,8 @@ pub(super) const HPERSIST: Command = Command {
 };
 
 /// Removes the deadlines of fields. Answers for each field 1, or -1 if it had no deadline, or -2 if it is missing.
-/// Propagated as it came if at least one deadline was removed.
+/// Propagated as it came if at least one deadline was removed, but without fields that have expired: a replica still has
+/// them, and would keep them for ever.
 #[doc(alias = "hpersistCommand")]
 fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -509,11 +510,15 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let now = field_time(ctx);
+    let mut over = false;
     let answers = change(ctx, key, |hash| {
         let persist = |name| match hash.get(name) {
             None => NO_FIELD,
             Some(found) if found.deadline.is_none() => NO_DEADLINE,
-            Some(found) if is_past(found.deadline, now) => NO_FIELD,
+            Some(found) if is_past(found.deadline, now) => {
+                over = true;
+                NO_FIELD
+            }
             Some(_) => i64::from(hash.set_deadline(name, None)),
         };
         names.map(persist).collect::<Vec<i64>>()
@@ -523,7 +528,14 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if answers.contains(&1) {
         ctx.modified(key, HPERSIST_EVENT);
         let persisted = names.zip(&answers).filter(|(_, answer)| **answer == 1);
-        ctx.notify_fields(key, HPERSIST_EVENT, persisted.map(|(name, _)| name));
+        let persisted: Vec<&[u8]> = persisted.map(|(name, _)| name).collect();
+        ctx.notify_fields(key, HPERSIST_EVENT, persisted.iter().copied());
+        if over {
+            let mut count = num::IntBuf::new();
+            let count = count.format(persisted.len() as i64);
+            let start: [&[u8]; 4] = [b"HPERSIST", key, b"FIELDS", count];
+            ctx.rewrite([&start[..], &persisted[..]].concat());
+        }
     }
     Ok(())
 }

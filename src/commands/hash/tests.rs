@@ -127,7 +127,7 @@ fn fields_found_over_are_deleted_before_the_command_speaks() {
     });
 }
 
-/// valkey 4732: HEXPIRE brought a field back that nobody could read any more. valkey 3036: HSETEX KEEPTTL gave a new
+/// valkey 4732: HEXPIRE brought a field back that nobody could read any more, and HPERSIST did so on replicas. valkey 3036: HSETEX KEEPTTL gave a new
 /// value the deadline of the one that had expired.
 #[test]
 fn fields_found_over_do_not_come_back() {
@@ -145,6 +145,16 @@ fn fields_found_over_do_not_come_back() {
             assert_eq!(server.run(command), integers(&[-2]), "{command}");
             assert_eq!(server.says(&[command]), Vec::<String>::new());
         }
+        assert_eq!(
+            server.says(&[
+                "HSETEX h PXAT 1800000000000 FIELDS 1 e 5",
+                "HPERSIST h FIELDS 4 a d e x"
+            ]),
+            [
+                "HSETEX h PXAT 1800000000000 FIELDS 1 e 5",
+                "HPERSIST h FIELDS 1 e"
+            ]
+        );
         assert_eq!(
             server.says(&["HSETEX h KEEPTTL FIELDS 3 b 5 b 6 d 7"]),
             ["HDEL h b", "HSETEX h KEEPTTL FIELDS 3 b 5 b 6 d 7"]
