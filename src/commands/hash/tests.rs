@@ -127,8 +127,8 @@ fn fields_found_over_are_deleted_before_the_command_speaks() {
     });
 }
 
-/// valkey 4732: HEXPIRE brought a field back that nobody could read any more, and HPERSIST did so on replicas. valkey 3036: HSETEX KEEPTTL gave a new
-/// value the deadline of the one that had expired.
+/// valkey 4732: HEXPIRE brought a field back that nobody could read any more, and HPERSIST did so on replicas.
+/// valkey 3036: HSETEX KEEPTTL gave a new value the deadline of the one that had expired.
 #[test]
 fn fields_found_over_do_not_come_back() {
     both(|server| {
