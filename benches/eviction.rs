@@ -16,7 +16,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 #[path = "../tests/it/support/mod.rs"]
-#[allow(dead_code, reason = "the tests use more of it")]
+#[allow(dead_code, unused_imports, reason = "the tests use more of it")]
 mod support;
 
 use std::time::{Duration, Instant};

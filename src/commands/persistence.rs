@@ -340,6 +340,7 @@ fn restore(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         ttl => Some(ttl.saturating_add(ctx.now_ms())),
     };
     if deadline.is_some_and(|deadline| ctx.is_past(deadline)) {
+        ctx.state.stats.expired_keys += 1;
         if replace {
             let lazy = ctx.state.config.lazyfree_lazy_server_del;
             if ctx.delete(key, lazy) {

@@ -37,7 +37,7 @@ const SUBSCRIBE: Command = Command {
     name: "subscribe",
     channels: crate::command::Channels::All,
     arity: Arity::AtLeast(2),
-    flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed],
+    flags: &[PubSub, DenyOom, NoScript, Loading, Stale, WhileSubscribed],
     args: &[arg::string("channel").multiple()],
     docs: Docs {
         since: "2.0.0",
@@ -58,7 +58,7 @@ const PSUBSCRIBE: Command = Command {
     name: "psubscribe",
     channels: crate::command::Channels::AllPatterns,
     arity: Arity::AtLeast(2),
-    flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed],
+    flags: &[PubSub, DenyOom, NoScript, Loading, Stale, WhileSubscribed],
     args: &[arg::pattern("pattern").multiple()],
     docs: Docs {
         since: "2.0.0",
@@ -79,7 +79,7 @@ const SSUBSCRIBE: Command = Command {
     name: "ssubscribe",
     channels: crate::command::Channels::All,
     arity: Arity::AtLeast(2),
-    flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed],
+    flags: &[PubSub, DenyOom, NoScript, Loading, Stale, WhileSubscribed],
     keys: &[KeySpec::at(1, &[NotKey]).to(-1, 1)],
     args: &[arg::string("shardchannel").multiple()],
     docs: Docs {

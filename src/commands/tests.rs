@@ -169,6 +169,12 @@ fn deadlines_in_the_past_are_deletions() {
     server.state.config.lazyfree_lazy_expire = true;
     let said = server.says(&["SET a 1", "EXPIREAT a 1", "EXPIREAT a 1"]);
     assert_eq!(said, ["SET a 1", "UNLINK a"]);
+
+    // redis 14046, 14784: SET left a key that was over already.
+    let before = server.state.stats.expired_keys;
+    let said = server.says(&["SET a 1", "SET a 2 GET PXAT 5", "SET a 3 EXAT 5", "GET a"]);
+    assert_eq!(said, ["SET a 1", "UNLINK a"]);
+    assert_eq!(server.state.stats.expired_keys, before + 2);
 }
 
 #[test]

@@ -19,5 +19,5 @@ mod value;
 
 pub use error::{Error, up_to_zero};
 pub use output::{Output, TAIL_MAX, TAIL_MIN};
-pub use reply::{Begun, Mark, Protocol, Reply};
+pub use reply::{Begun, Mark, Protocol, Reply, three_letters};
 pub use value::Value;

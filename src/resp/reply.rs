@@ -21,6 +21,15 @@ use crate::collections::shared::BigStr;
 use crate::keyspace::StrRef;
 use crate::util::num::{FloatBuf, IntBuf};
 
+/// The format of a verbatim string as RESP3 wants it, three letters: cut, or filled up with spaces. A byte that is not
+/// ASCII becomes `?`.
+pub fn three_letters(format: &[u8]) -> String {
+    let letters = format.iter().chain(b"   ").take(3);
+    letters
+        .map(|b| if b.is_ascii() { char::from(*b) } else { '?' })
+        .collect()
+}
+
 /// Strings from this size on are sent from where they lie.
 const SHARE_FROM: usize = 16 * 1024;
 
@@ -448,13 +457,14 @@ impl Reply {
         }
     }
 
-    /// Text with a three-letter format such as `txt`; a plain string under RESP2.
+    /// Text with a three-letter format such as `txt`; a plain string under RESP2. A format from outside goes through
+    /// [`three_letters`] first.
     pub fn verbatim(&mut self, format: &str, text: impl Into<Vec<u8>>) {
         let text = text.into();
         let resp3 = self.resp3();
         match &mut self.sink {
             Sink::Wire(out) if resp3 => {
-                header(out, b'=', (text.len() + 4) as i64);
+                header(out, b'=', (format.len() + 1 + text.len()) as i64);
                 let tail = out.tail();
                 tail.extend_from_slice(format.as_bytes());
                 tail.push(b':');

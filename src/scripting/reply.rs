@@ -33,7 +33,7 @@
 //! Differs: a command's reply arrives as a tree of values, never as bytes.
 
 use super::error::ScriptError;
-use crate::resp::{Protocol, Reply, Value};
+use crate::resp::{Protocol, Reply, Value, three_letters};
 use crate::sys::lua::{Host, Push, Pusher, Seen, TableView, View};
 
 /// How deep a returned table may be nested.
@@ -283,8 +283,7 @@ impl<'a> Answer<'a> {
             && let Some(text) = inner.field(b"string")
             && let (Seen::Bytes(format), Seen::Bytes(text)) = (format.see(), text.see())
         {
-            let format: String = String::from_utf8_lossy(format).chars().take(3).collect();
-            self.reply.verbatim(&format, text);
+            self.reply.verbatim(&three_letters(format), text);
             return true;
         }
         if let Some(field) = table.field(b"map")

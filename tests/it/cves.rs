@@ -252,6 +252,27 @@ fn errors_and_states_are_one_line() {
     }
 }
 
+/// CVE-2025-67733, another kind of: the format of a verbatim string has three letters, and its length is counted.
+#[test]
+fn formats_of_verbatim_strings_have_three_letters() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    c.cmd("HELLO 3");
+    for (format, reply) in [
+        ("", "   :a"),
+        ("t", "t  :a"),
+        ("txt", "txt:a"),
+        ("text", "tex:a"),
+        ("ééé", "???:a"),
+        ("\\r\\n", "\r\n :a"),
+        ("\\255\\255\\255", "???:a"),
+    ] {
+        let script = format!("return {{verbatim_string = {{string = 'a', format = '{format}'}}}}");
+        assert_eq!(c.call(&["EVAL", &script, "0"]).text(), reply, "{format}");
+        c.cmd("ECHO next").is("next");
+    }
+}
+
 /// CVE-2025-48367: connections that are gone before they are accepted; CVE-2025-46686 and CVE-2026-27623: requests that
 /// never end or make no sense, before anybody has logged in.
 #[test]

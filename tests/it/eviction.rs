@@ -95,6 +95,11 @@ fn memory_is_refused_without_a_policy_and_reads_go_on() {
     const REFUSED: &str = "OOM command not allowed when used memory > 'maxmemory'.";
     c.cmd("SET k w").error(REFUSED);
     c.cmd("GET k").is("v");
+    // redis 15171: a subscription takes memory, too.
+    for command in ["SUBSCRIBE a", "PSUBSCRIBE a", "SSUBSCRIBE a"] {
+        c.cmd(command).error(REFUSED);
+    }
+    c.cmd("PUBLISH a m").is(0);
     c.cmd("MULTI").ok();
     c.cmd("SET k w").error(REFUSED);
     c.cmd("EXEC")

@@ -165,6 +165,32 @@ fn msetex_does_not_get_around_key_permissions() {
     c.cmd("COMMAND GETKEYS PFMERGE d a b").is(["d", "a", "b"]);
 }
 
+/// redis 15673: EXEC asked again whether the user may run each command, but not whether it may touch its keys.
+#[test]
+fn exec_asks_again_for_everything() {
+    let server = Server::oxidis().start();
+    let mut c = server.client();
+    c.cmd("MSET taken v left v").ok();
+    c.cmd("ACL SETUSER u on >pw ~taken ~left &* +@all").ok();
+    let mut u = login(&server, "u");
+    u.cmd("MULTI").ok();
+    for command in [
+        "GET taken",
+        "SET taken w",
+        "GET left",
+        "PUBLISH ch m",
+        "STRLEN left",
+    ] {
+        u.cmd(command).status("QUEUED");
+    }
+    c.cmd("ACL SETUSER u resetkeys ~left resetchannels -strlen")
+        .ok();
+    let replies = u.cmd("EXEC");
+    let refused: Vec<bool> = replies.items().iter().map(Reply::is_error).collect();
+    assert_eq!(refused, [true, true, false, true, true], "{replies}");
+    c.cmd("GET taken").is("v");
+}
+
 /// redis 15371: CLIENT TRACKING ON BCAST told the names of all keys that change.
 #[test]
 fn broadcasts_name_no_key_that_the_user_may_not_read() {

@@ -125,8 +125,11 @@ fn events_tell_what_became_of_keys() {
     expect("PERSIST b", &["persist b"]);
     expect("GETDEL b", &["del b"]);
     expect("EXPIRE c -1", &["del c"]);
-    expect("SET d 1 PXAT 1", &["new d", "set d", "expire d"]);
+    expect("SET d 1 PXAT 1", &[]);
+    expect("MSETEX 1 d 1 PXAT 1", &["new d", "expire d", "set d"]);
     expect("SET d 2", &["expired d", "new d", "set d"]);
+    expect("SET d 3 PXAT 1", &["del d"]);
+    expect("SET d 2", &["new d", "set d"]);
     expect(
         "MSET d 1 e 2",
         &["overwritten d", "set d", "new e", "set e"],

@@ -332,10 +332,14 @@ impl Machine {
     }
 
     /// CLUSTER RESET: forgets the cluster; with `hard` also the node's own name and epoch.
+    ///
+    /// Differs: a replica leaves its primary's shard, as in Valkey. In Redis a soft reset leaves it there, and CLUSTER
+    /// SHARDS shows two primaries in one shard once the nodes have met again.
     #[doc(alias = "clusterReset")]
     pub(super) fn reset(&mut self, hard: bool) {
         if self.myself().is_replica() {
             self.becomes_primary(self.me);
+            self.nodes[self.me].shard = NodeId::random(&mut self.rng);
             self.following = None;
             self.out.acts.push(Act::FollowNobody);
             self.out.acts.push(Act::Empty);

@@ -493,6 +493,41 @@ fn orders_are_refused_in_redis_s_words() {
     );
 }
 
+/// valkey 2283: after a soft reset a replica stayed in the shard of a primary that it did not know any more.
+#[test]
+fn a_replica_that_is_reset_is_a_shard_of_its_own() {
+    let mut net = Net::new(2);
+    net.order(0, Command::AddSlots(&[0..=16383]))
+        .expect("free slots");
+    let meet = Command::Meet {
+        ip: ip(0),
+        port: 7000,
+        bus_port: 17000,
+    };
+    net.order(1, meet).expect("an address");
+    net.run(3000);
+    let (zero, one) = (net.id(0), net.id(1));
+    let replicate = Command::Replicate {
+        id: zero.as_bytes(),
+        empty: true,
+    };
+    net.order(1, replicate).expect("a known node");
+    net.run(1000);
+    let shard = |net: &Net, host: usize| net.machines[host].myself().shard;
+    assert_eq!(shard(&net, 0), shard(&net, 1));
+    let reset = Command::Reset {
+        hard: false,
+        empty: true,
+    };
+    net.order(1, reset).expect("no keys");
+    assert_eq!(net.id(1), one);
+    assert_ne!(shard(&net, 0), shard(&net, 1));
+    // A primary keeps its own.
+    let before = shard(&net, 1);
+    net.order(1, reset).expect("no keys");
+    assert_eq!(shard(&net, 1), before);
+}
+
 #[test]
 fn hard_reset_makes_another_node() {
     let mut net = Net::cluster(2);

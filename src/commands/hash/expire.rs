@@ -261,7 +261,7 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
 ///
 /// | number | meaning |
 /// |---|---|
-/// | -2 | no such field, or no such key |
+/// | -2 | no such field (it may have expired), or no such key |
 /// | 0 | the condition does not hold |
 /// | 1 | the deadline is set |
 /// | 2 | the moment has passed: the field is deleted |
@@ -278,6 +278,8 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
 ///
 /// The first line is propagated as `HPEXPIREAT h <ms> NX FIELDS 1 a`, the last as `HDEL h a`. The key is deleted with
 /// its last field.
+///
+/// Differs: Redis takes a field that has expired for one that is there, as long as it is stored.
 #[doc(alias = "hexpireGenericCommand")]
 fn set_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) -> Result {
     let key = args.key()?;
@@ -292,10 +294,13 @@ fn set_deadlines(ctx: &mut Ctx<'_>, mut args: Args<'_>, unit: Unit, from: From) 
     }
 
     let past = ctx.is_past(at);
+    let now = field_time(ctx);
     let outcomes = change(ctx, key, |hash| {
         hash.allow_deadlines();
         let set = |name| match hash.get(name) {
             None => Outcome::NoField,
+            // No deadline brings a field back.
+            Some(found) if is_past(found.deadline, now) => Outcome::NoField,
             Some(found) if !condition.allows(found.deadline, at) => Outcome::NotAllowed,
             Some(_) if past => {
                 hash.remove(name);
@@ -492,7 +497,8 @@ pub(super) const HPERSIST: Command = Command {
 };
 
 /// Removes the deadlines of fields. Answers for each field 1, or -1 if it had no deadline, or -2 if it is missing.
-/// Propagated as it came if at least one deadline was removed.
+/// Propagated as it came if at least one deadline was removed, but without fields that have expired: a replica still has
+/// them, and would keep them for ever.
 #[doc(alias = "hpersistCommand")]
 fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
@@ -504,11 +510,15 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         return Ok(());
     }
     let now = field_time(ctx);
+    let mut over = false;
     let answers = change(ctx, key, |hash| {
         let persist = |name| match hash.get(name) {
             None => NO_FIELD,
             Some(found) if found.deadline.is_none() => NO_DEADLINE,
-            Some(found) if is_past(found.deadline, now) => NO_FIELD,
+            Some(found) if is_past(found.deadline, now) => {
+                over = true;
+                NO_FIELD
+            }
             Some(_) => i64::from(hash.set_deadline(name, None)),
         };
         names.map(persist).collect::<Vec<i64>>()
@@ -518,7 +528,14 @@ fn hpersist(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     if answers.contains(&1) {
         ctx.modified(key, HPERSIST_EVENT);
         let persisted = names.zip(&answers).filter(|(_, answer)| **answer == 1);
-        ctx.notify_fields(key, HPERSIST_EVENT, persisted.map(|(name, _)| name));
+        let persisted: Vec<&[u8]> = persisted.map(|(name, _)| name).collect();
+        ctx.notify_fields(key, HPERSIST_EVENT, persisted.iter().copied());
+        if over {
+            let mut count = num::IntBuf::new();
+            let count = count.format(persisted.len() as i64);
+            let start: [&[u8]; 4] = [b"HPERSIST", key, b"FIELDS", count];
+            ctx.rewrite([&start[..], &persisted[..]].concat());
+        }
     }
     Ok(())
 }

@@ -162,15 +162,15 @@ pub(super) const HSETEX: Command = Command {
 /// | `HSETEX h KEEPTTL FIELDS 1 f v` | as it came |
 /// | `HSETEX h PXAT 1 FIELDS 1 f v` (the past) | `HDEL h f` for each field |
 ///
-/// Fields that have expired count as missing for the condition; they are deleted, and their deletion is propagated
-/// first.
+/// Fields that have expired count as missing for the condition and for KEEPTTL; they are deleted, and their deletion is
+/// propagated first. Differs: Redis gives the new value the deadline that has passed.
 #[doc(alias = "hsetexCommand")]
 fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let key = args.key()?;
     let Options { ttl, exist, fields } = options(ctx, &mut args, true)?;
     let now = field_time(ctx);
     let hash = ctx.db().get_mut_as::<Hash>(key)?;
-    if exist != Exist::Whatever {
+    if exist != Exist::Whatever || ttl == Ttl::Keep {
         let mut over = Vec::new();
         let allowed = fields.step_by(2).all(|name| {
             let found = hash.as_deref().and_then(|hash| hash.get(name));
@@ -178,7 +178,7 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             if found.is_some() && !live {
                 over.push(name);
             }
-            live == (exist == Exist::All)
+            exist == Exist::Whatever || live == (exist == Exist::All)
         });
         if !allowed {
             keyspace::act::fields::bury_fields(ctx.state, ctx.db, key, &over);

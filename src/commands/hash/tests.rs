@@ -127,6 +127,47 @@ fn fields_found_over_are_deleted_before_the_command_speaks() {
     });
 }
 
+/// valkey 4732: HEXPIRE brought a field back that nobody could read any more, and HPERSIST did so on replicas.
+/// valkey 3036: HSETEX KEEPTTL gave a new value the deadline of the one that had expired.
+#[test]
+fn fields_found_over_do_not_come_back() {
+    both(|server| {
+        server.says(&["HSET h a 1 b 2 c 3 d 4"]);
+        server.says(&["HPEXPIRE h 10 FIELDS 3 a b c"]);
+        server.later(11);
+        for command in [
+            "HEXPIRE h 100 FIELDS 1 a",
+            "HEXPIRE h 0 FIELDS 1 a",
+            "HPEXPIREAT h 1800000000000 GT FIELDS 1 a",
+            "HPERSIST h FIELDS 1 a",
+            "HTTL h FIELDS 1 a",
+        ] {
+            assert_eq!(server.run(command), integers(&[-2]), "{command}");
+            assert_eq!(server.says(&[command]), Vec::<String>::new());
+        }
+        assert_eq!(
+            server.says(&[
+                "HSETEX h PXAT 1800000000000 FIELDS 1 e 5",
+                "HPERSIST h FIELDS 4 a d e x"
+            ]),
+            [
+                "HSETEX h PXAT 1800000000000 FIELDS 1 e 5",
+                "HPERSIST h FIELDS 1 e"
+            ]
+        );
+        assert_eq!(
+            server.says(&["HSETEX h KEEPTTL FIELDS 3 b 5 b 6 d 7"]),
+            ["HDEL h b", "HSETEX h KEEPTTL FIELDS 3 b 5 b 6 d 7"]
+        );
+        assert_eq!(words(server.run("HMGET h b d")), ["6", "7"]);
+        assert_eq!(server.run("HTTL h FIELDS 2 b d"), integers(&[-1, -1]));
+        assert_eq!(
+            server.says(&["HSETEX h KEEPTTL FXX FIELDS 1 c 5"]),
+            ["HDEL h c"]
+        );
+    });
+}
+
 #[test]
 fn the_last_field_takes_the_key_along() {
     both(|server| {

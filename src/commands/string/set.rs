@@ -10,7 +10,7 @@ use super::super::prelude::*;
 use super::options::{self, Dialect, Expiry, Options, Unit};
 use crate::collections::shared::BigStr;
 use crate::command::{KeyFlag, KeyRef};
-use crate::keyspace::{Deadline, INLINE_MAX, Ms, NewValue};
+use crate::keyspace::{self, Deadline, INLINE_MAX, Ms, NewValue};
 use crate::resp::argv::Argv;
 
 pub(super) const SET: Command = Command {
@@ -90,6 +90,7 @@ fn set(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
 /// | `SET k v NX GET` | `SET k v NX` |
 /// | `SET k v IFEQ old` | `SET k v` |
 /// | `SET k v IFEQ old KEEPTTL` | `SET k v KEEPTTL` |
+/// | `SET k v EXAT 1` (a moment in the past) | DEL or UNLINK, if there was such a key |
 #[doc(alias = "setGenericCommand")]
 fn set_with(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, mut args: Args<'_>) -> Result {
     let first_option = args.position();
@@ -131,6 +132,7 @@ fn set_with(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, mut args: Args<'
     }
 
     match (options.expiry, deadline) {
+        (Expiry::At(..), Some(at)) if ctx.is_past(at) => write_over(ctx, key),
         (Expiry::At(unit, _), Some(at)) => {
             write_until(ctx, key, value, at);
             if unit != Unit::PxAt || options.comparison.is_some() {
@@ -162,6 +164,18 @@ fn write_until(ctx: &mut Ctx<'_>, key: &[u8], value: NewValue<'_>, at: Ms) {
     ctx.store(key, value, Deadline::Set(Some(at)));
     ctx.modified(key, Event::SET);
     ctx.notify(key, Event::EXPIRE);
+}
+
+/// Stores nothing, because the deadline has passed: what the key held is gone as if the new value had come and expired.
+fn write_over(ctx: &mut Ctx<'_>, key: &[u8]) {
+    ctx.state.stats.expired_keys += 1;
+    if ctx.delete(key, ctx.state.config.lazyfree_lazy_expire) {
+        ctx.rewrite_as(&[
+            keyspace::act::expire::expire_word(ctx.state).as_bytes(),
+            key,
+        ]);
+        ctx.modified(key, Event::DEL);
+    }
 }
 
 /// Propagates the write as `SET key value PXAT ms`; `value_at` is the position of the value in the request.

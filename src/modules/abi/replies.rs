@@ -12,7 +12,7 @@ use super::codes::{ERR, OK};
 use super::context::{self, Context, Occasion};
 use super::strings::{RString, buffer, bytes, c_bytes};
 use crate::modules::Opaque;
-use crate::resp::Protocol;
+use crate::resp::{Protocol, three_letters};
 
 /// Writes into the reply of a context, if there is one.
 unsafe fn write(ctx: Opaque, f: impl FnOnce(&mut Context)) -> c_int {
@@ -207,9 +207,7 @@ pub unsafe extern "C" fn verbatim_type(
 ) -> c_int {
     unsafe {
         write(ctx, |c| {
-            let mut format = c_bytes(format).to_vec();
-            format.resize(3, b' ');
-            let format = String::from_utf8_lossy(&format).into_owned();
+            let format = three_letters(c_bytes(format));
             c.reply.verbatim(&format, buffer(data, len));
         })
     }
