@@ -86,7 +86,7 @@ struct Inner {
     order: LexTree<Handle<NoObject>>,
     names: Table<NoObject>,
     projection: Option<Projection>,
-    /// Members that have an attribute, an empty one included.
+    /// Members that have an attribute.
     attributes: u64,
     /// State of the generator of levels.
     rng: u64,
@@ -266,7 +266,7 @@ impl Vset {
     }
 
     /// Adds a member, or gives it another vector; whether it is new. The vector has the set's dimension, and only finite
-    /// numbers. An attribute, if given, replaces the one there is; an empty one removes that of a member that existed.
+    /// numbers. An attribute, if given, replaces the one there is; an empty one takes it away.
     ///
     /// O(ef · M · d) distances, and twice that with deletion if the member existed.
     #[doc(alias = "vectorSetInsert")]
@@ -350,8 +350,9 @@ impl Inner {
     /// Gives a new node its name and attribute.
     fn join(&mut self, slot: u32, name: &[u8], attribute: Option<&[u8]>) {
         self.enter(slot, name);
-        if attribute.is_some() {
-            self.set_attribute(slot, attribute);
+        // A file cannot tell an empty attribute from none.
+        if let Some(attribute) = attribute.filter(|text| !text.is_empty()) {
+            self.set_attribute(slot, Some(attribute));
         }
     }
 }
