@@ -215,6 +215,24 @@ fn old_words_are_propagated_where_there_are_any() {
     }
 }
 
+/// Redis 8.6 ends when it meets VADD with CAS in an append-only file, its own included: "(fakeClient->flags &
+/// CLIENT_BLOCKED) == 0".
+#[test]
+fn neighbours_looked_for_on_a_thread_are_no_matter_of_the_file() {
+    let server = with_file();
+    let mut c = server.client();
+    c.cmd("VADD v VALUES 2 1 2 CAS cas SETATTR CAS EF 50 CAS")
+        .is(1);
+    c.cmd("MULTI").ok();
+    c.cmd("VADD v VALUES 2 1 3 b CAS").status("QUEUED");
+    c.cmd("EXEC");
+    let expected = [
+        "VADD v VALUES 2 1 2 CAS SETATTR CAS EF 50",
+        "VADD v VALUES 2 1 3 b",
+    ];
+    assert_eq!(said(&server), expected);
+}
+
 /// What XDELEX, XACKDEL and the words KEEPREF, DELREF and ACKED do is said in words of Redis 7.0, and the file replayed
 /// gives the same counters, entries and lists of pending entries.
 #[test]

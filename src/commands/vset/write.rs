@@ -66,8 +66,8 @@ struct Options<'a> {
     ef: usize,
     m: u16,
     attribute: Option<&'a [u8]>,
-    /// The neighbours may be looked for on a thread.
-    cas: bool,
+    /// Where CAS stands: with it the neighbours may be looked for on a thread.
+    cas: Vec<usize>,
 }
 
 fn options<'a>(args: &mut Args<'a>) -> Result<Options<'a>> {
@@ -76,11 +76,12 @@ fn options<'a>(args: &mut Args<'a>) -> Result<Options<'a>> {
         ef: DEFAULT_ADD_EF,
         m: DEFAULT_M,
         attribute: None,
-        cas: false,
+        cas: vec![],
     };
     while !args.is_empty() {
+        let at = Args::position(args);
         if args.word("CAS") {
-            options.cas = true;
+            options.cas.push(at);
         } else if args.word_with("EF", 1) {
             let ef = args.integer().ok().filter(|ef| EF_RANGE.contains(ef));
             options.ef = ef.ok_or_else(|| Error::once("invalid EF"))? as usize;
@@ -107,7 +108,8 @@ fn options<'a>(args: &mut Args<'a>) -> Result<Options<'a>> {
 /// of a key decides on quantisation, M and projection, and all later ones must say the same. O(log N · EF · M)
 /// distances.
 ///
-/// Propagated as it came, also if the element existed. With CAS the neighbours of a new element are looked for on a thread
+/// Propagated also if the element existed, and without CAS, because Redis ends when it meets CAS in an append-only file.
+/// With CAS the neighbours of a new element are looked for on a thread
 /// over a snapshot, if that may take long, and the client is blocked until they are found. The command then runs again
 /// with them, and looks for others if elements left the set meanwhile.
 #[doc(alias = "VADD_RedisCommand")]
@@ -126,7 +128,7 @@ fn vadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
         attribute,
         cas,
     } = options(&mut args)?;
-    let elsewhere = cas
+    let elsewhere = !cas.is_empty()
         && prepared.is_none()
         && ctx.may_block()
         && !ctx.state.config.vset_force_single_threaded_execution;
@@ -160,6 +162,16 @@ fn vadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
             true
         }
     };
+    if !cas.is_empty() {
+        let mut left_out = cas.into_iter().peekable();
+        let words = request.iter().enumerate();
+        ctx.rewrite(
+            words.filter_map(|(at, word)| match left_out.next_if_eq(&at) {
+                Some(_) => None,
+                None => Some(word),
+            }),
+        );
+    }
     ctx.changed(key);
     ctx.reply.boolean(added);
     Ok(())
