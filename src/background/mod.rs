@@ -9,7 +9,7 @@
 //! | `syncer` | `bio_aof` | fsyncs of the append-only file |
 //! | `closer` | `bio_close_file` | closes files, and drops them from the page cache |
 //! | `keeper` | `bio_keeper` | writes `nodes.conf` |
-//! | `searchers` | `vset_search`, up to four | searches in large vector sets |
+//! | `searchers` | `vset_search`, up to four, and 64 while long searches hold up others | searches in large vector sets |
 //! | `job` | one for each job | saves and rewrites, seen from outside |
 //!
 //! Mirrors: bio.c.

@@ -404,8 +404,13 @@ impl Turn<'_> {
         batch: &[Request],
         until: &mut Option<u64>,
     ) -> Ended {
+        // The first batch of a connection obeys the limit, too. A client that has yet to authenticate may do so within
+        // the batch.
+        let limit = self.class_limit(key);
         let client = &mut self.state.clients[key];
-        let mut reply = Reply::to_wire(std::mem::take(&mut client.out), client.protocol);
+        let mut out = std::mem::take(&mut client.out);
+        out.set_limit(limit);
+        let mut reply = Reply::to_wire(out, client.protocol);
         let mut ended = Ended::All;
         let lent = self.sockets.listeners.lent.clone();
         let now = self.state.clock.monotonic_ns();
@@ -461,6 +466,16 @@ impl Turn<'_> {
         ended
     }
 
+    /// Bytes that a client of this class may have waiting; 0 for no limit.
+    #[inline]
+    fn class_limit(&self, key: ClientKey) -> usize {
+        match self.state.clients[key].kind() {
+            // Of a replica's stream only a piece is here at a time; its limit is about all it was not sent.
+            ClientKind::Replica => 0,
+            kind => self.state.config.output_limit(kind).hard_bytes as usize,
+        }
+    }
+
     /// Gives a client the output of its batch, within the limit of its class, and has it written.
     #[inline]
     fn put_back(&mut self, key: ClientKey, out: Output) {
@@ -468,14 +483,9 @@ impl Turn<'_> {
         client.out = out;
         let ends = client.flags.has(ClientFlags::CLOSE_AFTER_REPLY);
         // The client's class may have changed during the command, and its limit with it.
-        let kind = client.kind();
-        let limit = match kind {
-            _ if acl::act::owes_auth(self.state, &self.state.clients[key]) => {
-                UNAUTHENTICATED_OUTPUT
-            }
-            // Of a replica's stream only a piece is here at a time; its limit is about all it was not sent.
-            ClientKind::Replica => 0,
-            kind => self.state.config.output_limit(kind).hard_bytes as usize,
+        let limit = match acl::act::owes_auth(self.state, &self.state.clients[key]) {
+            true => UNAUTHENTICATED_OUTPUT,
+            false => self.class_limit(key),
         };
         let client = &mut self.state.clients[key];
         client.out.set_limit(limit);

@@ -58,6 +58,7 @@ pub fn cron(state: &mut State, runs: u64, hz: u32) {
     clients::act::cron::cron(state, hz);
     if every(100, runs, hz) {
         observe::act::calls::sample_metrics(state);
+        state.searchers.relieve();
         state.resident_bytes = state.resident_meter.read();
     }
     let used = crate::sys::alloc::used();

@@ -12,6 +12,7 @@
 
 pub mod affinity;
 pub mod alloc;
+pub mod bytes;
 pub mod cache;
 pub mod clock;
 pub mod crash;

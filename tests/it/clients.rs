@@ -54,6 +54,32 @@ fn one_who_never_reads(server: &Server) -> Client {
     c
 }
 
+/// The limit holds for the first command of a connection, whose reply would not end.
+#[test]
+fn the_first_reply_of_a_connection_is_limited_too() {
+    let server = Server::oxidis()
+        .config("client-output-buffer-limit normal 2mb 0 0\n")
+        .start();
+    let mut other = server.client();
+    other.cmd("SADD s x").is(1);
+    other.cmd("HSET h f x").is(1);
+    other.cmd("VADD v VALUES 1 1 x").is(1);
+    let field = "client_output_buffer_limit_disconnections";
+    let endless = [
+        ("SRANDMEMBER", "s"),
+        ("HRANDFIELD", "h"),
+        ("VRANDMEMBER", "v"),
+    ];
+    for (ended, (command, key)) in (1..).zip(endless) {
+        let mut c = server.client();
+        c.send(&encode(&[command, key, "-4000000000000000000"]))
+            .expect("the server listens");
+        await_info(&mut other, field, |clients| clients == ended);
+    }
+    let peak = info(&mut other, "used_memory_peak");
+    assert!(peak < 64 << 20, "{peak}");
+}
+
 #[test]
 fn who_never_reads_is_ended_at_the_hard_limit() {
     let server = Server::oxidis()

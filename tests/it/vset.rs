@@ -331,6 +331,10 @@ fn sets_survive_a_restart() {
         c.cmd("VADD q8 VALUES 5 9 8 7 6 -5 17 SETATTR x").is(0);
         c.cmd("VREM q8 18").is(1);
         c.cmd("VSETATTR f32 3 {}").is(1);
+        // An empty attribute, which no file can tell from none, is none from the beginning.
+        c.cmd("VADD f32 VALUES 5 1 2 3 4 5 plain NOQUANT SETATTR \"\"")
+            .is(1);
+        c.cmd("VGETATTR f32 plain").nil();
         if appendonly == "no" {
             c.cmd("SAVE").ok();
         }

@@ -15,6 +15,7 @@ use std::ops::ControlFlow;
 use super::super::prelude::*;
 use super::{array_or_miss, index, pair, positive_limit};
 use crate::collections::listpack::LpEntry;
+use crate::sys::bytes;
 use crate::util::glob::{self, Case};
 use crate::util::long_double::LongDouble;
 use crate::util::num::{IntBuf, parse_i64};
@@ -163,8 +164,8 @@ impl<'a> Search<'a> {
         };
         let mut holds = self.predicates.iter().map(|predicate| match predicate {
             Predicate::Exact(wanted) => equal(text, wanted),
-            Predicate::Contains([]) => true,
-            Predicate::Contains(part) => text.windows(part.len()).any(|here| equal(here, part)),
+            Predicate::Contains(part) if self.any_case => contains_any_case(text, part),
+            Predicate::Contains(part) => bytes::position(text, part).is_some(),
             Predicate::Glob(pattern) => glob::matches(pattern, text, case),
             Predicate::Regex(regex) => regex.is_match(text),
         });
@@ -174,6 +175,16 @@ impl<'a> Search<'a> {
             holds.any(|holds| holds)
         }
     }
+}
+
+/// Whether a text contains another, whatever the case of their letters. O(both lengths): long ones are copied first.
+fn contains_any_case(text: &[u8], part: &[u8]) -> bool {
+    const SHORT: usize = 4096;
+    if !part.is_empty() && text.len().saturating_mul(part.len()) <= SHORT {
+        let mut windows = text.windows(part.len());
+        return windows.any(|here| here.eq_ignore_ascii_case(part));
+    }
+    bytes::position(&text.to_ascii_lowercase(), &part.to_ascii_lowercase()).is_some()
 }
 
 fn regex(text: &[u8], any_case: bool) -> Result<Regex> {

@@ -24,11 +24,15 @@ use crate::clients::{WaitKind, Waiting};
 use crate::resp::Reply;
 use crate::sys::clock;
 use crate::types::Vset;
-use crate::types::vset::{Filter, Query};
+use crate::types::vset::{Filter, Near, Query};
 
 /// A search that is expected to take longer than this goes to a thread, which costs some ten microseconds. Several clients
 /// that search at once add up: with four of them every other command would wait four times as long.
 pub(super) const LONG_NS: u64 = 60_000;
+
+/// Bytes of expression and attributes that the filter of a short search may look at: about as long as that, for usual
+/// filters. How long the attributes are, no estimate tells.
+const BRIEF_BYTES: u64 = 128 << 10;
 
 pub(super) const VSIM: Command = Command {
     name: "VSIM",
@@ -93,7 +97,16 @@ impl Search {
     /// Searches; ends early when the flag is set.
     #[doc(alias = "VSIM_execute")]
     pub fn run(&self, cancelled: Option<&AtomicBool>) -> Found {
-        let found = self.set.search(&self.query, cancelled);
+        self.told(self.set.search(&self.query, cancelled))
+    }
+
+    /// Searches, unless it turns out that the filter makes it long.
+    fn run_briefly(&self) -> Option<Found> {
+        let found = self.set.search_within(&self.query, BRIEF_BYTES)?;
+        Some(self.told(found))
+    }
+
+    fn told(&self, found: Vec<Near>) -> Found {
         let near = found
             .iter()
             .take_while(|near| near.distance / 2.0 <= self.epsilon);
@@ -154,12 +167,17 @@ fn vsim(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let query = query(&set, &mut args)?;
     let (search, no_thread) = options(set, query, &mut args)?;
 
-    let inline = no_thread
-        || !ctx.may_block()
-        || ctx.state.config.vset_force_single_threaded_execution
-        || search.set.cost_ns(&search.query) < LONG_NS;
-    if inline {
-        search.run(None).write(ctx.reply);
+    let here =
+        no_thread || !ctx.may_block() || ctx.state.config.vset_force_single_threaded_execution;
+    let found = if here {
+        Some(search.run(None))
+    } else if search.set.cost_ns(&search.query) < LONG_NS {
+        search.run_briefly()
+    } else {
+        None
+    };
+    if let Some(found) = found {
+        found.write(ctx.reply);
         return Ok(());
     }
     let (client, cancelled) = (ctx.client, Arc::new(AtomicBool::new(false)));

@@ -22,9 +22,10 @@ use std::rc::Rc;
 use mlua::{Lua, Table, ffi};
 
 use super::host::{STRING_MAX, is_protected};
-use super::pattern::{Captured, Fault, Matcher, is_special, position};
+use super::pattern::{Captured, Fault, Matcher, is_special};
 use super::values::bytes_at;
 use super::{Host, State, without_panic};
+use crate::sys::bytes;
 
 /// Moved elements between two questions whether to go on; a power of two.
 const PERIOD: i64 = 1 << 16;
@@ -636,7 +637,7 @@ unsafe fn search(state: State, finds: bool) -> c_int {
         };
         let plain = given > 3 && ffi::lua_toboolean(state, 4) != 0;
         if finds && (plain || !is_special(pattern)) {
-            return match position(&text[init..], pattern) {
+            return match bytes::position(&text[init..], pattern) {
                 Some(at) => {
                     ffi::lua_pushnumber(state, (init + at + 1) as f64);
                     ffi::lua_pushnumber(state, (init + at + pattern.len()) as f64);

@@ -12,6 +12,8 @@
 //! Mirrors: the matcher of lstrlib.c of Lua 5.1. Differs: the recursion is bounded, as since Lua 5.2; a zero
 //! byte in a pattern is a character like others.
 
+use crate::sys::bytes;
+
 /// Captures of a pattern at most.
 #[doc(alias = "LUA_MAXCAPTURES")]
 const CAPTURES_MAX: usize = 32;
@@ -143,7 +145,7 @@ impl<'a> Matcher<'a> {
         let rest = self.text.get(start..)?;
         let skipped = match self.lead {
             Lead::Any => Some(0),
-            Lead::Byte(byte) => byte_position(rest, byte),
+            Lead::Byte(byte) => bytes::byte_position(rest, byte),
             Lead::Class(class) => rest.iter().position(|byte| in_class(*byte, class)),
             Lead::Set(p, end) => rest.iter().position(|byte| self.in_set(*byte, p, end)),
         };
@@ -456,57 +458,6 @@ impl<'a> Matcher<'a> {
     }
 }
 
-/// Places that begin like the bytes looked for, and are not the bytes, before the search changes to `memmem`.
-const FALSE_STARTS: usize = 16;
-
-/// Where bytes are in others. O(n) with any C library whose `memmem` is; those of glibc, musl and the BSDs are.
-pub fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    let Some((first, others)) = wanted.split_first() else {
-        return Some(0);
-    };
-    let mut from = 0;
-    for _ in 0..FALSE_STARTS {
-        // The last place where there is room for all of them.
-        let last = text.len().checked_sub(others.len())?;
-        from += byte_position(text.get(from..last)?, *first)?;
-        if text[from + 1..].starts_with(others) {
-            return Some(from);
-        }
-        from += 1;
-    }
-    let rest = &text[from..];
-    // SAFETY: both places and lengths are of slices; what is found is within the first.
-    unsafe {
-        let found = libc::memmem(
-            rest.as_ptr().cast(),
-            rest.len(),
-            wanted.as_ptr().cast(),
-            wanted.len(),
-        );
-        match found.is_null() {
-            true => None,
-            false => Some(found.addr() - text.as_ptr().addr()),
-        }
-    }
-}
-
-/// Bytes that are compared one by one before `memchr` is called.
-const FEW: usize = 16;
-
-/// Where a byte is. O(n)
-#[inline]
-fn byte_position(text: &[u8], wanted: u8) -> Option<usize> {
-    let (few, rest) = text.split_at(text.len().min(FEW));
-    if let Some(at) = few.iter().position(|byte| *byte == wanted) {
-        return Some(at);
-    }
-    // SAFETY: the place and the length are of a slice; what is found is within it.
-    unsafe {
-        let found = libc::memchr(rest.as_ptr().cast(), wanted.into(), rest.len());
-        (!found.is_null()).then(|| found.addr() - text.as_ptr().addr())
-    }
-}
-
 /// Each letter that names a class has a bit, which is set for the bytes that are of the class.
 const CLASSES: &[u8; 10] = b"acdlpsuwxz";
 
@@ -618,21 +569,6 @@ mod tests {
             find("abc", "b()"),
             Ok(Some(vec!["Ok(Position(3))".to_owned()]))
         );
-    }
-
-    #[test]
-    fn bytes_are_found_where_a_look_at_each_place_finds_them() {
-        let mut seed = 3_u64;
-        let mut next = |n: usize| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (seed >> 33) as usize % n
-        };
-        for _ in 0..if cfg!(miri) { 100 } else { 20_000 } {
-            let text: Vec<u8> = (0..next(90)).map(|_| b"ab"[next(8) / 7]).collect();
-            let wanted: Vec<u8> = (0..next(6)).map(|_| b"ab"[next(4) / 3]).collect();
-            let naive = (0..=text.len()).find(|at| text[*at..].starts_with(&wanted));
-            assert_eq!(position(&text, &wanted), naive, "{text:?} {wanted:?}");
-        }
     }
 
     #[test]

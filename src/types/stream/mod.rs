@@ -235,7 +235,7 @@ impl Stream {
         if let Some(block) = log.blocks.tail_mut() {
             block::append(block, base, id, words, pairs);
         }
-        log.length += 1;
+        log.length = log.length.saturating_add(1);
         log.counters.entries_added = log.counters.entries_added.wrapping_add(1);
         log.counters.last_id = id;
         if log.length == 1 {
@@ -256,7 +256,7 @@ impl Stream {
             .nth(place.block)
             .is_some_and(|(_, b)| block::live(b) == 1)
         {
-            log.blocks.remove(place.block);
+            log.remove_block(place.block);
         } else if let Some(block) = log.blocks.nth_mut(place.block) {
             block::delete(block, &[(place.at, place.flags)]);
         }

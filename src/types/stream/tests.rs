@@ -325,7 +325,11 @@ fn nonsense_never_panics() {
                 (id, block)
             })
             .collect();
-        let mut stream = Stream::of_blocks(damaged, stream.len(), stream.counters());
+        let length = match rng.below(8) {
+            0 => u64::MAX,
+            _ => stream.len(),
+        };
+        let mut stream = Stream::of_blocks(damaged, length, stream.counters());
         for back in [false, true] {
             let mut entries = stream.entries(StreamId::MIN, StreamId::MAX, back);
             let mut fields = 0;
@@ -358,6 +362,10 @@ fn nonsense_never_panics() {
             limit: 0,
             references: References::Keep,
         });
+        // A length without blocks is what no file may have.
+        for stream in [&stream, &other] {
+            assert!(stream.is_empty() || stream.blocks().next().is_some());
+        }
         let words = [&b"a"[..], b"b"];
         let next = StreamId::new(100, 0);
         stream

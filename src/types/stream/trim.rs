@@ -94,7 +94,7 @@ impl Log {
                 break;
             }
             let live = block::live(lp);
-            if trim.limit > 0 && trimmed.entries + live > trim.limit {
+            if trim.limit > 0 && trimmed.entries.saturating_add(live) > trim.limit {
                 break;
             }
             let whole = match trim.to {
@@ -105,9 +105,9 @@ impl Log {
                 }
             };
             if whole && trim.references == References::Keep {
-                self.blocks.remove(index);
+                self.remove_block(index);
                 self.length = self.length.saturating_sub(live);
-                trimmed.entries += live;
+                trimmed.entries = trimmed.entries.saturating_add(live);
                 continue;
             }
             // Where references count, Redis looks at each entry, and `~` goes as far as `=`.
@@ -115,9 +115,9 @@ impl Log {
                 break;
             }
             let went = self.trim_block(index, trim, &mut trimmed);
-            trimmed.entries += went;
+            trimmed.entries = trimmed.entries.saturating_add(went);
             if whole && went == live {
-                self.blocks.remove(index);
+                self.remove_block(index);
                 continue;
             }
             if !whole {
@@ -132,6 +132,15 @@ impl Log {
             self.find_first();
         }
         trimmed
+    }
+
+    /// Removes a block, whose entries are taken from the length before or afterwards. What is left without blocks has no
+    /// entries, whatever a broken block from outside claimed: no file may say otherwise.
+    pub(super) fn remove_block(&mut self, index: u64) {
+        self.blocks.remove(index);
+        if self.blocks.len() == 0 {
+            self.length = 0;
+        }
     }
 
     /// Flags entries of a block as deleted, from the front, and returns how many. IDs and references are added to

@@ -21,6 +21,7 @@
 
 use std::borrow::Cow;
 
+use crate::sys::bytes;
 use crate::util::num;
 
 /// How deep arrays in attributes may be nested.
@@ -118,6 +119,9 @@ enum Token {
 #[derive(Debug, Clone)]
 pub struct Filter {
     program: Vec<Token>,
+    /// Bytes of the expression, and how many of its words name a key of the attributes.
+    length: u64,
+    selectors: u64,
 }
 
 impl Filter {
@@ -129,7 +133,20 @@ impl Filter {
         let tokens = Tokens { text, at: 0 }.all()?;
         // Redis tells only where words end, not which operator lacks an operand.
         let program = Parser::default().program(tokens).ok_or(0usize)?;
-        Ok(Filter { program })
+        let selectors = program
+            .iter()
+            .filter(|token| matches!(token, Token::Selector(_)));
+        Ok(Filter {
+            length: text.len() as u64,
+            selectors: selectors.count() as u64,
+            program,
+        })
+    }
+
+    /// What it costs at most to tell whether attributes of this length match: the bytes to look at.
+    pub fn effort(&self, attributes: usize) -> u64 {
+        let scans = self.selectors.saturating_mul(attributes as u64);
+        self.length.saturating_add(scans)
     }
 
     /// Whether an element with these attributes matches. O(expression + attributes · selectors).
@@ -182,10 +199,11 @@ fn run(op: Op, left: &Value<'_>, right: &Value<'_>) -> f64 {
         Op::Equal => yes(left.equals(right)),
         Op::NotEqual => yes(!left.equals(right)),
         Op::In => yes(match (left, right) {
-            (_, Value::Tuple(items)) => items.iter().any(|item| left.equals(item)),
-            (Value::Text(part), Value::Text(whole)) => {
-                part.is_empty() || whole.windows(part.len()).any(|window| window == &part[..])
+            (_, Value::Tuple(items)) => {
+                let number = left.number();
+                items.iter().any(|item| left.equals_as(number, item))
             }
+            (Value::Text(part), Value::Text(whole)) => bytes::position(whole, part).is_some(),
             _ => false,
         }),
         Op::And => yes(left.truth() && right.truth()),
@@ -217,11 +235,16 @@ impl Value<'_> {
 
     #[doc(alias = "exprTokensEqual")]
     fn equals(&self, other: &Value<'_>) -> bool {
+        self.equals_as(self.number(), other)
+    }
+
+    /// As [`Value::equals`], with the value's own number read already: a tuple may hold many to compare with.
+    fn equals_as(&self, number: f64, other: &Value<'_>) -> bool {
         match (self, other) {
             (Value::Text(a), Value::Text(b)) => a == b,
             (Value::Null, Value::Null) => true,
             (Value::Null, _) | (_, Value::Null) => false,
-            (a, b) => a.number() == b.number(),
+            (_, other) => number == other.number(),
         }
     }
 }
@@ -412,14 +435,23 @@ impl Tokens<'_> {
     #[doc(alias = "exprParseOperatorOrLiteral")]
     fn operator(&mut self) -> Option<Token> {
         let start = self.at;
-        let word = self.take_while(is_operator);
+        // No word is longer than four bytes. Looking at all that could be part of one would take the square of the
+        // length of `((((…`.
+        let rest = &self.text[start..self.text.len().min(start + 5)];
+        let len = rest.iter().take_while(|byte| is_operator(**byte)).count();
+        let word = &rest[..len];
         if word == b"null" {
+            self.at += len;
             return Some(Token::Value(Value::Null));
         }
         let fitting = OPERATORS
             .iter()
             .filter(|(name, _)| word.starts_with(name.as_bytes()));
-        let (name, op) = fitting.max_by_key(|(name, _)| name.len())?;
+        let Some((name, op)) = fitting.max_by_key(|(name, _)| name.len()) else {
+            // The fault is where the word ends.
+            self.take_while(is_operator);
+            return None;
+        };
         self.at = start + name.len();
         Some(Token::Op(*op))
     }
@@ -699,6 +731,23 @@ mod tests {
         }
         assert_eq!(Filter::compile(b".a > @").map(drop), Err(5));
         assert_eq!(Filter::compile(b".a > (1").map(drop), Err(0));
+    }
+
+    /// Texts that a client sends cost no more than their length.
+    #[test]
+    fn long_expressions_are_no_more_than_long() {
+        let many = 1 << 20;
+        let deep = format!("{}1{}", "(".repeat(many), ")".repeat(many));
+        assert!(matches(&deep, "{}"));
+        assert!(matches(&format!("{}1", "!".repeat(many)), "{}"));
+        let (part, whole) = ("a".repeat(many / 2), "a".repeat(many));
+        assert!(!matches(&format!("'{part}b' in '{whole}'"), "{}"));
+        assert!(matches(&format!("'{part}b' in '{whole}b'"), "{}"));
+        let filter = Filter::compile(b".a + .b > 1 and 'x' in .a");
+        assert_eq!(filter.map(|filter| filter.effort(100)), Ok(25 + 300));
+        assert!(matches("null == null", "{}"));
+        assert_eq!(Filter::compile(b"nullx + 1").map(drop), Err(5));
+        assert_eq!(Filter::compile(b"(((xyz) + 1").map(drop), Err(7));
     }
 
     /// Attributes are never trusted to be JSON.

@@ -36,7 +36,7 @@ pub mod search;
 mod tests;
 
 use std::ops::Range;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use self::filter::Filter;
 pub use self::graph::Shape;
@@ -86,7 +86,7 @@ struct Inner {
     order: LexTree<Handle<NoObject>>,
     names: Table<NoObject>,
     projection: Option<Projection>,
-    /// Members that have an attribute, an empty one included.
+    /// Members that have an attribute.
     attributes: u64,
     /// State of the generator of levels.
     rng: u64,
@@ -266,7 +266,7 @@ impl Vset {
     }
 
     /// Adds a member, or gives it another vector; whether it is new. The vector has the set's dimension, and only finite
-    /// numbers. An attribute, if given, replaces the one there is; an empty one removes that of a member that existed.
+    /// numbers. An attribute, if given, replaces the one there is; an empty one takes it away.
     ///
     /// O(ef · M · d) distances, and twice that with deletion if the member existed.
     #[doc(alias = "vectorSetInsert")]
@@ -350,8 +350,9 @@ impl Inner {
     /// Gives a new node its name and attribute.
     fn join(&mut self, slot: u32, name: &[u8], attribute: Option<&[u8]>) {
         self.enter(slot, name);
-        if attribute.is_some() {
-            self.set_attribute(slot, attribute);
+        // A file cannot tell an empty attribute from none.
+        if let Some(attribute) = attribute.filter(|text| !text.is_empty()) {
+            self.set_attribute(slot, Some(attribute));
         }
     }
 }
@@ -427,6 +428,29 @@ impl Vset {
     /// The nearest members, nearest first. A set flag ends it early, with anything or nothing.
     #[doc(alias = "VSIM_execute")]
     pub fn search(&self, query: &Query, cancelled: Option<&AtomicBool>) -> Vec<Near> {
+        self.find(query, cancelled, &mut |_| true)
+    }
+
+    /// As [`Vset::search`]; none if the filter would have to look at more than so many bytes.
+    pub fn search_within(&self, query: &Query, mut bytes: u64) -> Option<Vec<Near>> {
+        let exhausted = AtomicBool::new(false);
+        let found = self.find(query, Some(&exhausted), &mut |effort| {
+            match bytes.checked_sub(effort) {
+                Some(left) => bytes = left,
+                None => exhausted.store(true, Ordering::Relaxed),
+            }
+            !exhausted.load(Ordering::Relaxed)
+        });
+        (!exhausted.into_inner()).then_some(found)
+    }
+
+    /// `affords` is told what each use of the filter costs, and says whether it may be used.
+    fn find(
+        &self,
+        query: &Query,
+        cancelled: Option<&AtomicBool>,
+        affords: &mut dyn FnMut(u64) -> bool,
+    ) -> Vec<Near> {
         let graph = &self.inner.graph;
         let measure = graph.measure(&query.row);
         let limits = Limits {
@@ -435,8 +459,12 @@ impl Vset {
         };
         let mut accept = query.filter.as_ref().map(|filter| {
             |slot: u32| {
-                self.attribute_of(slot)
-                    .is_some_and(|attribute| filter.matches(attribute))
+                // One use may take as long as the whole walk without a filter, so it is asked before each.
+                self.attribute_of(slot).is_some_and(|attribute| {
+                    !limits.is_cancelled()
+                        && affords(filter.effort(attribute.len()))
+                        && filter.matches(attribute)
+                })
             }
         });
         let accept = accept

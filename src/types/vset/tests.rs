@@ -77,15 +77,18 @@ fn a_set_and_its_snapshots_equal_their_models() {
             match rng.below(8) {
                 0..=4 => {
                     let new = vector(&mut rng, dim);
-                    let attribute = match rng.below(3) {
-                        0 => Some(format!("{{\"n\":{}}}", rng.below(9)).into_bytes()),
+                    let attribute = match rng.below(6) {
+                        0 | 1 => Some(format!("{{\"n\":{}}}", rng.below(9)).into_bytes()),
+                        2 => Some(vec![]),
                         _ => None,
                     };
                     let is_new = set.add(&name, new.clone(), 50, attribute.as_deref());
                     assert_eq!(is_new, !model.contains_key(&name));
                     let entry = model.entry(name).or_default();
                     entry.0 = new;
-                    entry.1 = attribute.or(entry.1.take());
+                    // An empty one takes away what there is.
+                    let attribute = attribute.or(entry.1.take());
+                    entry.1 = attribute.filter(|text| !text.is_empty());
                 }
                 5 => {
                     let attribute = (rng.below(2) == 0).then(|| b"{}".to_vec());
@@ -124,6 +127,35 @@ fn a_set_and_its_snapshots_equal_their_models() {
             assert_equal(set, model);
         }
     }
+}
+
+/// How long attributes are shows when the filter meets them: a search that is short but for that is given up.
+#[test]
+fn a_search_within_a_budget_says_the_same_or_nothing() {
+    let shape = Shape {
+        quant: Quant::Q8,
+        dim: 4,
+        m: 4,
+    };
+    let (mut set, mut rng) = (Vset::new(shape, None, 1), Rng::new(1));
+    for i in 0..20u8 {
+        let attribute = format!("{{\"n\": {i}, \"text\": \"{}\"}}", "x".repeat(1000));
+        let new = vector(&mut rng, 4);
+        set.add(&[b'a' + i], new, 50, Some(attribute.as_bytes()));
+    }
+    let mut query = set.query(vec![1.0, 2.0, 3.0, 4.0]);
+    query.filter = Filter::compile(b".n > 5 and .m > 1 or .n > 7").ok();
+    for exact in [true, false] {
+        query.exact = exact;
+        let found = set.search(&query, None);
+        assert_eq!(set.search_within(&query, 20 * 4000), Some(found));
+        assert_eq!(set.search_within(&query, 20 * 3000), None);
+        query.filter = None;
+        assert!(set.search_within(&query, 0).is_some());
+        query.filter = Filter::compile(b".n > 5 and .n < 9 or .n > 17").ok();
+    }
+    let cancelled = AtomicBool::new(true);
+    assert!(set.search(&query, Some(&cancelled)).is_empty());
 }
 
 #[test]
