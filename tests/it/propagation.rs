@@ -658,6 +658,19 @@ fn arguments_are_looked_at_in_order() {
             "HEXPIRE h 10 NX FOO FIELDS 1 a",
             "ERR unknown argument: FOO",
         ),
+        (
+            "HEXPIRE h 10 NX XX FIELDS 9 a",
+            "ERR wrong number of arguments",
+        ),
+        (
+            "HEXPIRE h 10 NX XX FIELDS 1 a",
+            "ERR Multiple condition flags specified",
+        ),
+        ("HGETEX h FXX KEEPTTL FIELDS 1 a", "ERR unknown argument"),
+        (
+            "HSETEX h PERSIST EX 5 FIELDS 1 a b",
+            "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
+        ),
         ("RESTORE s1 0 junk", "BUSYKEY"),
         ("RESTORE s1 abc junk", "BUSYKEY"),
         ("ZCOUNT z 0x10 5", "ERR min or max is not a float"),

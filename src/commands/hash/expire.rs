@@ -225,11 +225,10 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
         ("LT", Condition::Lt),
     ];
     let (mut condition, mut names) = (Condition::Always, None);
+    let mut several = false;
     while !args.is_empty() {
         if let Some((_, found)) = CONDITIONS.iter().find(|(word, _)| args.word(word)) {
-            if condition != Condition::Always && condition != *found {
-                return Err(Error::once("Multiple condition flags specified"));
-            }
+            several |= condition != Condition::Always && condition != *found;
             condition = *found;
         } else if args.word("FIELDS") {
             if names.is_some() {
@@ -253,6 +252,9 @@ fn condition_and_fields<'a>(args: &mut Args<'a>) -> Result<(Condition, Args<'a>)
         }
     }
     let names = names.ok_or_else(|| Error::once("missing FIELDS argument"))?;
+    if several {
+        return Err(Error::once("Multiple condition flags specified"));
+    }
     Ok((condition, names))
 }
 

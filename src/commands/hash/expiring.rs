@@ -49,13 +49,18 @@ fn options<'a>(ctx: &Ctx<'_>, args: &mut Args<'a>, setting: bool) -> Result<Opti
         ("EXAT", Unit::Seconds, From::Epoch),
         ("PXAT", Unit::Milliseconds, From::Epoch),
     ];
-    let last = if setting { "KEEPTTL" } else { "PERSIST" };
+    let (last, others) = match setting {
+        true => ("KEEPTTL", "PERSIST"),
+        false => ("PERSIST", "KEEPTTL"),
+    };
     let one_ttl = || {
         Error::once(format!(
             "Only one of EX, PX, EXAT, PXAT or {last} arguments can be specified"
         ))
     };
     let (mut ttl, mut exist, mut fields) = (Ttl::Unsaid, Exist::Whatever, None);
+    // Words of the other command are refused at the end, after all that is wrong with the rest.
+    let mut foreign = false;
     while !args.is_empty() {
         if args.word("FIELDS") {
             if fields.is_some() {
@@ -73,7 +78,7 @@ fn options<'a>(ctx: &Ctx<'_>, args: &mut Args<'a>, setting: bool) -> Result<Opti
             let few = |_| Error::once("wrong number of arguments");
             fields = Some(args.take(words).map_err(few)?);
         } else if let Some((name, unit, from)) = TIMES.iter().find(|(word, ..)| args.word(word)) {
-            if ttl != Ttl::Unsaid {
+            if ttl != Ttl::Unsaid || foreign {
                 return Err(one_ttl());
             }
             let position = Args::position(args);
@@ -90,9 +95,14 @@ fn options<'a>(ctx: &Ctx<'_>, args: &mut Args<'a>, setting: bool) -> Result<Opti
                 return Err(one_ttl());
             }
             ttl = if setting { Ttl::Keep } else { Ttl::Persist };
+        } else if args.word(others) {
+            if matches!(ttl, Ttl::At { .. }) || foreign {
+                return Err(one_ttl());
+            }
+            foreign = true;
         } else if let Some((_, wanted)) = [("FNX", Exist::None), ("FXX", Exist::All)]
             .iter()
-            .find(|(word, _)| setting && args.word(word))
+            .find(|(word, _)| args.word(word))
         {
             if exist != Exist::Whatever {
                 return Err(Error::once(
@@ -106,6 +116,9 @@ fn options<'a>(ctx: &Ctx<'_>, args: &mut Args<'a>, setting: bool) -> Result<Opti
         }
     }
     let fields = fields.ok_or_else(|| Error::once("missing FIELDS argument"))?;
+    if foreign || (!setting && exist != Exist::Whatever) {
+        return Err(Error::once("unknown argument"));
+    }
     Ok(Options { ttl, exist, fields })
 }
 
