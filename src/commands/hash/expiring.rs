@@ -211,6 +211,9 @@ fn hsetex(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let existed = ctx.db().contains(key);
     change(ctx, key, |hash| {
         hash.prepare(fields.len() / 2, fields, &limits);
+        if at.is_some() {
+            hash.allow_deadlines();
+        }
         let mut pairs = fields;
         while let Some(name) = pairs.next() {
             let value = value_at(&pairs, pairs.position());

@@ -168,6 +168,17 @@ fn fields_found_over_do_not_come_back() {
     });
 }
 
+/// As in Redis, a deadline gives a hash room for deadlines, even one that has passed and deletes.
+#[test]
+fn a_deadline_in_the_past_makes_room_for_deadlines() {
+    both(|server| {
+        server.says(&["HSET h a 1", "HSETEX h PXAT 1 FIELDS 1 b 2"]);
+        let encoding = server.run("OBJECT ENCODING h");
+        server.says(&["HSET i a 1 b 2", "HPEXPIREAT i 1800000000000 FIELDS 1 a"]);
+        assert_eq!(encoding, server.run("OBJECT ENCODING i"));
+    });
+}
+
 #[test]
 fn the_last_field_takes_the_key_along() {
     both(|server| {

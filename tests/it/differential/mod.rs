@@ -265,9 +265,11 @@ fn explained(group: &Group, command: &[Vec<u8>], theirs: &Reply, ours: &Reply) -
 fn parts_the_servers(command: &[Vec<u8>], newest: bool) -> bool {
     let word = |word: &[u8]| has_word(command, word);
     match command[0].to_ascii_uppercase().as_slice() {
-        // A digest that is none, behind GET: Redis 8.6 answers twice.
+        // A digest that is none, behind GET: Redis 8.6 answers twice. Until it looks for keys that have expired, it also
+        // counts one that was set with a deadline in the past.
         b"SET" => {
-            return word(b"GET") && (word(b"IFDEQ") || word(b"IFDNE"));
+            let digest = word(b"IFDEQ") || word(b"IFDNE");
+            return word(b"GET") && digest || has_past(command);
         }
         // A field named twice ends Redis 8.6.2.
         b"HSETEX" => {
@@ -292,7 +294,11 @@ fn parts_the_servers(command: &[Vec<u8>], newest: bool) -> bool {
                     .and_then(|arg| arg.trim().parse::<f64>().ok());
                 number.is_some_and(|number| number.is_nan() || number.abs() > 1e12)
             };
-            return word(b"FP32") || command.iter().any(enormous);
+            // An empty attribute of a new element is none here.
+            let empty = command
+                .windows(2)
+                .any(|two| two[0].eq_ignore_ascii_case(b"SETATTR") && two[1].is_empty());
+            return word(b"FP32") || empty || command.iter().any(enormous);
         }
         // A count of -2^63 ends Redis 8.6.2; so many members with repetition are not worth reading.
         b"VRANDMEMBER" => return command.get(2).is_some_and(|count| count.len() > 6),
@@ -333,6 +339,24 @@ fn parts_the_servers(command: &[Vec<u8>], newest: bool) -> bool {
         b"BITFIELD" => smallest && command.iter().any(|arg| arg.eq_ignore_ascii_case(b"SAT")),
         _ => false,
     }
+}
+
+/// Whether a command names a moment that has passed, behind EXAT or PXAT.
+fn has_past(command: &[Vec<u8>]) -> bool {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
+    command.windows(2).any(|two| {
+        let unit = match two[0].to_ascii_uppercase().as_slice() {
+            b"EXAT" => 1000,
+            b"PXAT" => 1,
+            _ => return false,
+        };
+        let moment = str::from_utf8(&two[1])
+            .ok()
+            .and_then(|moment| moment.parse::<u64>().ok());
+        moment.is_some_and(|moment| u128::from(moment) * unit <= now)
+    })
 }
 
 fn has_word(command: &[Vec<u8>], word: &[u8]) -> bool {
