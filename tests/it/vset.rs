@@ -421,6 +421,8 @@ fn payloads_are_exchanged_with_redis() {
         ("M 4", 3),
         ("M 64", 3),
         ("REDUCE", 6),
+        // To more components.
+        ("REDUCE", 3),
     ] {
         for from_us in [true, false] {
             let (a, b) = match from_us {

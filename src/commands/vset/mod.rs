@@ -12,7 +12,7 @@ mod write;
 
 use super::prelude::*;
 use crate::types::Vset;
-use crate::types::vset::{MAX_DIM, Projection};
+use crate::types::vset::{MAX_DIM, MAX_PRODUCTS, Projection};
 use crate::util::num;
 
 pub const COMMANDS: &[&Command] = &[
@@ -37,7 +37,7 @@ const KEYS: &[KeySpec] = &[KeySpec::at(1, &[Rw, Access, Update])];
 /// A vector in the words of a request.
 struct Given {
     vector: Vec<f32>,
-    /// The dimension to reduce it to.
+    /// The dimension to bring it to.
     reduce: Option<i64>,
 }
 
@@ -77,7 +77,7 @@ fn vector(args: &mut Args<'_>, may_reduce: bool) -> Result<Given> {
     if vector.iter().any(|value| !value.is_finite()) {
         return Err(bad());
     }
-    if reduce.is_some_and(|dim| dim > vector.len() as i64) {
+    if reduce.is_some_and(|dim| dim * vector.len() as i64 > MAX_PRODUCTS) {
         return Err(bad());
     }
     Ok(Given { vector, reduce })

@@ -88,9 +88,6 @@ pub(super) fn read(dec: &mut Decoder<'_>, seed: u64) -> Result<Vset, Error> {
     let mut projection = None;
     if flags & WITH_PROJECTION != 0 {
         let input = dimension(dec)?;
-        if input < dim {
-            return Err(dec.corrupt("Vector set projection to more dimensions"));
-        }
         string(dec, &mut text)?;
         let words = text.chunks_exact(4);
         let values = words.map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]]));

@@ -4,7 +4,7 @@
 //!   Vset -> graph       slot -> vector, links, name, attribute        nearest members        (graph.rs)
 //!           names       name -> slot                                  membership
 //!           order       names by their bytes                          VRANGE, VRANDMEMBER
-//!           projection  from the dimension of the input to a smaller one, if REDUCE was asked for
+//!           projection  from the dimension of the input to another, if REDUCE was asked for
 //! ```
 //!
 //! `clone()` raises a count; what is written afterwards copies the nodes on the way, once. So a search may run on another
@@ -55,6 +55,8 @@ use crate::util::rng::splitmix64;
 
 /// Components of a vector at most.
 pub const MAX_DIM: usize = 1 << 16;
+/// Components before times components after a projection at most: a file holds a number for each.
+pub const MAX_PRODUCTS: i64 = 1 << 26;
 /// Links per node that may be asked for.
 pub const M_RANGE: std::ops::RangeInclusive<u16> = 4..=4096;
 /// Links per node unless asked otherwise.

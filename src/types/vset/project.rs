@@ -1,4 +1,4 @@
-//! REDUCE: vectors of fewer components, made with a fixed matrix.
+//! REDUCE: vectors of fewer components (or of more), made with a fixed matrix.
 //!
 //! Row `i`, column `j` of the matrix is `±1/sqrt(columns)`, positive if `i` and `j` have an even number of ones in
 //! common: a Hadamard pattern. It needs no memory, for a sign is a count of bits. A file may hold another matrix; that one
@@ -12,7 +12,7 @@ use crate::collections::run::Run;
 /// Up to so many products are added up one by one, in Redis's order.
 const PLAIN: usize = 1 << 24;
 
-/// From vectors of one dimension to vectors of a smaller one, or an equal one.
+/// From vectors of one dimension to vectors of another, mostly a smaller one.
 #[derive(Debug, Clone)]
 pub struct Projection {
     input: u32,
