@@ -151,8 +151,8 @@ impl<'a> Encoder<'a> {
             0..0x40 => self.byte(len as u8),
             0x40..0x4000 => self.raw(&[0x40 | (len >> 8) as u8, len as u8]),
             0x4000..=0xFFFF_FFFF => {
-                self.byte(0x80);
-                self.raw(&(len as u32).to_be_bytes());
+                let [a, b, c, d] = (len as u32).to_be_bytes();
+                self.raw(&[0x80, a, b, c, d]);
             }
             _ => {
                 self.byte(0x81);
