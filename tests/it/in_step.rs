@@ -108,7 +108,12 @@ fn commands(client: &mut Client) -> Vec<Command> {
         match field(docs, "subcommands") {
             Some(subcommands) => {
                 for pair in subcommands.items().chunks(2) {
-                    let words: Vec<String> = pair[0].text().split('|').map(str::to_owned).collect();
+                    let name = pair[0].text();
+                    // The next EVAL would begin a dialogue, which ends the connection.
+                    if name == "script|debug" {
+                        continue;
+                    }
+                    let words: Vec<String> = name.split('|').map(str::to_owned).collect();
                     all.push(Command {
                         words,
                         blocks: false,
