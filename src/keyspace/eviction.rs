@@ -7,7 +7,7 @@
 //! ```text
 //!   counted = in use - what eviction must not chase ─► above maxmemory? evict : go on
 //!                       ├ output on its way to replicas, the AOF's buffer: an eviction makes them longer
-//!                       ├ what clients are told of evictions in this turn (invalidations, events)
+//!                       ├ messages to clients about evictions of this turn (invalidations, keyspace events)
 //!                       ├ garbage the lazy-free thread has yet to drop
 //!                       └ what only a snapshot still holds: it is freed when the snapshot is over
 //! ```
@@ -16,9 +16,9 @@
 //! work ends: see `docs/decisions/eviction-under-a-snapshot.md`.
 //!
 //! Mirrors: `getMaxmemoryState()`, `freeMemoryGetNotCountedMemory()`, `performEvictions()` of evict.c.
-//! Differs: garbage on its way to be freed counts as freed, where Redis evicts more keys until the thread is done. What
-//! clients are told of evictions does not count before it could be sent; in Redis a second command in the same turn
-//! evicts more keys for it, and tells more.
+//! Differs: garbage on its way to be freed counts as freed, where Redis evicts more keys until the thread is done.
+//! Messages to clients about evictions do not count before they could be sent; in Redis a second command in the same
+//! turn evicts more keys for them, and sends more.
 
 use crate::keyspace::evict::Chooser;
 
@@ -41,7 +41,8 @@ pub struct Eviction {
     /// Evicting goes on in every turn of the loop.
     #[doc(alias = "isEvictionProcRunning")]
     pub running: bool,
-    /// What evictions had clients told since output was last sent.
+    /// Bytes of the messages that evictions sent to clients (invalidations, keyspace events) since output was last written
+    /// to sockets.
     pub told_bytes: usize,
     /// Memory was exhausted when the current request began; its scripts go by this.
     #[doc(alias = "pre_command_oom_state")]

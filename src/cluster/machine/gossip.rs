@@ -2,8 +2,8 @@
 //!
 //! A PING, PONG or MEET tells of a tenth of the nodes, at least three, drawn at random; and of every node that seems
 //! down from here, so that a quorum meets while reports are fresh (redis 2285). In a cluster of up to ten nodes the
-//! message tells of two: there every node hears each of the others itself, within seconds. A node that has just joined is told to
-//! all others at once; in Redis it waits until enough random records have named it, seconds in a cluster of thirty.
+//! message tells of two: there every node hears each of the others itself, within seconds. A node that has just joined is
+//! told to all others at once; in Redis it waits until enough random records have named it, seconds in a cluster of thirty.
 //!
 //! Mirrors: `clusterSendPing`, `clusterBroadcastPong`, `clusterProcessGossipSection`, `clusterProcessPingExtensions`,
 //! `clusterBuildMessageHdr` (cluster_legacy.c).

@@ -156,6 +156,21 @@ impl Net {
         net
     }
 
+    /// Two nodes that have met: the first has all slots, the second none.
+    fn pair() -> Net {
+        let mut net = Net::new(2);
+        net.order(0, Command::AddSlots(&[0..=16383]))
+            .expect("free slots");
+        let meet = Command::Meet {
+            ip: ip(0),
+            port: 7000,
+            bus_port: 17000,
+        };
+        net.order(1, meet).expect("an address");
+        net.run(3000);
+        net
+    }
+
     fn form(&mut self) {
         let (count, net) = (self.machines.len(), self);
         let share = 16384 / count as u16;
@@ -236,16 +251,7 @@ fn a_new_cluster_is_up_once_it_is_whole() {
 /// before it has the new one's data. In the simulation seed 4649 lost writes by it.
 #[test]
 fn offsets_that_are_equal_by_chance_are_no_data() {
-    let mut net = Net::new(2);
-    net.order(0, Command::AddSlots(&[0..=16383]))
-        .expect("free slots");
-    let meet = Command::Meet {
-        ip: ip(0),
-        port: 7000,
-        bus_port: 17000,
-    };
-    net.order(1, meet).expect("an address");
-    net.run(3000);
+    let mut net = Net::pair();
     let zero = net.id(0);
     let replicate = Command::Replicate {
         id: zero.as_bytes(),
@@ -496,16 +502,7 @@ fn orders_are_refused_in_redis_s_words() {
 /// valkey 2283: after a soft reset a replica stayed in the shard of a primary that it did not know any more.
 #[test]
 fn a_replica_that_is_reset_is_a_shard_of_its_own() {
-    let mut net = Net::new(2);
-    net.order(0, Command::AddSlots(&[0..=16383]))
-        .expect("free slots");
-    let meet = Command::Meet {
-        ip: ip(0),
-        port: 7000,
-        bus_port: 17000,
-    };
-    net.order(1, meet).expect("an address");
-    net.run(3000);
+    let mut net = Net::pair();
     let (zero, one) = (net.id(0), net.id(1));
     let replicate = Command::Replicate {
         id: zero.as_bytes(),

@@ -108,10 +108,10 @@ fn options<'a>(args: &mut Args<'a>) -> Result<Options<'a>> {
 /// of a key decides on quantisation, M and projection, and all later ones must say the same. O(log N · EF · M)
 /// distances.
 ///
-/// Propagated also if the element existed, and without CAS, because Redis ends when it meets CAS in an append-only file.
-/// With CAS the neighbours of a new element are looked for on a thread
-/// over a snapshot, if that may take long, and the client is blocked until they are found. The command then runs again
-/// with them, and looks for others if elements left the set meanwhile.
+/// The command is propagated also if the element existed, and without CAS, because Redis ends when it meets CAS in an
+/// append-only file. With CAS the neighbours of a new element are looked for on a thread over a snapshot, if that may take
+/// long, and the client is blocked until they are found. The command then runs again with them, and looks for others if
+/// elements left the set meanwhile.
 #[doc(alias = "VADD_RedisCommand")]
 fn vadd(ctx: &mut Ctx<'_>, mut args: Args<'_>) -> Result {
     let request = args.argv();

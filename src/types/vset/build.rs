@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::graph::{Graph, MAX_LEVEL, NONE};
+use super::graph::{Graph, MAX_LEVEL, NONE, UNTOLD};
 use super::{Projection, Quant, Shape, Stored, Vset};
 use crate::collections::kernels::prefetch;
 use crate::collections::table::{Handle, NoObject};
@@ -24,9 +24,6 @@ const MAX_CAPACITY: u64 = 4 * 4096;
 
 /// Nodes that are linked together: their records fit the nearest cache.
 const BLOCK: usize = 64;
-
-/// The place of a farthest neighbour that the file did not name: past any link.
-const UNTOLD: usize = 0x7FFF;
 
 /// A set in the making. Links are labels.
 #[derive(Debug)]

@@ -143,7 +143,7 @@ impl Filter {
         })
     }
 
-    /// What it costs at most to tell whether attributes of this length match: the bytes to look at.
+    /// The bytes that [`Filter::matches`] looks at, at most, for attributes of a length: a measure of its cost.
     pub fn effort(&self, attributes: usize) -> u64 {
         let scans = self.selectors.saturating_mul(attributes as u64);
         self.length.saturating_add(scans)

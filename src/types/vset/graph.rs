@@ -36,6 +36,8 @@ pub const MAX_LEVEL: u8 = 16;
 const INLINE: usize = 128;
 /// The number that stands for "no slot" and "no record".
 pub(super) const NONE: u32 = u32::MAX;
+/// The place of a farthest neighbour that is not known: past any link, and the largest that a record can tell.
+pub(super) const UNTOLD: usize = 0x7FFF;
 /// Levels from here on have few enough nodes to keep them in an ordered map, where a new entry is found at once.
 const RARE_LEVEL: u8 = 3;
 
@@ -109,7 +111,7 @@ impl Meta {
     }
 
     fn worst(self) -> usize {
-        (self.0 >> 16 & 0x7FFF) as usize
+        (self.0 >> 16) as usize & UNTOLD
     }
 
     fn overflows(self) -> bool {
